@@ -1,0 +1,34 @@
+"""Where data, evaluations and weights live.
+
+Each folder has an environment variable that overrides its default inside the project:
+``TRILEMMA_DATA`` (``data/``), ``TRILEMMA_EVALS`` (``evals/``), ``TRILEMMA_WEIGHTS`` (``weights/``).
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+
+def _folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
+
+
+def data() -> Path:
+    """Folder of the raw data files, as their publishers name them."""
+    return _folder("TRILEMMA_DATA", "data")
+
+
+def evals() -> Path:
+    """Folder of the databases, one ``<dataset>.json`` each."""
+    return _folder("TRILEMMA_EVALS", "evals")
+
+
+def weights() -> Path:
+    """Folder of the trained weights, ``<dataset>/<run_id>.safetensors``."""
+    return _folder("TRILEMMA_WEIGHTS", "weights")
+
+
+def database(dataset: str) -> Path:
+    """The TinyDB file of one data set."""
+    return evals() / f"{dataset}.json"

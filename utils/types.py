@@ -1,0 +1,158 @@
+"""The nouns of the program and the types of its methods; nothing else.
+
+A method is a function of three arguments, ``(predict, batch, ctx)``; everything else it needs is bound by
+its yaml. Shapes: n rows, d columns, k logits, L sensitive levels.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Predict = Callable[[Tensor], Tensor]  # x (..., d) -> logits (..., k); k = 1 for two classes
+
+
+class Batch(NamedTuple):
+    """Rows of a data set. A split is its largest batch."""
+
+    x: Tensor  # (n, d), model space: continuous columns standardised, binary ones 0/1
+    y: Tensor  # (n,) int64, class
+    s: Tensor  # (n,) int64, index into Dataset.groups
+    w: Tensor  # (n,) float, weight of the row in the loss
+    index: Tensor  # (n,) int64, row number in the original data
+
+    def rows(self, keep: Tensor) -> "Batch":
+        """The rows selected by ``keep``, an index or a mask."""
+        return Batch(*(column[keep] for column in self))
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same rows on another device."""
+        return Batch(*(column.to(device) for column in self))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature, as the schema of a data set states it."""
+
+    name: str
+    kind: Literal["continuous", "binary", "categorical"]
+    sensitive: bool = False
+    actionable: bool = False  # the individual can change it
+    levels: tuple[float, ...] = ()  # of a binary or categorical column, in natural units
+
+
+class Mechanism(NamedTuple):
+    """One structural equation x_i = push(u_i, *parents) and its inverse u_i = pull(x_i, *parents)."""
+
+    parents: tuple[int, ...]
+    push: Callable[..., Tensor]
+    pull: Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class SCM:
+    """An invertible structural causal model over the columns of a data set, in units of its own.
+
+    ``own = loc + scale * x`` maps model space to the SCM's units. Every function broadcasts over leading
+    dimensions, so rows, sensitive levels and samples are one tensor operation.
+    """
+
+    names: tuple[str, ...]
+    mechanisms: tuple[Mechanism, ...]  # one per column
+    order: tuple[int, ...]  # a topological order of the columns
+    sensitive: tuple[int, ...]  # columns of the sensitive attributes
+    levels: Tensor  # (L, len(sensitive)), product of their levels, own units
+    loc: Tensor  # (d,)
+    scale: Tensor  # (d,)
+    unit: Tensor  # (d,) latent step per unit of radius; 0 at the sensitive columns
+    sample_noise: Callable[[int, np.random.Generator], Tensor]  # n -> (n, d)
+    radius_unit: str = "noise"  # what one unit of radius means, for records and labels
+    facts: Mapping[str, float] = field(default_factory=dict)  # e.g. held-out R^2 per equation
+
+    def own(self, x: Tensor) -> Tensor:
+        """Model space to the SCM's units, (..., d) -> (..., d)."""
+        return self.loc + self.scale * x
+
+    def model(self, v: Tensor) -> Tensor:
+        """The SCM's units to model space, (..., d) -> (..., d)."""
+        return (v - self.loc) / self.scale
+
+    def to_noise(self, v: Tensor) -> Tensor:
+        """Abduction: features in own units (..., d) -> exogenous noise (..., d)."""
+        columns = v.unbind(-1)
+        noise = [m.pull(columns[i], *(columns[p] for p in m.parents)) for i, m in enumerate(self.mechanisms)]
+        return torch.stack(noise, -1)
+
+    def to_features(self, u: Tensor, do: Mapping[int, Tensor] | None = None) -> Tensor:
+        """Prediction: noise (..., d) -> features in own units, with the columns in ``do`` set by intervention."""
+        do = do or {}
+        noise = u.unbind(-1)
+        columns: dict[int, Tensor] = {}
+        for i in self.order:
+            m = self.mechanisms[i]
+            columns[i] = do[i].expand_as(noise[i]) if i in do else m.push(noise[i], *(columns[p] for p in m.parents))
+        return torch.stack([columns[i] for i in range(len(columns))], -1)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set, split and scaled: what every other part needs to know of the data."""
+
+    name: str
+    columns: tuple[Column, ...]
+    classes: int
+    groups: tuple[str, ...]  # names of the sensitive levels, the product over sensitive columns
+    train: Batch
+    valid: Batch
+    test: Batch
+    loc: Tensor  # (d,) natural units = loc + scale * x, estimated on the training split
+    scale: Tensor  # (d,)
+    fingerprint: str  # hash of the rows and labels before splitting
+    parents: Mapping[str, tuple[str, ...]] | None = None  # the causal graph, or None where none is known
+    scm: SCM | None = None  # the true SCM, or None
+
+    @property
+    def sensitive(self) -> tuple[int, ...]:
+        """Indices of the sensitive columns."""
+        return tuple(i for i, c in enumerate(self.columns) if c.sensitive)
+
+
+class Decide(Protocol):
+    """From logits to labels, with the thresholds fitted once and stored with the model."""
+
+    def __call__(self, logits: Tensor, s: Tensor) -> Tensor:
+        """Logits (..., k) and groups (...) -> labels (...)."""
+        ...
+
+    def margin(self, logits: Tensor, s: Tensor) -> Tensor:
+        """Signed distance (...) of a two-class logit from its threshold; class 1 where it is >= 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may know beside the model and the rows. Never mutated: use ``dataclasses.replace``."""
+
+    scm: SCM
+    columns: tuple[Column, ...]
+    attack: "Attack"
+    epsilon: "Epsilon"
+    decide: Decide
+    seed: int
+    generator: torch.Generator  # stream of the attacks' random numbers
+    progress: float = 1.0  # share of the training done, for schedules
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard-normal numbers of the shape, type and device of ``like``, from the context's stream."""
+        draw = torch.randn(like.shape, generator=self.generator, dtype=like.dtype, device=self.generator.device)
+        return draw.to(like.device)
+
+
+Attack = Callable[[Predict, Batch, Context], Tensor]  # -> x' like batch.x, detached
+Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss (n,) or ()
+Metric = Callable[[Predict, Batch, Context], Mapping[str, float | None]]
+Epsilon = Callable[[Batch, Context], Tensor]  # -> radius per row (n,)
+FitDecide = Callable[[Tensor, Batch], Decide]  # logits (n, k) and their rows -> thresholds
