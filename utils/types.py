@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     w: Tensor  # (n,) float, weight of the row in the loss
     index: Tensor  # (n,) int64, row number in the original data
 
-    def rows(self, keep: Tensor) -> "Batch":
+    def rows(self, keep: Tensor | slice) -> "Batch":
         """The rows selected by ``keep``, an index or a mask."""
         return Batch(*(column[keep] for column in self))
 

@@ -1,0 +1,185 @@
+"""Train, attack and evaluate one classifier, and file it in the database of its data set.
+
+python train.py regularizer=causal_adv epsilon=0.1
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from utils import cli
+
+if TYPE_CHECKING:
+    from utils.build import Run
+
+
+def train(cfg: DictConfig) -> cli.Outcome:
+    """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped."""
+    import paths_config
+    from utils.build import build_run
+    from utils.run_store import RunStore
+    from utils.training import DivergenceError
+    from utils.validation import validate
+
+    params = resolved(cfg)
+    validate(params)
+    run = build_run(params)
+    store = RunStore(paths_config.database(run.dataset.name))
+    finished = store.find(run.run_id)
+    if finished and params["existing"] == "skip":
+        return _skipped(run, finished)
+    check_objective(run)
+    try:
+        record = fitted_record(run)
+    except DivergenceError as error:
+        record = blank_record(run) | {"status": "failed", "reason": str(error)}
+        cli.complain(str(error))
+    doc_id = file_record(record, store, replace=params["existing"] == "replace")
+    if record["status"] == "failed":
+        return cli.Outcome(run.name, "failed", f"{record['reason']} (record {doc_id})")
+    report(record, doc_id, store.path)
+    seconds = sum(record["seconds"].values())
+    return cli.Outcome(run.name, "finished", f"record {doc_id}, seed {run.ctx.seed}, {seconds:.1f} s", seconds)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values, with the names of the chosen options."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf.errors import MissingMandatoryValue
+
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or error).splitlines()[0]
+        raise ValueError(f"{key} is required: give {key}=... on the command line") from None
+    chosen = HydraConfig.get().runtime.choices
+    groups = ("dataset", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
+    choices = {group: chosen[group] for group in groups}
+    return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
+
+
+def check_objective(run: "Run") -> None:
+    """Try the objective on a few rows, so that what does not fit is refused before any training."""
+    from dataclasses import replace
+
+    from utils import seeding
+
+    probe = replace(run.ctx, generator=seeding.generator(run.ctx.seed, "probe"))
+    run.objective(run.model, run.dataset.train.rows(slice(0, 4)), probe)
+
+
+def blank_record(run: "Run") -> dict[str, Any]:
+    """What is known of a run before it is trained."""
+    from datetime import UTC, datetime
+
+    from utils.environment import environment
+
+    return {
+        "schema": 1,
+        "name": run.name,
+        "dataset": run.dataset.name,
+        "run_id": run.run_id,
+        "group_id": run.group_id,
+        "params": run.params,
+        "seed": run.ctx.seed,
+        "fingerprint": run.dataset.fingerprint,
+        "environment": environment(run.dataset.train.x.device, run.params["threads"]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def fitted_record(run: "Run") -> dict[str, Any]:
+    """Train the model, fix its threshold, judge it on the test rows, save its weights."""
+    from dataclasses import replace
+    from time import perf_counter
+
+    import torch
+
+    from evals.evaluation import evaluate
+    from utils import seeding
+    from utils.model_zoo import describe_preprocessing, save_weights
+    from utils.training import fit
+
+    trainer, data = run.params["trainer"], run.dataset
+    started = perf_counter()
+    with cli.epochs_shown(run.name, trainer["epochs"]) as watch:
+        fit(
+            run.model,
+            run.objective,
+            data.train,
+            data.valid,
+            run.ctx,
+            make_optimizer=run.make_optimizer,
+            epochs=trainer["epochs"],
+            batch_size=trainer["batch_size"],
+            lr=trainer["lr"],
+            weight_decay=trainer["weight_decay"],
+            order=seeding.generator(run.ctx.seed, "order"),
+            watch=watch,
+        )
+    rows = getattr(data, run.params["fit_on"])
+    with torch.no_grad():
+        decide: Any = run.fit_decide(run.model(rows.x), rows)
+    trained = perf_counter()
+    metrics = evaluate(run.model, data.test, replace(run.ctx, decide=decide), run.metrics)
+    judged = perf_counter()
+    return blank_record(run) | {
+        "status": "finished",
+        "decide": decide.to_record(),
+        "preprocessing": describe_preprocessing(data),
+        "units": {"radius": run.ctx.scm.radius_unit, "features": "standard deviations of the training split"},
+        "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
+        "scm": dict(run.ctx.scm.facts),
+        "metrics": metrics,
+        "seconds": {"fit": trained - started, "evaluate": judged - trained},
+        "weights": save_weights(run.model, data.name, run.run_id),
+    }
+
+
+def file_record(record: dict[str, Any], store: Any, *, replace: bool) -> int:
+    """Write the job's own ``record.json``, the source of truth, then add it to the database; its id there."""
+    import json
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from utils import atomic
+    from utils.run_store import to_plain
+
+    record = to_plain(record)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    atomic.write_text(folder / "record.json", json.dumps(record, indent=1, allow_nan=False))
+    return store.add(record, replace=replace)
+
+
+def report(record: dict[str, Any], doc_id: int, database: Path) -> None:
+    """The headline figures on one screen, and what to do with them."""
+    metrics = record["metrics"]
+    radii = record["params"]["epsilon"]["evaluate"]
+    keys = ["accuracy", "balanced_accuracy", "mcc", "auc", "fnr_gap", "fpr_gap"]
+    keys += ["demographic_parity_difference", "equalized_odds_difference"]
+    keys += [f"robust_accuracy_{r}" for r in radii] + [f"uai_{r}" for r in radii] + ["uai_cf"]
+    keys += [f"uai_ar_{r}" for r in radii]
+    cli.say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")
+    for key in keys:
+        if key in metrics:
+            value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
+            shown = "undefined" if value is None else f"{value:.4f}"
+            interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
+            cli.say(f"  {key:<32} {shown}{interval}")
+    seconds = record["seconds"]
+    cli.say(f"  fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
+    cli.say(f"filed as record {doc_id} of {database}")
+    cli.say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
+
+
+def _skipped(run: "Run", record: dict[str, Any]) -> cli.Outcome:
+    cli.say(
+        f"{run.name}, seed {run.ctx.seed}: finished before, record {record['doc_id']}; existing=replace trains anew"
+    )
+    return cli.Outcome(run.name, "skipped", f"record {record['doc_id']}, seed {run.ctx.seed}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(train, "train"))

@@ -1,0 +1,97 @@
+"""Files that are there whole or not at all, and stay after a crash. Standard library only.
+
+Every function raises OSError naming the file when the disk is full or the folder is read-only.
+"""
+
+import errno
+import glob
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Replace the content of ``path`` in one step; a reader sees the old bytes or the new ones, never a part.
+
+    Missing folders are created; a symbolic link is followed; an existing file keeps its permissions.
+
+    Raises:
+        OSError: the disk is full or the folder read-only; the old file is then unchanged.
+    """
+    target = Path(path).resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    with _naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            temporary.replace(target)
+        finally:  # also on KeyboardInterrupt; after a success nothing is left to remove
+            temporary.unlink(missing_ok=True)
+        sync_folder(target.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace the content of ``path`` by ``text`` in UTF-8, in one step. Raises OSError as ``write_bytes``."""
+    write_bytes(path, text.encode())
+
+
+def append(path: str | Path, data: bytes, *, keep: int) -> None:
+    """Keep the first ``keep`` bytes of ``path``, add ``data`` behind them and return when both are on the disk.
+
+    For one writer at a time. A kill may leave a part of ``data`` at the end of the file.
+
+    Raises:
+        OSError: the disk is full or the folder read-only; the file then ends after ``keep`` bytes.
+    """
+    target = Path(path)
+    created = not target.exists()
+    with _naming(target):
+        with target.open("ab", buffering=0) as file:  # unbuffered: nothing may be written after a failure
+            file.truncate(keep)
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(keep)
+                raise
+        if created:
+            sync_folder(target.parent)
+
+
+def leftovers(path: str | Path) -> list[Path]:
+    """Temporary files that a killed ``write_bytes(path, ...)`` left; to be removed where no other writer can be."""
+    target = Path(path).resolve()
+    return list(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renamed, new and removed files of a folder survive a power loss."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot; the rename holds
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file the caller asked for, not the temporary one, and none at all where a write fails."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,0 +1,23 @@
+"""The fast gradient method (Goodfellow et al. 2015, arXiv 1412.6572): one step to the edge of the ball."""
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from utils.objective import cross_entropy
+from utils.threats import MakeThreat, every_candidate, worst
+from utils.types import Batch, Context, Predict
+
+
+def fgsm(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeThreat) -> Tensor:
+    """x' (n, *) = x + radius * the steepest direction of the cross-entropy at x (the sign of it under Linf)."""
+    reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
+    zero, reach = reachable.zero(batch.x), reachable.at(batch.x)
+
+    def damage(delta: Tensor) -> Tensor:
+        return cross_entropy(every_candidate(predict, reach(delta)), batch.y)
+
+    with torch.no_grad():
+        gradient = grad(lambda delta: damage(delta).sum())(zero) * reachable.mask
+        delta = reachable.ball.steepest(gradient) * reachable.ball.spread(radius)
+        return worst(reach(delta), damage(delta)).detach()

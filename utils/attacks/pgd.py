@@ -1,0 +1,57 @@
+"""Projected gradient descent (Madry et al. 2018, arXiv 1706.06083) under any threat.
+
+On the features it is the ordinary attack; under the causal threat it is the causal adversarial attack, one
+ascent from every twin (Ehyaei et al. 2024, arXiv 2308.08938).
+"""
+
+import torch
+from torch import Tensor
+
+from utils.objective import cross_entropy
+from utils.threats import MakeThreat, ascend, every_candidate, worst
+from utils.types import Batch, Context, Predict
+
+
+def pgd(
+    predict: Predict,
+    batch: Batch,
+    ctx: Context,
+    *,
+    threat: MakeThreat,
+    steps: int,
+    rel_step: float,
+    restarts: int,
+    random_start: bool,
+) -> Tensor:
+    """The worst x' (n, *) found by projected steepest ascent of the cross-entropy.
+
+    Args:
+        predict: the model.
+        batch: rows to attack.
+        ctx: gives SCM, radius per row and the stream of the random starts.
+        threat: what may be reached; its docstring states the unit of the radius.
+        steps: gradient evaluations per start.
+        rel_step: length of a step, as a share of the radius.
+        restarts: starts per candidate, >= 1.
+        random_start: start inside the ball at random; otherwise the first start is the row itself.
+    """
+    reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
+    zero = reachable.zero(batch.x).repeat(restarts, *(1,) * batch.x.ndim)
+    reach = reachable.at(batch.x)
+
+    def at(delta: Tensor) -> Tensor:
+        return torch.cat([reach(part) for part in delta.chunk(restarts)])
+
+    def damage(delta: Tensor) -> Tensor:
+        return cross_entropy(every_candidate(predict, at(delta)), batch.y)
+
+    start = zero
+    if random_start or restarts > 1:
+        spread = radius.reshape(-1, *(1,) * (batch.x.ndim - 1))
+        start = reachable.ball.uniform(zero, reachable.mask, ctx.generator) * spread
+    if not random_start:
+        plain = torch.arange(len(zero), device=zero.device) < len(zero) // restarts
+        start = torch.where(plain.reshape(-1, *(1,) * batch.x.ndim), zero, start)
+    delta = ascend(damage, start, radius, reachable, steps=steps, rel_step=rel_step)
+    with torch.no_grad():
+        return worst(at(delta), damage(delta)).detach()

@@ -1,0 +1,37 @@
+"""lin: a linear SCM of three variables (Ehyaei et al. 2024, arXiv 2308.08938)."""
+
+from collections.abc import Sequence
+
+import torch
+
+from utils.datasets.synthetic import bernoulli, generated, normal
+from utils.datasets.tabular import mark
+from utils.scms.structure import additive
+from utils.types import Column, Dataset
+
+COLUMNS = (
+    Column("x1", "binary", levels=(0.0, 1.0)),
+    Column("x2", "continuous"),
+    Column("x3", "continuous"),
+)
+NOISE = {"x1": bernoulli(0.5), "x2": normal(1.0), "x3": normal(1.0)}
+EQUATIONS = {
+    "x2": additive(("x1",), lambda x1: 2 * x1),
+    "x3": additive(("x1", "x2"), lambda x1, x2: x1 - x2),
+}
+
+
+def lin(
+    *, name: str, rows: int, split: Sequence[float], sensitive: Sequence[str], actionable: Sequence[str], seed: int
+) -> Dataset:
+    """x1 ~ Bern(.5), x2 = 2 x1 + N(0, 1), x3 = x1 - x2 + N(0, 1); label Bern(sigmoid(x2 + x3))."""
+    return generated(
+        name,
+        mark(COLUMNS, sensitive, actionable),
+        NOISE,
+        EQUATIONS,
+        lambda v: torch.sigmoid(v["x2"] + v["x3"]),
+        rows=rows,
+        split=split,
+        seed=seed,
+    )

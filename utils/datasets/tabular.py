@@ -1,0 +1,305 @@
+"""From columns in natural units to a Dataset: checks, split, scaling, groups, fingerprint.
+
+Whatever enters is checked here once; everything behind it trusts the Dataset. Rows are counted from 0, below
+the header where there is one.
+"""
+
+import difflib
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from utils import seeding
+from utils.types import SCM, Batch, Column, Dataset
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+FEWEST_ROWS = 10
+
+Floats = NDArray[np.float64]
+
+
+class Scaled(Protocol):
+    """Anything that knows ``natural = loc + scale * x``, both (d,): a Dataset, a Scaling."""
+
+    @property
+    def loc(self) -> Tensor: ...  # noqa: D102
+
+    @property
+    def scale(self) -> Tensor: ...  # noqa: D102
+
+
+class Scaling(NamedTuple):
+    """An affine map between model space and natural units, both (d,)."""
+
+    loc: Tensor
+    scale: Tensor
+
+
+def natural(scaled: Scaled, x: Tensor) -> Tensor:
+    """Model space (..., d) to natural units (..., d)."""
+    return scaled.loc.to(x) + scaled.scale.to(x) * x
+
+
+def model_space(scaled: Scaled, values: Tensor) -> Tensor:
+    """Natural units (..., d) to model space (..., d)."""
+    return (values - scaled.loc.to(values)) / scaled.scale.to(values)
+
+
+def names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """A list of names as configurations give it: one name, several, or null for none."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def unknown_name(what: str, name: str, known: Sequence[str]) -> ValueError:
+    """The error of a misspelt name, with near misses and the names there are."""
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return ValueError(f"{what}: there is no column {name!r}.{hint} The columns are: {', '.join(known)}.")
+
+
+def mark(
+    columns: Sequence[Column], sensitive: str | Sequence[str], actionable: str | Sequence[str] | None
+) -> tuple[Column, ...]:
+    """The same columns, with the flags of the sensitive and the actionable ones set and all others cleared.
+
+    Raises ValueError for a name that no column has.
+    """
+    known = [c.name for c in columns]
+    for what, listed in (("sensitive", names(sensitive)), ("actionable", names(actionable))):
+        for name in listed:
+            if name not in known:
+                raise unknown_name(f"{what}={list(listed)}", name, known)
+    return tuple(
+        replace(c, sensitive=c.name in names(sensitive), actionable=c.name in names(actionable)) for c in columns
+    )
+
+
+def binary(*listed: str) -> tuple[Column, ...]:
+    """Columns of 0 and 1."""
+    return tuple(Column(name, "binary", levels=(0.0, 1.0)) for name in listed)
+
+
+def continuous(*listed: str) -> tuple[Column, ...]:
+    """Columns of real numbers."""
+    return tuple(Column(name, "continuous") for name in listed)
+
+
+def levels_product(columns: Sequence[Column]) -> Tensor:
+    """The product of the sensitive columns' declared levels, (L, S), natural units; the last column varies fastest.
+
+    Natural units are model space here: only continuous columns are scaled, and they are never sensitive.
+    """
+    return torch.tensor(list(itertools.product(*(c.levels for c in columns if c.sensitive))), dtype=torch.float32)
+
+
+def assemble(
+    name: str,
+    frame: "DataFrame | Mapping[str, Any]",
+    y: NDArray[Any],
+    *,
+    columns: Sequence[Column],
+    split: Sequence[float],
+    seed: int,
+    parents: Mapping[str, Sequence[str]] | None = None,
+    scm: SCM | None = None,
+    classes: int = 2,
+) -> Dataset:
+    """Split, scale and check: the one way to make a tabular Dataset.
+
+    ``frame`` holds numbers in natural units, n rows; ``y`` (n,) classes 0..classes-1; ``split`` the fractions of
+    train, validation and test, summing to 1, of which validation may be 0. Continuous columns are standardised by
+    mean and population standard deviation of the training split (a constant one is only centred), the others stay
+    as they are. ``s`` indexes ``levels_product``. ``index`` is the row of the frame, the weights are 1. A true
+    ``scm`` in natural units gets its ``loc`` and ``scale``.
+
+    Raises ValueError, naming data set and column, for data that cannot be trained or evaluated on.
+    """
+    columns = tuple(_with_levels(c) for c in columns)
+    _check_sensitive(name, columns)
+    graph = None if parents is None else complete_graph(name, columns, parents)
+    if scm is not None and scm.names != tuple(c.name for c in columns):
+        raise ValueError(f"data set {name}: its SCM is over {scm.names}, not over {tuple(c.name for c in columns)}.")
+    table = np.column_stack([_numbers(name, frame, c) for c in columns])
+    labels = _labels(name, y, len(table), classes)
+    s = _groups(name, columns, table)
+    parts = _split(name, len(table), split, seed)
+    if len(np.unique(labels[parts[0]])) < 2:
+        raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
+
+    loc, scale = _scaling(columns, table[parts[0]])
+    x = torch.from_numpy(((table - loc) / scale).astype(np.float32))
+    rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))
+    train, valid, test = (rows.rows(torch.from_numpy(part)) for part in parts)
+    shift, spread = torch.from_numpy(loc.astype(np.float32)), torch.from_numpy(scale.astype(np.float32))
+    return Dataset(
+        name=name,
+        columns=columns,
+        classes=classes,
+        groups=group_names(columns),
+        train=train,
+        valid=valid,
+        test=test,
+        loc=shift,
+        scale=spread,
+        fingerprint=fingerprint(columns, table, labels),
+        parents=graph,
+        scm=None if scm is None else replace(scm, loc=shift.to(scm.loc), scale=spread.to(scm.scale)),
+    )
+
+
+def fingerprint(columns: Sequence[Column], table: Floats, labels: NDArray[np.int64]) -> str:
+    """The first 16 hex digits of the SHA-256 of column names, rows (n, d) and labels (n,), before any split."""
+    digest = hashlib.sha256(json.dumps([c.name for c in columns]).encode())
+    digest.update(np.ascontiguousarray(table, "<f8").tobytes())
+    digest.update(np.ascontiguousarray(labels, "<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def group_names(columns: Sequence[Column]) -> tuple[str, ...]:
+    """Names of the sensitive levels in the order of ``levels_product``, such as "sex=0,race=1"."""
+    sensitive = [c for c in columns if c.sensitive]
+    return tuple(
+        ",".join(f"{c.name}={level:g}" for c, level in zip(sensitive, levels, strict=True))
+        for levels in itertools.product(*(c.levels for c in sensitive))
+    )
+
+
+def complete_graph(
+    name: str, columns: Sequence[Column], parents: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """The causal graph with an entry for every column; a root has no parents.
+
+    Raises ValueError for an unknown column or a cycle.
+    """
+    known = [c.name for c in columns]
+    for child, listed in parents.items():
+        for column in (child, *names(listed)):
+            if column not in known:
+                raise unknown_name(f"data set {name}, graph at {child!r}", column, known)
+    graph = {column: names(parents.get(column, ())) for column in known}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise ValueError(
+            f"data set {name}: the graph has the cycle {' <- '.join(error.args[1])}; a causal graph has none."
+        ) from None
+    return graph
+
+
+def _with_levels(column: Column) -> Column:
+    return replace(column, levels=(0.0, 1.0)) if column.kind == "binary" and not column.levels else column
+
+
+def _check_sensitive(name: str, columns: Sequence[Column]) -> None:
+    if not any(c.sensitive for c in columns):
+        known = ", ".join(c.name for c in columns)
+        raise ValueError(f"data set {name}: no column is sensitive; name at least one of {known} as sensitive.")
+    for c in columns:
+        if c.sensitive and c.kind == "continuous":
+            raise ValueError(
+                f"data set {name}: the sensitive column {c.name!r} is continuous, so it has no finite set of levels; "
+                "discretise it or choose another."
+            )
+        if c.sensitive and len(c.levels) < 2:
+            raise ValueError(
+                f"data set {name}: the sensitive column {c.name!r} declares the levels {c.levels}; "
+                "it needs two or more."
+            )
+
+
+def _numbers(name: str, frame: "DataFrame | Mapping[str, Any]", column: Column) -> Floats:
+    """One column of the frame (n,), every number finite and, unless continuous, one of the declared levels."""
+    if column.name not in frame:
+        raise unknown_name(f"data set {name}", column.name, [str(c) for c in frame])
+    try:
+        values = np.asarray(frame[column.name], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"data set {name}: column {column.name!r} does not hold numbers; encode it first.") from None
+    refuse_missing(name, column.name, ~(np.abs(values) <= np.finfo(np.float32).max))
+    if column.levels:
+        strange = np.flatnonzero(~np.isin(values, column.levels))
+        if len(strange):
+            raise ValueError(
+                f"data set {name}: column {column.name!r} holds {values[strange[0]]:g} in row {strange[0]}, "
+                f"but its levels are {', '.join(f'{level:g}' for level in column.levels)}."
+            )
+    return values
+
+
+def refuse_missing(name: str, column: str, missing: NDArray[np.bool_]) -> None:
+    """Raise ValueError if any row is flagged as missing, saying how many and which is the first."""
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        raise ValueError(
+            f"data set {name}: column {column!r} has {len(rows)} missing or infinite value(s), the first in row "
+            f"{rows[0]} (counting from 0); fill them in or leave those rows out."
+        )
+
+
+def _labels(name: str, y: NDArray[Any], rows: int, classes: int) -> NDArray[np.int64]:
+    if len(y) != rows:
+        raise ValueError(f"data set {name}: {rows} rows but {len(y)} labels.")
+    if rows < FEWEST_ROWS:
+        raise ValueError(f"data set {name}: {rows} rows are too few to split; give at least {FEWEST_ROWS}.")
+    labels = np.asarray(y).astype(np.int64)
+    if not np.array_equal(labels, y) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"data set {name}: the labels must be whole numbers from 0 to {classes - 1}.")
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"data set {name}: every row has the label {labels[0]}; a classifier needs two classes.")
+    return labels
+
+
+def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
+    """Index (n,) of each row's sensitive levels in ``levels_product``."""
+    s = np.zeros(len(table), dtype=np.int64)
+    for i, c in enumerate(columns):
+        if not c.sensitive:
+            continue
+        level = (table[:, i, None] == np.asarray(c.levels)).argmax(1)
+        if (level == level[0]).all():
+            raise ValueError(
+                f"data set {name}: the sensitive column {c.name!r} is {table[0, i]:g} in every row, so there are no "
+                "groups to compare; choose another or use data with both."
+            )
+        s = s * len(c.levels) + level
+    return s
+
+
+def _split(name: str, rows: int, split: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
+    """Row numbers of train, validation and test: disjoint, all rows, sizes rounded."""
+    fractions = [float(f) for f in split]
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            f"data set {name}: split={fractions} must be three fractions (train, validation, test), none negative, "
+            f"summing to 1, such as [0.64, 0.16, 0.20]; these sum to {sum(fractions):g}."
+        )
+    bounds = [round(rows * share) for share in itertools.accumulate(fractions[:2])]
+    parts = np.split(seeding.rng(seed, "split").permutation(rows), bounds)
+    for what, part, fraction in zip(("training", "validation", "test"), parts, fractions, strict=True):
+        if not len(part) and (fraction > 0 or what != "validation"):
+            raise ValueError(f"data set {name}: split={fractions} leaves no {what} row of {rows}.")
+    return parts
+
+
+def _scaling(columns: Sequence[Column], train: Floats) -> tuple[Floats, Floats]:
+    """Mean and population standard deviation (d,) of the continuous columns; 0 and 1 for the others."""
+    scaled = np.array([c.kind == "continuous" for c in columns])
+    # max = min, not sd = 0: the sd of a repeated .1 is rounding noise, and dividing by it would blow up
+    constant = train.max(0) == train.min(0)
+    # column by column over contiguous memory, so that a column's figures do not depend on its neighbours
+    mean = np.array([np.ascontiguousarray(column).mean() for column in train.T])
+    sd = np.array([np.ascontiguousarray(column).std() for column in train.T])
+    return np.where(scaled, np.where(constant, train[0], mean), 0.0), np.where(scaled & ~constant, sd, 1.0)

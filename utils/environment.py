@@ -1,0 +1,33 @@
+"""What a record says of where it was made: versions, device, code; no host or user names."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+import paths_config
+
+PACKAGES = ("torch", "numpy", "hydra-core", "scikit-learn")
+
+
+def environment(device: torch.device, threads: int) -> dict[str, Any]:
+    """Versions, device, threads and, where the project is a git checkout, its commit."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch_threads": threads,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    if not (paths_config.ROOT / ".git").exists():
+        return None
+    command = ["git", "-C", str(paths_config.ROOT), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit yet
+        return None

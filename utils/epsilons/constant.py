@@ -1,0 +1,10 @@
+"""The same radius for every row, all through training."""
+
+from torch import Tensor
+
+from utils.types import Batch, Context
+
+
+def constant(batch: Batch, ctx: Context, *, radius: float) -> Tensor:
+    """Radius (n,), in the unit of the threat that asks."""
+    return batch.w.new_full(batch.w.shape, radius)

@@ -1,0 +1,60 @@
+"""How far a function is from its own linearisation: what LLR and CAPIFY penalise."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.func import grad
+
+from utils.threats import Threat, ascend
+from utils.types import Context
+
+
+def local_linearity(
+    value: Callable[[Tensor], Tensor],
+    threat: Threat,
+    x: Tensor,
+    radius: Tensor,
+    ctx: Context,
+    *,
+    steps: int,
+    rel_step: float,
+) -> tuple[Tensor, Tensor]:
+    """gamma = |F(d) - F(0) - d . grad F(0)| at the d that maximises it, and grad F(0); F(d) = value(reach(d)).
+
+    Qin et al. 2019 (arXiv 1907.02610), equation 5, in features; Ehyaei et al. 2024 (arXiv 2308.08938), equation
+    18, in latent coordinates: the threat decides. The start is N(0, I), projected.
+
+    Args:
+        value: x' (1, n, d) -> (1, n).
+        threat: with one candidate per row.
+        x: (n, d).
+        radius: (n,).
+        ctx: gives the random start.
+        steps: gradient evaluations of the inner maximisation.
+        rel_step: length of a step, as a share of the radius.
+
+    Returns:
+        gamma (n,) and the gradient (n, d), both differentiable in the model.
+    """
+    zero = threat.zero(x)
+    reach = threat.at(x)
+
+    def total(delta: Tensor) -> tuple[Tensor, Tensor]:
+        at = value(reach(delta))
+        return at.sum(), at
+
+    slope, base = grad(total, has_aux=True)(zero)
+
+    def gamma(delta: Tensor, base: Tensor, slope: Tensor) -> Tensor:
+        return (value(reach(delta)) - base - (delta * slope).sum(-1)).abs()
+
+    fixed_base, fixed_slope = base.detach(), slope.detach()
+    delta = ascend(
+        lambda d: gamma(d, fixed_base, fixed_slope),
+        ctx.normal(zero),
+        radius,
+        threat,
+        steps=steps,
+        rel_step=rel_step,
+    )
+    return gamma(delta, base, slope).squeeze(0), slope.squeeze(0)

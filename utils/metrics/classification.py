@@ -1,0 +1,76 @@
+"""How well the labels and scores fit the classes."""
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+
+from utils import seeding
+from utils.metrics import confusion
+from utils.metrics.confusion import Counts, Floats
+from utils.types import Batch, Context, Predict
+
+# nan where a class has no rows: np.mean and np.min pass it on
+FROM_TABLE: dict[str, Callable[[Counts], Floats]] = {
+    "accuracy": confusion.accuracy,
+    "balanced_accuracy": lambda t: confusion.recalls(t).mean(-1),
+    "worst_class_accuracy": lambda t: confusion.recalls(t).min(-1),
+    "mcc": confusion.matthews,
+}
+
+
+def classification(
+    predict: Predict, batch: Batch, ctx: Context, *, intervals: int, level: float
+) -> dict[str, float | None]:
+    """Accuracy, balanced accuracy, accuracy of the worst class, Matthews' correlation and area under the ROC curve.
+
+    Each has ``<key>_low`` and ``<key>_high``, its interval of ``level`` in (0, 1): percentiles of ``intervals``
+    bootstrap draws, and for the area DeLong's interval, which needs no draw. ``prevalence`` and
+    ``acceptance_rate`` are the shares of class 1 among classes and labels.
+
+    What is undefined is None, an end of an interval too; mcc alone is 0 where labels or classes are all one, as in
+    scikit-learn. From three classes on, the area, prevalence and acceptance rate are None.
+    """
+    logits, labels = confusion.decided(predict, batch, ctx)
+    y = batch.y.cpu().numpy()
+    binary = logits.shape[-1] == 1
+    table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=2 if binary else logits.shape[-1])[0]
+    draws = confusion.bootstrap(table, intervals, seeding.rng(ctx.seed, "bootstrap"))
+    out: dict[str, float | None] = {}
+    for key, metric in FROM_TABLE.items():
+        out |= _with_interval(key, float(metric(table)), *confusion.interval(metric(draws), level))
+    out |= _with_interval("auc", *(auc(logits[:, 0], y, level) if binary else (np.nan, None, None)))
+    out["prevalence"] = confusion.defined(float(confusion.share(table[1].sum(), table.sum()))) if binary else None
+    out["acceptance_rate"] = confusion.defined(float(confusion.acceptance_rate(table))) if binary else None
+    return out
+
+
+def auc(z: Floats, y: Counts, level: float) -> tuple[float, float | None, float | None]:
+    """Area under the ROC curve of scores z (n,) for class 1 of y (n,), and its interval of ``level``.
+
+    The mean over class 1 of its placement, the share of class 0 that scores less, ties counting half (Mann and
+    Whitney, 1947); the variance is that of the two classes' placements (DeLong et al., 1988), the interval is
+    normal and cut at 0 and 1. The area is nan without both classes; its ends are None without two rows of each.
+    """
+    positive, negative = np.sort(z[y == 1]), np.sort(z[y == 0])
+    if not len(positive) or not len(negative):
+        return np.nan, None, None
+    above, below = _placement(positive, negative), 1 - _placement(negative, positive)
+    area = float(above.mean())
+    if min(len(positive), len(negative)) < 2:
+        return area, None, None
+    error = np.sqrt(above.var(ddof=1) / len(positive) + below.var(ddof=1) / len(negative))
+    half = NormalDist().inv_cdf((1 + level) / 2) * float(error)
+    return area, max(area - half, 0.0), min(area + half, 1.0)
+
+
+def _placement(z: Floats, reference: Floats) -> Floats:
+    """Share of the sorted reference (m,) below each score (n,), ties counting half."""
+    return (np.searchsorted(reference, z, "left") + np.searchsorted(reference, z, "right")) / (2 * len(reference))
+
+
+def _with_interval(key: str, value: float, low: float | None, high: float | None) -> dict[str, float | None]:
+    """The three entries of a metric; no interval around what is undefined."""
+    if np.isnan(value):
+        return {key: None, f"{key}_low": None, f"{key}_high": None}
+    return {key: value, f"{key}_low": low, f"{key}_high": high}

@@ -1,0 +1,127 @@
+"""Confusion tables per group, the rates read off them, and their resampling.
+
+A table ``t`` is (..., k, k): rows are the true class, columns the label; leading dimensions are groups, and draws
+before them. Every rate is nan where it is undefined; ``defined`` turns that into None for a record.
+
+Accuracy, gaps and correlations depend on rows only through such counts, so the bootstrap over rows is a
+multinomial draw over cells, and permuting the groups among rows is a hypergeometric one.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from utils.types import Batch, Context, Predict
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def decided(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Counts]:
+    """Logits (n, k) and labels (n,) of the rows. Raises ValueError where a logit is nan."""
+    with torch.no_grad():
+        logits = predict(batch.x)
+        labels = ctx.decide(logits, batch.s)
+    if broken := int(logits.isnan().any(-1).sum()):
+        raise ValueError(f"the model answers nan on {broken} of {len(logits)} rows; train it with a lower trainer.lr")
+    return logits.double().cpu().numpy(), labels.cpu().numpy()
+
+
+def counts(y: Counts, labels: Counts, s: Counts, *, groups: int, classes: int) -> Counts:
+    """Tables (groups, classes, classes) of rows with class ``y``, label and group ``s``, each (n,).
+
+    Raises ValueError where one of them is outside its range.
+    """
+    shape = (groups, classes, classes)
+    return np.bincount(np.ravel_multi_index((s, y, labels), shape), minlength=groups * classes**2).reshape(shape)
+
+
+def bootstrap(table: Counts, draws: int, rng: np.random.Generator) -> Counts:
+    """Tables (draws, ...) of as many samples of n rows with replacement (Efron, 1979)."""
+    n = table.sum()
+    drawn = rng.multinomial(n, table.reshape(-1) / max(n, 1), size=draws)
+    return drawn.reshape(draws, *table.shape)
+
+
+def permuted(table: Counts, draws: int, rng: np.random.Generator) -> Counts:
+    """Tables (draws, groups, k, k) after as many random permutations of the group among all rows.
+
+    Group sizes and the table over all groups stay: a multivariate hypergeometric draw, group after group.
+    """
+    cells = table.reshape(len(table), -1)
+    left = np.tile(cells.sum(0), (draws, 1))  # (draws, cells), rows not yet in a group
+    hands = []
+    for size in cells.sum(1):
+        hands.append(_deal(left, size, rng))
+        left = left - hands[-1]
+    return np.stack(hands, 1).reshape(draws, *table.shape)
+
+
+def _deal(left: Counts, size: int, rng: np.random.Generator) -> Counts:
+    """``size`` rows without replacement from the cells of each draw, (draws, cells) -> (draws, cells)."""
+    hand = np.zeros_like(left)
+    wanted = np.full(len(left), size)
+    others = left.sum(1)
+    for cell in np.flatnonzero(left.any(0)):
+        others -= left[:, cell]
+        hand[:, cell] = rng.hypergeometric(left[:, cell], others, wanted)
+        wanted -= hand[:, cell]
+    return hand
+
+
+def share(part: NDArray, whole: NDArray) -> Floats:
+    """part / whole, nan where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def accuracy(t: Counts) -> Floats:
+    """Share of rows with the right label, (..., k, k) -> (...)."""
+    return share(np.trace(t, axis1=-2, axis2=-1), t.sum((-2, -1)))
+
+
+def recalls(t: Counts) -> Floats:
+    """Share of the rows of each class with the right label, (..., k, k) -> (..., k)."""
+    return share(np.diagonal(t, axis1=-2, axis2=-1), t.sum(-1))
+
+
+def matthews(t: Counts) -> Floats:
+    """Matthews' correlation (..., k, k) -> (...), 0 where labels or classes are all one (Gorodkin, 2004)."""
+    n = t.sum((-2, -1))
+    true, labelled = t.sum(-1), t.sum(-2)
+    covariance = np.trace(t, axis1=-2, axis2=-1) * n - (true * labelled).sum(-1)
+    spread = np.sqrt(1.0 * (n**2 - (true**2).sum(-1)) * (n**2 - (labelled**2).sum(-1)))
+    return np.where(n > 0, np.divide(covariance, spread, out=np.zeros(np.shape(n)), where=spread > 0), np.nan)
+
+
+def fnr(t: Counts) -> Floats:
+    """Share of class 1 with label 0, (..., 2, 2) -> (...)."""
+    return share(t[..., 1, 0], t[..., 1, :].sum(-1))
+
+
+def fpr(t: Counts) -> Floats:
+    """Share of class 0 with label 1, (..., 2, 2) -> (...)."""
+    return share(t[..., 0, 1], t[..., 0, :].sum(-1))
+
+
+def acceptance_rate(t: Counts) -> Floats:
+    """Share of rows with label 1, (..., 2, 2) -> (...)."""
+    return share(t[..., 1].sum(-1), t.sum((-2, -1)))
+
+
+def defined(value: float) -> float | None:
+    """A plain float, or None for nan."""
+    return None if np.isnan(value) else float(value)
+
+
+def interval(draws: Floats, level: float) -> tuple[float | None, float | None]:
+    """Percentile interval of ``level`` in (0, 1) from draws (B,), leaving out those that are undefined.
+
+    (None, None) where none is defined. Raises ValueError outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"evaluation: an interval's level of {level} is not in (0, 1); for 95 % give 0.95")
+    draws = draws[~np.isnan(draws)]
+    if not len(draws):
+        return None, None
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,174 @@
+"""Models to and from the database."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+import paths_config
+from utils import atomic
+from utils.run_store import RunStore
+from utils.scms.structure import levels_product
+from utils.targets import require_trusted
+from utils.types import Column, Dataset, Decide
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Record = Mapping[str, Any]
+MODELS, DECIDES = "utils.models", "utils.decides"
+
+
+class StoredModel(nn.Module):
+    """A trained classifier with all that its decisions need.
+
+    ``forward`` takes model space (continuous columns standardised) and gives logits; ``decide`` gives labels by
+    the stored thresholds; ``natural`` and ``scaled`` cross between model space and natural units.
+    """
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, decide: Decide, columns: tuple[Column, ...], loc: Tensor, scale: Tensor):
+        super().__init__()
+        self.network = network
+        self.decision = decide
+        self.columns = columns
+        self.register_buffer("loc", loc)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., d) in model space -> logits (..., k); k = 1 for two classes."""
+        return self.network(x)
+
+    @torch.no_grad()
+    def decide(self, x: Tensor, s: Tensor | None = None) -> Tensor:
+        """x (n, d) in model space -> labels (n,); the sensitive group s (n,) is read from x where not given."""
+        return self.decision(self(x), self.groups(x) if s is None else s)
+
+    def scaled(self, values: Tensor) -> Tensor:
+        """Natural units (..., d) -> model space."""
+        return (values - self.loc) / self.scale
+
+    def natural(self, x: Tensor) -> Tensor:
+        """Model space (..., d) -> natural units."""
+        return self.loc + self.scale * x
+
+    def groups(self, x: Tensor) -> Tensor:
+        """Index (n,) of each row's combination of sensitive levels."""
+        levels = levels_product(self.columns).to(x)
+        attributes = x[:, [i for i, c in enumerate(self.columns) if c.sensitive]]
+        return torch.cdist(attributes, levels).argmin(-1)
+
+
+def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
+    """Write the parameters atomically; path (relative to the weights folder) and SHA-256 for the record."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    data = safetensors.torch.save(tensors)
+    path = f"{dataset}/{run_id}.safetensors"
+    atomic.write_bytes(paths_config.weights() / path, data)
+    return {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def describe_preprocessing(dataset: Dataset) -> dict[str, Any]:
+    """Columns and scaling as a record stores them."""
+    return {
+        "columns": [
+            {"name": c.name, "kind": c.kind, "sensitive": c.sensitive, "levels": list(c.levels)}
+            for c in dataset.columns
+        ],
+        "loc": dataset.loc.tolist(),
+        "scale": dataset.scale.tolist(),
+        "groups": list(dataset.groups),
+    }
+
+
+def from_database(doc_id: int, dataset: str, device: str = "cpu") -> StoredModel:
+    """The model of record ``doc_id`` in the database of ``dataset``, in eval mode.
+
+    Raises:
+        ValueError: no such record, a failed run, weights that are missing, altered or do not fit, or a record that
+            names code outside ``utils.models`` and ``utils.decides``.
+    """
+    path = paths_config.database(dataset)
+    if not path.is_file():
+        raise ValueError(f"no database for dataset={dataset}: {path} does not exist; train a model first")
+    return from_record(RunStore(path).get(doc_id), device)
+
+
+def from_record(record: Record, device: str = "cpu") -> StoredModel:
+    """The model that a record describes, in eval mode; see ``from_database``."""
+    which = f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
+    if record["status"] != "finished":
+        raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
+    require_trusted(record["params"]["model"], [MODELS])
+    require_trusted(record["decide"], [DECIDES])
+    network = instantiate(dict(record["params"]["model"]), _convert_="all")
+    try:
+        network.load_state_dict(safetensors.torch.load(_checked_bytes(record, which)))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise ValueError(f"the weights of {which} do not fit its model: {str(error).splitlines()[0]}") from error
+    stored = record["preprocessing"]
+    columns = tuple(
+        Column(c["name"], c["kind"], sensitive=c["sensitive"], levels=tuple(c["levels"])) for c in stored["columns"]
+    )
+    model = StoredModel(
+        network,
+        instantiate(dict(record["decide"])),
+        columns,
+        torch.tensor(stored["loc"]),
+        torch.tensor(stored["scale"]),
+    )
+    return model.to(device).eval()
+
+
+def _checked_bytes(record: Record, which: str) -> bytes:
+    path = paths_config.weights() / record["weights"]["path"]
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(
+            f"the weights of {which} are missing: {path} does not exist; set TRILEMMA_WEIGHTS to where they are, "
+            "or train again with existing=replace"
+        ) from None
+    if hashlib.sha256(data).hexdigest() != record["weights"]["sha256"]:
+        raise ValueError(
+            f"the weights of {which} were altered: {path} does not have the SHA-256 of the record; "
+            "restore the file, or train again with existing=replace"
+        )
+    return data
+
+
+def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[pd.DataFrame], pd.DataFrame]":
+    """A function from rows in natural units to ``probability`` and ``decision`` per row.
+
+    The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1).
+
+    Raises:
+        ValueError: as ``from_database``; the function itself, where a column is missing or not a number.
+    """
+    import pandas as pd
+
+    model = from_database(doc_id, dataset, device)
+    names = [c.name for c in model.columns]
+
+    @torch.no_grad()
+    def predict(rows: pd.DataFrame) -> pd.DataFrame:
+        missing = [name for name in names if name not in rows.columns]
+        if missing:
+            raise ValueError(f"the rows lack {missing}; the model was trained on {names}, in that data set's units")
+        values = torch.tensor(rows[names].to_numpy(dtype="float32"), device=device)
+        if not torch.isfinite(values).all():
+            spoilt = [names[i] for i in (~torch.isfinite(values)).any(0).nonzero().flatten().tolist()]
+            raise ValueError(f"the columns {spoilt} hold values that are missing or not finite")
+        x = model.scaled(values)
+        logits = model(x)
+        chance = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)
+        decided = {"probability": chance[:, -1].cpu().numpy(), "decision": model.decide(x).cpu().numpy()}
+        return pd.DataFrame(decided, index=rows.index)
+
+    return predict

@@ -1,0 +1,57 @@
+"""The loss of a model: nominal loss plus weighted terms. The one place that knows how logits meet labels."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from utils.types import Batch, Context, Predict, Term
+
+Objective = Callable[[Predict, Batch, Context], tuple[Tensor, dict[str, Tensor]]]
+
+
+class Weighted(NamedTuple):
+    """A term and its weight in the objective."""
+
+    weight: float
+    term: Term
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Negative log-likelihood (..., ) of logits (..., k); y (...) broadcasts from the right. k = 1 is two classes."""
+    y = y.expand(logits.shape[:-1])
+    if logits.shape[-1] == 1:
+        return F.binary_cross_entropy_with_logits(logits.squeeze(-1), y.to(logits.dtype), reduction="none")
+    return -logits.log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+
+
+def binary_logit(logits: Tensor, method: str) -> Tensor:
+    """The logit (...) of class 1 of a two-class model (..., 1).
+
+    Raises:
+        ValueError: the model has more classes.
+    """
+    if logits.shape[-1] != 1:
+        raise ValueError(f"{method} is defined for two classes, and this model has {logits.shape[-1]}")
+    return logits.squeeze(-1)
+
+
+def make_objective(nominal: float, terms: Mapping[str, Weighted]) -> Objective:
+    """Total = nominal * loss + sum of weight * term, rows weighted by ``batch.w``; also each part by name."""
+
+    def objective(predict: Predict, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = {name: _mean(t.term(predict, batch, ctx), batch.w) for name, t in terms.items()}
+        total = sum((t.weight * parts[name] for name, t in terms.items()), start=torch.zeros(()).to(batch.x))
+        if nominal:
+            parts["loss"] = _mean(cross_entropy(predict(batch.x), batch.y), batch.w)
+            total = total + nominal * parts["loss"]
+        return total, parts
+
+    return objective
+
+
+def _mean(value: Tensor, w: Tensor) -> Tensor:
+    """Weighted mean of a loss per row (n,); a scalar loss as it is."""
+    return value if value.ndim == 0 else (value * w).sum() / w.sum()

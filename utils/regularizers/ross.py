@@ -1,0 +1,25 @@
+"""Training for actionable recourse (Ross, Lakkaraju and Bastani 2021, arXiv 2011.06146)."""
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from utils.objective import cross_entropy
+from utils.threats import movable
+from utils.types import Batch, Context, Predict
+
+TINY = 1e-12
+
+
+def ross(predict: Predict, batch: Batch, ctx: Context, *, step: float, mask: str) -> Tensor:
+    """Loss (n,) of the favourable class after one step of recourse, l(h(x'), 1).
+
+    x' = x - step * g / norm(g), with g the gradient of l(h(x), 1) on the columns of ``mask``, masked first and
+    normalised then. ``step`` in model space.
+    """
+    favourable = torch.ones_like(batch.y)
+    with torch.no_grad():
+        gradient = grad(lambda x: cross_entropy(predict(x), favourable).sum())(batch.x)
+        gradient = gradient * movable(ctx.columns, mask, batch.x)
+        recourse = batch.x - step * gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(TINY)
+    return cross_entropy(predict(recourse), favourable)

@@ -1,0 +1,96 @@
+"""What every SCM fitted to data shares: the graph it needs, the equations it judges, the noise it samples."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from utils.scms.published_noise import published_noise
+from utils.scms.structure import Equation, additive, in_radius_units, on_device, resampled, structural
+from utils.types import SCM, Dataset
+
+Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
+
+
+def require_graph(dataset: Dataset, option: str) -> Mapping[str, tuple[str, ...]]:
+    """The causal graph as child -> parents, roots left out.
+
+    Raises:
+        ValueError: none is known for the data set.
+    """
+    if dataset.parents is None:
+        raise ValueError(
+            f"scm={option} needs a causal graph and data set {dataset.name!r} has none; "
+            "use scm=independent, or give one with dataset=csv and dataset.graph={child: [parents]}"
+        )
+    return {child: parents for child, parents in dataset.parents.items() if parents}
+
+
+def regression_equation(parents: tuple[str, ...], f: Regression) -> Equation:
+    """An additive-noise equation whose mean is one function of the stacked parents."""
+    return additive(parents, lambda *p: f(torch.stack(p, -1)))
+
+
+def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:
+    """A binary child x = 1[u < f(parents)], f read as a probability, u in (0, 1).
+
+    Abduction takes the middle of the interval that agrees with what was seen, so counterfactuals stay in
+    {0, 1} and are monotone in the probability (the latent-threshold reading of a binary node; Pearl 2009,
+    section 7.1, with one representative noise in place of its posterior).
+    """
+
+    def probability(p: tuple[Tensor, ...]) -> Tensor:
+        return f(torch.stack(p, -1)).clamp(1e-3, 1 - 1e-3)
+
+    def pull(x: Tensor, *p: Tensor) -> Tensor:
+        chance = probability(p)
+        return torch.where(x > 0.5, chance / 2, (1 + chance) / 2)
+
+    return Equation(parents, lambda u, *p: (u < probability(p)).to(u.dtype), pull)
+
+
+def fitted(
+    dataset: Dataset, regressions: Mapping[str, Regression], *, binary: str, sampling: str, radius_unit: str
+) -> SCM:
+    """The SCM of fitted regressions, with held-out R^2 per equation among its facts.
+
+    Args:
+        dataset: its graph gives the parents of each regression's child.
+        regressions: child -> expected child given the stacked parents, on standardised columns.
+        binary: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
+            {0, 1}); ``threshold`` keeps it in {0, 1}.
+        sampling: noise for fresh individuals: ``residuals`` of the training rows, or ``published``.
+        radius_unit: ``noise`` or ``noise_sd``.
+    """
+    if binary not in ("anm", "threshold"):
+        raise ValueError(f"scm.binary={binary!r} is not known; choose anm or threshold")
+    parents = dataset.parents or {}
+    kinds = {c.name: c.kind for c in dataset.columns}
+    equations = {
+        child: (threshold_equation if kinds[child] == "binary" and binary == "threshold" else regression_equation)(
+            parents[child], f
+        )
+        for child, f in regressions.items()
+    }
+    scm = on_device(structural(dataset.columns, equations, resampled(dataset.train.x)), dataset.train.x.device)
+    noise = scm.to_noise(dataset.train.x)
+    sample = published_noise(dataset.name, scm.names) if sampling == "published" else resampled(noise)
+    if sampling not in ("published", "residuals"):
+        raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
+    scm = replace(scm, sample_noise=sample, facts=held_out_r2(dataset, regressions))
+    return in_radius_units(scm, dataset, radius_unit)
+
+
+def held_out_r2(dataset: Dataset, regressions: Mapping[str, Regression]) -> dict[str, float]:
+    """1 - residual / total variance of each equation on the validation rows (the test rows where there are none)."""
+    rows = dataset.valid if len(dataset.valid.y) else dataset.test
+    names = [c.name for c in dataset.columns]
+    parents = dataset.parents or {}
+
+    def r2(child: str) -> float:
+        x = rows.x[:, names.index(child)]
+        expected = regressions[child](rows.x[:, [names.index(p) for p in parents[child]]])
+        return float(1 - (x - expected).square().mean() / x.var(correction=0))
+
+    return {f"scm_r2_{child}": r2(child) for child in regressions}

@@ -1,0 +1,37 @@
+"""Linear structural equations by least squares."""
+
+import torch
+from torch import Tensor
+
+from utils.scms.fitting import Regression, fitted, require_graph
+from utils.types import SCM, Dataset
+
+
+def linear(dataset: Dataset, *, seed: int, binary: str, sampling: str, radius_unit: str) -> SCM:
+    """Ordinary least squares of each non-root on its parents, on the training rows.
+
+    Raises:
+        ValueError: the data set has no causal graph.
+    """
+    parents = require_graph(dataset, "linear")
+    names = [c.name for c in dataset.columns]
+
+    def regression(child: str) -> Regression:
+        given = dataset.train.x[:, [names.index(p) for p in parents[child]]].double()
+        design = torch.cat([given, torch.ones(len(given), 1, dtype=given.dtype)], 1)
+        target = dataset.train.x[:, [names.index(child)]].double()
+        solution = torch.linalg.lstsq(design, target, driver="gelsd").solution.float()  # gelsd: rank may be short
+        slope, intercept = solution[:-1, 0], solution[-1, 0]
+
+        def predict(p: Tensor) -> Tensor:
+            return p @ slope + intercept
+
+        return predict
+
+    return fitted(
+        dataset,
+        {child: regression(child) for child in parents},
+        binary=binary,
+        sampling=sampling,
+        radius_unit=radius_unit,
+    )

@@ -1,0 +1,238 @@
+"""What an adversary can reach, and the one ascent loop that every gradient method shares.
+
+A perturbation ``delta`` is (c, n, *): c candidates for each of n rows, one for each twin of a causal threat or
+each restart of a plain one. Candidates come first, so that radii, labels and weights of the rows broadcast.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from utils.scms.counterfactual import interventions
+from utils.types import SCM, Column, Context, Predict
+
+Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
+Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A norm ball around zero; ``events`` trailing dimensions make one perturbation."""
+
+    norm: str
+    events: int = 1
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("l2", "linf"):
+            raise ValueError(f"norm={self.norm!r} is not known; choose l2 or linf")
+
+    @property
+    def _dims(self) -> tuple[int, ...]:
+        return tuple(range(-self.events, 0))
+
+    def size(self, delta: Tensor) -> Tensor:
+        """Norm of each perturbation, trailing dimensions kept as 1."""
+        if self.norm == "linf":
+            return delta.abs().amax(self._dims, keepdim=True)
+        return delta.square().sum(self._dims, keepdim=True).clamp_min(TINY**2).sqrt()
+
+    def project(self, delta: Tensor, radius: Tensor) -> Tensor:
+        """The nearest perturbation of at most ``radius`` (n,)."""
+        r = self.spread(radius)
+        if self.norm == "linf":
+            return torch.minimum(torch.maximum(delta, -r), r)
+        return delta * (r / self.size(delta)).clamp_max(1.0)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The unit perturbation of largest inner product with the gradient."""
+        return gradient.sign() if self.norm == "linf" else gradient / self.size(gradient)
+
+    def uniform(self, delta: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """Points drawn uniformly from the unit ball of the masked coordinates, shaped like ``delta``."""
+        if self.norm == "linf":
+            cube = torch.rand(delta.shape, generator=generator, dtype=delta.dtype).to(delta.device)
+            return (2 * cube - 1) * mask
+        normal = torch.randn(delta.shape, generator=generator, dtype=delta.dtype).to(delta.device) * mask
+        length = torch.rand(self.size(delta).shape, generator=generator, dtype=delta.dtype).to(delta.device)
+        return normal / self.size(normal) * length.pow(1.0 / mask.expand(delta.shape[-self.events :]).sum())
+
+    def spread(self, radius: Tensor) -> Tensor:
+        """Radii (n,) shaped to broadcast over perturbations."""
+        return radius.reshape(*radius.shape, *(1,) * self.events)
+
+
+class Threat(Protocol):
+    """A perturbation set around every row."""
+
+    @property
+    def ball(self) -> Ball:
+        """The norm that the radius bounds."""
+        ...
+
+    @property
+    def mask(self) -> Tensor:
+        """1 where a coordinate of delta may move, (*)."""
+        ...
+
+    def zero(self, x: Tensor) -> Tensor:
+        """The perturbations (c, n, *) that change nothing but the candidate."""
+        ...
+
+    def at(self, x: Tensor) -> Reach:
+        """How perturbations move the rows x (n, *)."""
+        ...
+
+
+MakeThreat = Callable[[Context], Threat]
+
+
+@dataclass(frozen=True)
+class FeatureThreat:
+    """Moves the features themselves: x' = x + mask * delta. Radius in standard deviations of the training split."""
+
+    ball: Ball
+    mask: Tensor
+
+    def zero(self, x: Tensor) -> Tensor:
+        """(1, n, d) zeros."""
+        return x.new_zeros(1, *x.shape)
+
+    def at(self, x: Tensor) -> Reach:
+        """Plain addition; frozen columns keep every bit."""
+        return lambda delta: torch.where(self.mask > 0, x + delta, x)
+
+
+@dataclass(frozen=True)
+class CausalThreat:
+    """Moves the exogenous noise of the non-sensitive columns and pushes it through the structural equations.
+
+    With ``twins`` the candidates are the twins of a row, so the set is the causal adversarial perturbation ball
+    (Ehyaei et al. 2024, arXiv 2308.08938, section 3); without, the row keeps its own sensitive level. A twin
+    shares the noise of its row, so a candidate differs by its intervention alone. Radius in the SCM's radius
+    unit.
+    """
+
+    scm: SCM
+    ball: Ball
+    twins: bool
+
+    @property
+    def mask(self) -> Tensor:
+        """1 at the non-sensitive coordinates, (d,)."""
+        return (self.scm.unit > 0).to(self.scm.unit)
+
+    def zero(self, x: Tensor) -> Tensor:
+        """(L, n, d) zeros, or (1, n, d) without twins."""
+        return x.new_zeros(len(self.scm.levels) if self.twins else 1, *x.shape)
+
+    def at(self, x: Tensor) -> Reach:
+        """Abduct once, then push every perturbed noise under every level."""
+        own = self.scm.own(x)
+        noise = self.scm.to_noise(own)
+        do = interventions(self.scm, x) if self.twins else {i: own[..., i] for i in self.scm.sensitive}
+        return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
+
+
+def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
+    """Mask (d,) of columns: ``continuous`` (and not sensitive), ``non_sensitive``, ``actionable`` or ``all``.
+
+    Raises:
+        ValueError: another word, or no column is left.
+    """
+    tests: dict[str, Callable[[Column], bool]] = {
+        "continuous": lambda c: c.kind == "continuous" and not c.sensitive,
+        "non_sensitive": lambda c: not c.sensitive,
+        "actionable": lambda c: c.actionable,
+        "all": lambda _: True,
+    }
+    if which not in tests:
+        raise ValueError(f"{which!r} names no set of columns; choose one of {sorted(tests)}")
+    mask = like.new_tensor([float(tests[which](c)) for c in columns])
+    if not mask.any():
+        raise ValueError(
+            f"the data set has no {which} column to move; name some in dataset.actionable or choose another"
+        )
+    return mask
+
+
+def features(ctx: Context, *, norm: str, movable_columns: str) -> FeatureThreat:
+    """The norm ball on the features; what may move is ``movable_columns`` (see ``movable``)."""
+    return FeatureThreat(Ball(norm), movable(ctx.columns, movable_columns, ctx.scm.loc))
+
+
+def causal(ctx: Context, *, norm: str, twins: bool) -> CausalThreat:
+    """The causal adversarial perturbation ball of the context's SCM."""
+    return CausalThreat(ctx.scm, Ball(norm), twins)
+
+
+def every_candidate(predict: Predict, x: Tensor) -> Tensor:
+    """Logits (c, n, k) of candidates (c, n, *)."""
+    return predict(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def ascend(damage: Damage, start: Tensor, radius: Tensor, threat: Threat, *, steps: int, rel_step: float) -> Tensor:
+    """Projected steepest ascent of the damage; the best perturbation that was visited, (c, n, *).
+
+    delta <- project(delta + rel_step * radius * steepest(gradient)), from the projected start, on the
+    coordinates of the threat's mask. Nothing here is part of the outer gradient.
+
+    Args:
+        damage: delta (c, n, *) -> (c, n).
+        start: (c, n, *).
+        radius: (n,), >= 0.
+        threat: gives norm and mask.
+        steps: gradient evaluations.
+        rel_step: length of a step, as a share of the radius.
+    """
+
+    def total(delta: Tensor) -> tuple[Tensor, Tensor]:
+        value = damage(delta)
+        return value.sum(), value
+
+    ball = threat.ball
+    step = rel_step * ball.spread(radius)
+    with torch.no_grad():  # torch.func still differentiates the inner function; the outer graph stays out
+        delta = ball.project(start * threat.mask, radius)
+        best, best_value = delta, torch.full(delta.shape[: delta.ndim - ball.events], -torch.inf).to(delta)
+        for _ in range(steps):
+            gradient, value = grad(total, has_aux=True)(delta)
+            best, best_value = _better(delta, value, best, best_value, ball)
+            delta = ball.project(delta + step * ball.steepest(gradient * threat.mask), radius)
+        return _better(delta, damage(delta), best, best_value, ball)[0]
+
+
+def _better(delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
+    improved = value > best_value
+    wide = improved.reshape(*improved.shape, *(1,) * ball.events)
+    return torch.where(wide, delta, best), torch.where(improved, value, best_value)
+
+
+def worst(x: Tensor, value: Tensor) -> Tensor:
+    """For each row the candidate of largest value: x (c, n, *), value (c, n) -> (n, *)."""
+    chosen = value.argmax(0)
+    return x.take_along_dim(chosen.reshape(1, -1, *(1,) * (x.ndim - 2)), 0).squeeze(0)
+
+
+def check_budget(threat: Threat, x: Tensor, moved: Tensor, radius: Tensor) -> None:
+    """An attack cannot cheat: x' (n, *) must lie in the threat's set around x (n, *).
+
+    Raises:
+        AssertionError: a frozen column moved, or the perturbation is longer than the radius (closed ball, float
+            tolerance).
+    """
+    if isinstance(threat, FeatureThreat):
+        delta = moved - x
+        if not torch.equal(delta * (1 - threat.mask), torch.zeros_like(delta)):
+            raise AssertionError("an attack moved a column that its threat freezes")
+    elif isinstance(threat, CausalThreat):
+        scm = threat.scm
+        shift = scm.to_noise(scm.own(moved)) - scm.to_noise(scm.own(x))
+        delta = torch.where(scm.unit > 0, shift / scm.unit, 0)
+    excess = (threat.ball.size(delta).reshape(len(x), -1).squeeze(-1) - radius).max()
+    if excess > 1e-3 * (1 + float(radius.max())):
+        raise AssertionError(f"an attack left its ball by {float(excess):.2g}")
