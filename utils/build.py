@@ -1,13 +1,11 @@
 """From a configuration to objects: the only place that instantiates what a configuration names."""
 
 import os
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -16,13 +14,14 @@ from torch import nn
 from utils import seeding
 from utils.decides.threshold import Threshold
 from utils.objective import Objective, Weighted, make_objective
-from utils.radius import everywhere, radius_value
+from utils.radius import radius_value
 from utils.run_store import group_id, run_id
 from utils.targets import check_arguments
 from utils.types import Context, Dataset, FitDecide, Metric
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 TERM_KEYS = ("weight", "own_loss", "perturbs")  # what a term's yaml says beside its settings
+HEADLINE = "pgd_l2"  # name of the attack behind robust_accuracy_<radius>
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing")
 
@@ -84,8 +83,6 @@ def make_repeatable(threads: int, device: torch.device) -> None:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002  # nothing here reads it; a library might
 
 
 def build_dataset(params: Params, device: torch.device) -> Dataset:
@@ -152,16 +149,17 @@ def perturbs(params: Params) -> bool:
 
 
 def build_metrics(params: Params) -> dict[str, Metric]:
-    """The metrics of the evaluation.
-
-    The ``attack`` option is reported beside the headline attack unless it is the same one by name.
-    """
+    """The metrics of a run's evaluation; one that trains without a radius reports none at its training radius."""
     nodes = dict(params["evaluation"]["metrics"])
-    if "attacked" in nodes and nodes["attacked"]["name"] == "pgd_l2":
-        del nodes["attacked"]
     if "robust" in nodes and not perturbs(params):
         nodes["robust"] = nodes["robust"] | {"training_radius": None}
-    return {name: bind(node, f"evaluation.metrics.{name}") for name, node in nodes.items()}
+    return bind_metrics(nodes)
+
+
+def bind_metrics(nodes: Mapping[str, Any]) -> dict[str, Metric]:
+    """Metrics by name; the ``attack`` option is reported beside the headline attack unless it is the same one."""
+    kept = {name: node for name, node in nodes.items() if not (name == "attacked" and node["name"] == HEADLINE)}
+    return {name: bind(node, f"evaluation.metrics.{name}") for name, node in kept.items()}
 
 
 def identity(params: Params, fingerprint: str) -> Params:

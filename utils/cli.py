@@ -60,7 +60,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     OmegaConf.register_new_resolver("unique", lambda: token, use_cache=True, replace=True)
     _outcomes.clear()
     try:
-        sys.argv[1:] = normalised(sys.argv[1:])
+        sys.argv[1:] = normalised(sys.argv[1:], config_name)
         hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guarded(task))()
     except (HydraException, OmegaConfBaseException) as error:
         complain(explain(error))
@@ -97,7 +97,7 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
 # --- overrides -------------------------------------------------------------------------------------------------
 
 
-def normalised(words: Sequence[str]) -> list[str]:
+def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
     """Words as Hydra takes them: numbers given to ``epsilon`` mean ``epsilon.radius``, ``experiment=`` is ``+``.
 
     Hydra refuses a number for a config group, and ``epsilon`` is one: ``epsilon=0.1``, ``epsilon=8/255`` and sweeps
@@ -106,12 +106,14 @@ def normalised(words: Sequence[str]) -> list[str]:
     Raises:
         ValueError: a sweep that mixes names and numbers.
     """
-    return [_normal(word) for word in words]
+    return [_normal(word, config_name) for word in words]
 
 
-def _normal(word: str) -> str:
+def _normal(word: str, config_name: str) -> str:
     if word.startswith("experiment="):
         return f"+{word}"
+    if config_name == "evaluate" and word.startswith("dataset="):
+        return word.replace("dataset", "database", 1)  # there it names a database, which needs no option of its own
     if not re.match(r"(\+\+|\+)?epsilon=", word):
         return word
     try:
@@ -208,10 +210,9 @@ def epochs_shown(title: str, epochs: int) -> Iterator[Watch]:
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[figures]}", "eta")
-        shown = [TextColumn(c) if isinstance(c, str) else c for c in columns]
-        shown[2] = MofNCompleteColumn()
-        with Progress(*shown, TimeRemainingColumn(), transient=True) as bar:
+        text, figures, eta = (TextColumn(t) for t in ("{task.description}", "{task.fields[figures]}", "eta"))
+        columns = (text, BarColumn(), MofNCompleteColumn(), figures, eta, TimeRemainingColumn())
+        with Progress(*columns, transient=True) as bar:
             job = bar.add_task(title, total=epochs, figures="")
             yield lambda epoch, figures: bar.update(job, completed=epoch, figures=_figures(figures))
         return
@@ -231,7 +232,7 @@ def _figures(figures: dict[str, float]) -> str:
 class SweepCallback(Callback):
     """Ends a sweep with a table of what became of its jobs."""
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Print the table."""
         counts = {status: sum(o.status == status for o in _outcomes) for status in EXIT}
         say()

@@ -23,4 +23,4 @@ def radius_value(radius: str | float) -> float:
 def everywhere(radius: str | float) -> Epsilon:
     """The same radius for every row, as an epsilon."""
     value = radius_value(radius)
-    return lambda batch, ctx: batch.w.new_full(batch.w.shape, value)
+    return lambda batch, _: batch.w.new_full(batch.w.shape, value)

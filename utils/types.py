@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     y: Tensor  # (n,) int64, class
     s: Tensor  # (n,) int64, index into Dataset.groups
     w: Tensor  # (n,) float, weight of the row in the loss
-    index: Tensor  # (n,) int64, row number in the original data
+    index: Tensor  # type: ignore[assignment]  # (n,) int64, row number in the original data; hides tuple.index
 
     def rows(self, keep: Tensor | slice) -> "Batch":
         """The rows selected by ``keep``, an index or a mask."""

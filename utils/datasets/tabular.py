@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
+from utils.scms.structure import levels_product
 from utils.types import SCM, Batch, Column, Dataset
 
 if TYPE_CHECKING:
@@ -97,14 +98,6 @@ def continuous(*listed: str) -> tuple[Column, ...]:
     return tuple(Column(name, "continuous") for name in listed)
 
 
-def levels_product(columns: Sequence[Column]) -> Tensor:
-    """The product of the sensitive columns' declared levels, (L, S), natural units; the last column varies fastest.
-
-    Natural units are model space here: only continuous columns are scaled, and they are never sensitive.
-    """
-    return torch.tensor(list(itertools.product(*(c.levels for c in columns if c.sensitive))), dtype=torch.float32)
-
-
 def assemble(
     name: str,
     frame: "DataFrame | Mapping[str, Any]",
@@ -129,7 +122,7 @@ def assemble(
     """
     columns = tuple(_with_levels(c) for c in columns)
     _check_sensitive(name, columns)
-    graph = None if parents is None else complete_graph(name, columns, parents)
+    graph = None if parents is None else checked_graph(name, columns, parents)
     if scm is not None and scm.names != tuple(c.name for c in columns):
         raise ValueError(f"data set {name}: its SCM is over {scm.names}, not over {tuple(c.name for c in columns)}.")
     table = np.column_stack([_numbers(name, frame, c) for c in columns])
@@ -173,14 +166,14 @@ def group_names(columns: Sequence[Column]) -> tuple[str, ...]:
     sensitive = [c for c in columns if c.sensitive]
     return tuple(
         ",".join(f"{c.name}={level:g}" for c, level in zip(sensitive, levels, strict=True))
-        for levels in itertools.product(*(c.levels for c in sensitive))
+        for levels in levels_product(tuple(columns)).tolist()
     )
 
 
-def complete_graph(
+def checked_graph(
     name: str, columns: Sequence[Column], parents: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """The causal graph with an entry for every column; a root has no parents.
+    """The causal graph as child -> parents in the order of the columns, roots left out.
 
     Raises ValueError for an unknown column or a cycle.
     """
@@ -189,7 +182,7 @@ def complete_graph(
         for column in (child, *names(listed)):
             if column not in known:
                 raise unknown_name(f"data set {name}, graph at {child!r}", column, known)
-    graph = {column: names(parents.get(column, ())) for column in known}
+    graph = {column: names(parents[column]) for column in known if parents.get(column)}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,0 +1,305 @@
+"""Records of a database as a table: read, select, order, average over seeds; and the words of the commands.
+
+Every ``python -m evals.<command>`` reads ``key=value`` words onto ``config/<command>.yaml``, whose comments are
+the command's help.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from pandas.api.types import is_numeric_dtype
+
+import paths_config
+from utils.metrics.directions import suggest
+from utils.run_store import RunStore
+
+Record = Mapping[str, Any]
+
+FACTS = (
+    *("doc_id", "name", "dataset", "experiment", "regularizer", "model", "scm", "attack"),
+    *("seed", "radius", "run_id", "group_id", "status", "created"),
+)
+PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
+CHOICES = ("regularizer", "model", "scm", "attack")
+LABELS_OMIT = ("name", "seed", "experiment", "device", "torch_threads")  # no part of what a model is
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+}
+COMPARISON = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
+OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
+
+
+# --- records ---------------------------------------------------------------------------------------------------
+
+
+def databases() -> list[str]:
+    """Names of the data sets that have a database, in alphabetical order."""
+    return sorted(path.stem for path in paths_config.evals().glob("*.json"))
+
+
+def read(dataset: str) -> list[dict[str, Any]]:
+    """The finished records of one data set. Raises ValueError where there is no database or no finished record."""
+    path = paths_config.database(dataset)
+    if not path.is_file():
+        present = ", ".join(databases()) or "none"
+        raise ValueError(
+            f"no database for dataset={dataset}: {path} does not exist. Train a model with "
+            f"`python train.py dataset={dataset}`; databases in that folder: {present}"
+        )
+    records = RunStore(path).all()
+    done = [record for record in records if record["status"] == "finished"]
+    if not done:
+        raise ValueError(
+            f"{path} holds no finished run ({len(records)} failed). Train one with `python train.py dataset={dataset}`"
+        )
+    return done
+
+
+def stored(dataset: str) -> list[dict[str, Any]]:
+    """The finished records in the database of one data set, maybe none."""
+    return [record for record in RunStore(paths_config.database(dataset)).all() if record["status"] == "finished"]
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per record: the columns FACTS, every metric, and ``<evaluation>/<key>`` for later evaluations.
+
+    A metric that is null or absent in a record is NaN there.
+    """
+    rows = [_facts(record) for record in records]
+    measured = [_metrics(record) for record in records]
+    columns = {key: None for metrics in measured for key in metrics}
+    metrics = pd.DataFrame(measured, index=range(len(rows)), columns=list(columns), dtype=float)
+    return pd.concat([pd.DataFrame(rows, columns=list(FACTS)), metrics], axis=1)
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    params = record["params"]
+    choices = params.get("choices", {})
+    radius = (params.get("epsilon") or {}).get("radius")
+    taken = {key: record.get(key) for key in FACTS}
+    taken |= {key: _joined(choices.get(key)) for key in CHOICES}
+    return taken | {"experiment": params.get("experiment"), "radius": math.nan if radius is None else number(radius)}
+
+
+def _joined(choice: Any) -> str | None:
+    """An option's name as it stands in the names of records: several joined by ``+``."""
+    if choice is None or isinstance(choice, str):
+        return choice
+    return "+".join(str(c) for c in choice)
+
+
+def _metrics(record: Record) -> dict[str, float | None]:
+    metrics = dict(record.get("metrics") or {})
+    for name, evaluation in (record.get("evaluations") or {}).items():
+        found = evaluation.get("metrics", evaluation)
+        metrics |= {f"{name}/{key}": v for key, v in found.items() if v is None or isinstance(v, int | float)}
+    return metrics
+
+
+def metrics(table: pd.DataFrame) -> list[str]:
+    """The metric columns of a frame."""
+    return [str(c) for c in table.columns if c not in FACTS and is_numeric_dtype(table[c])]
+
+
+# --- select, order, average ------------------------------------------------------------------------------------
+
+
+def where(table: pd.DataFrame, conditions: str | None) -> pd.DataFrame:
+    """The rows that meet every condition: ``"uai_0.05<=0.1, regularizer==erm, accuracy>=.8"``.
+
+    A row that lacks a value meets no condition on it, ``!=`` included. Raises ValueError for an unknown column, a
+    condition that is no comparison, a value of the wrong type, or ``==`` with a name that no row has.
+    """
+    kept = pd.Series(True, index=table.index)
+    for condition in [c for c in (conditions or "").split(",") if c.strip()]:
+        kept &= _meets(table, condition)
+    return table[kept]
+
+
+def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
+    match = COMPARISON.fullmatch(condition)
+    if match is None:
+        raise ValueError(
+            f"where: {condition.strip()!r} is no comparison; write `column<=value` with one of "
+            f"{' '.join(COMPARE)}, several separated by commas"
+        )
+    key, sign, text = match.groups()
+    column = table[known(key, table)]
+    if not is_numeric_dtype(column):
+        if sign not in ("==", "!="):
+            raise ValueError(f"where: {key} holds names, so {condition.strip()!r} is undefined; compare by == or !=")
+        if sign == "==" and not (column == text).any():
+            names = sorted(column.dropna().astype(str).unique())
+            raise ValueError(
+                f"where: no run has {key}=={text}{near(text, names)} There is {', '.join(names) or 'none'}"
+            )
+        return column.notna() & COMPARE[sign](column, text)
+    try:
+        value = number(text)
+    except ValueError as error:
+        raise ValueError(f"where: {key} holds numbers, but {condition.strip()!r} compares it with {text!r}") from error
+    return column.notna() & COMPARE[sign](column, value)
+
+
+def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
+    """Rows ordered by comma-separated columns, a leading ``-`` for falling: ``"-accuracy,uai_0.05"``; NaN last."""
+    words = [word.strip() for word in (keys or "").split(",") if word.strip()]
+    for word in reversed(words):  # stable: the first key is sorted last
+        column = known(word.removeprefix("-"), table)
+        table = table.sort_values(column, ascending=not word.startswith("-"), kind="stable", na_position="last")
+    return table
+
+
+def aggregate(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """One row per data set and ``group_id``: ``<key>`` (mean), ``<key>_sd``, ``<key>_n``, the facts, the doc_ids.
+
+    The standard deviation is the sample's (n - 1), NaN for one seed; a seed without the metric does not count.
+    """
+    if len(lost := table[table["group_id"].isna()]):
+        raise ValueError(f"records {', '.join(map(str, lost['doc_id']))} have no group_id; train them again")
+    groups = table.groupby(["dataset", "group_id"], sort=False, dropna=False)
+    columns: dict[str, Any] = {fact: groups[fact].first() for fact in FACTS if fact not in PER_RUN}
+    columns["doc_ids"] = groups["doc_id"].agg(tuple)
+    for key in keys:
+        values = groups[known(key, table)]
+        columns |= {key: values.mean(), f"{key}_sd": values.std(), f"{key}_n": values.count()}
+    return pd.DataFrame(columns).reset_index()
+
+
+def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) -> list[str]:
+    """A short label per row of ``groups``: in what it differs from the rows of equal ``within``.
+
+    At most two things are named: options (``causal_adv``), then settings (``radius 0.1``). The only row of its
+    kind is named by its kind.
+    """
+    settings = {(record["dataset"], record["group_id"]): dict(_flat(record["params"])) for record in records}
+    labels = pd.Series("", index=groups.index)
+    for kind, rows in groups.groupby(within, dropna=False):
+        own = [settings[key] for key in zip(rows["dataset"], rows["group_id"], strict=True)]
+        varying = _varying(own)
+        for index, setting in zip(rows.index, own, strict=True):
+            words = [str(rows.loc[index, option]) for option in CHOICES if rows[option].nunique() > 1]
+            words += [f"{leaf} {_short(setting[key])}" for leaf, key in varying]
+            labels[index] = ", ".join(words[:2]) or str(kind)
+    return list(labels)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif prefix + key not in LABELS_OMIT and not prefix.startswith("choices."):
+            yield prefix + key, value
+
+
+def _varying(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(last part, dotted key) of the settings that all have and that differ, each pattern of values once."""
+    found: dict[tuple[str, ...], tuple[str, str]] = {}
+    for key in settings[0]:
+        values = tuple(str(setting[key]) for setting in settings if key in setting)
+        if len(values) == len(settings) and len(set(values)) > 1:
+            found.setdefault(values, (key.rpartition(".")[2], key))
+    return list(found.values())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def known(key: str, table: pd.DataFrame) -> str:
+    """The column ``key``; ValueError with near misses and the metrics where the frame has none of that name."""
+    if key in table.columns:
+        return key
+    raise ValueError(f"no column {key!r}{near(key, table.columns)} Metrics here: {', '.join(metrics(table)) or 'none'}")
+
+
+def near(key: str, candidates: Iterable[Any]) -> str:
+    """``; did you mean a, b?``, or a full stop where no candidate is close."""
+    close = suggest(key, [str(c) for c in candidates])
+    return f"; did you mean {', '.join(close)}?" if close else "."
+
+
+def number(value: Any) -> float:
+    """A number as typed, fractions such as ``8/255`` included."""
+    try:
+        return float(value) if "/" not in str(value) else float(Fraction(value))
+    except (TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"{value!r} is no number") from error
+
+
+def options(words: Sequence[str], path: Path) -> DictConfig:
+    """The defaults in ``path`` with the ``key=value`` words of a command line on top.
+
+    Raises ValueError for a word without ``=``, an unknown key or a required one that is missing.
+    """
+    defaults = OmegaConf.load(path)
+    assert isinstance(defaults, DictConfig)
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"cannot read {word!r}; write options as key=value, or --help for the list")
+        if key not in list(defaults):  # `in defaults` is false for a required one
+            raise ValueError(f"unknown option {key!r}{near(key, defaults)} Options: {', '.join(map(str, defaults))}")
+        given[key] = _value(word, key, text)
+    OmegaConf.set_struct(defaults, True)
+    merged = OmegaConf.merge(defaults, given)
+    assert isinstance(merged, DictConfig)
+    for missing in sorted(OmegaConf.missing_keys(merged)):
+        raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
+    return merged
+
+
+def _value(word: str, key: str, text: str) -> Any:
+    """A number, null or boolean as YAML reads it; everything else is the text as typed (``title=Loan: all``)."""
+    try:
+        value = OmegaConf.from_cli([word])[key]
+    except yaml.YAMLError:  # not YAML, hence text
+        return text
+    return text if OmegaConf.is_config(value) else value
+
+
+def explained(path: Path) -> str:
+    """The options of a yaml as help: name, default, and the comment behind it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [match for line in lines if (match := OPTION.fullmatch(line))]
+    wide = max(len(m["key"]) for m in found)
+    about = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+    shown = [(m["key"], m["text"] or "", "required" if m["default"] == "???" else m["default"]) for m in found]
+    return "\n".join([about, "", *(f"  {key:<{wide}}  {text} [{default}]" for key, text, default in shown)]) + "\n"
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Plain text in aligned columns."""
+    wide = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, wide, strict=True)).rstrip() for line in (header, *rows)]
+    return "\n".join(lines) + "\n"
+
+
+def command(work: Callable[[DictConfig], None], path: Path, words: Sequence[str]) -> int:
+    """Run a command on its words; the exit code: 0, or 2 after one ``error:`` line for a mistake of the user's."""
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(explained(path))
+        return 0
+    try:
+        work(options(words, path))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0

@@ -1,0 +1,130 @@
+"""List the stored models of a data set, or evaluate some of them again.
+
+python evaluate.py dataset=loan sort=-accuracy
+python evaluate.py dataset=loan id=3 epsilon.evaluate=[0.1,0.2]
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from utils import cli
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from utils.types import Context, Dataset, Metric
+
+
+def evaluate(cfg: DictConfig) -> cli.Outcome:
+    """Evaluate the chosen records, then print the table."""
+    from evals import query
+
+    params: Any = OmegaConf.to_container(cfg, resolve=True)
+    table = query.where(query.frame(query.read(params["database"])), params["where"])
+    if params["id"] is not None:
+        for doc_id in chosen(params["id"], table, params["database"]):
+            evaluate_one(doc_id, params)
+        table = query.where(query.frame(query.read(params["database"])), params["where"])
+    show(query.sort(table, params["sort"]), params)
+    return cli.Outcome("evaluate", "finished", "")
+
+
+def chosen(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
+    """The record ids that ``id`` asks for, among those of the table.
+
+    Raises:
+        ValueError: an id that is not there or not a number.
+    """
+    present = [int(i) for i in table["doc_id"]]
+    if wanted == "all":
+        return present
+    listed = wanted if isinstance(wanted, list) else [wanted]
+    for i in listed:
+        if isinstance(i, bool) or not isinstance(i, int):
+            raise ValueError(f"id={i!r}: expected the number of a record, a list such as [3,4], or all")
+        if i not in present:
+            raise ValueError(f"id={i}: no finished record of dataset={dataset} has it; there are {present or 'none'}")
+    return listed
+
+
+def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
+    """Judge one stored model with the metrics of this command line and file the results under a name."""
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    import paths_config
+    from evals.evaluation import evaluate as judge
+    from utils.build import choose_device, make_repeatable
+    from utils.model_zoo import from_record
+    from utils.run_store import RunStore
+
+    store = RunStore(paths_config.database(params["database"]))
+    record = store.get(doc_id)
+    name = params["name"] or "@".join([params["attack"]["name"], "+".join(map(str, params["epsilon"]["evaluate"]))])
+    if name in record.get("evaluations", {}) and not params["replace"]:
+        cli.say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
+        return
+    device = choose_device(params["device"])
+    make_repeatable(params["threads"], device)
+    model = from_record(record, str(device))
+    data, ctx, metrics = rebuilt(record, params)
+    found = judge(model, data.test, replace(ctx, decide=model.decision), metrics)
+    settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    result = {"metrics": found, "settings": settings, "created": created}
+    store.add_result(doc_id, name, result, replace=params["replace"])
+    cli.say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
+    before = record["metrics"]
+    for key, value in found.items():
+        if value is not None and key not in before and not key.endswith(("_low", "_high", "_null")):
+            cli.say(f"  {key:<36} {value:.4f}")
+
+
+def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, Context, dict[str, Metric]]":
+    """Data and SCM as the record was trained on, attack and metrics as this command line says.
+
+    Raises:
+        ValueError: the data are not those of the record, or the record names code that is not ours.
+    """
+    from utils.build import bind_metrics, build_context, build_dataset, choose_device
+    from utils.targets import require_trusted
+
+    stored = {key: record["params"][key] for key in ("dataset", "scm", "seed")}
+    require_trusted(stored["dataset"], ["utils.datasets"])
+    require_trusted(stored["scm"], ["utils.scms"])
+    data = build_dataset(stored, choose_device(params["device"]))
+    if data.fingerprint != record["fingerprint"]:
+        raise ValueError(
+            f"the data of dataset={record['dataset']} changed since record {record['doc_id']} was made "
+            f"(fingerprint {data.fingerprint}, recorded {record['fingerprint']}); restore the file it was trained on"
+        )
+    ctx = build_context(stored | {key: params[key] for key in ("attack", "epsilon")}, data)
+    return data, ctx, bind_metrics(params["evaluation"]["metrics"])
+
+
+def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
+    """Print the table, and write it as CSV where asked."""
+    import math
+    from pathlib import Path
+
+    from evals.query import aligned
+    from utils import atomic
+
+    facts = ["doc_id", "name", "seed", "radius"]
+    metrics = [key for key in params["columns"] if key in table.columns]
+    added = [key for key in table.columns if "/" in key and key.split("/")[1] in params["columns"]]
+    shown = table[facts + metrics + added]
+    cells = [
+        [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]
+        for row in shown.itertuples(index=False)
+    ]
+    cli.say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
+    if params["csv"]:
+        atomic.write_text(Path(params["csv"]), table.to_csv(index=False))
+        cli.say(f"{len(table)} rows written to {params['csv']}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(evaluate, "evaluate"))

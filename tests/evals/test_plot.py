@@ -1,0 +1,161 @@
+"""The plot command on small databases in TinyDB's own format."""
+
+import json
+import re
+
+import pytest
+
+from evals import plot, query
+from tests.evals.test_query import record
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder, records):
+    stored = {str(r["doc_id"]): {k: v for k, v in r.items() if k != "doc_id"} for r in records}
+    (folder / "loan.json").write_text(json.dumps({"_default": stored}))
+
+
+def run(*words):
+    return query.command(plot.plot, plot.OPTIONS, ["dataset=loan", *words])
+
+
+def chart(records, *words):
+    return plot.chart(records, query.options(["dataset=loan", *words], plot.OPTIONS))
+
+
+def model(doc_id, regularizer, accuracy, unfair, **changes):
+    return record(doc_id, regularizer, metrics={"accuracy": accuracy, "uai_0.05": unfair}, **changes)
+
+
+MODELS = [
+    model(1, "erm", 0.8, 0.4, seed=0),
+    model(2, "erm", 0.9, 0.3, seed=1),
+    model(3, "llr", 0.7, 0.1),
+    model(4, "ross", 0.6, 0.2),
+]
+
+
+def test_efficient_settings_are_those_of_the_means():
+    shown = chart(MODELS)
+    assert shown.groups["kind"][shown.efficient].tolist() == ["erm", "llr"]
+
+
+def test_the_better_end_can_be_turned_round():
+    shown = chart(MODELS, "x_better=lower", "y_better=higher")
+    assert shown.groups["kind"][shown.efficient].tolist() == ["erm", "ross"]
+
+
+def test_a_kind_keeps_its_look_when_others_are_left_out():
+    assert chart(MODELS, "where=regularizer==ross").looks["ross"] == chart(MODELS).looks["ross"]
+
+
+def test_fifty_six_kinds_have_different_looks():
+    looks = chart([model(i, f"r{i:02}", 0.5, 0.5) for i in range(1, 57)]).looks
+    assert len(set(looks.values())) == 56
+
+
+def test_an_axis_can_be_a_later_evaluation():
+    records = [dict(r, evaluations={"audit": {"uai_0.05": 0.2 + r["doc_id"] / 10}}) for r in MODELS]
+    shown = chart(records, "y=audit/uai_0.05")
+    assert (shown.signs, shown.words[1].endswith("[audit]"), len(shown.runs)) == ((1, -1), True, 4)
+
+
+def test_runs_without_a_metric_are_left_out_and_counted(folder, capsys):
+    write(folder, [*MODELS, model(5, "llr", 0.95, None, seed=1)])
+    assert run() == 0
+    assert capsys.readouterr().out.splitlines()[0] == "left out: 1 run without accuracy or uai_0.05"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["y=uai_.05"], "did you mean uai_0.05"),
+        (["y=seed"], "seed is no metric"),
+        (["hue=regulariser"], "did you mean regularizer"),
+        (["seeds=all"], "points or mean"),
+        (["where=accuracy>2"], "leaves none of the 4 runs"),
+        (["x_better=up"], "higher or lower"),
+        (["out=a.jpg"], "ending in .png"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(folder, capsys, words, message):
+    write(folder, MODELS)
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_metric_of_unknown_direction_asks_for_it():
+    records = [dict(r, metrics={**r["metrics"], "loudness": 1.0}) for r in MODELS]
+    with pytest.raises(ValueError, match="x_better=higher or x_better=lower"):
+        chart(records, "x=loudness")
+    assert chart(records, "x=loudness", "x_better=lower").signs == (-1, -1)
+
+
+def test_a_metric_that_is_null_in_every_run_counts_as_absent():
+    with pytest.raises(ValueError, match=r"no column 'mcc'.*Metrics here: accuracy, uai_0\.05$"):
+        chart([dict(r, metrics={**r["metrics"], "mcc": None}) for r in MODELS], "x=mcc")
+
+
+MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+def test_every_format_is_written_and_nothing_else(folder, capsys):
+    write(folder, MODELS)
+    assert run("out=new/a.png,new/a.svg,new/a.pdf") == 0
+    assert {
+        path.suffix[1:]: path.read_bytes()[: len(MAGIC[path.suffix[1:]])] for path in (folder / "new").iterdir()
+    } == MAGIC
+    assert capsys.readouterr().out.splitlines()[-3:] == ["new/a.png", "new/a.svg", "new/a.pdf"]
+
+
+def test_the_default_file_names_data_and_axes(folder):
+    records = [dict(r, evaluations={"audit": {"accuracy": 0.5}}) for r in MODELS]
+    write(folder, records)
+    assert run("x=audit/accuracy") == 0
+    assert [path.name for path in (folder / "figures").iterdir()] == ["loan_audit-accuracy_uai_0.05.png"]
+
+
+def test_equal_data_give_equal_pictures(folder):
+    write(folder, MODELS)
+    assert run("out=a.svg,b.svg,a.png,b.png") == 0
+    for kind in ("svg", "png"):
+        assert (folder / f"a.{kind}").read_bytes() == (folder / f"b.{kind}").read_bytes()
+
+
+def test_the_listing_gives_mean_deviation_records_and_seeds():
+    line = plot.listing(chart(MODELS)).splitlines()[1]
+    assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.8500 ± 0.0707", "0.3500 ± 0.0707", "2"]
+
+
+def test_an_efficient_setting_is_named_in_the_figure():
+    figure = plot.draw(chart(MODELS), seeds="points", title=None)
+    assert {text.get_text() for text in figure.axes[0].texts} >= {"erm", "llr", "better"}
+
+
+def test_labels_overlap_neither_each_other_nor_the_edge():
+    crowd = [model(i, f"method{i}", 0.8 + i / 1000, 0.2 + i / 1000) for i in range(1, 21)]  # all efficient
+    figure = plot.draw(chart(crowd), seeds="points", title=None)
+    renderer = figure.canvas.get_renderer()
+    axes = figure.axes[0]
+    boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_text().startswith("method")]
+    frame = axes.get_window_extent(renderer)
+    assert boxes
+    assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(frame.containsx(b.x0) and frame.containsx(b.x1) and frame.containsy(b.y0) for b in boxes)
+
+
+def test_the_axes_say_what_is_better():
+    figure = plot.draw(chart(MODELS), seeds="mean", title="Mine")
+    axes = figure.axes[0]
+    assert "higher is better →" in axes.get_xlabel()
+    assert "← lower is better" in axes.get_ylabel()
+    assert axes.get_title(loc="left") == "Mine"

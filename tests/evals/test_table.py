@@ -1,0 +1,135 @@
+"""The table beside the published figures; means and deviations by hand."""
+
+import csv
+import io
+import json
+
+import pandas as pd
+import pytest
+
+from evals import query, table
+from tests.evals.test_query import record
+
+REFERENCE = pd.DataFrame(
+    {
+        "dataset": ["loan", "loan", "adult"],
+        "regularizer": ["erm", "ross", "erm"],
+        "accuracy": [0.7, 0.6, 0.5],
+        "mcc": [0.3, 0.2, 0.1],
+        "accuracy_sd": [0.02, 0.01, 0.01],
+        "mcc_sd": [None, 0.1, 0.1],
+        "n": [97, 97, 97],
+    }
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_of(doc_id, accuracy, regularizer="erm", experiment="small", **changes):
+    made = record(doc_id, regularizer, metrics={"accuracy": accuracy}, **changes)
+    return made | {"params": made["params"] | {"experiment": experiment}}
+
+
+RUNS = [run_of(1, 0.72, seed=0), run_of(2, 0.76, seed=1)]
+
+
+def write(folder, dataset, records):
+    stored = {str(r["doc_id"]): {k: v for k, v in r.items() if k != "doc_id"} for r in records}
+    (folder / f"{dataset}.json").write_text(json.dumps({"_default": stored}))
+
+
+def run(*words):
+    return query.command(table.table, table.OPTIONS, words)
+
+
+def test_the_deviation_is_in_published_standard_deviations():
+    cell = table.build(RUNS, None, REFERENCE, "source").rows["loan", "erm"][0]
+    assert (cell.mean, cell.n, cell.published, cell.deviation) == pytest.approx((0.74, 2, 0.7, 2.0))
+
+
+def test_without_a_published_deviation_there_is_no_distance():
+    text = table.markdown(table.build([run_of(1, 0.72)], None, REFERENCE, "source"))
+    assert "| loan | erm | 0.720 (0.700, +1.0) | – (0.300) |" in text
+
+
+def test_published_rows_that_did_not_run_are_missing():
+    built = table.build(RUNS, ["accuracy"], REFERENCE, "source")
+    assert list(built.rows) == [("loan", "erm"), ("loan", "ross")]  # no run on adult, hence no adult rows
+    assert built.missing == 1
+    assert "–: 1 of 2 figures are missing" in table.markdown(built)
+
+
+def test_several_settings_of_one_regularizer_are_rows_of_their_own():
+    runs = [run_of(1, 0.7, "llr", radius=0.1), run_of(2, 0.8, "llr", radius=0.2)]
+    built = table.build(runs, ["accuracy"], REFERENCE, "source")
+    assert [name for _, name in built.rows if name != "erm"] == ["llr (radius 0.1)", "llr (radius 0.2)", "ross"]
+
+
+def test_settings_of_equal_label_are_told_apart_by_group():
+    runs = [run_of(1, 0.7, group_id="aaaa"), run_of(2, 0.8, group_id="bbbb")]
+    assert [name for _, name in table.build(runs, ["accuracy"], REFERENCE.head(0), "").rows] == ["erm", "erm [bbbb]"]
+
+
+def test_csv_holds_every_digit_and_empty_fields_for_what_is_missing():
+    lines = list(csv.DictReader(io.StringIO(table.comma_separated(table.build(RUNS, None, REFERENCE, "source")))))
+    assert float(lines[0]["deviation"]) == pytest.approx(2.0, abs=1e-12)
+    assert (lines[1]["metric"], lines[1]["mean"], lines[1]["n"], lines[1]["published"]) == ("mcc", "", "0", "0.3")
+
+
+def test_latex_escapes_underscores_and_signs():
+    text = table.latex(table.build([run_of(1, 0.7, "causal_adv")], ["accuracy"], REFERENCE.head(0), ""))
+    assert r"loan & causal\_adv & 0.700 \\" in text
+
+
+def test_an_experiment_is_collected_over_all_databases_by_name(folder, capsys):
+    write(folder, "loan", RUNS)
+    write(folder, "adult", [run_of(1, 0.8, dataset="adult"), run_of(2, 0.1, dataset="adult", experiment="other")])
+    write(folder, "example", RUNS)  # a copy of loan's records
+    assert run("experiment=small", "published=null", "metrics=accuracy") == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| adult", "| loan"))]
+    assert rows == ["| adult | erm | 0.800 |", "| loan | erm | 0.740 ± 0.028 |"]
+
+
+def test_a_data_set_alone_has_no_published_column(folder, capsys):
+    write(folder, "loan", RUNS)
+    assert run("dataset=loan") == 0
+    assert "| loan | erm | 0.740 ± 0.028 |" in capsys.readouterr().out
+
+
+def test_a_file_is_written_and_named(folder, capsys):
+    write(folder, "loan", RUNS)
+    assert run("dataset=loan", "format=csv", "out=new/table.csv") == 0
+    assert (folder / "new" / "table.csv").read_text().startswith("dataset,regularizer,metric,mean")
+    assert capsys.readouterr().out == "new/table.csv: 1 rows, 0 figures missing\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "experiment=..., dataset=... or both"),
+        (["experiment=smal"], "did you mean small"),
+        (["dataset=loan", "metrics=acuracy"], "did you mean accuracy"),
+        (["dataset=loan", "format=html"], "markdown, csv, latex"),
+        (["experiment=small", "published=capfy"], "did you mean capify"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(folder, capsys, words, message):
+    write(folder, "loan", RUNS)
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_published_table_has_our_names():
+    figures, source = table.published("capify")
+    assert "arXiv 2308.08938" in source
+    kinds = {"erm", "adversarial", "causal_al", "causal_adv", "llr", "ross", "sensei"}
+    assert set(figures["regularizer"]) == kinds
+    erm = figures.set_index(["dataset", "regularizer"]).loc["loan", "erm"]
+    assert (erm["accuracy"], erm["uai_0.05"], erm["uai_ar_0.01_sd"]) == (0.8475, 0.3539, 0.0333)

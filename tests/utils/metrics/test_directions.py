@@ -1,0 +1,102 @@
+import pytest
+
+from utils.metrics.directions import describe, direction, suggest
+
+BETTER_HIGH = [
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+    "auc",
+    "worst_class_accuracy",
+    "robust_accuracy",
+    "robust_accuracy_0.05",
+    "robust_accuracy_8/255",
+    "robust_accuracy_worst_class",
+    "robust_accuracy_worst_class_0.05",
+    "robust_accuracy_worst_group_0.05",
+    "robust_accuracy_pgd_0.05",
+    "fair_certified_0.05",
+    "accuracy_group0",
+]
+BETTER_LOW = [
+    "uai_0.05",
+    "uai_1e-3",
+    "uai_cf",
+    "uai_ar_0.05",
+    "uai_random_0.05",
+    "uai_gradient_0.05",
+    "uai_ar_random_0.05",
+    "counterfactual_flip_rate",
+    "unfair_certified_0.05",
+    "fnr_gap",
+    "fpr_gap",
+    "accuracy_gap",
+    "demographic_parity_difference",
+    "equalized_odds_difference",
+    "robust_accuracy_gap",
+    "fnr_group1",
+    "fpr_group12",
+]
+NEITHER = ["prevalence", "acceptance_rate", "acceptance_rate_group0", "support_group1", "colour", "", "uai_x", "acc"]
+
+
+@pytest.mark.parametrize("key", BETTER_HIGH)
+def test_higher_is_better(key):
+    assert direction(key) == 1
+
+
+@pytest.mark.parametrize("key", BETTER_LOW)
+def test_lower_is_better(key):
+    assert direction(key) == -1
+
+
+@pytest.mark.parametrize("key", NEITHER)
+def test_neither_way_is_better(key):
+    assert direction(key) == 0
+
+
+@pytest.mark.parametrize("end", ["_low", "_high", "_null"])
+def test_ends_of_an_interval_and_chance_point_the_way_of_their_metric(end):
+    assert (direction("auc" + end), direction("uai_0.05" + end), direction("fnr_gap" + end)) == (1, -1, -1)
+
+
+@pytest.mark.parametrize("key", BETTER_HIGH + BETTER_LOW + NEITHER[:4])
+def test_no_known_key_is_described_by_itself(key):
+    assert "_" not in describe(key)
+
+
+def test_different_keys_have_different_words():
+    keys = [key + end for key in BETTER_HIGH + BETTER_LOW for end in ("", "_low", "_high", "_null")]
+    assert len({describe(key) for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("accuracy", "accuracy"),
+        ("uai_0.05", "unfair area at radius 0.05 (share of individuals)"),
+        ("fnr_gap", "difference in false negative rate between groups"),
+        ("robust_accuracy_8/255", "robust accuracy at radius 8/255"),
+        ("fnr_group1", "false negative rate of group 1"),
+        ("fnr_gap_null", "difference in false negative rate between groups, expected by chance alone"),
+        ("uai_0.05_low", "unfair area at radius 0.05 (share of individuals), lower end of the interval"),
+    ],
+)
+def test_a_key_is_described_in_words(key, words):
+    assert describe(key) == words
+
+
+def test_an_unknown_key_is_its_own_description():
+    assert describe("some_key_low") == "some_key_low"
+
+
+def test_a_mistyped_key_is_corrected():
+    assert suggest("acuracy", ["auc", "accuracy", "uai_0.05"])[0] == "accuracy"
+
+
+def test_another_radius_is_suggested():
+    assert suggest("uai_0.5", ["uai_0.05", "fnr_gap"]) == ["uai_0.05"]
+
+
+def test_nothing_near_suggests_nothing():
+    assert suggest("colour", ["fnr_gap", "uai_0.05"]) == []

@@ -1,0 +1,182 @@
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from fairlearn.metrics import (
+    MetricFrame,
+    count,
+    demographic_parity_difference,
+    equalized_odds_difference,
+    false_negative_rate,
+    false_positive_rate,
+    selection_rate,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score
+
+from utils.decides.threshold import Threshold
+from utils.metrics.group import group
+from utils.types import SCM, Batch, Column, Context
+
+GAPS = ["demographic_parity_difference", "equalized_odds_difference", "fnr_gap", "fpr_gap", "accuracy_gap"]
+ROWS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=40)
+# every group has both classes, so that fairlearn, which says 0 where a rate is undefined, can be compared
+FULL = [(y, y, s) for y in (0, 1) for s in range(3)]
+
+
+def context(levels: int, seed: int = 0) -> Context:
+    unused = cast(Any, None)
+    columns = (
+        Column("s", "categorical", sensitive=True, levels=tuple(map(float, range(levels)))),
+        Column("x", "binary"),
+    )
+    return Context(cast(SCM, None), columns, unused, unused, Threshold(0.5), seed, torch.Generator())
+
+
+def evaluate(
+    y: Any, labels: Any, s: Any, *, groups: int = 3, seed: int = 0, classes: int = 2, **options: Any
+) -> dict[str, float | None]:
+    y, labels, s = (torch.as_tensor(np.asarray(column, dtype=np.int64)) for column in (y, labels, s))
+    logits = labels[:, None] - 0.5 if classes == 2 else torch.nn.functional.one_hot(labels, classes).double()
+    batch = Batch(logits, y, s, torch.ones(len(y)), torch.arange(len(y)))
+    options = {"groups_min": 1, "intervals": 20, "level": 0.95, **options}
+    return group(lambda x: x, batch, context(groups, seed), **options)
+
+
+def biased(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes, labels and groups where group 1 is accepted less."""
+    rng = np.random.default_rng(seed)
+    s, y = rng.integers(2, size=n), rng.integers(2, size=n)
+    return y, (rng.random(n) < 0.2 + 0.5 * y - 0.15 * s).astype(np.int64), s
+
+
+@settings(max_examples=30, deadline=None)
+@given(ROWS)
+def test_gaps_are_those_of_fairlearn(rows):
+    y, labels, s = np.array(rows + FULL).T
+    frame = MetricFrame(
+        metrics={"fnr_gap": false_negative_rate, "fpr_gap": false_positive_rate, "accuracy_gap": accuracy_score},
+        y_true=y, y_pred=labels, sensitive_features=s,
+    )  # fmt: skip
+    expected = {
+        **frame.difference(),
+        "demographic_parity_difference": demographic_parity_difference(y, labels, sensitive_features=s),
+        "equalized_odds_difference": equalized_odds_difference(y, labels, sensitive_features=s),
+    }
+    found = evaluate(y, labels, s)
+    assert {key: found[key] for key in GAPS} == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(ROWS)
+def test_rates_per_group_are_those_of_fairlearn(rows):
+    y, labels, s = np.array(rows + FULL).T
+    rates = {
+        "accuracy": accuracy_score,
+        "fnr": false_negative_rate,
+        "fpr": false_positive_rate,
+        "acceptance_rate": selection_rate,
+        "support": count,
+    }
+    frame = MetricFrame(metrics=rates, y_true=y, y_pred=labels, sensitive_features=s).by_group
+    found = evaluate(y, labels, s)
+    for name in rates:
+        assert [found[f"{name}_group{i}"] for i in range(3)] == pytest.approx(frame[name].tolist())
+
+
+def test_a_group_without_positives_leaves_what_needs_them_undefined():
+    found = evaluate([0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], groups=2)
+    assert found["fnr_group1"] is None
+    assert [key for key in GAPS if found[key] is None] == ["equalized_odds_difference", "fnr_gap"]
+
+
+def test_an_undefined_gap_has_undefined_companions():
+    found = evaluate([0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], groups=2)
+    assert [found["fnr_gap" + end] for end in ("_low", "_high", "_null")] == [None, None, None]
+
+
+def test_a_declared_group_without_rows_leaves_every_gap_undefined():
+    found = evaluate(*biased(), groups=3)
+    assert found["support_group2"] == 0
+    assert [found[key] for key in GAPS] == [None] * 5
+
+
+def test_a_single_group_has_no_gap():
+    assert evaluate([0, 1], [0, 1], [0, 0], groups=1)["accuracy_gap"] is None
+
+
+def test_a_group_below_the_least_support_leaves_gaps_undefined_but_not_rates():
+    y, labels, s = np.array([0, 1] * 12), np.array([0, 1] * 12), np.repeat([0, 1], [20, 4])
+    found = evaluate(y, labels, s, groups=2, groups_min=5)
+    assert found["accuracy_gap"] is None
+    assert found["accuracy_group1"] == 1
+
+
+def test_a_group_of_exactly_the_least_support_counts():
+    y, labels, s = np.array([0, 1] * 12), np.array([0, 1] * 12), np.repeat([0, 1], [20, 4])
+    assert evaluate(y, labels, s, groups=2, groups_min=4)["accuracy_gap"] == 0
+
+
+def test_gaps_do_not_depend_on_which_group_is_which():
+    y, labels, s = biased()
+    found, swapped = evaluate(y, labels, s, groups=2), evaluate(y, labels, 1 - s, groups=2)
+    assert {key: found[key] for key in GAPS} == {key: swapped[key] for key in GAPS}
+
+
+def test_a_classifier_that_accepts_one_group_only_has_the_largest_gap():
+    y, s = np.array([0, 1] * 10), np.repeat([0, 1], 10)
+    found = evaluate(y, s, s, groups=2)
+    assert [found[key] for key in GAPS] == [1, 1, 1, 1, 0]
+
+
+def explicit(y: np.ndarray, labels: np.ndarray, s: np.ndarray) -> list[float]:
+    """The five gaps of two groups from boolean masks, in the order of GAPS."""
+
+    def gap(values: np.ndarray, keep: np.ndarray) -> float:
+        return abs(values[keep & (s == 0)].mean() - values[keep & (s == 1)].mean())
+
+    everyone = np.ones(len(y), dtype=bool)
+    fnr, fpr = gap(labels == 0, y == 1), gap(labels == 1, y == 0)
+    return [gap(labels == 1, everyone), max(fnr, fpr), fnr, fpr, gap(labels == y, everyone)]
+
+
+def test_intervals_are_those_of_an_explicit_bootstrap_over_rows():
+    """Oracle: rows resampled one draw at a time."""
+    y, labels, s = biased()
+    rng = np.random.default_rng(1)
+    draws = np.array([explicit(y[r], labels[r], s[r]) for r in rng.integers(len(y), size=(2000, len(y)))])
+    found = evaluate(y, labels, s, groups=2, intervals=4000, level=0.9)
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    assert [found[f"{key}_low"] for key in GAPS] == pytest.approx(low, abs=0.012)
+    assert [found[f"{key}_high"] for key in GAPS] == pytest.approx(high, abs=0.012)
+
+
+def test_the_null_gap_is_the_mean_gap_of_permuted_groups():
+    """Oracle: the group column permuted one draw at a time."""
+    y, labels, s = biased(n=120)
+    rng = np.random.default_rng(1)
+    draws = np.array([explicit(y, labels, rng.permutation(s)) for _ in range(2000)])
+    found = evaluate(y, labels, s, groups=2, intervals=4000)
+    assert [found[f"{key}_null"] for key in GAPS] == pytest.approx(draws.mean(0), abs=0.006)
+
+
+def test_where_groups_are_alike_the_gap_is_about_the_null_gap():
+    """Averaged over samples in which groups are drawn at random, the two are equal by exchangeability."""
+    rng = np.random.default_rng(0)
+    samples = [evaluate(*rng.integers(2, size=(3, 100)), groups=2, intervals=100) for _ in range(200)]
+    gap, null = (np.mean([found[key] for found in samples]) for key in ("fnr_gap", "fnr_gap_null"))
+    assert null == pytest.approx(gap, abs=0.02)
+
+
+def test_three_classes_have_accuracies_only():
+    y = np.arange(60) % 3
+    found = evaluate(y, np.where(np.arange(60) < 45, y, 0), np.repeat([0, 1], 30), groups=2, classes=3)
+    assert {key.split("_")[0] for key in found} == {"accuracy", "support"}
+    assert found["accuracy_gap"] == pytest.approx(1 - 20 / 30)
+
+
+def test_the_seed_of_the_context_fixes_every_figure():
+    assert evaluate(*biased(), groups=2) == evaluate(*biased(), groups=2)
+    assert evaluate(*biased(), groups=2)["fnr_gap_low"] != evaluate(*biased(), groups=2, seed=1)["fnr_gap_low"]

@@ -1,0 +1,132 @@
+import os
+import resource
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils import atomic
+
+
+def test_the_file_holds_the_bytes_written(tmp_path):
+    atomic.write_bytes(tmp_path / "a", b"\x00new")
+    assert (tmp_path / "a").read_bytes() == b"\x00new"
+
+
+def test_text_is_written_in_utf8(tmp_path):
+    atomic.write_text(tmp_path / "a", "ε")
+    assert (tmp_path / "a").read_bytes() == b"\xce\xb5"
+
+
+def test_missing_folders_are_created(tmp_path):
+    atomic.write_bytes(tmp_path / "weights" / "loan" / "a", b"1")
+    assert (tmp_path / "weights" / "loan" / "a").read_bytes() == b"1"
+
+
+def test_a_reader_of_the_old_file_keeps_it(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        atomic.write_bytes(path, b"new")
+        assert reader.read() == b"old"
+
+
+def test_nothing_but_the_file_is_left(tmp_path):
+    atomic.write_bytes(tmp_path / "a", b"1")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    atomic.write_bytes(tmp_path / "a", b"1")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"")
+    path.chmod(0o664)
+    atomic.write_bytes(path, b"1")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+def test_a_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    atomic.write_bytes(tmp_path / "link", b"1")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"1"
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match=str(tmp_path / "a") + "'"):
+        atomic.write_bytes(tmp_path / "a", b"1")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_interrupt_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    """Ctrl-C while the disk is busy: the one moment that cannot be met without standing in for fsync."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def interrupted(handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        atomic.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def limited(code: str, size: int, path: Path) -> str:
+    """Standard output of ``code`` in a process that may write files of at most ``size`` bytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; from pathlib import Path; from utils import atomic\n{code}", str(path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+REPORT = """
+try:
+    {call}
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    out = limited(REPORT.format(call="atomic.write_bytes(sys.argv[1], bytes(5000))"), 1000, path)
+    assert out.split() == ["27", str(path)]  # EFBIG
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_append_on_a_full_disk_leaves_what_was_kept(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old\ntorn")
+    out = limited(REPORT.format(call="atomic.append(sys.argv[1], bytes(5000), keep=4)"), 1000, path)
+    assert out.split() == ["27", str(path)]
+    assert path.read_bytes() == b"old\n"
+
+
+def test_an_append_replaces_what_follows_the_bytes_to_keep(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old\ntorn")
+    atomic.append(path, b"new\n", keep=4)
+    assert path.read_bytes() == b"old\nnew\n"
+
+
+def test_leftovers_are_the_temporary_files_of_that_file(tmp_path):
+    names = [".a.json.0123.tmp", ".b.json.0123.tmp", "a.json", ".a.json"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert atomic.leftovers(tmp_path / "a.json") == [tmp_path / names[0]]
