@@ -43,7 +43,7 @@ STYLE: Any = {
     **{"ytick.color": "#444444", "svg.hashsalt": "trilemma", "legend.frameon": False, "legend.fontsize": 9.5},
 }
 # places of a label about its mark, in points towards the better ends: the empty side of the frontier first
-PLACES = ((9, 6), (9, -6), (0, 13), (14, 14), (-9, 6), (0, -13), (14, 0), (-9, -6), (-14, 0), (-14, -14))
+PLACES = ((9, 6), (9, -6), (0, 13), (-9, 6), (0, -13), (14, 0), (-9, -6), (-14, 0))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def _side(key: str, given: Any, option: str, evaluations: Iterable[str]) -> tupl
     """+1 where higher is better, and the metric in words; the option wins over what the metric's name says."""
     if given not in (None, "higher", "lower"):
         raise ValueError(f"{option}={given}: expected higher or lower")
-    evaluation = next((name for name in evaluations if key.startswith(f"{name}/")), None)
+    named = [name for name in evaluations if key.startswith(f"{name}/")]
+    evaluation = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
     plain = key if evaluation is None else key.removeprefix(f"{evaluation}/")
     sign = direction(plain) if given is None else {"higher": 1, "lower": -1}[given]
     if not sign:
@@ -213,9 +214,11 @@ def _words(axes: "Axes", chart: Chart, title: str | None) -> None:
 
 def _axis_label(words: str, sign: int, *, room: int) -> str:
     """The metric and its better end, broken before the unit where the line is longer than ``room`` characters."""
-    label = f"{words} ({'higher is better →' if sign > 0 else '← lower is better'})"
-    lines = [label] if len(label) <= room else [*label.replace(" (", "\n(", 1).split("\n")]
-    return "\n".join(textwrap.fill(line, room) for line in lines)
+    better = f"({'higher is better →' if sign > 0 else '← lower is better'})".replace(" ", "\N{NO-BREAK SPACE}")
+    if len(f"{words} {better}") <= room:
+        return f"{words} {better}"
+    name, unit = words.partition(" (")[::2]
+    return f"{name}\n({unit} {better}" if unit else textwrap.fill(f"{words} {better}", room)
 
 
 def _extent(chart: Chart) -> str:

@@ -29,7 +29,7 @@ FACTS = (
 )
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
 CHOICES = ("regularizer", "model", "scm", "attack")
-LABELS_OMIT = ("name", "seed", "experiment", "device", "torch_threads")  # no part of what a model is
+LABELS_OMIT = ("name", "seed", "experiment", "device", "threads", "existing")  # no part of what a model is
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda a, b: a <= b,
     ">=": lambda a, b: a >= b,

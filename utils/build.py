@@ -197,7 +197,7 @@ def build_run(params: Params) -> Run:
         name=run_name(params),
         params=params | {"model": description},
         run_id=run_id(named),
-        group_id=group_id(named),
+        group_id=group_id({k: v for k, v in named.items() if k != "data"}),  # generated data follow the seed
         dataset=dataset,
         model=model,
         objective=make_objective(nominal_weight(params), terms(params)),

@@ -384,7 +384,7 @@ class RunStore:
         return len(self._storage.read()[DEFAULT])
 
     def _table(self) -> _Runs:
-        return _Runs(self._storage, DEFAULT, cache_size=0)
+        return _Runs(self._storage, DEFAULT)
 
     @contextmanager
     def _locked(self) -> Iterator[_Runs]:

@@ -66,6 +66,12 @@ def test_an_axis_can_be_a_later_evaluation():
     assert (shown.signs, shown.words[1].endswith("[audit]"), len(shown.runs)) == ((1, -1), True, 4)
 
 
+def test_the_name_of_an_evaluation_may_hold_a_slash():
+    found = {"pgd@8": {"accuracy": 0.1}, "pgd@8/255": {"accuracy": 0.2}}
+    shown = chart([dict(r, evaluations=found) for r in MODELS], "x=pgd@8/255/accuracy")
+    assert shown.words[0] == "accuracy [pgd@8/255]"
+
+
 def test_runs_without_a_metric_are_left_out_and_counted(folder, capsys):
     write(folder, [*MODELS, model(5, "llr", 0.95, None, seed=1)])
     assert run() == 0
@@ -156,6 +162,6 @@ def test_labels_overlap_neither_each_other_nor_the_edge():
 def test_the_axes_say_what_is_better():
     figure = plot.draw(chart(MODELS), seeds="mean", title="Mine")
     axes = figure.axes[0]
-    assert "higher is better →" in axes.get_xlabel()
-    assert "← lower is better" in axes.get_ylabel()
+    assert axes.get_xlabel().split() == ["accuracy", "(higher", "is", "better", "→)"]
+    assert axes.get_ylabel().split()[-4:] == ["(←", "lower", "is", "better)"]
     assert axes.get_title(loc="left") == "Mine"

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydb import TinyDB, where
 
+from utils import run_store
 from utils.run_store import RunStore, StoreError, canonical, group_id, run_id, to_plain
 
 
@@ -433,6 +434,19 @@ def in_file(path):
         return len(plain)
 
 
+def with_room(path):
+    """A store of runs 0 to 29 in the file, whose next three or four writes go to the journal."""
+    RunStore(path).add_many(record(str(i)) for i in range(30))
+    return RunStore(path, journal_after=0)
+
+
+def runs(store):
+    return [found["run_id"] for found in store.all()]
+
+
+FIRST = [str(i) for i in range(30)]
+
+
 def test_records_go_to_the_file_up_to_the_limit_and_then_to_the_journal(path):
     store = RunStore(path, journal_after=2)
     seen = []
@@ -454,13 +468,14 @@ def test_the_journal_is_folded_when_it_exceeds_a_tenth_of_the_file(path):
 
 
 def test_a_fold_empties_the_journal_into_the_file(path):
-    store = RunStore(path, journal_after=0)
-    store.add_many([record("a"), record("b")])
-    store.add_result(2, "strong", {"accuracy": 1})
+    store = with_room(path)
+    store.add(record("a"))
+    store.add_result(31, "strong", {"accuracy": 1})
     before = store.all()
-    assert store.fold() == 1  # the first two lines went before the third came
+    assert (in_file(path), lines(path)) == (30, 2)
+    assert store.fold() == 2
     assert not journal(path).exists()
-    assert in_file(path) == 2
+    assert in_file(path) == 31
     assert store.all() == RunStore(path).all() == before
 
 
@@ -472,77 +487,108 @@ def test_a_fold_without_journal_leaves_the_file_alone(path):
     assert path.stat().st_ino == inode
 
 
-def test_a_record_in_the_journal_can_be_changed(path):
-    store = RunStore(path, journal_after=0)
-    store.add_many([record("a"), record("b")])
-    store.add_result(1, "strong", {"accuracy": 1})
-    store.replace(2, record("c"))
+def test_a_change_of_a_journalled_record_goes_to_the_journal(path):
+    store = with_room(path)
+    store.add(record("a"))
+    store.add_result(31, "strong", {"accuracy": 1})
+    store.replace(1, record("b"))
+    assert lines(path) == 3
     for view in (store, RunStore(path)):
-        assert view.get(1)["evaluations"] == {"strong": {"accuracy": 1}}
-        assert view.get(2)["run_id"] == "c"
+        assert view.get(31)["evaluations"] == {"strong": {"accuracy": 1}}
+        assert view.get(1)["run_id"] == "b"
 
 
 def test_a_store_with_a_higher_limit_folds_the_journal_it_finds(path):
-    RunStore(path, journal_after=0).add(record("a"))
-    assert RunStore(path, journal_after=1000).add(record("b")) == 2
-    assert (in_file(path), journal(path).exists()) == (2, False)
+    with_room(path).add(record("a"))
+    assert RunStore(path, journal_after=1000).add(record("b")) == 32
+    assert (in_file(path), journal(path).exists()) == (32, False)
 
 
-@pytest.mark.parametrize("cut", [1, 10, -1])
-def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next_writer(path, cut):
+@pytest.mark.parametrize("cut", [1, 10, -1, None])
+@pytest.mark.parametrize("lines_before", [0, 1])
+def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next_writer(path, cut, lines_before):
     """What SIGKILL leaves of a write is a prefix of it."""
-    store = RunStore(path, journal_after=0)
-    store.add(record("a"))
-    whole = journal(path).read_bytes()
-    torn = whole + json.dumps({"doc_id": 2, "record": record("b")}).encode()[:cut]
+    store = with_room(path)
+    store.add_many([record("a")][:lines_before])
+    whole = journal(path).read_bytes() if lines_before else b""
+    torn = whole + json.dumps({"doc_id": 31 + lines_before, "record": record("b")}).encode()[:cut]
     journal(path).write_bytes(torn)
-    for view in (store, RunStore(path, journal_after=0)):
-        assert [found["run_id"] for found in view.all()] == ["a"]
+    there = FIRST + ["a"][:lines_before]
+    for view in (store, RunStore(path)):
+        assert runs(view) == there
     assert journal(path).read_bytes() == torn
-    assert store.add(record("c")) == 2
-    assert [found["run_id"] for found in RunStore(path).all()] == ["a", "c"]
+    assert store.add(record("c")) == 31 + lines_before
+    assert lines(path) == lines_before + 1
+    assert runs(store) == runs(RunStore(path)) == [*there, "c"]
 
 
 def test_a_fold_killed_before_it_removed_the_journal_is_repeated_harmlessly(path):
-    store = RunStore(path, journal_after=0)
-    store.add_many([record("a"), record("b")])
-    store.add_result(1, "strong", {"accuracy": 1})
+    store = with_room(path)
+    store.add(record("a"))
+    store.add_result(31, "strong", {"accuracy": 1})
     left = journal(path).read_bytes()
     before = store.all()
     store.fold()
     journal(path).write_bytes(left)
-    for view in (store, RunStore(path, journal_after=0)):
+    for view in (store, RunStore(path)):
         assert view.all() == before
-    assert RunStore(path, journal_after=0).add(record("c")) == 3
-    assert [found["run_id"] for found in store.all()] == ["a", "b", "c"]
+    assert RunStore(path, journal_after=0).add(record("b")) == 32
+    assert lines(path) == 3
+    assert runs(store) == [*FIRST, "a", "b"]
 
 
-def test_an_open_store_follows_the_folds_of_another(path):
-    one, other = RunStore(path, journal_after=0), RunStore(path, journal_after=0)
+def test_a_journal_that_was_replaced_is_read_anew(path):
+    """What ``rebuild`` in another process does to a damaged journal, while this store is open."""
+    store = with_room(path)
+    store.add(record("a"))
+    assert len(store) == 31
+    journal(path).rename(journal(path).with_suffix(".damaged-1"))
+    RunStore(path, journal_after=0).add_many([record("b"), record("c")])
+    assert runs(store) == [*FIRST, "b", "c"]
+
+
+def test_an_open_store_follows_the_writes_and_folds_of_another(path):
+    one, other = with_room(path), RunStore(path, journal_after=0)
     for i in range(8):
-        (one if i % 2 else other).add(record(str(i)))
-        assert len(one) == len(other) == i + 1
+        (one if i % 2 else other).add(record(f"x{i}"))
+        assert len(one) == len(other) == 31 + i
         if i % 3 == 0:
             other.fold()
 
 
+def test_a_read_during_a_fold_mixes_no_old_journal_with_the_new_file(path, monkeypatch):
+    """Readers take no lock. The other process strikes when the reader has read the journal but not yet the file."""
+    with_room(path).replace(1, record("old"))
+    content, struck = run_store._content, []
+
+    def interleaved(file, *known, **peek):
+        found = content(file, *known, **peek)
+        if file == journal(path) and not struck:
+            struck.append(True)
+            other = RunStore(path, journal_after=0)
+            other.replace(1, record("new"))
+            other.fold()
+        return found
+
+    monkeypatch.setattr(run_store, "_content", interleaved)
+    assert RunStore(path).get(1)["run_id"] == "new"
+
+
 def test_readers_see_every_acknowledged_record_while_a_writer_folds(path):
-    """Readers take no lock: file and journal must come from one moment."""
-    RunStore(path, journal_after=0).add(record("-1"))
+    writer = with_room(path)
     done = threading.Event()
     counts: list[tuple[int, int]] = []
-    acknowledged = [1]
+    acknowledged = [30]
 
     def read():
         while not done.is_set():
             least = acknowledged[0]
-            counts.append((least, len(RunStore(path, journal_after=0))))
+            counts.append((least, len(RunStore(path))))
 
     reader = threading.Thread(target=read)
     reader.start()
-    writer = RunStore(path, journal_after=0)
-    for i in range(100):
-        writer.add(record(str(i)))
+    for i in range(60):
+        writer.add(record(f"x{i}"))
         acknowledged[0] += 1
         if i % 2:
             writer.fold()
