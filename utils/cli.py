@@ -106,7 +106,9 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
     Raises:
         ValueError: a sweep that mixes names and numbers.
     """
-    return [_normal(word, config_name) for word in words]
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    flags = [word for word in words if word not in overrides]  # argparse takes overrides on one side of a flag only
+    return flags + [_normal(word, config_name) for word in overrides]
 
 
 def _normal(word: str, config_name: str) -> str:

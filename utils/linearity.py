@@ -35,8 +35,13 @@ def local_linearity(
 
     Returns:
         gamma (n,) and the gradient (n, d), both differentiable in the model.
+
+    Raises:
+        ValueError: the threat has several candidates per row.
     """
     zero = threat.zero(x)
+    if len(zero) != 1:
+        raise ValueError("local linearity is judged around the row itself; set twins=false in the threat of the term")
     reach = threat.at(x)
 
     def total(delta: Tensor) -> tuple[Tensor, Tensor]:

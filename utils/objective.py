@@ -27,6 +27,20 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return -logits.log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
 
 
+def log_odds_against(logits: Tensor, y: Tensor) -> Tensor:
+    """log((1 - p_y) / p_y), (...), of logits (..., k) and labels y (...): what attacks ascend.
+
+    It grows with the cross-entropy, -log p_y, and so has the same maxima and the same normalised gradient, but its
+    gradient does not vanish in floating point where the model is sure. For two classes it is (1 - 2y) z.
+    """
+    y = y.expand(logits.shape[:-1])
+    if logits.shape[-1] == 1:
+        return torch.where(y > 0, -logits.squeeze(-1), logits.squeeze(-1))
+    chosen = y.unsqueeze(-1)
+    others = logits.scatter(-1, chosen, -torch.inf).logsumexp(-1)
+    return others - logits.gather(-1, chosen).squeeze(-1)
+
+
 def binary_logit(logits: Tensor, method: str) -> Tensor:
     """The logit (...) of class 1 of a two-class model (..., 1).
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from utils.scms.counterfactual import interventions
+from utils.scms.counterfactual import interventions, least_shift
 from utils.types import SCM, Column, Context, Predict
 
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
 TINY = 1e-12
+ROUNDING = 64  # tolerated rounding of a perturbation, in units of the last place
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,23 @@ def check_budget(threat: Threat, x: Tensor, moved: Tensor, radius: Tensor) -> No
     """An attack cannot cheat: x' (n, *) must lie in the threat's set around x (n, *).
 
     Raises:
-        AssertionError: a frozen column moved, or the perturbation is longer than the radius (closed ball, float
-            tolerance).
+        AssertionError: a frozen column moved, a sensitive level does not exist (without twins: changed), a value is
+            not finite, or the perturbation is longer than the radius (closed ball, float tolerance).
     """
+    origin = x
     if isinstance(threat, FeatureThreat):
         delta = moved - x
         if not torch.equal(delta * (1 - threat.mask), torch.zeros_like(delta)):
             raise AssertionError("an attack moved a column that its threat freezes")
     elif isinstance(threat, CausalThreat):
-        scm = threat.scm
-        shift = scm.to_noise(scm.own(moved)) - scm.to_noise(scm.own(x))
+        scm, origin = threat.scm, threat.scm.own(x)
+        attributes = scm.own(moved)[:, list(scm.sensitive)]
+        allowed = scm.levels.unsqueeze(1) if threat.twins else origin[:, list(scm.sensitive)].unsqueeze(0)
+        if not torch.isclose(attributes, allowed, atol=1e-5).all(-1).any(0).all():
+            raise AssertionError("an attack gave a sensitive attribute a level that its threat does not reach")
+        shift = least_shift(scm, x, moved)
         delta = torch.where(scm.unit > 0, shift / scm.unit, 0)
-    excess = (threat.ball.size(delta).reshape(len(x), -1).squeeze(-1) - radius).max()
-    if excess > 1e-3 * (1 + float(radius.max())):
-        raise AssertionError(f"an attack left its ball by {float(excess):.2g}")
+    excess = threat.ball.size(delta).reshape(len(x)) - radius
+    magnitude = origin.reshape(len(x), -1).abs().amax(-1)
+    if not (excess <= ROUNDING * torch.finfo(x.dtype).eps * (1 + magnitude)).all():
+        raise AssertionError(f"an attack left its ball by {float(excess.max()):.2g}")

@@ -48,7 +48,7 @@ def fit(
         watch: called after every epoch.
 
     Raises:
-        DivergenceError: the loss is not finite, naming epoch and step.
+        DivergenceError: the loss or, after an epoch, a parameter is not finite, naming epoch and step.
     """
     optimizer = make_optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
     model.train()
@@ -66,6 +66,11 @@ def fit(
             total.backward()
             optimizer.step()
             losses.append(total.detach())
+        if not all(torch.isfinite(p).all() for p in model.parameters()):
+            raise DivergenceError(
+                f"the parameters left the finite numbers in epoch {epoch + 1}, step {step + 1} or before; "
+                f"lower trainer.lr (now {lr:g}) or the weights of the terms"
+            )
         watch(epoch + 1, _summary(model, torch.stack(losses), valid))
     model.eval()
 

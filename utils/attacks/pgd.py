@@ -7,7 +7,7 @@ ascent from every twin (Ehyaei et al. 2024, arXiv 2308.08938).
 import torch
 from torch import Tensor
 
-from utils.objective import cross_entropy
+from utils.objective import log_odds_against
 from utils.threats import MakeThreat, ascend, every_candidate, worst
 from utils.types import Batch, Context, Predict
 
@@ -34,7 +34,12 @@ def pgd(
         rel_step: length of a step, as a share of the radius.
         restarts: starts per candidate, >= 1.
         random_start: start inside the ball at random; otherwise the first start is the row itself.
+
+    Raises:
+        ValueError: no start at all.
     """
+    if restarts < 1:
+        raise ValueError(f"attack.evasion.restarts={restarts}: expected at least 1 start")
     reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
     zero = reachable.zero(batch.x).repeat(restarts, *(1,) * batch.x.ndim)
     reach = reachable.at(batch.x)
@@ -43,7 +48,7 @@ def pgd(
         return torch.cat([reach(part) for part in delta.chunk(restarts)])
 
     def damage(delta: Tensor) -> Tensor:
-        return cross_entropy(every_candidate(predict, at(delta)), batch.y)
+        return log_odds_against(every_candidate(predict, at(delta)), batch.y)
 
     start = zero
     if random_start or restarts > 1:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.objective import cross_entropy
+from utils.objective import log_odds_against
 from utils.threats import MakeThreat, every_candidate, worst
 from utils.types import Batch, Context, Predict
 
@@ -14,7 +14,12 @@ def random_search(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeT
     """The worst x' (n, *) of ``samples`` points a candidate, the centre of the ball among them.
 
     The rows share one sample of directions (Ehyaei et al. 2024, arXiv 2308.08938: 1,000 points a twin).
+
+    Raises:
+        ValueError: no sample at all.
     """
+    if samples < 1:
+        raise ValueError(f"attack.evasion.samples={samples}: expected at least 1 point")
     reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
     zero, reach = reachable.zero(batch.x), reachable.at(batch.x)
     one_row = zero[:1, :1].expand(samples, *zero[:1, :1].shape[1:])
@@ -23,11 +28,11 @@ def random_search(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeT
     scale = reachable.ball.spread(radius)
     best = reach(zero)[0]
     with torch.no_grad():
-        best_value = cross_entropy(predict(best), batch.y)
+        best_value = log_odds_against(predict(best), batch.y)
         for points in directions.split(max(1, CHUNK // (zero.shape[0] * len(radius)))):
             delta = (points * scale).repeat_interleave(zero.shape[0], 0)
             x = torch.cat([reach(part) for part in delta.split(zero.shape[0])])
-            value = cross_entropy(every_candidate(predict, x), batch.y)
+            value = log_odds_against(every_candidate(predict, x), batch.y)
             x = torch.cat([best.unsqueeze(0), x])
             value = torch.cat([best_value.unsqueeze(0), value])
             best, best_value = worst(x, value), value.amax(0)

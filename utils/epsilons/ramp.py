@@ -6,5 +6,11 @@ from utils.types import Batch, Context
 
 
 def ramp(batch: Batch, ctx: Context, *, radius: float, warmup: float) -> Tensor:
-    """Radius (n,), linear from 0 to ``radius`` over the first ``warmup`` share of the training, then constant."""
+    """Radius (n,), linear from 0 to ``radius`` over the first ``warmup`` share of the training, then constant.
+
+    Raises:
+        ValueError: ``warmup`` outside (0, 1].
+    """
+    if not 0 < warmup <= 1:
+        raise ValueError(f"epsilon.schedule.warmup={warmup}: expected a share in (0, 1]; or use epsilon=constant")
     return batch.w.new_full(batch.w.shape, radius * min(1.0, ctx.progress / warmup))

@@ -66,8 +66,10 @@ def unfair_area(
             left undecided, and leaves out the raw random figures.
 
     Raises:
-        ValueError: another word for individuals or estimators.
+        ValueError: another word for individuals or estimators, or no sample.
     """
+    if samples < 1:
+        raise ValueError(f"evaluation samples={samples}: expected at least 1 random point per twin")
     if individuals not in ("rows", "scm"):
         raise ValueError(f"evaluation individuals={individuals!r} is not known; choose rows or scm")
     if estimators not in ("separate", "union"):

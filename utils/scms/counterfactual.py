@@ -8,6 +8,8 @@ from torch import Tensor
 
 from utils.types import SCM
 
+BISECTIONS = 20
+
 
 def counterfactual(scm: SCM, x: Tensor, do: Mapping[int, Tensor]) -> Tensor:
     """What x (..., d) would have been under do(column = value), the values in the SCM's own units."""
@@ -46,6 +48,30 @@ def semi_latent(scm: SCM, x: Tensor) -> Tensor:
     sensitive = torch.zeros(len(scm.names), dtype=torch.bool, device=x.device)
     sensitive[list(scm.sensitive)] = True
     return torch.where(sensitive, own, scm.to_noise(own))
+
+
+def least_shift(scm: SCM, x: Tensor, moved: Tensor) -> Tensor:
+    """The smallest change (..., d) of the noise of x that makes each column what it is in ``moved`` (..., d).
+
+    Given the parents that the column has in ``moved``. Where several noises give the same value, as in a binary
+    column that a threshold keeps in {0, 1}, the one nearest to that of x counts, found by bisection.
+    """
+    noise, target = scm.to_noise(scm.own(x)), scm.own(moved)
+    shift = scm.to_noise(target) - noise
+    columns = target.unbind(-1)
+
+    def pushed(u: Tensor) -> Tensor:
+        given = zip(scm.mechanisms, u.unbind(-1), strict=True)
+        return torch.stack([m.push(v, *(columns[p] for p in m.parents)) for m, v in given], -1)
+
+    # shares of the shift; if the noise of x does already, its share is 0
+    too_little = torch.zeros_like(shift)
+    enough = (pushed(noise) != target).to(shift)
+    for _ in range(BISECTIONS):
+        middle = (enough + too_little) / 2
+        reached = pushed(noise + middle * shift) == target
+        enough, too_little = torch.where(reached, middle, enough), torch.where(reached, too_little, middle)
+    return enough * shift
 
 
 def draw(scm: SCM, n: int, rng: np.random.Generator) -> Tensor:

@@ -1,13 +1,14 @@
 """What every SCM fitted to data shares: the graph it needs, the equations it judges, the noise it samples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from utils.scms.published_noise import published_noise
-from utils.scms.structure import Equation, additive, in_radius_units, on_device, resampled, structural
+from utils.scms.structure import Equation, SampleNoise, additive, in_radius_units, on_device, resampled, structural
 from utils.types import SCM, Dataset
 
 Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
@@ -50,6 +51,18 @@ def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:
     return Equation(parents, lambda u, *p: (u < probability(p)).to(u.dtype), pull)
 
 
+def uniform_at(columns: Sequence[int], sample: SampleNoise) -> SampleNoise:
+    """The sampler with U(0, 1) at some columns: a threshold equation then gives 1 with its own probability."""
+
+    def with_uniform(n: int, rng: np.random.Generator) -> Tensor:
+        noise = sample(n, rng)
+        for column in columns:
+            noise[:, column] = torch.from_numpy(rng.random(n)).to(noise)
+        return noise
+
+    return with_uniform
+
+
 def fitted(
     dataset: Dataset, regressions: Mapping[str, Regression], *, binary: str, sampling: str, radius_unit: str
 ) -> SCM:
@@ -74,11 +87,17 @@ def fitted(
         for child, f in regressions.items()
     }
     scm = on_device(structural(dataset.columns, equations, resampled(dataset.train.x)), dataset.train.x.device)
-    noise = scm.to_noise(dataset.train.x)
-    sample = published_noise(dataset.name, scm.names) if sampling == "published" else resampled(noise)
+    cut = [scm.names.index(child) for child in regressions if kinds[child] == "binary" and binary == "threshold"]
     if sampling not in ("published", "residuals"):
         raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
-    scm = replace(scm, sample_noise=sample, facts=held_out_r2(dataset, regressions))
+    if sampling == "published" and cut:
+        raise ValueError("scm.sampling=published is noise of additive equations; use scm.binary=anm with it")
+    sample = (
+        published_noise(dataset.name, scm.names)
+        if sampling == "published"
+        else resampled(scm.to_noise(dataset.train.x))
+    )
+    scm = replace(scm, sample_noise=uniform_at(cut, sample), facts=held_out_r2(dataset, regressions))
     return in_radius_units(scm, dataset, radius_unit)
 
 

@@ -1,16 +1,30 @@
 """The true SCM of a generated data set."""
 
-from utils.scms.structure import in_radius_units
+from dataclasses import replace
+
+from utils.scms.structure import in_radius_units, resampled
 from utils.types import SCM, Dataset
 
 
-def known(dataset: Dataset, *, seed: int, radius_unit: str) -> SCM:
+def known(dataset: Dataset, *, seed: int, sampling: str, radius_unit: str) -> SCM:
     """The SCM that generated the data, in its natural units.
 
+    Args:
+        dataset: a generated one.
+        seed: not used; fitted SCMs need it.
+        sampling: noise of fresh individuals: ``noise`` of the SCM itself, which is also what the publication
+            drew from (``published``), or ``residuals`` of the training rows.
+        radius_unit: ``noise`` or ``noise_sd``.
+
     Raises:
-        ValueError: the data set has no true SCM.
+        ValueError: the data set has no true SCM, or another sampling.
     """
+    if sampling not in ("noise", "published", "residuals"):
+        raise ValueError(f"scm.sampling={sampling!r} is not known; choose noise, residuals or published")
     if dataset.scm is None:
         others = "scm=independent" if dataset.parents is None else "scm=learned, scm=linear or scm=independent"
         raise ValueError(f"scm=known: no true SCM is known for data set {dataset.name!r}; use {others}")
-    return in_radius_units(dataset.scm, dataset, radius_unit)
+    scm = in_radius_units(dataset.scm, dataset, radius_unit)
+    if sampling == "residuals":
+        scm = replace(scm, sample_noise=resampled(scm.to_noise(scm.own(dataset.train.x))))
+    return scm

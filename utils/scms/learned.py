@@ -56,7 +56,7 @@ def learned(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(seed, "scm weights"))
         nets = nn.ModuleList(EquationNet(len(of), hidden) for of in parents.values())
-    if not _read(nets, cache):
+    if parents and not _read(nets, cache):  # a graph without arrows has nothing to fit
         _fit(nets, dataset, seed=seed, steps=steps, batch_size=batch_size, lr=lr)
         atomic.write_bytes(cache, save({k: v.cpu() for k, v in nets.state_dict().items()}))
     nets.requires_grad_(False).to(dataset.train.x.device)

@@ -15,12 +15,14 @@ def linear(dataset: Dataset, *, seed: int, binary: str, sampling: str, radius_un
     """
     parents = require_graph(dataset, "linear")
     names = [c.name for c in dataset.columns]
+    rows = dataset.train.x.double().cpu()  # the driver below is there on the CPU alone
 
     def regression(child: str) -> Regression:
-        given = dataset.train.x[:, [names.index(p) for p in parents[child]]].double()
+        given = rows[:, [names.index(p) for p in parents[child]]]
         design = torch.cat([given, torch.ones(len(given), 1, dtype=given.dtype)], 1)
-        target = dataset.train.x[:, [names.index(child)]].double()
-        solution = torch.linalg.lstsq(design, target, driver="gelsd").solution.float()  # gelsd: rank may be short
+        target = rows[:, [names.index(child)]]
+        solution = torch.linalg.lstsq(design, target, driver="gelsd").solution  # rank may be short
+        solution = solution.to(dataset.train.x)
         slope, intercept = solution[:-1, 0], solution[-1, 0]
 
         def predict(p: Tensor) -> Tensor:
