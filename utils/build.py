@@ -23,7 +23,7 @@ Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers
 TERM_KEYS = ("weight", "own_loss", "perturbs", "published_radius")  # what a term's yaml says beside its settings
 HEADLINE = "pgd_l2"  # name of the attack behind robust_accuracy_<radius>
 # what a run's result does not depend on, so that its identity leaves it out
-NOT_IDENTITY = ("device", "threads", "existing")
+NOT_IDENTITY = ("device", "threads", "existing", "choices")
 
 
 @dataclass(frozen=True)

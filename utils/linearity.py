@@ -21,7 +21,7 @@ def local_linearity(
 ) -> tuple[Tensor, Tensor]:
     """gamma = |F(d) - F(0) - d . grad F(0)| at the d that maximises it, and grad F(0); F(d) = value(reach(d)).
 
-    Qin et al. 2019 (arXiv 1907.02610), equation 5, in features; Ehyaei et al. 2024 (arXiv 2308.08938), equation
+    The local linearity measure of Qin et al. 2019 (arXiv 1907.02610) in features; Ehyaei et al. 2024 (arXiv 2308.08938), equation
     18, in latent coordinates: the threat decides. The start is N(0, I), projected.
 
     Args:

@@ -1,0 +1,146 @@
+"""The architecture's promises, kept by tests: layers, configuration, signatures."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import paths_config
+
+ROOT = paths_config.ROOT
+# a module imports from its own layer or from lower ones
+LAYERS = (
+    {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius"},
+    {"utils.scms", "utils.threats"},
+    {"utils.datasets", "utils.models", "utils.objective", "utils.linearity"},
+    {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},
+    {"utils.training", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
+    {"utils.build", "utils.cli"},
+    {"utils.model_zoo"},
+    {"evals"},
+    {"train", "evaluate"},
+)
+METHODS = ("attacks", "regularizers", "epsilons", "decides", "metrics", "models")
+# third-party packages and the only modules that may import them
+CONFINED = {
+    "tinydb": r"utils\.run_store",
+    "hydra": r"utils\.(build|cli|model_zoo)|train|evaluate",
+    "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
+    "matplotlib": r"evals\.plot",
+    "torch": r"utils\..*|train|evals\.evaluation",
+}
+GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "decide", "trainer", "evaluation")
+
+
+def sources() -> dict[str, Path]:
+    paths = [ROOT / "train.py", ROOT / "evaluate.py", ROOT / "paths_config.py"]
+    paths += [*(ROOT / "utils").rglob("*.py"), *(ROOT / "evals").rglob("*.py")]
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths if p.name != "__init__.py"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def layer(module: str) -> int | None:
+    homes = [i for i, names in enumerate(LAYERS) for n in names if module == n or module.startswith(n + ".")]
+    return max(homes, default=None)
+
+
+def yamls() -> list[Path]:
+    return [path for group in GROUPS for path in sorted((ROOT / "config" / group).glob("*.yaml"))]
+
+
+def targets(node: object) -> list[dict]:
+    if isinstance(node, dict):
+        own = [node] if "_target_" in node else []
+        return own + [found for value in node.values() for found in targets(value)]
+    return [found for value in node for found in targets(value)] if isinstance(node, list) else []
+
+
+def test_every_module_has_a_layer():
+    assert [name for name in sources() if layer(name) is None] == []
+
+
+@pytest.mark.parametrize("name", sorted(sources()))
+def test_imports_point_down(name):
+    own = layer(name)
+    upward = {m for m in imports(sources()[name]) if layer(m) is not None and layer(m) > own}
+    assert upward == set()
+
+
+@pytest.mark.parametrize("name", sorted(sources()))
+def test_methods_never_import_each_other(name):
+    parts = name.split(".")
+    if len(parts) != 3 or parts[1] not in METHODS:
+        pytest.skip("no method")
+    others = {m for m in imports(sources()[name]) if re.fullmatch(rf"utils\.({'|'.join(METHODS)})\.\w+", m)}
+    foreign = {m for m in others if m.split(".")[1] != parts[1]}
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("package", CONFINED)
+def test_a_library_is_imported_only_where_it_belongs(package):
+    users = {n for n, p in sources().items() if any(m.split(".")[0] == package for m in imports(p))}
+    assert {name for name in users if not re.fullmatch(CONFINED[package], name)} == set()
+
+
+@pytest.mark.parametrize("path", yamls(), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_target_exists_and_takes_the_settings_of_its_yaml(path):
+    for node in targets(yaml.safe_load(path.read_text())):
+        module, _, name = node["_target_"].rpartition(".")
+        function = getattr(importlib.import_module(module), name)
+        if not module.startswith("utils."):
+            continue
+        known = {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
+        beside = {"weight", "own_loss", "perturbs", "published_radius"} if path.parent.name == "regularizer" else set()
+        given = {key for key in node if not key.startswith("_") and key != "defaults"} - beside
+        late = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}}.get(path.parent.name, set())
+        assert given <= known
+        assert known - given <= late, "a setting has one home, the yaml"
+
+
+def test_no_keyword_setting_of_a_method_has_a_default():
+    for name in sources():
+        parts = name.split(".")
+        if len(parts) == 3 and parts[1] in METHODS:
+            module = importlib.import_module(name)
+            for function in (f for f in vars(module).values() if inspect.isfunction(f) and f.__module__ == name):
+                keyword = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+                assert [p.name for p in keyword if p.default is not p.empty] == [], f"{name}.{function.__name__}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "regularizer").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_regularizer_says_its_weight_whether_it_is_a_loss_and_whether_it_perturbs(path):
+    content = yaml.safe_load(path.read_text())
+    assert list(content) == [path.stem]
+    assert {"weight", "own_loss", "perturbs"} <= set(content[path.stem])
+
+
+def test_every_method_has_a_test_of_its_own():
+    methods = [n.split(".") for n in sources() if n.count(".") == 2 and n.split(".")[1] in (*METHODS, "scms", "datasets")]
+    shared = {("utils", "datasets", "synthetic")}
+    missing = [
+        ".".join(m)
+        for m in methods
+        if tuple(m) not in shared and not (ROOT / "tests" / m[0] / m[1] / f"test_{m[2]}.py").exists()
+    ]
+    assert missing == []
+
+
+def test_the_project_speaks_of_itself_alone():
+    words = re.compile(r"/work/|\.\./shared|\.library|\bsubagent|\bCEO\b")
+    files = [p for p in ROOT.rglob("*") if p.suffix in (".py", ".md", ".yaml", ".toml", ".txt")]
+    own = [p for p in files if not {".venv", ".git", ".ci"} & set(p.relative_to(ROOT).parts)]
+    guilty = [str(p.relative_to(ROOT)) for p in own if p != Path(__file__) and words.search(p.read_text(errors="ignore"))]
+    assert guilty == []

@@ -1,0 +1,108 @@
+"""Equations learned by small networks: fitted on the training rows alone, and cached."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from utils.scms.counterfactual import twins
+from utils.scms.learned import learned
+
+SETTINGS = {
+    "seed": 0,
+    "hidden": 20,
+    "steps": 150,
+    "batch_size": 100,
+    "lr": 0.005,
+    "binary": "anm",
+    "sampling": "residuals",
+    "radius_unit": "noise",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
+    return tmp_path
+
+
+def noise(data, **changes):
+    return learned(data, **SETTINGS | changes).to_noise(data.train.x)
+
+
+def caches(folder):
+    return sorted(folder.rglob("*.safetensors"))
+
+
+def test_a_second_fit_comes_from_the_cache_and_is_identical(dataset, folder):
+    first = noise(dataset("toy"))
+    (cache,) = caches(folder)
+    weights = {name: tensor + 1 for name, tensor in load_file(cache).items()}
+    assert torch.equal(noise(dataset("toy")), first)
+    save_file(weights, cache)
+    assert not torch.equal(noise(dataset("toy")), first)  # it is read, not fitted again
+
+
+def test_fitting_twice_without_the_cache_gives_the_same_bits(dataset, folder):
+    first = noise(dataset("toy"))
+    caches(folder)[0].unlink()
+    assert torch.equal(noise(dataset("toy")), first)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not safetensors", b"\x10\0\0\0\0\0\0\0{}"])
+def test_a_damaged_cache_is_fitted_again(dataset, folder, damage):
+    first = noise(dataset("toy"))
+    caches(folder)[0].write_bytes(damage)
+    assert torch.equal(noise(dataset("toy")), first)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"steps": 50}, {"hidden": 5}, {"lr": 0.01}, {"batch_size": 50}])
+def test_other_settings_have_a_cache_of_their_own(dataset, folder, changes):
+    first = noise(dataset("toy"))
+    assert not torch.equal(noise(dataset("toy"), **changes), first)
+    assert len(caches(folder)) == 2
+
+
+def test_changing_the_other_rows_changes_nothing(dataset, monkeypatch, tmp_path):
+    data = dataset("toy")
+    first = noise(data)
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path / "other"))
+    strange = {part: getattr(data, part)._replace(x=getattr(data, part).x * 7 + 3) for part in ("valid", "test")}
+    assert torch.equal(noise(replace(data, **strange)), first)
+
+
+def test_it_learns_the_equations_of_nlm_better_than_a_line_does(dataset):
+    """x3 = x1 - x2^2 + N(0, 1) has variance 13.25, so the equation explains 1 - 1 / 13.25 = .925."""
+    data = dataset("nlm", 20_000)
+    facts = learned(data, **SETTINGS | {"hidden": 50, "steps": 1000}).facts
+    assert facts["scm_r2_x3"] == pytest.approx(1 - 1 / 13.25, abs=0.03)
+    assert facts["scm_r2_x2"] == pytest.approx(1 / 2, abs=0.03)
+
+
+def test_its_twins_move_by_the_learned_equation(dataset):
+    """On nlm do(x1) moves x2 by 2, which is sqrt 2 of its standard deviations."""
+    data = dataset("nlm", 20_000)
+    effect = torch.diff(twins(learned(data, **SETTINGS | {"steps": 1000}), data.test.x), dim=0)[0, :, 1]
+    assert effect.numpy() == pytest.approx(2**0.5, abs=0.1)
+
+
+def test_a_graph_without_arrows_leaves_every_column_a_root(dataset, folder):
+    data = dataset("imf")
+    assert torch.equal(noise(data), data.train.x)
+    assert caches(folder) == []
+
+
+def test_a_data_set_without_a_graph_is_refused(dataset):
+    with pytest.raises(ValueError, match=r"scm=learned needs a causal graph and data set 'toy' has none"):
+        noise(replace(dataset("toy"), parents=None))
+
+
+def test_fitting_leaves_the_global_random_state_alone(dataset):
+    before = torch.get_rng_state()
+    noise(dataset("toy"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_equations_carry_no_gradient(dataset):
+    assert not learned(dataset("toy"), **SETTINGS).to_noise(dataset("toy").train.x).requires_grad
