@@ -123,6 +123,7 @@ def fitted_record(run: "Run") -> dict[str, Any]:
     with torch.no_grad():
         decide: Any = run.fit_decide(run.model(rows.x), rows)
     trained = perf_counter()
+    cli.say(f"{run.name}  judging on {len(data.test.y)} test rows")
     metrics = evaluate(run.model, data.test, replace(run.ctx, decide=decide), run.metrics)
     judged = perf_counter()
     return blank_record(run) | {

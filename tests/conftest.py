@@ -71,7 +71,7 @@ def toy(rows: int, seed: int) -> Dataset:
 
 @pytest.fixture(scope="session")
 def scm(dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SCM]:
-    """A causal model by the name of its data set, or "learned", "linear" and "threshold" fitted to "toy"."""
+    """A causal model by the name of its data set, or "learned", "linear" and "threshold" fitted to "toy" (by itself: "linear")."""
     folder = tmp_path_factory.mktemp("weights")
 
     @cache
@@ -80,8 +80,9 @@ def scm(dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactor
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("TRILEMMA_WEIGHTS", str(folder))
                 return learned(dataset("toy"), seed=0, **LEARNED, **FITTED)
-        if name in ("linear", "threshold"):
-            return linear(dataset("toy"), seed=0, **FITTED | {"binary": "anm" if name == "linear" else name})
+        if name in ("toy", "linear", "threshold"):
+            binary = "threshold" if name == "threshold" else "anm"
+            return linear(dataset("toy"), seed=0, **FITTED | {"binary": binary})
         return known(dataset(name), seed=0, sampling="noise", radius_unit="noise")
 
     return make

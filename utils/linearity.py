@@ -21,8 +21,8 @@ def local_linearity(
 ) -> tuple[Tensor, Tensor]:
     """gamma = |F(d) - F(0) - d . grad F(0)| at the d that maximises it, and grad F(0); F(d) = value(reach(d)).
 
-    The local linearity measure of Qin et al. 2019 (arXiv 1907.02610) in features; Ehyaei et al. 2024 (arXiv 2308.08938), equation
-    18, in latent coordinates: the threat decides. The start is N(0, I), projected.
+    In features, the local linearity measure of Qin et al. 2019 (arXiv 1907.02610); in latent coordinates, equation
+    18 of Ehyaei et al. 2024 (arXiv 2308.08938): the threat decides. The start is N(0, I), projected.
 
     Args:
         value: x' (1, n, d) -> (1, n).

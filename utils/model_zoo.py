@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
 import paths_config
 from utils import atomic
+from utils.build import bind
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product
 from utils.targets import require_trusted
@@ -107,7 +107,7 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
         raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
     require_trusted(record["params"]["model"], [MODELS])
     require_trusted(record["decide"], [DECIDES])
-    network = instantiate(dict(record["params"]["model"]), _convert_="all")
+    network = bind(record["params"]["model"], "params.model")
     try:
         network.load_state_dict(safetensors.torch.load(_checked_bytes(record, which)))
     except (RuntimeError, safetensors.SafetensorError) as error:
@@ -118,7 +118,7 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
     )
     model = StoredModel(
         network,
-        instantiate(dict(record["decide"])),
+        bind(record["decide"], "decide"),
         columns,
         torch.tensor(stored["loc"]),
         torch.tensor(stored["scale"]),

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,16 +17,23 @@ def require_trusted(node: Any, packages: Sequence[str]) -> None:
     module, so that a database cannot make the program call anything else.
 
     Raises:
-        ValueError: a target is elsewhere.
+        ValueError: a target is elsewhere, or the node itself has none.
     """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ValueError(f"the record says {node!r} in place of a part of {', '.join(packages)}; it is not loaded")
+    for target in _targets(node):
+        _require_own(target, packages)
+
+
+def _targets(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         if "_target_" in node:
-            _require_own(str(node["_target_"]), packages)
+            yield str(node["_target_"])
         for value in node.values():
-            require_trusted(value, packages)
+            yield from _targets(value)
     elif isinstance(node, Sequence) and not isinstance(node, str):
         for value in node:
-            require_trusted(value, packages)
+            yield from _targets(value)
 
 
 def _require_own(target: str, packages: Sequence[str]) -> None:

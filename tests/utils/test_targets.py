@@ -1,0 +1,112 @@
+"""Only our own models and decisions may be named by a record; settings are checked by name."""
+
+from functools import partial
+
+import pytest
+
+from utils.attacks.pgd import pgd
+from utils.datasets.lin import lin
+from utils.targets import check_arguments, require_trusted
+
+ALLOWED = ["utils.models", "utils.decides"]
+OURS = ["utils.models.mlp.MLP", "utils.models.logistic.Logistic", "utils.decides.threshold.Threshold"]
+FOREIGN = [
+    "os.system",
+    "builtins.eval",
+    "subprocess.Popen",
+    "torch.load",
+    "utils.types.Batch",
+    "utils.run_store.RunStore",
+    "utils.attacks.pgd.pgd",
+    "utils.models.mlp.nn.Linear",  # through a name that the module imported
+    "utils.models.mlp.nn",
+    "utils.models.mlp.Sequence",
+    "utils.models.mlp.pairwise",
+    "utils.models.mlp.ACTIVATIONS",
+    "utils.models.mlp.MLP.forward",
+    "utils.models.mlp.MLP.__init__",
+    "utils.models.mlp.__builtins__",
+    "utils.models.mlp.__loader__",
+    "utils.models.mlp.absent",
+    "utils.models.absent.Absent",
+    "utils.models.mlp",
+    "utils.models",
+    "utils.models.",
+    "utils.models..MLP",
+    "utils.models.sub.mlp.MLP",
+    "utils.modelsx.mlp.MLP",
+    "UTILS.MODELS.MLP.MLP",
+    "${oc.env:HOME}",
+    "MLP",
+    "",
+]
+
+
+@pytest.mark.parametrize("target", OURS)
+def test_what_our_modules_define_is_trusted(target):
+    require_trusted({"_target_": target, "hidden": [10]}, ALLOWED)
+
+
+@pytest.mark.parametrize("target", FOREIGN)
+def test_anything_else_is_refused_by_name(target):
+    with pytest.raises(ValueError, match="is not loaded"):
+        require_trusted({"_target_": target}, ALLOWED)
+
+
+@pytest.mark.parametrize("value", [None, 1, ["utils.models.mlp.MLP"], {"_target_": "os.system"}])
+def test_a_target_that_is_no_text_is_refused(value):
+    with pytest.raises(ValueError, match="is not loaded"):
+        require_trusted({"_target_": value}, ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"_target_": "os.system", "command": "true"},
+        [{"_target_": "os.system"}],
+        {"deep": [{"deeper": ({"_target_": "os.system"},)}]},
+    ],
+)
+def test_a_foreign_target_is_found_wherever_it_hides(hidden):
+    with pytest.raises(ValueError, match=r"'os\.system'"):
+        require_trusted({"_target_": OURS[0], "hidden": hidden}, ALLOWED)
+
+
+def test_a_package_that_is_not_allowed_is_refused():
+    with pytest.raises(ValueError, match=r"not a part of utils\.decides"):
+        require_trusted({"_target_": OURS[0]}, ["utils.decides"])
+
+
+def test_refusing_imports_nothing(tmp_path, monkeypatch):
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="is not loaded"):
+        require_trusted({"_target_": "trap.anything"}, ALLOWED)
+
+
+# Settings
+
+SETTINGS = {"threat": None, "steps": 1, "rel_step": 1.0, "restarts": 1, "random_start": False}
+
+
+def test_a_misspelt_setting_is_named_with_its_near_misses():
+    with pytest.raises(ValueError, match=r"attack\.evasion\.step is not a setting of pgd; did you mean .*steps"):
+        check_arguments(partial(pgd, **SETTINGS, step=3), "attack.evasion")
+
+
+def test_a_setting_like_no_other_is_answered_with_all():
+    with pytest.raises(ValueError, match=r"did you mean \['threat', 'steps', 'rel_step', 'restarts', 'random_start'\]"):
+        check_arguments(partial(pgd, **SETTINGS, zzz=3), "attack.evasion")
+
+
+def test_a_missing_setting_is_named():
+    with pytest.raises(ValueError, match=r"attack\.evasion lacks \['restarts'\]"):
+        check_arguments(partial(pgd, **{k: v for k, v in SETTINGS.items() if k != "restarts"}), "attack.evasion")
+
+
+def test_all_settings_and_no_others_pass():
+    check_arguments(partial(pgd, **SETTINGS), "attack.evasion")
+
+
+def test_the_seed_is_given_at_the_call():
+    check_arguments(partial(lin, name="lin", rows=10, split=[], sensitive=[], actionable=[]), "dataset")

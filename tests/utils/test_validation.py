@@ -1,0 +1,97 @@
+"""Values out of range are refused before anything is built, naming key, value and expectation."""
+
+from copy import deepcopy
+
+import pytest
+
+from utils.validation import validate
+
+GOOD = {
+    "seed": 0,
+    "threads": 1,
+    "existing": "skip",
+    "fit_on": "valid",
+    "trainer": {"epochs": 10, "batch_size": 100, "lr": 0.01, "weight_decay": 0.0},
+    "objective": {"nominal": None},
+    "epsilon": {"radius": "8/255", "evaluate": [0.05, "1/100"]},
+    "regularizer": {"erm": {"weight": 1.0}},
+}
+NAN = float("nan")
+
+
+def changed(key, value):
+    params = deepcopy(GOOD)
+    node = params
+    *path, last = key.split(".")
+    for part in path:
+        node = node[part]
+    node[last] = value
+    return params
+
+
+def test_values_in_range_pass():
+    validate(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 3),
+        ("trainer.lr", 1),
+        ("objective.nominal", 0),
+        ("regularizer.erm.weight", 0),
+        ("epsilon.radius", 0),
+        ("existing", "replace"),
+        ("fit_on", "train"),
+    ],
+)
+def test_the_ends_of_a_range_pass(key, value):
+    validate(changed(key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("seed", 1.5),
+        ("seed", True),
+        ("seed", None),
+        ("threads", 0),
+        ("existing", "keep"),
+        ("fit_on", "test"),
+        ("trainer.epochs", 0),
+        ("trainer.epochs", 2.0),
+        ("trainer.batch_size", 0),
+        ("trainer.lr", 0),
+        ("trainer.lr", -0.1),
+        ("trainer.lr", "fast"),
+        ("trainer.lr", NAN),
+        ("trainer.lr", float("inf")),
+        ("trainer.weight_decay", -1),
+        ("objective.nominal", -1),
+        ("objective.nominal", True),
+        ("regularizer.erm.weight", -1),
+        ("regularizer.erm.weight", NAN),
+        ("regularizer.erm.weight", "heavy"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_key(key, value):
+    with pytest.raises(ValueError, match=rf"^{key}=.*: expected ".replace(".", r"\.", key.count("."))):
+        validate(changed(key, value))
+
+
+@pytest.mark.parametrize("radius", ["wide", -0.1, "nan", None])
+def test_a_radius_that_is_none_is_refused(radius):
+    with pytest.raises(ValueError, match="^epsilon: radius"):
+        validate(changed("epsilon.radius", radius))
+
+
+@pytest.mark.parametrize("radii", [0.05, [], None, "0.05"])
+def test_radii_of_the_evaluation_must_be_a_list(radii):
+    with pytest.raises(ValueError, match=r"^epsilon\.evaluate=.*a list of radii"):
+        validate(changed("epsilon.evaluate", radii))
+
+
+def test_a_bad_radius_in_the_list_is_refused():
+    with pytest.raises(ValueError, match=r"^epsilon\.evaluate: radius -1 is negative"):
+        validate(changed("epsilon.evaluate", [0.05, -1]))
