@@ -22,6 +22,7 @@ def evaluate(cfg: DictConfig) -> cli.Outcome:
     from evals import query
 
     params: Any = OmegaConf.to_container(cfg, resolve=True)
+    check(params)
     table = query.where(query.frame(query.read(params["database"])), params["where"])
     if params["id"] is not None:
         for doc_id in chosen(params["id"], table, params["database"]):
@@ -29,6 +30,30 @@ def evaluate(cfg: DictConfig) -> cli.Outcome:
         table = query.where(query.frame(query.read(params["database"])), params["where"])
     show(query.sort(table, params["sort"]), params)
     return cli.Outcome("evaluate", "finished", "")
+
+
+def check(params: dict[str, Any]) -> None:
+    """Refuse what cannot be meant, before anything is read.
+
+    Raises:
+        ValueError: a setting that does not exist, of the wrong kind or out of range.
+    """
+    from utils.validation import validate_radii, validate_settings
+
+    for key in ("where", "sort", "csv", "name"):
+        params[key] = None if params[key] is None else str(params[key])
+    if isinstance(params["columns"], str):
+        params["columns"] = [params["columns"]]
+    if not isinstance(params["columns"], list):
+        raise ValueError(f"columns={params['columns']!r}: expected a list of metrics such as [accuracy,mcc]")
+    if not isinstance(params["replace"], bool):
+        raise ValueError(f"replace={params['replace']!r}: expected true or false")
+    if isinstance(params["threads"], bool) or not isinstance(params["threads"], int) or params["threads"] < 1:
+        raise ValueError(f"threads={params['threads']!r}: expected a whole number, 1 or more")
+    if not isinstance(params["database"], str):
+        raise ValueError(f"dataset={params['database']!r}: expected the name of a data set; quote a number")
+    validate_radii(params["epsilon"])
+    validate_settings(params, ("attack", "epsilon", "evaluation"))
 
 
 def chosen(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
@@ -109,12 +134,18 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
     import math
     from pathlib import Path
 
-    from evals.query import aligned
+    from hydra.core.hydra_config import HydraConfig
+
+    from evals.query import aligned, known
     from utils import atomic
 
+    if any(word.startswith("columns=") for word in HydraConfig.get().overrides.task):
+        for key in params["columns"]:  # of the default ones, those that no record has are left out
+            if not any(column.endswith(f"/{key}") for column in table.columns):
+                known(key, table)
     facts = ["doc_id", "name", "seed", "radius"]
     metrics = [key for key in params["columns"] if key in table.columns]
-    added = [key for key in table.columns if "/" in key and key.split("/")[1] in params["columns"]]
+    added = [key for key in table.columns if any(key.endswith(f"/{column}") for column in params["columns"])]
     shown = table[facts + metrics + added]
     cells = [
         [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]

@@ -21,16 +21,18 @@ def train(cfg: DictConfig) -> cli.Outcome:
     from utils.build import build_run
     from utils.run_store import RunStore
     from utils.training import DivergenceError
-    from utils.validation import validate
+    from utils.validation import validate, validate_settings
 
     params = resolved(cfg)
     validate(params)
+    validate_settings(params)
     run = build_run(params)
     store = RunStore(paths_config.database(run.dataset.name))
     finished = store.find(run.run_id)
     if finished and params["existing"] == "skip":
         return _skipped(run, finished)
-    check_objective(run)
+    check_folders()
+    rehearse(run)
     try:
         record = fitted_record(run)
     except DivergenceError as error:
@@ -56,18 +58,50 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{key} is required: give {key}=... on the command line") from None
     chosen = HydraConfig.get().runtime.choices
     groups = ("dataset", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
+    lost = [group for group in (*groups, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
+    if lost:
+        raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(cli.options(lost[0]))}")
     choices = {group: chosen[group] for group in groups}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
 
 
-def check_objective(run: "Run") -> None:
-    """Try the objective on a few rows, so that what does not fit is refused before any training."""
+def check_folders() -> None:
+    """Write and remove an empty file where the results will go, so that a training is not lost for want of a folder.
+
+    Raises:
+        ValueError: a folder cannot be made or written to.
+    """
+    from tempfile import TemporaryFile
+
+    import paths_config
+
+    for folder, variable in ((paths_config.evals(), "TRILEMMA_EVALS"), (paths_config.weights(), "TRILEMMA_WEIGHTS")):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ValueError(
+                f"cannot write to {folder} ({error.strerror}); set {variable} to a folder that can be written to"
+            ) from None
+
+
+def rehearse(run: "Run") -> None:
+    """Try objective, attack and threshold on a few rows, so that what does not fit is refused before any training."""
     from dataclasses import replace
+
+    import torch
 
     from utils import seeding
 
+    fit_on = run.params["fit_on"]
+    rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, 4))
+    if not len(rows.y):
+        raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
     probe = replace(run.ctx, generator=seeding.generator(run.ctx.seed, "probe"))
-    run.objective(run.model, run.dataset.train.rows(slice(0, 4)), probe)
+    run.objective(run.model, few, probe)
+    run.ctx.attack(run.model, few, probe)
+    with torch.no_grad():
+        run.fit_decide(run.model(rows.x), rows)
 
 
 def blank_record(run: "Run") -> dict[str, Any]:
@@ -166,7 +200,7 @@ def report(record: dict[str, Any], doc_id: int, database: Path) -> None:
     for key in keys:
         if key in metrics:
             value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
-            shown = "undefined" if value is None else f"{value:.4f}"
+            shown = "undefined" if value is None or value != value else f"{value:.4f}"
             interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
             cli.say(f"  {key:<32} {shown}{interval}")
     seconds = record["seconds"]

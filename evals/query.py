@@ -5,6 +5,7 @@ the command's help.
 """
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,8 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": lambda a, b: a < b,
     ">": lambda a, b: a > b,
 }
+DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
+DETAIL = re.compile(r"/|_group\d+$|^support_")  # the same, and later evaluations
 COMPARISON = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
@@ -124,7 +127,7 @@ def where(table: pd.DataFrame, conditions: str | None) -> pd.DataFrame:
     condition that is no comparison, a value of the wrong type, or ``==`` with a name that no row has.
     """
     kept = pd.Series(True, index=table.index)
-    for condition in [c for c in (conditions or "").split(",") if c.strip()]:
+    for condition in [c for c in str(conditions or "").split(",") if c.strip()]:
         kept &= _meets(table, condition)
     return table[kept]
 
@@ -156,7 +159,7 @@ def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
 
 def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
     """Rows ordered by comma-separated columns, a leading ``-`` for falling: ``"-accuracy,uai_0.05"``; NaN last."""
-    words = [word.strip() for word in (keys or "").split(",") if word.strip()]
+    words = [word.strip() for word in str(keys or "").split(",") if word.strip()]
     for word in reversed(words):  # stable: the first key is sorted last
         column = known(word.removeprefix("-"), table)
         table = table.sort_values(column, ascending=not word.startswith("-"), kind="stable", na_position="last")
@@ -226,7 +229,8 @@ def known(key: str, table: pd.DataFrame) -> str:
     """The column ``key``; ValueError with near misses and the metrics where the frame has none of that name."""
     if key in table.columns:
         return key
-    raise ValueError(f"no column {key!r}{near(key, table.columns)} Metrics here: {', '.join(metrics(table)) or 'none'}")
+    plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
+    raise ValueError(f"no column {key!r}{near(key, table.columns)} Metrics here: {', '.join(plain) or 'none'}")
 
 
 def near(key: str, candidates: Iterable[Any]) -> str:
@@ -261,7 +265,8 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     OmegaConf.set_struct(defaults, True)
     merged = OmegaConf.merge(defaults, given)
     assert isinstance(merged, DictConfig)
-    for missing in sorted(OmegaConf.missing_keys(merged)):
+    required = [str(key) for key in defaults if OmegaConf.is_missing(defaults, key)]
+    for missing in sorted({key for key in required if OmegaConf.is_missing(merged, key) or merged[key] is None}):
         raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
     return merged
 
@@ -293,13 +298,20 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def command(work: Callable[[DictConfig], None], path: Path, words: Sequence[str]) -> int:
-    """Run a command on its words; the exit code: 0, or 2 after one ``error:`` line for a mistake of the user's."""
+    """Run a command on its words; the exit code: 0, 2 after one ``error:`` line, 141 where the reader left."""
     if {"-h", "--help"} & set(words):
         sys.stdout.write(explained(path))
         return 0
     try:
         work(options(words, path))
-    except (ValueError, OSError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n" if error.filename else f"error: {error}\n")
+        return 2
+    except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

@@ -43,6 +43,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_weights() -> None:
+    """Models that a test makes start from the same weights every time."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def dataset() -> Callable[..., Dataset]:
     """A data set by name and number of rows; "toy" has a binary column with a parent."""
@@ -71,7 +77,7 @@ def toy(rows: int, seed: int) -> Dataset:
 
 @pytest.fixture(scope="session")
 def scm(dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SCM]:
-    """A causal model by the name of its data set, or "learned", "linear" and "threshold" fitted to "toy" (by itself: "linear")."""
+    """A causal model by the name of its data set; "learned", "linear" (the same as "toy") and "threshold" fit "toy"."""
     folder = tmp_path_factory.mktemp("weights")
 
     @cache

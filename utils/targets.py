@@ -3,9 +3,11 @@
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 Node = Mapping[str, Any]
 
@@ -66,3 +68,90 @@ def check_arguments(function: partial, key: str) -> None:
     missing = [n for n in known if n not in function.keywords and parameters[n].default is inspect.Parameter.empty]
     if set(missing) - {"seed"}:
         raise ValueError(f"{key} lacks {missing}, settings of {function.func.__name__}")
+
+
+def check_settings(node: Any, key: str) -> None:
+    """What a configuration sets must be settings of the functions that it names, of the kinds they state.
+
+    Every ``_target_`` in it counts, at any depth; what is given only at the call is not asked for.
+
+    Raises:
+        ValueError: a function that does not exist, a setting that it does not have (near misses named), or a value
+            of another kind than its annotation, under its configuration key.
+    """
+    if not isinstance(node, Mapping):
+        return
+    if "_target_" in node:
+        _check_own(node, key)
+    for name, value in node.items():
+        check_settings(value, f"{key}.{name}")
+
+
+def _check_own(node: Node, key: str) -> None:
+    function = _located(str(node["_target_"]), key)
+    parameters = inspect.signature(function).parameters
+    for name, value in node.items():
+        if name.startswith("_"):
+            continue
+        if name not in parameters:
+            settings = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY] or list(parameters)
+            near = difflib.get_close_matches(name, parameters, n=2) or settings
+            raise ValueError(f"{key}.{name} is not a setting of {function.__name__}; did you mean {near}?")
+        kind = parameters[name].annotation
+        if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
+            hint = f"; quote it: {name}=\"'{value}'\"" if isinstance(value, int | float) and str in _parts(kind) else ""
+            raise ValueError(f"{key}.{name}={value!r}: expected {kind_in_words(kind)}{hint}")
+
+
+def _located(target: str, key: str) -> Any:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        raise ValueError(f"{key}._target_={target!r}: there is no such function") from None
+
+
+def is_kind(value: Any, kind: Any) -> bool:
+    """Whether a plain value is what an annotation says.
+
+    Whole numbers are counts, so 0 or more; numbers are finite. Kinds that no configuration writes, such as Tensor,
+    take anything.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(is_kind(value, part) for part in inner)
+    if value is None:
+        return kind in (None, NoneType, Any, inspect.Parameter.empty)
+    if origin is Literal:
+        return value in inner
+    if origin is Sequence:
+        return isinstance(value, list | tuple) and all(is_kind(v, inner[0]) for v in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(is_kind(v, inner[1]) for v in value.values())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return not isinstance(kind, type) or kind not in (bool, str, NoneType) or isinstance(value, kind)
+
+
+WORDS = {bool: "true or false", int: "a whole number, 0 or more", float: "a number", str: "text", NoneType: "null"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def kind_in_words(kind: Any) -> str:
+    """``a number``, ``text or a list of texts``."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(kind_in_words(part) for part in inner)
+    if origin is Literal:
+        return " or ".join(map(str, inner))
+    if origin is Sequence:
+        return f"a list of {PLURALS.get(inner[0]) or kind_in_words(inner[0])}"
+    if origin is Mapping:
+        return f"a mapping, {{{kind_in_words(inner[0])}: {kind_in_words(inner[1])}}}"
+    return WORDS.get(kind, "a part with its _target_")
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) or (kind,)

@@ -59,7 +59,7 @@ def fit(
             total, _ = objective(model, train.rows(keep.to(train.x.device)), ctx)
             if not torch.isfinite(total):
                 raise DivergenceError(
-                    f"the loss became {float(total)} in epoch {epoch + 1}, step {step + 1}; "
+                    f"the loss became {total.item()} in epoch {epoch + 1}, step {step + 1}; "
                     f"lower trainer.lr (now {lr:g}) or the weights of the terms"
                 )
             optimizer.zero_grad()

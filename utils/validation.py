@@ -1,10 +1,12 @@
 """Checks of a resolved configuration, before anything is built from it."""
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from utils.radius import radius_value
+from utils.targets import check_settings
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -37,16 +39,64 @@ def validate(params: Mapping[str, Any]) -> None:
     for key, (accepts, expected) in CHECKS.items():
         value: Any = params
         for part in key.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                raise ValueError(f"{key} is missing; expected {expected}")
             value = value[part]
         if not accepts(value):
             raise ValueError(f"{key}={value!r}: expected {expected}")
-    _validate_radii(params["epsilon"])
+    validate_radii(params["epsilon"])
     for name, node in params["regularizer"].items():
+        if not isinstance(node, Mapping) or "weight" not in node:
+            raise ValueError(f"regularizer.{name} is set, but {name} is not chosen; choose it: regularizer={name}")
         if not (_real(node["weight"]) and node["weight"] >= 0):
             raise ValueError(f"regularizer.{name}.weight={node['weight']!r}: expected a number, 0 or more")
 
 
-def _validate_radii(epsilon: Mapping[str, Any]) -> None:
+PARTS = ("dataset", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
+INNER = {"attack": "evasion", "epsilon": "schedule", "trainer": "optimizer", "evaluation": "metrics"}
+TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "own_loss": (lambda v: isinstance(v, bool), "true or false"),
+    "perturbs": (lambda v: isinstance(v, bool), "true or false"),
+    "published_radius": (_real, "a number"),
+}
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+NAME = re.compile(r"[\w+-][\w.+-]*")  # of a database file and a folder of weights
+
+
+def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -> None:
+    """Refuse settings that no function has, or of the wrong kind, before any data are read.
+
+    Raises:
+        ValueError: the first such setting, or a name of the data set that cannot name a file.
+    """
+    if not DEVICE.fullmatch(str(params["device"])):
+        raise ValueError(f"device={params['device']!r} is not known; choose auto, cpu, cuda or cuda:<number>")
+    for part in parts:
+        if not isinstance(params.get(part), Mapping):
+            raise ValueError(f"{part}={params.get(part)!r}: expected one of its options, such as --help lists")
+        check_settings(params[part], part)
+        if part in INNER and not isinstance(params[part].get(INNER[part]), Mapping):
+            raise ValueError(f"{part}.{INNER[part]} is missing; leave it as the options of {part} have it")
+    for metric, node in params["evaluation"]["metrics"].items():
+        if not isinstance(node, Mapping):
+            raise ValueError(f"evaluation.metrics.{metric}={node!r}: leave it out by ~evaluation.metrics.{metric}")
+    name = params["dataset"].get("name") if "dataset" in parts else "stored"
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"dataset.name={name!r}: expected letters, digits and . _ + -, as it names files")
+    for term, node in params.get("regularizer", {}).items():
+        for key, (accepts, expected) in TERM_KINDS.items():
+            if key in node and not accepts(node[key]):
+                raise ValueError(f"regularizer.{term}.{key}={node[key]!r}: expected {expected}")
+        own = {key: value for key, value in node.items() if key not in ("weight", *TERM_KINDS)}
+        check_settings(own, f"regularizer.{term}")
+
+
+def validate_radii(epsilon: Mapping[str, Any]) -> None:
+    """Refuse radii that are no numbers, negative or infinite.
+
+    Raises:
+        ValueError: the first such radius, or radii of the evaluation that are no list.
+    """
     try:
         radius_value(epsilon["radius"])
     except ValueError as error:

@@ -77,6 +77,12 @@ def test_a_package_that_is_not_allowed_is_refused():
         require_trusted({"_target_": OURS[0]}, ["utils.decides"])
 
 
+@pytest.mark.parametrize("package", ["utils", "utils.decides.threshold", "utils.decide"])
+def test_a_module_must_be_directly_in_the_package(package):
+    with pytest.raises(ValueError, match="is not loaded"):
+        require_trusted({"_target_": "utils.decides.threshold.Threshold"}, [package])
+
+
 def test_refusing_imports_nothing(tmp_path, monkeypatch):
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)

@@ -191,6 +191,15 @@ def test_ascent_of_a_linear_damage_reaches_the_dual_norm(context, norm, dual):
     assert torch.allclose(linear_damage(w)(delta)[0], radius * w[1:].norm(p=dual), rtol=1e-5)
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_one_whole_step_reaches_the_edge_however_steep_the_frozen_columns(context, norm):
+    """The gradient is masked first and normalised then."""
+    threat = on_features(context("lin"), norm=norm)
+    damage = linear_damage(torch.tensor([1e3, 1.0, 2.0]))
+    delta = ascend(damage, torch.zeros(1, 2, 3), torch.ones(2), threat, steps=1, rel_step=1.0)
+    assert torch.allclose(delta[0].norm(p=ORDER[norm], dim=-1), torch.ones(2), atol=1e-6)
+
+
 @given(st.integers(0, 1000), st.sampled_from(NORMS), st.floats(0.1, 20))
 @settings(deadline=None, max_examples=40)
 def test_ascent_is_never_worse_than_its_start(context, seed, norm, rel_step):

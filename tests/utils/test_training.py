@@ -75,7 +75,7 @@ def test_training_lowers_the_objective(dataset, context, option, name):
         return objective(model, data.train, context("lin", radius=0.1))[0].item()  # a fresh stream each time
 
     before = value()
-    run(data, model, objective, context("lin", radius=0.1))
+    run(data, model, objective, context("lin", radius=0.1), epochs=8)
     assert value() < before - 0.02
 
 

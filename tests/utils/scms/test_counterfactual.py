@@ -176,3 +176,5 @@ def test_the_least_shift_of_a_threshold_equation_is_the_way_to_its_edge(scm):
     half = float(model.to_noise(x)[0, 1])
     assert float(least_shift(model, x, torch.tensor([[1.0, 0.0, 0.0]]))[0, 1]) == pytest.approx(half, abs=1e-5)
     assert float(least_shift(model, x, x)[0, 1]) == 0
+    rare = torch.tensor([[0.0, 1.0, 0.0]])  # b = 1 is rarer under a = 0, so its noise gives b = 1 under a = 1 too
+    assert float(least_shift(model, rare, x)[0, 1]) == 0

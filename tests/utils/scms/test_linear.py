@@ -69,8 +69,14 @@ def test_a_threshold_is_monotone_in_the_probability(dataset, scm):
     """a = 1 makes b more probable, so its twin at a = 1 has b at least as often."""
     at_0, at_1 = twins(scm("threshold"), dataset("toy").train.x)[:, :, 1]
     assert (at_1 >= at_0).all()
-    assert scm("threshold").to_noise(dataset("toy").train.x)[:, 1].min() > 0
-    assert scm("threshold").to_noise(dataset("toy").train.x)[:, 1].max() < 1
+
+
+def test_the_noise_of_a_threshold_equation_is_the_middle_of_what_agrees_with_the_row(dataset, scm):
+    """p / 2 where b = 1, (1 + p) / 2 where b = 0; with one binary parent, p is the share of its group in train."""
+    a, b, _ = dataset("toy").train.x.unbind(-1)
+    p = torch.where(a == 1, b[a == 1].mean(), b[a == 0].mean())
+    found = scm("threshold").to_noise(dataset("toy").train.x)[:, 1]
+    assert torch.allclose(found, torch.where(b == 1, p / 2, (1 + p) / 2), atol=1e-5)
 
 
 def test_fresh_individuals_of_a_threshold_equation_have_its_probability(dataset):

@@ -1,0 +1,93 @@
+"""The commands as a user gives them: as processes of their own, or in this process, which saves the imports."""
+
+import contextlib
+import importlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+import paths_config
+from utils import cli
+
+ROOT = paths_config.ROOT
+# a training of a second: the same path through the program as the defaults
+SMALL = (
+    "trainer.epochs=1",
+    "evaluation.metrics.unfair_area.samples=20",
+    "evaluation.metrics.unfair_area.steps=2",
+    "evaluation.metrics.classification.intervals=20",
+    "evaluation.metrics.group.intervals=20",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+@contextmanager
+def house(folder: Path) -> Iterator[Path]:
+    """Work in a folder of its own: databases, weights, data and outputs are below it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("DATA", "EVALS", "WEIGHTS"):
+            patch.setenv(f"TRILEMMA_{variable}", str(folder / variable.lower()))
+        (folder / "data").mkdir()
+        patch.chdir(folder)
+        yield folder
+
+
+def command(program: str, *words: str) -> Answer:
+    """``train``, ``evaluate``, ``evals.plot`` or ``evals.table`` in this process."""
+    module: Any = importlib.import_module(program)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", [f"{program}.py", *words])
+        patch.setenv("HYDRA_FULL_ERROR", "1")
+        GlobalHydra.instance().clear()
+        if program in ("train", "evaluate"):
+            code = cli.run(getattr(module, program), program)
+        else:
+            query = importlib.import_module("evals.query")
+            code = query.command(getattr(module, program.split(".")[1]), module.OPTIONS, words)
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+def process(program: str, *words: str, **options: Any) -> Answer:
+    """The same as a process of its own, in the working directory and environment of this one."""
+    ended = subprocess.run(line(program, *words), capture_output=True, text=True, env=environment(), **options)
+    return Answer(ended.returncode, ended.stdout, ended.stderr)
+
+
+def line(program: str, *words: str) -> list[str]:
+    """The words that start a process."""
+    start = [str(ROOT / f"{program}.py")] if program in ("train", "evaluate") else ["-m", program]
+    return [sys.executable, *start, *words]
+
+
+def environment() -> dict[str, str]:
+    """This environment, with the project's modules found from any folder."""
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def refused(answer: Answer, *phrases: str) -> None:
+    """Exit code 2 and one error, last on stderr, that says all the phrases; no traceback."""
+    lines = answer.err.strip().splitlines()
+    assert answer.code == 2, answer
+    assert "Traceback" not in answer.err + answer.out
+    assert [line.startswith("error: ") for line in lines].count(True) == 1
+    assert lines[-1].startswith("error: ")
+    for phrase in phrases:
+        assert phrase in lines[-1]

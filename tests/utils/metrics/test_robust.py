@@ -1,0 +1,109 @@
+"""Accuracy under attack: closed form on a linear model, nesting, breakdowns, and that cheats are caught."""
+
+import copy
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from utils.attacks.pgd import pgd
+from utils.decides.threshold import Threshold
+from utils.metrics.robust import attacked, attacked_rows, robust
+from utils.threats import features
+
+THREAT = partial(features, norm="l2", movable_columns="continuous")
+PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_start=False)
+
+
+def judge(model, rows, ctx, radii, training_radius=None, attack=PGD):
+    return robust(model, rows, ctx, radii=radii, training_radius=training_radius, attack=attack)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    model = nn.Linear(3, 1).requires_grad_(False)
+    model.weight.copy_(torch.tensor([[0.5, 1.0, 1.5]]))
+    model.bias.fill_(0.1)
+    return model
+
+
+def kept(model, rows, radius, cut=0.0):
+    """Rows right with a margin above the radius times the norm of the movable weights; class 1 is closed."""
+    z, reach = model(rows.x)[:, 0].double() - cut, radius * model.weight[0, 1:].double().norm()
+    return torch.where(rows.y == 1, z - reach >= 0, z + reach < 0)
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.3])
+@pytest.mark.parametrize("probability", [0.5, 0.3])
+def test_on_a_linear_model_it_is_the_share_of_rows_beyond_the_dual_norm(dataset, context, linear, radius, probability):
+    rows, decide = dataset("lin").train, Threshold(probability)
+    found = judge(linear, rows, replace(context("lin"), decide=decide), [radius])
+    cut = float(torch.logit(torch.tensor(probability)))
+    assert found[f"robust_accuracy_{radius}"] == pytest.approx(float(kept(linear, rows, radius, cut).double().mean()))
+
+
+def test_the_worst_group_and_class_are_the_least_of_their_shares(dataset, context, linear):
+    rows = dataset("lin").train
+    right = kept(linear, rows, 0.3).double()
+    found = judge(linear, rows, context("lin"), [0.3])
+    worst_group = min(right[rows.s == s].mean().item() for s in (0, 1))
+    worst_class = min(right[rows.y == y].mean().item() for y in (0, 1))
+    assert found["robust_accuracy_worst_group_0.3"] == pytest.approx(worst_group)
+    assert found["robust_accuracy_worst_class_0.3"] == pytest.approx(worst_class)
+
+
+def test_radius_zero_is_the_plain_accuracy(dataset, context, trained):
+    rows = dataset("loan").test
+    right = (trained("loan")(rows.x)[:, 0] >= 0) == rows.y.bool()
+    assert judge(trained("loan"), rows, context("loan"), [0])["robust_accuracy_0"] == float(right.double().mean())
+
+
+def test_it_falls_with_the_radius_in_whatever_order_the_radii_come(dataset, context, trained):
+    found = judge(trained("loan"), dataset("loan").train, context("loan"), [0.3, 0, "1/10"])
+    shares = [found[f"robust_accuracy_{r}"] for r in ("0", "1/10", "0.3")]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[2]
+
+
+def test_a_row_lost_at_one_radius_is_lost_at_every_larger_one(dataset, context, linear):
+    """Even to an attack that forgets how at the larger radius."""
+    rows = dataset("lin").train
+
+    def forgetful(predict, batch, ctx):
+        return batch.x if ctx.epsilon(batch, ctx)[0] > 0.2 else PGD(predict, batch, ctx)
+
+    found = attacked_rows(linear, rows, context("lin"), radii=[0.3, 0.1], attack=forgetful)
+    assert torch.equal(found["0.3"], found["0.1"])
+
+
+def test_the_headline_is_at_the_training_radius(dataset, context, linear):
+    rows = dataset("lin").test
+    found = judge(linear, rows, context("lin"), [0.05, "1/10"], training_radius=0.1)
+    assert found["robust_accuracy"] == found["robust_accuracy_1/10"]
+    assert "robust_accuracy_0.1" not in found
+    assert "robust_accuracy" not in judge(linear, rows, context("lin"), [0.05])
+
+
+def test_the_attack_of_the_group_is_reported_under_its_name(dataset, context, linear):
+    rows, ctx = dataset("lin").test, replace(context("lin"), attack=PGD)
+    found = attacked(linear, rows, ctx, name="mine", radii=[0.05])
+    assert found == {"robust_accuracy_mine_0.05": judge(linear, rows, ctx, [0.05])["robust_accuracy_0.05"]}
+
+
+def test_an_attack_that_leaves_its_set_is_caught(dataset, context, linear):
+    def cheat(predict, batch, ctx, *, threat):
+        return batch.x + 0.1
+
+    with pytest.raises(AssertionError, match="an attack"):
+        judge(linear, dataset("lin").test, context("lin"), [0.05], attack=partial(cheat, threat=THREAT))
+
+
+def test_neither_model_nor_context_changes(dataset, context, linear):
+    before, ctx = copy.deepcopy(linear.state_dict()), context("lin")
+    state = ctx.generator.get_state()
+    found = [judge(linear, dataset("lin").test, ctx, [0.05]) for _ in range(2)]
+    assert found[0] == found[1]
+    assert all(torch.equal(linear.state_dict()[name], value) for name, value in before.items())
+    assert torch.equal(ctx.generator.get_state(), state)

@@ -1,0 +1,197 @@
+"""The words of a command line before Hydra sees them, and what its errors mean."""
+
+from fractions import Fraction
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils import cli
+from utils.cli import CONFIG, keys, normalised, options
+
+NUMBERS = ["0.1", ".1", "1e-3", "8/255", "0", "-0.1", "1/0", "nan", "inf", "0.1,0.2", "8/255,0.1", "range(1,3)"]
+NUMBERS += ["range(0.1,0.3,0.1)", "choice(0.1,0.2)", "choice(8/255,0.1)", "interval(0.1,0.2)", "sort(0.2,0.1)", "'0.1'"]
+NAMES = ["ramp", "constant", "constant,ramp", "choice(constant,ramp)", "glob(*)"]
+
+
+# --- epsilon ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", NUMBERS)
+def test_numbers_given_to_epsilon_are_the_radius(value):
+    assert normalised([f"epsilon={value}"]) == [f"epsilon.radius={value}"]
+
+
+@pytest.mark.parametrize("value", NAMES)
+def test_names_given_to_epsilon_choose_the_option(value):
+    assert normalised([f"epsilon={value}"]) == [f"epsilon={value}"]
+
+
+@pytest.mark.parametrize("value", ["0.1,ramp", "ramp,8/255", "choice(ramp,0.1)"])
+def test_a_sweep_of_both_is_refused(value):
+    with pytest.raises(ValueError, match="mixes radii and names"):
+        normalised([f"epsilon={value}"])
+
+
+@pytest.mark.parametrize("value", ["", "null", "true", "[0.1]", "{a:1}", "0.1,null"])
+def test_what_is_neither_number_nor_name_is_refused(value):
+    with pytest.raises(ValueError, match="epsilon"):
+        normalised([f"epsilon={value}"])
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+def test_a_prefix_of_hydra_stays(prefix):
+    assert normalised([f"{prefix}epsilon=0.1"]) == [f"{prefix}epsilon.radius=0.1"]
+
+
+@given(st.fractions(min_value=0, max_denominator=10**6), st.booleans())
+def test_every_number_is_a_radius(value, decimal):
+    text = str(float(value)) if decimal else f"{value.numerator}/{value.denominator}"
+    assert normalised([f"epsilon={text}"]) == [f"epsilon.radius={text}"]
+
+
+@given(st.from_regex(r"[a-z_][a-z_0-9]*", fullmatch=True).filter(lambda t: t not in ("nan", "inf", "null", "true")))
+def test_every_identifier_is_a_name(name):
+    if name in ("false", "infinity"):
+        return
+    assert normalised([f"epsilon={name}"]) == [f"epsilon={name}"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.fractions(min_value=0, max_value=9, max_denominator=500), min_size=1, max_size=3))
+def test_hydra_accepts_what_comes_out_and_sets_that_radius(values):
+    text = [f"{v.numerator}/{v.denominator}" for v in values]
+    words = [normalised([f"epsilon={t}"])[0] for t in text]
+    with initialize_config_dir(str(CONFIG), version_base="1.3"):
+        for word, value in zip(words, values, strict=True):
+            assert Fraction(str(compose("train", overrides=[word]).epsilon.radius)) == value
+
+
+# --- other words -----------------------------------------------------------------------------------------------
+
+
+@given(st.permutations(["seed=1", "-m", "regularizer=erm,llr", "--resolve", "dataset=lin"]))
+def test_flags_come_first_and_all_else_keeps_its_order(words):
+    flags = [word for word in words if word.startswith("-")]
+    assert normalised(words) == flags + [word for word in words if word not in flags]
+
+
+def test_a_value_of_a_flag_stays_behind_it():
+    assert normalised(["seed=1", "--cfg", "job"]) == ["--cfg", "job", "seed=1"]
+
+
+def test_no_words_stay_none():
+    assert normalised([]) == []
+
+
+def test_an_experiment_needs_no_plus():
+    assert normalised(["experiment=capify_small"]) == ["+experiment=capify_small"]
+
+
+def test_evaluate_takes_a_dataset_as_the_name_of_its_database():
+    assert normalised(["dataset=loan"], "evaluate") == ["database=loan"]
+
+
+def test_train_takes_a_dataset_as_an_option():
+    assert normalised(["dataset=loan"], "train") == ["dataset=loan"]
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@settings(deadline=None)
+@given(TEXT.filter(lambda t: t != "null" and t.strip() == t and not (t[0] in "'\"" and t[-1] == t[0]) and "$" not in t))
+def test_conditions_reach_evaluate_as_typed(text):
+    """Hydra's own parser is the oracle."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (word,) = normalised([f"where={text}"], "evaluate")
+    assert OverridesParser.create().parse_override(word).value().text == text
+
+
+@pytest.mark.parametrize("word", ["where=null", "where='a<1'", 'where="a<1"', "sort="])
+def test_a_condition_that_hydra_can_read_stays(word):
+    assert normalised([word], "evaluate") == [word]
+
+
+@pytest.mark.parametrize(
+    "group", ["dataset", "model", "regularizer", "scm", "attack", "decide", "trainer", "evaluation"]
+)
+@pytest.mark.parametrize("value", ["", "null", "3", "true", "[]", "[3]"])
+def test_a_group_takes_names_only(group, value):
+    with pytest.raises(ValueError, match=f"{group} takes the name of an option"):
+        normalised([f"{group}={value}"])
+
+
+def test_only_regularizers_add_up():
+    assert normalised(["regularizer=[erm,llr]"]) == ["regularizer=[erm,llr]"]
+    with pytest.raises(ValueError, match="model takes the name"):
+        normalised(["model=[mlp,logistic]"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "+dataset.graph.age=[sex]",
+        "+trainer.optimizer.nesterov=true",
+        "+evaluation.metrics.mine._target_=utils.metrics.mine.mine",
+        "+hydra.job.name=x",
+        "+regularizer=llr",
+        "++seed=3",
+    ],
+)
+def test_plus_may_add_what_something_reads(word):
+    assert normalised([word]) == [word]
+
+
+@pytest.mark.parametrize("word", ["+foo=1", "++trainer.lrr=1", "+regularizer.llr.foo=1", "+dataset.name.x=1", "+a.b=1"])
+def test_plus_adds_no_key_that_nothing_reads(word):
+    if word.startswith("+dataset.name."):
+        pytest.skip("below a value: Hydra refuses it")
+    with pytest.raises(ValueError, match="there is no such key"):
+        normalised([word])
+
+
+@pytest.mark.parametrize("word", ["=3", "="])
+def test_a_word_needs_a_key(word):
+    with pytest.raises(ValueError, match="cannot read"):
+        normalised([word])
+
+
+# --- keys and near misses --------------------------------------------------------------------------------------
+
+
+def test_keys_are_those_of_every_option():
+    known = keys("train")
+    assert {"trainer.lr", "scm.hidden", "model.hidden", "regularizer.llr.linearity", "dataset.graph", "seed"} <= set(
+        known
+    )
+
+
+def test_keys_of_evaluate_are_its_own():
+    known = keys("evaluate")
+    assert "id" in known
+    assert "trainer.lr" not in known
+    assert "seed" not in known
+
+
+def test_keys_hold_no_key_of_presets_or_of_hydra():
+    assert not [key for key in keys("train") if key.startswith(("experiment.", "hydra"))]
+
+
+@given(st.sampled_from([key for key in keys("train") if len(key.rpartition(".")[2]) > 4]), st.data())
+def test_a_key_with_a_letter_lost_is_suggested(key, data):
+    leaf = key.rpartition(".")[2]
+    lost = data.draw(st.integers(len(key) - len(leaf), len(key) - 1))
+    misspelt = key[:lost] + key[lost + 1 :]
+    if misspelt not in keys("train"):
+        assert f" {key}" in cli._near_key(misspelt, "train")
+
+
+def test_options_are_the_files_of_the_group():
+    assert options("epsilon") == ["constant", "ramp"]
+
+
+def test_an_error_of_the_operating_system_names_file_and_reason():
+    assert cli.said(OSError(28, "No space left on device", "a.json")) == "a.json: No space left on device"

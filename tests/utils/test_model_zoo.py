@@ -1,0 +1,276 @@
+"""Models to and from the database: the weights are checked, foreign code is refused, units are crossed rightly."""
+
+import json
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import paths_config
+from utils.datasets.csv import csv
+from utils.decides.threshold import Threshold
+from utils.model_zoo import StoredModel, describe_preprocessing, from_database, from_record, predictor, save_weights
+from utils.models.mlp import MLP
+from utils.run_store import RunStore
+from utils.types import Column
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path / "evals"))
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path
+
+
+@pytest.fixture
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MLP(7, 1, hidden=[5], activation="tanh")
+
+
+@pytest.fixture
+def record(dataset, network):
+    """What a training files, of a network with random weights."""
+    data = dataset("loan")
+    return {
+        "name": "loan_mlp_erm",
+        "run_id": "ab" * 8,
+        "status": "finished",
+        "dataset": "loan",
+        "params": {
+            "model": {
+                "_target_": "utils.models.mlp.MLP", "hidden": [5], "activation": "tanh", "inputs": 7, "outputs": 1
+            }
+        },
+        "decide": {"_target_": "utils.decides.threshold.Threshold", "probability": 0.3},
+        "preprocessing": describe_preprocessing(data),
+        "weights": save_weights(network, "loan", "ab" * 8),
+    }  # fmt: skip
+
+
+def stored(record):
+    """Its id in the database of loan, through JSON."""
+    return RunStore(paths_config.database("loan")).add(record)
+
+
+# --- weights ---------------------------------------------------------------------------------------------------
+
+
+def test_a_model_comes_back_to_the_bit(record, network):
+    loaded = from_database(stored(record), "loan")
+    assert loaded.network.state_dict().keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor)
+
+
+def test_a_loaded_model_gives_the_logits_of_the_network(record, network):
+    x = torch.randn(20, 7, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(from_database(stored(record), "loan")(x), network(x))
+
+
+def test_a_loaded_model_is_in_eval_mode(record):
+    assert not any(part.training for part in from_database(stored(record), "loan").modules())
+
+
+def test_weights_are_saved_below_the_folder_by_data_set_and_run(folders, record):
+    assert record["weights"]["path"] == f"loan/{'ab' * 8}.safetensors"
+    assert (folders / "weights" / record["weights"]["path"]).is_file()
+
+
+def test_saving_the_same_weights_gives_the_same_hash(network, record):
+    assert save_weights(network, "loan", "cd" * 8)["sha256"] == record["weights"]["sha256"]
+
+
+def test_missing_weights_name_file_and_remedy(folders, record):
+    file = folders / "weights" / record["weights"]["path"]
+    file.unlink()
+    with pytest.raises(ValueError, match=f"record 1 .*{file}.*TRILEMMA_WEIGHTS.*existing=replace"):
+        from_database(stored(record), "loan")
+
+
+@pytest.mark.parametrize("place", [0, 8, 100, -1])
+def test_one_flipped_bit_is_refused(folders, record, place):
+    file = folders / "weights" / record["weights"]["path"]
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match="altered"):
+        from_database(stored(record), "loan")
+
+
+@pytest.mark.parametrize("length", [0, 1, 100])
+def test_truncated_weights_are_refused(folders, record, length):
+    file = folders / "weights" / record["weights"]["path"]
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(ValueError, match="altered"):
+        from_database(stored(record), "loan")
+
+
+def test_weights_of_another_shape_are_refused(record):
+    record["weights"] = save_weights(MLP(7, 1, hidden=[6], activation="tanh"), "loan", "cd" * 8)
+    with pytest.raises(ValueError, match="do not fit its model"):
+        from_database(stored(record), "loan")
+
+
+def test_weights_of_another_network_are_refused(record):
+    record["weights"] = save_weights(nn.Linear(7, 1), "loan", "cd" * 8)
+    with pytest.raises(ValueError, match="do not fit its model"):
+        from_database(stored(record), "loan")
+
+
+# --- records ---------------------------------------------------------------------------------------------------
+
+
+def test_without_a_database_the_remedy_is_to_train():
+    with pytest.raises(ValueError, match="no database for dataset=lona: .*lona.json does not exist; train"):
+        from_database(1, "lona")
+
+
+def test_an_unknown_id_is_told_the_ids_there_are(record):
+    stored(record)
+    with pytest.raises(ValueError, match="has no record 99: its ids run from 1 to 1"):
+        from_database(99, "loan")
+
+
+def test_a_failed_run_has_no_model(record):
+    failed = {key: record[key] for key in ("name", "run_id", "dataset", "params")}
+    with pytest.raises(ValueError, match="failed and has no model: the loss became inf"):
+        from_database(stored(failed | {"status": "failed", "reason": "the loss became inf"}), "loan")
+
+
+FOREIGN = [
+    {"_target_": "os.system", "command": "touch trap"},
+    {"_target_": "torch.nn.Linear", "in_features": 7, "out_features": 1},
+    {"_target_": "utils.models.mlp.nn.Linear", "in_features": 7, "out_features": 1},
+    {"_target_": "utils.models.mlp.MLP", "hidden": [{"_target_": "os.system", "command": "touch trap"}]},
+    {"_target_": "builtins.eval", "_args_": ["open('trap', 'w')"]},
+    {"_partial_": True},
+    None,
+]
+
+
+@pytest.mark.parametrize("node", FOREIGN)
+@pytest.mark.parametrize("place", ["model", "decide"])
+def test_a_record_that_names_foreign_code_is_refused(folders, monkeypatch, record, place, node):
+    monkeypatch.chdir(folders)
+    spoilt = deepcopy(record)
+    (spoilt if place == "decide" else spoilt["params"])[place] = node
+    with pytest.raises(ValueError, match="is not loaded"):
+        from_record(spoilt)
+    assert not (folders / "trap").exists()
+
+
+def test_a_decision_in_place_of_a_model_is_refused(record):
+    record["params"]["model"] = record["decide"]
+    with pytest.raises(ValueError, match=r"not a part of utils\.models"):
+        from_record(record)
+
+
+# --- decisions -------------------------------------------------------------------------------------------------
+
+
+def test_decisions_use_the_stored_threshold(record, network, dataset):
+    """Threshold 0.3 on the probability, which is log(3/7) on the logit."""
+    x = dataset("loan").test.x
+    expected = (network(x).squeeze(-1) >= np.log(3 / 7)).long()
+    assert torch.equal(from_record(record).decide(x), expected)
+
+
+def test_decisions_need_no_gradient(record, dataset):
+    assert not from_record(record).decide(dataset("loan").test.x).requires_grad
+
+
+@pytest.mark.parametrize("name", ["loan", "lin", "toy"])
+def test_groups_read_from_the_rows_are_those_of_the_data_set(dataset, name):
+    data = dataset(name)
+    model = StoredModel(nn.Identity(), Threshold(0.5), data.columns, data.loc, data.scale)
+    assert torch.equal(model.groups(data.test.x), data.test.s)
+
+
+def test_groups_of_several_attributes_are_the_product_of_their_levels():
+    columns = (
+        Column("a", "binary", sensitive=True, levels=(0.0, 1.0)),
+        Column("b", "continuous"),
+        Column("c", "categorical", sensitive=True, levels=(0.0, 1.0, 2.0)),
+    )
+    model = StoredModel(nn.Identity(), Threshold(0.5), columns, torch.zeros(3), torch.ones(3))
+    rows = torch.tensor([[a, 9.0, c] for a in (0.0, 1.0) for c in (0.0, 1.0, 2.0)])
+    assert model.groups(rows).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+# --- units -----------------------------------------------------------------------------------------------------
+
+
+def test_natural_units_and_model_space_are_inverse(record, dataset):
+    model, x = from_record(record), dataset("loan").test.x
+    torch.testing.assert_close(model.scaled(model.natural(x)), x, rtol=1e-4, atol=1e-5)
+
+
+def test_scaling_is_that_of_the_training_split(record, dataset):
+    """In natural units, the training split has the record's means; in model space they are 0 and the spread 1."""
+    data, model = dataset("loan"), from_record(record)
+    continuous = [i for i, c in enumerate(data.columns) if c.kind == "continuous"]
+    natural = model.natural(data.train.x)[:, continuous]
+    torch.testing.assert_close(natural.mean(0), model.loc[continuous], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(natural.std(0, correction=0), model.scale[continuous], rtol=1e-3, atol=1e-3)
+
+
+def frame(model, x):
+    return pd.DataFrame(model.natural(x).numpy(), columns=[c.name for c in model.columns])
+
+
+def test_the_predictor_gives_the_probability_of_class_1(record, network, dataset):
+    x = dataset("loan").test.x
+    model, predict = from_record(record), predictor(stored(record), "loan")
+    found = torch.tensor(predict(frame(model, x))["probability"].to_numpy())
+    torch.testing.assert_close(found, network(x).sigmoid().squeeze(-1).detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_predictor_finds_columns_by_name_and_keeps_the_index(record, dataset):
+    model, predict = from_record(record), predictor(stored(record), "loan")
+    rows = frame(model, dataset("loan").test.x).set_index(pd.Index(range(100, 200)))
+    shuffled = rows[rows.columns[::-1]].assign(other="text")
+    pd.testing.assert_frame_equal(predict(shuffled), predict(rows))
+    assert list(predict(rows).index) == list(rows.index)
+
+
+def test_the_predictor_names_missing_columns(record, dataset):
+    model, predict = from_record(record), predictor(stored(record), "loan")
+    with pytest.raises(ValueError, match=r"the rows lack \['age'\]"):
+        predict(frame(model, dataset("loan").test.x).drop(columns="age"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_predictor_names_columns_with_values_that_are_no_numbers(record, dataset, value):
+    model, predict = from_record(record), predictor(stored(record), "loan")
+    rows = frame(model, dataset("loan").test.x)
+    rows.loc[3, "age"] = value
+    with pytest.raises(ValueError, match=r"\['age'\].*not finite"):
+        predict(rows)
+
+
+def test_the_predictor_refuses_text(record, dataset):
+    model, predict = from_record(record), predictor(stored(record), "loan")
+    rows = frame(model, dataset("loan").test.x).astype({"age": object})
+    rows.loc[3, "age"] = "old"
+    with pytest.raises(ValueError, match="age"):
+        predict(rows)
+
+
+def test_preprocessing_is_plain_json(dataset):
+    described = describe_preprocessing(dataset("loan"))
+    assert json.loads(json.dumps(described)) == described
+
+
+def test_an_encoded_table_of_ones_own_keeps_its_columns(tmp_path):
+    rows = "".join(f"{i % 2},{20 + i % 37},{'abc'[i % 3]},{(i // 3) % 2}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text("sex,age,job,y\n" + rows)
+    data = csv(
+        name="t", path=str(tmp_path / "t.csv"), label="y", positive=None, sensitive="sex", actionable=None,
+        graph=None, ignore=None, seed=0, split=[0.6, 0.2, 0.2],
+    )  # fmt: skip
+    assert [c["name"] for c in describe_preprocessing(data)["columns"]] == ["sex", "age", "job=a", "job=b", "job=c"]
