@@ -21,6 +21,7 @@ from utils import cli
 ROOT = paths_config.ROOT
 # a training of a second: the same path through the program as the defaults
 SMALL = (
+    "device=cpu",
     "trainer.epochs=1",
     "evaluation.metrics.unfair_area.samples=20",
     "evaluation.metrics.unfair_area.steps=2",

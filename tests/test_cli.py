@@ -18,7 +18,7 @@ from utils.run_store import RunStore
 REGULARIZERS = sorted(path.stem for path in (ROOT / "config" / "regularizer").glob("*.yaml"))
 ATTACKS = sorted(path.stem for path in (ROOT / "config" / "attack").glob("*.yaml"))
 GENERATED = ("lin", "nlm", "imf", "loan")
-JUDGED = [word for word in SMALL if word.startswith("evaluation.")]
+JUDGED = [word for word in SMALL if word.startswith(("evaluation.", "device="))]
 
 
 def records(dataset="loan"):

@@ -161,10 +161,11 @@ def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[pd.D
         missing = [name for name in names if name not in rows.columns]
         if missing:
             raise ValueError(f"the rows lack {missing}; the model was trained on {names}, in that data set's units")
-        values = torch.tensor(rows[names].to_numpy(dtype="float32"), device=device)
+        numbers = rows[names].apply(pd.to_numeric, errors="coerce")
+        values = torch.tensor(numbers.to_numpy(dtype="float32"), device=device)
         if not torch.isfinite(values).all():
             spoilt = [names[i] for i in (~torch.isfinite(values)).any(0).nonzero().flatten().tolist()]
-            raise ValueError(f"the columns {spoilt} hold values that are missing or not finite")
+            raise ValueError(f"the columns {spoilt} hold values that are missing, not finite or no numbers")
         x = model.scaled(values)
         logits = model(x)
         chance = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)

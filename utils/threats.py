@@ -156,14 +156,22 @@ def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
     mask = like.new_tensor([float(tests[which](c)) for c in columns])
     if not mask.any():
         raise ValueError(
-            f"the data set has no {which} column to move; name some in dataset.actionable or choose another"
+            f"the data set has no {which} column; name some in dataset.actionable or choose another set of columns "
+            "(movable_columns, mask), with relax=true where binary ones may move as numbers"
         )
     return mask
 
 
-def features(ctx: Context, *, norm: str, movable_columns: str) -> FeatureThreat:
-    """The norm ball on the features; what may move is ``movable_columns`` (see ``movable``)."""
-    return FeatureThreat(Ball(norm), movable(ctx.columns, movable_columns, ctx.scm.loc))
+def features(ctx: Context, *, norm: str, movable_columns: str, relax: bool) -> FeatureThreat:
+    """The norm ball on the features; what may move is ``movable_columns`` (see ``movable``).
+
+    Only continuous columns of them move, so that every x' is in the schema of the data; with ``relax`` binary and
+    categorical ones move as if they were continuous, as published analyses of a model's linearity let them.
+    """
+    mask = movable(ctx.columns, movable_columns, ctx.scm.loc)
+    if not relax:
+        mask = mask * movable(ctx.columns, "continuous", mask)
+    return FeatureThreat(Ball(norm), mask)
 
 
 def causal(ctx: Context, *, norm: str, twins: bool) -> CausalThreat:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from utils import cli
@@ -12,6 +12,7 @@ from utils.cli import CONFIG, keys, normalised, options
 
 NUMBERS = ["0.1", ".1", "1e-3", "8/255", "0", "-0.1", "1/0", "nan", "inf", "0.1,0.2", "8/255,0.1", "range(1,3)"]
 NUMBERS += ["range(0.1,0.3,0.1)", "choice(0.1,0.2)", "choice(8/255,0.1)", "interval(0.1,0.2)", "sort(0.2,0.1)", "'0.1'"]
+KEYS = keys("train")
 NAMES = ["ramp", "constant", "constant,ramp", "choice(constant,ramp)", "glob(*)"]
 
 
@@ -51,10 +52,9 @@ def test_every_number_is_a_radius(value, decimal):
     assert normalised([f"epsilon={text}"]) == [f"epsilon.radius={text}"]
 
 
-@given(st.from_regex(r"[a-z_][a-z_0-9]*", fullmatch=True).filter(lambda t: t not in ("nan", "inf", "null", "true")))
+@given(st.from_regex(r"[a-z_][a-z_0-9]*", fullmatch=True).filter(lambda t: t not in ("nan", "inf", "null")))
 def test_every_identifier_is_a_name(name):
-    if name in ("false", "infinity"):
-        return
+    assume(name not in ("true", "false"))
     assert normalised([f"epsilon={name}"]) == [f"epsilon={name}"]
 
 
@@ -107,7 +107,7 @@ def test_conditions_reach_evaluate_as_typed(text):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     (word,) = normalised([f"where={text}"], "evaluate")
-    assert OverridesParser.create().parse_override(word).value().text == text
+    assert OverridesParser.create().parse_override(word).value() == text
 
 
 @pytest.mark.parametrize("word", ["where=null", "where='a<1'", 'where="a<1"', "sort="])
@@ -115,9 +115,7 @@ def test_a_condition_that_hydra_can_read_stays(word):
     assert normalised([word], "evaluate") == [word]
 
 
-@pytest.mark.parametrize(
-    "group", ["dataset", "model", "regularizer", "scm", "attack", "decide", "trainer", "evaluation"]
-)
+@pytest.mark.parametrize("group", ["dataset", "model", "regularizer", "scm", "attack", "decide", "trainer"])
 @pytest.mark.parametrize("value", ["", "null", "3", "true", "[]", "[3]"])
 def test_a_group_takes_names_only(group, value):
     with pytest.raises(ValueError, match=f"{group} takes the name of an option"):
@@ -145,10 +143,8 @@ def test_plus_may_add_what_something_reads(word):
     assert normalised([word]) == [word]
 
 
-@pytest.mark.parametrize("word", ["+foo=1", "++trainer.lrr=1", "+regularizer.llr.foo=1", "+dataset.name.x=1", "+a.b=1"])
+@pytest.mark.parametrize("word", ["+foo=1", "++trainer.lrr=1", "+regularizer.llr.foo=1", "+a.b=1"])
 def test_plus_adds_no_key_that_nothing_reads(word):
-    if word.startswith("+dataset.name."):
-        pytest.skip("below a value: Hydra refuses it")
     with pytest.raises(ValueError, match="there is no such key"):
         normalised([word])
 
@@ -163,10 +159,8 @@ def test_a_word_needs_a_key(word):
 
 
 def test_keys_are_those_of_every_option():
-    known = keys("train")
-    assert {"trainer.lr", "scm.hidden", "model.hidden", "regularizer.llr.linearity", "dataset.graph", "seed"} <= set(
-        known
-    )
+    known = set(keys("train"))
+    assert {"trainer.lr", "scm.hidden", "model.hidden", "regularizer.llr.linearity", "dataset.graph", "seed"} <= known
 
 
 def test_keys_of_evaluate_are_its_own():
@@ -180,12 +174,13 @@ def test_keys_hold_no_key_of_presets_or_of_hydra():
     assert not [key for key in keys("train") if key.startswith(("experiment.", "hydra"))]
 
 
-@given(st.sampled_from([key for key in keys("train") if len(key.rpartition(".")[2]) > 4]), st.data())
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from([key for key in KEYS if len(key.rpartition(".")[2]) > 4]), st.data())
 def test_a_key_with_a_letter_lost_is_suggested(key, data):
     leaf = key.rpartition(".")[2]
     lost = data.draw(st.integers(len(key) - len(leaf), len(key) - 1))
     misspelt = key[:lost] + key[lost + 1 :]
-    if misspelt not in keys("train"):
+    if misspelt not in KEYS:
         assert f" {key}" in cli._near_key(misspelt, "train")
 
 

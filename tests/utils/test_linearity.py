@@ -15,7 +15,9 @@ from utils.threats import causal, features
 
 def judge(value, ctx, x, *, radius=0.5, steps=10, space="features"):
     threat = (
-        features(ctx, norm="l2", movable_columns="all") if space == "features" else causal(ctx, norm="l2", twins=False)
+        features(ctx, norm="l2", movable_columns="all", relax=True)
+        if space == "features"
+        else causal(ctx, norm="l2", twins=False)
     )
     radii = torch.full((len(x),), radius, dtype=x.dtype)
     return local_linearity(value, threat, x, radii, ctx, steps=steps, rel_step=1.0)

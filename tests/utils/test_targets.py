@@ -6,7 +6,7 @@ import pytest
 
 from utils.attacks.pgd import pgd
 from utils.datasets.lin import lin
-from utils.targets import check_arguments, require_trusted
+from utils.targets import check_arguments, check_settings, require_trusted
 
 ALLOWED = ["utils.models", "utils.decides"]
 OURS = ["utils.models.mlp.MLP", "utils.models.logistic.Logistic", "utils.decides.threshold.Threshold"]
@@ -116,3 +116,68 @@ def test_all_settings_and_no_others_pass():
 
 def test_the_seed_is_given_at_the_call():
     check_arguments(partial(lin, name="lin", rows=10, split=[], sensitive=[], actionable=[]), "dataset")
+
+
+# Settings at any depth, and their kinds
+
+NODE = {
+    "_target_": "utils.attacks.pgd.pgd",
+    "_partial_": True,
+    **SETTINGS,
+    "threat": {"_target_": "utils.threats.causal", "_partial_": True, "norm": "l2", "twins": True},
+}
+
+
+def test_a_whole_option_passes():
+    check_settings(NODE, "attack.evasion")
+
+
+def test_a_misspelt_setting_of_a_part_is_named_with_its_whole_key():
+    node = NODE | {"threat": NODE["threat"] | {"nrom": "l2"}}
+    with pytest.raises(
+        ValueError, match=r"attack\.evasion\.threat\.nrom is not a setting of causal; did you mean .*norm"
+    ):
+        check_settings(node, "attack.evasion")
+
+
+@pytest.mark.parametrize("target", ["utils.attacks.pgd.pdg", "utils.attacks.absent.pgd", "pgd", ""])
+def test_a_function_that_is_not_there_is_named(target):
+    with pytest.raises(ValueError, match=r"attack\.evasion\._target_=.*there is no such function"):
+        check_settings({"_target_": target}, "attack.evasion")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("steps", 2.5),
+        ("steps", "many"),
+        ("steps", -1),
+        ("steps", True),
+        ("steps", None),
+        ("rel_step", "long"),
+        ("rel_step", float("nan")),
+        ("rel_step", float("inf")),
+        ("rel_step", True),
+        ("random_start", 1),
+        ("random_start", "yes"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_under_its_key(setting, value):
+    with pytest.raises(ValueError, match=rf"^attack\.evasion\.{setting}=.*: expected "):
+        check_settings(NODE | {setting: value}, "attack.evasion")
+
+
+def test_a_whole_number_is_a_number():
+    check_settings(NODE | {"rel_step": 1}, "attack.evasion")
+
+
+def test_a_number_where_text_is_due_is_told_to_be_quoted():
+    node = {"_target_": "utils.datasets.lin.lin", "name": 7, "sensitive": ["x1"]}
+    with pytest.raises(ValueError, match=r"dataset\.name=7: expected text; quote it"):
+        check_settings(node, "dataset")
+
+
+def test_a_list_must_hold_its_kind():
+    node = {"_target_": "utils.datasets.lin.lin", "split": [0.8, "rest"]}
+    with pytest.raises(ValueError, match=r"dataset\.split=.*: expected a list of numbers"):
+        check_settings(node, "dataset")

@@ -26,7 +26,7 @@ def stream(seed=0):
 
 
 def on_features(ctx, *, norm="l2", which="continuous"):
-    return features(ctx, norm=norm, movable_columns=which)
+    return features(ctx, norm=norm, movable_columns=which, relax=True)
 
 
 def in_noise(ctx, *, twins=True):
@@ -338,3 +338,10 @@ def test_the_causal_distance_is_that_of_the_formulas(dataset, context):
             steps = [b - a for a, b in zip(oracles.noise("loan", row), oracles.noise("loan", point), strict=True)]
             assert sum(s * s for s in steps[1:]) ** 0.5 == pytest.approx(0.4, abs=2e-4)
             assert point[0] in (0.0, 1.0)
+
+
+def test_without_relaxing_only_continuous_columns_move(dataset, context):
+    """So that every attacked row stays in the schema of the data."""
+    threat = features(context("loan"), norm="l2", movable_columns="all", relax=False)
+    kinds = [c.kind for c in dataset("loan").columns]
+    assert threat.mask.tolist() == [float(kind == "continuous") for kind in kinds]

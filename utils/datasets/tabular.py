@@ -187,7 +187,7 @@ def checked_graph(
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         raise ValueError(
-            f"data set {name}: the graph has the cycle {' <- '.join(error.args[1])}; a causal graph has none."
+            f"data set {name}: the graph has the cycle {' -> '.join(error.args[1])}; a causal graph has none."
         ) from None
     return graph
 

@@ -75,5 +75,11 @@ def least_shift(scm: SCM, x: Tensor, moved: Tensor) -> Tensor:
 
 
 def draw(scm: SCM, n: int, rng: np.random.Generator) -> Tensor:
-    """n fresh individuals of the SCM, (n, d), model space."""
-    return scm.model(scm.to_features(scm.sample_noise(n, rng).to(scm.loc)))
+    """n fresh individuals of the SCM, (n, d), model space.
+
+    A sensitive column with parents takes the level nearest to what its equation gives, by intervention, so that
+    every individual has a level that exists.
+    """
+    noise = scm.sample_noise(n, rng).to(scm.loc)
+    level = scm.levels[factual_level(scm, scm.model(scm.to_features(noise)))]
+    return scm.model(scm.to_features(noise, {column: level[:, j] for j, column in enumerate(scm.sensitive)}))

@@ -16,7 +16,7 @@ from utils.scms.counterfactual import twins
 from utils.threats import causal, check_budget, features
 
 SETTINGS = {"steps": 10, "rel_step": 0.25, "restarts": 1, "random_start": False}
-FEATURES = {norm: partial(features, norm=norm, movable_columns="all") for norm in ("l2", "linf")}
+FEATURES = {norm: partial(features, norm=norm, movable_columns="all", relax=True) for norm in ("l2", "linf")}
 CAUSAL = partial(causal, norm="l2", twins=True)
 
 
@@ -102,7 +102,7 @@ def test_a_causal_point_is_in_the_semi_latent_ball_by_the_formulas(dataset, cont
 
 def test_only_the_movable_columns_move(dataset, context, trained):
     rows = dataset("loan").test
-    threat = partial(features, norm="l2", movable_columns="actionable")
+    threat = partial(features, norm="l2", movable_columns="actionable", relax=False)
     moved = attack(trained("loan"), rows, context("loan", radius=0.3), threat=threat)
     still = [i for i, c in enumerate(dataset("loan").columns) if not c.actionable]
     assert torch.equal(moved[:, still], rows.x[:, still])

@@ -12,9 +12,9 @@ from utils.objective import log_odds_against
 from utils.scms.counterfactual import twins
 from utils.threats import causal, check_budget, features
 
-FEATURES = partial(features, norm="l2", movable_columns="all")
+FEATURES = partial(features, norm="l2", movable_columns="all", relax=True)
 CAUSAL = partial(causal, norm="l2", twins=True)
-THREATS = [FEATURES, partial(features, norm="linf", movable_columns="continuous"), CAUSAL]
+THREATS = [FEATURES, partial(features, norm="linf", movable_columns="continuous", relax=False), CAUSAL]
 
 
 def test_it_is_the_worst_of_the_points_on_the_shared_directions(dataset, context, trained):

@@ -309,7 +309,7 @@ def test_the_graph_leaves_roots_out_and_follows_the_columns():
 
 
 def test_a_cycle_is_refused():
-    with pytest.raises(ValueError, match=r"the graph has the cycle (age <- hours <- age|hours <- age <- hours)"):
+    with pytest.raises(ValueError, match=r"the graph has the cycle (age -> hours -> age|hours -> age -> hours)"):
         made(parents={"age": ["hours"], "hours": ["age"]})
 
 

@@ -13,7 +13,7 @@ from utils.decides.threshold import Threshold
 from utils.metrics.robust import attacked, attacked_rows, robust
 from utils.threats import features
 
-THREAT = partial(features, norm="l2", movable_columns="continuous")
+THREAT = partial(features, norm="l2", movable_columns="continuous", relax=False)
 PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_start=False)
 
 

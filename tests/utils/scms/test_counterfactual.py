@@ -178,3 +178,10 @@ def test_the_least_shift_of_a_threshold_equation_is_the_way_to_its_edge(scm):
     assert float(least_shift(model, x, x)[0, 1]) == 0
     rare = torch.tensor([[0.0, 1.0, 0.0]])  # b = 1 is rarer under a = 0, so its noise gives b = 1 under a = 1 too
     assert float(least_shift(model, rare, x)[0, 1]) == 0
+
+
+def test_every_individual_drawn_has_a_level_that_exists(dataset, scm):
+    """Also where the sensitive column has parents and its equation gives numbers between the levels."""
+    model = replace(scm("loan"), sensitive=(2,), levels=torch.tensor([[-0.25], [0.25]]))
+    drawn = model.own(draw(model, 200, np.random.default_rng(0)))
+    assert set(drawn[:, 2].round(decimals=4).tolist()) == {-0.25, 0.25}

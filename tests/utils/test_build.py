@@ -1,0 +1,236 @@
+"""From a configuration to objects: identity, names, weights of the objective, devices, seeded parts."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from utils import build
+from utils.build import bind, build_dataset, build_metrics, build_model, build_run, choose_device, identity
+from utils.cli import CONFIG
+from utils.run_store import run_id
+
+
+def composed(*words):
+    with initialize_config_dir(str(CONFIG), version_base="1.3"):
+        cfg = compose("train", overrides=["dataset.rows=60", "device=cpu", *words], return_hydra_config=False)
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return composed()
+
+
+@pytest.fixture
+def params(base):
+    return deepcopy(base)
+
+
+def run_of(*words, fingerprint="f"):
+    return run_id(identity(composed(*words), fingerprint))
+
+
+# --- identity --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["device=cuda"],
+        ["threads=2"],
+        ["existing=replace"],
+        ["epsilon.radius=0.3"],
+        ["epsilon=ramp"],
+        ["trainer.lr=0.0100"],
+        ["regularizer=[erm]"],
+    ],
+)
+def test_what_the_result_does_not_depend_on_is_no_part_of_the_identity(words):
+    assert run_of(*words) == run_of()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed=1"],
+        ["trainer.lr=0.02"],
+        ["trainer=sgd"],
+        ["model.hidden=[100]"],
+        ["model=logistic"],
+        ["scm=linear"],
+        ["regularizer=llr"],
+        ["epsilon.evaluate=[0.05]"],
+        ["dataset.rows=61"],
+        ["decide=fixed"],
+        ["objective.nominal=1"],
+        ["fit_on=train"],
+    ],
+)
+def test_what_the_result_depends_on_is_part_of_the_identity(words):
+    assert run_of(*words) != run_of()
+
+
+def test_other_data_are_another_run():
+    assert run_of(fingerprint="f") != run_of(fingerprint="g")
+
+
+def test_the_path_of_a_table_is_no_part_of_the_identity(params):
+    """Its content is, by the fingerprint."""
+    there, here = deepcopy(params), deepcopy(params)
+    there["dataset"]["path"], here["dataset"]["path"] = "/there/t.csv", "t.csv"
+    assert identity(there, "f") == identity(here, "f")
+
+
+@pytest.mark.parametrize("radius", ["0.3", "8/255"])
+def test_the_radius_counts_for_a_term_that_reads_it(radius):
+    assert run_of("regularizer=adversarial") != run_of("regularizer=adversarial", f"epsilon.radius={radius}")
+
+
+def test_a_fraction_is_the_number_it_means():
+    assert run_of("regularizer=llr", "epsilon.radius=1/20") == run_of("regularizer=llr", "epsilon.radius=0.05")
+
+
+def test_identity_leaves_the_configuration_as_it_is(params, base):
+    identity(params, "f")
+    assert params == base
+
+
+# --- names and weights -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "loan_mlp_erm"),
+        (["model=logistic", "regularizer=llr"], "loan_logistic_llr"),
+        (["regularizer=[causal_adv,adversarial]"], "loan_mlp_causal_adv+adversarial"),
+        (["dataset.name=mine"], "mine_mlp_erm"),
+    ],
+)
+def test_a_run_is_named_by_its_options(words, name):
+    assert build.run_name(composed(*words)) == name
+
+
+@pytest.mark.parametrize(
+    ("words", "weight"),
+    [
+        (["regularizer=erm"], 0.0),  # it is the loss itself
+        (["regularizer=adversarial"], 0.0),
+        (["regularizer=causal_al"], 0.0),
+        (["regularizer=causal_adv"], 1.0),
+        (["regularizer=llr"], 1.0),
+        (["regularizer=ross"], 1.0),
+        (["regularizer=[llr,adversarial]"], 0.0),
+        (["regularizer=adversarial", "objective.nominal=0.5"], 0.5),
+        (["regularizer=llr", "objective.nominal=0"], 0.0),
+    ],
+)
+def test_the_plain_loss_is_left_out_beside_a_term_that_has_its_own(words, weight):
+    assert build.nominal_weight(composed(*words)) == weight
+
+
+def test_terms_have_the_configured_weights():
+    terms = build.terms(composed("regularizer=[llr,ross]", "regularizer.ross.weight=0.25"))
+    assert {name: term.weight for name, term in terms.items()} == {"llr": 1.0, "ross": 0.25}
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------
+
+
+def test_the_attack_group_is_reported_unless_it_is_the_headline_attack():
+    assert "attacked" not in build_metrics(composed())
+    assert "attacked" in build_metrics(composed("attack=fgsm"))
+    assert "attacked" in build_metrics(composed("attack.evasion.threat.norm=linf"))
+
+
+@pytest.mark.parametrize(("term", "radius"), [("erm", None), ("ross", None), ("llr", 0.05), ("adversarial", 0.05)])
+def test_only_a_run_that_trains_with_a_radius_is_judged_at_it(term, radius):
+    assert build_metrics(composed(f"regularizer={term}"))["robust"].keywords["training_radius"] == radius
+
+
+# --- parts -----------------------------------------------------------------------------------------------------
+
+
+def test_auto_takes_the_device_there_is():
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ValueError, match="'banana' is not known; choose auto, cpu, cuda"):
+        choose_device("banana")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_is_refused_where_there_is_none():
+    with pytest.raises(ValueError, match="no CUDA device here; choose auto or cpu"):
+        choose_device("cuda:1")
+
+
+def test_equal_seeds_give_equal_models_whatever_was_drawn_before(params):
+    data = build_dataset(params, torch.device("cpu"))
+    one, _ = build_model(params, data)
+    torch.rand(10)
+    two, _ = build_model(params, data)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_building_a_model_draws_nothing_from_the_global_stream(params):
+    data = build_dataset(params, torch.device("cpu"))
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    build_model(params, data)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_description_rebuilds_the_model(params):
+    model, description = build_model(params, build_dataset(params, torch.device("cpu")))
+    again = bind(description, "model")
+    again.load_state_dict(model.state_dict())
+    x = torch.randn(5, description["inputs"])
+    assert torch.equal(again(x), model(x))
+
+
+def test_two_classes_have_one_logit(params):
+    _, description = build_model(params, build_dataset(params, torch.device("cpu")))
+    assert description["outputs"] == 1
+
+
+def test_a_built_run_holds_the_identity_of_its_data(params):
+    run = build_run(params)
+    assert run.run_id == run_id(identity(params, run.dataset.fingerprint))
+
+
+def test_a_seed_changes_the_run_and_not_the_group(params):
+    """The data of a generated set change with the seed, so the fingerprint must be no part of the group."""
+    one, two = build_run(params), build_run(params | {"seed": 1})
+    assert one.dataset.fingerprint != two.dataset.fingerprint
+    assert one.run_id != two.run_id
+    assert one.group_id == two.group_id
+
+
+# --- bind ------------------------------------------------------------------------------------------------------
+
+
+def test_a_method_s_own_refusal_comes_through_as_it_is(params):
+    with pytest.raises(ValueError, match=r"^model\.hidden=\[0\] must list at least one positive width"):
+        bind(params["model"] | {"hidden": [0], "inputs": 3, "outputs": 1}, "model")
+
+
+def test_a_setting_that_a_method_does_not_have_is_named(params):
+    with pytest.raises(ValueError, match=r"attack\.evasion\.stepps is not a setting of pgd; did you mean .*steps"):
+        bind(params["attack"]["evasion"] | {"stepps": 3}, "attack.evasion")
+
+
+def test_a_missing_setting_is_named(params):
+    node = {key: value for key, value in params["attack"]["evasion"].items() if key != "steps"}
+    with pytest.raises(ValueError, match=r"attack\.evasion lacks \['steps'\]"):
+        bind(node, "attack.evasion")
+
+
+def test_a_part_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"model: .*utils\.models\.absent"):
+        bind({"_target_": "utils.models.absent.Absent"}, "model")
