@@ -126,7 +126,7 @@ def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, C
             f"(fingerprint {data.fingerprint}, recorded {record['fingerprint']}); restore the file it was trained on"
         )
     ctx = build_context(stored | {key: params[key] for key in ("attack", "epsilon")}, data)
-    return data, ctx, bind_metrics(params["evaluation"]["metrics"])
+    return data, ctx, bind_metrics(params["evaluation"]["metrics"], params["attack"]["evasion"])
 
 
 def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:

@@ -56,11 +56,13 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         key = str(error.full_key or error).splitlines()[0]
         raise ValueError(f"{key} is required: give {key}=... on the command line") from None
+    from utils.overrides import options
+
     chosen = HydraConfig.get().runtime.choices
     groups = ("dataset", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
     lost = [group for group in (*groups, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
     if lost:
-        raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(cli.options(lost[0]))}")
+        raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
     choices = {group: chosen[group] for group in groups}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
 
@@ -194,7 +196,7 @@ def report(record: dict[str, Any], doc_id: int, database: Path) -> None:
     radii = record["params"]["epsilon"]["evaluate"]
     keys = ["accuracy", "balanced_accuracy", "mcc", "auc", "fnr_gap", "fpr_gap"]
     keys += ["demographic_parity_difference", "equalized_odds_difference"]
-    keys += [f"robust_accuracy_{r}" for r in radii] + [f"uai_{r}" for r in radii] + ["uai_cf"]
+    keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)] + [f"uai_{r}" for r in radii] + ["uai_cf"]
     keys += [f"uai_ar_{r}" for r in radii]
     cli.say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")
     for key in keys:
@@ -207,6 +209,7 @@ def report(record: dict[str, Any], doc_id: int, database: Path) -> None:
     cli.say(f"  fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     cli.say(f"filed as record {doc_id} of {database}")
     cli.say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
+    cli.say(f"compare what is there with python -m evals.plot dataset={record['dataset']}")
 
 
 def _skipped(run: "Run", record: dict[str, Any]) -> cli.Outcome:

@@ -19,7 +19,7 @@ LAYERS = (
     {"utils.datasets", "utils.models", "utils.objective", "utils.linearity"},
     {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},
     {"utils.training", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
-    {"utils.build", "utils.cli"},
+    {"utils.build", "utils.cli", "utils.overrides"},
     {"utils.model_zoo"},
     {"evals"},
     {"train", "evaluate"},
@@ -28,7 +28,7 @@ METHODS = ("attacks", "regularizers", "epsilons", "decides", "metrics", "models"
 # third-party packages and the only modules that may import them
 CONFINED = {
     "tinydb": r"utils\.run_store",
-    "hydra": r"utils\.(build|cli)|train|evaluate",
+    "hydra": r"utils\.(build|cli|overrides)|train|evaluate",
     "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
     "matplotlib": r"evals\.plot",
     "torch": r"utils\..*|train|evals\.evaluation",

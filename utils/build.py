@@ -18,10 +18,10 @@ from utils.radius import radius_value
 from utils.run_store import group_id, run_id
 from utils.targets import check_arguments
 from utils.types import Context, Dataset, FitDecide, Metric
+from utils.validation import TERM_KINDS
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
-TERM_KEYS = ("weight", "own_loss", "perturbs", "published_radius")  # what a term's yaml says beside its settings
-HEADLINE = "pgd_l2"  # name of the attack behind robust_accuracy_<radius>
+TERM_KEYS = ("weight", *TERM_KINDS)  # what a term's yaml says beside its settings
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing", "choices")
 
@@ -74,6 +74,8 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"device={name!r} is not known; choose auto, cpu, cuda or cuda:<number>") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={name!r}: torch sees no CUDA device here; choose auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name!r}: torch sees {torch.cuda.device_count()} CUDA devices, numbered from 0")
     return device
 
 
@@ -153,13 +155,21 @@ def build_metrics(params: Params) -> dict[str, Metric]:
     nodes = dict(params["evaluation"]["metrics"])
     if "robust" in nodes and not perturbs(params):
         nodes["robust"] = nodes["robust"] | {"training_radius": None}
-    return bind_metrics(nodes)
+    return bind_metrics(nodes, params["attack"]["evasion"])
 
 
-def bind_metrics(nodes: Mapping[str, Any]) -> dict[str, Metric]:
-    """Metrics by name; the ``attack`` option is reported beside the headline attack unless it is the same one."""
-    kept = {name: node for name, node in nodes.items() if not (name == "attacked" and node["name"] == HEADLINE)}
+def bind_metrics(nodes: Mapping[str, Any], evasion: Mapping[str, Any]) -> dict[str, Metric]:
+    """Metrics by name; the ``attack`` option is reported beside the headline attack unless that one is as strong."""
+    kept = dict(nodes)
+    if "attacked" in kept and _covers(kept.get("robust", {}).get("attack", {}), evasion):
+        del kept["attacked"]
     return {name: bind(node, f"evaluation.metrics.{name}") for name, node in kept.items()}
+
+
+def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
+    """Whether the headline attack is this attack with as many steps or more."""
+    same = {**evasion, "steps": None} == {**headline, "steps": None}
+    return same and evasion.get("steps", 0) <= headline.get("steps", 0)
 
 
 def identity(params: Params, fingerprint: str) -> Params:

@@ -1,32 +1,25 @@
-"""The command line: the epsilon rule, one-screen errors, near misses, progress, the summary of a sweep."""
+"""The command line: one-screen errors, exit codes, progress, the summary of a sweep."""
 
-import difflib
 import os
-import re
 import secrets
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hydra import main as hydra_main
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import paths_config
+from utils.overrides import CONFIG, explain, normalised
 
-CONFIG = paths_config.ROOT / "config"
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
-OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,8 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     _outcomes.clear()
     try:
         sys.argv[1:] = normalised(sys.argv[1:], config_name)
-        hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guarded(task))()
+        with _interruptible():
+            hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guarded(task))()
     except (HydraException, OmegaConfBaseException) as error:
         complain(explain(error, config_name))
         return 2
@@ -84,10 +78,41 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
 EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}
 
 
+_interrupts: list[int] = []  # Ctrl-C since the start of the command
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        _interrupts.append(number)
+        while frame:
+            if frame.f_code.co_name == "__del__":
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.SIG_IGN:  # as in a job in the background
+        signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        _interrupts.clear()
+        signal.signal(signal.SIGINT, previous)
+
+
+def _stop_if_interrupted() -> None:
+    if _interrupts:
+        raise KeyboardInterrupt
+
+
 def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], str]:
     """The task as a Hydra job: a user's mistake ends this job with one screen and leaves the sweep going."""
 
     def job(cfg: DictConfig) -> str:
+        _stop_if_interrupted()
         try:
             outcome = task(cfg)
         except BrokenPipeError:
@@ -109,203 +134,11 @@ def _unread() -> int:
     return PIPE_CLOSED
 
 
-# --- overrides -------------------------------------------------------------------------------------------------
-
-
-def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
-    """Words as Hydra takes them: numbers given to ``epsilon`` mean ``epsilon.radius``, ``experiment=`` is ``+``.
-
-    Hydra refuses a number for a config group, and ``epsilon`` is one: ``epsilon=0.1``, ``epsilon=8/255`` and sweeps
-    of numbers (``0.01,0.05``, ``range``, ``choice``, ``interval``) set the radius, a name chooses the option.
-
-    A key that ``+`` adds must be one that something reads, and a group is given names, so that neither a misspelt
-    key nor an empty choice gets as far as a training.
-
-    Raises:
-        ValueError: a word without key, a sweep that mixes names and numbers, an unknown key, a group without a name.
-    """
-    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    flags = [word for word in words if word not in overrides]  # argparse takes overrides on one side of a flag only
-    return flags + [_normal(word, config_name) for word in overrides]
-
-
-def _normal(word: str, config_name: str) -> str:
-    key = word.partition("=")[0]
-    if not key:
-        raise ValueError(f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE")
-    if key == "experiment":
-        word = f"+{word}"
-    if config_name == "evaluate" and key == "dataset":
-        return word.replace("dataset", "database", 1)  # there it names a database, which needs no option of its own
-    if config_name == "evaluate" and key in TEXTS:
-        return _quoted(word)
-    try:
-        override = OverridesParser.create().parse_override(word)
-    except HydraException:
-        return word  # Hydra says what is wrong with it
-    if override.is_add() or override.is_force_add():
-        _refuse_unread(override.key_or_group, config_name)
-    if override.is_delete() or override.key_or_group not in groups():
-        return word
-    return _choice(word, override)
-
-
-def _quoted(word: str) -> str:
-    """``where=a<=1`` as ``where='a<=1'``; null and what is quoted already stay as they are."""
-    key, _, text = word.partition("=")
-    if text in ("", "null") or (text[0] in "'\"" and text[-1] == text[0]):
-        return word
-    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
-
-
-def _choice(word: str, override: Override) -> str:
-    """A group's word, checked to name options; for ``epsilon``, numbers are the radius."""
-    group, value = override.key_or_group, override.value()
-    if isinstance(value, Glob):
-        return word
-    if isinstance(value, RangeSweep | IntervalSweep):
-        values: list[Any] = [0.0]
-    else:
-        values = value.list if isinstance(value, ChoiceSweep) else [value]
-    plain = [v.text if isinstance(v, QuotedString) else v for v in values]
-    numeric = [group == "epsilon" and _is_number(v) for v in plain]
-    if all(numeric):
-        return word.replace("epsilon=", "epsilon.radius=", 1)
-    if any(numeric):
-        raise ValueError(f"{word!r} mixes radii and names of options; give one kind")
-    for v in plain:
-        several = isinstance(v, list) and group == "regularizer"  # the one group whose options add up
-        if not all(isinstance(name, str) and name for name in (v if several else [v])) or v == []:
-            radius = "a radius such as 0.1 or 8/255, or " if group == "epsilon" else ""
-            raise ValueError(f"{word!r}: {group} takes {radius}the name of an option: {', '.join(options(group))}")
-    return word
-
-
-def _refuse_unread(key: str, config_name: str) -> None:
-    """A key added by + that no part would read is misspelt."""
-    if key in groups() or key.startswith(OPEN):
-        return
-    known = keys(config_name)
-    leaves = [k for k in known if not any(other.startswith(f"{k}.") for other in known)]
-    if key not in known and not any(key.startswith(f"{leaf}.") for leaf in leaves):
-        raise ValueError(f"{key}: there is no such key{_near_key(key, config_name)}")
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int | float):
-        return True
-    try:
-        Fraction(str(value))
-    except ValueError:
-        return False
-    except ZeroDivisionError:
-        return True  # a number all the same, refused where radii are read
-    return True
-
-
-# --- errors ----------------------------------------------------------------------------------------------------
-
-
 def said(error: Exception) -> str:
     """An error as one reads it: of the operating system's, the file and what is wrong with it."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
-
-
-def explain(error: Exception, config_name: str = "train") -> str:
-    """What a configuration error means, with near misses of the word that is wrong."""
-    text = str(error)
-    if isinstance(error, OverrideParseException):
-        word = str(error.override)
-        if "=" not in word:
-            return f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE, or --help for both"
-        key, _, value = word.partition("=")
-        return f"cannot read {word!r}; quote what holds signs or brackets: \"{key}='{value}'\""
-    missing = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
-    if missing:
-        group, option = missing.groups()
-        return f"{group}={option}: there is no such option{_near(option, options(group))}"
-    override = re.search(r"Could not override '([^']+)'", text)
-    if override:
-        key = override[1].split("@")[0]
-        return f"{key}: there is no such key{_near_key(key, config_name)}"
-    append = re.search(r"Could not append to config.*?(?:'([^']+)' is already|already at '([^']+)')", text, re.DOTALL)
-    if append:
-        return f"+{append[1] or append[2]}: that key exists already; write it without the +"
-    sweep = re.search(r"Ambiguous value for argument '([^']+)'", text)
-    if sweep:
-        key, _, values = sweep[1].partition("=")
-        return f"{sweep[1]} is several values: add -m to run each, or write a list, '{key}=[{values}]'"
-    cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
-    return f"{text.splitlines()[0]}{cause}"
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
-
-
-def _near_key(key: str, config_name: str) -> str:
-    """The options a known key belongs to, or the keys like an unknown one, or its neighbours."""
-    known = keys(config_name)
-    if key in known:
-        group = key.split(".")[0]
-        owners = [name for name in options(group) if key in _keys_of(CONFIG / group / f"{name}.yaml")]
-        return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
-    likeness = {k: _likeness(key, k) for k in known}
-    best = max(likeness.values())
-    near = sorted((k for k in known if likeness[k] >= max(0.65, best - 0.1)), key=lambda k: -likeness[k])[:3]
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
-    parent = key.rpartition(".")[0]
-    beside = [k for k in known if parent and k.rpartition(".")[0] == parent]
-    return f"; there are {', '.join(beside)}" if beside else "; --cfg job prints all keys"
-
-
-def _likeness(key: str, other: str) -> float:
-    """In [0, 1]: of the whole keys and of their last parts, 0 where those have little in common."""
-    pairs = ((key, other), (key.rpartition(".")[2], other.rpartition(".")[2]))
-    whole, leaf = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in pairs)
-    return (whole + leaf) / 2 if leaf >= 0.6 else 0.0
-
-
-def groups() -> list[str]:
-    """Names of the config groups."""
-    return sorted(path.name for path in CONFIG.iterdir() if path.is_dir() and path.name != "hydra")
-
-
-def options(group: str) -> list[str]:
-    """Names of the options of a config group."""
-    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
-
-
-def keys(config_name: str = "train") -> list[str]:
-    """Every dotted key that some option of the command's groups defines, and the groups themselves."""
-    own: Any = OmegaConf.to_container(OmegaConf.load(CONFIG / f"{config_name}.yaml"), resolve=False)
-    listed = [g for entry in own.pop("defaults") if isinstance(entry, dict) for g in entry]
-    used = [g for g in listed if not g.startswith("override ")]
-    found = dict.fromkeys([*used, *(k for k in _dotted(own) if not k.startswith("hydra"))])
-    for group in used:
-        for path in sorted((CONFIG / group).glob("*.yaml")):
-            found |= dict.fromkeys(_keys_of(path))
-    return list(found)
-
-
-def _keys_of(path: Path) -> list[str]:
-    """The dotted keys that an option defines, below its group."""
-    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    content.pop("defaults", None)
-    return [f"{path.parent.name}.{k}" for k in _dotted(content) if "_target_" not in k and "_partial_" not in k]
-
-
-def _dotted(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield str(key)
-            yield from (f"{key}.{rest}" for rest in _dotted(value))
 
 
 # --- progress --------------------------------------------------------------------------------------------------
@@ -323,11 +156,17 @@ def epochs_shown(title: str, epochs: int) -> Iterator[Watch]:
         columns = (text, BarColumn(), MofNCompleteColumn(), figures, eta, TimeRemainingColumn())
         with Progress(*columns, transient=True) as bar:
             job = bar.add_task(title, total=epochs, figures="")
-            yield lambda epoch, figures: bar.update(job, completed=epoch, figures=_figures(figures))
+
+            def update(epoch: int, figures: dict[str, float]) -> None:
+                _stop_if_interrupted()
+                bar.update(job, completed=epoch, figures=_figures(figures))
+
+            yield update
         return
     every = max(1, epochs // 10)
 
     def line(epoch: int, figures: dict[str, float]) -> None:
+        _stop_if_interrupted()
         if epoch % every == 0 or epoch == epochs:
             say(f"{title}  epoch {epoch}/{epochs}  {_figures(figures)}")
 

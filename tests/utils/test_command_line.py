@@ -1,5 +1,6 @@
 """The words of a command line before Hydra sees them, and what its errors mean."""
 
+import signal
 from fractions import Fraction
 
 import pytest
@@ -7,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from utils import cli
-from utils.cli import CONFIG, keys, normalised, options
+from utils import cli, overrides
+from utils.overrides import CONFIG, keys, normalised, options
 
 NUMBERS = ["0.1", ".1", "1e-3", "8/255", "0", "-0.1", "1/0", "nan", "inf", "0.1,0.2", "8/255,0.1", "range(1,3)"]
 NUMBERS += ["range(0.1,0.3,0.1)", "choice(0.1,0.2)", "choice(8/255,0.1)", "interval(0.1,0.2)", "sort(0.2,0.1)", "'0.1'"]
@@ -181,7 +182,7 @@ def test_a_key_with_a_letter_lost_is_suggested(key, data):
     lost = data.draw(st.integers(len(key) - len(leaf), len(key) - 1))
     misspelt = key[:lost] + key[lost + 1 :]
     if misspelt not in KEYS:
-        assert f" {key}" in cli._near_key(misspelt, "train")
+        assert f" {key}" in overrides._near_key(misspelt, "train")
 
 
 def test_options_are_the_files_of_the_group():
@@ -190,3 +191,16 @@ def test_options_are_the_files_of_the_group():
 
 def test_an_error_of_the_operating_system_names_file_and_reason():
     assert cli.said(OSError(28, "No space left on device", "a.json")) == "a.json: No space left on device"
+
+
+def test_an_interrupt_that_meets_a_destructor_is_not_lost():
+    """Python swallows what a destructor raises, so the next epoch has to raise it again."""
+
+    class Closing:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with cli._interruptible(), cli.epochs_shown("title", 2) as watch:
+        Closing()
+        with pytest.raises(KeyboardInterrupt):
+            watch(1, {})

@@ -5,7 +5,7 @@ search as published, and a gradient attack in the semi-latent coordinates. Radii
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,12 +37,12 @@ def unfair_area(
     ctx: Context,
     *,
     radii: Sequence[str | float],
-    individuals: str,
+    individuals: Literal["rows", "scm"],
     n: int,
     samples: int,
     steps: int,
     rel_step: float,
-    estimators: str,
+    estimators: Literal["separate", "union"],
 ) -> dict[str, float | None]:
     """Unfair areas at every radius, and at radius 0 (counterfactual fairness).
 

@@ -1,5 +1,7 @@
 """CAPIFY: causal adversarial perturbations for individual fairness (Ehyaei et al. 2024, arXiv 2308.08938)."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from utils.linearity import local_linearity
@@ -14,7 +16,7 @@ def causal_adv(
     batch: Batch,
     ctx: Context,
     *,
-    space: str,
+    space: Literal["latent", "features"],
     linearity: float,
     gradient: float,
     twins: float,

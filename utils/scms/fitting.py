@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -64,7 +65,12 @@ def uniform_at(columns: Sequence[int], sample: SampleNoise) -> SampleNoise:
 
 
 def fitted(
-    dataset: Dataset, regressions: Mapping[str, Regression], *, binary: str, sampling: str, radius_unit: str
+    dataset: Dataset,
+    regressions: Mapping[str, Regression],
+    *,
+    binary: Literal["anm", "threshold"],
+    sampling: Literal["residuals", "published"],
+    radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
     """The SCM of fitted regressions, with held-out R^2 per equation among its facts.
 

@@ -1,10 +1,18 @@
 """No causal structure: every column is its own noise, so twins differ in the sensitive attribute alone."""
 
+from typing import Literal
+
 from utils.scms.fitting import fitted
 from utils.types import SCM, Dataset
 
 
-def independent(dataset: Dataset, *, seed: int, sampling: str, radius_unit: str) -> SCM:
+def independent(
+    dataset: Dataset,
+    *,
+    seed: int,
+    sampling: Literal["residuals", "published"],
+    radius_unit: Literal["noise", "noise_sd"],
+) -> SCM:
     """An SCM without edges over the standardised columns: a ball around the row and its flipped attribute.
 
     ``sampling`` and ``radius_unit`` as for a fitted SCM; ``seed`` is not used.

@@ -1,12 +1,19 @@
 """The true SCM of a generated data set."""
 
 from dataclasses import replace
+from typing import Literal
 
 from utils.scms.structure import in_radius_units, resampled
 from utils.types import SCM, Dataset
 
 
-def known(dataset: Dataset, *, seed: int, sampling: str, radius_unit: str) -> SCM:
+def known(
+    dataset: Dataset,
+    *,
+    seed: int,
+    sampling: Literal["noise", "residuals", "published"],
+    radius_unit: Literal["noise", "noise_sd"],
+) -> SCM:
     """The SCM that generated the data, in its natural units.
 
     Args:

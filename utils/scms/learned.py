@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -37,9 +38,9 @@ def learned(
     steps: int,
     batch_size: int,
     lr: float,
-    binary: str,
-    sampling: str,
-    radius_unit: str,
+    binary: Literal["anm", "threshold"],
+    sampling: Literal["residuals", "published"],
+    radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
     """Additive-noise equations by networks with one hidden tanh layer, Adam on the squared error.
 

@@ -1,5 +1,7 @@
 """Linear structural equations by least squares."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,14 @@ from utils.scms.fitting import Regression, fitted, require_graph
 from utils.types import SCM, Dataset
 
 
-def linear(dataset: Dataset, *, seed: int, binary: str, sampling: str, radius_unit: str) -> SCM:
+def linear(
+    dataset: Dataset,
+    *,
+    seed: int,
+    binary: Literal["anm", "threshold"],
+    sampling: Literal["residuals", "published"],
+    radius_unit: Literal["noise", "noise_sd"],
+) -> SCM:
     """Ordinary least squares of each non-root on its parents, on the training rows.
 
     Raises:

@@ -1,0 +1,205 @@
+"""What the words of a command line mean: the epsilon rule, keys that exist, errors with near misses."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
+
+import paths_config
+
+CONFIG = paths_config.ROOT / "config"
+TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
+OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
+
+
+def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
+    """Words as Hydra takes them: numbers given to ``epsilon`` mean ``epsilon.radius``, ``experiment=`` is ``+``.
+
+    Hydra refuses a number for a config group, and ``epsilon`` is one: ``epsilon=0.1``, ``epsilon=8/255`` and sweeps
+    of numbers (``0.01,0.05``, ``range``, ``choice``, ``interval``) set the radius, a name chooses the option.
+
+    A key that ``+`` adds must be one that something reads, and a group is given names, so that neither a misspelt
+    key nor an empty choice gets as far as a training.
+
+    Raises:
+        ValueError: a word without key, a sweep that mixes names and numbers, an unknown key, a group without a name.
+    """
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    flags = [word for word in words if word not in overrides]  # argparse takes overrides on one side of a flag only
+    return flags + [_normal(word, config_name) for word in overrides]
+
+
+def _normal(word: str, config_name: str) -> str:
+    key = word.partition("=")[0]
+    if not key:
+        raise ValueError(f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE")
+    if key == "experiment":
+        word = f"+{word}"
+    if config_name == "evaluate" and key == "dataset":
+        return word.replace("dataset", "database", 1)  # there it names a database, which needs no option of its own
+    if config_name == "evaluate" and key in TEXTS:
+        return _quoted(word)
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        return word  # Hydra says what is wrong with it
+    if override.is_add() or override.is_force_add():
+        _refuse_unread(override.key_or_group, config_name)
+    if override.is_delete() or override.key_or_group not in groups():
+        return word
+    return _choice(word, override)
+
+
+def _quoted(word: str) -> str:
+    """``where=a<=1`` as ``where='a<=1'``; null and what is quoted already stay as they are."""
+    key, _, text = word.partition("=")
+    if text in ("", "null") or (text[0] in "'\"" and text[-1] == text[0]):
+        return word
+    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+
+
+def _choice(word: str, override: Override) -> str:
+    """A group's word, checked to name options; for ``epsilon``, numbers are the radius."""
+    group, value = override.key_or_group, override.value()
+    if isinstance(value, Glob):
+        return word
+    if isinstance(value, RangeSweep | IntervalSweep):
+        values: list[Any] = [0.0]
+    else:
+        values = value.list if isinstance(value, ChoiceSweep) else [value]
+    plain = [v.text if isinstance(v, QuotedString) else v for v in values]
+    numeric = [group == "epsilon" and _is_number(v) for v in plain]
+    if all(numeric):
+        return word.replace("epsilon=", "epsilon.radius=", 1)
+    if any(numeric):
+        raise ValueError(f"{word!r} mixes radii and names of options; give one kind")
+    for v in plain:
+        several = isinstance(v, list) and group == "regularizer"  # the one group whose options add up
+        if not all(isinstance(name, str) and name for name in (v if several else [v])) or v == []:
+            radius = "a radius such as 0.1 or 8/255, or " if group == "epsilon" else ""
+            raise ValueError(f"{word!r}: {group} takes {radius}the name of an option: {', '.join(options(group))}")
+    return word
+
+
+def _refuse_unread(key: str, config_name: str) -> None:
+    """A key added by + that no part would read is misspelt."""
+    if key in groups() or key.startswith(OPEN):
+        return
+    known = keys(config_name)
+    leaves = [k for k in known if not any(other.startswith(f"{k}.") for other in known)]
+    if key not in known and not any(key.startswith(f"{leaf}.") for leaf in leaves):
+        raise ValueError(f"{key}: there is no such key{_near_key(key, config_name)}")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | float):
+        return True
+    try:
+        Fraction(str(value))
+    except ValueError:
+        return False
+    except ZeroDivisionError:
+        return True  # a number all the same, refused where radii are read
+    return True
+
+
+def explain(error: Exception, config_name: str = "train") -> str:
+    """What a configuration error means, with near misses of the word that is wrong."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        word = str(error.override)
+        if "=" not in word:
+            return f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE, or --help for both"
+        key, _, value = word.partition("=")
+        return f"cannot read {word!r}; quote what holds signs or brackets: \"{key}='{value}'\""
+    missing = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
+    if missing:
+        group, option = missing.groups()
+        return f"{group}={option}: there is no such option{_near(option, options(group))}"
+    override = re.search(r"Could not override '([^']+)'", text)
+    if override:
+        key = override[1].split("@")[0]
+        return f"{key}: there is no such key{_near_key(key, config_name)}"
+    append = re.search(r"Could not append to config.*?(?:'([^']+)' is already|already at '([^']+)')", text, re.DOTALL)
+    if append:
+        return f"+{append[1] or append[2]}: that key exists already; write it without the +"
+    sweep = re.search(r"Ambiguous value for argument '([^']+)'", text)
+    if sweep:
+        key, _, values = sweep[1].partition("=")
+        return f"{sweep[1]} is several values: add -m to run each, or write a list, '{key}=[{values}]'"
+    cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
+    return f"{text.splitlines()[0]}{cause}"
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
+
+
+def _near_key(key: str, config_name: str) -> str:
+    """The options a known key belongs to, or the keys like an unknown one, or its neighbours."""
+    known = keys(config_name)
+    if key in known:
+        group = key.split(".")[0]
+        owners = [name for name in options(group) if key in _keys_of(CONFIG / group / f"{name}.yaml")]
+        return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
+    likeness = {k: _likeness(key, k) for k in known}
+    best = max(likeness.values())
+    near = sorted((k for k in known if likeness[k] >= max(0.65, best - 0.1)), key=lambda k: -likeness[k])[:3]
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    parent = key.rpartition(".")[0]
+    beside = [k for k in known if parent and k.rpartition(".")[0] == parent]
+    return f"; there are {', '.join(beside)}" if beside else "; --cfg job prints all keys"
+
+
+def _likeness(key: str, other: str) -> float:
+    """In [0, 1]: of the whole keys and of their last parts, 0 where those have little in common."""
+    pairs = ((key, other), (key.rpartition(".")[2], other.rpartition(".")[2]))
+    whole, leaf = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in pairs)
+    return (whole + leaf) / 2 if leaf >= 0.6 else 0.0
+
+
+def groups() -> list[str]:
+    """Names of the config groups."""
+    return sorted(path.name for path in CONFIG.iterdir() if path.is_dir() and path.name != "hydra")
+
+
+def options(group: str) -> list[str]:
+    """Names of the options of a config group."""
+    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
+
+
+def keys(config_name: str = "train") -> list[str]:
+    """Every dotted key that some option of the command's groups defines, and the groups themselves."""
+    own: Any = OmegaConf.to_container(OmegaConf.load(CONFIG / f"{config_name}.yaml"), resolve=False)
+    listed = [g for entry in own.pop("defaults") if isinstance(entry, dict) for g in entry]
+    used = [g for g in listed if not g.startswith("override ")]
+    found = dict.fromkeys([*used, *(k for k in _dotted(own) if not k.startswith("hydra"))])
+    for group in used:
+        for path in sorted((CONFIG / group).glob("*.yaml")):
+            found |= dict.fromkeys(_keys_of(path))
+    return list(found)
+
+
+def _keys_of(path: Path) -> list[str]:
+    """The dotted keys that an option defines, below its group."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    content.pop("defaults", None)
+    return [f"{path.parent.name}.{k}" for k in _dotted(content) if "_target_" not in k and "_partial_" not in k]
+
+
+def _dotted(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield str(key)
+            yield from (f"{key}.{rest}" for rest in _dotted(value))
