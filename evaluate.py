@@ -115,10 +115,12 @@ def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, C
     """
     from utils.build import bind_metrics, build_context, build_dataset, choose_device
     from utils.targets import require_trusted
+    from utils.validation import require_name
 
     stored = {key: record["params"][key] for key in ("dataset", "scm", "seed")}
-    require_trusted(stored["dataset"], ["utils.datasets"])
-    require_trusted(stored["scm"], ["utils.scms"])
+    require_trusted(stored["dataset"], "utils.datasets")
+    require_name(stored["dataset"].get("name"))
+    require_trusted(stored["scm"], "utils.scms")
     data = build_dataset(stored, choose_device(params["device"]))
     if data.fingerprint != record["fingerprint"]:
         raise ValueError(

@@ -29,6 +29,18 @@ def weights() -> Path:
     return _folder("TRILEMMA_WEIGHTS", "weights")
 
 
+def weights_file(relative: str) -> Path:
+    """A file of the weights folder.
+
+    Raises:
+        ValueError: the path leads out of the folder.
+    """
+    path = (weights() / relative).resolve()
+    if not path.is_relative_to(weights()):
+        raise ValueError(f"its weights {relative} lie outside {weights()}")
+    return path
+
+
 def database(dataset: str) -> Path:
     """The TinyDB file of one data set."""
     return evals() / f"{dataset}.json"

@@ -4,6 +4,8 @@ python train.py regularizer=causal_adv epsilon=0.1
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
 def train(cfg: DictConfig) -> cli.Outcome:
     """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped."""
+    import torch
+
     import paths_config
     from utils.build import build_run
     from utils.run_store import RunStore
-    from utils.training import DivergenceError
     from utils.validation import validate, validate_settings
 
     params = resolved(cfg)
@@ -28,19 +31,22 @@ def train(cfg: DictConfig) -> cli.Outcome:
     validate_settings(params)
     run = build_run(params)
     store = RunStore(paths_config.database(run.dataset.name))
-    finished = store.find(run.run_id)
-    if finished and params["existing"] == "skip":
-        return _skipped(run, finished)
     check_folders()
-    rehearse(run)
-    try:
-        record = fitted_record(run)
-    except DivergenceError as error:
-        record = blank_record(run) | {"status": "failed", "reason": str(error)}
-        cli.complain(str(error))
-    doc_id = file_record(record, store, replace=params["existing"] == "replace")
+    with one_at_a_time(run):
+        finished = store.find(run.run_id)
+        if finished and params["existing"] == "skip":
+            return _skipped(run, finished)
+        rehearse(run)
+        write_record(blank_record(run) | {"status": "running"})
+        try:
+            record = fitted_record(run)
+        except (ValueError, AssertionError, torch.OutOfMemoryError) as error:
+            record = blank_record(run) | {"status": "failed", "reason": str(error).splitlines()[0]}
+            cli.complain(record["reason"])
+        doc_id = store.add(write_record(record), replace=params["existing"] == "replace")
     if record["status"] == "failed":
-        return cli.Outcome(run.name, "failed", f"{record['reason']} (record {doc_id})")
+        kept = "stays as it was" if finished else "says so"
+        return cli.Outcome(run.name, "failed", f"{record['reason']} (record {doc_id} {kept})")
     report(record, doc_id, store.path)
     seconds = sum(record["seconds"].values())
     return cli.Outcome(run.name, "finished", f"record {doc_id}, seed {run.ctx.seed}, {seconds:.1f} s", seconds)
@@ -65,6 +71,27 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
     choices = {group: chosen[group] for group in groups}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
+
+
+@contextmanager
+def one_at_a_time(run: "Run") -> Iterator[None]:
+    """Let one process at a time train a run; one that had to wait then finds it finished."""
+    from filelock import FileLock, Timeout
+
+    import paths_config
+
+    folder = paths_config.weights() / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{run.run_id}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        cli.say(f"{run.name}, seed {run.ctx.seed}: another process is training this very run; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_folders() -> None:
@@ -111,9 +138,10 @@ def blank_record(run: "Run") -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from utils.environment import environment
+    from utils.run_store import SCHEMA
 
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": run.name,
         "dataset": run.dataset.name,
         "run_id": run.run_id,
@@ -158,6 +186,7 @@ def fitted_record(run: "Run") -> dict[str, Any]:
     rows = getattr(data, run.params["fit_on"])
     with torch.no_grad():
         decide: Any = run.fit_decide(run.model(rows.x), rows)
+    weights = save_weights(run.model, data.name, run.run_id)  # before judging, which may fail
     trained = perf_counter()
     cli.say(f"{run.name}  judging on {len(data.test.y)} test rows")
     metrics = evaluate(run.model, data.test, replace(run.ctx, decide=decide), run.metrics)
@@ -171,12 +200,12 @@ def fitted_record(run: "Run") -> dict[str, Any]:
         "scm": dict(run.ctx.scm.facts),
         "metrics": metrics,
         "seconds": {"fit": trained - started, "evaluate": judged - trained},
-        "weights": save_weights(run.model, data.name, run.run_id),
+        "weights": weights,
     }
 
 
-def file_record(record: dict[str, Any], store: Any, *, replace: bool) -> int:
-    """Write the job's own ``record.json``, the source of truth, then add it to the database; its id there."""
+def write_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Write the job's own ``record.json``, the source of truth; the record as plain values."""
     import json
 
     from hydra.core.hydra_config import HydraConfig
@@ -184,10 +213,10 @@ def file_record(record: dict[str, Any], store: Any, *, replace: bool) -> int:
     from utils import atomic
     from utils.run_store import to_plain
 
-    record = to_plain(record)
+    plain: dict[str, Any] = to_plain(record)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    atomic.write_text(folder / "record.json", json.dumps(record, indent=1, allow_nan=False))
-    return store.add(record, replace=replace)
+    atomic.write_text(folder / "record.json", json.dumps(plain, indent=1, allow_nan=False))
+    return plain
 
 
 def report(record: dict[str, Any], doc_id: int, database: Path) -> None:

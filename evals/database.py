@@ -138,10 +138,10 @@ def _wrong(record: Record) -> str | None:
     stated = record.get("weights")
     if not isinstance(stated, Mapping) or not stated.get("path"):
         return "finished, but names no weights"
-    folder = paths_config.weights()
-    path = (folder / str(stated["path"])).resolve()
-    if not path.is_relative_to(folder):
-        return f"its weights {stated['path']} lie outside {folder}"
+    try:
+        path = paths_config.weights_file(str(stated["path"]))
+    except ValueError as error:
+        return str(error)
     if not path.is_file():
         return f"its weights {path} are missing; train it again"
     with path.open("rb") as file:

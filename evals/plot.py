@@ -6,6 +6,7 @@ either side; efficient settings are outlined and listed on standard output.
 """
 
 import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 # have no common divisor, so 56 kinds look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
+RADIUS = re.compile(r"radius \S+")
 HUES = ("regularizer", "model", "scm", "attack", "radius", "name", "experiment")
 GREY, INK = "#8a8a8a", "#222222"
 STYLE: Any = {
@@ -82,6 +85,8 @@ def chart(records: Sequence[query.Record], options: DictConfig) -> Chart:
         _side(key, options[side], side, later) for key, side in zip(axes, ("x_better", "y_better"), strict=True)
     )
     signs = (x_sign, y_sign)
+    units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
+    x_words, y_words = (_with_unit(key, words, units) for key, words in zip(axes, (x_words, y_words), strict=True))
     groups = query.aggregate(runs, list(dict.fromkeys(axes)))
     groups["kind"] = groups["group_id"].map(runs.drop_duplicates("group_id").set_index("group_id")["kind"])
     return Chart(
@@ -95,6 +100,13 @@ def chart(records: Sequence[query.Record], options: DictConfig) -> Chart:
         looks=_looks(everything, str(options.hue)),  # of all records: the same look whatever where= selects
         left_out=len(chosen) - len(runs),
     )
+
+
+def _with_unit(key: str, words: str, units: set[str]) -> str:
+    """The radius of a causal metric with its unit, where all records have one."""
+    unit = next(iter(units)) if len(units) == 1 else ""
+    causal = key.rpartition("/")[2].startswith("uai")
+    return RADIUS.sub(rf"\g<0> {unit}", words, count=1) if causal and unit else words
 
 
 def _metric(key: str, table: pd.DataFrame) -> str:

@@ -142,7 +142,7 @@ def nominal_weight(params: Params) -> float:
     given = params["objective"]["nominal"]
     if given is not None:
         return float(given)
-    return 0.0 if any(node["own_loss"] for node in params["regularizer"].values()) else 1.0
+    return 0.0 if any(node["own_loss"] and node["weight"] for node in params["regularizer"].values()) else 1.0
 
 
 def perturbs(params: Params) -> bool:
@@ -187,7 +187,8 @@ def identity(params: Params, fingerprint: str) -> Params:
 
 def run_name(params: Params) -> str:
     """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
-    model = params["model"]["_target_"].split(".")[-2]
+    module = params["model"]["_target_"].split(".")[-2]
+    model = params.get("choices", {}).get("model", module)
     return f"{params['dataset']['name']}_{model}_{'+'.join(params['regularizer'])}"
 
 
@@ -207,7 +208,7 @@ def build_run(params: Params) -> Run:
         name=run_name(params),
         params=params | {"model": description},
         run_id=run_id(named),
-        group_id=group_id({k: v for k, v in named.items() if k != "data"}),  # generated data follow the seed
+        group_id=group_id(named if dataset.scm is None else {k: v for k, v in named.items() if k != "data"}),
         dataset=dataset,
         model=model,
         objective=make_objective(nominal_weight(params), terms(params)),

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 import paths_config
 from utils import atomic
 from utils.build import bind
+from utils.datasets.tabular import model_space, natural
 from utils.run_store import RunStore
-from utils.scms.structure import levels_product
+from utils.scms.structure import levels_product, nearest_level
 from utils.targets import require_trusted
 from utils.types import Column, Dataset, Decide
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Record = Mapping[str, Any]
-MODELS, DECIDES = "utils.models", "utils.decides"
 
 
 class StoredModel(nn.Module):
@@ -52,17 +52,17 @@ class StoredModel(nn.Module):
 
     def scaled(self, values: Tensor) -> Tensor:
         """Natural units (..., d) -> model space."""
-        return (values - self.loc) / self.scale
+        return model_space(self, values)
 
     def natural(self, x: Tensor) -> Tensor:
         """Model space (..., d) -> natural units."""
-        return self.loc + self.scale * x
+        return natural(self, x)
 
     def groups(self, x: Tensor) -> Tensor:
         """Index (n,) of each row's combination of sensitive levels."""
         levels = levels_product(self.columns).to(x)
         attributes = x[:, [i for i, c in enumerate(self.columns) if c.sensitive]]
-        return torch.cdist(attributes, levels).argmin(-1)
+        return nearest_level(attributes, levels)
 
 
 def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
@@ -105,8 +105,8 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
     which = f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
     if record["status"] != "finished":
         raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
-    require_trusted(record["params"]["model"], [MODELS])
-    require_trusted(record["decide"], [DECIDES])
+    require_trusted(record["params"]["model"], "utils.models")
+    require_trusted(record["decide"], "utils.decides")
     network = bind(record["params"]["model"], "params.model")
     try:
         network.load_state_dict(safetensors.torch.load(_checked_bytes(record, which)))
@@ -127,7 +127,7 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
 
 
 def _checked_bytes(record: Record, which: str) -> bytes:
-    path = paths_config.weights() / record["weights"]["path"]
+    path = paths_config.weights_file(str(record["weights"]["path"]))
     try:
         data = path.read_bytes()
     except FileNotFoundError:

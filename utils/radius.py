@@ -2,6 +2,8 @@
 
 from fractions import Fraction
 
+import torch
+
 from utils.types import Epsilon
 
 
@@ -23,4 +25,4 @@ def radius_value(radius: str | float) -> float:
 def everywhere(radius: str | float) -> Epsilon:
     """The same radius for every row, as an epsilon."""
     value = radius_value(radius)
-    return lambda batch, _: batch.w.new_full(batch.w.shape, value)
+    return lambda batch, _: value * torch.ones_like(batch.w)

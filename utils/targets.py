@@ -12,37 +12,47 @@ from typing import Any, Literal, Union, get_args, get_origin
 Node = Mapping[str, Any]
 
 
-def require_trusted(node: Any, packages: Sequence[str]) -> None:
-    """Refuse a stored configuration that names code outside the given packages.
+MAIN = ("utils.datasets", "utils.scms")  # packages whose modules are named after their one function to be called
 
-    Every ``_target_`` in it must be one module under one of the packages plus one name defined in that very
-    module, so that a database cannot make the program call anything else.
+
+def require_trusted(node: Any, package: str) -> None:
+    """Refuse a stored description of a part that would do more than make that part.
+
+    Its one ``_target_`` must be a module under the package plus one name defined in that very module (the function
+    the module is named after, where the package has helpers beside it), and nothing in it may be an interpolation,
+    which would be carried out as the part is made. So a database cannot make the program call anything else.
 
     Raises:
-        ValueError: a target is elsewhere, or the node itself has none.
+        ValueError: it is no such description.
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
-        raise ValueError(f"the record says {node!r} in place of a part of {', '.join(packages)}; it is not loaded")
-    for target in _targets(node):
-        _require_own(target, packages)
+        raise ValueError(f"the record says {node!r} in place of a part of {package}; it is not loaded")
+    for key, value in _leaves({k: v for k, v in node.items() if k != "_target_"}):
+        if key == "_target_" or "${" in f"{key}{value}":
+            raise ValueError(
+                f"the record's part of {package} holds {key}={value!r}, which is no setting; it is not loaded"
+            )
+    _require_own(str(node["_target_"]), package)
 
 
-def _targets(node: Any) -> Iterator[str]:
+def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and value of nested mappings and lists; containers come as their parts."""
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for key, value in node.items():
+            yield str(key), "" if isinstance(value, Mapping | list | tuple) else value
+            yield from _leaves(value)
+    elif isinstance(node, list | tuple):
         for value in node:
-            yield from _targets(value)
+            yield from _leaves(value)
+    else:
+        yield "", node
 
 
-def _require_own(target: str, packages: Sequence[str]) -> None:
+def _require_own(target: str, package: str) -> None:
     module, _, name = target.rpartition(".")
-    package, _, leaf = module.rpartition(".")
-    refusal = ValueError(f"the record names {target!r}, which is not a part of {', '.join(packages)}; it is not loaded")
-    if package not in packages or not leaf.isidentifier() or not name.isidentifier():
+    home, _, leaf = module.rpartition(".")
+    refusal = ValueError(f"the record names {target!r}, which is not a part of {package}; it is not loaded")
+    if home != package or not leaf.isidentifier() or not name.isidentifier() or (package in MAIN and name != leaf):
         raise refusal
     try:
         found = getattr(importlib.import_module(module), name, None)

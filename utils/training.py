@@ -51,8 +51,8 @@ def fit(
         DivergenceError: the loss or, after an epoch, a parameter is not finite, naming epoch and step.
     """
     optimizer = make_optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
-    model.train()
     for epoch in range(epochs):
+        model.train()
         ctx = replace(ctx, progress=epoch / epochs)
         losses = []
         for step, keep in enumerate(torch.randperm(len(train.y), generator=order).split(batch_size)):
@@ -71,6 +71,7 @@ def fit(
                 f"the parameters left the finite numbers in epoch {epoch + 1}, step {step + 1} or before; "
                 f"lower trainer.lr (now {lr:g}) or the weights of the terms"
             )
+        model.eval()  # the validation rows must not move running statistics
         watch(epoch + 1, _summary(model, torch.stack(losses), valid))
     model.eval()
 

@@ -80,15 +80,20 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
     for metric, node in params["evaluation"]["metrics"].items():
         if not isinstance(node, Mapping):
             raise ValueError(f"evaluation.metrics.{metric}={node!r}: leave it out by ~evaluation.metrics.{metric}")
-    name = params["dataset"].get("name") if "dataset" in parts else "stored"
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(f"dataset.name={name!r}: expected letters, digits and . _ + -, as it names files")
+    if "dataset" in parts:
+        require_name(params["dataset"].get("name"))
     for term, node in params.get("regularizer", {}).items():
         for key, (accepts, expected) in TERM_KINDS.items():
             if key in node and not accepts(node[key]):
                 raise ValueError(f"regularizer.{term}.{key}={node[key]!r}: expected {expected}")
         own = {key: value for key, value in node.items() if key not in ("weight", *TERM_KINDS)}
         check_settings(own, f"regularizer.{term}")
+
+
+def require_name(name: Any) -> None:
+    """Refuse a name of a data set that cannot name a file. Raises ValueError."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"dataset.name={name!r}: expected letters, digits and . _ + -, as it names files")
 
 
 def validate_radii(epsilon: Mapping[str, Any]) -> None:

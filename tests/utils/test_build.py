@@ -212,6 +212,24 @@ def test_a_seed_changes_the_run_and_not_the_group(params):
     assert one.group_id == two.group_id
 
 
+def test_files_with_other_rows_are_another_group(tmp_path):
+    """Two tables of one name must not be averaged as if they were two seeds."""
+    groups = set()
+    for first in (0.0, 1.0):
+        rows = [f"{first + i},{i % 2},{i % 3 % 2}" for i in range(60)]
+        (tmp_path / "t.csv").write_text("\n".join(["a,sex,y", *rows]))
+        words = ("dataset=csv", f"dataset.path={tmp_path / 't.csv'}", "dataset.label=y", "dataset.sensitive=sex")
+        with initialize_config_dir(str(CONFIG), version_base="1.3"):
+            cfg = compose("train", overrides=["device=cpu", *words])
+        groups.add(build_run(OmegaConf.to_container(cfg, resolve=True)).group_id)
+    assert len(groups) == 2
+
+
+def test_a_term_of_weight_zero_does_not_replace_the_plain_loss(params):
+    term = params["regularizer"]["erm"] | {"weight": 0}
+    assert build.nominal_weight(params | {"regularizer": {"erm": term}}) == 1.0
+
+
 # --- bind ------------------------------------------------------------------------------------------------------
 
 

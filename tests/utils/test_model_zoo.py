@@ -85,6 +85,12 @@ def test_saving_the_same_weights_gives_the_same_hash(network, record):
     assert save_weights(network, "loan", "cd" * 8)["sha256"] == record["weights"]["sha256"]
 
 
+def test_weights_outside_the_folder_are_refused(folders, record):
+    for path in ("../outside.safetensors", "/tmp/outside.safetensors"):
+        with pytest.raises(ValueError, match="lie outside"):
+            from_record(record | {"weights": record["weights"] | {"path": path}})
+
+
 def test_missing_weights_name_file_and_remedy(folders, record):
     file = folders / "weights" / record["weights"]["path"]
     file.unlink()

@@ -44,19 +44,20 @@ FOREIGN = [
 
 @pytest.mark.parametrize("target", OURS)
 def test_what_our_modules_define_is_trusted(target):
-    require_trusted({"_target_": target, "hidden": [10]}, ALLOWED)
+    require_trusted({"_target_": target, "hidden": [10]}, target.rsplit(".", 2)[0])
 
 
+@pytest.mark.parametrize("package", ALLOWED)
 @pytest.mark.parametrize("target", FOREIGN)
-def test_anything_else_is_refused_by_name(target):
+def test_anything_else_is_refused_by_name(target, package):
     with pytest.raises(ValueError, match="is not loaded"):
-        require_trusted({"_target_": target}, ALLOWED)
+        require_trusted({"_target_": target}, package)
 
 
 @pytest.mark.parametrize("value", [None, 1, ["utils.models.mlp.MLP"], {"_target_": "os.system"}])
 def test_a_target_that_is_no_text_is_refused(value):
     with pytest.raises(ValueError, match="is not loaded"):
-        require_trusted({"_target_": value}, ALLOWED)
+        require_trusted({"_target_": value}, ALLOWED[0])
 
 
 @pytest.mark.parametrize(
@@ -69,25 +70,45 @@ def test_a_target_that_is_no_text_is_refused(value):
 )
 def test_a_foreign_target_is_found_wherever_it_hides(hidden):
     with pytest.raises(ValueError, match=r"'os\.system'"):
-        require_trusted({"_target_": OURS[0], "hidden": hidden}, ALLOWED)
+        require_trusted({"_target_": OURS[0], "hidden": hidden}, ALLOWED[0])
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "${oc.create:{_target_: pandas.read_pickle, filepath_or_buffer: x}}",
+        ["${oc.decode:'{_target_: os.system}'}"],
+        {"a": "x ${oc.env:HOME}"},
+        {"${oc.env:HOME}": 1},
+    ],
+)
+def test_nothing_in_a_record_is_carried_out_as_it_is_read(hidden):
+    with pytest.raises(ValueError, match="no setting"):
+        require_trusted({"_target_": OURS[0], "hidden": hidden}, ALLOWED[0])
+
+
+def test_a_helper_beside_a_data_set_is_refused():
+    require_trusted({"_target_": "utils.datasets.lin.lin"}, "utils.datasets")
+    with pytest.raises(ValueError, match="is not loaded"):
+        require_trusted({"_target_": "utils.datasets.fetch.locate", "relative": "x"}, "utils.datasets")
 
 
 def test_a_package_that_is_not_allowed_is_refused():
     with pytest.raises(ValueError, match=r"not a part of utils\.decides"):
-        require_trusted({"_target_": OURS[0]}, ["utils.decides"])
+        require_trusted({"_target_": OURS[0]}, "utils.decides")
 
 
 @pytest.mark.parametrize("package", ["utils", "utils.decides.threshold", "utils.decide"])
 def test_a_module_must_be_directly_in_the_package(package):
     with pytest.raises(ValueError, match="is not loaded"):
-        require_trusted({"_target_": "utils.decides.threshold.Threshold"}, [package])
+        require_trusted({"_target_": "utils.decides.threshold.Threshold"}, package)
 
 
 def test_refusing_imports_nothing(tmp_path, monkeypatch):
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match="is not loaded"):
-        require_trusted({"_target_": "trap.anything"}, ALLOWED)
+        require_trusted({"_target_": "trap.anything"}, ALLOWED[0])
 
 
 # Settings

@@ -30,8 +30,7 @@ def random_search(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeT
     with torch.no_grad():
         best_value = log_odds_against(predict(best), batch.y)
         for points in directions.split(max(1, CHUNK // (zero.shape[0] * len(radius)))):
-            delta = (points * scale).repeat_interleave(zero.shape[0], 0)
-            x = torch.cat([reach(part) for part in delta.split(zero.shape[0])])
+            x = reach((points * scale).unsqueeze(1) + zero).flatten(0, 1)
             value = log_odds_against(every_candidate(predict, x), batch.y)
             x = torch.cat([best.unsqueeze(0), x])
             value = torch.cat([best_value.unsqueeze(0), value])

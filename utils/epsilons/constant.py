@@ -1,5 +1,6 @@
 """The same radius for every row, all through training."""
 
+import torch
 from torch import Tensor
 
 from utils.types import Batch, Context
@@ -7,4 +8,4 @@ from utils.types import Batch, Context
 
 def constant(batch: Batch, ctx: Context, *, radius: float) -> Tensor:
     """Radius (n,), in the unit of the threat that asks."""
-    return batch.w.new_full(batch.w.shape, radius)
+    return radius * torch.ones_like(batch.w)

@@ -1,5 +1,6 @@
 """A radius that grows from zero."""
 
+import torch
 from torch import Tensor
 
 from utils.types import Batch, Context
@@ -13,4 +14,4 @@ def ramp(batch: Batch, ctx: Context, *, radius: float, warmup: float) -> Tensor:
     """
     if not 0 < warmup <= 1:
         raise ValueError(f"epsilon.schedule.warmup={warmup}: expected a share in (0, 1]; or use epsilon=constant")
-    return batch.w.new_full(batch.w.shape, radius * min(1.0, ctx.progress / warmup))
+    return radius * min(1.0, ctx.progress / warmup) * torch.ones_like(batch.w)

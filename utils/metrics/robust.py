@@ -23,11 +23,12 @@ def robust(
     """``robust_accuracy_<radius>``: share of rows whose label is right at x and at the attacked x'.
 
     Also ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` (over sensitive
-    groups and true classes), and ``robust_accuracy`` at the training radius. A row lost at one radius counts as
+    groups and true classes), and ``robust_accuracy`` and
+    ``robust_accuracy_worst_class`` at the training radius. A row lost at one radius counts as
     lost at every larger one, since the balls are nested.
     """
-    wanted = list(radii) if training_radius is None else [*radii, training_radius]
-    kept = attacked_rows(predict, batch, ctx, radii=wanted, attack=attack)
+    wanted = dict.fromkeys(str(radius) for radius in (*radii, training_radius) if radius is not None)
+    kept = attacked_rows(predict, batch, ctx, radii=list(wanted), attack=attack)
     found: dict[str, float | None] = {}
     for radius in radii:
         right = kept[str(radius)]
@@ -36,6 +37,7 @@ def robust(
         found[f"robust_accuracy_worst_class_{radius}"] = _worst(right, batch.y)
     if training_radius is not None:
         found["robust_accuracy"] = _mean(kept[str(training_radius)])
+        found["robust_accuracy_worst_class"] = _worst(kept[str(training_radius)], batch.y)
     return found
 
 

@@ -5,10 +5,8 @@ from torch import Tensor
 from torch.func import grad
 
 from utils.objective import cross_entropy
-from utils.threats import movable
+from utils.threats import Ball, movable
 from utils.types import Batch, Context, Predict
-
-TINY = 1e-12
 
 
 def ross(predict: Predict, batch: Batch, ctx: Context, *, step: float, mask: str) -> Tensor:
@@ -21,5 +19,5 @@ def ross(predict: Predict, batch: Batch, ctx: Context, *, step: float, mask: str
     with torch.no_grad():
         gradient = grad(lambda x: cross_entropy(predict(x), favourable).sum())(batch.x)
         gradient = gradient * movable(ctx.columns, mask, batch.x)
-        recourse = batch.x - step * gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(TINY)
+        recourse = batch.x - step * Ball("l2").steepest(gradient)
     return cross_entropy(predict(recourse), favourable)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.scms.structure import nearest_level
 from utils.types import SCM
 
 BISECTIONS = 20
@@ -38,8 +39,7 @@ def twins(scm: SCM, x: Tensor) -> Tensor:
 
 def factual_level(scm: SCM, x: Tensor) -> Tensor:
     """Index (...) of the sensitive level that x (..., d) has: the nearest in the SCM's own units."""
-    attributes = scm.own(x)[..., list(scm.sensitive)]
-    return torch.cdist(attributes.reshape(-1, len(scm.sensitive)), scm.levels).argmin(-1).reshape(x.shape[:-1])
+    return nearest_level(scm.own(x)[..., list(scm.sensitive)], scm.levels)
 
 
 def semi_latent(scm: SCM, x: Tensor) -> Tensor:

@@ -98,12 +98,14 @@ def fitted(
         raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
     if sampling == "published" and cut:
         raise ValueError("scm.sampling=published is noise of additive equations; use scm.binary=anm with it")
+    # says that counterfactuals of these binary columns may leave {0, 1}
+    real_valued = {f"scm_real_valued_{c}": 1.0 for c in regressions if kinds[c] == "binary" and binary == "anm"}
     sample = (
         published_noise(dataset.name, scm.names)
         if sampling == "published"
         else resampled(scm.to_noise(dataset.train.x))
     )
-    scm = replace(scm, sample_noise=uniform_at(cut, sample), facts=held_out_r2(dataset, regressions))
+    scm = replace(scm, sample_noise=uniform_at(cut, sample), facts=held_out_r2(dataset, regressions) | real_valued)
     return in_radius_units(scm, dataset, radius_unit)
 
 

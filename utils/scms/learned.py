@@ -77,7 +77,7 @@ def _read(nets: nn.ModuleList, cache: Path) -> bool:
     """Load cached equations; a damaged cache is fitted again."""
     try:
         nets.load_state_dict(load_file(cache))
-    except (FileNotFoundError, SafetensorError):
+    except (FileNotFoundError, SafetensorError, RuntimeError):
         return False
     return True
 

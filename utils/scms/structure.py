@@ -53,6 +53,11 @@ def levels_product(columns: tuple[Column, ...]) -> Tensor:
     return torch.tensor(levels, dtype=torch.float32)
 
 
+def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:
+    """Index (...) of the row of levels (L, s) nearest to each row of attributes (..., s), in the sum of distances."""
+    return (attributes.unsqueeze(-2) - levels).abs().sum(-1).argmin(-1)
+
+
 def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], sample_noise: SampleNoise) -> SCM:
     """An SCM whose own units are the model's; a column without an equation is a root."""
     names = tuple(c.name for c in columns)

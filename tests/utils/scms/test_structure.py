@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.scms.known import known
-from utils.scms.structure import additive, in_radius_units, levels_product, resampled, structural, topological
+from utils.scms.structure import (
+    additive,
+    in_radius_units,
+    levels_product,
+    nearest_level,
+    resampled,
+    structural,
+    topological,
+)
 from utils.types import Column
 
 
@@ -72,3 +80,10 @@ def test_resampling_draws_seen_values_and_breaks_their_dependence():
     assert torch.isin(drawn[:, 0], seen[:, 0]).all()
     assert torch.isin(drawn[:, 1], seen[:, 1]).all()
     assert abs(float(torch.corrcoef(drawn.T)[0, 1])) < 0.05  # -1 before
+
+
+def test_the_nearest_level_is_exact_for_large_levels():
+    """Distances by way of a matrix product would round these levels away in single precision."""
+    levels = torch.tensor([[10001.0], [10002.0], [10003.0]])
+    rows = levels.repeat(20, 1)
+    assert torch.equal(nearest_level(rows, levels), torch.arange(3).repeat(20))
