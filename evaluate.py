@@ -141,13 +141,14 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
     from evals.query import aligned, known
     from utils import atomic
 
-    if any(word.startswith("columns=") for word in HydraConfig.get().overrides.task):
+    named = any(word.startswith("columns=") for word in HydraConfig.get().overrides.task)
+    if named:
         for key in params["columns"]:  # of the default ones, those that no record has are left out
             if not any(column.endswith(f"/{key}") for column in table.columns):
                 known(key, table)
     facts = ["doc_id", "name", "seed", "radius"]
     metrics = [key for key in params["columns"] if key in table.columns]
-    added = [key for key in table.columns if any(key.endswith(f"/{column}") for column in params["columns"])]
+    added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     shown = table[facts + metrics + added]
     cells = [
         [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]

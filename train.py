@@ -34,7 +34,8 @@ def train(cfg: DictConfig) -> cli.Outcome:
     check_folders()
     with one_at_a_time(run):
         finished = store.find(run.run_id)
-        if finished and params["existing"] == "skip":
+        lost = finished and not paths_config.weights_file(finished["weights"]["path"]).is_file()
+        if finished and params["existing"] == "skip" and not lost:
             return _skipped(run, finished)
         rehearse(run)
         write_record(blank_record(run) | {"status": "running"})
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> cli.Outcome:
         except (ValueError, AssertionError, torch.OutOfMemoryError) as error:
             record = blank_record(run) | {"status": "failed", "reason": str(error).splitlines()[0]}
             cli.complain(record["reason"])
-        doc_id = store.add(write_record(record), replace=params["existing"] == "replace")
+        doc_id = store.add(write_record(record), replace=lost or params["existing"] == "replace")
     if record["status"] == "failed":
         kept = "stays as it was" if finished else "says so"
         return cli.Outcome(run.name, "failed", f"{record['reason']} (record {doc_id} {kept})")
@@ -234,6 +235,9 @@ def report(record: dict[str, Any], doc_id: int, database: Path) -> None:
             shown = "undefined" if value is None or value != value else f"{value:.4f}"
             interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
             cli.say(f"  {key:<32} {shown}{interval}")
+    if "probability" in record["decide"]:
+        chosen = f"{record['decide']['probability']:.2f} (decide={record['params']['choices']['decide']})"
+        cli.say(f"  class 1 from a probability of {chosen}")
     seconds = record["seconds"]
     cli.say(f"  fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     cli.say(f"filed as record {doc_id} of {database}")

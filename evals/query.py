@@ -204,7 +204,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
-        elif prefix + key not in LABELS_OMIT and not prefix.startswith("choices."):
+        elif prefix + key not in LABELS_OMIT and key[0] != "_" and not prefix.startswith("choices."):
             yield prefix + key, value
 
 

@@ -396,3 +396,18 @@ def test_an_error_while_judging_fails_the_run_and_not_the_sweep(tmp_path):
         assert answer.code == 1
         assert [r["status"] for r in RunStore(paths_config.database("loan")).all()] == ["failed", "finished"]
         assert "Traceback" not in answer.err
+
+
+def test_evaluate_reads_a_number_for_epsilon_as_the_radii_to_judge_at(shop):
+    answer = command("evaluate", "id=2", "epsilon=0.3,0.4", *JUDGED)
+    assert answer.code == 0, answer.err
+    assert {"uai_0.3", "uai_0.4"} <= record(2)["evaluations"]["pgd_l2@0.3+0.4"]["metrics"].keys()
+
+
+def test_a_finished_run_whose_weights_are_gone_is_trained_again_in_its_place(tmp_path):
+    with house(tmp_path):
+        assert command("train", *SMALL).code == 0
+        file = paths_config.weights_file(RunStore(paths_config.database("loan")).get(1)["weights"]["path"])
+        file.unlink()
+        assert "filed as record 1 " in command("train", *SMALL).out
+        assert file.is_file()

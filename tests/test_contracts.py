@@ -142,8 +142,9 @@ def test_every_method_has_a_test_of_its_own():
 
 def test_the_project_speaks_of_itself_alone():
     words = re.compile(r"/work/|\.\./shared|\.library|\bsubagent|\bCEO\b")
-    files = [p for p in ROOT.rglob("*") if p.suffix in (".py", ".md", ".yaml", ".toml", ".txt")]
-    own = [p for p in files if not {".venv", ".git", ".ci"} & set(p.relative_to(ROOT).parts)]
+    folders = ("", "config/**/", "docs/**/", "evals/", "tests/**/", "utils/**/")  # not what its use leaves behind
+    found = [p for folder in folders for p in ROOT.glob(f"{folder}*")]
+    own = [p for p in found if p.suffix in (".py", ".md", ".yaml", ".toml", ".txt")]
     guilty = [
         str(p.relative_to(ROOT)) for p in own if p != Path(__file__) and words.search(p.read_text(errors="ignore"))
     ]

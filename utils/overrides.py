@@ -54,7 +54,7 @@ def _normal(word: str, config_name: str) -> str:
         _refuse_unread(override.key_or_group, config_name)
     if override.is_delete() or override.key_or_group not in groups():
         return word
-    return _choice(word, override)
+    return _choice(word, override, config_name)
 
 
 def _quoted(word: str) -> str:
@@ -65,7 +65,7 @@ def _quoted(word: str) -> str:
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
 
 
-def _choice(word: str, override: Override) -> str:
+def _choice(word: str, override: Override, config_name: str) -> str:
     """A group's word, checked to name options; for ``epsilon``, numbers are the radius."""
     group, value = override.key_or_group, override.value()
     if isinstance(value, Glob):
@@ -77,6 +77,8 @@ def _choice(word: str, override: Override) -> str:
     plain = [v.text if isinstance(v, QuotedString) else v for v in values]
     numeric = [group == "epsilon" and _is_number(v) for v in plain]
     if all(numeric):
+        if config_name == "evaluate":  # which trains nothing: the radii to judge at
+            return f"epsilon.evaluate=[{word.partition('=')[2]}]"
         return word.replace("epsilon=", "epsilon.radius=", 1)
     if any(numeric):
         raise ValueError(f"{word!r} mixes radii and names of options; give one kind")

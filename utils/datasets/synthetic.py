@@ -1,6 +1,8 @@
 """Drawing a data set from its true SCM."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from utils.datasets.tabular import assemble
 from utils.scms.structure import Equation, structural
 from utils.types import Column, Dataset
 
+DRAWING = 1  # raise it when the same settings draw other rows
 Noise = Callable[[np.random.Generator, int], np.ndarray]  # n draws
 Probability = Callable[[Mapping[str, Tensor]], Tensor]  # columns by name, natural units -> P(class 1)
 
@@ -49,7 +52,7 @@ def generated(
     frame = {c.name: features[:, i] for i, c in enumerate(columns)}
     chance = probability(frame).numpy()
     y = (seeding.rng(seed, "labels").random(rows) < chance).astype(np.int64)
-    return assemble(
+    drawn = assemble(
         name,
         {key: value.numpy() for key, value in frame.items()},
         y,
@@ -59,3 +62,6 @@ def generated(
         parents={child: equation.parents for child, equation in equations.items()},
         scm=scm,
     )
+    # of what was drawn, not of its last bits, which differ between processors
+    identity = hashlib.sha256(f"{name}:{rows}:{seed}:{DRAWING}".encode()).hexdigest()[:16]
+    return replace(drawn, fingerprint=identity)

@@ -80,6 +80,8 @@ def _per_group(name: str, rates: Floats) -> dict[str, float | None]:
 def _gap(key: str, value: float, drawn: Floats, shuffled: Floats, level: float) -> dict[str, float | None]:
     """A gap, its interval and what chance alone gives; all None where it is undefined."""
     low, high = confusion.interval(drawn, level)
+    if low is not None and high is not None:  # draws of a gap near 0 lie above it, since a gap has no sign
+        low, high = min(low, float(value)), max(high, float(value))
     by_chance = shuffled[~np.isnan(shuffled)]
     null = float(by_chance.mean()) if len(by_chance) else None
     figures = {"": float(value), "_low": low, "_high": high, "_null": null}

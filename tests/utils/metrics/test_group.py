@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
 from utils.decides.threshold import Threshold
+from utils.metrics import group as group_metrics
 from utils.metrics.group import group
 from utils.types import SCM, Batch, Column, Context
 
@@ -180,3 +181,11 @@ def test_three_classes_have_accuracies_only():
 def test_the_seed_of_the_context_fixes_every_figure():
     assert evaluate(*biased(), groups=2) == evaluate(*biased(), groups=2)
     assert evaluate(*biased(), groups=2)["fnr_gap_low"] != evaluate(*biased(), groups=2, seed=1)["fnr_gap_low"]
+
+
+def test_the_interval_of_a_gap_holds_the_gap():
+    """Also of one near 0, above which all its bootstrap draws lie."""
+    drawn = np.linspace(0.01, 0.2, 100)
+    found = group_metrics._gap("fnr_gap", 0.0, drawn, drawn, 0.95)
+    assert found["fnr_gap_low"] == 0.0
+    assert found["fnr_gap_high"] > 0.1
