@@ -58,19 +58,19 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf.errors import MissingMandatoryValue
 
+    from utils.overrides import options
+    from utils.validation import PARTS
+
     try:
         plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = str(error.full_key or error).splitlines()[0]
         raise ValueError(f"{key} is required: give {key}=... on the command line") from None
-    from utils.overrides import options
-
     chosen = HydraConfig.get().runtime.choices
-    groups = ("dataset", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
-    lost = [group for group in (*groups, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
+    lost = [group for group in (*PARTS, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
     if lost:
         raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
-    choices = {group: chosen[group] for group in groups}
+    choices = {group: chosen[group] for group in PARTS}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
 
 

@@ -5,7 +5,6 @@ the command's help.
 """
 
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from pandas.api.types import is_numeric_dtype
 
 import paths_config
+from utils.console import complain, said, unread
 from utils.metrics.directions import suggest
 from utils.run_store import RunStore
 
@@ -305,13 +305,9 @@ def command(work: Callable[[DictConfig], None], path: Path, words: Sequence[str]
     try:
         work(options(words, path))
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n" if error.filename else f"error: {error}\n")
-        return 2
-    except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except BrokenPipeError:
+        return unread()
+    except (ValueError, OSError) as error:
+        complain(said(error))
         return 2
     return 0

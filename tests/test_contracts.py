@@ -14,7 +14,7 @@ import paths_config
 ROOT = paths_config.ROOT
 # a module imports from its own layer or from lower ones
 LAYERS = (
-    {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius"},
+    {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius", "utils.console"},
     {"utils.scms", "utils.threats"},
     {"utils.datasets", "utils.models", "utils.objective", "utils.linearity"},
     {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},

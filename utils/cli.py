@@ -16,10 +16,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from utils.console import complain, said, say, unread
 from utils.overrides import CONFIG, explain, normalised
 
 INTERRUPTED = 130
-PIPE_CLOSED = 141
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,6 @@ class Outcome:
 
 
 _outcomes: list[Outcome] = []  # of this process, in order
-
-
-def say(text: str = "") -> None:
-    """One line to the reader."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def complain(text: str) -> None:
-    """One line of error."""
-    sys.stderr.write(f"error: {text}\n")
-    sys.stderr.flush()
 
 
 def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
@@ -65,7 +53,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
         complain(explain(error, config_name))
         return 2
     except BrokenPipeError:
-        return _unread()
+        return unread()
     except (ValueError, OSError) as error:
         complain(said(error))
         return 2
@@ -116,7 +104,7 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
         try:
             outcome = task(cfg)
         except BrokenPipeError:
-            raise SystemExit(_unread()) from None  # which Hydra lets through without a word
+            raise SystemExit(unread()) from None  # which Hydra lets through without a word
         except (ValueError, OSError) as error:
             complain(said(error))
             outcome = Outcome("", "refused", said(error))
@@ -126,19 +114,6 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
     # Hydra finds the calling script by the module of its task
     job.__module__ = "__main__"
     return job
-
-
-def _unread() -> int:
-    """The reader of a pipe, such as head, has seen enough: write nowhere from now on; the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
-
-
-def said(error: Exception) -> str:
-    """An error as one reads it: of the operating system's, the file and what is wrong with it."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
 
 
 # --- progress --------------------------------------------------------------------------------------------------

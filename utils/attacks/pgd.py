@@ -45,15 +45,15 @@ def pgd(
     reach = reachable.at(batch.x)
 
     def at(delta: Tensor) -> Tensor:
-        return torch.cat([reach(part) for part in delta.chunk(restarts)])
+        return reach(delta.unflatten(0, (restarts, -1))).flatten(0, 1)
 
     def damage(delta: Tensor) -> Tensor:
         return log_odds_against(every_candidate(predict, at(delta)), batch.y)
 
     start = zero
     if random_start or restarts > 1:
-        spread = radius.reshape(-1, *(1,) * (batch.x.ndim - 1))
-        start = reachable.ball.uniform(zero, reachable.mask, ctx.generator) * spread
+        ball = reachable.ball
+        start = ball.uniform(zero, reachable.mask, ctx.generator) * ball.spread(radius)
     if not random_start:
         plain = torch.arange(len(zero), device=zero.device) < len(zero) // restarts
         start = torch.where(plain.reshape(-1, *(1,) * batch.x.ndim), zero, start)

@@ -10,7 +10,6 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
-from utils.scms.structure import levels_product
+from utils.scms.structure import levels_product, topological
 from utils.types import SCM, Batch, Column, Dataset
 
 if TYPE_CHECKING:
@@ -184,11 +183,9 @@ def checked_graph(
                 raise unknown_name(f"data set {name}, graph at {child!r}", column, known)
     graph = {column: names(parents[column]) for column in known if parents.get(column)}
     try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        raise ValueError(
-            f"data set {name}: the graph has the cycle {' -> '.join(error.args[1])}; a causal graph has none."
-        ) from None
+        topological(graph, tuple(known))
+    except ValueError as error:
+        raise ValueError(f"data set {name}: {error}") from None
     return graph
 
 

@@ -23,9 +23,8 @@ def robust(
     """``robust_accuracy_<radius>``: share of rows whose label is right at x and at the attacked x'.
 
     Also ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` (over sensitive
-    groups and true classes), and ``robust_accuracy`` and
-    ``robust_accuracy_worst_class`` at the training radius. A row lost at one radius counts as
-    lost at every larger one, since the balls are nested.
+    groups and true classes), and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training radius. A
+    row lost at one radius counts as lost at every larger one, since the balls are nested.
     """
     wanted = dict.fromkeys(str(radius) for radius in (*radii, training_radius) if radius is not None)
     kept = attacked_rows(predict, batch, ctx, radii=list(wanted), attack=attack)

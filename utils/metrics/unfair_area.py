@@ -19,7 +19,7 @@ from utils.types import SCM, Batch, Context, Predict
 ROWS = 8192  # a forward pass: its activations stay in the cache
 BLOCK = 250  # random points between two looks at who is decided
 
-Margin = Callable[[Tensor], Tensor]  # x (c, n, d), c the sensitive levels in order -> margin (c, n)
+Margin = Callable[[Tensor, Tensor], Tensor]  # x (c, n, d) and levels that broadcast to (c, n) -> margin (c, n)
 
 
 class Individuals(NamedTuple):
@@ -77,12 +77,8 @@ def unfair_area(
     x = batch.x if individuals == "rows" else draw(ctx.scm, n, seeding.rng(ctx.seed, "individuals"))
     threat = CausalThreat(ctx.scm, Ball("l2"), twins=True)
     directions = _directions(threat, samples, ctx.seed)
-    levels = torch.arange(len(ctx.scm.levels), device=x.device).unsqueeze(1)
 
-    def margin(moved: Tensor) -> Tensor:
-        return ctx.decide.margin(every_candidate(predict, moved), levels)
-
-    def pair_margin(moved: Tensor, level: Tensor) -> Tensor:
+    def margin(moved: Tensor, level: Tensor) -> Tensor:
         return ctx.decide.margin(every_candidate(predict, moved), level)
 
     with torch.no_grad():
@@ -94,7 +90,7 @@ def unfair_area(
             gradient = gradient | _by_gradient(people, margin, threat, r, steps=steps, rel_step=rel_step)
             if estimators == "union":
                 random = gradient | random
-            random = _by_random(people, pair_margin, ctx.scm, r * directions, random)
+            random = _by_random(people, margin, ctx.scm, r * directions, random)
             found |= _figures("", radius, gradient | random, people)
             found |= _figures("gradient_", radius, gradient, people)
             if estimators == "separate":
@@ -102,12 +98,17 @@ def unfair_area(
     return found
 
 
+def _every_level(scm: SCM) -> Tensor:
+    """Indices (L, 1) of the sensitive levels in order, which broadcast over individuals."""
+    return torch.arange(len(scm.levels), device=scm.levels.device).unsqueeze(1)
+
+
 def _individuals(scm: SCM, x: Tensor, margin: Margin) -> Individuals:
-    level = torch.arange(len(scm.levels), device=x.device).unsqueeze(1)
+    level = _every_level(scm)
     factual = level == factual_level(scm, x)
     # the individual itself is in its ball, to the bit
     others = torch.where(factual.unsqueeze(-1), x, twins(scm, x))
-    favourable = margin(others) >= 0
+    favourable = margin(others, level) >= 0
     own = (favourable & factual).any(0)
     return Individuals(x, own, factual, favourable != own)
 
@@ -123,18 +124,20 @@ def _by_gradient(
 ) -> Tensor:
     """Which balls (L, n) around the twins hold a flip that projected gradient ascent finds."""
 
+    level = _every_level(threat.scm)
+
     def flips(x: Tensor, favourable: Tensor) -> Tensor:
         reach, zero = threat.at(x), threat.zero(x)
         towards_flip = torch.where(favourable, -1.0, 1.0).to(x)
         delta = ascend(
-            lambda d: margin(reach(d)) * towards_flip,
+            lambda d: margin(reach(d), level) * towards_flip,
             zero,
             x.new_full((len(x),), radius),
             threat,
             steps=steps,
             rel_step=rel_step,
         )
-        return (margin(reach(delta)) >= 0) != favourable
+        return (margin(reach(delta), level) >= 0) != favourable
 
     size = max(1, ROWS // len(people.factual))
     pairs = zip(people.x.split(size), people.favourable.split(size), strict=True)
@@ -143,7 +146,7 @@ def _by_gradient(
 
 def _by_random(
     people: Individuals,
-    margin: Callable[[Tensor, Tensor], Tensor],
+    margin: Margin,
     scm: SCM,
     points: Tensor,
     flips: Tensor,
