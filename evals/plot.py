@@ -9,7 +9,7 @@ import itertools
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -272,17 +272,17 @@ def _annotate(figure: "Figure", axes: "Axes", chart: Chart, line: np.ndarray) ->
     """Name the efficient settings where the text covers no mark, no other text, no frontier and no edge."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patheffects import withStroke
-    from matplotlib.transforms import Bbox
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # the constrained layout moves the axes; texts are placed after it
     figure.set_layout_engine("none")
     renderer, point, to_pixels = canvas.get_renderer(), figure.dpi / 72, axes.transData.transform
     frame = axes.get_window_extent(renderer)
-    taken = [Bbox([c - 5 * point, c + 5 * point]) for c in to_pixels(chart.groups[list(chart.axes)].to_numpy())]
-    taken += [Bbox([np.minimum(a, b), np.maximum(a, b)]) for a, b in itertools.pairwise(to_pixels(line))]
-    taken += [text.get_window_extent(renderer) for text in axes.texts]
-    soft = [Bbox([low, high]) for low, high in map(to_pixels, _bars(chart))]
+    marks, corners = to_pixels(chart.groups[list(chart.axes)].to_numpy()), to_pixels(line)
+    texts = np.array([text.get_window_extent(renderer).get_points() for text in axes.texts])
+    steps = np.stack([np.minimum(corners[:-1], corners[1:]), np.maximum(corners[:-1], corners[1:])], 1)
+    taken = np.concatenate([np.stack([marks - 5 * point, marks + 5 * point], 1), steps, texts])
+    soft = to_pixels(_bars(chart).reshape(-1, 2)).reshape(-1, 2, 2)
     for index in np.flatnonzero(chart.efficient):
         options: list[tuple[int, int, Any]] = []
         for rank, (right, up) in enumerate(PLACES):
@@ -293,22 +293,26 @@ def _annotate(figure: "Figure", axes: "Axes", chart: Chart, line: np.ndarray) ->
                 path_effects=[withStroke(linewidth=2, foreground="white")],
             )  # fmt: skip
             box = text.get_window_extent(renderer)
-            if _contains(frame, box) and not box.count_overlaps(taken):
-                options.append((box.count_overlaps(soft), rank, text))
+            if _contains(frame, box) and not _overlaps(box, taken):
+                options.append((_overlaps(box, soft), rank, text))
             text.remove()
         if options:
             text = min(options, key=lambda option: option[:2])[2]
             axes.add_artist(text)
-            taken.append(text.get_window_extent(renderer))
+            taken = np.concatenate([taken, [text.get_window_extent(renderer).get_points()]])
 
 
-def _bars(chart: Chart) -> Iterator[np.ndarray]:
-    """Both ends (2, 2) of every error bar."""
-    for row in chart.groups.to_dict("records"):
-        centre = np.array([row[key] for key in chart.axes])
-        for side, key in enumerate(chart.axes):
-            reach = np.eye(2)[side] * np.nan_to_num(row[f"{key}_sd"])
-            yield np.stack([centre - reach, centre + reach])
+def _bars(chart: Chart) -> np.ndarray:
+    """Both ends of every error bar, two bars a setting: (bars, 2, 2)."""
+    centre = chart.groups[list(chart.axes)].to_numpy()
+    spread = np.nan_to_num(chart.groups[[f"{key}_sd" for key in chart.axes]].to_numpy())
+    return np.concatenate([np.stack([centre - spread * side, centre + spread * side], 1) for side in np.eye(2)])
+
+
+def _overlaps(box: Any, boxes: np.ndarray) -> int:
+    """How many of the boxes (n, 2, 2), lower left and upper right, a box overlaps."""
+    low, high = box.get_points()
+    return int(((boxes[:, 0] < high) & (boxes[:, 1] > low)).all(-1).sum())
 
 
 def _contains(frame: Any, box: Any) -> bool:

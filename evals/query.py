@@ -188,24 +188,25 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
     At most two things are named: options (``causal_adv``), then settings (``radius 0.1``). The only row of its
     kind is named by its kind.
     """
-    settings = {(record["dataset"], record["group_id"]): dict(_flat(record["params"])) for record in records}
+    settings = {(record["dataset"], record["group_id"]): record["params"] for record in records}
     labels = pd.Series("", index=groups.index)
     for kind, rows in groups.groupby(within, dropna=False):
-        own = [settings[key] for key in zip(rows["dataset"], rows["group_id"], strict=True)]
-        varying = _varying(own)
-        for index, setting in zip(rows.index, own, strict=True):
-            words = [str(rows.loc[index, option]) for option in CHOICES if rows[option].nunique() > 1]
-            words += [f"{leaf} {_short(setting[key])}" for leaf, key in varying]
-            labels[index] = ", ".join(words[:2]) or str(kind)
+        own = [_flat(settings[key]) for key in zip(rows["dataset"], rows["group_id"], strict=True)]
+        words = [[str(value) for value in rows[option]] for option in CHOICES if rows[option].nunique() > 1]
+        words += [[f"{leaf} {_short(setting[key])}" for setting in own] for leaf, key in _varying(own)]
+        labels[rows.index] = [", ".join(pair) for pair in zip(*words[:2], strict=True)] or str(kind)
     return list(labels)
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key, without those that LABELS_OMIT names."""
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
         elif prefix + key not in LABELS_OMIT and key[0] != "_" and not prefix.startswith("choices."):
-            yield prefix + key, value
+            flat[prefix + key] = value
+    return flat
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -8,12 +8,22 @@ import glob
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
+    """Replace the content of ``path`` in one step. Raises OSError as ``write_chunks``."""
+    write_chunks(path, [data])
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace the content of ``path`` by ``text`` in UTF-8, in one step. Raises OSError as ``write_chunks``."""
+    write_bytes(path, text.encode())
+
+
+def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
     """Replace the content of ``path`` in one step; a reader sees the old bytes or the new ones, never a part.
 
     Missing folders are created; a symbolic link is followed; an existing file keeps its permissions.
@@ -27,7 +37,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                file.writelines(chunks)
                 file.flush()
                 os.fsync(file.fileno())
             if target.exists():
@@ -36,11 +46,6 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         finally:  # also on KeyboardInterrupt; after a success nothing is left to remove
             temporary.unlink(missing_ok=True)
         sync_folder(target.parent)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Replace the content of ``path`` by ``text`` in UTF-8, in one step. Raises OSError as ``write_bytes``."""
-    write_bytes(path, text.encode())
 
 
 def append(path: str | Path, data: bytes, *, keep: int) -> None:
@@ -69,7 +74,7 @@ def append(path: str | Path, data: bytes, *, keep: int) -> None:
 
 
 def leftovers(path: str | Path) -> list[Path]:
-    """Temporary files that a killed ``write_bytes(path, ...)`` left; to be removed where no other writer can be."""
+    """Temporary files that a killed writer of ``path`` left; to be removed where no other writer can be."""
     target = Path(path).resolve()
     return list(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
 

@@ -3,7 +3,9 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from matplotlib.transforms import Bbox
 
 from evals import plot, query
 from tests.evals.test_query import record
@@ -157,6 +159,21 @@ def test_labels_overlap_neither_each_other_nor_the_edge():
     assert boxes
     assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert all(frame.containsx(b.x0) and frame.containsx(b.x1) and frame.containsy(b.y0) for b in boxes)
+
+
+def test_overlaps_are_counted_as_matplotlib_counts_them():
+    corners = np.random.default_rng(0).integers(0, 6, (200, 2, 2)).astype(float)  # whole numbers: many touch
+    boxes = np.sort(corners, axis=1)
+    counts = [plot._overlaps(Bbox(box), boxes) for box in boxes]
+    assert counts == [Bbox(box).count_overlaps([Bbox(other) for other in boxes]) for box in boxes]
+    assert len(set(counts)) > 10
+
+
+def test_bars_reach_one_deviation_either_side_of_the_means():
+    bars = plot._bars(chart(MODELS))  # erm: accuracy .85 ± .0707, area .35 ± .0707; the others ran once
+    assert bars[0] == pytest.approx(np.array([[0.85 - 0.05 * 2**0.5, 0.35], [0.85 + 0.05 * 2**0.5, 0.35]]))
+    assert bars[3] == pytest.approx(np.array([[0.85, 0.35 - 0.05 * 2**0.5], [0.85, 0.35 + 0.05 * 2**0.5]]))
+    assert bars[1] == pytest.approx(np.array([[0.7, 0.1], [0.7, 0.1]]))
 
 
 def test_the_axes_say_what_is_better():

@@ -20,6 +20,23 @@ def test_text_is_written_in_utf8(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"\xce\xb5"
 
 
+def test_chunks_are_written_one_after_the_other(tmp_path):
+    atomic.write_chunks(tmp_path / "a", (bytes([i]) * 3 for i in (65, 66)))
+    assert (tmp_path / "a").read_bytes() == b"AAABBB"
+
+
+def test_chunks_that_fail_leave_the_old_file_and_no_other(tmp_path):
+    def chunks():
+        yield b"new"
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        atomic.write_chunks(path, chunks())
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
+
+
 def test_missing_folders_are_created(tmp_path):
     atomic.write_bytes(tmp_path / "weights" / "loan" / "a", b"1")
     assert (tmp_path / "weights" / "loan" / "a").read_bytes() == b"1"

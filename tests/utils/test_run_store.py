@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tinydb import TinyDB, where
+from tinydb import Query, TinyDB, where
 
 from utils import run_store
 from utils.run_store import RunStore, StoreError, canonical, group_id, run_id, to_plain
@@ -236,6 +236,63 @@ def test_find_takes_finished_runs_unless_asked(store):
     assert store.find("a", status=None)["doc_id"] == 1
 
 
+@pytest.mark.parametrize(("status", "found"), [("finished", "b"), ("failed", "a"), (None, "ab")])
+def test_many_runs_are_found_at_once(store, status, found):
+    store.add_many([record("a", "failed"), record("b"), record("c")])
+    there = store.find_many(["b", "none", "a", "b"], status)
+    assert sorted(there) == list(found)
+    assert all(there[run] == store.find(run, status) for run in found)
+
+
+FIELDS = st.dictionaries(st.sampled_from(["a", "b", 'c"', "d\t", "e\\", "ε: f", "metrics"]), SETTINGS, max_size=4)
+
+
+@quick
+@given(st.lists(FIELDS, max_size=4))
+def test_records_come_back_as_plain_tinydb_reads_them(fields):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "loan.json"
+        store = RunStore(path, journal_after=2)
+        store.add_many({**more, **record(str(i))} for i, more in enumerate(fields))
+        before = store.all()
+        store.fold()
+        with TinyDB(path) as plain:
+            assert [{**found, "doc_id": found.doc_id} for found in plain.all()] == before == RunStore(path).all()
+
+
+QUERIES = {
+    "a key": where("seed") == 1,
+    "a nested key": where("metrics")["accuracy"] > 0.6,
+    "a key that is absent": where("metrics")["auc"] == 1,
+    "a key of a key's name": where("accuracy").exists(),
+    "existence": where("reason").exists(),
+    "negation": ~(where("seed") == 1),
+    "conjunction": (where("seed") == 1) & (where("status") == "finished"),
+    "a fragment": Query().fragment({"seed": 1, "status": "finished"}),
+    "a nested fragment": Query().metrics.fragment({"accuracy": 0.5}),
+    "a function": where("metrics").test(lambda metrics: metrics["accuracy"] > 0.6),
+    "a pattern": where("name").matches("lo.n"),
+    "a list": where("tags").any(["x"]),
+    "everything": Query().noop(),
+    "the whole record": lambda found: {**found}.get("seed") == 1 and len(found) > 3,
+}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_query_finds_what_plain_tinydb_finds(store, path, query):
+    several = [
+        record("a", seed=1, name="loan"),
+        record("b", seed=2, metrics={"accuracy": 0.7, "seed": 1}, tags=["x", "y"]),
+        record("c", status="failed", seed=1, reason="metrics: none", tags=[]),
+        record("d", name="a name with\ta tab", seed=None),
+    ]
+    store.add_many(several)
+    found = store.search(query)
+    store.fold()
+    with TinyDB(path) as plain:
+        assert found == [{**there, "doc_id": there.doc_id} for there in plain.search(query)]
+
+
 @pytest.mark.parametrize("bad", [{"run_id": None}, {"run_id": ""}, {"status": "running"}, {"status": None}])
 def test_a_record_without_run_id_or_final_status_is_refused(store, bad):
     with pytest.raises(ValueError, match=r"run_id|status"):
@@ -333,6 +390,84 @@ def test_other_tables_of_the_file_are_kept(path):
         assert plain.table("notes").all() == [{"text": "mine"}]
 
 
+def test_the_file_has_a_record_a_line(path):
+    RunStore(path).add_many([record("a", note="two\nlines"), record("b")])
+    lines = path.read_text().splitlines()
+    assert [json.loads(f"{{{line.rstrip(',')}}}") for line in lines[1:-1]] == [
+        {"1": record("a", note="two\nlines")},
+        {"2": record("b")},
+    ]
+
+
+LAYOUTS = {"indented": {"indent": 2}, "dense": {"separators": (",", ":")}, "sorted": {"sort_keys": True}}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("journal_after", [0, 1000])
+def test_the_layout_of_the_file_does_not_matter(path, layout, journal_after):
+    store = RunStore(path, journal_after=journal_after)
+    store.add_many([record("a"), record("b", seed=1)])
+    store.fold()
+    path.write_text(json.dumps(json.loads(path.read_text()), **layout))
+    for view in (store, RunStore(path)):
+        assert [found["run_id"] for found in view.search(where("status") == "finished")] == ["a", "b"]
+    assert store.add(record("c")) == 3
+    store.fold()
+    with TinyDB(path) as plain:
+        assert plain.all() == [record("a"), record("b", seed=1), record("c")]
+
+
+def test_a_large_file_that_plain_tinydb_wrote_is_laid_out_anew_by_the_next_write(path):
+    with TinyDB(path) as plain:
+        plain.insert_multiple(record(str(i)) for i in range(30))
+    RunStore(path, journal_after=0).add(record("a"))
+    assert (in_file(path), lines(path)) == (31, 0)
+    assert path.read_bytes().count(b"\n") == 32
+
+
+def test_records_in_the_journal_survive_that_plain_tinydb_writes_the_file(path):
+    with_room(path).add(record("a"))
+    with TinyDB(path) as plain:
+        plain.update({"note": "mine"}, doc_ids=[1])
+    store = RunStore(path, journal_after=0)
+    store.add(record("b"))
+    store.fold()
+    with TinyDB(path) as plain:
+        assert [found["run_id"] for found in plain.all()] == [*FIRST, "a", "b"]
+        assert plain.get(doc_id=1)["note"] == "mine"
+
+
+@pytest.mark.parametrize("wide", [2**63, -(2**63) - 1, 2**64, 10**30, [2**70], {"a": [1, -(2**70)]}])
+def test_an_integer_of_any_size_is_kept(store, wide):
+    store.add(record(seed=wide))
+    assert repr(store.get(1)["seed"]) == repr(wide)
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1" * 30])
+@pytest.mark.parametrize("content", ['{"seed":%s}', '{"a":[%s]}', '{"a":[1,%s]}', '{"a": [\n%s]}'])
+def test_a_wide_integer_is_read_from_any_layout(path, content, number):
+    path.write_text('{"_default":{"1":' + content % number + "}}")
+    assert number in repr(RunStore(path).get(1))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(-(2**90), 2**90) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@quick
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=3))
+def test_whatever_plain_tinydb_writes_is_read_as_python_reads_it(records):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "loan.json"
+        with TinyDB(path) as plain:
+            plain.insert_multiple(records)
+        python = json.loads(path.read_bytes() or b"{}", parse_constant=lambda _: None).get("_default", {})
+        assert repr(RunStore(path).all()) == repr([{**r, "doc_id": int(i)} for i, r in python.items()])
+
+
 def test_nan_that_plain_tinydb_wrote_reads_as_null(path):
     with TinyDB(path) as plain:
         plain.insert(record(metrics={"auc": math.nan}))
@@ -352,6 +487,11 @@ DAMAGED = {
     "an id out of order": b'{"_default": {"01": {}}}',
     "records that are no objects": b'{"_default": {"1": 0}}',
     "a table that is none": b'{"_default": []}',
+    "ours, cut off in a record": b'{"_default": {\n"1": {\t"run_id": "a",\t"sta',
+    "ours, cut off behind a record": b'{"_default": {\n"1": {\t"run_id": "a"},\n',
+    "ours, cut off before the last brace": b'{"_default": {\n"1": {\t"run_id": "a"}\n}',
+    "ours, without a comma": b'{"_default": {\n"1": {\t"run_id": "a"}\n"2": {\t"run_id": "b"}\n}}',
+    "ours, a line of zeros": b'{"_default": {\n"1": {\t"run_id": "a"},\n\0\0\0\0\n}}',
 }
 
 
@@ -380,6 +520,17 @@ def test_a_damaged_journal_is_refused_and_left_alone(path):
     with pytest.raises(StoreError, match=rf"{journal(path)} .*dataset=loan`"):
         RunStore(path).add(record("b"))
     assert journal(path).read_bytes() == content
+
+
+def test_a_record_damaged_inside_is_refused_where_it_is_read_and_set_aside(path):
+    store = RunStore(path)
+    store.add_many([record("a"), record("b")])
+    damaged = path.read_bytes().replace(b"0.5", b"\0\0\0", 1)
+    path.write_bytes(damaged)
+    for use in (store.all, lambda: store.get(1), lambda: store.search(where("metrics")["accuracy"] > 0)):
+        with pytest.raises(StoreError, match=rf"{path} .*not JSON"):
+            use()
+    assert [aside.read_bytes() for aside in store.set_aside()] == [damaged]
 
 
 def test_a_damaged_file_is_set_aside_unchanged(path):
@@ -556,6 +707,17 @@ def test_an_open_store_follows_the_writes_and_folds_of_another(path):
             other.fold()
 
 
+def test_the_file_is_taken_apart_once_however_often_it_is_asked(path, monkeypatch):
+    store = with_room(path)
+    opened, times = run_store._opened, []
+    monkeypatch.setattr(run_store, "_opened", lambda *given: times.append(1) or opened(*given))
+    for i in range(3):
+        store.find_many(FIRST)
+        store.add(record(f"a{i}"))
+        store.search(where("run_id") == "3")
+    assert len(times) == 1
+
+
 def test_a_read_during_a_fold_mixes_no_old_journal_with_the_new_file(path, monkeypatch):
     """Readers take no lock. The other process strikes when the reader has read the journal but not yet the file."""
     with_room(path).replace(1, record("old"))
@@ -572,6 +734,17 @@ def test_a_read_during_a_fold_mixes_no_old_journal_with_the_new_file(path, monke
 
     monkeypatch.setattr(run_store, "_content", interleaved)
     assert RunStore(path).get(1)["run_id"] == "new"
+
+
+def test_a_write_adds_to_what_the_lock_saw_whatever_a_reading_thread_remembers(path):
+    """A thread that began to read before a write may end after it, and leave the store with the older view."""
+    store = with_room(path)
+    store.add(record("a"))
+    older = store._storage._seen
+    store.add(record("b"))
+    read, store._storage.read = store._storage.read, lambda: (read(), setattr(store._storage, "_seen", older))[0]
+    store.add(record("c"))
+    assert runs(RunStore(path)) == [*FIRST, "a", "b", "c"]
 
 
 def test_readers_see_every_acknowledged_record_while_a_writer_folds(path):
@@ -737,7 +910,7 @@ def test_a_full_disk_leaves_the_acknowledged_records_and_is_an_error(path, journ
 def test_threads_that_share_a_store_lose_nothing(path):
     store = RunStore(path, journal_after=10)
     threads = [
-        threading.Thread(target=lambda name=name: [store.add(record(f"{name}-{i}")) for i in range(10)])
+        threading.Thread(target=lambda name=name: [(store.add(record(f"{name}-{i}")), len(store)) for i in range(10)])
         for name in range(4)
     ]
     for thread in threads:
