@@ -1,6 +1,6 @@
 """Means over seeds by data set and regularizer, beside the published figures.
 
-``python -m evals.table experiment=capify_small [metrics=accuracy,mcc] [format=csv] [out=table.csv]``; options and
+``python -m evals.table experiment=capify_table [metrics=accuracy,mcc] [format=csv] [out=table.csv]``; options and
 defaults stand in ``config/table.yaml``.
 """
 
@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ from utils import atomic
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
 DASH = "–"
+# what LaTeX would take for a command, as LaTeX prints it
+SIGNS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", DASH: "--"}
+SIGNS |= {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
+LATEX = str.maketrans(SIGNS)
 Row = tuple[str, str]  # data set, regularizer (and setting, where one regularizer has several)
 
 
@@ -35,6 +39,7 @@ class Cell:
     n: int = 0
     published: float = math.nan
     published_sd: float = math.nan
+    published_n: int = 0
 
     @property
     def deviation(self) -> float:
@@ -132,6 +137,7 @@ def _cell(key: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> Cell:
         n=int(ours.get(f"{key}_n", 0)),
         published=theirs.get(key, math.nan),
         published_sd=theirs.get(f"{key}_sd", math.nan),
+        published_n=int(theirs.get("n", 0)) if key in theirs else 0,
     )
 
 
@@ -140,24 +146,57 @@ def _cell(key: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> Cell:
 
 def markdown(table: Table) -> str:
     """One Markdown table, a row per data set and regularizer."""
-    header = ["data set", "regularizer", *table.metrics]
-    lines = [header, ["---"] * len(header), *_text_rows(table)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{_legend(table)}\n"
+    header, compared = ["data set", "regularizer", "seeds", *table.metrics], bool(table.source)
+    rows = [[*row, _seeds(cells), *(_text(cell, compared) for cell in cells)] for row, cells in table.rows.items()]
+    lines = "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
+    return f"{lines}\n{_legend(table, 'In brackets the published mean and our deviation from it in published sd.')}\n"
 
 
 def latex(table: Table) -> str:
-    """A ``tabular`` for the booktabs package."""
-    header = ["data set", "regularizer", *table.metrics]
-    lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *_text_rows(table))]
-    opening = [f"% {_legend(table)}", rf"\begin{{tabular}}{{{'l' * len(header)}}}", r"\toprule", lines[0], r"\midrule"]
-    return "\n".join([*opening, *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
+    """A ``tabular`` for the booktabs package: for every metric our mean ± sd, and the published where compared."""
+    compared = bool(table.source)
+    facts, names = ["data set", "regularizer", "seeds"], [_escaped(key) for key in table.metrics]
+    head = [_line([*facts, *names])]
+    if compared:
+        above = ["", "", "", *(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)]
+        rules = "".join(rf"\cmidrule(lr){{{first}-{first + 1}}}" for first in range(4, 4 + 2 * len(names), 2))
+        head = [_line(above), rules, _line([*facts, *["ours", "published"] * len(names)])]
+    columns = "llr" + "c" * len(names) * (2 if compared else 1)
+    legend = _legend(table, "Published figures are mean ± standard deviation too.")
+    opening = [f"% {legend}", r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *head]
+    lines = [*opening, r"\midrule", *_latex_rows(table, compared), r"\bottomrule", r"\end{tabular}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _latex_rows(table: Table, compared: bool) -> Iterator[str]:
+    """The rows, the name of a data set in its first one, a little space between data sets."""
+    previous = ""
+    for (dataset, regularizer), cells in table.rows.items():
+        if previous and dataset != previous:
+            yield r"\addlinespace"
+        ours = [(cell.mean, cell.sd) for cell in cells]
+        theirs = [(cell.published, cell.published_sd) for cell in cells]
+        figures = [pair for pairs in zip(ours, theirs, strict=True) for pair in pairs] if compared else ours
+        name = "" if dataset == previous else _escaped(dataset)
+        yield _line([name, _escaped(regularizer), _escaped(_seeds(cells)), *(_math(*pair) for pair in figures)])
+        previous = dataset
+
+
+def _line(fields: Sequence[str]) -> str:
+    return " & ".join(fields) + r" \\"
+
+
+def _math(mean: float, sd: float) -> str:
+    if math.isnan(mean):
+        return "--"
+    return f"${mean:.3f}$" if math.isnan(sd) else rf"${mean:.3f} \pm {sd:.3f}$"
 
 
 def comma_separated(table: Table) -> str:
     """One line per cell, with all digits; an empty field where there is no figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    fields = ("mean", "sd", "n", "published", "published_sd", "deviation")
+    fields = ("mean", "sd", "n", "published", "published_sd", "published_n", "deviation")
     writer.writerow(["dataset", "regularizer", "metric", *fields])
     for row, cells in table.rows.items():
         for key, cell in zip(table.metrics, cells, strict=True):
@@ -169,8 +208,10 @@ def comma_separated(table: Table) -> str:
 FORMATS = {"markdown": markdown, "csv": comma_separated, "latex": latex}
 
 
-def _text_rows(table: Table) -> list[list[str]]:
-    return [[*row, *(_text(cell, bool(table.source)) for cell in cells)] for row, cells in table.rows.items()]
+def _seeds(cells: Sequence[Cell]) -> str:
+    """How many seeds the means of a row are over: a number, a range where metrics are undefined for some, or a dash."""
+    counts = sorted({cell.n for cell in cells if cell.n})
+    return f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]) if counts else DASH
 
 
 def _text(cell: Cell, compared: bool) -> str:
@@ -182,20 +223,17 @@ def _text(cell: Cell, compared: bool) -> str:
     return f"{ours} ({theirs}" + (")" if math.isnan(cell.deviation) else f", {cell.deviation:+.1f})")
 
 
-def _legend(table: Table) -> str:
-    counts = sorted({cell.n for cells in table.rows.values() for cell in cells if cell.n})
-    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
-    words = [f"Mean ± standard deviation over {seeds} seed{'' if counts == [1] else 's'}."]
+def _legend(table: Table, comparison: str) -> str:
+    words = ["Mean ± standard deviation over seeds."]
     if table.source:
-        words.append(f"In brackets the published mean and our deviation from it in published sd. {table.source}")
+        words += [comparison, table.source]
     if table.missing:
         words.append(f"{DASH}: {table.missing} of {len(table.rows) * len(table.metrics)} figures are missing.")
     return " ".join(words)
 
 
 def _escaped(text: str) -> str:
-    plain = text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
-    return plain.replace("±", r"$\pm$").replace(DASH, "--")
+    return text.translate(LATEX)
 
 
 def table(options: DictConfig) -> None:

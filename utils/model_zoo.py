@@ -105,6 +105,8 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
     which = f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
     if record["status"] != "finished":
         raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
+    if record.get("imported"):
+        raise ValueError(f"{which} was imported without weights: it can be listed and drawn, not loaded or evaluated")
     require_trusted(record["params"]["model"], "utils.models")
     require_trusted(record["decide"], "utils.decides")
     network = bind(record["params"]["model"], "params.model")

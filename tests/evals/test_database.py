@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import paths_config
-from evals.database import find_runs, main
+from evals.database import COMMANDS, main
+from evals.upkeep import find_runs
 from utils.run_store import RunStore
 
 
@@ -252,8 +253,25 @@ def test_an_unusable_folder_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
+VERBS = ("check", "rebuild", "fold", "export", "merge", "import")
+
+
 def test_help_shows_every_command():
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-m", "evals.database", "--help"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0
-    assert all(f"python -m evals.database {verb} " in done.stdout for verb in ("check", "rebuild", "fold"))
+    assert all(f"python -m evals.database {verb} " in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_command_explains_all_its_options(capsys, verb):
+    assert main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"python -m evals.database {verb} dataset=NAME" in out
+    assert all(f"{key}=" in out or f"\n{key} " in out for key in COMMANDS[verb][1])
+
+
+def test_imported_runs_claim_no_weights(capsys):
+    store().add_many([finished("a"), {"run_id": "b", "status": "finished", "imported": True}])
+    assert main(["check", "dataset=loan"]) == 0
+    assert "2 finished (1 of them imported, without weights), 0 failed" in capsys.readouterr().out

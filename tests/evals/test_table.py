@@ -54,7 +54,7 @@ def test_the_deviation_is_in_published_standard_deviations():
 
 def test_without_a_published_deviation_there_is_no_distance():
     text = table.markdown(table.build([run_of(1, 0.72)], None, REFERENCE, "source"))
-    assert "| loan | erm | 0.720 (0.700, +1.0) | – (0.300) |" in text
+    assert "| loan | erm | 1 | 0.720 (0.700, +1.0) | – (0.300) |" in text
 
 
 def test_published_rows_that_did_not_run_are_missing():
@@ -81,9 +81,64 @@ def test_csv_holds_every_digit_and_empty_fields_for_what_is_missing():
     assert (lines[1]["metric"], lines[1]["mean"], lines[1]["n"], lines[1]["published"]) == ("mcc", "", "0", "0.3")
 
 
-def test_latex_escapes_underscores_and_signs():
+def test_rows_without_runs_have_no_seeds():
+    text = table.markdown(table.build(RUNS, ["accuracy"], REFERENCE, "source"))
+    assert "| loan | ross | – | – (0.600) |" in text
+
+
+def test_seeds_without_a_metric_make_the_number_of_seeds_a_range():
+    runs = [record(1, seed=0, metrics={"accuracy": 0.7, "mcc": 0.3}), record(2, seed=1, metrics={"accuracy": 0.7})]
+    assert "| loan | erm | 1–2 | 0.700 ± 0.000 | 0.300 |" in table.markdown(
+        table.build(runs, None, REFERENCE.head(1), "")
+    )
+
+
+def test_csv_says_over_how_many_seeds_either_mean_is():
+    lines = list(csv.DictReader(io.StringIO(table.comma_separated(table.build(RUNS, None, REFERENCE, "source")))))
+    assert (lines[0]["n"], lines[0]["published_n"]) == ("2", "97")
+
+
+def latex_rows(text):
+    """Fields of the lines of a tabular, without comments and rules."""
+    lines = [line.split("%")[0] if line.startswith("%") else line for line in text.splitlines()]
+    return [line.removesuffix(r" \\").split(" & ") for line in lines if line.endswith(r"\\")]
+
+
+def test_latex_shows_mean_and_deviation_of_both_sides():
+    rows = latex_rows(table.latex(table.build(RUNS, ["accuracy"], REFERENCE, "source")))
+    assert rows[0] == ["", "", "", r"\multicolumn{2}{c}{accuracy}"]
+    assert rows[2] == ["loan", "erm", "2", r"$0.740 \pm 0.028$", r"$0.700 \pm 0.020$"]
+    assert rows[3] == ["", "ross", "--", "--", r"$0.600 \pm 0.010$"]
+
+
+def test_latex_lines_fill_the_columns_that_the_tabular_declares():
+    text = table.latex(table.build(RUNS, None, REFERENCE, "source"))
+    declared = len(text.split(r"\begin{tabular}{")[1].partition("}")[0])
+    above, *rows = latex_rows(text)
+    assert {len(row) for row in rows} == {declared}
+    assert len(above) + sum(field.startswith(r"\multicolumn{2}") for field in above) == declared
+    assert text.count(r"\cmidrule(lr){") == 2
+    assert rf"\cmidrule(lr){{{declared - 1}-{declared}}}" in text
+
+
+def test_latex_without_published_figures_has_one_column_a_metric():
     text = table.latex(table.build([run_of(1, 0.7, "causal_adv")], ["accuracy"], REFERENCE.head(0), ""))
-    assert r"loan & causal\_adv & 0.700 \\" in text
+    assert r"\begin{tabular}{llrc}" in text
+    assert latex_rows(text)[1] == ["loan", r"causal\_adv", "1", "$0.700$"]
+
+
+def test_latex_prints_every_sign_that_it_would_take_for_a_command():
+    """The ten special characters of LaTeX, and < and >, which its old font encoding prints as others."""
+    text = table.latex(table.build([run_of(1, 0.7, r"a\b{c}$d&e#f_g%h~i^j<k>l")], ["accuracy"], REFERENCE.head(0), ""))
+    escaped = r"a\textbackslash{}b\{c\}\$d\&e\#f\_g\%h\textasciitilde{}i\textasciicircum{}j\textless{}k\textgreater{}l"
+    assert escaped in text
+
+
+def test_latex_names_a_data_set_once_and_leaves_a_space_before_the_next():
+    runs = [run_of(1, 0.7), run_of(2, 0.6, "llr"), run_of(1, 0.8, dataset="adult")]
+    lines = table.latex(table.build(runs, ["accuracy"], REFERENCE.head(0), "")).splitlines()
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert [line.partition(" &")[0] for line in body] == ["adult", r"\addlinespace", "loan", ""]
 
 
 def test_an_experiment_is_collected_over_all_databases_by_name(folder, capsys):
@@ -92,13 +147,13 @@ def test_an_experiment_is_collected_over_all_databases_by_name(folder, capsys):
     write(folder, "example", RUNS)  # a copy of loan's records
     assert run("experiment=small", "published=null", "metrics=accuracy") == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| adult", "| loan"))]
-    assert rows == ["| adult | erm | 0.800 |", "| loan | erm | 0.740 ± 0.028 |"]
+    assert rows == ["| adult | erm | 1 | 0.800 |", "| loan | erm | 2 | 0.740 ± 0.028 |"]
 
 
 def test_a_data_set_alone_has_no_published_column(folder, capsys):
     write(folder, "loan", RUNS)
     assert run("dataset=loan") == 0
-    assert "| loan | erm | 0.740 ± 0.028 |" in capsys.readouterr().out
+    assert "| loan | erm | 2 | 0.740 ± 0.028 |" in capsys.readouterr().out
 
 
 def test_a_file_is_written_and_named(folder, capsys):

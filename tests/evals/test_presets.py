@@ -1,0 +1,43 @@
+"""The presets of published studies, as Hydra composes them."""
+
+from itertools import product
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from evals import table
+from utils.overrides import CONFIG
+
+
+def preset(name, *words):
+    """The composed configuration, and the jobs of its sweep as (data set, regularizer, seed)."""
+    with initialize_config_dir(config_dir=str(CONFIG), version_base="1.3"):
+        cfg = compose("train", overrides=[f"+experiment={name}", *words], return_hydra_config=True)
+    swept = OmegaConf.to_container(cfg.hydra.sweeper.params)
+    parse = OverridesParser.create().parse_override
+    values = [list(parse(f"{key}={swept[key]}").sweep_string_iterator()) for key in ("dataset", "regularizer", "seed")]
+    return cfg, list(product(*values))
+
+
+def test_the_whole_table_trains_every_published_method_on_every_set_but_the_single_runs():
+    figures, _ = table.published("capify")
+    means = figures[figures["n"] > 1]
+    _, jobs = preset("capify_table")
+    assert set(zip(means["dataset"], means["regularizer"], strict=True)) <= {job[:2] for job in jobs}
+
+
+def test_the_whole_table_has_twenty_seeds_by_default():
+    _, jobs = preset("capify_table")
+    assert len(jobs) == len(set(jobs)) == 6 * 7 * 20
+
+
+@pytest.mark.parametrize("regularizer", ["erm", "llr", "capify", "causal_adv"])
+def test_the_whole_table_is_the_small_one_with_more_seeds(regularizer):
+    (small, _), (whole, _) = (preset(name, f"regularizer={regularizer}") for name in ("capify_small", "capify_table"))
+    assert (small.experiment, whole.experiment) == ("capify_small", "capify_table")
+    for part in ("dataset", "scm", "epsilon", "evaluation", "trainer", "regularizer", "fit_on"):
+        assert small[part] == whole[part]
+    assert whole.dataset.split == [0.8, 0.0, 0.2]
+    assert whole.hydra.mode == small.hydra.mode
