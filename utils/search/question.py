@@ -1,0 +1,133 @@
+"""What a search asks: which points, judged by what."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+from utils.metrics.directions import MEANINGS, RADIUS, direction, suggest
+from utils.search.space import Line
+
+BOUND = re.compile(r"\s*(?P<key>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<value>[^<>=\s]+)\s*")
+
+
+class Bound(NamedTuple):
+    """A condition on a metric: at most ``value``, or at least."""
+
+    key: str
+    sign: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.key}{self.sign}{self.value}"
+
+    def excess(self, metrics: Mapping[str, float]) -> float:
+        """By how much the metrics break it; 0 or less where they meet it."""
+        return metrics[self.key] - self.value if self.sign == "<=" else self.value - metrics[self.key]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A search: its points, and the metrics that judge them."""
+
+    name: str
+    line: Line
+    objectives: Mapping[str, str]  # metric -> maximize or minimize
+    bounds: tuple[Bound, ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """All that a trial is judged by."""
+        return list(dict.fromkeys([*self.objectives, *(bound.key for bound in self.bounds)]))
+
+    @property
+    def repetitions(self) -> int:
+        """Jobs of a trial."""
+        return max(1, len(self.line.seeds))
+
+    def jobs(self, point: Mapping[str, str]) -> list[list[str]]:
+        """The words of a point's jobs, one for each seed."""
+        words = self.line.fixed | {key: f"{key}={value}" for key, value in point.items()}
+        presets = [words.pop("+experiment").partition("=")[2]] if "+experiment" in words else []
+        words |= {"+experiment": f"+experiment=[{','.join([*presets, 'study'])}]", "study": f"study='{self.name}'"}
+        words.setdefault("watch", f"watch=[{','.join(self.objectives)}]")
+        seeds = [f"seed={seed}" for seed in self.line.seeds]
+        return [[*words.values(), seed] for seed in seeds] or [list(words.values())]
+
+
+def definition(line: Line, objectives: Mapping[str, str], bounds: Sequence[Bound]) -> dict[str, Any]:
+    """What makes two searches the same, in JSON types; where and how fast the jobs run is no part of it."""
+    from utils.build import NOT_IDENTITY  # imports torch, which mistakes need not wait for
+
+    return {
+        "words": sorted(word for key, word in line.fixed.items() if key not in NOT_IDENTITY),
+        "space": {key: parameter.definition() for key, parameter in sorted(line.space.items())},
+        "seeds": list(line.seeds),
+        "objectives": dict(objectives),
+        "constraints": [str(bound) for bound in bounds],
+    }
+
+
+def objectives(given: Any) -> dict[str, str]:
+    """Metric -> maximize or minimize, from a list of metrics or a mapping to their directions.
+
+    Raises:
+        ValueError: no metric, or one whose better end is not known.
+    """
+    plain: Any = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
+    wanted = plain if isinstance(plain, dict) else dict.fromkeys(plain if isinstance(plain, list) else [plain])
+    if not wanted or not all(isinstance(key, str) for key in wanted):
+        raise ValueError(
+            f"hydra.sweeper.objectives={plain}: expected metrics, [accuracy,uai_0.05], or their directions, "
+            "{accuracy: maximize, uai_0.05: minimize}"
+        )
+    return {key: _better(key, end) for key, end in wanted.items()}
+
+
+def _better(key: str, end: Any) -> str:
+    if end in ("maximize", "minimize"):
+        return str(end)
+    if end is not None:
+        raise ValueError(f"hydra.sweeper.objectives: {key}: {end}: expected maximize or minimize")
+    if sign := direction(key):
+        return "maximize" if sign > 0 else "minimize"
+    found = RADIUS.fullmatch(key)
+    known = [*MEANINGS, *(f"{name}_{found['radius']}" for name in MEANINGS if found)]
+    raise ValueError(
+        f"hydra.sweeper.objectives: it is not known which end of {key} is better{near(key, known) or '.'} "
+        f"If it is meant, say {{{key}: maximize}} or {{{key}: minimize}}"
+    )
+
+
+def constraints(given: Any) -> tuple[Bound, ...]:
+    """Conditions such as ``uai_0.05<=0.1``. Raises ValueError for any other."""
+    return tuple(_bound(str(text)) for text in ([given] if isinstance(given, str) else given or []))
+
+
+def _bound(text: str) -> Bound:
+    match = BOUND.fullmatch(text)
+    try:
+        if match:
+            return Bound(match["key"], match["sign"], float(match["value"]))
+    except ValueError:
+        pass  # no number
+    raise ValueError(f"hydra.sweeper.constraints: cannot read {text!r}; write METRIC<=NUMBER or METRIC>=NUMBER")
+
+
+def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> None:
+    """Refuse a metric at a radius that is not among those that some job is ``evaluated`` at. Raises ValueError."""
+    for radii in {tuple(map(str, given)): None for given in evaluated}:
+        for key in metrics:
+            if (found := RADIUS.fullmatch(key)) and found["radius"] not in radii:
+                raise ValueError(
+                    f"{key}: the runs are judged at the radii {', '.join(radii)}; "
+                    f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
+                )
+
+
+def near(key: str, known: Iterable[str]) -> str:
+    """``; did you mean a or b?``, or nothing where no known key is close."""
+    close = suggest(key, known)
+    return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,142 @@
+"""Optuna's part of a search: the study in its storage, and the trials that it lacks.
+
+Only the functions import Optuna, which need not be installed for anything else.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+import paths_config
+from utils.console import say
+from utils.search.question import Question, definition
+from utils.search.space import Line
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import Trial
+
+SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "nsga2": "NSGAIISampler", "random": "RandomSampler"}
+
+
+def installed() -> Any:
+    """Optuna, told to be quiet. Raises ValueError where it is not installed."""
+    try:
+        import optuna
+    except ImportError:
+        raise ValueError(
+            "hydra/sweeper=optuna needs Optuna, which is not installed: pip install -r requirements/optuna.txt"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[Path]:
+    """Let one process at a time conduct a study; the folder of the studies."""
+    folder = paths_config.evals() / "studies"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process conducts the study {name}; waiting for it")
+        lock.acquire()
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Say in one sentence what is wrong with the storage of a study. Raises ValueError."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError, ImportError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ValueError(
+            f"Optuna's storage {storage} cannot be used: {reason}. The runs so far are in the database; repair the "
+            "storage, or give another (hydra.sweeper.storage=...), and relaunch the same line"
+        ) from error
+
+
+def opened(question: Question, storage: str) -> "Study":
+    """The study of a question, made where there is none.
+
+    Raises:
+        ValueError: the study of that name asks another question.
+    """
+    import optuna
+
+    directions: list[Any] = list(question.objectives.values())
+    study = optuna.create_study(storage=storage, study_name=question.name, directions=directions, load_if_exists=True)
+    wanted = definition(question.line, question.objectives, question.bounds)
+    there = study.user_attrs.get("definition", {})
+    if not there and not study.trials:
+        study.set_user_attr("definition", wanted)
+    elif there != wanted:
+        changes = [
+            f"{part}={there.get(part)}, now {wanted[part]}" for part in wanted if there.get(part) != wanted[part]
+        ]
+        raise ValueError(
+            f"the study {question.name} is another search: {'; '.join(changes)}. Give this one another name "
+            "(hydra.sweeper.study=...), or none, and it gets one of its own"
+        )
+    return study
+
+
+class Point(NamedTuple):
+    """A trial and the values it has drawn, as words have them."""
+
+    trial: "Trial"
+    values: dict[str, str]
+
+
+def points(study: "Study", line: Line, trials: int, sampler: str, seed: int) -> Iterator[Point]:
+    """The points that a study lacks: those that a kill left without a result, then new ones up to ``trials`` in all.
+
+    Every trial is drawn by a sampler of its own, seeded by the trial's number, so that a search that is killed and
+    resumed goes on with the random numbers that it would have had.
+    """
+    from optuna.trial import Trial, TrialState
+
+    def drawn(trial: "Trial") -> Point:
+        return Point(trial, {key: parameter.suggest(trial, key) for key, parameter in line.space.items()})
+
+    for left in study.get_trials(states=(TrialState.RUNNING,)):
+        study.sampler = _sampler(sampler, seed, left.number)
+        yield drawn(Trial(study, left._trial_id))
+    for number in range(begun(study), trials):
+        study.sampler = _sampler(sampler, seed, number)
+        yield drawn(study.ask())
+
+
+def begun(study: "Study") -> int:
+    """How many trials have been asked."""
+    from optuna.trial import TrialState
+
+    return sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+
+
+def unfinished(study: "Study") -> int:
+    """How many of them are without a result, good or bad."""
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def _sampler(name: str, seed: int, number: int) -> "BaseSampler":
+    import optuna
+
+    from utils.seeding import derive  # imports torch
+
+    sampler: BaseSampler = getattr(optuna.samplers, SAMPLERS[name])(seed=derive(seed, f"trial {number}") % 2**32)
+    return sampler

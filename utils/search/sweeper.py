@@ -1,0 +1,190 @@
+"""``hydra/sweeper=optuna``: trials asked in batches, trained as ordinary jobs, told from their records."""
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+import paths_config
+from utils.console import complain, say
+from utils.outcomes import Outcome, told
+from utils.run_store import Record, RunStore
+from utils.search.question import Question, check_radii, constraints, definition, near, objectives
+from utils.search.results import NoResultError, UnreportedError, judge, shown
+from utils.search.space import Line, read
+from utils.search.study import (
+    SAMPLERS,
+    Point,
+    begun,
+    installed,
+    one_at_a_time,
+    opened,
+    points,
+    storage_errors,
+    unfinished,
+)
+from utils.sweep import Job, Planner, launch, launcher_of, swept
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import Trial
+
+NAME = re.compile(r"[A-Za-z][\w-]*")  # of a study: a file, a word of Hydra's, a value of where=
+
+
+class Search(Sweeper):
+    """What trades off best among the values given; the settings are those of its yaml."""
+
+    config: DictConfig
+
+    def __init__(
+        self,
+        trials: int,
+        batch: int,
+        objectives: Any,
+        constraints: Any,
+        sampler: str,
+        sampler_seed: int,
+        study: str | None,
+        storage: str | None,
+        params: Mapping[str, Any] | None,
+    ):
+        self.trials, self.batch = trials, batch
+        self.objectives, self.constraints = objectives, constraints
+        self.sampler, self.sampler_seed = sampler, sampler_seed
+        self.study, self.storage = study, storage
+        self.params = params or {}
+        self.stores: dict[Path, RunStore] = {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra."""
+        self.config = config
+        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+        self.launcher = launcher_of(hydra_context, task_function, config)
+        self.planner = Planner(hydra_context, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Check the space, search it, show what was found."""
+        optuna = installed()
+        self._check()
+        given = [f"{key}={values}" for key, values in self.params.items()]
+        question = self._question(read(self.parser.parse_overrides([*given, *arguments])))
+        probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
+        check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))
+        with one_at_a_time(question.name) as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            storage = self.storage or f"sqlite:///{folder / question.name}.db"
+            with storage_errors(storage):
+                study = opened(question, storage)
+                try:
+                    self._search(study, question)
+                except UnreportedError:
+                    optuna.delete_study(study_name=question.name, storage=storage)  # which leaves its name free
+                    raise
+                for line in shown(study, question):
+                    say(line)
+
+    def _check(self) -> None:
+        for key, least in (("trials", 1), ("batch", 1), ("sampler_seed", 0)):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"hydra.sweeper.{key}={value}: expected a whole number, {least} or more")
+        if self.sampler not in SAMPLERS:
+            close = near(str(self.sampler), SAMPLERS)
+            raise ValueError(f"hydra.sweeper.sampler={self.sampler}: expected one of {', '.join(SAMPLERS)}{close}")
+        if self.study is not None and not NAME.fullmatch(str(self.study)):
+            raise ValueError(f"hydra.sweeper.study={self.study}: expected letters, digits, _ and -, a letter first")
+
+    def _question(self, line: Line) -> Question:
+        """What the line asks, under the name that is given or one that only this question has."""
+        goals, bounds = objectives(self.objectives), constraints(self.constraints)
+        text = json.dumps(definition(line, goals, bounds), sort_keys=True)
+        name = self.study or f"search_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return Question(name, line, goals, bounds)
+
+    def _search(self, study: "Study", question: Question) -> None:
+        """Ask, launch and tell batches, until the study has its trials or none of a batch could be trained.
+
+        Raises:
+            UnreportedError: no run so far reports a metric that is asked for.
+        """
+        left = unfinished(study) + max(0, self.trials - begun(study))
+        if not left:
+            return
+        config = deepcopy(self.config)
+        if "watch" not in question.line.fixed:
+            config.watch = list(question.objectives)
+        asked = points(study, question.line, self.trials, self.sampler, self.sampler_seed)
+        first = 0
+        with swept(config, range(left * question.repetitions)) as tally:
+            try:
+                # a single trial before all batches: what is wrong with every trial shows there
+                while batch := list(islice(asked, self.batch if begun(study) > unfinished(study) else 1)):
+                    planned = self._planned(study, question, batch, first)
+                    jobs = [job for own in planned for job in own]
+                    first += len(jobs)
+                    launch(self.launcher, self.planner, [job.words for job in jobs], jobs[0].number)
+                    ended = [self._ended(tally.folder, own) for own in planned]
+                    for (trial, _), ends in zip(batch, ended, strict=True):
+                        if ends:
+                            _tell(study, question, trial, ends)
+                    if not any(ended):
+                        complain("no trial of this batch has its records, so the search stops; relaunch it to go on")
+                        break
+            finally:
+                tally.numbers = range(first)  # of a search that stops, only those that were begun
+
+    def _planned(self, study: "Study", question: Question, batch: Sequence[Point], first: int) -> list[list[Job]]:
+        """The jobs of each trial. Raises ValueError where one cannot be run, whose trial is not tried again."""
+        from optuna.trial import TrialState
+
+        planned: list[list[Job]] = []
+        for point in batch:
+            try:
+                planned.append(self.planner.plan(question.jobs(point.values), first))
+            except ValueError:
+                study.tell(point.trial, state=TrialState.FAIL)
+                raise
+            first += question.repetitions
+        return planned
+
+    def _ended(self, folder: Path, jobs: Sequence[Job]) -> list[tuple[Outcome, Record]] | None:
+        """How the jobs of a trial ended, with their records; None where one left none, and the trial stays open."""
+        ends = []
+        for job in jobs:
+            outcome = told(folder, job.number)
+            if not outcome or outcome.record is None:
+                return None
+            path = paths_config.database(job.params["dataset"]["name"])
+            ends.append((outcome, self.stores.setdefault(path, RunStore(path)).get(outcome.record)))
+        return ends
+
+
+def _tell(study: "Study", question: Question, trial: "Trial", ends: Sequence[tuple[Outcome, Record]]) -> None:
+    """Tell the study how a trial ended.
+
+    Raises:
+        UnreportedError: its runs do not report a metric that is asked for, and no others did.
+    """
+    from optuna.trial import TrialState
+
+    try:
+        for outcome, _ in ends:
+            if outcome.status == "failed":
+                raise NoResultError(outcome.detail)
+        judge(study, trial, question, [record for _, record in ends])
+    except NoResultError as error:
+        if isinstance(error, UnreportedError) and not study.get_trials(states=(TrialState.COMPLETE,)):
+            raise
+        say(f"trial {trial.number} failed: {error}")
+        study.tell(trial, state=TrialState.FAIL)
