@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
+from utils.console import say
+from utils.outcomes import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from utils.types import Context, Dataset, Metric
 
 
-def evaluate(cfg: DictConfig) -> cli.Outcome:
+def evaluate(cfg: DictConfig) -> Outcome:
     """Evaluate the chosen records, then print the table."""
     from evals import query
 
@@ -29,7 +31,7 @@ def evaluate(cfg: DictConfig) -> cli.Outcome:
             evaluate_one(doc_id, params)
         table = query.where(query.frame(query.read(params["database"])), params["where"])
     show(query.sort(table, params["sort"]), params)
-    return cli.Outcome("evaluate", "finished", "")
+    return Outcome("evaluate", "finished", "")
 
 
 def check(params: dict[str, Any]) -> None:
@@ -89,7 +91,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     record = store.get(doc_id)
     name = params["name"] or "@".join([params["attack"]["name"], "+".join(map(str, params["epsilon"]["evaluate"]))])
     if name in record.get("evaluations", {}) and not params["replace"]:
-        cli.say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
+        say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
         return
     device = choose_device(params["device"])
     make_repeatable(params["threads"], device)
@@ -100,11 +102,11 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}
     store.add_result(doc_id, name, result, replace=params["replace"])
-    cli.say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
+    say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
     before = record["metrics"]
     for key, value in found.items():
         if value is not None and key not in before and not key.endswith(("_low", "_high", "_null")):
-            cli.say(f"  {key:<36} {value:.4f}")
+            say(f"  {key:<36} {value:.4f}")
 
 
 def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, Context, dict[str, Metric]]":
@@ -154,10 +156,10 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
         [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]
         for row in shown.itertuples(index=False)
     ]
-    cli.say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
+    say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
     if params["csv"]:
         atomic.write_text(Path(params["csv"]), table.to_csv(index=False))
-        cli.say(f"{len(table)} rows written to {params['csv']}")
+        say(f"{len(table)} rows written to {params['csv']}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Judging a model: every metric on the same rows, one flat dictionary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from utils import seeding
-from utils.types import Batch, Context, Metric, Predict
+from utils.stacking import Stack, together
+from utils.types import Batch, Context, Figures, Metric, Predict
 
 
 def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> dict[str, float | None]:
@@ -18,10 +20,45 @@ def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str,
     """
     found: dict[str, float | None] = {}
     for name, metric in metrics.items():
-        own = replace(ctx, generator=seeding.generator(ctx.seed, f"evaluation {name}"))
-        values = metric(predict, batch, own)
-        twice = found.keys() & values.keys()
-        if twice:
-            raise ValueError(f"evaluation.metrics.{name} reports {sorted(twice)}, which another metric reports too")
-        found |= values
+        figures: Any = metric(predict, batch, _own_stream(ctx, name))
+        _add(found, name, figures)
     return found
+
+
+def evaluate_many(
+    stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Mapping[str, Metric]]
+) -> list[dict[str, float | None]]:
+    """All metrics of every model of a stack on its rows (m, n, *), as ``evaluate`` gives them.
+
+    Raises:
+        ValueError: as ``evaluate``.
+        UnstackableError: metrics that differ in more than numbers.
+    """
+    found: list[dict[str, float | None]] = [{} for _ in metrics]
+    for name in metrics[0]:
+        metric = together([own[name] for own in metrics], f"evaluation.metrics.{name}")
+        try:
+            figures = metric(stack, batch, _own_stream(ctx, name))
+        except (RuntimeError, IndexError, TypeError):
+            figures = {}
+        if isinstance(figures, Mapping):  # a metric that knows nothing of stacks
+            figures = _one_by_one([own[name] for own in metrics], stack, batch, ctx, name)
+        for one, own_figures in zip(found, figures, strict=True):
+            _add(one, name, own_figures)
+    return found
+
+
+def _one_by_one(metrics: Sequence[Metric], stack: Stack, batch: Batch, ctx: Context, name: str) -> list[Any]:
+    each = enumerate(zip(metrics, stack.each, ctx.each, strict=True))
+    return [metric(model, batch.of_model(i), _own_stream(own, name)) for i, (metric, model, own) in each]
+
+
+def _own_stream(ctx: Context, name: str) -> Context:
+    return replace(ctx, generator=seeding.generators(ctx.seed, f"evaluation {name}"))
+
+
+def _add(found: dict[str, float | None], name: str, figures: Figures) -> None:
+    twice = found.keys() & figures.keys()
+    if twice:
+        raise ValueError(f"evaluation.metrics.{name} reports {sorted(twice)}, which another metric reports too")
+    found |= figures

@@ -308,7 +308,7 @@ def test_ctrl_c_in_a_sweep_keeps_the_finished_runs(own):
     words = line("train", "-m", *SMALL, "seed=1", "trainer.epochs=1,100000")
     started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     for text in started.stdout:
-        if "filed as record 2" in text:
+        if "record 2," in text:
             started.send_signal(signal.SIGINT)
             break
     _, err = started.communicate(timeout=60)
@@ -322,9 +322,15 @@ def test_ctrl_c_in_a_sweep_keeps_the_finished_runs(own):
     assert "1 finished, 1 skipped" in again.out
 
 
-def test_a_sweep_goes_on_after_a_refused_job_and_says_so(own):
+def test_a_sweep_with_an_invalid_job_trains_nothing_and_names_it(own):
     answer = command("train", "-m", *SMALL, "seed=-1,1")
-    refused(answer, "seed=-1")
+    refused(answer, "1 of 2 jobs", "seed=-1", "#0")
+    assert "finished" not in answer.out
+
+
+def test_a_sweep_goes_on_after_a_job_that_its_data_refuse(own):
+    answer = command("train", "-m", *SMALL, "dataset.split=[0.8,0.0,0.2]", "fit_on=valid,train")
+    refused(answer, "fit_on=valid")
     assert "1 finished, 1 refused" in answer.out
 
 

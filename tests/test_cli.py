@@ -121,7 +121,6 @@ def test_relaunching_a_sweep_trains_nothing_and_says_so(shop):
     before = paths_config.database("loan").read_bytes()
     answer = succeeded(command("train", "-m", "regularizer=adversarial", "epsilon=0.01,0.05", *SMALL))
     assert "0 finished, 2 skipped" in answer.out
-    assert answer.out.count("finished before") == 2
     assert "epoch 1" not in answer.out
     assert paths_config.database("loan").read_bytes() == before
 

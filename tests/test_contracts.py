@@ -15,22 +15,30 @@ ROOT = paths_config.ROOT
 # a module imports from its own layer or from lower ones
 LAYERS = (
     {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius", "utils.console"},
-    {"utils.scms", "utils.threats"},
-    {"utils.datasets", "utils.models", "utils.objective", "utils.linearity"},
+    {"utils.scms", "utils.threats", "utils.stacking", "utils.outcomes"},
+    {"utils.datasets", "utils.models", "utils.objective", "utils.linearity", "utils.bounds"},
     {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},
     {"utils.training", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
-    {"utils.build", "utils.cli", "utils.overrides"},
+    {"utils.build", "utils.overrides", "utils.progress"},
     {"utils.model_zoo"},
     {"evals"},
+    {"utils.runs"},
+    {"utils.sweep"},
+    {"utils.together", "utils.launchers", "utils.search"},
+    {"utils.cli", "utils.plugins"},
     {"train", "evaluate"},
 )
 METHODS = ("attacks", "regularizers", "epsilons", "decides", "metrics", "models")
 # third-party packages and the only modules that may import them
 CONFINED = {
     "tinydb": r"utils\.run_store",
-    "hydra": r"utils\.(build|cli|overrides)|train|evaluate",
+    "orjson": r"utils\.run_store",
+    "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate",
     "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
     "matplotlib": r"evals\.plot",
+    "optuna": r"utils\.search\..*",
+    "mlflow": r"evals\.tracking",
+    "sqlalchemy": r"utils\.search\.study",
     "torch": r"utils\..*|train|evals\.evaluation",
 }
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "decide", "trainer", "evaluation")

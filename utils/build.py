@@ -1,29 +1,35 @@
 """From a configuration to objects: the only place that instantiates what a configuration names."""
 
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 
 from utils import seeding
 from utils.decides.threshold import Threshold
 from utils.objective import Objective, Weighted, make_objective
 from utils.radius import radius_value
-from utils.run_store import group_id, run_id
-from utils.targets import check_arguments
-from utils.types import Context, Dataset, FitDecide, Metric
+from utils.run_store import canonical, group_id, run_id
+from utils.stacking import together
+from utils.targets import check_arguments, masked, structure
+from utils.types import SCM, Context, Dataset, FitDecide, Metric, Scalar
 from utils.validation import TERM_KINDS
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
+Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
 TERM_KEYS = ("weight", *TERM_KINDS)  # what a term's yaml says beside its settings
 # what a run's result does not depend on, so that its identity leaves it out
-NOT_IDENTITY = ("device", "threads", "existing", "choices")
+NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch")
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,22 @@ class Run:
     group_id: str
     dataset: Dataset
     model: nn.Module
-    objective: Objective
+    nominal: float
+    terms: Mapping[str, Weighted]
     ctx: Context
     fit_decide: FitDecide
     make_optimizer: Callable[..., torch.optim.Optimizer]
     metrics: Mapping[str, Metric]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.params["seed"]
+
+    @property
+    def objective(self) -> Objective:
+        """What the training minimises."""
+        return make_objective(self.nominal, self.terms)
 
 
 def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
@@ -61,13 +78,14 @@ def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA where there is one.
+    """``auto`` takes CUDA where there is one; with several, the jobs of a sweep take turns.
 
     Raises:
         ValueError: a device that is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return torch.device("cuda", _job_number() % count) if count else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -77,6 +95,12 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device={name!r}: torch sees {torch.cuda.device_count()} CUDA devices, numbered from 0")
     return device
+
+
+def _job_number() -> int:
+    """Of this job in its sweep, 0 outside one."""
+    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else None
+    return OmegaConf.select(hydra, "job.num") or 0 if hydra and hydra.mode == RunMode.MULTIRUN else 0
 
 
 def make_repeatable(threads: int, device: torch.device) -> None:
@@ -100,30 +124,46 @@ def build_dataset(params: Params, device: torch.device) -> Dataset:
     )
 
 
-def build_context(params: Params, dataset: Dataset) -> Context:
+def _anew(part: str, make: Callable[[], Any], *settings: Any) -> Any:
+    """A part made for this run alone."""
+    return make()
+
+
+def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> Context:
     """What methods may know; the decision threshold is 1/2 until one is fitted."""
-    scm = bind(params["scm"], "scm")(dataset, seed=params["seed"])
-    radius = radius_value(params["epsilon"]["radius"])
-    schedule = bind(params["epsilon"]["schedule"] | {"radius": radius}, "epsilon.schedule")
+    evasion = params["attack"]["evasion"]
+    schedule = params["epsilon"]["schedule"] | {"radius": radius_value(params["epsilon"]["radius"])}
     return Context(
-        scm=scm,
+        scm=shared("scm", lambda: build_scm(params, dataset), *_of_data(params), params["scm"]),
         columns=dataset.columns,
-        attack=bind(params["attack"]["evasion"], "attack.evasion"),
-        epsilon=schedule,
+        attack=shared("attack", lambda: bind(evasion, "attack.evasion"), evasion),
+        epsilon=shared("epsilon", lambda: bind(schedule, "epsilon.schedule"), schedule),
         decide=Threshold(probability=0.5),
         seed=params["seed"],
         generator=seeding.generator(params["seed"], "attack"),
     )
 
 
-def build_model(params: Params, dataset: Dataset) -> tuple[nn.Module, Params]:
+def _of_data(params: Params) -> tuple[Any, ...]:
+    """The settings that rows and all that is fitted to them depend on."""
+    return params["dataset"], params["seed"], params.get("device")
+
+
+def build_scm(params: Params, dataset: Dataset) -> SCM:
+    """The causal model of the data set."""
+    scm: SCM = bind(params["scm"], "scm")(dataset, seed=params["seed"])
+    return scm
+
+
+def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Params]:
     """The classifier with its initial weights, and the description that rebuilds it."""
     outputs = 1 if dataset.classes == 2 else dataset.classes
-    description = params["model"] | {"inputs": len(dataset.columns), "outputs": outputs}
+    size = {"inputs": len(dataset.columns), "outputs": outputs}
+    make = shared("model", lambda: bind(params["model"] | {"_partial_": True}, "model"), params["model"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(params["seed"], "weights"))
-        model = bind(description, "model")
-    return model.to(dataset.train.x.device), description
+        model: nn.Module = make(**size)
+    return model.to(dataset.train.x.device), params["model"] | size
 
 
 def terms(params: Params) -> dict[str, Weighted]:
@@ -153,8 +193,10 @@ def perturbs(params: Params) -> bool:
 def build_metrics(params: Params) -> dict[str, Metric]:
     """The metrics of a run's evaluation; one that trains without a radius reports none at its training radius."""
     nodes = dict(params["evaluation"]["metrics"])
-    if "robust" in nodes and not perturbs(params):
-        nodes["robust"] = nodes["robust"] | {"training_radius": None}
+    if "robust" in nodes:
+        given = nodes["robust"].get("training_radius")
+        radius = radius_value(given) if given is not None and perturbs(params) else None
+        nodes["robust"] = nodes["robust"] | {"training_radius": radius}
     return bind_metrics(nodes, params["attack"]["evasion"])
 
 
@@ -185,6 +227,16 @@ def identity(params: Params, fingerprint: str) -> Params:
     return kept | {"data": fingerprint}
 
 
+def structure_of(params: Params) -> str:
+    """Equal for runs that can be trained as one stack: they differ in seed and numbers alone."""
+    kept: Params = structure({key: value for key, value in params.items() if key != "seed"})
+    kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
+    kept["epsilon"] = kept["epsilon"] | {"radius": masked(params["epsilon"]["radius"])}
+    kept["objective"] = {"nominal": masked(params["objective"]["nominal"])}
+    kept["regularizer"] = {k: v | {"weight": masked(v["weight"])} for k, v in kept["regularizer"].items()}
+    return canonical(kept)
+
+
 def run_name(params: Params) -> str:
     """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
     module = params["model"]["_target_"].split(".")[-2]
@@ -192,18 +244,49 @@ def run_name(params: Params) -> str:
     return f"{params['dataset']['name']}_{model}_{'+'.join(params['regularizer'])}"
 
 
-def build_run(params: Params) -> Run:
+def stacked_objective(runs: Sequence[Run]) -> Objective:
+    """The objective of a stack: the losses (m,) that its runs would minimise one by one.
+
+    Raises:
+        UnstackableError: terms that differ in more than numbers.
+    """
+
+    def weight(of: Sequence[Scalar], name: str) -> Scalar:
+        value = together(of, name)
+        return value.squeeze(1).to(runs[0].dataset.train.x) if isinstance(value, torch.Tensor) else value
+
+    every = {
+        name: Weighted(
+            weight([run.terms[name].weight for run in runs], f"regularizer.{name}.weight"),
+            together([run.terms[name].term for run in runs], f"regularizer.{name}"),
+        )
+        for name in runs[0].terms
+    }
+    return make_objective(weight([run.nominal for run in runs], "objective.nominal"), every)
+
+
+def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
     """Build everything that one training needs.
+
+    Parts that are never changed are taken from ``made`` where an earlier run of a stack had the same, and left there.
 
     Raises:
         ValueError: parts that do not fit each other, or settings out of range.
     """
     device = choose_device(params["device"])
     make_repeatable(params["threads"], device)
-    dataset = build_dataset(params, device)
-    ctx = build_context(params, dataset)
-    model, description = build_model(params, dataset)
-    named = identity(params, dataset.fingerprint)
+
+    def shared(part: str, make: Callable[[], Any], *settings: Any) -> Any:
+        if made is None:
+            return make()
+        key = json.dumps([part, *settings])
+        if key not in made:
+            made[key] = make()
+        return made[key]
+
+    dataset: Dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
+    model, description = build_model(params, dataset, shared)
+    named, optimizer = identity(params, dataset.fingerprint), params["trainer"]["optimizer"]
     return Run(
         name=run_name(params),
         params=params | {"model": description},
@@ -211,9 +294,12 @@ def build_run(params: Params) -> Run:
         group_id=group_id(named if dataset.scm is None else {k: v for k, v in named.items() if k != "data"}),
         dataset=dataset,
         model=model,
-        objective=make_objective(nominal_weight(params), terms(params)),
-        ctx=ctx,
-        fit_decide=bind(params["decide"], "decide"),
-        make_optimizer=bind(params["trainer"]["optimizer"], "trainer.optimizer"),
-        metrics=build_metrics(params),
+        nominal=nominal_weight(params),
+        terms=shared("terms", lambda: terms(params), params["regularizer"]),
+        ctx=build_context(params, dataset, shared),
+        fit_decide=shared("decide", lambda: bind(params["decide"], "decide"), params["decide"]),
+        make_optimizer=shared("optimizer", lambda: bind(optimizer, "trainer.optimizer"), optimizer),
+        metrics=shared(
+            "metrics", lambda: build_metrics(params), params["evaluation"], params["attack"], perturbs(params)
+        ),
     )

@@ -1,38 +1,32 @@
-"""The command line: one-screen errors, exit codes, progress, the summary of a sweep."""
+"""The command line: one-screen errors, exit codes, jobs that leave word of how they ended."""
 
 import os
 import secrets
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra import main as hydra_main
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from utils.console import complain, said, say, unread
+import paths_config
+from utils import sweep
+from utils.console import complain, interruptible, said, stop_if_interrupted, unread
+from utils.outcomes import Outcome, defect, exit_code, tell
 from utils.overrides import CONFIG, explain, normalised
 
 INTERRUPTED = 130
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that would take every core
+# launchers of plugins have their own defaults here; that Hydra checks ours against theirs needs no word
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one job ended."""
-
-    name: str
-    status: str  # finished, skipped or failed
-    detail: str
-    seconds: float = 0.0
-
-
-_outcomes: list[Outcome] = []  # of this process, in order
+_outcomes: list[Outcome] = []  # of the one job that is no part of a sweep
 
 
 def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
@@ -42,12 +36,17 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     reader closed the pipe.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where they become one screen
+    for pool in POOLS:
+        os.environ.setdefault(pool, "1")  # in the processes of launchers too; torch obeys the run's ``threads``
     token = secrets.token_hex(3)
     OmegaConf.register_new_resolver("unique", lambda: token, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("processes", _processes, replace=True)
     _outcomes.clear()
+    sweep.ended.clear()
     try:
         sys.argv[1:] = normalised(sys.argv[1:], config_name)
-        with _interruptible():
+        _let_plugins_be_found()
+        with interruptible():
             hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guarded(task))()
     except (HydraException, OmegaConfBaseException) as error:
         complain(explain(error, config_name))
@@ -60,47 +59,42 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     except KeyboardInterrupt:
         complain("interrupted; finished runs are in the database, relaunch the same line to go on")
         return INTERRUPTED
-    return max((EXIT[outcome.status] for outcome in _outcomes), default=0)
+    return exit_code([*_outcomes, *sweep.ended])
 
 
-EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}
+def _let_plugins_be_found() -> None:
+    """Here and in the processes that launchers start, which also need to find the project itself."""
+    for folder in (paths_config.ROOT, paths_config.ROOT / "utils" / "plugins"):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    own = [str(paths_config.ROOT), str(paths_config.ROOT / "utils" / "plugins")]
+    others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in own]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*own, *others])
 
 
-_interrupts: list[int] = []  # Ctrl-C since the start of the command
+def _processes(threads: Any) -> int:
+    """How many jobs of so many threads the cores that this process may use can run at a time."""
+    from joblib import cpu_count  # imports numpy
+
+    legal = isinstance(threads, int) and threads > 0  # otherwise the jobs are refused anyway
+    return max(1, int(cpu_count()) // threads) if legal else 1
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        _interrupts.append(number)
-        while frame:
-            if frame.f_code.co_name == "__del__":
-                return
-            frame = frame.f_back
-        raise KeyboardInterrupt
-
-    previous = signal.getsignal(signal.SIGINT)
-    if previous is not signal.SIG_IGN:  # as in a job in the background
-        signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        _interrupts.clear()
-        signal.signal(signal.SIGINT, previous)
-
-
-def _stop_if_interrupted() -> None:
-    if _interrupts:
-        raise KeyboardInterrupt
+def in_sweep() -> bool:
+    """Whether the job that runs is one of many."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], str]:
     """The task as a Hydra job: a user's mistake ends this job with one screen and leaves the sweep going."""
 
+    here = Path.cwd()
+    folders = {key: value for key, value in os.environ.items() if key.startswith("TRILEMMA_")}
+
     def job(cfg: DictConfig) -> str:
-        _stop_if_interrupted()
+        os.chdir(here)  # on whichever machine, so that relative paths mean the same
+        os.environ.update(folders)
+        stop_if_interrupted()
         try:
             outcome = task(cfg)
         except BrokenPipeError:
@@ -108,57 +102,16 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
         except (ValueError, OSError) as error:
             complain(said(error))
             outcome = Outcome("", "refused", said(error))
-        _outcomes.append(outcome)
+        except Exception as error:
+            if not in_sweep():
+                raise
+            outcome = defect(error, Path(HydraConfig.get().runtime.output_dir))
+        if in_sweep():
+            tell(Path(HydraConfig.get().sweep.dir), HydraConfig.get().job.num, outcome)
+        else:
+            _outcomes.append(outcome)
         return outcome.status
 
     # Hydra finds the calling script by the module of its task
     job.__module__ = "__main__"
     return job
-
-
-# --- progress --------------------------------------------------------------------------------------------------
-
-Watch = Callable[[int, dict[str, float]], None]
-
-
-@contextmanager
-def epochs_shown(title: str, epochs: int) -> Iterator[Watch]:
-    """Show the epochs of a training: a bar with metrics and ETA on a terminal, plain lines elsewhere."""
-    if sys.stdout.isatty():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        text, figures, eta = (TextColumn(t) for t in ("{task.description}", "{task.fields[figures]}", "eta"))
-        columns = (text, BarColumn(), MofNCompleteColumn(), figures, eta, TimeRemainingColumn())
-        with Progress(*columns, transient=True) as bar:
-            job = bar.add_task(title, total=epochs, figures="")
-
-            def update(epoch: int, figures: dict[str, float]) -> None:
-                _stop_if_interrupted()
-                bar.update(job, completed=epoch, figures=_figures(figures))
-
-            yield update
-        return
-    every = max(1, epochs // 10)
-
-    def line(epoch: int, figures: dict[str, float]) -> None:
-        _stop_if_interrupted()
-        if epoch % every == 0 or epoch == epochs:
-            say(f"{title}  epoch {epoch}/{epochs}  {_figures(figures)}")
-
-    yield line
-
-
-def _figures(figures: dict[str, float]) -> str:
-    return "  ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items())
-
-
-class SweepCallback(Callback):
-    """Ends a sweep with a table of what became of its jobs."""
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Print the table."""
-        counts = {status: sum(o.status == status for o in _outcomes) for status in EXIT}
-        say()
-        for i, outcome in enumerate(_outcomes):
-            say(f"#{i:<4} {outcome.status:<9} {outcome.name:<32} {outcome.detail}")
-        say(", ".join(f"{n} {status}" for status, n in counts.items() if n or status == "finished"))

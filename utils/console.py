@@ -1,11 +1,45 @@
 """What every command says, and how: one line at a time, errors as one reads them, a pipe that may close."""
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from omegaconf.errors import OmegaConfBaseException
 
 PIPE_CLOSED = 141
+
+_interrupts: list[int] = []  # Ctrl-C since the start of the command
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        _interrupts.append(number)
+        while frame:
+            if frame.f_code.co_name == "__del__":
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.SIG_IGN:  # as in a job in the background
+        signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        _interrupts.clear()
+        signal.signal(signal.SIGINT, previous)
+
+
+def stop_if_interrupted() -> None:
+    """Raise the KeyboardInterrupt that a destructor would have swallowed."""
+    if _interrupts:
+        raise KeyboardInterrupt
 
 
 def say(text: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -16,13 +17,19 @@ def environment(device: torch.device, threads: int) -> dict[str, Any]:
     """Versions, device, threads and, where the project is a git checkout, its commit."""
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **_versions(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch_threads": threads,
         "commit": _commit(),
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
+
+
+@cache
 def _commit() -> str | None:
     if not (paths_config.ROOT / ".git").exists():
         return None

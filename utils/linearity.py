@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.func import grad
 
 from utils.threats import Threat, ascend
-from utils.types import Context
+from utils.types import Context, Scalar
 
 
 def local_linearity(
@@ -17,7 +17,7 @@ def local_linearity(
     ctx: Context,
     *,
     steps: int,
-    rel_step: float,
+    rel_step: Scalar,
 ) -> tuple[Tensor, Tensor]:
     """gamma = |F(d) - F(0) - d . grad F(0)| at the d that maximises it, and grad F(0); F(d) = value(reach(d)).
 

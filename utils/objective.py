@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from utils.types import Batch, Context, Predict, Term
+from utils.types import Batch, Context, Predict, Scalar, Term
 
 Objective = Callable[[Predict, Batch, Context], tuple[Tensor, dict[str, Tensor]]]
 
 
 class Weighted(NamedTuple):
-    """A term and its weight in the objective."""
+    """A term and its weight in the objective, (m,) of a stack."""
 
-    weight: float
+    weight: Scalar
     term: Term
 
 
@@ -52,13 +52,21 @@ def binary_logit(logits: Tensor, method: str) -> Tensor:
     return logits.squeeze(-1)
 
 
-def make_objective(nominal: float, terms: Mapping[str, Weighted]) -> Objective:
-    """Total = nominal * loss + sum of weight * term, rows weighted by ``batch.w``; also each part by name."""
+def is_zero(weight: Scalar) -> bool:
+    """Whether what a weight multiplies can be left out; in a stack, weights that differ are all other than 0."""
+    return not isinstance(weight, Tensor) and weight == 0
+
+
+def make_objective(nominal: Scalar, terms: Mapping[str, Weighted]) -> Objective:
+    """Total = nominal * loss + sum of weight * term, rows weighted by ``batch.w``; also each part by name.
+
+    The total is a scalar, or (m,) of a stack.
+    """
 
     def objective(predict: Predict, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         parts = {name: _mean(t.term(predict, batch, ctx), batch.w) for name, t in terms.items()}
         total = sum((t.weight * parts[name] for name, t in terms.items()), start=torch.zeros(()).to(batch.x))
-        if nominal:
+        if not is_zero(nominal):
             parts["loss"] = _mean(cross_entropy(predict(batch.x), batch.y), batch.w)
             total = total + nominal * parts["loss"]
         return total, parts
@@ -67,5 +75,5 @@ def make_objective(nominal: float, terms: Mapping[str, Weighted]) -> Objective:
 
 
 def _mean(value: Tensor, w: Tensor) -> Tensor:
-    """Weighted mean of a loss per row (n,); a scalar loss as it is."""
-    return value if value.ndim == 0 else (value * w).sum() / w.sum()
+    """Weighted mean over the rows of a loss (..., n); a loss without rows as it is."""
+    return value if value.ndim < w.ndim else (value * w).sum(-1) / w.sum(-1)

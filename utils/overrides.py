@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 import paths_config
 
@@ -114,6 +115,26 @@ def _is_number(value: Any) -> bool:
     return True
 
 
+def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as plain values, with the names of the ``chosen`` options.
+
+    Raises:
+        ValueError: a value or a group that must be given is not.
+    """
+    from utils.validation import PARTS  # imports torch, which help need not wait for
+
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or error).splitlines()[0]
+        raise ValueError(f"{key} is required: give {key}=... on the command line") from None
+    lost = [group for group in (*PARTS, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
+    if lost:
+        raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
+    choices = {group: chosen[group] for group in PARTS}
+    return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
+
+
 def explain(error: Exception, config_name: str = "train") -> str:
     """What a configuration error means, with near misses of the word that is wrong."""
     text = str(error)
@@ -126,7 +147,11 @@ def explain(error: Exception, config_name: str = "train") -> str:
     missing = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
     if missing:
         group, option = missing.groups()
-        return f"{group}={option}: there is no such option{_near(option, options(group))}"
+        known = getattr(error, "options", None) or options(group)  # Hydra knows those of its own and of plugins too
+        return f"{group}={option}: there is no such option{_near(option, known)}"
+    extra = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_([a-z]+)_", text)
+    if extra:
+        return f"the {extra[1]} launcher is not installed: pip install -r requirements/{extra[1]}.txt"
     override = re.search(r"Could not override '([^']+)'", text)
     if override:
         key = override[1].split("@")[0]
@@ -149,9 +174,9 @@ def _near(word: str, known: Sequence[str]) -> str:
 
 def _near_key(key: str, config_name: str) -> str:
     """The options a known key belongs to, or the keys like an unknown one, or its neighbours."""
-    known = keys(config_name)
+    known = _engine_keys() if key.startswith("hydra.") else keys(config_name)
     if key in known:
-        group = key.split(".")[0]
+        group = key.replace(".", "/", 1).split(".")[0] if key.startswith("hydra.") else key.split(".")[0]
         owners = [name for name in options(group) if key in _keys_of(CONFIG / group / f"{name}.yaml")]
         return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
     likeness = {k: _likeness(key, k) for k in known}
@@ -193,11 +218,18 @@ def keys(config_name: str = "train") -> list[str]:
     return list(found)
 
 
+def _engine_keys() -> list[str]:
+    """Every dotted key that some launcher or sweeper defines."""
+    paths = [path for group in ("launcher", "sweeper") for path in sorted((CONFIG / "hydra" / group).glob("*.yaml"))]
+    return list(dict.fromkeys(key for path in paths for key in _keys_of(path)))
+
+
 def _keys_of(path: Path) -> list[str]:
     """The dotted keys that an option defines, below its group."""
     content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     content.pop("defaults", None)
-    return [f"{path.parent.name}.{k}" for k in _dotted(content) if "_target_" not in k and "_partial_" not in k]
+    group = path.parent.relative_to(CONFIG).as_posix().replace("/", ".")
+    return [f"{group}.{k}" for k in _dotted(content) if "_target_" not in k and "_partial_" not in k]
 
 
 def _dotted(node: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import torch
 
-from utils.types import Epsilon
+from utils.types import Epsilon, Scalar
 
 
 def radius_value(radius: str | float) -> float:
@@ -22,7 +22,7 @@ def radius_value(radius: str | float) -> float:
     return value
 
 
-def everywhere(radius: str | float) -> Epsilon:
+def everywhere(radius: str | Scalar) -> Epsilon:
     """The same radius for every row, as an epsilon."""
-    value = radius_value(radius)
+    value = radius if isinstance(radius, torch.Tensor) else radius_value(radius)
     return lambda batch, _: value * torch.ones_like(batch.w)

@@ -5,9 +5,12 @@ import importlib
 import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from fractions import Fraction
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+
+from torch import Tensor
 
 Node = Mapping[str, Any]
 
@@ -99,7 +102,7 @@ def check_settings(node: Any, key: str) -> None:
 
 def _check_own(node: Node, key: str) -> None:
     function = _located(str(node["_target_"]), key)
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters(function)
     for name, value in node.items():
         if name.startswith("_"):
             continue
@@ -111,6 +114,39 @@ def _check_own(node: Node, key: str) -> None:
         if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
             hint = f"; quote it: {name}=\"'{value}'\"" if isinstance(value, int | float) and str in _parts(kind) else ""
             raise ValueError(f"{key}.{name}={value!r}: expected {kind_in_words(kind)}{hint}")
+
+
+def structure(node: Any) -> Any:
+    """A configuration less the numbers that may differ in a stack: those annotated Scalar, down to whether they are 0.
+
+    Models whose configurations have the same structure can be trained as one.
+    """
+    if not isinstance(node, Mapping):
+        return node
+    batched = _scalars(str(node["_target_"])) if "_target_" in node else frozenset()
+    return {name: masked(value) if name in batched else structure(value) for name, value in node.items()}
+
+
+def masked(value: Any) -> Any:
+    """A number, or a fraction as people write them, as text that says whether it is 0; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return value
+    try:
+        return "number" if Fraction(value) else "0"
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return value
+
+
+@cache
+def _scalars(target: str) -> frozenset[str]:
+    """Names of the settings of a function that may be numbers of a stack."""
+    parameters = _parameters(_located(target, "_target_"))
+    return frozenset(name for name, p in parameters.items() if Tensor in _parts(p.annotation))
+
+
+@cache
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
 
 
 def _located(target: str, key: str) -> Any:
@@ -129,7 +165,7 @@ def is_kind(value: Any, kind: Any) -> bool:
     """
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return any(is_kind(value, part) for part in inner)
+        return any(is_kind(value, part) for part in _written(inner))
     if value is None:
         return kind in (None, NoneType, Any, inspect.Parameter.empty)
     if origin is Literal:
@@ -153,7 +189,7 @@ def kind_in_words(kind: Any) -> str:
     """``a number``, ``text or a list of texts``."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return " or ".join(kind_in_words(part) for part in inner)
+        return " or ".join(kind_in_words(part) for part in _written(inner))
     if origin is Literal:
         return " or ".join(map(str, inner))
     if origin is Sequence:
@@ -165,3 +201,8 @@ def kind_in_words(kind: Any) -> str:
 
 def _parts(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) or (kind,)
+
+
+def _written(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The parts of a union that a configuration writes: a Scalar's tensor is made of the numbers of a stack."""
+    return tuple(part for part in parts if part is not Tensor)

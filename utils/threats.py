@@ -1,7 +1,8 @@
 """What an adversary can reach, and the one ascent loop that every gradient method shares.
 
 A perturbation ``delta`` is (c, n, *): c candidates for each of n rows, one for each twin of a causal threat or
-each restart of a plain one. Candidates come first, so that radii, labels and weights of the rows broadcast.
+each restart of a plain one. Candidates come first, so that radii, labels and weights of the rows broadcast; of a
+stack of m models everything has (m, n) in place of n.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from utils import seeding
 from utils.scms.counterfactual import interventions, least_shift
-from utils.types import SCM, Column, Context, Predict
+from utils.seeding import Source
+from utils.types import SCM, Column, Context, Scalar
 
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
@@ -43,7 +46,7 @@ class Ball:
         return delta.square().sum(self._dims, keepdim=True).clamp_min(TINY**2).sqrt()
 
     def project(self, delta: Tensor, radius: Tensor) -> Tensor:
-        """The nearest perturbation of at most ``radius`` (n,)."""
+        """The nearest perturbation of at most ``radius`` (..., n)."""
         r = self.spread(radius)
         if self.norm == "linf":
             return torch.minimum(torch.maximum(delta, -r), r)
@@ -53,17 +56,16 @@ class Ball:
         """The unit perturbation of largest inner product with the gradient."""
         return gradient.sign() if self.norm == "linf" else gradient / self.size(gradient)
 
-    def uniform(self, delta: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        """Points drawn uniformly from the unit ball of the masked coordinates, shaped like ``delta``."""
+    def uniform(self, delta: Tensor, mask: Tensor, source: Source) -> Tensor:
+        """Points drawn uniformly from the unit ball of the masked coordinates, shaped like ``delta`` (c, ..., n, *)."""
         if self.norm == "linf":
-            cube = torch.rand(delta.shape, generator=generator, dtype=delta.dtype).to(delta.device)
-            return (2 * cube - 1) * mask
-        normal = torch.randn(delta.shape, generator=generator, dtype=delta.dtype).to(delta.device) * mask
-        length = torch.rand(self.size(delta).shape, generator=generator, dtype=delta.dtype).to(delta.device)
-        return normal / self.size(normal) * length.pow(1.0 / mask.expand(delta.shape[-self.events :]).sum())
+            return (2 * seeding.uniform(delta, source) - 1) * mask
+        normal = seeding.normal(delta, source) * mask
+        length = seeding.uniform(self.size(delta), source)
+        return normal / self.size(normal) * length.pow(1.0 / mask.sum(self._dims, keepdim=True))
 
     def spread(self, radius: Tensor) -> Tensor:
-        """Radii (n,) shaped to broadcast over perturbations."""
+        """Radii (..., n) shaped to broadcast over perturbations."""
         return radius.reshape(*radius.shape, *(1,) * self.events)
 
 
@@ -179,12 +181,7 @@ def causal(ctx: Context, *, norm: str, twins: bool) -> CausalThreat:
     return CausalThreat(ctx.scm, Ball(norm), twins)
 
 
-def every_candidate(predict: Predict, x: Tensor) -> Tensor:
-    """Logits (c, n, k) of candidates (c, n, *)."""
-    return predict(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-
-
-def ascend(damage: Damage, start: Tensor, radius: Tensor, threat: Threat, *, steps: int, rel_step: float) -> Tensor:
+def ascend(damage: Damage, start: Tensor, radius: Tensor, threat: Threat, *, steps: int, rel_step: Scalar) -> Tensor:
     """Projected steepest ascent of the damage; the best perturbation that was visited, (c, n, *).
 
     delta <- project(delta + rel_step * radius * steepest(gradient)), from the projected start, on the
@@ -204,7 +201,7 @@ def ascend(damage: Damage, start: Tensor, radius: Tensor, threat: Threat, *, ste
         return value.sum(), value
 
     ball = threat.ball
-    step = rel_step * ball.spread(radius)
+    step = ball.spread(rel_step * radius)
     with torch.no_grad():  # torch.func still differentiates the inner function; the outer graph stays out
         delta = ball.project(start * threat.mask, radius)
         best, best_value = delta, torch.full(delta.shape[: delta.ndim - ball.events], -torch.inf).to(delta)
@@ -224,7 +221,7 @@ def _better(delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor, ball
 def worst(x: Tensor, value: Tensor) -> Tensor:
     """For each row the candidate of largest value: x (c, n, *), value (c, n) -> (n, *)."""
     chosen = value.argmax(0)
-    return x.take_along_dim(chosen.reshape(1, -1, *(1,) * (x.ndim - 2)), 0).squeeze(0)
+    return x.take_along_dim(chosen.reshape(1, *chosen.shape, *(1,) * (x.ndim - value.ndim)), 0).squeeze(0)
 
 
 def check_budget(threat: Threat, x: Tensor, moved: Tensor, radius: Tensor) -> None:
@@ -241,13 +238,14 @@ def check_budget(threat: Threat, x: Tensor, moved: Tensor, radius: Tensor) -> No
             raise AssertionError("an attack moved a column that its threat freezes")
     elif isinstance(threat, CausalThreat):
         scm, origin = threat.scm, threat.scm.own(x)
-        attributes = scm.own(moved)[:, list(scm.sensitive)]
-        allowed = scm.levels.unsqueeze(1) if threat.twins else origin[:, list(scm.sensitive)].unsqueeze(0)
+        attributes = scm.own(moved)[..., list(scm.sensitive)]
+        levels = scm.levels.reshape(-1, *(1,) * (x.ndim - 1), len(scm.sensitive))
+        allowed = levels if threat.twins else origin[..., list(scm.sensitive)].unsqueeze(0)
         if not torch.isclose(attributes, allowed, atol=1e-5).all(-1).any(0).all():
             raise AssertionError("an attack gave a sensitive attribute a level that its threat does not reach")
         shift = least_shift(scm, x, moved)
         delta = torch.where(scm.unit > 0, shift / scm.unit, 0)
-    excess = threat.ball.size(delta).reshape(len(x)) - radius
-    magnitude = origin.reshape(len(x), -1).abs().amax(-1)
+    excess = threat.ball.size(delta).reshape(radius.shape) - radius
+    magnitude = origin.reshape(*radius.shape, -1).abs().amax(-1)
     if not (excess <= ROUNDING * torch.finfo(x.dtype).eps * (1 + magnitude)).all():
         raise AssertionError(f"an attack left its ball by {float(excess.max()):.2g}")

@@ -1,18 +1,25 @@
 """The nouns of the program and the types of its methods; nothing else.
 
 A method is a function of three arguments, ``(predict, batch, ctx)``; everything else it needs is bound by
-its yaml. Shapes: n rows, d columns, k logits, L sensitive levels.
+its yaml. Shapes: n rows, d columns, k logits, L sensitive levels, m models.
+
+Many models of one structure can be trained and judged as a **stack**: each with its own rows, (m, n, *), its own
+parameters, scaling and random streams. Methods need not know: they treat the last dimensions as they would of one
+model, never mix rows, and let what stands in front broadcast. A setting that differs in the stack is (m, 1).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Predict = Callable[[Tensor], Tensor]  # x (..., d) -> logits (..., k); k = 1 for two classes
+from utils.seeding import Source, normal
+
+Predict = Callable[[Tensor], Tensor]  # x (..., n, d) -> logits (..., n, k); k = 1 for two classes
+Scalar = float | Tensor  # a number, or (m, 1) for those of a stack
 
 
 class Batch(NamedTuple):
@@ -27,6 +34,15 @@ class Batch(NamedTuple):
     def rows(self, keep: Tensor | slice) -> "Batch":
         """The rows selected by ``keep``, an index or a mask."""
         return Batch(*(column[keep] for column in self))
+
+    def of_each(self, keep: Tensor) -> "Batch":
+        """The rows ``keep`` (m, k) of each model of a stack."""
+        model = torch.arange(len(keep), device=keep.device).unsqueeze(1)
+        return Batch(*(column[model, keep] for column in self))
+
+    def of_model(self, i: int) -> "Batch":
+        """The rows of one model of a stack."""
+        return Batch(*(column[i] for column in self))
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same rows on another device."""
@@ -132,6 +148,14 @@ class Decide(Protocol):
         ...
 
 
+class StoredDecide(Decide, Protocol):
+    """A decision that a record can hold."""
+
+    def to_record(self) -> dict[str, Any]:
+        """What makes it again: a target under ``utils.decides`` and its settings."""
+        ...
+
+
 @dataclass(frozen=True)
 class Context:
     """What a method may know beside the model and the rows. Never mutated: use ``dataclasses.replace``."""
@@ -141,18 +165,33 @@ class Context:
     attack: "Attack"
     epsilon: "Epsilon"
     decide: Decide
-    seed: int
-    generator: torch.Generator  # stream of the attacks' random numbers
+    seed: int | tuple[int, ...]  # of each model of a stack
+    generator: Source  # stream of the attacks' random numbers
     progress: float = 1.0  # share of the training done, for schedules
 
+    each: "tuple[Context, ...]" = ()  # of a stack, the contexts of its models
+
+    @property
+    def own_seed(self) -> int:
+        """The seed of one model; a stack has none of its own."""
+        if isinstance(self.seed, tuple):
+            raise TypeError("a stack has a seed for each model")
+        return self.seed
+
     def normal(self, like: Tensor) -> Tensor:
-        """Standard-normal numbers of the shape, type and device of ``like``, from the context's stream."""
-        draw = torch.randn(like.shape, generator=self.generator, dtype=like.dtype, device=self.generator.device)
-        return draw.to(like.device)
+        """Standard-normal numbers of the shape, type and device of ``like`` (c, ..., n, *), from the own stream."""
+        return normal(like, self.generator)
+
+    def of_each(self, figures: "Callable[..., Figures]", *rows: Any) -> "Figures | list[Figures]":
+        """``figures(ctx, *rows)`` of the model; of a stack, of every model with its own context and rows (m, *)."""
+        if not self.each:
+            return figures(self, *rows)
+        return [figures(own, *(of[i] for of in rows)) for i, own in enumerate(self.each)]
 
 
 Attack = Callable[[Predict, Batch, Context], Tensor]  # -> x' like batch.x, detached
 Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss (n,) or ()
-Metric = Callable[[Predict, Batch, Context], Mapping[str, float | None]]
+Figures = Mapping[str, float | None]
+Metric = Callable[[Predict, Batch, Context], Figures | Sequence[Figures]]  # a sequence of a stack, one of each model
 Epsilon = Callable[[Batch, Context], Tensor]  # -> radius per row (n,)
-FitDecide = Callable[[Tensor, Batch], Decide]  # logits (n, k) and their rows -> thresholds
+FitDecide = Callable[[Tensor, Batch], StoredDecide]  # logits (n, k) and their rows -> thresholds

@@ -26,6 +26,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trainer.batch_size": (_whole(1), "a whole number, 1 or more"),
     "trainer.lr": (lambda v: _real(v) and v > 0, "a number above 0"),
     "trainer.weight_decay": (lambda v: _real(v) and v >= 0, "a number, 0 or more"),
+    "watch": (lambda v: isinstance(v, list) and all(isinstance(k, str) for k in v), "a list of metrics"),
     "objective.nominal": (lambda v: v is None or (_real(v) and v >= 0), "null, or a number, 0 or more"),
 }
 

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from utils import cli, overrides
+from utils import cli, console, overrides, progress
 from utils.overrides import CONFIG, keys, normalised, options
 
 NUMBERS = ["0.1", ".1", "1e-3", "8/255", "0", "-0.1", "1/0", "nan", "inf", "0.1,0.2", "8/255,0.1", "range(1,3)"]
@@ -200,7 +200,7 @@ def test_an_interrupt_that_meets_a_destructor_is_not_lost():
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    with cli._interruptible(), cli.epochs_shown("title", 2) as watch:
+    with console.interruptible(), progress.epochs_shown("title", 2) as watch:
         Closing()
         with pytest.raises(KeyboardInterrupt):
             watch(1, {})

@@ -11,7 +11,7 @@ from torch import nn
 from tests import oracles
 from utils import seeding
 from utils.scms.counterfactual import factual_level, twins
-from utils.threats import Ball, ascend, causal, check_budget, every_candidate, features, movable, worst
+from utils.threats import Ball, ascend, causal, check_budget, features, movable, worst
 
 NORMS = ["l2", "linf"]
 ORDER = {"l2": 2, "linf": torch.inf}
@@ -252,7 +252,7 @@ def test_the_worst_candidate_is_the_one_of_largest_value():
 
 def test_candidates_together_equal_candidates_one_by_one(trained, dataset):
     x = dataset("loan").test.x.expand(3, -1, -1)
-    together = every_candidate(trained("loan"), x)
+    together = trained("loan")(x)
     assert torch.allclose(together, torch.stack([trained("loan")(one) for one in x]), atol=1e-5)
 
 

@@ -10,6 +10,7 @@ GOOD = {
     "seed": 0,
     "threads": 1,
     "existing": "skip",
+    "watch": ["accuracy"],
     "fit_on": "valid",
     "trainer": {"epochs": 10, "batch_size": 100, "lr": 0.01, "weight_decay": 0.0},
     "objective": {"nominal": None},

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.func import grad
 
 from utils.objective import log_odds_against
-from utils.threats import MakeThreat, every_candidate, worst
+from utils.threats import MakeThreat, worst
 from utils.types import Batch, Context, Predict
 
 
@@ -15,7 +15,7 @@ def fgsm(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeThreat) ->
     zero, reach = reachable.zero(batch.x), reachable.at(batch.x)
 
     def damage(delta: Tensor) -> Tensor:
-        return log_odds_against(every_candidate(predict, reach(delta)), batch.y)
+        return log_odds_against(predict(reach(delta)), batch.y)
 
     with torch.no_grad():
         gradient = grad(lambda delta: damage(delta).sum())(zero) * reachable.mask

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from utils.objective import log_odds_against
-from utils.threats import MakeThreat, ascend, every_candidate, worst
+from utils.threats import MakeThreat, ascend, worst
 from utils.types import Batch, Context, Predict
 
 
@@ -48,7 +48,7 @@ def pgd(
         return reach(delta.unflatten(0, (restarts, -1))).flatten(0, 1)
 
     def damage(delta: Tensor) -> Tensor:
-        return log_odds_against(every_candidate(predict, at(delta)), batch.y)
+        return log_odds_against(predict(at(delta)), batch.y)
 
     start = zero
     if random_start or restarts > 1:

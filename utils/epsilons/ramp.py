@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from utils.types import Batch, Context
+from utils.types import Batch, Context, Scalar
 
 
-def ramp(batch: Batch, ctx: Context, *, radius: float, warmup: float) -> Tensor:
+def ramp(batch: Batch, ctx: Context, *, radius: Scalar, warmup: float) -> Tensor:
     """Radius (n,), linear from 0 to ``radius`` over the first ``warmup`` share of the training, then constant.
 
     Raises:

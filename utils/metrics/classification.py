@@ -1,6 +1,7 @@
 """How well the labels and scores fit the classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from utils import seeding
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
-from utils.types import Batch, Context, Predict
+from utils.types import Batch, Context, Figures, Predict
 
 # nan where a class has no rows: np.mean and np.min pass it on
 FROM_TABLE: dict[str, Callable[[Counts], Floats]] = {
@@ -21,7 +22,7 @@ FROM_TABLE: dict[str, Callable[[Counts], Floats]] = {
 
 def classification(
     predict: Predict, batch: Batch, ctx: Context, *, intervals: int, level: float
-) -> dict[str, float | None]:
+) -> Figures | Sequence[Figures]:
     """Accuracy, balanced accuracy, accuracy of the worst class, Matthews' correlation and area under the ROC curve.
 
     Each has ``<key>_low`` and ``<key>_high``, its interval of ``level`` in (0, 1): percentiles of ``intervals``
@@ -32,10 +33,14 @@ def classification(
     scikit-learn. From three classes on, the area, prevalence and acceptance rate are None.
     """
     logits, labels = confusion.decided(predict, batch, ctx)
-    y = batch.y.cpu().numpy()
+    figures = partial(_figures, intervals=intervals, level=level)
+    return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy())
+
+
+def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, intervals: int, level: float) -> Figures:
     binary = logits.shape[-1] == 1
     table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=2 if binary else logits.shape[-1])[0]
-    draws = confusion.bootstrap(table, intervals, seeding.rng(ctx.seed, "bootstrap"))
+    draws = confusion.bootstrap(table, intervals, seeding.rng(ctx.own_seed, "bootstrap"))
     out: dict[str, float | None] = {}
     for key, metric in FROM_TABLE.items():
         out |= _with_interval(key, float(metric(table)), *confusion.interval(metric(draws), level))

@@ -18,12 +18,14 @@ Floats = NDArray[np.float64]
 
 
 def decided(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Counts]:
-    """Logits (n, k) and labels (n,) of the rows. Raises ValueError where a logit is nan."""
+    """Logits (..., n, k) and labels (..., n) of the rows. Raises ValueError where a logit is nan."""
     with torch.no_grad():
         logits = predict(batch.x)
         labels = ctx.decide(logits, batch.s)
     if broken := int(logits.isnan().any(-1).sum()):
-        raise ValueError(f"the model answers nan on {broken} of {len(logits)} rows; train it with a lower trainer.lr")
+        raise ValueError(
+            f"the model answers nan on {broken} of {labels.numel()} rows; train it with a lower trainer.lr"
+        )
     return logits.double().cpu().numpy(), labels.cpu().numpy()
 
 

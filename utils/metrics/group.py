@@ -1,14 +1,15 @@
 """How far the groups of the sensitive attributes are treated alike."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from utils import seeding
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
-from utils.types import Batch, Context, Predict
+from utils.types import Batch, Context, Figures, Predict
 
 
 def spread(rates: Floats) -> Floats:
@@ -33,7 +34,7 @@ GAPS: dict[str, Callable[[Counts], Floats]] = {
 
 def group(
     predict: Predict, batch: Batch, ctx: Context, *, groups_min: int, intervals: int, level: float
-) -> dict[str, float | None]:
+) -> Figures | Sequence[Figures]:
     """Rates of each group and their gaps, the largest minus the smallest over groups (never signed).
 
     ``<rate>_group<i>`` for accuracy, fnr, fpr and acceptance_rate, and ``support_group<i>`` rows. The gaps are
@@ -48,7 +49,21 @@ def group(
     fewer than ``groups_min`` rows, or where a rate of some group is None. From three classes on only accuracies.
     """
     logits, labels = confusion.decided(predict, batch, ctx)
-    y, s = batch.y.cpu().numpy(), batch.s.cpu().numpy()
+    figures = partial(_figures, groups_min=groups_min, intervals=intervals, level=level)
+    return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy(), batch.s.cpu().numpy())
+
+
+def _figures(
+    ctx: Context,
+    logits: Floats,
+    labels: Counts,
+    y: Counts,
+    s: Counts,
+    *,
+    groups_min: int,
+    intervals: int,
+    level: float,
+) -> Figures:
     binary = logits.shape[-1] == 1
     classes = 2 if binary else logits.shape[-1]
     table = confusion.counts(y, labels, s, groups=_groups(s, ctx), classes=classes)
@@ -58,8 +73,8 @@ def group(
         if binary or name == "accuracy":
             out |= _per_group(name, rate(table))
     supported = len(table) > 1 and support.min() >= groups_min
-    drawn = confusion.bootstrap(table, intervals, seeding.rng(ctx.seed, "bootstrap"))
-    shuffled = confusion.permuted(table, intervals, seeding.rng(ctx.seed, "permutation"))
+    drawn = confusion.bootstrap(table, intervals, seeding.rng(ctx.own_seed, "bootstrap"))
+    shuffled = confusion.permuted(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
     for name, gap in GAPS.items():
         if binary or name == "accuracy_gap":
             value = gap(table) if supported else np.nan

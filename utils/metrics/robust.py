@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from utils.radius import everywhere, radius_value
 from utils.threats import MakeThreat, check_budget
-from utils.types import Attack, Batch, Context, Predict
+from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
+
+Radius = str | Scalar
 
 
 def robust(
@@ -17,54 +20,73 @@ def robust(
     ctx: Context,
     *,
     radii: Sequence[str | float],
-    training_radius: str | float | None,
+    training_radius: Radius | None,
     attack: Attack,
-) -> dict[str, float | None]:
+) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<radius>``: share of rows whose label is right at x and at the attacked x'.
 
     Also ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` (over sensitive
     groups and true classes), and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training radius. A
     row lost at one radius counts as lost at every larger one, since the balls are nested.
     """
-    wanted = dict.fromkeys(str(radius) for radius in (*radii, training_radius) if radius is not None)
-    kept = attacked_rows(predict, batch, ctx, radii=list(wanted), attack=attack)
+    trained = [] if training_radius is None else [training_radius]
+    kept = attacked_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
+    return ctx.of_each(partial(_figures, [str(r) for r in radii]), kept, batch.s, batch.y)
+
+
+def _figures(names: Sequence[str], ctx: Context, kept: Tensor, s: Tensor, y: Tensor) -> Figures:
+    """Of one model: kept (r, n), the training radius last where there is one."""
     found: dict[str, float | None] = {}
-    for radius in radii:
-        right = kept[str(radius)]
-        found[f"robust_accuracy_{radius}"] = _mean(right)
-        found[f"robust_accuracy_worst_group_{radius}"] = _worst(right, batch.s)
-        found[f"robust_accuracy_worst_class_{radius}"] = _worst(right, batch.y)
-    if training_radius is not None:
-        found["robust_accuracy"] = _mean(kept[str(training_radius)])
-        found["robust_accuracy_worst_class"] = _worst(kept[str(training_radius)], batch.y)
+    for name, right in zip(names, kept, strict=False):
+        found[f"robust_accuracy_{name}"] = _mean(right)
+        found[f"robust_accuracy_worst_group_{name}"] = _worst(right, s)
+        found[f"robust_accuracy_worst_class_{name}"] = _worst(right, y)
+    for right in kept[len(names) :]:
+        found["robust_accuracy"] = _mean(right)
+        found["robust_accuracy_worst_class"] = _worst(right, y)
     return found
 
 
 def attacked(
     predict: Predict, batch: Batch, ctx: Context, *, name: str, radii: Sequence[str | float]
-) -> dict[str, float | None]:
+) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<name>_<radius>``: accuracy under the attack of the ``attack`` group."""
     kept = attacked_rows(predict, batch, ctx, radii=radii, attack=ctx.attack)
-    return {f"robust_accuracy_{name}_{radius}": _mean(right) for radius, right in kept.items()}
+    keys = [f"robust_accuracy_{name}_{radius}" for radius in radii]
+    return ctx.of_each(lambda _, right: dict(zip(keys, map(_mean, right), strict=True)), kept)
 
 
-def attacked_rows(
-    predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[str | float], attack: Attack
-) -> dict[str, Tensor]:
-    """Which rows (n,) stay right under the attack at each radius; the attack's budget is checked."""
+def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
+    """Which rows (..., r, n) stay right under the attack at each of r radii; the attack's budget is checked.
+
+    Every model goes through its radii from the smallest to the largest, each once.
+    """
     with torch.no_grad():
         right = ctx.decide(predict(batch.x), batch.s) == batch.y
-    kept: dict[str, Tensor] = {}
-    for radius in sorted(radii, key=radius_value):
-        at_radius = replace(ctx, epsilon=everywhere(radius))
+    models = right.shape[:-1]
+    values = torch.stack([_of_models(r, right) for r in radii], -1).reshape(-1, len(radii))  # (m, r)
+    ladders = [sorted(set(own)) for own in values.tolist()]
+    rungs = []
+    for i in range(max(map(len, ladders))):
+        at = batch.w.new_tensor([ladder[min(i, len(ladder) - 1)] for ladder in ladders]).reshape(*models, 1)
+        at_radius = replace(ctx, epsilon=everywhere(at))
         moved = attack(predict, batch, at_radius)
         threat: MakeThreat | None = getattr(attack, "keywords", {}).get("threat")
         if threat is not None:
             check_budget(threat(ctx), batch.x, moved, at_radius.epsilon(batch, at_radius))
         with torch.no_grad():
             right = right & (ctx.decide(predict(moved), batch.s) == batch.y)
-        kept[str(radius)] = right
-    return kept
+        rungs.append(right)
+    reached = torch.stack(rungs, -2).reshape(len(ladders), len(rungs), -1)
+    wanted = [[ladder.index(v) for v in own] for ladder, own in zip(ladders, values.tolist(), strict=True)]
+    kept = torch.stack([steps[chosen] for steps, chosen in zip(reached, wanted, strict=True)])
+    return kept.reshape(*models, *kept.shape[1:])
+
+
+def _of_models(radius: Radius, right: Tensor) -> Tensor:
+    """A radius for every model (...), in double precision."""
+    value = radius.squeeze(-1) if isinstance(radius, Tensor) else torch.tensor(radius_value(radius))
+    return value.double().expand(right.shape[:-1])
 
 
 def _mean(right: Tensor) -> float:

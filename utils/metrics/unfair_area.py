@@ -5,27 +5,32 @@ search as published, and a gradient attack in the semi-latent coordinates. Radii
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from utils import seeding
+from utils.bounds import Neurons, bounds_over, counterfactuals, has_bounds
 from utils.radius import radius_value
 from utils.scms.counterfactual import draw, factual_level, twins
-from utils.threats import Ball, CausalThreat, ascend, every_candidate
-from utils.types import SCM, Batch, Context, Predict
+from utils.threats import Ball, CausalThreat, ascend
+from utils.types import SCM, Batch, Context, Figures, Predict
 
 ROWS = 8192  # a forward pass: its activations stay in the cache
+BOUNDED = 512  # balls that are bounded together, for the same reason
 BLOCK = 250  # random points between two looks at who is decided
 
 Margin = Callable[[Tensor, Tensor], Tensor]  # x (c, n, d) and levels that broadcast to (c, n) -> margin (c, n)
+LogitMargin = Callable[[Tensor, Tensor], Tensor]  # logits (..., 1), levels (...) -> margin (...), growing in the logit
 
 
 class Individuals(NamedTuple):
     """People under test: their features, decisions, and the decisions of their twins."""
 
     x: Tensor  # (n, d)
+    noise: Tensor  # (n, d) abducted, the SCM's own units
     favourable: Tensor  # (n,) decided as class 1
     factual: Tensor  # (L, n) which twin is the individual
     flips: Tensor  # (L, n) twins decided otherwise
@@ -43,7 +48,7 @@ def unfair_area(
     steps: int,
     rel_step: float,
     estimators: Literal["separate", "union"],
-) -> dict[str, float | None]:
+) -> Figures | Sequence[Figures]:
     """Unfair areas at every radius, and at radius 0 (counterfactual fairness).
 
     ``uai_cf``: some twin is decided otherwise; ``counterfactual_flip_rate``: mean share of the other twins that
@@ -74,14 +79,13 @@ def unfair_area(
         raise ValueError(f"evaluation individuals={individuals!r} is not known; choose rows or scm")
     if estimators not in ("separate", "union"):
         raise ValueError(f"evaluation estimators={estimators!r} is not known; choose separate or union")
-    x = batch.x if individuals == "rows" else draw(ctx.scm, n, seeding.rng(ctx.seed, "individuals"))
     threat = CausalThreat(ctx.scm, Ball("l2"), twins=True)
-    directions = _directions(threat, samples, ctx.seed)
 
     def margin(moved: Tensor, level: Tensor) -> Tensor:
-        return ctx.decide.margin(every_candidate(predict, moved), level)
+        return ctx.decide.margin(predict(moved), level)
 
     with torch.no_grad():
+        x = batch.x if individuals == "rows" else _fresh(ctx, n)
         people = _individuals(ctx.scm, x, margin)
         gradient = random = people.flips
         found = _counterfactual_figures(people)
@@ -90,27 +94,35 @@ def unfair_area(
             gradient = gradient | _by_gradient(people, margin, threat, r, steps=steps, rel_step=rel_step)
             if estimators == "union":
                 random = gradient | random
-            random = _by_random(people, margin, ctx.scm, r * directions, random)
+            random = _by_random_each(people, predict, ctx, r, random, samples=samples)
             found |= _figures("", radius, gradient | random, people)
             found |= _figures("gradient_", radius, gradient, people)
             if estimators == "separate":
                 found |= _figures("random_", radius, random, people)
-    return found
+    names = list(found)
+    return ctx.of_each(lambda _, *rows: dict(zip(names, map(_mean, rows), strict=True)), *found.values())
 
 
-def _every_level(scm: SCM) -> Tensor:
-    """Indices (L, 1) of the sensitive levels in order, which broadcast over individuals."""
-    return torch.arange(len(scm.levels), device=scm.levels.device).unsqueeze(1)
+def _fresh(ctx: Context, n: int) -> Tensor:
+    """n individuals (n, d) drawn from the SCM, of a stack (m, n, d)."""
+    if ctx.each:
+        return torch.stack([_fresh(own, n) for own in ctx.each])
+    return draw(ctx.scm, n, seeding.rng(ctx.own_seed, "individuals"))
+
+
+def _every_level(scm: SCM, x: Tensor) -> Tensor:
+    """Indices (L, 1, ...) of the sensitive levels in order, which broadcast over individuals x (..., n, d)."""
+    return torch.arange(len(scm.levels), device=scm.levels.device).reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def _individuals(scm: SCM, x: Tensor, margin: Margin) -> Individuals:
-    level = _every_level(scm)
+    level = _every_level(scm, x)
     factual = level == factual_level(scm, x)
     # the individual itself is in its ball, to the bit
     others = torch.where(factual.unsqueeze(-1), x, twins(scm, x))
     favourable = margin(others, level) >= 0
     own = (favourable & factual).any(0)
-    return Individuals(x, own, factual, favourable != own)
+    return Individuals(x, scm.to_noise(scm.own(x)), own, factual, favourable != own)
 
 
 def _directions(threat: CausalThreat, samples: int, seed: int) -> Tensor:
@@ -124,7 +136,7 @@ def _by_gradient(
 ) -> Tensor:
     """Which balls (L, n) around the twins hold a flip that projected gradient ascent finds."""
 
-    level = _every_level(threat.scm)
+    level = _every_level(threat.scm, people.x)
 
     def flips(x: Tensor, favourable: Tensor) -> Tensor:
         reach, zero = threat.at(x), threat.zero(x)
@@ -132,55 +144,116 @@ def _by_gradient(
         delta = ascend(
             lambda d: margin(reach(d), level) * towards_flip,
             zero,
-            x.new_full((len(x),), radius),
+            x.new_full(x.shape[:-1], radius),
             threat,
             steps=steps,
             rel_step=rel_step,
         )
         return (margin(reach(delta), level) >= 0) != favourable
 
-    size = max(1, ROWS // len(people.factual))
-    pairs = zip(people.x.split(size), people.favourable.split(size), strict=True)
-    return torch.cat([flips(x, favourable) for x, favourable in pairs], 1)
+    size = max(1, ROWS // people.factual[..., 0].numel())
+    pairs = zip(people.x.split(size, -2), people.favourable.split(size, -1), strict=True)
+    return torch.cat([flips(x, favourable) for x, favourable in pairs], -1)
 
 
-def _by_random(
-    people: Individuals,
-    margin: Margin,
-    scm: SCM,
-    points: Tensor,
-    flips: Tensor,
+def _by_random_each(
+    people: Individuals, predict: Predict, ctx: Context, radius: float, flips: Tensor, *, samples: int
 ) -> Tensor:
-    """Which balls (L, n) hold a flip among the points, given the flips known already.
+    """Which balls hold a flip among random points; of a stack, model by model, as few balls of each are searched."""
+    if ctx.each:
+        models: Sequence[Predict] = predict.each  # type: ignore[attr-defined]
+        searches: list[Search] = []
+        found = []
+        for own, who, model, known in zip(ctx.each, _of_each(people), models, flips.unbind(1), strict=True):
+            search = Search.around(who, own, radius, samples)
+            search = next((s for s in searches if s.is_that_of(search)), search)  # runs of a seed share data and SCM
+            searches.append(search)
+            found.append(_by_random(who, model, own, search, known))
+        return torch.stack(found, 1)
+    return _by_random(people, predict, ctx, Search.around(people, ctx, radius, samples), flips)
 
-    A ball is searched while its answer matters: the individual's own until it flips, a twin's until any does.
+
+def _of_each(people: Individuals) -> list[Individuals]:
+    """The individuals of each model of a stack."""
+    x, noise, favourable = people.x.unbind(0), people.noise.unbind(0), people.favourable.unbind(0)
+    return list(map(Individuals, x, noise, favourable, people.factual.unbind(1), people.flips.unbind(1)))
+
+
+class Search:
+    """The random points of a search, and what the balls (L, n) around the individuals x can hold."""
+
+    def __init__(self, x: Tensor, noise: Tensor, scm: SCM, shifts: Tensor):
+        self.x, self.shifts = x, shifts
+        self._noise, self._scm = noise, scm
+
+    @classmethod
+    def around(cls, people: Individuals, ctx: Context, radius: float, samples: int) -> "Search":
+        """One sample of directions at a radius, shared by all balls of a model."""
+        directions = _directions(CausalThreat(ctx.scm, Ball("l2"), twins=True), samples, ctx.own_seed)
+        return cls(people.x, people.noise, ctx.scm, radius * directions * ctx.scm.unit)
+
+    def is_that_of(self, other: "Search") -> bool:
+        """Whether the balls of both hold the same features."""
+        return self._scm is other._scm and torch.equal(self.x, other.x) and torch.equal(self.shifts, other.shifts)
+
+    @cached_property
+    def balls(self) -> list[tuple[Tensor, Neurons]]:
+        """Balls (p, 2) as level and row, a part of them at a time, with the features that they can hold."""
+        every = torch.ones(len(self._scm.levels), len(self.x), device=self.x.device).nonzero()
+        return [(part, self._features(*part.unbind(1))) for part in every.split(BOUNDED)]
+
+    def _features(self, level: Tensor, row: Tensor) -> Neurons:
+        return counterfactuals(self._scm, self._noise[row], self.shifts, _do(self._scm, level))
+
+
+def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Search, flips: Tensor) -> Tensor:
+    """Which balls (L, n) hold a flip among the points of a search, given the flips known already.
+
+    A ball is searched while its answer matters: the individual's own until it flips, a twin's until any does; and
+    only where bounds of the network leave room for a flip.
     """
-    noise = scm.to_noise(scm.own(people.x))
-    flips = flips.clone()
-    for block in (points * scm.unit).split(BLOCK):
-        undecided = ~flips & (people.factual | ~flips.any(0))
-        for pair in undecided.nonzero().split(max(1, ROWS // len(block))):
+    flips, scm, margin = flips.clone(), ctx.scm, ctx.decide.margin
+    doubtful = _doubtful(people, predict, margin, search) if has_bounds(predict) else torch.ones_like(flips)
+    for block in search.shifts.split(BLOCK):
+        for pair in (doubtful & _undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):
             level, row = pair.unbind(1)
-            do = {column: scm.levels[level, j] for j, column in enumerate(scm.sensitive)}
-            moved = scm.model(scm.to_features(noise[row] + block.unsqueeze(1), do))
-            flips[level, row] = ((margin(moved, level) >= 0) != people.favourable[row]).any(0)
+            moved = scm.model(scm.to_features(people.noise[row] + block.unsqueeze(1), _do(scm, level)))
+            decided = margin(predict(moved), level) >= 0
+            flips[level, row] = (decided != people.favourable[row]).any(0)
     return flips
 
 
-def _counterfactual_figures(people: Individuals) -> dict[str, float | None]:
+def _undecided(people: Individuals, flips: Tensor) -> Tensor:
+    return ~flips & (people.factual | ~flips.any(0))
+
+
+def _do(scm: SCM, level: Tensor) -> dict[int, Tensor]:
+    """The intervention of each ball, by the index (p,) of its level."""
+    return {column: scm.levels[level, j] for j, column in enumerate(scm.sensitive)}
+
+
+def _doubtful(people: Individuals, predict: Predict, margin: LogitMargin, search: Search) -> Tensor:
+    """Which of the balls (L, n) no bound of the network proves to be without a flip."""
+    doubtful = torch.empty_like(people.flips)
+    for pair, features in search.balls:
+        level, row = pair.unbind(1)
+        lower, upper = (margin(bound, level) for bound in bounds_over(predict, features))
+        doubtful[level, row] = ~torch.where(people.favourable[row], lower >= 0, upper < 0)
+    return doubtful
+
+
+def _counterfactual_figures(people: Individuals) -> dict[str, Tensor]:
+    """By metric, a value for each individual (..., n), whose mean is the figure."""
     others = (~people.factual).sum(0).clamp_min(1)
+    return {"uai_cf": people.flips.any(0), "counterfactual_flip_rate": people.flips.sum(0) / others}
+
+
+def _figures(estimator: str, radius: str | float, flips: Tensor, people: Individuals) -> dict[str, Tensor]:
     return {
-        "uai_cf": _share(people.flips.any(0)),
-        "counterfactual_flip_rate": float((people.flips.sum(0) / others).double().mean()),
+        f"uai_{estimator}{radius}": flips.any(0),
+        f"uai_ar_{estimator}{radius}": (flips & people.factual).any(0),
     }
 
 
-def _figures(estimator: str, radius: str | float, flips: Tensor, people: Individuals) -> dict[str, float]:
-    return {
-        f"uai_{estimator}{radius}": _share(flips.any(0)),
-        f"uai_ar_{estimator}{radius}": _share((flips & people.factual).any(0)),
-    }
-
-
-def _share(unfair: Tensor) -> float:
-    return float(unfair.double().mean())
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

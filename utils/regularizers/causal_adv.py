@@ -5,10 +5,10 @@ from typing import Literal
 from torch import Tensor
 
 from utils.linearity import local_linearity
-from utils.objective import binary_logit, cross_entropy
+from utils.objective import binary_logit, cross_entropy, is_zero
 from utils.scms.counterfactual import twins as twins_of
-from utils.threats import MakeThreat, every_candidate, movable
-from utils.types import Batch, Context, Predict
+from utils.threats import MakeThreat, movable
+from utils.types import Batch, Context, Predict, Scalar
 
 
 def causal_adv(
@@ -17,14 +17,14 @@ def causal_adv(
     ctx: Context,
     *,
     space: Literal["latent", "features"],
-    linearity: float,
-    gradient: float,
-    twins: float,
+    linearity: Scalar,
+    gradient: Scalar,
+    twins: Scalar,
     mask: str,
     latent_threat: MakeThreat,
     feature_threat: MakeThreat,
     steps: int,
-    rel_step: float,
+    rel_step: Scalar,
 ) -> Tensor:
     """linearity * gamma + gradient * norm(m grad F(0))^2 + twins * max over twins t of l(h(t), y), (n,).
 
@@ -51,14 +51,14 @@ def causal_adv(
         ValueError: another space.
     """
     values = {
-        "latent": (latent_threat, lambda x: cross_entropy(every_candidate(predict, x), batch.y)),
-        "features": (feature_threat, lambda x: binary_logit(every_candidate(predict, x), "causal_adv in features")),
+        "latent": (latent_threat, lambda x: cross_entropy(predict(x), batch.y)),
+        "features": (feature_threat, lambda x: binary_logit(predict(x), "causal_adv in features")),
     }
     if space not in values:
         raise ValueError(f"regularizer.causal_adv.space={space!r} is not known; choose latent or features")
     threat, value = values[space]
-    total = twins * cross_entropy(every_candidate(predict, twins_of(ctx.scm, batch.x)), batch.y).amax(0)
-    if linearity == 0 and gradient == 0:  # the twins alone need no inner maximisation
+    total = twins * cross_entropy(predict(twins_of(ctx.scm, batch.x)), batch.y).amax(0)
+    if is_zero(linearity) and is_zero(gradient):  # the twins alone need no inner maximisation
         return total
     gamma, slope = local_linearity(
         value, threat(ctx), batch.x, ctx.epsilon(batch, ctx), ctx, steps=steps, rel_step=rel_step

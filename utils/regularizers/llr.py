@@ -4,8 +4,8 @@ from torch import Tensor
 
 from utils.linearity import local_linearity
 from utils.objective import binary_logit
-from utils.threats import MakeThreat, every_candidate, movable
-from utils.types import Batch, Context, Predict
+from utils.threats import MakeThreat, movable
+from utils.types import Batch, Context, Predict, Scalar
 
 
 def llr(
@@ -13,19 +13,19 @@ def llr(
     batch: Batch,
     ctx: Context,
     *,
-    linearity: float,
-    gradient: float,
+    linearity: Scalar,
+    gradient: Scalar,
     mask: str,
     threat: MakeThreat,
     steps: int,
-    rel_step: float,
+    rel_step: Scalar,
 ) -> Tensor:
     """linearity * gamma + gradient * norm(m grad z(x))^2, (n,), on the logit z in model space.
 
     gamma is the largest departure of z from its linearisation in the ball of ``threat``; m the mask of columns.
     """
     gamma, slope = local_linearity(
-        lambda x: binary_logit(every_candidate(predict, x), "llr"),
+        lambda x: binary_logit(predict(x), "llr"),
         threat(ctx),
         batch.x,
         ctx.epsilon(batch, ctx),

@@ -6,10 +6,10 @@ from torch.func import grad
 
 from utils.objective import cross_entropy
 from utils.threats import Ball, movable
-from utils.types import Batch, Context, Predict
+from utils.types import Batch, Context, Predict, Scalar
 
 
-def ross(predict: Predict, batch: Batch, ctx: Context, *, step: float, mask: str) -> Tensor:
+def ross(predict: Predict, batch: Batch, ctx: Context, *, step: Scalar, mask: str) -> Tensor:
     """Loss (n,) of the favourable class after one step of recourse, l(h(x'), 1).
 
     x' = x - step * g / norm(g), with g the gradient of l(h(x), 1) on the columns of ``mask``, masked first and
@@ -19,5 +19,6 @@ def ross(predict: Predict, batch: Batch, ctx: Context, *, step: float, mask: str
     with torch.no_grad():
         gradient = grad(lambda x: cross_entropy(predict(x), favourable).sum())(batch.x)
         gradient = gradient * movable(ctx.columns, mask, batch.x)
-        recourse = batch.x - step * Ball("l2").steepest(gradient)
+        ball = Ball("l2")
+        recourse = batch.x - ball.spread(step * torch.ones_like(batch.w)) * ball.steepest(gradient)
     return cross_entropy(predict(recourse), favourable)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.scms.published_noise import published_noise
-from utils.scms.structure import Equation, SampleNoise, additive, in_radius_units, on_device, resampled, structural
+from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resampled, structural
 from utils.types import SCM, Dataset
 
 Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
@@ -29,9 +30,22 @@ def require_graph(dataset: Dataset, option: str) -> Mapping[str, tuple[str, ...]
     return {child: parents for child, parents in dataset.parents.items() if parents}
 
 
+# equations bind their regression as an argument, so that those of several SCMs can be told to be of one structure
+
+
 def regression_equation(parents: tuple[str, ...], f: Regression) -> Equation:
     """An additive-noise equation whose mean is one function of the stacked parents."""
-    return additive(parents, lambda *p: f(torch.stack(p, -1)))
+    return Equation(parents, partial(add_noise, f), partial(take_noise, f))
+
+
+def add_noise(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
+    """The child of noise u (...) and parents p, (...) each: f(p) + u."""
+    return f(torch.stack(p, -1)) + u
+
+
+def take_noise(f: Regression, x: Tensor, *p: Tensor) -> Tensor:
+    """The noise of a child x (...) and its parents p: x - f(p)."""
+    return x - f(torch.stack(p, -1))
 
 
 def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:
@@ -41,15 +55,20 @@ def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:
     {0, 1} and are monotone in the probability (the latent-threshold reading of a binary node; Pearl 2009,
     section 7.1, with one representative noise in place of its posterior).
     """
+    return Equation(parents, partial(_cut, f), partial(_middle, f))
 
-    def probability(p: tuple[Tensor, ...]) -> Tensor:
-        return f(torch.stack(p, -1)).clamp(1e-3, 1 - 1e-3)
 
-    def pull(x: Tensor, *p: Tensor) -> Tensor:
-        chance = probability(p)
-        return torch.where(x > 0.5, chance / 2, (1 + chance) / 2)
+def _probability(f: Regression, p: tuple[Tensor, ...]) -> Tensor:
+    return f(torch.stack(p, -1)).clamp(1e-3, 1 - 1e-3)
 
-    return Equation(parents, lambda u, *p: (u < probability(p)).to(u.dtype), pull)
+
+def _cut(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
+    return (u < _probability(f, p)).to(u.dtype)
+
+
+def _middle(f: Regression, x: Tensor, *p: Tensor) -> Tensor:
+    chance = _probability(f, p)
+    return torch.where(x > 0.5, chance / 2, (1 + chance) / 2)
 
 
 def uniform_at(columns: Sequence[int], sample: SampleNoise) -> SampleNoise:

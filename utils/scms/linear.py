@@ -3,10 +3,24 @@
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.scms.fitting import Regression, fitted, require_graph
 from utils.types import SCM, Dataset
+
+
+class Line(nn.Module):
+    """Expected child (...) given its stacked parents (..., p): one linear function."""
+
+    def __init__(self, slope: Tensor, intercept: Tensor) -> None:
+        super().__init__()
+        self.linear = nn.Linear(len(slope), 1)
+        self.linear.weight.data, self.linear.bias.data = slope.unsqueeze(0), intercept.unsqueeze(0)
+        self.requires_grad_(False)
+
+    def forward(self, parents: Tensor) -> Tensor:
+        """Parents (..., p) -> (...)."""
+        return self.linear(parents).squeeze(-1)
 
 
 def linear(
@@ -32,12 +46,7 @@ def linear(
         target = rows[:, [names.index(child)]]
         solution = torch.linalg.lstsq(design, target, driver="gelsd").solution  # rank may be short
         solution = solution.to(dataset.train.x)
-        slope, intercept = solution[:-1, 0], solution[-1, 0]
-
-        def predict(p: Tensor) -> Tensor:
-            return p @ slope + intercept
-
-        return predict
+        return Line(solution[:-1, 0], solution[-1, 0])
 
     return fitted(
         dataset,

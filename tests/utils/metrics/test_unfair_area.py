@@ -14,6 +14,7 @@ from tests import oracles
 from utils import seeding
 from utils.decides.threshold import Threshold
 from utils.metrics.unfair_area import unfair_area
+from utils.models.logistic import Logistic
 from utils.threats import Ball
 
 SETTINGS = {
@@ -259,6 +260,48 @@ def test_stopping_at_the_decided_changes_no_headline(dataset, context, trained, 
     assert {key for key in run[0] if key not in run[1]} == {
         f"uai_{ar}random_{r}" for ar in ("", "ar_") for r in ("0.3", "0.01")
     }
+
+
+class Counted(Threshold):
+    """Counts the logits that it is asked about."""
+
+    asked = 0
+
+    def margin(self, logits, s):
+        Counted.asked += logits.numel()
+        return super().margin(logits, s)
+
+
+def searched(model, rows, ctx, **changes):
+    Counted.asked = 0
+    return areas(model, rows, replace(ctx, decide=Counted(ctx.decide.probability)), **changes), Counted.asked
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("estimators", ["separate", "union"])
+@pytest.mark.parametrize("kind", ["mlp", "logistic"])
+@pytest.mark.parametrize(
+    ("name", "causal"), [*((n, n) for n in ("lin", "nlm", "imf", "loan")), ("toy", "learned"), ("toy", "threshold")]
+)
+def test_balls_left_out_hold_no_flip(dataset, context, trained, name, causal, kind, estimators, probability):
+    """Against the full search, which a function gets that cannot be looked into: its figures, with fewer points."""
+    ctx, rows = replace(context(name, causal=causal), decide=Threshold(probability)), dataset(name).test
+    model = trained(name) if kind == "mlp" else Logistic(rows.x.shape[1], 1).requires_grad_(False)
+    settings = {"radii": [0.01, 0.1, 1.0], "samples": 300, "estimators": estimators, "steps": 2}
+    found, asked = searched(model, rows, ctx, **settings)
+    expected, of_all = searched(lambda x: model(x), rows, ctx, **settings)
+    assert found == expected
+    assert asked < of_all
+
+
+@pytest.mark.parametrize("causal", ["known", "learned"])
+def test_hardly_a_ball_is_searched_where_decisions_are_far_from_the_threshold(dataset, context, trained, causal):
+    name, scm = ("loan", "loan") if causal == "known" else ("toy", "learned")
+    ctx, rows = context(name, causal=scm), dataset(name).test
+    settings = {"radii": [0.01], "samples": 1000, "steps": 0}
+    _, asked = searched(trained(name), rows, ctx, **settings)
+    _, of_all = searched(trained(name).forward, rows, ctx, **settings)
+    assert asked < 0.1 * of_all
 
 
 def test_fewer_or_more_than_a_block_of_samples_will_do(dataset, context, trained):

@@ -1,0 +1,296 @@
+"""``hydra/launcher=batched``: an engine, never a different experiment. The oracle is the one-by-one run."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import paths_config
+from tests.commands import ROOT, SMALL, command, environment, house, line, refused
+from utils.build import structure_of
+from utils.launchers.batched import cut, in_bytes
+from utils.run_store import RunStore
+from utils.sweep import Job
+
+REGULARIZERS = sorted(path.stem for path in (ROOT / "config" / "regularizer").glob("*.yaml"))
+ROWS = 400
+TWO_ROWS = 2 / (0.2 * ROWS)  # of the test split
+FEW = ("dataset.rows=400", "trainer.epochs=2", *SMALL[:1], *SMALL[2:])
+BATCHED = ("hydra/launcher=batched", "hydra.launcher.workers=1")
+# numbers of each regularizer that a stack may hold in different values
+KNOBS = {
+    "adversarial": "epsilon=0.05,0.2",
+    "capify": "regularizer.capify.linearity=0.5,2.0",
+    "causal_adv": "regularizer.causal_adv.twins=1,2.5",
+    "causal_al": "epsilon=0.05,0.2",
+    "causal_al_random": "regularizer.causal_al_random.attack.samples=20",
+    "erm": "trainer.lr=0.01,0.03",
+    "llr": "regularizer.llr.gradient=0.5,1",
+    "ross": "regularizer.ross.step=0.3,0.75",
+}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An empty house."""
+    with house(tmp_path) as folder:
+        yield folder
+
+
+def by_run(dataset="loan"):
+    return {record["run_id"]: record for record in RunStore(paths_config.database(dataset)).all()}
+
+
+def parameters(record):
+    return load_file(paths_config.weights_file(record["weights"]["path"]))
+
+
+def sweep(folder, *words, code=0):
+    """The records of a sweep by run, and its answer, in a house of its own."""
+    folder.mkdir()
+    with house(folder):
+        answer = command("train", "-m", *words)
+        assert answer.code == code, answer
+        found = by_run(next(path.stem for path in (folder / "evals").glob("*.json")))
+        return {run: (record, parameters(record)) for run, record in found.items() if "weights" in record}, answer
+
+
+def differ(key, one, other):
+    """Whether two figures differ by more than two test rows."""
+    if one is None or other is None:
+        return one is not other
+    return abs(one - other) > (TWO_ROWS if not key.startswith("support") else 0) + 1e-9
+
+
+# --- equality --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dataset", ["loan", "nlm"])
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_records_are_those_of_one_by_one_runs(tmp_path, regularizer, dataset):
+    words = (f"dataset={dataset}", f"regularizer={regularizer}", KNOBS[regularizer], "seed=0,1,2", *FEW)
+    alone, _ = sweep(tmp_path / "alone", *words)
+    together, _ = sweep(tmp_path / "together", *words, *BATCHED)
+    assert alone.keys() == together.keys()
+    assert len(alone) in (3, 6)
+    for run, (record, weights) in alone.items():
+        other, other_weights = together[run]
+        for name, value in weights.items():
+            assert torch.linalg.norm(other_weights[name] - value) <= 1e-4 * torch.linalg.norm(value)
+        assert record["metrics"].keys() == other["metrics"].keys()
+        assert not [k for k, v in record["metrics"].items() if differ(k, v, other["metrics"][k])]
+        assert record["decide"] == other["decide"]
+        assert record["params"] == other["params"]
+
+
+def test_the_bits_of_a_model_do_not_depend_on_the_size_of_its_stack(tmp_path):
+    words = ("regularizer=causal_adv", "seed=0,1,2,3,4", "epsilon=0.05,0.1", *FEW, *BATCHED)
+    large, _ = sweep(tmp_path / "large", *words)
+    small, _ = sweep(tmp_path / "small", *words, "hydra.launcher.max_models=3")
+    for run, (_, weights) in large.items():
+        assert all(torch.equal(weights[name], small[run][1][name]) for name in weights)
+
+
+def test_different_learning_rates_and_penalties_train_as_they_would_alone(tmp_path):
+    words = ("regularizer=erm", "trainer.lr=0.003,0.01,0.03", "trainer.weight_decay=0.0,0.01", *FEW)
+    alone, _ = sweep(tmp_path / "alone", *words, "trainer=sgd")
+    together, answer = sweep(tmp_path / "together", *words, "trainer=sgd", *BATCHED)
+    assert "6 jobs in 1 stacks" in answer.out
+    for run, (_, weights) in alone.items():
+        assert all(torch.allclose(weights[k], together[run][1][k], rtol=1e-4, atol=1e-7) for k in weights)
+
+
+def test_learned_causal_models_batch(tmp_path):
+    table = tmp_path / "people.csv"
+    rows = [
+        f"{i % 2},{(i * 7) % 11},{(i * 5 + i % 2) % 13},{int((i * 7) % 11 + (i * 5) % 13 > 11)}" for i in range(300)
+    ]
+    table.write_text("sex,age,income,hired\n" + "\n".join(rows) + "\n")
+    words = [
+        *(
+            "dataset=csv",
+            "dataset.name=people",
+            f"dataset.path={table}",
+            "dataset.label=hired",
+            "dataset.sensitive=[sex]",
+        ),
+        *("dataset.graph={income: [sex, age], age: [sex]}", "scm=learned", "scm.steps=100", "seed=0,1,2"),
+        *("regularizer=causal_adv", "trainer.epochs=2", *SMALL[2:]),
+    ]
+    alone, _ = sweep(tmp_path / "alone", *words)
+    together, _ = sweep(tmp_path / "together", *words, *BATCHED)
+    for run, (_, weights) in alone.items():
+        assert all(torch.allclose(weights[k], together[run][1][k], rtol=1e-4, atol=1e-6) for k in weights)
+
+
+# --- what forms a stack ----------------------------------------------------------------------------------------
+
+
+def jobs(own, *words):
+    command("train", "-m", *words, *FEW, "trainer.epochs=1")
+    return [record["params"] for record in by_run().values()]
+
+
+def test_runs_that_differ_in_numbers_alone_have_one_structure(own):
+    params = jobs(own, "regularizer=causal_adv", "seed=0,1", "epsilon=0.1", "trainer.lr=0.01,0.02")
+    assert len({structure_of(p) for p in params}) == 1
+
+
+def test_a_weight_of_zero_is_another_structure(own):
+    params = jobs(own, "regularizer=llr", "regularizer.llr.linearity=0.0,1.0")
+    assert len({structure_of(p) for p in params}) == 2
+
+
+def test_another_width_is_another_structure(own):
+    params = jobs(own, "model.hidden=[10],[20]")
+    assert len({structure_of(p) for p in params}) == 2
+
+
+def test_stacks_are_cut_evenly_and_the_largest_come_first(own):
+    params = jobs(own, "seed=0,1,2,3,4")
+    stacks = cut([Job(i, (), p, own) for i, p in enumerate(params)], 3)
+    assert [len(stack) for stack in stacks] == [3, 2] or [len(stack) for stack in stacks] == [2, 3]
+
+
+def test_a_sweep_of_two_structures_files_every_job(own):
+    answer = command("train", "-m", "regularizer=erm,llr", "seed=0,1", *FEW, *BATCHED)
+    assert answer.code == 0
+    assert "4 jobs in 2 stacks" in answer.out
+    assert "4 finished" in answer.out
+
+
+def test_jobs_that_are_one_run_are_trained_once(own):
+    """erm reads no training radius."""
+    answer = command("train", "-m", "regularizer=erm", "epsilon=0.1,0.2", "seed=0,1", *FEW, *BATCHED)
+    assert "2 finished, 2 skipped" in answer.out
+
+
+def test_an_optimizer_that_couples_parameters_runs_one_by_one_and_says_so(own):
+    words = ("trainer.optimizer._target_=torch.optim.Adafactor", "seed=0,1")
+    answer = command("train", "-m", *words, *FEW, *BATCHED)
+    assert "one by one" in answer.out
+
+
+# --- memory ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2GB", 2**31), ("500 MB", 500 * 2**20), ("1024", 1024), ("1.5gb", 3 * 2**29)]
+)
+def test_sizes_are_read_as_people_write_them(text, size):
+    assert in_bytes(text) == size
+
+
+def test_a_small_budget_cuts_stacks_and_changes_nothing(tmp_path):
+    words = ("regularizer=llr", "seed=0,1,2", *FEW, *BATCHED)
+    large, _ = sweep(tmp_path / "large", *words)
+    small, _ = sweep(tmp_path / "small", *words, "hydra.launcher.max_memory=9MB")
+    assert all(torch.equal(v, small[run][1][k]) for run, (_, weights) in large.items() for k, v in weights.items())
+
+
+def test_a_budget_below_one_model_is_refused_with_what_it_needs(own):
+    answer = command("train", "-m", "seed=0,1", *FEW, *BATCHED, "hydra.launcher.max_memory=1MB")
+    assert answer.code == 2
+    assert "raise hydra.launcher.max_memory" in answer.err
+
+
+@pytest.mark.parametrize("setting", ["max_models=0", "max_memory=lots", "workers=-1"])
+def test_settings_out_of_range_are_refused_by_name(own, setting):
+    answer = command("train", "-m", "seed=0,1", *FEW, "hydra/launcher=batched", f"hydra.launcher.{setting}")
+    refused(answer, setting.partition("=")[0])
+
+
+# --- failures, interrupts, others ------------------------------------------------------------------------------
+
+
+def test_a_diverging_job_fails_with_its_reason_and_leaves_the_others(own):
+    words = ("trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e30", "seed=0,1", *FEW, *BATCHED)
+    answer = command("train", "-m", *words)
+    assert answer.code == 1
+    assert "2 finished, 2 failed" in answer.out
+    failed = [r for r in by_run().values() if r["status"] == "failed"]
+    assert all("trainer.lr" in r["reason"] for r in failed)
+
+
+def test_the_reason_of_a_diverging_job_is_that_of_its_one_by_one_run(tmp_path):
+    def reasons(folder, *words):
+        folder.mkdir()
+        with house(folder):
+            command("train", "-m", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e30", *FEW, *words)
+            return {run: r.get("reason") for run, r in by_run().items()}
+
+    alone = reasons(tmp_path / "alone")
+    assert any(alone.values())
+    assert alone == reasons(tmp_path / "together", *BATCHED)
+
+
+def test_invalid_jobs_are_named_before_anything_trains(own):
+    answer = command("train", "-m", "seed=0,1", "trainer.lr=0.01,-1", *FEW, *BATCHED)
+    refused(answer, "trainer.lr=-1", "2 of 4 jobs")
+    assert not (own / "evals").exists()
+
+
+def test_relaunching_trains_only_what_is_missing(own):
+    command("train", "-m", "seed=0,1", *FEW, *BATCHED)
+    answer = command("train", "-m", "seed=0,1,2", *FEW, *BATCHED)
+    assert "1 finished, 2 skipped" in answer.out
+
+
+def test_a_run_filed_one_by_one_is_skipped_by_the_batched_launcher(own):
+    command("train", "seed=1", *FEW)
+    answer = command("train", "-m", "seed=0,1", *FEW, *BATCHED)
+    assert "1 finished, 1 skipped" in answer.out
+
+
+def test_a_run_that_lost_its_weights_is_trained_again(own):
+    command("train", "-m", "seed=0,1", *FEW, *BATCHED)
+    lost = next(iter(by_run().values()))
+    paths_config.weights_file(lost["weights"]["path"]).unlink()
+    answer = command("train", "-m", "seed=0,1", *FEW, *BATCHED)
+    assert "1 finished, 1 skipped" in answer.out
+    assert paths_config.weights_file(lost["weights"]["path"]).is_file()
+
+
+def test_every_job_leaves_its_own_record_file(own):
+    command("train", "-m", "seed=0,1", *FEW, *BATCHED)
+    written = [json.loads(path.read_text()) for path in own.glob("multirun/**/record.json")]
+    assert {r["run_id"] for r in written} == by_run().keys()
+    assert {r["status"] for r in written} == {"finished"}
+
+
+def test_two_processes_share_the_stacks_of_a_sweep(own):
+    words = ("regularizer=erm,llr", "seed=0,1", *FEW, "hydra/launcher=batched", "hydra.launcher.workers=2")
+    answer = subprocess.run(line("train", "-m", *words), capture_output=True, text=True, env=environment(), check=False)
+    assert answer.returncode == 0, answer
+    assert "4 finished" in answer.stdout
+
+
+def test_two_sweeps_of_the_same_jobs_at_once_file_no_run_twice(own):
+    words = line("train", "-m", "regularizer=erm,llr", "seed=0,1,2", *FEW, *BATCHED)
+    sweeps = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment()) for _ in range(2)]
+    answers = [process.communicate()[0] for process in sweeps]
+    assert [process.returncode for process in sweeps] == [0, 0]
+    assert len(by_run()) == len(RunStore(paths_config.database("loan")).all()) == 6
+    assert sum(answer.count(" finished  loan") for answer in answers) >= 6
+
+
+def test_a_killed_sweep_is_finished_by_the_same_line(own):
+    words = line("train", "-m", "regularizer=erm,llr", "seed=range(6)", *FEW, *BATCHED, "hydra.launcher.max_models=2")
+    killed = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment())
+    database = paths_config.database("loan")
+    while killed.poll() is None and not database.exists():
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    kept = set(by_run())
+    assert len(kept) > 0
+    again = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
+    assert again.returncode == 0
+    assert f"{12 - len(kept)} finished" in again.stdout
+    assert kept < set(by_run()) or len(kept) == 12
+    assert len(by_run()) == 12

@@ -1,0 +1,163 @@
+"""``hydra/launcher=batched``: jobs that differ in seed and numbers alone are trained together, as one stack.
+
+An engine, never a different experiment: every job files the record that it would file alone.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from itertools import chain, pairwise
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from utils.console import complain, say
+from utils.outcomes import defect, tell
+from utils.sweep import Job, Planner
+
+UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
+
+
+class Batched(Launcher):
+    """Stacks of at most ``max_models`` models and ``max_memory`` bytes, on ``workers`` processes.
+
+    Args:
+        max_models: of a stack; more gain nothing once a batch fills the processor's cache.
+        max_memory: of all workers, as text such as "2GB"; larger stacks are cut.
+        workers: processes that train a stack each; null for one per CUDA device, or one per core where there is none.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
+    def __init__(self, max_models: int, max_memory: str, workers: int | None):
+        for name, value in (("max_models", max_models), ("workers", workers)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ValueError(f"hydra.launcher.{name}={value!r}: expected a whole number, 1 or more")
+        self.max_models = max_models
+        self.max_memory = in_bytes(max_memory)
+        self.workers = workers
+        self.planner: Planner | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
+        """Called by Hydra; the task is train.py's."""
+        self.config = config
+        self.planner = self.planner or Planner(hydra_context, config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
+        """Train the jobs, stack by stack; each leaves word of how it ended."""
+        import torch  # which help and mistakes need not wait for
+
+        assert self.planner is not None
+        jobs = self.planner.plan(job_overrides, initial_job_idx)
+        sweep = Path(self.config.hydra.sweep.dir).absolute()
+        stacks = spread(cut(jobs, self.max_models), torch.cuda.device_count())
+        workers = min(self.workers or torch.cuda.device_count() or os.cpu_count() or 1, len(stacks))
+        budget = self.max_memory // workers
+        singles = sum(len(stack) == 1 for stack in stacks)
+        say(f"{len(jobs)} jobs in {len(stacks)} stacks, {singles} of a single job, on {workers} processes")
+        if workers == 1:
+            for stack in stacks:
+                work(stack, sweep, budget)
+            return []
+        with _pool(workers) as pool:
+            for ended in as_completed({pool.submit(work, stack, sweep, budget): stack for stack in stacks}):
+                _heard(ended)
+        return []
+
+
+def in_bytes(text: str | int) -> int:
+    """``2GB``, ``500 MB`` or a number of bytes.
+
+    Raises:
+        ValueError: anything else.
+    """
+    words = str(text).upper().replace(" ", "")
+    unit = UNITS.get(words[-2:], 1)
+    try:
+        size = int(float(words[:-2] if unit > 1 else words) * unit)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise ValueError(f"hydra.launcher.max_memory={text!r}: expected a size such as 2GB or 500MB")
+    return size
+
+
+def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
+    """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together."""
+    from utils.build import identity, structure_of  # imports torch
+
+    by_structure: dict[str, dict[str, list[Job]]] = {}
+    for job in jobs:
+        same_run = by_structure.setdefault(structure_of(job.params), {})
+        same_run.setdefault(json.dumps(identity(job.params, ""), sort_keys=True), []).append(job)
+    stacks = []
+    for runs in by_structure.values():
+        alike = sorted(runs.values(), key=_side_by_side)
+        parts = -(-len(alike) // max_models)
+        bounds = [round(i * len(alike) / parts) for i in range(parts + 1)]
+        stacks += [list(chain.from_iterable(alike[a:b])) for a, b in pairwise(bounds)]
+    return sorted(stacks, key=len, reverse=True)
+
+
+def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
+    """The same stacks, in turns on the CUDA devices where there are several and none is asked for."""
+    if devices < 2:
+        return list(stacks)
+
+    def on(job: Job, device: int) -> Job:
+        asked = job.params["device"]
+        return job._replace(params=job.params | {"device": f"cuda:{device}" if asked == "auto" else asked})
+
+    return [[on(job, i % devices) for job in stack] for i, stack in enumerate(stacks)]
+
+
+def _side_by_side(same_run: Sequence[Job]) -> tuple[float, float, int]:
+    """So that models of equal learning rate and weight decay are neighbours, among them those of one seed."""
+    params = same_run[0].params
+    return params["trainer"]["lr"], params["trainer"]["weight_decay"], params["seed"]
+
+
+def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
+    """Train one stack; every job leaves word of how it ended, whatever happens to the others."""
+    from utils.together import carry_out_together
+
+    left = {job.number: job for job in stack}
+    try:
+        for job, outcome in carry_out_together(stack, budget=budget):
+            tell(sweep, job.number, outcome)
+            del left[job.number]
+    except Exception as error:  # noqa: BLE001  a defect of ours in one stack must not cost the others
+        for job in left.values():
+            tell(sweep, job.number, defect(error, job.folder))
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with the command, also when it is interrupted."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in active_children():
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal(SIGINT, SIG_IGN)
+
+
+def _heard(ended: Future) -> None:
+    error = ended.exception()
+    if error is not None:  # the jobs that left no word are named in the table
+        complain(f"a process of the sweep died: {error}")

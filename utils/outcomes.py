@@ -1,0 +1,60 @@
+"""How the jobs of a command ended; in a sweep, told by each job in a file, whichever process or machine ran it."""
+
+import json
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from utils import atomic
+from utils.console import complain, said
+
+FOLDER = ".jobs"  # in the folder of a sweep, one file per job
+EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}  # the exit code that each status asks for
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended.
+
+    A ``finished`` and a ``failed`` run have a record, a ``skipped`` one had it before; a ``refused`` one has none: a
+    mistake in the command, or a folder that cannot be written to.
+    """
+
+    name: str
+    status: str
+    detail: str
+    seconds: float = 0.0
+    record: int | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # those that the sweep watches
+
+
+def word(sweep: Path, number: int) -> Path:
+    """Where job ``number`` of a sweep leaves word."""
+    return sweep / FOLDER / f"{number}.json"
+
+
+def tell(sweep: Path, number: int, outcome: Outcome) -> None:
+    """Leave word of job ``number`` in the folder of its sweep."""
+    atomic.write_text(word(sweep, number), json.dumps(asdict(outcome)))
+
+
+def told(sweep: Path, number: int) -> Outcome | None:
+    """The word of job ``number``, or None where it has not ended or died without one."""
+    try:
+        return Outcome(**json.loads(word(sweep, number).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def defect(error: Exception, folder: Path) -> Outcome:
+    """What a job met that is nobody's mistake but ours: said in a line, and in full in a file of its folder."""
+    atomic.write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
+    detail = f"{type(error).__name__}: {said(error)} (see {folder}/error.txt)"
+    complain(detail)
+    return Outcome("", "failed", detail)
+
+
+def exit_code(ended: Iterable[Outcome]) -> int:
+    """That of the gravest outcome: 0 all is well, 1 a run failed, 2 a mistake in the command."""
+    return max((EXIT[outcome.status] for outcome in ended), default=0)

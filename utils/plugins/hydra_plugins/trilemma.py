@@ -1,0 +1,17 @@
+"""Our sweepers and launchers where Hydra looks for plugins: in the package ``hydra_plugins`` alone."""
+
+from utils import sweep
+from utils.launchers import batched
+from utils.search import sweeper
+
+
+class Grid(sweep.Grid):
+    """``hydra/sweeper=grid``."""
+
+
+class Optuna(sweeper.Search):
+    """``hydra/sweeper=optuna``."""
+
+
+class Batched(batched.Batched):
+    """``hydra/launcher=batched``."""

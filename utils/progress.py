@@ -1,0 +1,143 @@
+"""Progress of long work: the epochs of a training, the jobs of a sweep."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from utils.console import say, stop_if_interrupted
+from utils.metrics.directions import direction
+from utils.outcomes import Outcome, told
+
+Watch = Callable[[int, dict[str, float]], None]  # epoch (from 1) and its figures
+POLL = 0.5  # seconds between two looks at what jobs have told
+
+
+@contextmanager
+def epochs_shown(title: str, epochs: int, *, in_sweep: bool = False) -> Iterator[Watch]:
+    """Show the epochs of a training: a bar with metrics and ETA on a terminal, plain lines elsewhere.
+
+    In a sweep nothing is shown, since the sweep has a bar of its own.
+    """
+    if in_sweep:
+        yield lambda *_: stop_if_interrupted()
+    elif sys.stdout.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        text, shown, eta = (TextColumn(t) for t in ("{task.description}", "{task.fields[figures]}", "eta"))
+        columns = (text, BarColumn(), MofNCompleteColumn(), shown, eta, TimeRemainingColumn())
+        with Progress(*columns, transient=True) as bar:
+            job = bar.add_task(title, total=epochs, figures="")
+
+            def update(epoch: int, figures: dict[str, float]) -> None:
+                stop_if_interrupted()
+                bar.update(job, completed=epoch, figures=_figures(figures))
+
+            yield update
+    else:
+        every = max(1, epochs // 10)
+
+        def line(epoch: int, figures: dict[str, float]) -> None:
+            stop_if_interrupted()
+            if epoch % every == 0 or epoch == epochs:
+                say(f"{title}  epoch {epoch}/{epochs}  {_figures(figures)}")
+
+        yield line
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return "  ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items())
+
+
+# --- sweeps ----------------------------------------------------------------------------------------------------
+
+
+class Tally:
+    """What the jobs of a sweep have told so far.
+
+    Args:
+        folder: of the sweep.
+        numbers: of the jobs.
+        watch: metrics whose best value is kept.
+    """
+
+    def __init__(self, folder: Path, numbers: Sequence[int], watch: Sequence[str]):
+        self.folder = folder
+        self.numbers = numbers
+        self.watch = watch
+        self.ended: dict[int, Outcome] = {}
+        self.started = time.monotonic()
+
+    def look(self) -> list[int]:
+        """The numbers of the jobs that have ended since the last look."""
+        news = {n: outcome for n in self.numbers if n not in self.ended and (outcome := told(self.folder, n))}
+        self.ended |= news
+        return list(news)
+
+    def line(self) -> str:
+        """Jobs done, failed and left, the time left, the best values so far."""
+        wrong = sum(o.status in ("failed", "refused") for o in self.ended.values())
+        parts = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else []), *self._eta()]
+        return ", ".join([*parts, *self._best()])
+
+    def _eta(self) -> list[str]:
+        """From the pace so far, of jobs that had to be trained."""
+        trained = sum(o.status != "skipped" for o in self.ended.values())
+        left = len(self.numbers) - len(self.ended)
+        if not trained or not left:
+            return []
+        seconds = round((time.monotonic() - self.started) / trained * left)
+        return [f"ETA {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"]
+
+    def _best(self) -> list[str]:
+        best = []
+        for key in self.watch:
+            values = [v for o in self.ended.values() if (v := o.metrics.get(key)) is not None]
+            if values and direction(key):
+                best.append(f"best {key} {max(values) if direction(key) > 0 else min(values):.4f}")
+        return best
+
+
+@contextmanager
+def sweep_shown(tally: Tally) -> Iterator[None]:
+    """Show the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere."""
+    stop = Event()
+    with _bar(tally) as show:
+
+        def follow() -> None:
+            while not stop.wait(POLL):
+                show(tally.look())
+
+        thread = Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            show(tally.look())
+
+
+@contextmanager
+def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
+    """How to show the jobs that have just ended."""
+    if sys.stdout.isatty():
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        with Progress(TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[line]}")) as bar:
+            job = bar.add_task("sweep", total=len(tally.numbers), line="")
+            yield lambda _: bar.update(job, completed=len(tally.ended), line=tally.line())
+        return
+
+    def lines(news: list[int]) -> None:
+        for number in news:
+            say(f"{row(number, tally.ended[number])}  [{tally.line()}]")
+
+    yield lines
+
+
+def row(number: int, outcome: Outcome) -> str:
+    """One job of a sweep in one line."""
+    return f"#{number:<4} {outcome.status:<9} {outcome.name:<32} {outcome.detail}"

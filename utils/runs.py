@@ -1,0 +1,388 @@
+"""One run from its configuration to its record: what every engine that trains does before and after the training."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from time import perf_counter
+from typing import Any, TypeGuard
+
+import torch
+from filelock import FileLock, Timeout
+
+import paths_config
+from evals.evaluation import evaluate, evaluate_many
+from utils import atomic, seeding
+from utils.build import Params, Run, build_run, stacked_objective
+from utils.console import complain, say
+from utils.environment import environment
+from utils.model_zoo import describe_preprocessing, save_weights
+from utils.objective import Objective
+from utils.outcomes import Outcome
+from utils.progress import epochs_shown
+from utils.run_store import SCHEMA, Record, RunStore, to_plain
+from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
+from utils.training import DivergenceError, Watch, fit, fit_many, treats_each_parameter_alone
+from utils.types import Batch, Context, StoredDecide
+from utils.validation import validate, validate_settings
+
+FEW = 4  # rows of a rehearsal
+FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError)  # of a training; anything else is a defect of ours
+
+
+def check(params: Params) -> None:
+    """Refuse a configuration that cannot be meant, before anything is built from it. Raises ValueError."""
+    validate(params)
+    validate_settings(params)
+
+
+def carry_out(params: Params, folder: Path, *, in_sweep: bool) -> Outcome:
+    """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped.
+
+    Args:
+        params: the resolved configuration.
+        folder: where the job's own ``record.json`` goes.
+        in_sweep: say less, since many more are to come.
+    """
+    check(params)
+    run = build_run(params)
+    store = RunStore(paths_config.database(run.dataset.name))
+    check_folders()
+    with one_at_a_time(run):
+        finished = store.find(run.run_id)
+        if stands(finished, params):
+            return skipped(run, finished, in_sweep=in_sweep)
+        rehearse(run)
+        write_record(blank_record(run) | {"status": "running"}, folder)
+        with epochs_shown(run.name, params["trainer"]["epochs"], in_sweep=in_sweep) as watch:
+            record = trained_alone(run, watch=watch)
+        doc_id = store.add(write_record(record, folder), replace=finished is not None)
+    if record["status"] == "finished" and not in_sweep:
+        report(record, doc_id, store.path)
+    return outcome(record, doc_id, finished_before=finished is not None)
+
+
+# --- before the training ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def one_at_a_time(run: Run) -> Iterator[None]:
+    """Let one process at a time train a run; one that had to wait then finds it finished."""
+    lock = lock_of(run)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{run.name}, seed {run.ctx.seed}: another process is training this very run; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def lock_of(run: Run) -> FileLock:
+    """The lock that who trains the run holds, on whichever process."""
+    folder = paths_config.weights() / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{run.run_id}.lock")
+
+
+def check_folders() -> None:
+    """Write and remove an empty file where the results will go, so that a training is not lost for want of a folder.
+
+    Raises:
+        ValueError: a folder cannot be made or written to.
+    """
+    for folder, variable in ((paths_config.evals(), "TRILEMMA_EVALS"), (paths_config.weights(), "TRILEMMA_WEIGHTS")):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ValueError(
+                f"cannot write to {folder} ({error.strerror}); set {variable} to a folder that can be written to"
+            ) from None
+
+
+def stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
+    """Whether a run that finished before need not be trained again: nobody asked for it, and its weights are there."""
+    if finished is None or params["existing"] == "replace":
+        return False
+    return paths_config.weights_file(finished["weights"]["path"]).is_file()
+
+
+def rehearse(run: Run) -> None:
+    """Try objective, attack and threshold on a few rows, so that what does not fit is refused before any training.
+
+    Raises:
+        ValueError: parts that do not fit each other, or no rows to fit the threshold on.
+    """
+    fit_on = run.params["fit_on"]
+    rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, FEW))
+    if not len(rows.y):
+        raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
+    probe = replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
+    run.objective(run.model, few, probe)
+    run.ctx.attack(run.model, few, probe)
+    with torch.no_grad():
+        run.fit_decide(run.model(rows.x), rows)
+
+
+# --- the training ----------------------------------------------------------------------------------------------
+
+
+def trained_alone(run: Run, *, watch: Watch) -> Record:
+    """The record of a run that is trained by itself: as a stack of one, so that its bits are those of any stack."""
+    try:
+        return trained_together([run], watch=watch)[0]
+    except UnstackableError:
+        return _trained_plainly(run, watch=watch)
+
+
+def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
+    """Train models of one structure together, fix their thresholds, save their weights, judge them on the test rows.
+
+    Args:
+        runs: those of equal learning rate and weight decay side by side.
+        watch: called after every epoch.
+
+    Returns:
+        Their records, finished or failed; the seconds of a run are its share.
+
+    Raises:
+        UnstackableError: runs that form no stack; nothing has been trained.
+    """
+    started = perf_counter()
+    errors = _fit_together(runs, watch=watch)
+    records = [failed_record(run, error) if error else None for run, error in zip(runs, errors, strict=True)]
+    sound = [run for run, error in zip(runs, errors, strict=True) if error is None]
+    if sound:
+        decides = [_threshold(run) for run in sound]
+        weights = [save_weights(run.model, run.dataset.name, run.run_id) for run in sound]  # before judging may fail
+        trained = perf_counter()
+        judged = _judge_together(sound, decides)
+        seconds = ((trained - started) / len(runs), (perf_counter() - trained) / len(sound))
+        rest = iter(zip(sound, decides, weights, judged, strict=True))
+        records = [record or _judged_record(*next(rest), seconds) for record in records]
+    return [record for record in records if record is not None]
+
+
+def _fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
+    first = runs[0].params["trainer"]
+    if not treats_each_parameter_alone(runs[0].make_optimizer):
+        raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
+    stack = Stack([run.model for run in runs])
+    objective = stacked_objective(runs)
+    train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])
+    _compare(runs, stack, objective, train, ctx)
+    errors = fit_many(
+        stack,
+        objective,
+        train,
+        stack_batches([run.dataset.valid for run in runs]),
+        ctx,
+        make_optimizer=runs[0].make_optimizer,
+        epochs=first["epochs"],
+        batch_size=first["batch_size"],
+        lr=[run.params["trainer"]["lr"] for run in runs],
+        weight_decay=[run.params["trainer"]["weight_decay"] for run in runs],
+        orders=[seeding.generator(run.seed, "order") for run in runs],
+        watch=watch,
+    )
+    stack.hand_back()
+    return errors
+
+
+def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Batch, ctx: Context) -> None:
+    """Refuse a stack whose losses are not those of its runs, as where a term mixes rows; by its first and last run.
+
+    Raises:
+        UnstackableError: it is so.
+    """
+    rows = torch.arange(FEW, device=train.y.device).expand(len(runs), -1)
+    try:
+        together, _ = objective(stack, train.of_each(rows), replace(ctx, generator=_probe(ctx)))
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        raise UnstackableError(f"a term does not batch ({str(error).splitlines()[0]})") from error
+    for i in {0, len(runs) - 1} if together.shape == (len(runs),) else ():
+        run = runs[i]
+        alone, _ = run.objective(
+            run.model, run.dataset.train.rows(slice(0, FEW)), replace(run.ctx, generator=_probe(run.ctx))
+        )
+        if not torch.allclose(together[i], alone, rtol=1e-3, atol=1e-5):
+            raise UnstackableError("a term mixes the rows of a batch")
+    if together.shape != (len(runs),):
+        raise UnstackableError("a term gives one loss for all rows")
+
+
+def _probe(ctx: Context) -> seeding.Source:
+    return seeding.generators(ctx.seed, "probe")
+
+
+def _judge_together(runs: Sequence[Run], decides: Sequence[StoredDecide]) -> list[Any]:
+    """The metrics of every model, or what made judging fail."""
+    contexts = [replace(run.ctx, decide=decide) for run, decide in zip(runs, decides, strict=True)]
+    try:
+        return list(
+            evaluate_many(
+                Stack([run.model for run in runs]),
+                stack_batches([run.dataset.test for run in runs]),
+                stack_contexts(contexts),
+                [run.metrics for run in runs],
+            )
+        )
+    except FAILURES:  # one of the models is to blame
+        return [_judged_alone(run, ctx) for run, ctx in zip(runs, contexts, strict=True)]
+
+
+def _judged_alone(run: Run, ctx: Context) -> Any:
+    try:
+        return evaluate(run.model, run.dataset.test, ctx, run.metrics)
+    except FAILURES as error:
+        return error
+
+
+def _judged_record(run: Run, decide: StoredDecide, weights: Any, judged: Any, seconds: tuple[float, float]) -> Record:
+    if isinstance(judged, BaseException):
+        return failed_record(run, judged)
+    return finished_record(run, decide, weights, judged, seconds)
+
+
+def _threshold(run: Run) -> StoredDecide:
+    rows = getattr(run.dataset, run.params["fit_on"])
+    with torch.no_grad():
+        return run.fit_decide(run.model(rows.x), rows)
+
+
+def _trained_plainly(run: Run, *, watch: Watch) -> Record:
+    """Of a model that forms no stack, by ordinary means."""
+    trainer, data = run.params["trainer"], run.dataset
+    started = perf_counter()
+    try:
+        fit(
+            run.model,
+            run.objective,
+            data.train,
+            data.valid,
+            run.ctx,
+            make_optimizer=run.make_optimizer,
+            epochs=trainer["epochs"],
+            batch_size=trainer["batch_size"],
+            lr=trainer["lr"],
+            weight_decay=trainer["weight_decay"],
+            order=seeding.generator(run.seed, "order"),
+            watch=watch,
+        )
+        decide = _threshold(run)
+        weights = save_weights(run.model, data.name, run.run_id)
+        trained = perf_counter()
+        metrics = evaluate(run.model, data.test, replace(run.ctx, decide=decide), run.metrics)
+    except FAILURES as error:
+        return failed_record(run, error)
+    return finished_record(run, decide, weights, metrics, (trained - started, perf_counter() - trained))
+
+
+# --- records ---------------------------------------------------------------------------------------------------
+
+
+def blank_record(run: Run) -> Record:
+    """What is known of a run before it is trained."""
+    return {
+        "schema": SCHEMA,
+        "name": run.name,
+        "dataset": run.dataset.name,
+        "run_id": run.run_id,
+        "group_id": run.group_id,
+        "params": run.params,
+        "seed": run.seed,
+        "fingerprint": run.dataset.fingerprint,
+        "environment": environment(run.dataset.train.x.device, run.params["threads"]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, seconds: tuple[float, float]) -> Record:
+    """The record of a trained and judged model; ``seconds`` of fit and of evaluation."""
+    data = run.dataset
+    return blank_record(run) | {
+        "status": "finished",
+        "decide": decide.to_record(),
+        "preprocessing": describe_preprocessing(data),
+        "units": {"radius": run.ctx.scm.radius_unit, "features": "standard deviations of the training split"},
+        "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
+        "scm": dict(run.ctx.scm.facts),
+        "metrics": metrics,
+        "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
+        "weights": weights,
+    }
+
+
+def failed_record(run: Run, error: BaseException) -> Record:
+    """The record of a run that failed, and a line that says so."""
+    reason = str(error).splitlines()[0]
+    complain(f"{run.name}, seed {run.seed}: {reason}")
+    return blank_record(run) | {"status": "failed", "reason": reason}
+
+
+def write_record(record: Record, folder: Path) -> Record:
+    """Write the job's own ``record.json``, the source of truth; the record as plain values."""
+    plain: Record = to_plain(record)
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in plain.items())
+    atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
+    return plain
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------
+
+
+def outcome(record: Record, doc_id: int, *, finished_before: bool) -> Outcome:
+    """How a run ended, for the table of a sweep."""
+    if record["status"] == "failed":
+        kept = "stays as it was" if finished_before else "says so"
+        detail = f"seed {record['seed']}: {record['reason']} (record {doc_id} {kept})"
+        return Outcome(record["name"], "failed", detail, record=doc_id)
+    seconds = sum(record["seconds"].values())
+    detail = f"record {doc_id}, seed {record['seed']}, {seconds:.1f} s"
+    return Outcome(record["name"], "finished", detail, seconds, doc_id, watched(record))
+
+
+def skipped(run: Run, finished: Record, *, in_sweep: bool) -> Outcome:
+    """A run that was finished before."""
+    if not in_sweep:
+        doc_id = finished["doc_id"]
+        say(f"{run.name}, seed {run.seed}: finished before, record {doc_id}; existing=replace trains anew")
+    doc_id = finished["doc_id"]
+    metrics = watched(finished | {"params": run.params})
+    return Outcome(run.name, "skipped", f"record {doc_id}, seed {run.seed}", 0.0, doc_id, metrics)
+
+
+def watched(record: Record) -> dict[str, float | None]:
+    """The metrics of a record that its configuration asks to watch."""
+    return {key: record["metrics"].get(key) for key in record["params"]["watch"]}
+
+
+def report(record: Record, doc_id: int, database: Path) -> None:
+    """The headline figures on one screen, and what to do with them."""
+    metrics = record["metrics"]
+    radii = record["params"]["epsilon"]["evaluate"]
+    keys = ["accuracy", "balanced_accuracy", "mcc", "auc", "fnr_gap", "fpr_gap"]
+    keys += ["demographic_parity_difference", "equalized_odds_difference"]
+    keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)] + [f"uai_{r}" for r in radii] + ["uai_cf"]
+    keys += [f"uai_ar_{r}" for r in radii]
+    say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")
+    for key in keys:
+        if key in metrics:
+            value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
+            shown = "undefined" if value is None or value != value else f"{value:.4f}"
+            interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
+            say(f"  {key:<32} {shown}{interval}")
+    if "probability" in record["decide"]:
+        chosen = f"{record['decide']['probability']:.2f} (decide={record['params']['choices']['decide']})"
+        say(f"  class 1 from a probability of {chosen}")
+    seconds = record["seconds"]
+    say(f"  fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
+    say(f"filed as record {doc_id} of {database}")
+    say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
+    say(f"compare what is there with python -m evals.plot dataset={record['dataset']}")

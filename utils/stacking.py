@@ -1,0 +1,226 @@
+"""Many models of one structure as one: parameters, causal models, contexts and rows with a leading model dimension.
+
+The parts of a stack differ in numbers alone. What methods see is described in ``utils.types``.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from utils.types import SCM, Batch, Context, Decide, Mechanism
+
+ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Softplus, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Identity)
+
+
+class UnstackableError(ValueError):
+    """The parts do not form a stack."""
+
+
+# --- models ----------------------------------------------------------------------------------------------------
+
+
+class Stack(nn.Module):
+    """m models of one structure as one: x (..., m, n, d) -> logits (..., m, n, k), each by its own parameters.
+
+    Linear layers become one batched product; a model with other parameters goes through ``torch.func.vmap``.
+    ``each`` are the models themselves, which keep the parameters they had until ``hand_back``.
+
+    Raises:
+        UnstackableError: models that keep state beside their parameters.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]):
+        super().__init__()
+        self.each = tuple(models)
+        names = [name for name, _ in models[0].named_buffers()]
+        if names:
+            raise UnstackableError(f"the model keeps state beside its parameters ({names[0]})")
+        try:
+            self.together = _stacked(models)
+        except _NotLinearError:
+            self.together = Vmapped(models)
+        self.train(models[0].training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., m, n, *) -> (..., m, n, *)."""
+        front = x.movedim(-3, 0)
+        y = self.together(front.reshape(len(front), -1, x.shape[-1]))
+        return y.reshape(*front.shape[:-1], *y.shape[2:]).movedim(0, x.ndim - 3)
+
+    @torch.no_grad()
+    def hand_back(self) -> None:
+        """Give the models the parameters that the stack has now."""
+        for i, model in enumerate(self.each):
+            own = {name: values[i] for name, values in _by_name(self.together).items()}
+            model.load_state_dict(own)
+
+
+class _NotLinearError(Exception):
+    """A layer that is neither linear nor elementwise."""
+
+
+class StackedLinear(nn.Module):
+    """m linear layers: x (m, n, i) -> (m, n, o), one batched product.
+
+    A single input or output gets a second one of zeros. With one alone, libraries take another kernel for m = 1 than
+    for more models; without, the bits of a model do not depend on the stack that it is part of.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        trained = layers[0].weight.requires_grad
+        self.inputs, self.outputs = layers[0].in_features, layers[0].out_features
+        self.spare = (0, int(self.outputs == 1), 0, int(self.inputs == 1))  # of the last dimension, of the one before
+        weight = torch.stack([layer.weight.detach().T for layer in layers])
+        self.weight = nn.Parameter(F.pad(weight, self.spare).contiguous(), trained)
+        biases = [layer.bias.detach().unsqueeze(0) for layer in layers if layer.bias is not None]
+        self.bias = nn.Parameter(F.pad(torch.stack(biases), self.spare[:2]), trained) if biases else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(m, n, i) -> (m, n, o)."""
+        if self.inputs == 1:
+            x = F.pad(x, (0, 1))
+        y = torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
+        return y[..., : self.outputs]
+
+    def by_name(self, prefix: str) -> dict[str, Tensor]:
+        """Parameters as those of the m layers, (m, *)."""
+        bias = {} if self.bias is None else {f"{prefix}bias": self.bias[:, 0, : self.outputs]}
+        return {f"{prefix}weight": self.weight[:, : self.inputs, : self.outputs].mT} | bias
+
+
+class Vmapped(nn.Module):
+    """m models of any layers without state: x (m, n, *) -> (m, n, *)."""
+
+    def __init__(self, models: Sequence[nn.Module]):
+        super().__init__()
+        parameters, _ = stack_module_state(list(models))
+        self.names = list(parameters)
+        self.values = nn.ParameterList(nn.Parameter(p.detach()) for p in parameters.values())
+        base = copy.deepcopy(models[0]).requires_grad_(False)
+        self._call: Callable[..., Tensor] = lambda values, x: functional_call(base, values, (x,))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(m, n, *) -> (m, n, *)."""
+        return vmap(self._call)(self.by_name(""), x)
+
+    def by_name(self, prefix: str) -> dict[str, Tensor]:
+        """Parameters as those of the m models, (m, *)."""
+        return {f"{prefix}{name}": value for name, value in zip(self.names, self.values, strict=True)}
+
+
+def _stacked(models: Sequence[nn.Module]) -> nn.Module:
+    """A module like each of the models, its linear layers stacked."""
+    first = models[0]
+    if isinstance(first, nn.Linear):
+        return StackedLinear(models)  # type: ignore[arg-type]
+    children = dict(first.named_children())
+    if next(first.parameters(recurse=False), None) is not None or not (children or isinstance(first, ELEMENTWISE)):
+        raise _NotLinearError
+    same = copy.copy(first)
+    same._modules = {name: _stacked([m.get_submodule(name) for m in models]) for name in children}
+    return same
+
+
+def _by_name(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    """Every parameter of the stacked models by its name in one of them, (m, *)."""
+    if isinstance(module, StackedLinear | Vmapped):
+        return module.by_name(prefix)
+    found: dict[str, Tensor] = {}
+    for name, child in module.named_children():
+        found |= _by_name(child, f"{prefix}{name}.")
+    return found
+
+
+# --- settings, causal models, contexts, rows -------------------------------------------------------------------
+
+
+def together(values: Sequence[Any], name: str) -> Any:
+    """One setting for all models of a stack: what is equal as it is, numbers that differ as (m, 1).
+
+    Bound methods are those of one function, their arguments stacked in turn; modules become a ``Stack``.
+
+    Raises:
+        UnstackableError: values that differ otherwise, naming the setting.
+    """
+    first = values[0]
+    if all(isinstance(v, nn.Module) for v in values):
+        return Stack(values)
+    if all(
+        isinstance(v, partial) and v.func is first.func and v.keywords.keys() == first.keywords.keys() for v in values
+    ):
+        arguments = [together(of, name) for of in zip(*(v.args for v in values), strict=True)]
+        keywords = {k: together([v.keywords[k] for v in values], f"{name}.{k}") for k in first.keywords}
+        return partial(first.func, *arguments, **keywords)
+    if all(v == first for v in values):
+        return first
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return torch.tensor(values, dtype=torch.get_default_dtype()).unsqueeze(1)
+    raise UnstackableError(f"{name} differs and is no number")
+
+
+def stack_scms(scms: Sequence[SCM]) -> SCM:
+    """One SCM for the rows of all models, each with its own scaling and equations.
+
+    Raises:
+        UnstackableError: graphs, attributes or equations of different structure.
+    """
+    first = scms[0]
+    for scm in scms:
+        same = (scm.names, scm.order, scm.sensitive) == (first.names, first.order, first.sensitive)
+        if not same or not torch.equal(scm.levels, first.levels):
+            raise UnstackableError("the causal models have different graphs or sensitive attributes")
+    equations = [
+        Mechanism(of[0].parents, together([e.push for e in of], "scm"), together([e.pull for e in of], "scm"))
+        for of in zip(*(scm.mechanisms for scm in scms), strict=True)
+    ]
+    constants: Any = {k: torch.stack([getattr(scm, k) for scm in scms]).unsqueeze(1) for k in ("loc", "scale", "unit")}
+    return replace(first, mechanisms=tuple(equations), facts={}, **constants)
+
+
+def stack_contexts(contexts: Sequence[Context]) -> Context:
+    """One context for all models, which keeps their own in ``each``."""
+    first = contexts[0]
+    return replace(
+        first,
+        scm=stack_scms([ctx.scm for ctx in contexts]),
+        attack=together([ctx.attack for ctx in contexts], "attack"),
+        epsilon=together([ctx.epsilon for ctx in contexts], "epsilon"),
+        decide=EachDecides([ctx.decide for ctx in contexts]),
+        seed=tuple(ctx.own_seed for ctx in contexts),
+        generator=tuple(g for ctx in contexts if isinstance(g := ctx.generator, torch.Generator)),
+        each=tuple(contexts),
+    )
+
+
+def stack_batches(batches: Sequence[Batch]) -> Batch:
+    """The rows of all models, (m, n, *). Raises UnstackableError where they are not equally many."""
+    if len({batch.x.shape for batch in batches}) > 1:
+        raise UnstackableError("the data sets have different numbers of rows or columns")
+    return Batch(*(torch.stack(columns) for columns in zip(*batches, strict=True)))
+
+
+class EachDecides:
+    """The decisions of a stack: each model by its own thresholds."""
+
+    def __init__(self, decides: Sequence[Decide]):
+        self.decides = tuple(decides)
+
+    def __call__(self, logits: Tensor, s: Tensor) -> Tensor:
+        """Logits (..., m, n, k), groups that broadcast to (..., m, n) -> labels (..., m, n)."""
+        return self._each(logits, s, lambda decide, z, group: decide(z, group))
+
+    def margin(self, logits: Tensor, s: Tensor) -> Tensor:
+        """Logits (..., m, n, 1), groups that broadcast to (..., m, n) -> margins (..., m, n)."""
+        return self._each(logits, s, lambda decide, z, group: decide.margin(z, group))
+
+    def _each(self, logits: Tensor, s: Tensor, what: Callable[[Decide, Tensor, Tensor], Tensor]) -> Tensor:
+        parts = zip(self.decides, logits.unbind(-3), s.expand(logits.shape[:-1]).unbind(-2), strict=True)
+        return torch.stack([what(decide, z, group) for decide, z, group in parts], -2)

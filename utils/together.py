@@ -1,0 +1,181 @@
+"""Many runs of one structure from their configurations to their records, trained and judged as stacks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+import paths_config
+from utils import seeding
+from utils.build import Run, build_run
+from utils.console import complain, said, say
+from utils.outcomes import Outcome
+from utils.run_store import Record, RunStore
+from utils.runs import (
+    blank_record,
+    carry_out,
+    check_folders,
+    lock_of,
+    outcome,
+    rehearse,
+    skipped,
+    stands,
+    trained_alone,
+    trained_together,
+    write_record,
+)
+from utils.stacking import UnstackableError
+from utils.sweep import Job
+
+GRAPH = 6  # what autograd and temporaries hold at the most, in units of the outputs of all layers in one pass
+OPTIMIZER = 6  # parameters, gradients, an optimizer's moments and temporaries, in units of the parameters
+
+Ended = tuple[Job, Outcome]
+
+
+def carry_out_together(jobs: Sequence[Job], *, budget: int) -> Iterator[Ended]:
+    """Run jobs of one structure as stacks that fit the ``budget`` of bytes; how each ended, as soon as it is known."""
+    built: list[tuple[Job, Run]] = []
+    made: dict[str, Any] = {}
+    for job in jobs:
+        try:
+            built.append((job, build_run(job.params, made)))
+        except (ValueError, OSError) as error:
+            yield job, _refused(job, error)
+    ended: set[int] = set()
+    try:
+        check_folders()
+        for job, how in _in_stacks(built, budget):
+            ended.add(job.number)
+            yield job, how
+    except (ValueError, OSError) as error:
+        yield from ((job, _refused(job, error)) for job, _ in built if job.number not in ended)
+
+
+def _in_stacks(built: Sequence[tuple[Job, Run]], budget: int) -> Iterator[Ended]:
+    """Skip what is finished, leave to other processes what they train, cut the rest to the budget."""
+    if not built:
+        return
+    store = RunStore(paths_config.database(built[0][1].dataset.name))
+    distinct = {run.run_id: (job, run) for job, run in reversed(built)}
+    first = {job.number for job, _ in distinct.values()}
+    again = [job for job, _ in built if job.number not in first]  # the same run twice in a sweep
+    pairs = [pair for pair in built if pair[0].number in first]
+    finished = store.find_many(distinct)
+    fresh = [(job, run) for job, run in pairs if not stands(finished.get(run.run_id), run.params)]
+    size = _largest(fresh[0][1], budget) if fresh else len(pairs)
+    for start in range(0, len(pairs), size):
+        with ExitStack() as locks:
+            free, taken = _locked(pairs[start : start + size], locks)
+            again += [job for job, _ in taken]  # trained by another sweep at this moment
+            finished = store.find_many([run.run_id for _, run in free])  # as it is under the locks
+            left = []
+            for job, run in free:
+                before = finished.get(run.run_id)
+                if stands(before, run.params):
+                    yield job, skipped(run, before, in_sweep=True)
+                else:
+                    left.append((job, run))
+            if left:
+                yield from _stack(left, store)
+    for job in again:
+        yield job, carry_out(job.params | {"existing": "skip"}, job.folder, in_sweep=True)
+
+
+def _locked(pairs: Sequence[tuple[Job, Run]], locks: ExitStack) -> tuple[list[tuple[Job, Run]], list[tuple[Job, Run]]]:
+    """The runs that are ours to train now, and those that another process is training."""
+    free, taken = [], []
+    for job, run in pairs:
+        lock: FileLock = lock_of(run)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            taken.append((job, run))
+        else:
+            locks.callback(lock.release)
+            free.append((job, run))
+    return free, taken
+
+
+def _stack(pairs: Sequence[tuple[Job, Run]], store: RunStore) -> Iterator[Ended]:
+    """Train and file one stack; one by one where it forms none."""
+    rehearse(pairs[0][1])
+    for job, run in pairs:
+        write_record(blank_record(run) | {"status": "running"}, job.folder)
+    try:
+        records = trained_together([run for _, run in pairs], watch=lambda *_: None)
+    except UnstackableError as error:
+        say(f"{pairs[0][1].name}: {len(pairs)} jobs one by one, since {error}")
+        for pair in pairs:
+            yield from _filed([pair], [trained_alone(pair[1], watch=lambda *_: None)], store)
+    else:
+        yield from _filed(pairs, records, store)
+
+
+def _filed(pairs: Sequence[tuple[Job, Run]], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:
+    """File what was trained, in the place of what was there."""
+    plain = [write_record(record, job.folder) for (job, _), record in zip(pairs, records, strict=True)]
+    for (job, _), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
+        stays = record["status"] == "failed" and store.find(record["run_id"]) is not None
+        yield job, outcome(record, doc_id, finished_before=stays)
+
+
+def _refused(job: Job, error: Exception) -> Outcome:
+    complain(f"#{job.number} {' '.join(job.words)}: {said(error)}")
+    return Outcome("", "refused", said(error))
+
+
+def _largest(run: Run, budget: int) -> int:
+    """How many models like this one fit the budget of bytes.
+
+    Raises:
+        ValueError: not even one.
+    """
+    each = memory_of(run)
+    if each > budget:
+        raise ValueError(
+            f"{run.name} needs about {each / 2**20:.0f} MB, and a process has {budget / 2**20:.0f} MB; raise "
+            "hydra.launcher.max_memory, or lower hydra.launcher.workers or trainer.batch_size"
+        )
+    return budget // each
+
+
+def memory_of(run: Run) -> int:
+    """About how many bytes one more model of this kind takes in a stack.
+
+    Its rows, parameters and optimizer, and what the largest forward pass of a training step or of an attack on the
+    test rows keeps for its gradient.
+    """
+    parts = (run.dataset.train, run.dataset.valid, run.dataset.test)
+    data = sum(column.nbytes for part in parts for column in part)
+    parameters = sum(p.nbytes for p in run.model.parameters())
+    rows = run.dataset.train.rows(slice(0, run.params["trainer"]["batch_size"]))
+    probe = replace(run.ctx, generator=seeding.generators(run.seed, "probe"))
+    step = _largest_pass(run.model, lambda: run.objective(run.model, rows, probe))
+    one_each = _largest_pass(run.model, lambda: run.model(rows.x))
+    judging = one_each * len(run.dataset.test.y) // len(rows.y)
+    return 2 * data + OPTIMIZER * parameters + GRAPH * max(step, judging)
+
+
+def _largest_pass(model: nn.Module, compute: Callable[[], Any]) -> int:
+    """Bytes of all layers' outputs in the forward pass with most of them."""
+    passes = [0]
+
+    def begin(*_: Any) -> None:
+        passes.append(0)
+
+    def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        passes[-1] += output.numel() * output.element_size()
+
+    layers = [m for m in model.modules() if not list(m.children())]
+    hooks = [model.register_forward_pre_hook(begin), *(m.register_forward_hook(count) for m in layers)]
+    try:
+        compute()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(passes)
