@@ -36,7 +36,7 @@ def evaluate_many(
     """
     found: list[dict[str, float | None]] = [{} for _ in metrics]
     for name in metrics[0]:
-        metric = together([own[name] for own in metrics], f"evaluation.metrics.{name}")
+        metric = together([own[name] for own in metrics], f"evaluation.metrics.{name}", batch.x.device)
         try:
             figures = metric(stack, batch, _own_stream(ctx, name))
         except (RuntimeError, IndexError, TypeError):

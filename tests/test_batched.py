@@ -294,3 +294,49 @@ def test_a_killed_sweep_is_finished_by_the_same_line(own):
     assert f"{12 - len(kept)} finished" in again.stdout
     assert kept < set(by_run()) or len(kept) == 12
     assert len(by_run()) == 12
+
+
+def test_a_model_without_a_threshold_fails_and_leaves_the_others(own):
+    """Its logits are nan, though its last loss was finite: one step an epoch."""
+    words = ("trainer=sgd", "model.activation=relu", "trainer.batch_size=1000", "trainer.lr=0.01,1e37", "seed=0,1")
+    answer = command("train", "-m", *words, *FEW, "trainer.epochs=1", *BATCHED)
+    assert answer.code == 1
+    assert "2 finished, 2 failed" in answer.out
+
+
+def test_folders_named_after_values_hold_every_record(own):
+    words = ("seed=0,1", "hydra.sweep.dir=named", "hydra.sweep.subdir=s_${seed}", *FEW, *BATCHED)
+    assert command("train", "-m", *words).code == 0
+    assert sorted(path.parent.name for path in own.glob("named/*/record.json")) == ["s_0", "s_1"]
+
+
+def test_a_killed_worker_costs_no_job(own):
+    """Its stack is begun again in another process."""
+    words = ("regularizer=llr", "seed=range(8)", *FEW, "trainer.epochs=8", "hydra/launcher=batched")
+    words += ("hydra.launcher.workers=2", "hydra.launcher.max_models=2")
+    started = subprocess.Popen(line("train", "-m", *words), stdout=subprocess.PIPE, text=True, env=environment())
+    database = paths_config.database("loan")
+    while started.poll() is None and not database.exists():
+        time.sleep(0.05)
+    children = subprocess.run(["pgrep", "-P", str(started.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    out, _ = started.communicate(timeout=120)
+    assert started.returncode == 0, out
+    assert len(by_run()) == 8
+
+
+def test_more_memory_than_there_is_halves_the_stack(own, monkeypatch):
+    """As CUDA says it; the limit of three models is put in by hand."""
+    from utils import runs
+
+    fit = runs.fit_many
+
+    def limited(stack, *args, **kwargs):
+        if len(stack.each) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit(stack, *args, **kwargs)
+
+    monkeypatch.setattr(runs, "fit_many", limited)
+    answer = command("train", "-m", "seed=range(5)", *FEW, *BATCHED)
+    assert "5 models are too many" in answer.out
+    assert "5 finished" in answer.out

@@ -251,14 +251,16 @@ def stacked_objective(runs: Sequence[Run]) -> Objective:
         UnstackableError: terms that differ in more than numbers.
     """
 
+    device = runs[0].dataset.train.x.device
+
     def weight(of: Sequence[Scalar], name: str) -> Scalar:
-        value = together(of, name)
-        return value.squeeze(1).to(runs[0].dataset.train.x) if isinstance(value, torch.Tensor) else value
+        value = together(of, name, device)
+        return value.squeeze(1) if isinstance(value, torch.Tensor) else value
 
     every = {
         name: Weighted(
             weight([run.terms[name].weight for run in runs], f"regularizer.{name}.weight"),
-            together([run.terms[name].term for run in runs], f"regularizer.{name}"),
+            together([run.terms[name].term for run in runs], f"regularizer.{name}", device),
         )
         for name in runs[0].terms
     }

@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,26 @@ def told(sweep: Path, number: int) -> Outcome | None:
         return Outcome(**json.loads(word(sweep, number).read_text()))
     except FileNotFoundError:
         return None
+
+
+def at_work(sweep: Path, number: int, what: str | None) -> None:
+    """Say what is being done, under the number of one of the jobs, until told None."""
+    path = sweep / FOLDER / f"{number}.now"
+    with suppress(OSError):  # a full disk must not cost a training for a word
+        if what is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(what)
+
+
+def now(sweep: Path) -> list[str]:
+    """What is being done at the moment."""
+    found = []
+    for path in sorted((sweep / FOLDER).glob("*.now")):
+        with suppress(FileNotFoundError):
+            found.append(path.read_text())
+    return [what for what in found if what]
 
 
 def defect(error: Exception, folder: Path) -> Outcome:

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 from utils.console import say, stop_if_interrupted
 from utils.metrics.directions import direction
-from utils.outcomes import Outcome, told
+from utils.outcomes import Outcome, now, told
 
 Watch = Callable[[int, dict[str, float]], None]  # epoch (from 1) and its figures
 POLL = 0.5  # seconds between two looks at what jobs have told
@@ -82,6 +82,10 @@ class Tally:
         parts = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else []), *self._eta()]
         return ", ".join([*parts, *self._best()])
 
+    def now(self) -> str:
+        """What is being done at the moment, where a launcher says so."""
+        return "; ".join(now(self.folder))
+
     def _eta(self) -> list[str]:
         """From the pace so far, of jobs that had to be trained."""
         trained = sum(o.status != "skipped" for o in self.ended.values())
@@ -126,9 +130,10 @@ def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
     if sys.stdout.isatty():
         from rich.progress import BarColumn, Progress, TextColumn
 
-        with Progress(TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[line]}")) as bar:
-            job = bar.add_task("sweep", total=len(tally.numbers), line="")
-            yield lambda _: bar.update(job, completed=len(tally.ended), line=tally.line())
+        columns = (TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[line]}  {task.fields[now]}"))
+        with Progress(*columns) as bar:
+            job = bar.add_task("sweep", total=len(tally.numbers), line="", now="")
+            yield lambda _: bar.update(job, completed=len(tally.ended), line=tally.line(), now=tally.now())
         return
 
     def lines(news: list[int]) -> None:

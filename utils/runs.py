@@ -17,7 +17,7 @@ import paths_config
 from evals.evaluation import evaluate, evaluate_many
 from utils import atomic, seeding
 from utils.build import Params, Run, build_run, stacked_objective
-from utils.console import complain, say
+from utils.console import complain, said, say
 from utils.environment import environment
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.objective import Objective
@@ -139,6 +139,8 @@ def trained_alone(run: Run, *, watch: Watch) -> Record:
         return trained_together([run], watch=watch)[0]
     except UnstackableError:
         return _trained_plainly(run, watch=watch)
+    except FAILURES as error:
+        return failed_record(run, error)
 
 
 def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
@@ -156,17 +158,23 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
     """
     started = perf_counter()
     errors = _fit_together(runs, watch=watch)
-    records = [failed_record(run, error) if error else None for run, error in zip(runs, errors, strict=True)]
-    sound = [run for run, error in zip(runs, errors, strict=True) if error is None]
+    records: dict[str, Record] = {}
+    sound: list[tuple[Run, StoredDecide, Any]] = []
+    for run, error in zip(runs, errors, strict=True):
+        try:
+            if error:
+                raise error
+            # the weights before judging, which may fail
+            sound.append((run, _threshold(run), save_weights(run.model, run.dataset.name, run.run_id)))
+        except (*FAILURES, OSError) as failure:
+            records[run.run_id] = failed_record(run, failure)
     if sound:
-        decides = [_threshold(run) for run in sound]
-        weights = [save_weights(run.model, run.dataset.name, run.run_id) for run in sound]  # before judging may fail
         trained = perf_counter()
-        judged = _judge_together(sound, decides)
+        judged = _judge_together([run for run, *_ in sound], [decide for _, decide, _ in sound])
         seconds = ((trained - started) / len(runs), (perf_counter() - trained) / len(sound))
-        rest = iter(zip(sound, decides, weights, judged, strict=True))
-        records = [record or _judged_record(*next(rest), seconds) for record in records]
-    return [record for record in records if record is not None]
+        for (run, decide, weights), metrics in zip(sound, judged, strict=True):
+            records[run.run_id] = _judged_record(run, decide, weights, metrics, seconds)
+    return [records[run.run_id] for run in runs]
 
 
 def _fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
@@ -211,7 +219,7 @@ def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Bat
         alone, _ = run.objective(
             run.model, run.dataset.train.rows(slice(0, FEW)), replace(run.ctx, generator=_probe(run.ctx))
         )
-        if not torch.allclose(together[i], alone, rtol=1e-3, atol=1e-5):
+        if not torch.allclose(together[i], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
             raise UnstackableError("a term mixes the rows of a batch")
     if together.shape != (len(runs),):
         raise UnstackableError("a term gives one loss for all rows")
@@ -245,7 +253,7 @@ def _judged_alone(run: Run, ctx: Context) -> Any:
 
 
 def _judged_record(run: Run, decide: StoredDecide, weights: Any, judged: Any, seconds: tuple[float, float]) -> Record:
-    if isinstance(judged, BaseException):
+    if isinstance(judged, Exception):
         return failed_record(run, judged)
     return finished_record(run, decide, weights, judged, seconds)
 
@@ -319,9 +327,9 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     }
 
 
-def failed_record(run: Run, error: BaseException) -> Record:
+def failed_record(run: Run, error: Exception) -> Record:
     """The record of a run that failed, and a line that says so."""
-    reason = str(error).splitlines()[0]
+    reason = said(error).splitlines()[0]
     complain(f"{run.name}, seed {run.seed}: {reason}")
     return blank_record(run) | {"status": "failed", "reason": reason}
 

@@ -142,7 +142,7 @@ def _by_name(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
 # --- settings, causal models, contexts, rows -------------------------------------------------------------------
 
 
-def together(values: Sequence[Any], name: str) -> Any:
+def together(values: Sequence[Any], name: str, device: torch.device | str = "cpu") -> Any:
     """One setting for all models of a stack: what is equal as it is, numbers that differ as (m, 1).
 
     Bound methods are those of one function, their arguments stacked in turn; modules become a ``Stack``.
@@ -156,13 +156,13 @@ def together(values: Sequence[Any], name: str) -> Any:
     if all(
         isinstance(v, partial) and v.func is first.func and v.keywords.keys() == first.keywords.keys() for v in values
     ):
-        arguments = [together(of, name) for of in zip(*(v.args for v in values), strict=True)]
-        keywords = {k: together([v.keywords[k] for v in values], f"{name}.{k}") for k in first.keywords}
+        arguments = [together(of, name, device) for of in zip(*(v.args for v in values), strict=True)]
+        keywords = {k: together([v.keywords[k] for v in values], f"{name}.{k}", device) for k in first.keywords}
         return partial(first.func, *arguments, **keywords)
     if all(v == first for v in values):
         return first
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return torch.tensor(values, dtype=torch.get_default_dtype()).unsqueeze(1)
+        return torch.tensor(values, dtype=torch.get_default_dtype(), device=device).unsqueeze(1)
     raise UnstackableError(f"{name} differs and is no number")
 
 
@@ -188,11 +188,12 @@ def stack_scms(scms: Sequence[SCM]) -> SCM:
 def stack_contexts(contexts: Sequence[Context]) -> Context:
     """One context for all models, which keeps their own in ``each``."""
     first = contexts[0]
+    device = first.scm.loc.device
     return replace(
         first,
         scm=stack_scms([ctx.scm for ctx in contexts]),
-        attack=together([ctx.attack for ctx in contexts], "attack"),
-        epsilon=together([ctx.epsilon for ctx in contexts], "epsilon"),
+        attack=together([ctx.attack for ctx in contexts], "attack", device),
+        epsilon=together([ctx.epsilon for ctx in contexts], "epsilon", device),
         decide=EachDecides([ctx.decide for ctx in contexts]),
         seed=tuple(ctx.own_seed for ctx in contexts),
         generator=tuple(g for ctx in contexts if isinstance(g := ctx.generator, torch.Generator)),

@@ -1,6 +1,5 @@
 """A sweep: its jobs composed and checked before any is run, shown as they end, summed up in a table."""
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
 from utils.console import complain, said, say
-from utils.outcomes import EXIT, Outcome, word
+from utils.outcomes import EXIT, Outcome, at_work, word
 from utils.overrides import explain, groups, resolved
 from utils.progress import Tally, row, sweep_shown
 from utils.run_store import RunStore
@@ -30,7 +29,9 @@ Place = tuple[Any, ...]  # keys and indices that lead to a value
 TABLE = 100  # jobs that the table of a sweep names one by one
 MARK = 1234567.125  # a number that no configuration holds
 SHOWN = 3  # jobs of a kind that an error names
-NUMBER = re.compile(r"(?P<key>[a-z_]\w*(\.\w+)*)=(?P<value>[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE)
+NUMBER = re.compile(
+    r"(?P<key>[a-z_]\w*(\.\w+)*)=(?P<value>[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE
+)
 DIED = Outcome("", "failed", "left no word: killed (out of memory?), still running, or not started")
 
 
@@ -121,7 +122,6 @@ class Planner:
     def __init__(self, hydra_context: HydraContext, config: DictConfig):
         self._load = hydra_context.config_loader.load_sweep_config
         self._config = config
-        self._numbered = copy.deepcopy(config)  # takes the number of each job in turn
         self._composed: dict[tuple[str, ...], Composed] = {}
         self._planned: dict[tuple[int, tuple[str, ...]], Job] = {}
         own = OmegaConf.to_container(config.hydra.sweep, resolve=False)
@@ -138,7 +138,7 @@ class Planner:
         for number, words in enumerate(map(tuple, jobs), start=first):
             try:
                 if (number, words) not in self._planned:
-                    self._planned[number, words] = Job(number, words, self._params(words), self._folder(number))
+                    self._planned[number, words] = Job(number, words, self._params(words), self._folder(number, words))
                 planned.append(self._planned[number, words])
             except (ValueError, HydraException, OmegaConfBaseException) as error:
                 what = explain(error) if isinstance(error, HydraException | OmegaConfBaseException) else said(error)
@@ -156,11 +156,11 @@ class Planner:
             self._composed[structure] = Composed(self._load(self._config, list(words)), numbers)
         return self._composed[structure].params(numbers)
 
-    def _folder(self, number: int) -> Path:
+    def _folder(self, number: int, words: tuple[str, ...]) -> Path:
         """Of a job's own files, as Hydra names it."""
-        cfg = self._numbered
         if self._by_number:
-            return Path(cfg.hydra.sweep.dir).absolute() / str(number)
+            return Path(self._config.hydra.sweep.dir).absolute() / str(number)
+        cfg = self._load(self._config, list(words))  # the name may be made of the job's own values
         with open_dict(cfg.hydra.job):
             cfg.hydra.job.num = number
             cfg.hydra.job.id = str(number)
@@ -244,6 +244,7 @@ def swept(config: DictConfig, numbers: Sequence[int]) -> Iterator[Tally]:
     OmegaConf.save(config, folder / "multirun.yaml")
     for number in numbers:
         word(folder, number).unlink(missing_ok=True)  # of an earlier sweep in this folder
+        at_work(folder, number, None)
     tally = Tally(folder, numbers, config.watch)
     complete = False
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,13 +13,15 @@ from torch import nn
 import paths_config
 from utils import seeding
 from utils.build import Run, build_run
-from utils.console import complain, said, say
+from utils.console import complain, said, say, stop_if_interrupted
 from utils.outcomes import Outcome
 from utils.run_store import Record, RunStore
 from utils.runs import (
+    FEW,
     blank_record,
     carry_out,
     check_folders,
+    failed_record,
     lock_of,
     outcome,
     rehearse,
@@ -31,15 +34,21 @@ from utils.runs import (
 from utils.stacking import UnstackableError
 from utils.sweep import Job
 
+LOCKED = 256  # runs that are locked at a time; every lock is an open file
 GRAPH = 6  # what autograd and temporaries hold at the most, in units of the outputs of all layers in one pass
 OPTIMIZER = 6  # parameters, gradients, an optimizer's moments and temporaries, in units of the parameters
 
 Ended = tuple[Job, Outcome]
+Pair = tuple[Job, Run]
+SayNow = Callable[[str | None], None]
 
 
-def carry_out_together(jobs: Sequence[Job], *, budget: int) -> Iterator[Ended]:
-    """Run jobs of one structure as stacks that fit the ``budget`` of bytes; how each ended, as soon as it is known."""
-    built: list[tuple[Job, Run]] = []
+def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow) -> Iterator[Ended]:
+    """Run jobs of one structure as stacks that fit the ``budget`` of bytes; how each ended, as soon as it is known.
+
+    ``say_now`` hears what is being done, and None when it is done.
+    """
+    built: list[Pair] = []
     made: dict[str, Any] = {}
     for job in jobs:
         try:
@@ -49,14 +58,14 @@ def carry_out_together(jobs: Sequence[Job], *, budget: int) -> Iterator[Ended]:
     ended: set[int] = set()
     try:
         check_folders()
-        for job, how in _in_stacks(built, budget):
+        for job, how in _in_stacks(built, budget, say_now):
             ended.add(job.number)
             yield job, how
     except (ValueError, OSError) as error:
         yield from ((job, _refused(job, error)) for job, _ in built if job.number not in ended)
 
 
-def _in_stacks(built: Sequence[tuple[Job, Run]], budget: int) -> Iterator[Ended]:
+def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[Ended]:
     """Skip what is finished, leave to other processes what they train, cut the rest to the budget."""
     if not built:
         return
@@ -67,7 +76,7 @@ def _in_stacks(built: Sequence[tuple[Job, Run]], budget: int) -> Iterator[Ended]
     pairs = [pair for pair in built if pair[0].number in first]
     finished = store.find_many(distinct)
     fresh = [(job, run) for job, run in pairs if not stands(finished.get(run.run_id), run.params)]
-    size = _largest(fresh[0][1], budget) if fresh else len(pairs)
+    size = min(_largest(fresh[0][1], budget) if fresh else LOCKED, LOCKED)
     for start in range(0, len(pairs), size):
         with ExitStack() as locks:
             free, taken = _locked(pairs[start : start + size], locks)
@@ -81,12 +90,15 @@ def _in_stacks(built: Sequence[tuple[Job, Run]], budget: int) -> Iterator[Ended]
                 else:
                     left.append((job, run))
             if left:
-                yield from _stack(left, store)
+                yield from _stack(left, store, say_now)
     for job in again:
-        yield job, carry_out(job.params | {"existing": "skip"}, job.folder, in_sweep=True)
+        try:
+            yield job, carry_out(job.params | {"existing": "skip"}, job.folder, in_sweep=True)
+        except (ValueError, OSError) as error:
+            yield job, _refused(job, error)
 
 
-def _locked(pairs: Sequence[tuple[Job, Run]], locks: ExitStack) -> tuple[list[tuple[Job, Run]], list[tuple[Job, Run]]]:
+def _locked(pairs: Sequence[Pair], locks: ExitStack) -> tuple[list[Pair], list[Pair]]:
     """The runs that are ours to train now, and those that another process is training."""
     free, taken = [], []
     for job, run in pairs:
@@ -101,22 +113,40 @@ def _locked(pairs: Sequence[tuple[Job, Run]], locks: ExitStack) -> tuple[list[tu
     return free, taken
 
 
-def _stack(pairs: Sequence[tuple[Job, Run]], store: RunStore) -> Iterator[Ended]:
+def _stack(pairs: Sequence[Pair], store: RunStore, say_now: SayNow) -> Iterator[Ended]:
     """Train and file one stack; one by one where it forms none."""
     rehearse(pairs[0][1])
     for job, run in pairs:
         write_record(blank_record(run) | {"status": "running"}, job.folder)
+    run = pairs[0][1]
+    epochs = run.params["trainer"]["epochs"]
+
+    def watch(epoch: int, _: dict[str, float]) -> None:
+        stop_if_interrupted()
+        what = f"epoch {epoch}/{epochs}" if epoch < epochs else "judging"
+        say_now(f"{len(pairs)} {run.name}: {what}")
+
     try:
-        records = trained_together([run for _, run in pairs], watch=lambda *_: None)
+        records = trained_together([run for _, run in pairs], watch=watch)
     except UnstackableError as error:
         say(f"{pairs[0][1].name}: {len(pairs)} jobs one by one, since {error}")
         for pair in pairs:
-            yield from _filed([pair], [trained_alone(pair[1], watch=lambda *_: None)], store)
+            yield from _filed([pair], [trained_alone(pair[1], watch=watch)], store)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        if len(pairs) == 1:
+            yield from _filed(pairs, [failed_record(run, error)], store)
+        else:
+            say(f"{run.name}: {len(pairs)} models are too many for the memory there is; going on with half as many")
+            again = [(job, build_run(job.params)) for job, _ in pairs]  # the parameters may have moved
+            for half in (again[: len(again) // 2], again[len(again) // 2 :]):
+                yield from _stack(half, store, say_now)
     else:
         yield from _filed(pairs, records, store)
+    finally:
+        say_now(None)
 
 
-def _filed(pairs: Sequence[tuple[Job, Run]], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:
+def _filed(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:
     """File what was trained, in the place of what was there."""
     plain = [write_record(record, job.folder) for (job, _), record in zip(pairs, records, strict=True)]
     for (job, _), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
@@ -156,8 +186,11 @@ def memory_of(run: Run) -> int:
     rows = run.dataset.train.rows(slice(0, run.params["trainer"]["batch_size"]))
     probe = replace(run.ctx, generator=seeding.generators(run.seed, "probe"))
     step = _largest_pass(run.model, lambda: run.objective(run.model, rows, probe))
-    one_each = _largest_pass(run.model, lambda: run.model(rows.x))
-    judging = one_each * len(run.dataset.test.y) // len(rows.y)
+    few = run.dataset.test.rows(slice(0, FEW))
+    bound = [getattr(metric, "keywords", {}) for metric in run.metrics.values()]
+    attacks = [run.ctx.attack, *(of["attack"] for of in bound if "attack" in of)]
+    judging = max(_largest_pass(run.model, partial(attack, run.model, few, probe)) for attack in attacks)
+    judging = judging * len(run.dataset.test.y) // max(1, len(few.y))
     return 2 * data + OPTIMIZER * parameters + GRAPH * max(step, judging)
 
 

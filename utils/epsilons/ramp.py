@@ -14,4 +14,4 @@ def ramp(batch: Batch, ctx: Context, *, radius: Scalar, warmup: float) -> Tensor
     """
     if not 0 < warmup <= 1:
         raise ValueError(f"epsilon.schedule.warmup={warmup}: expected a share in (0, 1]; or use epsilon=constant")
-    return radius * min(1.0, ctx.progress / warmup) * torch.ones_like(batch.w)
+    return min(1.0, ctx.progress / warmup) * (radius * torch.ones_like(batch.w))

@@ -6,12 +6,14 @@ An engine, never a different experiment: every job files the record that it woul
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, pairwise
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
@@ -19,9 +21,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from utils.console import complain, say
-from utils.outcomes import defect, tell
+from utils.outcomes import at_work, defect, tell, told
 from utils.sweep import Job, Planner
 
+TRIES = 3  # times that stacks are begun whose process died
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
 
@@ -67,9 +70,8 @@ class Batched(Launcher):
             for stack in stacks:
                 work(stack, sweep, budget)
             return []
-        with _pool(workers) as pool:
-            for ended in as_completed({pool.submit(work, stack, sweep, budget): stack for stack in stacks}):
-                _heard(ended)
+        for _ in range(TRIES):
+            stacks = _in_processes(stacks, workers, sweep, budget)
         return []
 
 
@@ -131,7 +133,7 @@ def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
 
     left = {job.number: job for job in stack}
     try:
-        for job, outcome in carry_out_together(stack, budget=budget):
+        for job, outcome in carry_out_together(stack, budget=budget, say_now=partial(at_work, sweep, stack[0].number)):
             tell(sweep, job.number, outcome)
             del left[job.number]
     except Exception as error:  # noqa: BLE001  a defect of ours in one stack must not cost the others
@@ -142,7 +144,7 @@ def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the command, also when it is interrupted."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_as_child)
     try:
         yield pool
     except BaseException:
@@ -153,11 +155,27 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, budget: int) -> list[list[Job]]:
+    """Train the stacks; those of jobs that left no word, since a process died, which ends the others too."""
+    if not stacks:
+        return []
+    with _pool(workers) as pool:
+        wait([pool.submit(work, stack, sweep, budget) for stack in stacks])
+    left = [[job for job in stack if told(sweep, job.number) is None] for stack in stacks]
+    left = [stack for stack in left if stack]
+    if left:
+        complain(f"a process of the sweep died; {sum(map(len, left))} of its jobs are not done")
+    return left
+
+
+def _as_child() -> None:
+    """Leave interrupts to the parent, and end with it, however it ends."""
     signal(SIGINT, SIG_IGN)
+    Thread(target=_end_with_the_parent, daemon=True).start()
 
 
-def _heard(ended: Future) -> None:
-    error = ended.exception()
-    if error is not None:  # the jobs that left no word are named in the table
-        complain(f"a process of the sweep died: {error}")
+def _end_with_the_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

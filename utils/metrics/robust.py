@@ -85,7 +85,7 @@ def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequen
 
 def _of_models(radius: Radius, right: Tensor) -> Tensor:
     """A radius for every model (...), in double precision."""
-    value = radius.squeeze(-1) if isinstance(radius, Tensor) else torch.tensor(radius_value(radius))
+    value = radius.squeeze(-1).cpu() if isinstance(radius, Tensor) else torch.tensor(radius_value(radius))
     return value.double().expand(right.shape[:-1])
 
 
