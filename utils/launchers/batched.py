@@ -102,10 +102,10 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
         same_run.setdefault(json.dumps(identity(job.params, ""), sort_keys=True), []).append(job)
     stacks = []
     for runs in by_structure.values():
-        alike = sorted(runs.values(), key=_side_by_side)
+        alike = sorted(runs.values(), key=lambda same: same[0].params["seed"])  # runs of a seed share their data
         parts = -(-len(alike) // max_models)
         bounds = [round(i * len(alike) / parts) for i in range(parts + 1)]
-        stacks += [list(chain.from_iterable(alike[a:b])) for a, b in pairwise(bounds)]
+        stacks += [sorted(chain.from_iterable(alike[a:b]), key=_optimizer) for a, b in pairwise(bounds)]
     return sorted(stacks, key=len, reverse=True)
 
 
@@ -121,10 +121,10 @@ def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
     return [[on(job, i % devices) for job in stack] for i, stack in enumerate(stacks)]
 
 
-def _side_by_side(same_run: Sequence[Job]) -> tuple[float, float, int]:
-    """So that models of equal learning rate and weight decay are neighbours, among them those of one seed."""
-    params = same_run[0].params
-    return params["trainer"]["lr"], params["trainer"]["weight_decay"], params["seed"]
+def _optimizer(job: Job) -> tuple[float, float]:
+    """So that models of equal learning rate and weight decay are neighbours."""
+    trainer = job.params["trainer"]
+    return trainer["lr"], trainer["weight_decay"]
 
 
 def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
