@@ -68,6 +68,13 @@ def compared(regularizer: str, jobs: int, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
+def row(name: str, costs: list[dict[str, float]]) -> str:
+    """The last of the costs, or their mean, as a row of the table."""
+    chosen = costs if name == "mean" else costs[-1:]
+    batched, basic = (statistics.mean(cost[launcher] for cost in chosen) for launcher in ("batched", "basic"))
+    return f"| {name} | {batched:.2f} | {basic:.2f} | {basic / batched:.1f} |"
+
+
 def overhead(jobs: int) -> float:
     """CPU-seconds a job of the batched launcher beside data, fitting and judging."""
     import train
@@ -121,10 +128,11 @@ def main() -> None:
     overhead(SEEDS)  # imports
     print(f"Beside data, training and evaluation: {1000 * overhead(args.jobs):.1f} ms of CPU a job, {args.jobs} jobs\n")
     print(f"| {args.jobs} jobs on loan | batched, CPU-s a model | one by one | ratio |\n|---|---|---|---|")
+    costs = []
     for regularizer in args.regularizers:
-        cost = compared(regularizer, args.jobs, args.rounds)
-        ratio = cost["basic"] / cost["batched"]
-        print(f"| {regularizer} | {cost['batched']:.2f} | {cost['basic']:.2f} | {ratio:.1f} |", flush=True)
+        costs.append(compared(regularizer, args.jobs, args.rounds))
+        print(row(regularizer, costs), flush=True)
+    print(row("mean", costs))
 
 
 if __name__ == "__main__":
