@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -340,3 +341,21 @@ def test_more_memory_than_there_is_halves_the_stack(own, monkeypatch):
     answer = command("train", "-m", "seed=range(5)", *FEW, *BATCHED)
     assert "5 models are too many" in answer.out
     assert "5 finished" in answer.out
+
+
+def test_a_full_disk_costs_no_finished_run_and_the_same_line_goes_on(own):
+    """The limit of a file's size is below that of the weights of the second structure, which are larger."""
+    words = ("model.hidden=[10],[100,100]", "seed=0,1", *FEW, *BATCHED)
+    full = subprocess.run(
+        line("train", "-m", *words),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    assert full.returncode == 1, full
+    assert sum(record["status"] == "finished" for record in by_run().values()) == 2
+    answer = command("train", "-m", *words)
+    assert answer.code == 0
+    assert "2 finished, 2 skipped" in answer.out

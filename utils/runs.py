@@ -166,8 +166,13 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
                 raise error
             # the weights before judging, which may fail
             sound.append((run, _threshold(run), save_weights(run.model, run.dataset.name, run.run_id)))
-        except (*FAILURES, OSError) as failure:
+        except FAILURES as failure:
             records[run.run_id] = failed_record(run, failure)
+        except OSError as failure:
+            if len(runs) == 1:
+                raise
+            lost = ValueError(f"its weights could not be written: {failure.strerror}")
+            records[run.run_id] = failed_record(run, lost)
     if sound:
         trained = perf_counter()
         judged = _judge_together([run for run, *_ in sound], [decide for _, decide, _ in sound])
