@@ -306,7 +306,14 @@ def test_a_failed_run_has_no_model_and_says_why(own):
 def test_ctrl_c_in_a_sweep_keeps_the_finished_runs(own):
     """The second job would take minutes, so that the interrupt surely meets it."""
     words = line("train", "-m", *SMALL, "seed=1", "trainer.epochs=1,100000")
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    started = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
+    )
     for text in started.stdout:
         if "record 2," in text:
             started.send_signal(signal.SIGINT)
