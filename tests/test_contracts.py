@@ -14,7 +14,7 @@ import paths_config
 ROOT = paths_config.ROOT
 # a module imports from its own layer or from lower ones
 LAYERS = (
-    {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius", "utils.console"},
+    {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius", "utils.console", "utils.locks"},
     {"utils.scms", "utils.threats", "utils.stacking", "utils.outcomes"},
     {"utils.datasets", "utils.models", "utils.objective", "utils.linearity", "utils.bounds"},
     {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},

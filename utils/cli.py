@@ -16,17 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils import sweep
 from utils.console import complain, interruptible, said, stop_if_interrupted, unread
-from utils.outcomes import Outcome, defect, exit_code, tell
+from utils.outcomes import Outcome, defect, ended, exit_code, tell
 from utils.overrides import CONFIG, explain, normalised
 
 INTERRUPTED = 130
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that would take every core
 # launchers of plugins have their own defaults here; that Hydra checks ours against theirs needs no word
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
-
-_outcomes: list[Outcome] = []  # of the one job that is no part of a sweep
 
 
 def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
@@ -41,8 +38,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     token = secrets.token_hex(3)
     OmegaConf.register_new_resolver("unique", lambda: token, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("processes", _processes, replace=True)
-    _outcomes.clear()
-    sweep.ended.clear()
+    ended.clear()
     try:
         sys.argv[1:] = normalised(sys.argv[1:], config_name)
         _let_plugins_be_found()
@@ -59,15 +55,13 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     except KeyboardInterrupt:
         complain("interrupted; finished runs are in the database, relaunch the same line to go on")
         return INTERRUPTED
-    return exit_code([*_outcomes, *sweep.ended])
+    return exit_code(ended)
 
 
 def _let_plugins_be_found() -> None:
     """Here and in the processes that launchers start, which also need to find the project itself."""
-    for folder in (paths_config.ROOT, paths_config.ROOT / "utils" / "plugins"):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
     own = [str(paths_config.ROOT), str(paths_config.ROOT / "utils" / "plugins")]
+    sys.path += [folder for folder in own if folder not in sys.path]
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in own]
     os.environ["PYTHONPATH"] = os.pathsep.join([*own, *others])
 
@@ -109,7 +103,7 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
         if in_sweep():
             tell(Path(HydraConfig.get().sweep.dir), HydraConfig.get().job.num, outcome)
         else:
-            _outcomes.append(outcome)
+            ended.append(outcome)
         return outcome.status
 
     # Hydra finds the calling script by the module of its task

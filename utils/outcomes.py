@@ -25,7 +25,6 @@ class Outcome:
     name: str
     status: str
     detail: str
-    seconds: float = 0.0
     record: int | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # those that the sweep watches
 
@@ -74,6 +73,9 @@ def defect(error: Exception, folder: Path) -> Outcome:
     detail = f"{type(error).__name__}: {said(error)} (see {folder}/error.txt)"
     complain(detail)
     return Outcome("", "failed", detail)
+
+
+ended: list[Outcome] = []  # how the jobs of this command ended
 
 
 def exit_code(ended: Iterable[Outcome]) -> int:

@@ -1,8 +1,7 @@
 """One run from its configuration to its record: what every engine that trains does before and after the training."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from time import perf_counter
 from typing import Any, TypeGuard
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many
@@ -19,6 +18,7 @@ from utils import atomic, seeding
 from utils.build import Params, Run, build_run, stacked_objective
 from utils.console import complain, said, say
 from utils.environment import environment
+from utils.locks import held
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.objective import Objective
 from utils.outcomes import Outcome
@@ -51,7 +51,7 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool) -> Outcome:
     run = build_run(params)
     store = RunStore(paths_config.database(run.dataset.name))
     check_folders()
-    with one_at_a_time(run):
+    with held(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
         finished = store.find(run.run_id)
         if stands(finished, params):
             return skipped(run, finished, in_sweep=in_sweep)
@@ -68,23 +68,8 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool) -> Outcome:
 # --- before the training ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def one_at_a_time(run: Run) -> Iterator[None]:
-    """Let one process at a time train a run; one that had to wait then finds it finished."""
-    lock = lock_of(run)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"{run.name}, seed {run.ctx.seed}: another process is training this very run; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def lock_of(run: Run) -> FileLock:
-    """The lock that who trains the run holds, on whichever process."""
+    """The lock that who trains the run holds; a process that had to wait for it finds the run finished."""
     folder = paths_config.weights() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{run.run_id}.lock")
@@ -358,7 +343,7 @@ def outcome(record: Record, doc_id: int, *, finished_before: bool) -> Outcome:
         return Outcome(record["name"], "failed", detail, record=doc_id)
     seconds = sum(record["seconds"].values())
     detail = f"record {doc_id}, seed {record['seed']}, {seconds:.1f} s"
-    return Outcome(record["name"], "finished", detail, seconds, doc_id, watched(record))
+    return Outcome(record["name"], "finished", detail, doc_id, watched(record))
 
 
 def skipped(run: Run, finished: Record, *, in_sweep: bool) -> Outcome:
@@ -368,7 +353,7 @@ def skipped(run: Run, finished: Record, *, in_sweep: bool) -> Outcome:
         say(f"{run.name}, seed {run.seed}: finished before, record {doc_id}; existing=replace trains anew")
     doc_id = finished["doc_id"]
     metrics = watched(finished | {"params": run.params})
-    return Outcome(run.name, "skipped", f"record {doc_id}, seed {run.seed}", 0.0, doc_id, metrics)
+    return Outcome(run.name, "skipped", f"record {doc_id}, seed {run.seed}", doc_id, metrics)
 
 
 def watched(record: Record) -> dict[str, float | None]:

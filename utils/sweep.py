@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
 from utils.console import complain, said, say
-from utils.outcomes import EXIT, Outcome, at_work, word
+from utils.outcomes import EXIT, Outcome, at_work, ended, word
 from utils.overrides import explain, groups, resolved
 from utils.progress import Tally, row, sweep_shown
 from utils.run_store import RunStore
@@ -122,6 +122,7 @@ class Planner:
     def __init__(self, hydra_context: HydraContext, config: DictConfig):
         self._load = hydra_context.config_loader.load_sweep_config
         self._config = config
+        self._groups = groups()
         self._composed: dict[tuple[str, ...], Composed] = {}
         self._planned: dict[tuple[int, tuple[str, ...]], Job] = {}
         own = OmegaConf.to_container(config.hydra.sweep, resolve=False)
@@ -149,12 +150,16 @@ class Planner:
 
     def _params(self, words: tuple[str, ...]) -> dict[str, Any]:
         """The checked configuration that the words of a job mean."""
-        matches = [m for word in words if (m := NUMBER.fullmatch(word)) and _sets(m["key"])]
+        matches = [m for word in words if (m := NUMBER.fullmatch(word)) and self._sets(m["key"])]
         numbers = {m["key"]: _number(m["value"]) for m in matches}
         structure = (*(w for w in words if w.partition("=")[0] not in numbers), "", *numbers)
         if structure not in self._composed:
             self._composed[structure] = Composed(self._load(self._config, list(words)), numbers)
         return self._composed[structure].params(numbers)
+
+    def _sets(self, key: str) -> bool:
+        """Whether a word sets a value of the program's own, rather than choose an option or speak to Hydra."""
+        return key not in self._groups and not key.startswith("hydra.")
 
     def _folder(self, number: int, words: tuple[str, ...]) -> Path:
         """Of a job's own files, as Hydra names it."""
@@ -177,23 +182,17 @@ def _all_wrong(wrong: Mapping[str, Sequence[str]], total: int) -> str:
     return f"{count} of {total} jobs cannot be run, so none was: {'; '.join(kinds)}"
 
 
-def _sets(key: str) -> bool:
-    """Whether a word sets a value of the program's own, rather than choose an option or speak to Hydra."""
-    return key not in groups() and not key.startswith("hydra.")
-
-
 def _number(text: str) -> int | float:
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
 
 
-class Grid(Sweeper):
-    """Every combination of the values that are given, ``max_batch_size`` of them at a time."""
-
-    def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None):
-        self.max_batch_size = max_batch_size
-        self.params = params or {}
+class Planned(Sweeper):
+    """What our sweepers share: a planner, a launcher, and the words of the preset before those of the command line."""
 
     config: DictConfig
+
+    def __init__(self, params: Mapping[str, Any] | None):
+        self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra."""
@@ -202,10 +201,22 @@ class Grid(Sweeper):
         self.launcher = launcher_of(hydra_context, task_function, config)
         self.planner = Planner(hydra_context, config)
 
+    def words(self, arguments: list[str]) -> list[Override]:
+        """The words of the sweep; where a key stands twice the last counts."""
+        given = [f"{key}={values}" for key, values in self.params.items()]
+        return self.parser.parse_overrides([*given, *arguments])
+
+
+class Grid(Planned):
+    """Every combination of the values that are given, ``max_batch_size`` of them at a time."""
+
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None):
+        super().__init__(params)
+        self.max_batch_size = max_batch_size
+
     def sweep(self, arguments: list[str]) -> None:
         """Check all jobs, launch them, show how they end."""
-        given = [f"{key}={values}" for key, values in self.params.items()]
-        batches = BasicSweeper.split_arguments(self.parser.parse_overrides([*given, *arguments]), self.max_batch_size)
+        batches = BasicSweeper.split_arguments(self.words(arguments), self.max_batch_size)
         jobs = [job for batch in batches for job in batch]
         self.planner.plan(jobs, 0)
         with swept(self.config, range(len(jobs))):
@@ -231,9 +242,6 @@ def launcher_of(hydra_context: HydraContext, task_function: TaskFunction, config
         )
     except RuntimeError as error:  # of a class that Hydra cannot find
         raise ValueError(explain(error)) from None
-
-
-ended: list[Outcome] = []  # of the sweep of this command
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_every_job_is_checked_by_its_own_numbers(key, value):
 
 
 def test_a_job_that_told_is_heard_and_one_that_did_not_is_none(tmp_path):
-    outcome = Outcome("loan_mlp_erm", "finished", "record 1", 2.0, 1, {"accuracy": 0.8})
+    outcome = Outcome("loan_mlp_erm", "finished", "record 1", 1, {"accuracy": 0.8})
     tell(tmp_path, 3, outcome)
     assert told(tmp_path, 3) == outcome
     assert told(tmp_path, 4) is None

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 import paths_config
-from utils.console import say
+from utils.locks import held
 from utils.search.question import Question, definition
 from utils.search.space import Line
 
@@ -40,16 +40,8 @@ def one_at_a_time(name: str) -> Iterator[Path]:
     """Let one process at a time conduct a study; the folder of the studies."""
     folder = paths_config.evals() / "studies"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"another process conducts the study {name}; waiting for it")
-        lock.acquire()
-    try:
+    with held(FileLock(folder / f"{name}.lock"), f"another process conducts the study {name}"):
         yield folder
-    finally:
-        lock.release()
 
 
 @contextmanager

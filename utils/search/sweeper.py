@@ -10,11 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
-
 import paths_config
 from utils.console import complain, say
 from utils.outcomes import Outcome, told
@@ -33,7 +28,7 @@ from utils.search.study import (
     storage_errors,
     unfinished,
 )
-from utils.sweep import Job, Planner, launch, launcher_of, swept
+from utils.sweep import Job, Planned, launch, swept
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -42,10 +37,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z][\w-]*")  # of a study: a file, a word of Hydra's, a value of where=
 
 
-class Search(Sweeper):
+class Search(Planned):
     """What trades off best among the values given; the settings are those of its yaml."""
-
-    config: DictConfig
 
     def __init__(
         self,
@@ -59,26 +52,18 @@ class Search(Sweeper):
         storage: str | None,
         params: Mapping[str, Any] | None,
     ):
+        super().__init__(params)
         self.trials, self.batch = trials, batch
         self.objectives, self.constraints = objectives, constraints
         self.sampler, self.sampler_seed = sampler, sampler_seed
         self.study, self.storage = study, storage
-        self.params = params or {}
         self.stores: dict[Path, RunStore] = {}
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra."""
-        self.config = config
-        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
-        self.launcher = launcher_of(hydra_context, task_function, config)
-        self.planner = Planner(hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Check the space, search it, show what was found."""
         optuna = installed()
         self._check()
-        given = [f"{key}={values}" for key, values in self.params.items()]
-        question = self._question(read(self.parser.parse_overrides([*given, *arguments])))
+        question = self._question(read(self.words(arguments)))
         probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
         check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))
         with one_at_a_time(question.name) as folder, warnings.catch_warnings():
