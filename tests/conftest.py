@@ -24,7 +24,7 @@ from utils.regularizers.erm import erm
 from utils.scms.known import known
 from utils.scms.learned import learned
 from utils.scms.linear import linear
-from utils.training import fit
+from utils.fitting import fit
 from utils.types import SCM, Column, Context, Dataset
 
 SPLIT = [0.64, 0.16, 0.20]

@@ -1,5 +1,7 @@
 """From a configuration to objects: the only place that instantiates what a configuration names."""
 
+import importlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +17,25 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from utils import seeding
+from utils import processes, seeding
 from utils.decides.threshold import Threshold
+from utils.environment import keep_memory
+from utils.fitting import PLAIN, Recipe
 from utils.objective import Objective, Weighted, make_objective
 from utils.radius import radius_value
 from utils.run_store import canonical, group_id, run_id
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
-from utils.types import SCM, Context, Dataset, FitDecide, Metric, Scalar
-from utils.validation import TERM_KINDS
+from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Scalar
+from utils.validation import TERM_KINDS, TRAINER, validate_pixels
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
 TERM_KEYS = ("weight", *TERM_KINDS)  # what a term's yaml says beside its settings
+HEADLINES = {"robust", "ensemble"}  # metrics that report at the training radius too
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch")
+ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Run:
     fit_decide: FitDecide
     make_optimizer: Callable[..., torch.optim.Optimizer]
     metrics: Mapping[str, Metric]
+    adaptations: Sequence[Adaptation] = ()
+    recipe: Recipe = PLAIN
 
     @property
     def seed(self) -> int:
@@ -57,7 +65,7 @@ class Run:
     @property
     def objective(self) -> Objective:
         """What the training minimises."""
-        return make_objective(self.nominal, self.terms)
+        return make_objective(self.nominal, self.terms, self.adaptations)
 
 
 def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
@@ -78,14 +86,15 @@ def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA where there is one; with several, the jobs of a sweep take turns.
+    """``auto`` takes CUDA where there is one; with several, the jobs of a sweep or the processes of one take turns.
 
     Raises:
         ValueError: a device that is not there.
     """
     if name == "auto":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        return torch.device("cuda", _job_number() % count) if count else torch.device("cpu")
+        number = processes.local_rank() if processes.world() > 1 else _job_number()
+        return torch.device("cuda", number % count) if count else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -106,6 +115,7 @@ def _job_number() -> int:
 def make_repeatable(threads: int, device: torch.device) -> None:
     """Same seed, device and thread count: the same bits."""
     torch.set_num_threads(threads)
+    keep_memory()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -133,6 +143,9 @@ def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> C
     """What methods may know; the decision threshold is 1/2 until one is fitted."""
     evasion = params["attack"]["evasion"]
     schedule = params["epsilon"]["schedule"] | {"radius": radius_value(params["epsilon"]["radius"])}
+    source: seeding.Source = seeding.generator(params["seed"], "attack")
+    if dataset.shape:
+        source = seeding.Rows(seeding.derive(params["seed"], "attack"), dataset.test.index)
     return Context(
         scm=shared("scm", lambda: build_scm(params, dataset), *_of_data(params), params["scm"]),
         columns=dataset.columns,
@@ -140,7 +153,7 @@ def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> C
         epsilon=shared("epsilon", lambda: bind(schedule, "epsilon.schedule"), schedule),
         decide=Threshold(probability=0.5),
         seed=params["seed"],
-        generator=seeding.generator(params["seed"], "attack"),
+        generator=source,
     )
 
 
@@ -158,7 +171,11 @@ def build_scm(params: Params, dataset: Dataset) -> SCM:
 def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Params]:
     """The classifier with its initial weights, and the description that rebuilds it."""
     outputs = 1 if dataset.classes == 2 else dataset.classes
-    size = {"inputs": len(dataset.columns), "outputs": outputs}
+    size: Params = {"inputs": len(dataset.columns), "outputs": outputs}
+    if dataset.shape:
+        scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}
+        size = {"inputs": list(dataset.shape), "outputs": outputs} | scaling
+    _check_fits(params, dataset)
     make = shared("model", lambda: bind(params["model"] | {"_partial_": True}, "model"), params["model"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(params["seed"], "weights"))
@@ -166,15 +183,55 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
     return model.to(dataset.train.x.device), params["model"] | size
 
 
+def _check_fits(params: Params, dataset: Dataset) -> None:
+    """Refuse a model for images on a table, and the other way round. Raises ValueError."""
+    module, _, name = params["model"]["_target_"].rpartition(".")
+    for_images = "mean" in inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    if for_images != bool(dataset.shape):
+        kinds = ("images", "tables") if for_images else ("tables", "images")
+        fitting = "small_cnn or preact_resnet18" if dataset.shape else "mlp or logistic"
+        raise ValueError(
+            f"model={module.rpartition('.')[2]} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
+            f"choose model={fitting}"
+        )
+
+
 def terms(params: Params) -> dict[str, Weighted]:
     """The weighted terms of the objective, by the name of their option."""
     return {
-        name: Weighted(
-            float(node["weight"]),
-            bind({k: v for k, v in node.items() if k not in TERM_KEYS}, f"regularizer.{name}"),
-        )
+        name: Weighted(float(node["weight"]), bind(_own(node), f"regularizer.{name}"))
         for name, node in params["regularizer"].items()
+        if not node.get("adapts")
     }
+
+
+def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
+    """What adapts the terms to the classes, in the order of the configuration.
+
+    Raises:
+        ValueError: there is no term to adapt.
+    """
+    nodes = {name: node for name, node in params["regularizer"].items() if node.get("adapts")}
+    if nodes and len(nodes) == len(params["regularizer"]):
+        name = next(iter(nodes))
+        raise ValueError(
+            f"regularizer={name} adapts a robust loss to the classes and is none itself: regularizer=[trades,{name}]"
+        )
+    device = dataset.train.y.device
+    made = [bind(_own(node), f"regularizer.{name}", classes=dataset.classes) for name, node in nodes.items()]
+    return [adaptation.to(device) for adaptation in made]
+
+
+def _own(node: Params) -> Params:
+    """A regularizer's settings without what the objective needs to know of it."""
+    return {key: value for key, value in node.items() if key not in TERM_KEYS}
+
+
+def recipe(params: Params) -> Recipe:
+    """How one model is trained, where the trainer says more than its numbers."""
+    given = {key: value for key, value in params["trainer"].items() if key not in TRAINER}
+    found: Recipe = bind({"_target_": "utils.fitting.Recipe"} | given, "trainer") if given else PLAIN
+    return found
 
 
 def nominal_weight(params: Params) -> float:
@@ -193,10 +250,10 @@ def perturbs(params: Params) -> bool:
 def build_metrics(params: Params) -> dict[str, Metric]:
     """The metrics of a run's evaluation; one that trains without a radius reports none at its training radius."""
     nodes = dict(params["evaluation"]["metrics"])
-    if "robust" in nodes:
-        given = nodes["robust"].get("training_radius")
+    for name in HEADLINES & nodes.keys():
+        given = nodes[name].get("training_radius")
         radius = radius_value(given) if given is not None and perturbs(params) else None
-        nodes["robust"] = nodes["robust"] | {"training_radius": radius}
+        nodes[name] = nodes[name] | {"training_radius": radius}
     return bind_metrics(nodes, params["attack"]["evasion"])
 
 
@@ -218,11 +275,12 @@ def identity(params: Params, fingerprint: str) -> Params:
     """What the result of a run depends on: its configuration, less what it does not read, plus its data."""
     kept = {key: value for key, value in params.items() if key not in NOT_IDENTITY}
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
+    kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
     if not perturbs(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
         metrics = dict(kept["evaluation"]["metrics"])
-        if "robust" in metrics:
-            metrics["robust"] = {k: v for k, v in metrics["robust"].items() if k != "training_radius"}
+        for name in HEADLINES & metrics.keys():
+            metrics[name] = {k: v for k, v in metrics[name].items() if k != "training_radius"}
         kept["evaluation"] = kept["evaluation"] | {"metrics": metrics}
     return kept | {"data": fingerprint}
 
@@ -287,6 +345,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         return made[key]
 
     dataset: Dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
+    if dataset.shape:
+        validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)
     named, optimizer = identity(params, dataset.fingerprint), params["trainer"]["optimizer"]
     return Run(
@@ -304,4 +364,6 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         metrics=shared(
             "metrics", lambda: build_metrics(params), params["evaluation"], params["attack"], perturbs(params)
         ),
+        adaptations=adaptations(params, dataset),
+        recipe=recipe(params),
     )

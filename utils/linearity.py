@@ -59,6 +59,7 @@ def local_linearity(
         ctx.normal(zero),
         radius,
         threat,
+        x,
         steps=steps,
         rel_step=rel_step,
     )

@@ -26,8 +26,8 @@ Record = Mapping[str, Any]
 class StoredModel(nn.Module):
     """A trained classifier with all that its decisions need.
 
-    ``forward`` takes model space (continuous columns standardised) and gives logits; ``decide`` gives labels by
-    the stored thresholds; ``natural`` and ``scaled`` cross between model space and natural units.
+    ``forward`` takes model space (continuous columns standardised; images in [0, 1]) and gives logits; ``decide``
+    gives labels by the stored thresholds; ``natural`` and ``scaled`` cross between model space and natural units.
     """
 
     loc: Tensor
@@ -59,7 +59,9 @@ class StoredModel(nn.Module):
         return natural(self, x)
 
     def groups(self, x: Tensor) -> Tensor:
-        """Index (n,) of each row's combination of sensitive levels."""
+        """Index (n,) of each row's combination of sensitive levels; 0 where the rows do not tell, as images."""
+        if not self.columns:
+            return torch.zeros(len(x), dtype=torch.long, device=x.device)
         levels = levels_product(self.columns).to(x)
         attributes = x[:, [i for i, c in enumerate(self.columns) if c.sensitive]]
         return nearest_level(attributes, levels)
@@ -84,6 +86,7 @@ def describe_preprocessing(dataset: Dataset) -> dict[str, Any]:
         "loc": dataset.loc.tolist(),
         "scale": dataset.scale.tolist(),
         "groups": list(dataset.groups),
+        **({"shape": list(dataset.shape), "class_names": list(dataset.class_names)} if dataset.shape else {}),
     }
 
 

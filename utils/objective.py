@@ -1,13 +1,14 @@
 """The loss of a model: nominal loss plus weighted terms. The one place that knows how logits meet labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from utils.types import Batch, Context, Predict, Scalar, Term
+from utils.types import Adaptation, Batch, Context, Predict, Scalar, Term
 
 Objective = Callable[[Predict, Batch, Context], tuple[Tensor, dict[str, Tensor]]]
 
@@ -41,6 +42,19 @@ def log_odds_against(logits: Tensor, y: Tensor) -> Tensor:
     return others - logits.gather(-1, chosen).squeeze(-1)
 
 
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Of every class, (..., 2) for logits (..., 1), else (..., k)."""
+    if logits.shape[-1] == 1:
+        return F.logsigmoid(torch.cat([-logits, logits], -1))
+    return logits.log_softmax(-1)
+
+
+def divergence(from_logits: Tensor, to_logits: Tensor) -> Tensor:
+    """Kullback and Leibler's divergence (...) of the answers p from q: sum of p (log p - log q); logits (..., k)."""
+    log_p, log_q = log_probabilities(from_logits), log_probabilities(to_logits)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
 def binary_logit(logits: Tensor, method: str) -> Tensor:
     """The logit (...) of class 1 of a two-class model (..., 1).
 
@@ -57,13 +71,18 @@ def is_zero(weight: Scalar) -> bool:
     return not isinstance(weight, Tensor) and weight == 0
 
 
-def make_objective(nominal: Scalar, terms: Mapping[str, Weighted]) -> Objective:
+def make_objective(
+    nominal: Scalar, terms: Mapping[str, Weighted], adaptations: Sequence[Adaptation] = ()
+) -> Objective:
     """Total = nominal * loss + sum of weight * term, rows weighted by ``batch.w``; also each part by name.
 
-    The total is a scalar, or (m,) of a stack.
+    The total is a scalar, or (m,) of a stack. Adaptations set radius and emphasis of the rows for the terms and hear
+    the logits that these observe.
     """
 
     def objective(predict: Predict, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
+        for adaptation in adaptations:
+            ctx = _adapted(adaptation, batch, ctx)
         parts = {name: _mean(t.term(predict, batch, ctx), batch.w) for name, t in terms.items()}
         total = sum((t.weight * parts[name] for name, t in terms.items()), start=torch.zeros(()).to(batch.x))
         if not is_zero(nominal):
@@ -72,6 +91,24 @@ def make_objective(nominal: Scalar, terms: Mapping[str, Weighted]) -> Objective:
         return total, parts
 
     return objective
+
+
+def _adapted(adaptation: Adaptation, batch: Batch, ctx: Context) -> Context:
+    """The context for the terms under one more adaptation."""
+    before = ctx.observe
+
+    def observe(logits: Tensor, rows: Batch) -> None:
+        before(logits, rows)
+        adaptation.observed(logits, rows, ctx)
+
+    return replace(adaptation.adapted(batch, ctx), observe=observe)
+
+
+def emphasised(natural: Tensor | None, boundary: Tensor | None, ctx: Context) -> Tensor:
+    """The sum (n,) of the two parts of a robust loss, each times its emphasis; a part that is None is left out."""
+    weights = (1.0, 1.0) if ctx.emphasis is None else ctx.emphasis
+    parts = [weight * part for weight, part in zip(weights, (natural, boundary), strict=True) if part is not None]
+    return torch.stack(parts).sum(0)
 
 
 def _mean(value: Tensor, w: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from utils.console import say, stop_if_interrupted
 from utils.metrics.directions import direction
 from utils.outcomes import Outcome, now, told
 
-Watch = Callable[[int, dict[str, float]], None]  # epoch (from 1) and its figures
+Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoch with its share, and figures
+PAUSE = 30.0  # seconds between two lines within an epoch
 POLL = 0.5  # seconds between two looks at what jobs have told
 
 
@@ -31,18 +32,20 @@ def epochs_shown(title: str, epochs: int, *, in_sweep: bool = False) -> Iterator
         with Progress(*columns, transient=True) as bar:
             job = bar.add_task(title, total=epochs, figures="")
 
-            def update(epoch: int, figures: dict[str, float]) -> None:
+            def update(epoch: float, figures: dict[str, float]) -> None:
                 stop_if_interrupted()
                 bar.update(job, completed=epoch, figures=_figures(figures))
 
             yield update
     else:
-        every = max(1, epochs // 10)
+        every, said = max(1, epochs // 10), time.monotonic()
 
-        def line(epoch: int, figures: dict[str, float]) -> None:
+        def line(epoch: float, figures: dict[str, float]) -> None:
+            nonlocal said
             stop_if_interrupted()
-            if epoch % every == 0 or epoch == epochs:
-                say(f"{title}  epoch {epoch}/{epochs}  {_figures(figures)}")
+            if epoch % every == 0 or epoch == epochs or time.monotonic() - said > PAUSE:
+                said = time.monotonic()
+                say(f"{title}  epoch {epoch:.4g}/{epochs}  {_figures(figures)}")
 
         yield line
 

@@ -1,5 +1,6 @@
 """One run from its configuration to its record: what every engine that trains does before and after the training."""
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,22 +15,29 @@ from filelock import FileLock
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many
-from utils import atomic, seeding
+from utils import atomic, processes, seeding
 from utils.build import Params, Run, build_run, stacked_objective
 from utils.console import complain, said, say
 from utils.environment import environment
+from utils.fitting import PLAIN, fit
+from utils.datasets.images import described
 from utils.locks import held
+from utils.metrics.masking import warnings_of
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.objective import Objective
 from utils.outcomes import Outcome
+from utils.parts import parts
 from utils.progress import epochs_shown
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
-from utils.training import DivergenceError, Watch, fit, fit_many, treats_each_parameter_alone
+from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone
 from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
 
 FEW = 4  # rows of a rehearsal
+PROBED = 256  # images for the rehearsal of a threshold
+PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
+STANDARDISED = {"features": "standard deviations of the training split"}
 FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError)  # of a training; anything else is a defect of ours
 
 
@@ -49,20 +57,39 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool) -> Outcome:
     """
     check(params)
     run = build_run(params)
+    with processes.joined(run.dataset.train.y.device):
+        if processes.rank():
+            return _assist(run)
+        return _lead(run, folder, in_sweep=in_sweep)
+
+
+def _lead(run: Run, folder: Path, *, in_sweep: bool) -> Outcome:
+    """The run by the process that judges and files."""
+    params = run.params
     store = RunStore(paths_config.database(run.dataset.name))
     check_folders()
     with held(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
         finished = store.find(run.run_id)
-        if stands(finished, params):
+        if processes.told(stands(finished, params)) and finished is not None:
             return skipped(run, finished, in_sweep=in_sweep)
         rehearse(run)
+        if run.dataset.shape and not in_sweep:
+            say(described(run.dataset))
         write_record(blank_record(run) | {"status": "running"}, folder)
         with epochs_shown(run.name, params["trainer"]["epochs"], in_sweep=in_sweep) as watch:
             record = trained_alone(run, watch=watch)
         doc_id = store.add(write_record(record, folder), replace=finished is not None)
+        checkpoint_of(run).unlink(missing_ok=True)
     if record["status"] == "finished" and not in_sweep:
         report(record, doc_id, store.path)
     return outcome(record, doc_id, finished_before=finished is not None)
+
+
+def _assist(run: Run) -> Outcome:
+    """The run by a process that only trains with the leading one."""
+    if not processes.told(None):
+        _fit_plainly(run, watch=lambda *_: None)
+    return Outcome(run.name, "finished", "")
 
 
 # --- before the training ---------------------------------------------------------------------------------------
@@ -108,11 +135,22 @@ def rehearse(run: Run) -> None:
     rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, FEW))
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
-    probe = replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
-    run.objective(run.model, few, probe)
-    run.ctx.attack(run.model, few, probe)
+    model, probe = copy.deepcopy(run.model), probing(run)  # running statistics stay those of the beginning
+    run.objective(model, few, probe.on(few))
+    model.eval()
+    run.ctx.attack(model, few, probe.on(few))
     with torch.no_grad():
-        run.fit_decide(run.model(rows.x), rows)
+        if run.dataset.shape:
+            rows = rows.rows(slice(0, PROBED))
+        run.fit_decide(model(rows.x), rows)
+
+
+def probing(run: Run) -> Context:
+    """The context of a run with random numbers of its own for trials."""
+    source = run.ctx.generator
+    if isinstance(source, seeding.Rows):
+        return replace(run.ctx, generator=seeding.Rows(seeding.derive(run.seed, "probe"), source.index))
+    return replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
 
 
 # --- the training ----------------------------------------------------------------------------------------------
@@ -169,6 +207,12 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
 
 def _fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
     first = runs[0].params["trainer"]
+    if runs[0].dataset.shape:
+        raise UnstackableError("models of images train one at a time")
+    if runs[0].recipe is not PLAIN:
+        raise UnstackableError("trainer.schedule and the like are for one model at a time")
+    if runs[0].adaptations:
+        raise UnstackableError("a term observes the training")
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
     stack = Stack([run.model for run in runs])
@@ -250,14 +294,25 @@ def _judged_record(run: Run, decide: StoredDecide, weights: Any, judged: Any, se
 
 def _threshold(run: Run) -> StoredDecide:
     rows = getattr(run.dataset, run.params["fit_on"])
+    if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
+        rows = rows.rows(slice(0, FEW))
     with torch.no_grad():
-        return run.fit_decide(run.model(rows.x), rows)
+        logits = torch.cat([run.model(some.x) for some in parts(rows)])
+    return run.fit_decide(logits, rows)
 
 
-def _trained_plainly(run: Run, *, watch: Watch) -> Record:
-    """Of a model that forms no stack, by ordinary means."""
+def checkpoint_of(run: Run) -> Path:
+    """Where an unfinished training of the run is kept."""
+    return paths_config.weights() / ".checkpoints" / f"{run.run_id}.pt"
+
+
+def _fit_plainly(run: Run, *, watch: Watch) -> None:
+    """Train one model by its recipe.
+
+    Raises:
+        ValueError: the batches do not fit the memory, saying how many rows would.
+    """
     trainer, data = run.params["trainer"], run.dataset
-    started = perf_counter()
     try:
         fit(
             run.model,
@@ -272,11 +327,45 @@ def _trained_plainly(run: Run, *, watch: Watch) -> Record:
             weight_decay=trainer["weight_decay"],
             order=seeding.generator(run.seed, "order"),
             watch=watch,
+            recipe=run.recipe,
+            adaptations=run.adaptations,
+            checkpoint=checkpoint_of(run) if run.recipe.checkpoint_every else None,
         )
+    except torch.OutOfMemoryError:
+        raise ValueError(_what_fits(run)) from None
+
+
+def _what_fits(run: Run) -> str:
+    """What to do where a step does not fit the memory: the largest halving of a batch that does."""
+    asked = run.params["trainer"]["batch_size"]
+    size = asked // run.recipe.accumulate
+    run.model.train()
+    while size := size // 2:
+        rows = run.dataset.train.rows(slice(0, size))
+        try:
+            loss, _ = run.objective(run.model, rows, probing(run).on(rows))
+            loss.backward()
+        except torch.OutOfMemoryError:
+            continue
+        finally:
+            run.model.zero_grad()
+        accumulate = -(-asked // size)
+        return (
+            f"the memory of {run.dataset.train.y.device} does not hold a step of trainer.batch_size={asked}; {size} rows "
+            f"fit: set trainer.accumulate={accumulate} for the same batches in parts, or trainer.batch_size={size}"
+        )
+    return f"the memory of {run.dataset.train.y.device} does not hold this model and one row; choose a smaller model"
+
+
+def _trained_plainly(run: Run, *, watch: Watch) -> Record:
+    """Of a model that forms no stack, by ordinary means."""
+    started = perf_counter()
+    try:
+        _fit_plainly(run, watch=watch)
         decide = _threshold(run)
-        weights = save_weights(run.model, data.name, run.run_id)
+        weights = save_weights(run.model, run.dataset.name, run.run_id)
         trained = perf_counter()
-        metrics = evaluate(run.model, data.test, replace(run.ctx, decide=decide), run.metrics)
+        metrics = evaluate(run.model, run.dataset.test, replace(run.ctx, decide=decide), run.metrics)
     except FAILURES as error:
         return failed_record(run, error)
     return finished_record(run, decide, weights, metrics, (trained - started, perf_counter() - trained))
@@ -304,11 +393,16 @@ def blank_record(run: Run) -> Record:
 def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, seconds: tuple[float, float]) -> Record:
     """The record of a trained and judged model; ``seconds`` of fit and of evaluation."""
     data = run.dataset
-    return blank_record(run) | {
+    record = blank_record(run)
+    if data.shape:
+        record |= {"warnings": warnings_of(metrics)}
+    if run.adaptations:
+        record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
+    return record | {
         "status": "finished",
         "decide": decide.to_record(),
         "preprocessing": describe_preprocessing(data),
-        "units": {"radius": run.ctx.scm.radius_unit, "features": "standard deviations of the training split"},
+        "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
         "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
         "scm": dict(run.ctx.scm.facts),
         "metrics": metrics,
@@ -365,9 +459,10 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     """The headline figures on one screen, and what to do with them."""
     metrics = record["metrics"]
     radii = record["params"]["epsilon"]["evaluate"]
-    keys = ["accuracy", "balanced_accuracy", "mcc", "auc", "fnr_gap", "fpr_gap"]
+    keys = ["accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "fnr_gap", "fpr_gap"]
     keys += ["demographic_parity_difference", "equalized_odds_difference"]
-    keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)] + [f"uai_{r}" for r in radii] + ["uai_cf"]
+    keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)]
+    keys += [f"robust_accuracy_worst_class_{r}" for r in radii] + [f"uai_{r}" for r in radii] + ["uai_cf"]
     keys += [f"uai_ar_{r}" for r in radii]
     say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")
     for key in keys:
@@ -376,7 +471,9 @@ def report(record: Record, doc_id: int, database: Path) -> None:
             shown = "undefined" if value is None or value != value else f"{value:.4f}"
             interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
             say(f"  {key:<32} {shown}{interval}")
-    if "probability" in record["decide"]:
+    for warning in record.get("warnings", []):
+        complain(f"warning: {warning}")
+    if "probability" in record["decide"] and record["params"]["model"]["outputs"] == 1:
         chosen = f"{record['decide']['probability']:.2f} (decide={record['params']['choices']['decide']})"
         say(f"  class 1 from a probability of {chosen}")
     seconds = record["seconds"]

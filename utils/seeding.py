@@ -2,17 +2,81 @@
 
 A stream is named by its purpose ("split", "weights", "order", "attack", ...); its seed is the SHA-256 of
 ``seed`` and purpose.
+
+Images draw by row (``Rows``): the numbers of a row depend on seed, purpose and row alone, on no batch, order, device
+or process.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-# the stream of one model, or those of the models of a stack
-Source = Generator | tuple[Generator, ...]
+
+
+class Rows:
+    """A stream of random numbers for each row of a batch, by hashing: SplitMix64 (Steele et al. 2014).
+
+    Args:
+        key: of the purpose, from ``derive``.
+        index: row numbers in the original data, (n,).
+    """
+
+    def __init__(self, key: int, index: Tensor):
+        self.key, self.index = key, index
+        self.draws = 0  # so that each draw is another
+
+    def of(self, index: Tensor) -> "Rows":
+        """The streams of other rows, from their beginning."""
+        return Rows(self.key, index)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """U[0, 1) of the shape, type and device of ``like`` (c, n, *)."""
+        return _fraction(self._bits(like)).to(like.dtype)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """N(0, 1) of the shape, type and device of ``like`` (c, n, *), by Box and Muller's transform."""
+        radius = (-2 * torch.log1p(-_fraction(self._bits(like)))).sqrt()
+        angle = 2 * math.pi * _fraction(self._bits(like))
+        return (radius * angle.cos()).to(like.dtype)
+
+    def _bits(self, like: Tensor) -> Tensor:
+        """64 random bits for every number of ``like`` (c, n, *)."""
+        self.draws += 1
+        index = self.index.to(like.device)
+        stream = _mixed(_mixed(index * _GOLDEN + _signed(self.key)) + _signed(self.draws * _GOLDEN))
+        front, each = like.shape[0], math.prod(like.shape[2:])
+        count = torch.arange(front * each, device=like.device).reshape(front, 1, each) * _GOLDEN
+        return _mixed(stream.reshape(1, -1, 1) + count).reshape(like.shape)
+
+
+def _signed(number: int) -> int:
+    """The 64 bits of a number as those of a signed one."""
+    number &= 2**64 - 1
+    return number - 2**64 if number >= 2**63 else number
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_MIX = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
+
+
+def _mixed(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser of int64, which wraps around; the shifts are logical."""
+    for shift, factor in zip((30, 27), _MIX, strict=True):
+        z = (z >> shift).bitwise_and_((1 << 64 - shift) - 1).bitwise_xor_(z).mul_(factor)
+    return (z >> 31).bitwise_and_((1 << 33) - 1).bitwise_xor_(z)
+
+
+def _fraction(bits: Tensor) -> Tensor:
+    """The upper 24 bits as a number in [0, 1), which every floating type from 32 bits on holds exactly."""
+    return (bits >> 40).bitwise_and_((1 << 24) - 1).to(torch.float32).div_(1 << 24)
+
+
+# the stream of one model, those of the models of a stack, or those of rows
+Source = Generator | tuple[Generator, ...] | Rows
 
 
 def derive(seed: int, purpose: str) -> int:
@@ -38,7 +102,7 @@ def generators(seed: int | tuple[int, ...], purpose: str) -> Source:
 
 def normal(like: Tensor, source: Source) -> Tensor:
     """Standard-normal numbers of the shape, type and device of ``like``; see ``uniform``."""
-    return _drawn(torch.randn, like, source)
+    return source.normal(like) if isinstance(source, Rows) else _drawn(torch.randn, like, source)
 
 
 def uniform(like: Tensor, source: Source) -> Tensor:
@@ -46,10 +110,12 @@ def uniform(like: Tensor, source: Source) -> Tensor:
 
     Each model draws its (c, *) from its own stream: the same numbers alone and in any stack.
     """
-    return _drawn(torch.rand, like, source)
+    return source.uniform(like) if isinstance(source, Rows) else _drawn(torch.rand, like, source)
 
 
-def _drawn(draw: Callable[..., Tensor], like: Tensor, source: Source) -> Tensor:
+def _drawn(
+    draw: Callable[..., Tensor], like: Tensor, source: Generator | tuple[Generator, ...]
+) -> Tensor:
     if isinstance(source, tuple):
         shape = (like.shape[0], *like.shape[2:])
         return torch.stack([draw(shape, generator=g, dtype=like.dtype) for g in source], 1).to(like.device)

@@ -5,18 +5,18 @@ each restart of a plain one. Candidates come first, so that radii, labels and we
 stack of m models everything has (m, n) in place of n.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from utils import seeding
 from utils.scms.counterfactual import interventions, least_shift
 from utils.seeding import Source
-from utils.types import SCM, Column, Context, Scalar
+from utils.types import SCM, Column, Context, Predict, Scalar
 
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
@@ -32,8 +32,8 @@ class Ball:
     events: int = 1
 
     def __post_init__(self) -> None:
-        if self.norm not in ("l2", "linf"):
-            raise ValueError(f"norm={self.norm!r} is not known; choose l2 or linf")
+        if self.norm not in ("l1", "l2", "linf"):
+            raise ValueError(f"norm={self.norm!r} is not known; choose l1, l2 or linf")
 
     @property
     def _dims(self) -> tuple[int, ...]:
@@ -43,6 +43,8 @@ class Ball:
         """Norm of each perturbation, trailing dimensions kept as 1."""
         if self.norm == "linf":
             return delta.abs().amax(self._dims, keepdim=True)
+        if self.norm == "l1":
+            return delta.abs().sum(self._dims, keepdim=True)
         return delta.square().sum(self._dims, keepdim=True).clamp_min(TINY**2).sqrt()
 
     def project(self, delta: Tensor, radius: Tensor) -> Tensor:
@@ -50,16 +52,33 @@ class Ball:
         r = self.spread(radius)
         if self.norm == "linf":
             return torch.minimum(torch.maximum(delta, -r), r)
+        if self.norm == "l1":
+            return delta.sign() * (delta.abs() - self._threshold(delta, r)).clamp_min(0)
         return delta * (r / self.size(delta)).clamp_max(1.0)
+
+    def _threshold(self, delta: Tensor, r: Tensor) -> Tensor:
+        """What soft-thresholding takes from every coordinate so that at most r is left (Duchi et al. 2008)."""
+        lengths = delta.abs().flatten(-self.events).sort(-1, descending=True).values
+        excess = lengths.cumsum(-1) - r.flatten(-self.events)
+        kept = (lengths * torch.arange(1, lengths.shape[-1] + 1, device=delta.device) > excess).sum(-1, keepdim=True)
+        threshold = excess.gather(-1, (kept - 1).clamp_min(0)) / kept.clamp_min(1)
+        return self.spread(threshold.squeeze(-1).clamp_min(0))
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The unit perturbation of largest inner product with the gradient."""
+        if self.norm == "l1":
+            flat = gradient.flatten(-self.events)
+            largest = flat.abs().argmax(-1, keepdim=True)
+            unit = torch.zeros_like(flat).scatter(-1, largest, flat.gather(-1, largest).sign())
+            return unit.reshape(gradient.shape)
         return gradient.sign() if self.norm == "linf" else gradient / self.size(gradient)
 
     def uniform(self, delta: Tensor, mask: Tensor, source: Source) -> Tensor:
         """Points drawn uniformly from the unit ball of the masked coordinates, shaped like ``delta`` (c, ..., n, *)."""
         if self.norm == "linf":
             return (2 * seeding.uniform(delta, source) - 1) * mask
+        if self.norm == "l1":
+            raise ValueError("norm=l1 has no uniform random starts here; use attack=apgd for it, or norm=l2 or linf")
         normal = seeding.normal(delta, source) * mask
         length = seeding.uniform(self.size(delta), source)
         return normal / self.size(normal) * length.pow(1.0 / mask.sum(self._dims, keepdim=True))
@@ -90,6 +109,10 @@ class Threat(Protocol):
         """How perturbations move the rows x (n, *)."""
         ...
 
+    def legal(self, x: Tensor, delta: Tensor) -> Tensor:
+        """The perturbations (c, n, *) cut to what the data allow; none gets longer."""
+        ...
+
 
 MakeThreat = Callable[[Context], Threat]
 
@@ -108,6 +131,30 @@ class FeatureThreat:
     def at(self, x: Tensor) -> Reach:
         """Plain addition; frozen columns keep every bit."""
         return lambda delta: torch.where(self.mask > 0, x + delta, x)
+
+    def legal(self, x: Tensor, delta: Tensor) -> Tensor:  # noqa: ARG002
+        """Every number is a legal value of a standardised column."""
+        return delta
+
+
+@dataclass(frozen=True)
+class PixelThreat:
+    """Moves the pixels of images and keeps them in [0, 1]: x' = x + delta. Radius in units of the pixels' range."""
+
+    ball: Ball
+    mask: Tensor  # (1, 1, 1), all ones
+
+    def zero(self, x: Tensor) -> Tensor:
+        """(1, n, c, h, w) zeros."""
+        return x.new_zeros(1, *x.shape)
+
+    def at(self, x: Tensor) -> Reach:
+        """Plain addition of a legal perturbation."""
+        return lambda delta: x + delta
+
+    def legal(self, x: Tensor, delta: Tensor) -> Tensor:
+        """Cut at black and white. Since x is between them, no coordinate of delta grows."""
+        return (x + delta).clamp(0, 1) - x
 
 
 @dataclass(frozen=True)
@@ -140,6 +187,10 @@ class CausalThreat:
         do = interventions(self.scm, x) if self.twins else {i: own[..., i] for i in self.scm.sensitive}
         return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
 
+    def legal(self, x: Tensor, delta: Tensor) -> Tensor:  # noqa: ARG002
+        """Every noise is legal."""
+        return delta
+
 
 def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
     """Mask (d,) of columns: ``continuous`` (and not sensitive), ``non_sensitive``, ``actionable`` or ``all``.
@@ -153,6 +204,8 @@ def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
         "actionable": lambda c: c.actionable,
         "all": lambda _: True,
     }
+    if not columns:
+        raise ValueError("this method moves columns, and images have none; choose one for images, with threat=pixels")
     if which not in tests:
         raise ValueError(f"{which!r} names no set of columns; choose one of {sorted(tests)}")
     mask = like.new_tensor([float(tests[which](c)) for c in columns])
@@ -176,13 +229,40 @@ def features(ctx: Context, *, norm: str, movable_columns: str, relax: bool) -> F
     return FeatureThreat(Ball(norm), mask)
 
 
+def pixels(ctx: Context, *, norm: str) -> PixelThreat:
+    """The norm ball around images with pixels in [0, 1].
+
+    Raises:
+        ValueError: the data are no images.
+    """
+    if ctx.columns:
+        raise ValueError("this method moves pixels, and the data set is a table; choose one with threat=features")
+    return PixelThreat(Ball(norm, events=3), ctx.scm.loc.new_ones(1, 1, 1))
+
+
 def causal(ctx: Context, *, norm: str, twins: bool) -> CausalThreat:
-    """The causal adversarial perturbation ball of the context's SCM."""
+    """The causal adversarial perturbation ball of the context's SCM.
+
+    Raises:
+        ValueError: there is no causal model.
+    """
+    if not ctx.scm.names:
+        raise ValueError("this method needs a structural causal model, and images have none (scm=none)")
     return CausalThreat(ctx.scm, Ball(norm), twins)
 
 
-def ascend(damage: Damage, start: Tensor, radius: Tensor, threat: Threat, *, steps: int, rel_step: Scalar) -> Tensor:
-    """Projected steepest ascent of the damage; the best perturbation that was visited, (c, n, *).
+def ascend(
+    damage: Damage,
+    start: Tensor,
+    radius: Tensor,
+    threat: Threat,
+    x: Tensor,
+    *,
+    steps: int,
+    rel_step: Scalar,
+    keep: Literal["best", "last"] = "best",
+) -> Tensor:
+    """Projected steepest ascent of the damage; the best perturbation that was visited, or the last, (c, n, *).
 
     delta <- project(delta + rel_step * radius * steepest(gradient)), from the projected start, on the
     coordinates of the threat's mask. Nothing here is part of the outer gradient.
@@ -191,31 +271,58 @@ def ascend(damage: Damage, start: Tensor, radius: Tensor, threat: Threat, *, ste
         damage: delta (c, n, *) -> (c, n).
         start: (c, n, *).
         radius: (n,), >= 0.
-        threat: gives norm and mask.
+        threat: gives norm, mask and what the data allow.
+        x: the rows (n, *) around which perturbations have to be legal.
         steps: gradient evaluations.
         rel_step: length of a step, as a share of the radius.
+        keep: the best perturbation needs the damage of the last once more; the last, as in adversarial training, not.
     """
-
-    def total(delta: Tensor) -> tuple[Tensor, Tensor]:
-        value = damage(delta)
-        return value.sum(), value
-
     ball = threat.ball
     step = ball.spread(rel_step * radius)
-    with torch.no_grad():  # torch.func still differentiates the inner function; the outer graph stays out
-        delta = ball.project(start * threat.mask, radius)
+
+    def inside(delta: Tensor) -> Tensor:
+        return threat.legal(x, ball.project(delta, radius))
+
+    with torch.no_grad():
+        delta = inside(start * threat.mask)
         best, best_value = delta, torch.full(delta.shape[: delta.ndim - ball.events], -torch.inf).to(delta)
         for _ in range(steps):
-            gradient, value = grad(total, has_aux=True)(delta)
-            best, best_value = _better(delta, value, best, best_value, ball)
-            delta = ball.project(delta + step * ball.steepest(gradient * threat.mask), radius)
-        return _better(delta, damage(delta), best, best_value, ball)[0]
+            gradient, value = slope(damage, delta)
+            if keep == "best":
+                best, best_value = _better(delta, value, best, best_value, ball)
+            delta = inside(delta + step * ball.steepest(gradient * threat.mask))
+        return delta if keep == "last" else _better(delta, damage(delta), best, best_value, ball)[0]
+
+
+def slope(damage: Damage, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient (c, n, *) of the damage at delta and the damage (c, n), both detached.
+
+    Differentiates with respect to delta alone, so that no work goes into gradients of weights.
+    """
+    with torch.enable_grad():
+        point = delta.detach().requires_grad_()
+        value = damage(point)
+        if not value.requires_grad:  # the damage does not depend on delta
+            return torch.zeros_like(point), value
+        (gradient,) = torch.autograd.grad(value.sum(), point, allow_unused=True, materialize_grads=True)
+    return gradient, value.detach()
 
 
 def _better(delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
     improved = value > best_value
     wide = improved.reshape(*improved.shape, *(1,) * ball.events)
     return torch.where(wide, delta, best), torch.where(improved, value, best_value)
+
+
+def of_candidates(predict: Predict, ball: Ball) -> Predict:
+    """The model on candidates (c, n, *) -> (c, n, k), also where it takes one batch (n, *) alone, as of images."""
+    if ball.events == 1:
+        return predict
+
+    def answer(x: Tensor) -> Tensor:
+        return predict(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    return answer
 
 
 def worst(x: Tensor, value: Tensor) -> Tensor:
@@ -245,7 +352,14 @@ def check_budget(threat: Threat, x: Tensor, moved: Tensor, radius: Tensor) -> No
             raise AssertionError("an attack gave a sensitive attribute a level that its threat does not reach")
         shift = least_shift(scm, x, moved)
         delta = torch.where(scm.unit > 0, shift / scm.unit, 0)
+    else:
+        delta = moved - x
+        if not ((moved >= 0) & (moved <= 1)).all():
+            raise AssertionError("an attack left the pixels' range [0, 1]")
     excess = threat.ball.size(delta).reshape(radius.shape) - radius
     magnitude = origin.reshape(*radius.shape, -1).abs().amax(-1)
-    if not (excess <= ROUNDING * torch.finfo(x.dtype).eps * (1 + magnitude)).all():
+    rounding = ROUNDING * torch.finfo(x.dtype).eps * (1 + magnitude)
+    if threat.ball.norm == "l1":  # a rounding for every coordinate
+        rounding = rounding * math.sqrt(delta.numel() / max(1, radius.numel()))
+    if not (excess <= rounding).all():
         raise AssertionError(f"an attack left its ball by {float(excess.max()):.2g}")

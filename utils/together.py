@@ -24,6 +24,7 @@ from utils.runs import (
     failed_record,
     lock_of,
     outcome,
+    probing,
     rehearse,
     skipped,
     stands,
@@ -121,9 +122,9 @@ def _stack(pairs: Sequence[Pair], store: RunStore, say_now: SayNow) -> Iterator[
     run = pairs[0][1]
     epochs = run.params["trainer"]["epochs"]
 
-    def watch(epoch: int, _: dict[str, float]) -> None:
+    def watch(epoch: float, _: dict[str, float]) -> None:
         stop_if_interrupted()
-        what = f"epoch {epoch}/{epochs}" if epoch < epochs else "judging"
+        what = f"epoch {epoch:.3g}/{epochs}" if epoch < epochs else "judging"
         say_now(f"{len(pairs)} {run.name}: {what}")
 
     try:
@@ -184,12 +185,12 @@ def memory_of(run: Run) -> int:
     data = sum(column.nbytes for part in parts for column in part)
     parameters = sum(p.nbytes for p in run.model.parameters())
     rows = run.dataset.train.rows(slice(0, run.params["trainer"]["batch_size"]))
-    probe = replace(run.ctx, generator=seeding.generators(run.seed, "probe"))
-    step = _largest_pass(run.model, lambda: run.objective(run.model, rows, probe))
+    probe = probing(run)
+    step = _largest_pass(run.model, lambda: run.objective(run.model, rows, probe.on(rows)))
     few = run.dataset.test.rows(slice(0, FEW))
     bound = [getattr(metric, "keywords", {}) for metric in run.metrics.values()]
     attacks = [run.ctx.attack, *(of["attack"] for of in bound if "attack" in of)]
-    judging = max(_largest_pass(run.model, partial(attack, run.model, few, probe)) for attack in attacks)
+    judging = max(_largest_pass(run.model, partial(attack, run.model, few, probe.on(few))) for attack in attacks)
     judging = judging * len(run.dataset.test.y) // max(1, len(few.y))
     return 2 * data + OPTIMIZER * parameters + GRAPH * max(step, judging)
 

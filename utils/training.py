@@ -1,4 +1,4 @@
-"""Fitting one model, or many of one structure together."""
+"""Fitting many models of one structure together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,67 +7,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from utils.objective import Objective
+from utils.parts import parts
 from utils.types import Batch, Context, Predict
 
-Watch = Callable[[int, dict[str, float]], None]  # epoch (from 1) and its metrics
+Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoch with its share, and figures
 
 
 class DivergenceError(ValueError):
     """The loss left the finite numbers."""
-
-
-def fit(
-    model: nn.Module,
-    objective: Objective,
-    train: Batch,
-    valid: Batch,
-    ctx: Context,
-    *,
-    make_optimizer: Callable[..., torch.optim.Optimizer],
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    weight_decay: float,
-    order: Generator,
-    watch: Watch,
-) -> None:
-    """Train the model in place by mini-batches; the last, smaller batch of an epoch counts too.
-
-    Args:
-        model: its parameters are updated.
-        objective: total loss of a batch.
-        train: the rows to learn from.
-        valid: rows whose accuracy is watched; may be empty.
-        ctx: passed to the terms, with ``progress`` from 0 to 1.
-        make_optimizer: parameters, lr, weight_decay -> optimizer.
-        epochs: passes over the rows.
-        batch_size: rows a step.
-        lr: learning rate.
-        weight_decay: L2 penalty of the optimizer.
-        order: stream of the batch order, on the CPU.
-        watch: called after every epoch.
-
-    Raises:
-        DivergenceError: the loss or, after an epoch, a parameter is not finite, naming epoch and step.
-    """
-    optimizer = make_optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
-    for epoch in range(epochs):
-        model.train()
-        ctx = replace(ctx, progress=epoch / epochs)
-        losses = []
-        for keep in torch.randperm(len(train.y), generator=order).split(batch_size):
-            total, _ = objective(model, train.rows(keep.to(train.x.device)), ctx)
-            losses.append(total.detach())
-            if not torch.isfinite(total):
-                raise _diverged(torch.stack(losses), epoch, lr)
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-        if not all(torch.isfinite(p).all() for p in model.parameters()):
-            raise _diverged(torch.stack(losses), epoch, lr)
-        model.eval()  # the validation rows must not move running statistics
-        watch(epoch + 1, _summary(model, torch.stack(losses), valid))
-    model.eval()
 
 
 def fit_many(
@@ -85,7 +32,7 @@ def fit_many(
     orders: Sequence[Generator],
     watch: Watch,
 ) -> list[DivergenceError | None]:
-    """Train m models of one structure together, in place; each as ``fit`` would train it alone, to rounding.
+    """Train m models of one structure together, in place; each as ``fitting.fit`` would train it alone, to rounding.
 
     The loss of a model depends on its own parameters and rows alone, so the gradient of the sum of all losses is
     that of each, and an optimizer that treats every parameter by itself is the optimizer of each.
@@ -97,7 +44,7 @@ def fit_many(
         valid: rows (m, v, *) whose accuracy is watched; v may be 0.
         ctx: of the stack.
         make_optimizer: one of ``PER_PARAMETER``.
-        epochs: as in ``fit``, as are ``batch_size`` and ``watch``.
+        epochs: passes over the rows.
         batch_size: rows a step of each model.
         lr: m learning rates, equal ones side by side.
         weight_decay: m penalties.
@@ -124,11 +71,11 @@ def fit_many(
         values = torch.stack(losses)
         finite = torch.stack([p.isfinite().flatten(1).all(1) for p in stack.parameters()]).all(0)
         for i in (~(values.isfinite().all(0) & finite)).nonzero().flatten().tolist():
-            errors[i] = errors[i] or _diverged(values[:, i], epoch, lr[i])
+            errors[i] = errors[i] or diverged(values[:, i], epoch, lr[i])
         if all(errors):
             break
         sound = torch.tensor([error is None for error in errors], device=values.device)
-        watch(epoch + 1, _summary(stack, values[:, sound], valid))
+        watch(epoch + 1, summary(stack, values[:, sound], valid))
     return errors
 
 
@@ -173,8 +120,8 @@ class _SlicedOptimizer:
             p.grad = None
 
 
-def _diverged(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
-    """What ``fit`` says of a model with these losses (steps,) in an epoch after which it is not finite."""
+def diverged(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
+    """What to say of a model with these losses (steps,) in an epoch after which it is not finite."""
     broken = (~losses.isfinite()).nonzero().flatten().tolist()
     if broken:
         what = f"the loss became {losses[broken[0]].item()} in epoch {epoch + 1}, step {broken[0] + 1}"
@@ -183,11 +130,12 @@ def _diverged(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
     return DivergenceError(f"{what}; lower trainer.lr (now {lr:g}) or the weights of the terms")
 
 
-def _summary(predict: Predict, losses: Tensor, valid: Batch) -> dict[str, float]:
+def summary(predict: Predict, losses: Tensor, valid: Batch) -> dict[str, float]:
+    """Mean loss of an epoch and accuracy on the validation rows, where there are any."""
     found = {"loss": float(losses.mean())}
     if valid.y.shape[-1]:
         with torch.no_grad():
-            logits = predict(valid.x)
+            logits = torch.cat([predict(rows.x) for rows in parts(valid)], -2)
         label = (logits.squeeze(-1) >= 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
         found["valid_accuracy"] = float((label == valid.y).double().mean())
     return found

@@ -6,17 +6,20 @@ its yaml. Shapes: n rows, d columns, k logits, L sensitive levels, m models.
 Many models of one structure can be trained and judged as a **stack**: each with its own rows, (m, n, *), its own
 parameters, scaling and random streams. Methods need not know: they treat the last dimensions as they would of one
 model, never mix rows, and let what stands in front broadcast. A setting that differs in the stack is (m, 1).
+
+Images are rows too, (n, c, h, w). A split keeps them as bytes; the rows taken from it are numbers in [0, 1], the
+input range of every image model, whose normalisation is its own first layer. Image models form no stacks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from utils.seeding import Source, normal
+from utils.seeding import Rows, Source, normal
 
 Predict = Callable[[Tensor], Tensor]  # x (..., n, d) -> logits (..., n, k); k = 1 for two classes
 Scalar = float | Tensor  # a number, or (m, 1) for those of a stack
@@ -25,15 +28,22 @@ Scalar = float | Tensor  # a number, or (m, 1) for those of a stack
 class Batch(NamedTuple):
     """Rows of a data set. A split is its largest batch."""
 
-    x: Tensor  # (n, d), model space: continuous columns standardised, binary ones 0/1
+    x: Tensor  # (n, d), model space: continuous columns standardised, binary ones 0/1; images (n, c, h, w)
     y: Tensor  # (n,) int64, class
     s: Tensor  # (n,) int64, index into Dataset.groups
     w: Tensor  # (n,) float, weight of the row in the loss
     index: Tensor  # type: ignore[assignment]  # (n,) int64, row number in the original data; hides tuple.index
 
     def rows(self, keep: Tensor | slice) -> "Batch":
-        """The rows selected by ``keep``, an index or a mask."""
-        return Batch(*(column[keep] for column in self))
+        """The rows selected by ``keep``, an index or a mask; images as numbers in [0, 1]."""
+        chosen = Batch(*(column[keep] for column in self))
+        if chosen.x.dtype is not torch.uint8:
+            return chosen
+        return chosen._replace(x=chosen.x.to(torch.get_default_dtype()).div_(255))
+
+    def parts(self, size: int) -> "Iterator[Batch]":
+        """All rows in their order, at most ``size`` at a time."""
+        return (self.rows(slice(start, start + size)) for start in range(0, len(self.y), size))
 
     def of_each(self, keep: Tensor) -> "Batch":
         """The rows ``keep`` (m, k) of each model of a stack."""
@@ -115,7 +125,10 @@ class SCM:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, split and scaled: what every other part needs to know of the data."""
+    """A data set, split and scaled: what every other part needs to know of the data.
+
+    Of images there are no columns but a ``shape``; ``loc`` and ``scale`` are then of their channels, (c,).
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -129,6 +142,8 @@ class Dataset:
     fingerprint: str  # hash of the rows and labels before splitting
     parents: Mapping[str, tuple[str, ...]] | None = None  # the causal graph, or None where none is known
     scm: SCM | None = None  # the true SCM, or None
+    shape: tuple[int, ...] = ()  # (c, h, w) of images
+    class_names: tuple[str, ...] = ()  # of images
 
     @property
     def sensitive(self) -> tuple[int, ...]:
@@ -156,6 +171,42 @@ class StoredDecide(Decide, Protocol):
         ...
 
 
+class Emphasis(NamedTuple):
+    """Weight of each row in the two parts of a robust loss, (n,) each."""
+
+    natural: Tensor  # of the classification loss
+    boundary: Tensor  # of the distance between the answers at x and at x'
+
+
+@runtime_checkable
+class Adaptation(Protocol):
+    """Adapts the training to the classes from what it observes; a term beside those that it adapts.
+
+    An ``nn.Module`` whose buffers are its state, which checkpoints keep. Only a training changes it: where
+    ``ctx.epoch`` is None nothing is observed.
+    """
+
+    def adapted(self, batch: Batch, ctx: "Context") -> "Context":
+        """The context with the radius and the emphasis of each row of the batch."""
+        ...
+
+    def observed(self, logits: Tensor, batch: Batch, ctx: "Context") -> None:
+        """Take note of the logits (n, k), detached, on the batch as the inner attack left it."""
+        ...
+
+    def epoch_ended(self, predict: Predict, valid: Batch, ctx: "Context") -> None:
+        """Called after every epoch with the model in eval mode and the whole validation split."""
+        ...
+
+    def class_weights(self) -> Mapping[str, list[float]]:
+        """What is now in force for each class, for the record."""
+        ...
+
+
+def _unobserved(logits: Tensor, batch: Batch) -> None:
+    """What becomes of logits that nobody asked for."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a method may know beside the model and the rows. Never mutated: use ``dataclasses.replace``."""
@@ -168,6 +219,11 @@ class Context:
     seed: int | tuple[int, ...]  # of each model of a stack
     generator: Source  # stream of the attacks' random numbers
     progress: float = 1.0  # share of the training done, for schedules
+    epoch: int | None = None  # of the training, from 0; None outside one
+    epochs: int = 0  # of the training
+    emphasis: Emphasis | None = None  # of the rows in robust losses; None: 1 for each
+    observe: Callable[[Tensor, Batch], None] = _unobserved  # hears the logits on training adversarial examples
+    view: Predict | None = None  # the model that is trained, in eval mode with constant weights
 
     each: "tuple[Context, ...]" = ()  # of a stack, the contexts of its models
 
@@ -177,6 +233,16 @@ class Context:
         if isinstance(self.seed, tuple):
             raise TypeError("a stack has a seed for each model")
         return self.seed
+
+    def steady(self, predict: Predict) -> Predict:
+        """The model as an attack sees it in training: no running statistics move, no weight gets a gradient."""
+        return predict if self.view is None else self.view
+
+    def on(self, batch: Batch) -> "Context":
+        """For some of the rows: random numbers that belong to rows follow them."""
+        if not isinstance(self.generator, Rows):
+            return self
+        return replace(self, generator=self.generator.of(batch.index))
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard-normal numbers of the shape, type and device of ``like`` (c, ..., n, *), from the own stream."""

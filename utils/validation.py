@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from utils.radius import radius_value
@@ -58,8 +58,10 @@ INNER = {"attack": "evasion", "epsilon": "schedule", "trainer": "optimizer", "ev
 TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "own_loss": (lambda v: isinstance(v, bool), "true or false"),
     "perturbs": (lambda v: isinstance(v, bool), "true or false"),
+    "adapts": (lambda v: isinstance(v, bool), "true or false"),
     "published_radius": (_real, "a number"),
 }
+TRAINER = ("epochs", "batch_size", "lr", "weight_decay", "optimizer")  # of every training; the rest is its recipe
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a database file and a folder of weights
 
@@ -76,6 +78,8 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
         if not isinstance(params.get(part), Mapping):
             raise ValueError(f"{part}={params.get(part)!r}: expected one of its options, such as --help lists")
         check_settings(params[part], part)
+        if part == "trainer" and (recipe := {k: v for k, v in params[part].items() if k not in TRAINER}):
+            check_settings({"_target_": "utils.fitting.Recipe"} | recipe, part)
         if part in INNER and not isinstance(params[part].get(INNER[part]), Mapping):
             raise ValueError(f"{part}.{INNER[part]} is missing; leave it as the options of {part} have it")
     for metric, node in params["evaluation"]["metrics"].items():
@@ -114,3 +118,32 @@ def validate_radii(epsilon: Mapping[str, Any]) -> None:
             radius_value(radius)
         except ValueError as error:
             raise ValueError(f"epsilon.evaluate: {error}") from None
+
+
+LONGEST = {"linf": lambda d: 1.0, "l2": math.sqrt, "l1": float}  # between two images of d pixels in [0, 1]
+
+
+def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
+    """Refuse radii that no two images are apart, as radii in units of 0 to 255 are.
+
+    Raises:
+        ValueError: the first such radius.
+    """
+    norms = set(_norms_of_pixels(params))
+    longest = max((LONGEST[norm](math.prod(shape)) for norm in norms if norm in LONGEST), default=math.inf)
+    epsilon = params["epsilon"]
+    for key, radius in (("radius", epsilon["radius"]), *(("evaluate", r) for r in epsilon["evaluate"])):
+        if radius_value(radius) > longest:
+            raise ValueError(
+                f"epsilon.{key}={radius}: pixels are in [0, 1] here, so no {' or '.join(sorted(norms))} distance is "
+                f"above {longest:g}; for {radius} of 255 write {radius}/255"
+            )
+
+
+def _norms_of_pixels(node: Any) -> Iterator[str]:
+    """The norm of every threat to pixels in a configuration."""
+    if isinstance(node, Mapping):
+        if node.get("_target_") == "utils.threats.pixels":
+            yield str(node.get("norm"))
+        for value in node.values():
+            yield from _norms_of_pixels(value)

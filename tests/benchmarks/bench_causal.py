@@ -32,7 +32,7 @@ from utils.decides.threshold import cut
 from utils.metrics.unfair_area import unfair_area
 from utils.scms.counterfactual import draw
 from utils.threats import Ball
-from utils.training import fit
+from utils.fitting import fit
 from utils.types import Batch, Context
 
 INDIVIDUALS, SAMPLES, REPEATS = 1000, 1000, 3

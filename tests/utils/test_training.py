@@ -8,7 +8,8 @@ from torch import nn
 
 from utils import build, seeding
 from utils.objective import make_objective
-from utils.training import DivergenceError, fit
+from utils.fitting import fit
+from utils.training import DivergenceError
 
 LOGISTIC = {"optimizer": torch.optim.Adam, "epochs": 3, "batch_size": 100, "lr": 0.01}
 REGULARIZERS = ["erm", "adversarial", "causal_al", "causal_al_random", "causal_adv", "capify", "llr", "ross"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from utils.objective import log_odds_against
-from utils.threats import MakeThreat, ascend, worst
+from utils.threats import MakeThreat, ascend, of_candidates, worst
 from utils.types import Batch, Context, Predict
 
 
@@ -41,6 +41,7 @@ def pgd(
     if restarts < 1:
         raise ValueError(f"attack.evasion.restarts={restarts}: expected at least 1 start")
     reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
+    predict = of_candidates(predict, reachable.ball)
     zero = reachable.zero(batch.x).repeat(restarts, *(1,) * batch.x.ndim)
     reach = reachable.at(batch.x)
 
@@ -53,10 +54,10 @@ def pgd(
     start = zero
     if random_start or restarts > 1:
         ball = reachable.ball
-        start = ball.uniform(zero, reachable.mask, ctx.generator) * ball.spread(radius)
+        start = ball.uniform(zero, reachable.mask, ctx.on(batch).generator) * ball.spread(radius)
     if not random_start:
         plain = torch.arange(len(zero), device=zero.device) < len(zero) // restarts
         start = torch.where(plain.reshape(-1, *(1,) * batch.x.ndim), zero, start)
-    delta = ascend(damage, start, radius, reachable, steps=steps, rel_step=rel_step)
+    delta = ascend(damage, start, radius, reachable, batch.x, steps=steps, rel_step=rel_step)
     with torch.no_grad():
         return worst(at(delta), damage(delta)).detach()

@@ -21,6 +21,8 @@ def random_search(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeT
     if samples < 1:
         raise ValueError(f"attack.evasion.samples={samples}: expected at least 1 point")
     reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
+    if reachable.ball.events > 1:
+        raise ValueError("random search shares its points between rows, which is for tables; for images: attack=square")
     zero, reach = reachable.zero(batch.x), reachable.at(batch.x)
     one_row = zero[:1].narrow(radius.ndim, 0, 1)
     directions = reachable.ball.uniform(one_row.expand(samples, *one_row.shape[1:]), reachable.mask, ctx.generator)

@@ -146,6 +146,7 @@ def _by_gradient(
             zero,
             x.new_full(x.shape[:-1], radius),
             threat,
+            x,
             steps=steps,
             rel_step=rel_step,
         )

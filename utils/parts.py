@@ -1,0 +1,38 @@
+"""A split as metrics go through it: in parts, or a few of its rows."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from utils import seeding
+from utils.types import Batch, Context
+
+NUMBERS = {"cpu": 2**16, "cuda": 2**22}  # of images a part: on the CPU, activations that stay in the cache
+LEAST = 8  # rows a part
+
+
+def parts(batch: Batch) -> Iterator[Batch]:
+    """All rows in their order, as numbers: a table or a stack at once, images as many as fit the device.
+
+    There is at least one part, so that figures of no rows keep their shapes.
+    """
+    if batch.x.is_floating_point():
+        yield batch
+    elif not len(batch.y):
+        yield batch.rows(slice(None))
+    else:
+        numbers = NUMBERS.get(batch.x.device.type, NUMBERS["cuda"])
+        yield from batch.parts(max(LEAST, numbers // math.prod(batch.x.shape[1:])))
+
+
+def sample(batch: Batch, rows: int | None, ctx: Context) -> Batch:
+    """So many rows drawn without replacement, in the order of the split and as it stores them; None: all.
+
+    Every metric draws the same rows at the same seed, and fewer rows are some of those of a larger draw.
+    """
+    if rows is None or rows >= len(batch.y):
+        return batch
+    order = seeding.rng(ctx.own_seed, "rows of the ensemble").permutation(len(batch.y))
+    keep = torch.as_tensor(order[:rows], device=batch.y.device).sort().values
+    return Batch(*(column[keep] for column in batch))
