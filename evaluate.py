@@ -117,7 +117,7 @@ def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, C
     """
     from utils.build import bind_metrics, build_context, build_dataset, choose_device
     from utils.targets import require_trusted
-    from utils.validation import require_name
+    from utils.validation import require_name, validate_pixels
 
     stored = {key: record["params"][key] for key in ("dataset", "scm", "seed")}
     require_trusted(stored["dataset"], "utils.datasets")
@@ -130,7 +130,10 @@ def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, C
             f"(fingerprint {data.fingerprint}, recorded {record['fingerprint']}); restore the file it was trained on"
         )
     ctx = build_context(stored | {key: params[key] for key in ("attack", "epsilon")}, data)
-    return data, ctx, bind_metrics(params["evaluation"]["metrics"], params["attack"]["evasion"])
+    if data.shape:
+        validate_pixels(params, data.shape)
+    metrics = params["evaluation"]["metrics"]
+    return data, ctx, bind_metrics(metrics, params["attack"]["evasion"], at_training_radius=False)
 
 
 def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:

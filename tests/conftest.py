@@ -17,6 +17,7 @@ from utils.datasets.loan import loan
 from utils.datasets.nlm import nlm
 from utils.datasets.tabular import assemble
 from utils.decides.threshold import Threshold
+from utils.fitting import fit
 from utils.models.mlp import MLP
 from utils.objective import Weighted, make_objective
 from utils.radius import everywhere
@@ -24,7 +25,6 @@ from utils.regularizers.erm import erm
 from utils.scms.known import known
 from utils.scms.learned import learned
 from utils.scms.linear import linear
-from utils.fitting import fit
 from utils.types import SCM, Column, Context, Dataset
 
 SPLIT = [0.64, 0.16, 0.20]

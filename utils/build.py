@@ -249,18 +249,23 @@ def perturbs(params: Params) -> bool:
 
 def build_metrics(params: Params) -> dict[str, Metric]:
     """The metrics of a run's evaluation; one that trains without a radius reports none at its training radius."""
-    nodes = dict(params["evaluation"]["metrics"])
-    for name in HEADLINES & nodes.keys():
-        given = nodes[name].get("training_radius")
-        radius = radius_value(given) if given is not None and perturbs(params) else None
-        nodes[name] = nodes[name] | {"training_radius": radius}
-    return bind_metrics(nodes, params["attack"]["evasion"])
+    return bind_metrics(
+        params["evaluation"]["metrics"], params["attack"]["evasion"], at_training_radius=perturbs(params)
+    )
 
 
-def bind_metrics(nodes: Mapping[str, Any], evasion: Mapping[str, Any]) -> dict[str, Metric]:
-    """Metrics by name; the ``attack`` option is reported beside the headline attack unless that one is as strong."""
+def bind_metrics(
+    nodes: Mapping[str, Any], evasion: Mapping[str, Any], *, at_training_radius: bool
+) -> dict[str, Metric]:
+    """Metrics by name; the ``attack`` option is reported beside the headline attacks unless one is as strong."""
     kept = dict(nodes)
-    if "attacked" in kept and _covers(kept.get("robust", {}).get("attack", {}), evasion):
+    headline: list[Mapping[str, Any]] = []
+    for name in HEADLINES & kept.keys():
+        given = kept[name].get("training_radius")
+        radius = radius_value(given) if given is not None and at_training_radius else None
+        kept[name] = kept[name] | {"training_radius": radius}
+        headline += [kept[name].get("attack", {}), *kept[name].get("attacks", {}).values()]
+    if "attacked" in kept and any(_covers(attack, evasion) for attack in headline):
         del kept["attacked"]
     return {name: bind(node, f"evaluation.metrics.{name}") for name, node in kept.items()}
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from utils import atomic, processes, seeding, views
 from utils.augment import none
+from utils.models.fold import folded, refold
 from utils.objective import Objective
 from utils.parts import parts
 from utils.schedules import Schedule, constant
@@ -206,7 +207,8 @@ def fit(
         state.take(_read(checkpoint), checkpoint)
     for _ in range(state.epoch):  # so that the batches are those of a training without interruption
         torch.randperm(len(train.y), generator=order)
-    ctx = replace(ctx, view=_as_seen(views.steady(model), recipe, device), epochs=epochs)
+    steady = folded(model)
+    ctx = replace(ctx, view=_as_seen(steady, recipe, device), epochs=epochs)
     seen = _as_seen(model, recipe, device)
     while state.epoch < epochs and not state.stopped(recipe):
         epoch = state.epoch
@@ -218,6 +220,7 @@ def fit(
             for step, keep in enumerate(_shown(batches, epoch, losses, watch)):
                 for group in optimizer.param_groups:
                     group["lr"] = lr * recipe.schedule(epoch + step / len(batches), epochs)
+                refold(steady, model)
                 losses.append(_step(state, objective, seen, train, keep.to(device), ctx, recipe))
                 if (device.type == "cpu" or step % LOOK == 0) and not torch.isfinite(losses[-1]):
                     raise diverged(torch.stack(losses), epoch, lr)

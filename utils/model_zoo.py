@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
@@ -12,10 +13,12 @@ import paths_config
 from utils import atomic
 from utils.build import bind
 from utils.datasets.tabular import model_space, natural
+from utils.objective import log_probabilities
+from utils.parts import parts
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.targets import require_trusted
-from utils.types import Column, Dataset, Decide
+from utils.types import Batch, Column, Dataset, Decide
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +36,19 @@ class StoredModel(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, network: nn.Module, decide: Decide, columns: tuple[Column, ...], loc: Tensor, scale: Tensor):
+    def __init__(
+        self,
+        network: nn.Module,
+        decide: Decide,
+        columns: tuple[Column, ...],
+        loc: Tensor,
+        scale: Tensor,
+        shape: tuple[int, ...] = (),
+        class_names: tuple[str, ...] = (),
+    ):
         super().__init__()
+        self.shape = shape  # of images
+        self.class_names = class_names
         self.network = network
         self.decision = decide
         self.columns = columns
@@ -127,6 +141,8 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
         columns,
         torch.tensor(stored["loc"]),
         torch.tensor(stored["scale"]),
+        tuple(stored.get("shape", ())),
+        tuple(stored.get("class_names", ())),
     )
     return model.to(device).eval()
 
@@ -148,10 +164,11 @@ def _checked_bytes(record: Record, which: str) -> bytes:
     return data
 
 
-def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[pd.DataFrame], pd.DataFrame]":
+def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[Any], pd.DataFrame]":
     """A function from rows in natural units to ``probability`` and ``decision`` per row.
 
-    The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1).
+    The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1), or
+    images, an array of bytes (n, c, h, w); these get a ``probability_<class>`` for every class.
 
     Raises:
         ValueError: as ``from_database``; the function itself, where a column is missing or not a number.
@@ -159,6 +176,8 @@ def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[pd.D
     import pandas as pd
 
     model = from_database(doc_id, dataset, device)
+    if model.shape:
+        return partial(_of_images, model, device)
     names = [c.name for c in model.columns]
 
     @torch.no_grad()
@@ -178,3 +197,23 @@ def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[pd.D
         return pd.DataFrame(decided, index=rows.index)
 
     return predict
+
+
+@torch.no_grad()
+def _of_images(model: StoredModel, device: str, images: Any) -> "pd.DataFrame":
+    """Probabilities and decisions of images (n, c, h, w) of bytes."""
+    import pandas as pd
+
+    x = torch.as_tensor(images)
+    if x.dtype is not torch.uint8 or tuple(x.shape[1:]) != model.shape:
+        raise ValueError(
+            f"expected images of {model.shape} as an array (n, c, h, w) of bytes, 0 to 255; got {tuple(x.shape)} of "
+            f"{str(x.dtype).removeprefix('torch.')}"
+        )
+    none = torch.zeros(len(x))
+    rows = parts(Batch(x, none, none, none, none))
+    logits = torch.cat([model(part.x.to(device)) for part in rows])
+    chance = log_probabilities(logits).exp().cpu().numpy()
+    found = pd.DataFrame(chance, columns=[f"probability_{c}" for c in range(chance.shape[1])])
+    found["decision"] = model.decision(logits, torch.zeros(len(x), dtype=torch.long)).cpu().numpy()
+    return found

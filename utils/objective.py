@@ -71,9 +71,7 @@ def is_zero(weight: Scalar) -> bool:
     return not isinstance(weight, Tensor) and weight == 0
 
 
-def make_objective(
-    nominal: Scalar, terms: Mapping[str, Weighted], adaptations: Sequence[Adaptation] = ()
-) -> Objective:
+def make_objective(nominal: Scalar, terms: Mapping[str, Weighted], adaptations: Sequence[Adaptation] = ()) -> Objective:
     """Total = nominal * loss + sum of weight * term, rows weighted by ``batch.w``; also each part by name.
 
     The total is a scalar, or (m,) of a stack. Adaptations set radius and emphasis of the rows for the terms and hear
@@ -106,7 +104,7 @@ def _adapted(adaptation: Adaptation, batch: Batch, ctx: Context) -> Context:
 
 def emphasised(natural: Tensor | None, boundary: Tensor | None, ctx: Context) -> Tensor:
     """The sum (n,) of the two parts of a robust loss, each times its emphasis; a part that is None is left out."""
-    weights = (1.0, 1.0) if ctx.emphasis is None else ctx.emphasis
+    weights: Sequence[Scalar] = (1.0, 1.0) if ctx.emphasis is None else ctx.emphasis
     parts = [weight * part for weight, part in zip(weights, (natural, boundary), strict=True) if part is not None]
     return torch.stack(parts).sum(0)
 

@@ -34,7 +34,27 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
     """
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
     flags = [word for word in words if word not in overrides]  # argparse takes overrides on one side of a flag only
-    return flags + [_normal(word, config_name) for word in overrides]
+    normal = [_normal(word, config_name) for word in overrides]
+    if config_name == "evaluate":
+        normal = [*_companions(normal), *normal]
+    return flags + normal
+
+
+def _companions(words: Sequence[str]) -> list[str]:
+    """The options that the data set's yaml chooses for how a model is judged, where the words choose none.
+
+    A database whose name is no data set's, as of a user's own table, is judged as tables are.
+    """
+    named = [word.partition("=")[2] for word in words if word.startswith("database=")]
+    path = CONFIG / "dataset" / f"{named[-1] if named else ''}.yaml"
+    if not path.is_file():
+        return []
+    chosen: dict[str, str] = {}
+    for entry in OmegaConf.to_container(OmegaConf.load(path)).get("defaults", []):  # type: ignore[union-attr]
+        for key, option in entry.items():
+            chosen[key.removeprefix("override /").partition("@")[0]] = option
+    judging = ("attack", "epsilon", "evaluation")
+    return [f"{g}={chosen[g]}" for g in judging if g in chosen and not any(w.startswith(f"{g}=") for w in words)]
 
 
 def _normal(word: str, config_name: str) -> str:

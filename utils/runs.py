@@ -18,9 +18,9 @@ from evals.evaluation import evaluate, evaluate_many
 from utils import atomic, processes, seeding
 from utils.build import Params, Run, build_run, stacked_objective
 from utils.console import complain, said, say
+from utils.datasets.images import described
 from utils.environment import environment
 from utils.fitting import PLAIN, fit
-from utils.datasets.images import described
 from utils.locks import held
 from utils.metrics.masking import warnings_of
 from utils.model_zoo import describe_preprocessing, save_weights
@@ -137,6 +137,10 @@ def rehearse(run: Run) -> None:
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
     model, probe = copy.deepcopy(run.model), probing(run)  # running statistics stay those of the beginning
     run.objective(model, few, probe.on(few))
+    if run.recipe.judges and not len(run.dataset.valid.y):
+        raise ValueError("trainer.keep=best and trainer.ema_floor judge validation rows; set some aside: dataset.valid")
+    for adaptation in run.adaptations:
+        adaptation.epoch_ended(model, run.dataset.valid, probe)
     model.eval()
     run.ctx.attack(model, few, probe.on(few))
     with torch.no_grad():
@@ -349,10 +353,10 @@ def _what_fits(run: Run) -> str:
             continue
         finally:
             run.model.zero_grad()
-        accumulate = -(-asked // size)
+        device, accumulate = run.dataset.train.y.device, -(-asked // size)
         return (
-            f"the memory of {run.dataset.train.y.device} does not hold a step of trainer.batch_size={asked}; {size} rows "
-            f"fit: set trainer.accumulate={accumulate} for the same batches in parts, or trainer.batch_size={size}"
+            f"the memory of {device} does not hold a step of trainer.batch_size={asked}; {size} rows fit: set "
+            f"trainer.accumulate={accumulate} for the same batches in parts, or trainer.batch_size={size}"
         )
     return f"the memory of {run.dataset.train.y.device} does not hold this model and one row; choose a smaller model"
 

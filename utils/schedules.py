@@ -7,7 +7,7 @@ from itertools import pairwise
 Schedule = Callable[[float, int], float]
 
 
-def constant(done: float, epochs: int) -> float:  # noqa: ARG001
+def constant(done: float, epochs: int) -> float:
     """Always 1."""
     return 1.0
 

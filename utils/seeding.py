@@ -16,7 +16,6 @@ import torch
 from torch import Generator, Tensor
 
 
-
 class Rows:
     """A stream of random numbers for each row of a batch, by hashing: SplitMix64 (Steele et al. 2014).
 
@@ -113,9 +112,7 @@ def uniform(like: Tensor, source: Source) -> Tensor:
     return source.uniform(like) if isinstance(source, Rows) else _drawn(torch.rand, like, source)
 
 
-def _drawn(
-    draw: Callable[..., Tensor], like: Tensor, source: Generator | tuple[Generator, ...]
-) -> Tensor:
+def _drawn(draw: Callable[..., Tensor], like: Tensor, source: Generator | tuple[Generator, ...]) -> Tensor:
     if isinstance(source, tuple):
         shape = (like.shape[0], *like.shape[2:])
         return torch.stack([draw(shape, generator=g, dtype=like.dtype) for g in source], 1).to(like.device)

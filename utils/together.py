@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 import paths_config
-from utils import seeding
 from utils.build import Run, build_run
 from utils.console import complain, said, say, stop_if_interrupted
 from utils.outcomes import Outcome

@@ -99,7 +99,9 @@ class SCM:
     facts: Mapping[str, float] = field(default_factory=dict)  # e.g. held-out R^2 per equation
 
     def own(self, x: Tensor) -> Tensor:
-        """Model space to the SCM's units, (..., d) -> (..., d)."""
+        """Model space to the SCM's units, (..., d) -> (..., d). Raises ValueError where there is no causal model."""
+        if not self.names:
+            raise ValueError("this method needs a structural causal model, and images have none (scm=none)")
         return self.loc + self.scale * x
 
     def model(self, v: Tensor) -> Tensor:

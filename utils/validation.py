@@ -120,7 +120,7 @@ def validate_radii(epsilon: Mapping[str, Any]) -> None:
             raise ValueError(f"epsilon.evaluate: {error}") from None
 
 
-LONGEST = {"linf": lambda d: 1.0, "l2": math.sqrt, "l1": float}  # between two images of d pixels in [0, 1]
+LONGEST = {"linf": 0.0, "l2": 0.5, "l1": 1.0}  # power of d: the distance of two images of d pixels in [0, 1]
 
 
 def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
@@ -130,7 +130,7 @@ def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
         ValueError: the first such radius.
     """
     norms = set(_norms_of_pixels(params))
-    longest = max((LONGEST[norm](math.prod(shape)) for norm in norms if norm in LONGEST), default=math.inf)
+    longest = max((math.prod(shape) ** LONGEST[norm] for norm in norms if norm in LONGEST), default=math.inf)
     epsilon = params["epsilon"]
     for key, radius in (("radius", epsilon["radius"]), *(("evaluate", r) for r in epsilon["evaluate"])):
         if radius_value(radius) > longest:

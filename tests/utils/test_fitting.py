@@ -1,4 +1,4 @@
-"""What a recipe promises: an interrupted training ends like one without interruption, averages are those of a formula."""
+"""What a recipe promises: an interrupted training ends like one without, averages are those of a formula."""
 
 from dataclasses import replace
 from functools import partial
@@ -58,7 +58,9 @@ def context() -> Context:
     )
 
 
-def trained(model: nn.Module, *, epochs: int = 4, recipe=PLAIN, term=TRADES, lr=0.05, watch=None, **settings) -> nn.Module:
+def trained(
+    model: nn.Module, *, epochs: int = 4, recipe=PLAIN, term=TRADES, lr=0.05, watch=None, **settings
+) -> nn.Module:
     fit(
         model,
         make_objective(0.0, {"term": Weighted(1.0, term)}, settings.get("adaptations", ())),
@@ -83,14 +85,14 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(left, right) for left, right in pairs)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What interrupts a training in these tests."""
 
 
 def stop_after(epoch: int):
     def watch(done: float, _: dict[str, float]) -> None:
         if done == epoch:
-            raise Stopped
+            raise StoppedError
 
     return watch
 
@@ -106,7 +108,7 @@ RECIPES = {
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_an_interrupted_training_ends_with_the_bits_of_one_without_interruption(tmp_path, recipe):
     whole, half = trained(network(), recipe=recipe), network()
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         trained(half, recipe=recipe, checkpoint=tmp_path / "a.pt", watch=stop_after(2))
     heard = []
     again = trained(network(1), recipe=recipe, checkpoint=tmp_path / "a.pt", watch=lambda e, _: heard.append(e))

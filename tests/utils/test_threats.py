@@ -242,7 +242,8 @@ def test_ascent_leaves_no_graph_and_no_gradient_in_the_model(context):
 
 def test_a_damage_that_is_not_a_number_leaves_the_start(context):
     threat = on_features(context("lin"))
-    delta = ascend(lambda d: d.sum(-1) * torch.nan, torch.zeros(1, 2, 3), torch.ones(2), threat, torch.zeros(2, 3), steps=2, rel_step=1.0)
+    zero = torch.zeros(1, 2, 3)
+    delta = ascend(lambda d: d.sum(-1) * torch.nan, zero, torch.ones(2), threat, zero[0], steps=2, rel_step=1.0)
     assert torch.equal(delta, torch.zeros(1, 2, 3))
 
 

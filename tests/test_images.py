@@ -1,0 +1,223 @@
+"""Models of images through the command line: train, go on, skip, sweep, judge, load, refuse."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import paths_config
+from tests.commands import ROOT, command, environment, house, line, process, refused
+from utils.model_zoo import from_database, predictor
+from utils.run_store import RunStore
+
+# a training of a second or two, judged by few attacks
+SMALL = (
+    "device=cpu",
+    "dataset=digits",
+    "trainer.epochs=2",
+    "trainer.lr=0.05",
+    "trainer.augment.padding=0",
+    "epsilon=0.1",
+    "epsilon.evaluate=[0.1]",
+    "evaluation.metrics.classification.intervals=20",
+    "evaluation.metrics.ensemble.intervals=20",
+    "evaluation.metrics.ensemble.rows=60",
+    "evaluation.metrics.ensemble.attacks.pgd.steps=3",
+    "~evaluation.metrics.ensemble.attacks.apgd_ce",
+    "~evaluation.metrics.ensemble.attacks.apgd_t",
+    "~evaluation.metrics.masking",
+    "~evaluation.metrics.curve",
+)
+FAST = ("regularizer.trades.steps=2", "regularizer.trades.rel_step=0.5")
+
+
+def records(dataset: str = "digits") -> list[dict]:
+    return RunStore(paths_config.database(dataset)).all()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory):
+    """One model of TRADES with DAFA, trained by the command line."""
+    with house(tmp_path_factory.mktemp("shop")) as folder:
+        answer = command("train", *SMALL, *FAST, "regularizer=[trades,dafa]")
+        assert answer.code == 0, answer.err
+        yield folder
+
+
+@pytest.fixture
+def own(tmp_path: Path):
+    """A folder without any model."""
+    with house(tmp_path) as folder:
+        yield folder
+
+
+def test_the_record_says_methods_classes_and_units(shop):
+    (record,) = records()
+    assert record["name"] == "digits_small_cnn_trades+dafa"
+    assert record["preprocessing"]["shape"] == [1, 8, 8]
+    assert record["preprocessing"]["class_names"] == [str(digit) for digit in range(10)]
+    assert record["units"]["radius"] == "pixels in [0, 1]"
+    assert len(record["class_weights"][0]["margin"]) == 10
+    assert {"accuracy", "worst_class_accuracy", "robust_accuracy_0.1", "robust_accuracy_worst_class_0.1"} <= set(
+        record["metrics"]
+    )
+
+
+def test_robust_accuracy_is_below_clean_accuracy_and_the_worst_class_below_the_mean(shop):
+    metrics = records()[0]["metrics"]
+    assert metrics["robust_accuracy_worst_class_0.1"] <= metrics["robust_accuracy_0.1"]
+    assert metrics["worst_class_accuracy"] <= metrics["accuracy"]
+
+
+def test_a_finished_run_is_skipped(shop):
+    answer = command("train", *SMALL, *FAST, "regularizer=[trades,dafa]")
+    assert "finished before, record 1" in answer.out
+
+
+def test_a_loaded_model_takes_pixels_and_has_the_stored_accuracy(shop):
+    from sklearn.datasets import load_digits
+
+    record = records()[0]
+    model = from_database(1, "digits")
+    assert not model.training
+    x = torch.tensor(load_digits().images / 16, dtype=torch.float32).unsqueeze(1)
+    right = model.decide(x) == torch.tensor(load_digits().target)
+    assert float(right.double().mean()) == pytest.approx(record["metrics"]["accuracy"], abs=0.1)  # of all rows
+
+
+def test_the_predictor_takes_bytes_and_gives_a_probability_for_each_class(shop):
+    from sklearn.datasets import load_digits
+
+    images = (load_digits().images * 255 / 16).round().astype("uint8")[:5]
+    answer = predictor(1, "digits")(images[:, None])
+    assert list(answer.columns) == [*(f"probability_{c}" for c in range(10)), "decision"]
+    assert answer.filter(like="probability").sum(axis=1).to_numpy() == pytest.approx([1.0] * 5, abs=1e-5)
+
+
+def test_the_predictor_refuses_images_of_another_shape(shop):
+    with pytest.raises(ValueError, match=r"images of \(1, 8, 8\)"):
+        predictor(1, "digits")(torch.zeros(2, 3, 8, 8, dtype=torch.uint8).numpy())
+
+
+def test_a_stored_model_is_judged_again_by_the_options_of_its_data_set(shop):
+    few = [word for word in SMALL if word.startswith(("~eval", "evaluation"))]
+    answer = command("evaluate", "dataset=digits", "id=1", "epsilon=0.05", "attack.evasion.steps=2", "device=cpu", *few)
+    assert answer.code == 0, answer.err
+    (evaluation,) = records()[0]["evaluations"].values()
+    weaker, trained = evaluation["metrics"]["robust_accuracy_0.05"], records()[0]["metrics"]["robust_accuracy_0.1"]
+    assert weaker >= trained
+
+
+def test_the_same_run_in_another_process_has_the_same_bits(shop, tmp_path):
+    words = (*SMALL, *FAST, "regularizer=[trades,dafa]")
+    first = records()[0]
+    with house(tmp_path):
+        assert process("train", *words).code == 0
+        (again,) = records()
+    assert again["weights"]["sha256"] == first["weights"]["sha256"]
+    assert again["metrics"] == first["metrics"]
+
+
+def test_every_method_trains_alone_and_with_every_adaptation(own):
+    words = (*SMALL, "trainer.epochs=1", "~evaluation.metrics.attacked")
+    combined = ",".join(
+        f"[{term}{adaptation}]" for term in ("trades", "pgd_at", "mart") for adaptation in ("", ",dafa", ",frl", ",cfa")
+    )
+    answer = command("train", "-m", *words, f"regularizer=[erm],[adversarial],{combined}")
+    assert answer.code == 0, answer.err
+    assert len(records()) == 14
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bits(own, tmp_path):
+    words = (*SMALL, *FAST, "regularizer=[trades,dafa]", "trainer.epochs=6", "trainer.checkpoint_every=1")
+    with subprocess.Popen(line("train", *words), env=environment(), stdout=subprocess.PIPE, text=True) as running:
+        for said in running.stdout:
+            if "epoch 3/6" in said:
+                running.send_signal(signal.SIGKILL)
+    assert [p.suffix for p in (own / "weights" / ".checkpoints").iterdir()] == [".pt"]
+    answer = command("train", *words)
+    assert "epoch 1/6" not in answer.out
+    assert list((own / "weights" / ".checkpoints").iterdir()) == []
+    (resumed,) = records()
+    (tmp_path / "whole").mkdir()
+    with house(tmp_path / "whole"):
+        command("train", *words)
+        (whole,) = records()
+    assert resumed["weights"]["sha256"] == whole["weights"]["sha256"]
+    assert resumed["class_weights"] == whole["class_weights"]
+
+
+def test_two_processes_train_as_one_that_takes_the_same_batches(own, tmp_path):
+    """Without batch norm, whose statistics are those of a process's rows. Rounding differs, so signs of gradients do."""
+    words = (*SMALL, *FAST, "regularizer=[trades,dafa]", "model.norm=none", "trainer.batch_size=64", "trainer.epochs=1")
+    assert command("train", *words).code == 0
+    alone = from_database(1, "digits")
+    (tmp_path / "two").mkdir()
+    with house(tmp_path / "two"):
+        start = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
+        ended = subprocess.run(
+            [*start, str(ROOT / "train.py"), *words], env=environment(), capture_output=True, text=True, timeout=120
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert len(records()) == 1
+        assert ended.stdout.count("filed as record 1") == 1
+        together = from_database(1, "digits")
+    for a, b in zip(alone.parameters(), together.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=2e-3)
+
+
+# What a careless user does
+
+
+def test_a_radius_in_units_of_bytes_is_refused_with_the_fraction_meant(own):
+    refused(command("train", "dataset=digits", "epsilon=8"), "epsilon.radius=8", "[0, 1]", "8/255")
+    refused(command("train", "dataset=digits", "epsilon.evaluate=[4]"), "epsilon.evaluate=4", "4/255")
+
+
+def test_a_table_s_model_on_images_is_refused_and_the_other_way_round(own):
+    refused(command("train", "dataset=digits", "model=mlp"), "model=mlp is for tables", "small_cnn")
+    refused(command("train", "dataset=lin", "model=small_cnn"), "model=small_cnn is for images", "mlp")
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (("regularizer=causal_adv",), "images have none"),
+        (("attack=causal_pgd",), "images have none"),
+        (("attack=pgd",), "images have none"),
+        (("regularizer=dafa",), "regularizer=[trades,dafa]"),
+        (("regularizer=[trades,frl]", "dataset.split=[0.8,0.0,0.2]", "fit_on=train"), "dataset.split"),
+        (("trainer.keep=best", "dataset.split=[0.8,0.0,0.2]", "fit_on=train"), "validat"),
+        (("trainer.ema=2",), "trainer.ema=2"),
+        (("trainer.precision=half",), "trainer.precision='half'"),
+        (("trainer/schedule=cosin",), "cosine"),
+        (("+trainer.emma=0.9",), "trainer.ema"),
+        (("decide=mcc",), "decide=fixed"),
+        (("model.strides=[1,2]",), "strides"),
+    ],
+)
+def test_what_does_not_fit_images_is_refused_in_a_sentence(own, words, phrase):
+    answer = command("train", *SMALL, *words)
+    refused(answer, phrase)
+    assert not paths_config.database("digits").exists()
+
+
+def test_a_method_for_images_on_a_table_is_refused(own):
+    refused(command("train", "dataset=lin", "regularizer=trades"), "pixels", "table")
+
+
+def test_a_damaged_checkpoint_is_named(own):
+    words = (*SMALL, *FAST, "regularizer=trades", "trainer.checkpoint_every=1", "trainer.epochs=4")
+    with subprocess.Popen(line("train", *words), env=environment(), stdout=subprocess.PIPE, text=True) as running:
+        for said in running.stdout:
+            if "epoch 2/4" in said:
+                running.kill()
+    (checkpoint,) = (own / "weights" / ".checkpoints").iterdir()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    answer = command("train", *words)
+    assert answer.code != 0
+    assert f"{checkpoint} is no checkpoint, or a damaged one" in answer.err
+    assert "Traceback" not in answer.err

@@ -1,0 +1,102 @@
+"""Small images, a network for them and the context of their training, in double precision."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from utils import build, seeding
+from utils.decides.threshold import Threshold
+from utils.radius import everywhere
+from utils.scms.none import none
+from utils.types import Batch, Context
+
+RADIUS = 8 / 255
+
+
+@pytest.fixture(scope="session")
+def images() -> Callable[..., Batch]:
+    """Rows (n, 1, 4, 4) of the classes in turn, away from black and white by more than the radius."""
+
+    def make(n: int = 12, classes: int = 3) -> Batch:
+        x = 0.2 + 0.6 * torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        y = torch.arange(n) % classes
+        return Batch(x, y, torch.zeros(n, dtype=torch.int64), torch.ones(n, dtype=torch.float64), torch.arange(n))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def image_context() -> Callable[..., Context]:
+    """A context of images in training, by epoch; the model may be seen by attacks through ``view``."""
+
+    def make(batch: Batch, **changes) -> Context:
+        return Context(
+            **{
+                "scm": none(SimpleNamespace(loc=torch.zeros(1, dtype=torch.float64)), seed=0),
+                "columns": (),
+                "attack": lambda predict, rows, ctx: rows.x,
+                "epsilon": everywhere(RADIUS),
+                "decide": Threshold(0.5),
+                "seed": 0,
+                "generator": seeding.Rows(seeding.derive(0, "attack"), batch.index),
+            }
+            | changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """Three classes; batch norm tells training from use."""
+    parts = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)]
+    return nn.Sequential(*parts).double()
+
+
+@pytest.fixture
+def linear() -> nn.Module:
+    """z = w x + b of two classes."""
+    return nn.Sequential(nn.Flatten(-3), nn.Linear(16, 1)).double()
+
+
+@pytest.fixture(scope="session")
+def term(option: Callable[[str, str], dict]) -> Callable:
+    """A term of an option with some settings changed."""
+
+    def make(name: str, **changes) -> Callable:
+        return build.terms({"regularizer": {name: option("regularizer", name)[name] | changes}})[name].term
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def adaptation(option: Callable[[str, str], dict]) -> Callable:
+    """An adaptation of an option with some settings changed."""
+
+    def make(name: str, *, classes: int = 3, **changes) -> nn.Module:
+        node = option("regularizer", name)[name] | changes
+        beside = ("weight", "own_loss", "perturbs", "adapts")
+        settings = {key: value for key, value in node.items() if key not in beside}
+        return build.bind(settings, f"regularizer.{name}", classes=classes)
+
+    return make
+
+
+class Heard:
+    """A model that keeps what it was asked."""
+
+    def __init__(self, model: Callable):
+        self.model, self.rows = model, []
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.rows.append(x)
+        return self.model(x)
+
+
+@pytest.fixture
+def heard() -> Callable[[Callable], Heard]:
+    """Makes a model keep the rows that it was asked for."""
+    return Heard

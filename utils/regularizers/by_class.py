@@ -1,0 +1,47 @@
+"""Weights of classes in a robust training: what the adaptations to classes share."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from utils.types import Batch, Context, Emphasis
+
+PARTS = ("margin", "natural", "boundary")  # the rows of weights (3, C): of the radius and of the two parts of the loss
+
+
+def alike(classes: int) -> Tensor:
+    """The weights (3, C) under which no class differs from another, in double precision."""
+    return torch.ones(len(PARTS), classes, dtype=torch.float64)
+
+
+def by_class(weights: Tensor, batch: Batch, ctx: Context) -> Context:
+    """The context with radius and emphasis of every row times the weights (3, C) of its class.
+
+    What the context has already is multiplied, so that adaptations compose.
+    """
+    before, (margin, natural, boundary) = ctx.epsilon, weights.to(batch.w)
+    plain = torch.ones_like(batch.w)
+    given = Emphasis(plain, plain) if ctx.emphasis is None else ctx.emphasis
+
+    def epsilon(rows: Batch, at: Context) -> Tensor:
+        return before(rows, at) * margin[rows.y]
+
+    emphasis = Emphasis(given.natural * natural[batch.y], given.boundary * boundary[batch.y])
+    return replace(ctx, epsilon=epsilon, emphasis=emphasis)
+
+
+def class_sums(values: Tensor, y: Tensor, classes: int) -> Tensor:
+    """Sums (C, *) of values (n, *) over the rows of each class y (n,), in double precision."""
+    member = y.unsqueeze(-1) == torch.arange(classes, device=y.device)  # (n, C)
+    return member.double().T @ values.double()
+
+
+def named(weights: Tensor) -> dict[str, list[float]]:
+    """The weights (3, C) for a record, each part by its name."""
+    return {part: of.tolist() for part, of in zip(PARTS, weights, strict=True)}
+
+
+def warm_epochs(warmup: float, epochs: int) -> int:
+    """How many epochs a share of the training is, at least the first."""
+    return max(1, round(warmup * epochs))
