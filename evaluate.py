@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
-from utils.console import say
+from utils.console import complain, say
 from utils.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     import paths_config
     from evals.evaluation import evaluate as judge
     from utils.build import choose_device, make_repeatable
+    from utils.metrics.masking import warnings_of
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
 
@@ -101,8 +102,12 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}
+    if warnings := warnings_of(found):
+        result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
+    for warning in warnings:
+        complain(f"warning: {warning}")
     before = record["metrics"]
     for key, value in found.items():
         if value is not None and key not in before and not key.endswith(("_low", "_high", "_null")):
@@ -115,25 +120,12 @@ def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, C
     Raises:
         ValueError: the data are not those of the record, or the record names code that is not ours.
     """
-    from utils.build import bind_metrics, build_context, build_dataset, choose_device
-    from utils.targets import require_trusted
-    from utils.validation import require_name, validate_pixels
+    from evals.stored import context_of, dataset_of
+    from utils.build import bind_metrics
 
-    stored = {key: record["params"][key] for key in ("dataset", "scm", "seed")}
-    require_trusted(stored["dataset"], "utils.datasets")
-    require_name(stored["dataset"].get("name"))
-    require_trusted(stored["scm"], "utils.scms")
-    data = build_dataset(stored, choose_device(params["device"]))
-    if data.fingerprint != record["fingerprint"]:
-        raise ValueError(
-            f"the data of dataset={record['dataset']} changed since record {record['doc_id']} was made "
-            f"(fingerprint {data.fingerprint}, recorded {record['fingerprint']}); restore the file it was trained on"
-        )
-    ctx = build_context(stored | {key: params[key] for key in ("attack", "epsilon")}, data)
-    if data.shape:
-        validate_pixels(params, data.shape)
-    metrics = params["evaluation"]["metrics"]
-    return data, ctx, bind_metrics(metrics, params["attack"]["evasion"], at_training_radius=False)
+    data = dataset_of(record, params["device"])
+    metrics = bind_metrics(params["evaluation"]["metrics"], params["attack"]["evasion"], at_training_radius=False)
+    return data, context_of(record, data, params), metrics
 
 
 def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from utils import seeding
+from utils.seeding import Rows, derive
 from utils.stacking import Stack, together
 from utils.types import Batch, Context, Figures, Metric, Predict
 
@@ -54,7 +55,10 @@ def _one_by_one(metrics: Sequence[Metric], stack: Stack, batch: Batch, ctx: Cont
 
 
 def _own_stream(ctx: Context, name: str) -> Context:
-    return replace(ctx, generator=seeding.generators(ctx.seed, f"evaluation {name}"))
+    purpose = f"evaluation {name}"
+    if isinstance(ctx.generator, Rows):
+        return replace(ctx, generator=Rows(derive(ctx.own_seed, purpose), ctx.generator.index))
+    return replace(ctx, generator=seeding.generators(ctx.seed, purpose))
 
 
 def _add(found: dict[str, float | None], name: str, figures: Figures) -> None:

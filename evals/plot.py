@@ -11,8 +11,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from pandas.api.types import is_numeric_dtype
 
 import paths_config
 from evals import pareto, query
-from utils import atomic
+from evals.style import COLOURS, GREY, INK, MARKERS, STYLE, save, targets
 from utils.metrics.directions import describe, direction
 
 if TYPE_CHECKING:
@@ -30,21 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
-SUFFIXES = (".png", ".svg", ".pdf")
-# Okabe & Ito (2008), safe for the colour-blind; its yellow is too pale on white. Seven colours and eight markers
-# have no common divisor, so 56 kinds look different.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
 HUES = ("regularizer", "model", "scm", "attack", "radius", "name", "experiment")
-GREY, INK = "#8a8a8a", "#222222"
-STYLE: Any = {
-    **{"font.size": 10, "axes.labelsize": 10.5, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5},
-    **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555", "axes.axisbelow": True},
-    **{"axes.grid": True, "grid.color": "#ececec", "grid.linewidth": 0.8, "xtick.color": "#444444"},
-    **{"ytick.color": "#444444", "svg.hashsalt": "trilemma", "legend.frameon": False, "legend.fontsize": 9.5},
-}
 # places of a label about its mark, in points towards the better ends: the empty side of the frontier first
 PLACES = ((9, 6), (9, -6), (0, 13), (-9, 6), (0, -13), (14, 0), (-9, -6), (-14, 0))
 
@@ -322,29 +308,6 @@ def _contains(frame: Any, box: Any) -> bool:
 # --- out -------------------------------------------------------------------------------------------------------
 
 
-def save(figure: "Figure", paths: Sequence[Path]) -> None:
-    """Write the figure to every path, whole or not at all; folders are created."""
-    import matplotlib as mpl
-
-    for path in paths:
-        kind = path.suffix[1:].lower()
-        stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        drawn = BytesIO()
-        with mpl.rc_context(STYLE):  # its hash salt, and no date: equal data, equal bytes
-            figure.savefig(drawn, format=kind, metadata=stamp)
-        atomic.write_bytes(path, drawn.getvalue())
-
-
-def targets(options: DictConfig) -> list[Path]:
-    """The files to write. Raises ValueError for a suffix other than SUFFIXES."""
-    default = f"figures/{options.dataset}_{options.x}_{options.y}".replace("/", "-").replace("figures-", "figures/", 1)
-    words = [word.strip() for word in str(options.out or f"{default}.png").split(",") if word.strip()]
-    for word in words:
-        if Path(word).suffix.lower() not in SUFFIXES:
-            raise ValueError(f"out={word}: expected a name ending in {', '.join(SUFFIXES)}")
-    return [Path(word) for word in words]
-
-
 def listing(chart: Chart) -> str:
     """The efficient settings as text: name, setting, records, mean ± standard deviation, seeds."""
     x, y = chart.axes
@@ -367,7 +330,7 @@ def _mean(row: dict[str, Any], key: str) -> str:
 
 def plot(options: DictConfig) -> None:
     """Read the database, draw, write, and say what was written."""
-    paths = targets(options)
+    paths = targets(options.out, f"{options.dataset}_{options.x}_{options.y}")
     shown = chart(query.read(str(options.dataset)), options)
     save(draw(shown, seeds=options.seeds, title=None if options.title is None else str(options.title)), paths)
     if shown.left_out:

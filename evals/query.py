@@ -40,7 +40,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": lambda a, b: a > b,
 }
 DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
-DETAIL = re.compile(r"/|_group\d+$|^support_")  # the same, and later evaluations
+DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_")  # the same, and later evaluations
 COMPARISON = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 

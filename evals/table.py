@@ -1,4 +1,4 @@
-"""Means over seeds by data set and regularizer, beside the published figures.
+"""Means over seeds by data set and regularizer, beside the published figures and the method that each builds on.
 
 ``python -m evals.table experiment=capify_table [metrics=accuracy,mcc] [format=csv] [out=table.csv]``; options and
 defaults stand in ``config/table.yaml``.
@@ -8,8 +8,8 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals import query
+from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils import atomic
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
@@ -54,11 +55,20 @@ class Table:
     rows: dict[Row, list[Cell]]  # one cell per metric
     metrics: list[str]
     source: str  # of the published figures, or nothing
+    ran: frozenset[str]  # data sets that have runs of ours
+    published: frozenset[str]  # data sets that have published rows
+    unclear: Sequence[str] = ()  # bases that ran with several settings
+
+    @property
+    def expected(self) -> list[Cell]:
+        """The cells of data sets that ran, less those that compare a row with its base, which not every row has."""
+        measured = [i for i, key in enumerate(self.metrics) if not derived(key)]
+        return [cells[i] for (dataset, _), cells in self.rows.items() if dataset in self.ran for i in measured]
 
     @property
     def missing(self) -> int:
-        """Cells without a mean of ours."""
-        return sum(not cell.n for cells in self.rows.values() for cell in cells)
+        """Expected cells without a mean of ours."""
+        return sum(not cell.n for cell in self.expected)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------
@@ -93,17 +103,31 @@ def records(experiment: str | None, dataset: str | None) -> list[dict[str, Any]]
     return chosen
 
 
-def build(found: Sequence[query.Record], metrics: Sequence[str] | None, reference: pd.DataFrame, source: str) -> Table:
-    """Means and standard deviations over seeds, with the reference's rows of the same data sets.
+def build(
+    found: Sequence[query.Record],
+    metrics: Sequence[str] | None,
+    reference: pd.DataFrame,
+    source: str,
+    *,
+    base: Sequence[str] = (),
+    others: Sequence[str] = (),
+) -> Table:
+    """Means and standard deviations over seeds, with the reference's rows of the same data sets and of ``others``.
 
-    A regularizer that ran with several settings gets a row for each, named by what differs. Raises ValueError for
-    a metric that neither the records nor the reference have.
+    A regularizer that ran with several settings gets a row for each, named by what differs. Among the metrics may be
+    ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.rho``); with ``base`` they
+    are added for every average whose worst class is shown.
+
+    Raises:
+        ValueError: a metric that neither the records nor the reference have, or a base or data set that is not there.
     """
     frame = query.frame(found)
-    wanted = reference[reference["dataset"].isin(frame["dataset"])].to_dict("records")
-    theirs = {(str(row["dataset"]), str(row["regularizer"])): row for row in wanted}
-    shown = _shown(metrics, frame, reference, bool(theirs))
-    ours = query.aggregate(frame, [key for key in shown if key in frame.columns])
+    _check_names("base", base, [*frame["regularizer"].dropna(), *reference["regularizer"]])
+    _check_names("others", others, reference["dataset"])
+    wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
+    shown = _shown(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
+    theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
+    ours = _means(frame, shown, base)
     ours["regularizer"] = ours["regularizer"].fillna("none")
     ours["kind"] = ours["dataset"] + " " + ours["regularizer"]
     cells: dict[Row, list[Cell]] = {}
@@ -116,18 +140,63 @@ def build(found: Sequence[query.Record], metrics: Sequence[str] | None, referenc
         cells[name] = [_cell(key, group, theirs.get(row, {})) for key in shown]
     ran = set(zip(ours["dataset"], ours["regularizer"], strict=True))
     cells |= {row: [_cell(key, {}, figures) for key in shown] for row, figures in theirs.items() if row not in ran}
-    return Table(dict(sorted(cells.items())), shown, source if theirs else "")
+    datasets = frozenset(frame["dataset"])
+    ordered = dict(sorted(cells.items(), key=lambda item: (item[0][0] not in datasets, item[0])))
+    made = Table(ordered, shown, source if theirs else "", datasets, frozenset(wanted["dataset"]), unclear(frame, base))
+    return made if metrics else _without_empty(made)
 
 
-def _shown(metrics: Sequence[str] | None, frame: pd.DataFrame, reference: pd.DataFrame, compared: bool) -> list[str]:
+def _check_names(option: str, names: Sequence[str], there: Iterable[str]) -> None:
+    for name in names:
+        if name not in (known := sorted(set(there))):
+            raise ValueError(f"{option}={name} is not there{query.near(name, known)} There is {', '.join(known)}")
+
+
+def _shown(
+    metrics: Sequence[str] | None, frame: pd.DataFrame, reference: pd.DataFrame, *, compared: bool, every_pair: bool
+) -> list[str]:
     """The metrics asked for, or those of the reference; each is one that our records or its rows have."""
     theirs = [str(c) for c in reference.columns if c not in ("dataset", "regularizer", "n") and c[-3:] != "_sd"]
     if metrics:
-        return [key if compared and key in theirs else query.known(key, frame) for key in metrics]
-    shown = [key for key in theirs if compared or key in frame.columns]
+        for part in [part for key in metrics for part in parts(key)]:
+            if not (compared and part in theirs):
+                query.known(part, frame)
+        return columns(metrics, every_pair=every_pair)
+    shown = [key for key in theirs if compared or all(part in frame.columns for part in parts(key))]
     if not shown:
         raise ValueError(f"say metrics=...; these runs have {', '.join(query.metrics(frame))}")
-    return shown
+    return columns(shown, every_pair=every_pair)
+
+
+def _means(frame: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
+    """Our rows: one a setting, with mean, standard deviation and number of seeds of every column that we have."""
+    compared = _compared(shown)
+    runs = beside_base(frame, compared, base)
+    measured = [key for key in shown if key in frame.columns]
+    means = query.aggregate(runs, [*measured, *(f"{side}{key}" for side in (GAIN, BASE) for key in compared)])
+    return with_rho(means, shown)
+
+
+def _against(reference: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
+    """The published rows with the columns that compare them with their base, as published where they are."""
+    made = with_rho(beside_base(reference, _compared(shown), base), shown)
+    for key in filter(derived, shown):
+        made[key] = reference[key].fillna(made[key]) if key in reference.columns else made[key]
+    return made
+
+
+def _compared(shown: Sequence[str]) -> list[str]:
+    """The measured metrics in which rows are compared with their base."""
+    return list(dict.fromkeys(part for key in filter(derived, shown) for part in parts(key)))
+
+
+def _without_empty(table: Table) -> Table:
+    """Without comparisons with a base that no row has: nobody asked for them by name."""
+    by_column = zip(*table.rows.values(), strict=True)
+    filled = [any(cell.n or not math.isnan(cell.published) for cell in cells) for cells in by_column]
+    kept = [i for i, key in enumerate(table.metrics) if filled[i] or not derived(key)]
+    rows = {row: [cells[i] for i in kept] for row, cells in table.rows.items()}
+    return replace(table, rows=rows, metrics=[table.metrics[i] for i in kept])
 
 
 def _cell(key: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> Cell:
@@ -146,8 +215,12 @@ def _cell(key: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> Cell:
 
 def markdown(table: Table) -> str:
     """One Markdown table, a row per data set and regularizer."""
-    header, compared = ["data set", "regularizer", "seeds", *table.metrics], bool(table.source)
-    rows = [[*row, _seeds(cells), *(_text(cell, compared) for cell in cells)] for row, cells in table.rows.items()]
+    header = ["data set", "regularizer", "seeds", *table.metrics]
+    compared = table.published if table.source else frozenset()
+    rows = [
+        [*row, _seeds(cells), *map(_text, cells, table.metrics, [row[0] in compared] * len(cells))]
+        for row, cells in table.rows.items()
+    ]
     lines = "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
     return f"{lines}\n{_legend(table, 'In brackets the published mean and our deviation from it in published sd.')}\n"
 
@@ -174,11 +247,13 @@ def _latex_rows(table: Table, compared: bool) -> Iterator[str]:
     for (dataset, regularizer), cells in table.rows.items():
         if previous and dataset != previous:
             yield r"\addlinespace"
-        ours = [(cell.mean, cell.sd) for cell in cells]
-        theirs = [(cell.published, cell.published_sd) for cell in cells]
-        figures = [pair for pairs in zip(ours, theirs, strict=True) for pair in pairs] if compared else ours
+        figures = [
+            _math(key, *pair)
+            for key, cell in zip(table.metrics, cells, strict=True)
+            for pair in [(cell.mean, cell.sd), (cell.published, cell.published_sd)][: 2 if compared else 1]
+        ]
         name = "" if dataset == previous else _escaped(dataset)
-        yield _line([name, _escaped(regularizer), _escaped(_seeds(cells)), *(_math(*pair) for pair in figures)])
+        yield _line([name, _escaped(regularizer), _escaped(_seeds(cells)), *figures])
         previous = dataset
 
 
@@ -186,10 +261,10 @@ def _line(fields: Sequence[str]) -> str:
     return " & ".join(fields) + r" \\"
 
 
-def _math(mean: float, sd: float) -> str:
+def _math(key: str, mean: float, sd: float) -> str:
     if math.isnan(mean):
         return "--"
-    return f"${mean:.3f}$" if math.isnan(sd) else rf"${mean:.3f} \pm {sd:.3f}$"
+    return f"${_digits(key, mean)}$" if math.isnan(sd) else rf"${_digits(key, mean)} \pm {sd:.3f}$"
 
 
 def comma_separated(table: Table) -> str:
@@ -214,26 +289,54 @@ def _seeds(cells: Sequence[Cell]) -> str:
     return f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]) if counts else DASH
 
 
-def _text(cell: Cell, compared: bool) -> str:
+def _text(cell: Cell, key: str, compared: bool) -> str:
     """``0.695 ± 0.027 (0.695, +0.0)``: mean, sd, published mean, deviation."""
-    ours = DASH if not cell.n else f"{cell.mean:.3f}" + ("" if math.isnan(cell.sd) else f" ± {cell.sd:.3f}")
+    ours = _digits(key, cell.mean) + ("" if math.isnan(cell.sd) else f" ± {cell.sd:.3f}")
     if not compared:
         return ours
-    theirs = DASH if math.isnan(cell.published) else f"{cell.published:.3f}"
+    theirs = _digits(key, cell.published)
     return f"{ours} ({theirs}" + (")" if math.isnan(cell.deviation) else f", {cell.deviation:+.1f})")
+
+
+def _digits(key: str, value: float) -> str:
+    """Three decimals, of a gain or rho with its sign; a dash for nan."""
+    return DASH if math.isnan(value) else f"{value:{'+' if derived(key) else ''}.3f}"
 
 
 def _legend(table: Table, comparison: str) -> str:
     words = ["Mean ± standard deviation over seeds."]
+    if any(map(derived, table.metrics)):
+        words.append(
+            f"{GAIN}: less the base's, seed by seed; {RHO}: relative change of average plus worst class, undefined "
+            "where the base's is 0 and huge where it is near 0."
+        )
+        words += [f"{name} ran with several settings: choose one of them with where=." for name in table.unclear]
     if table.source:
         words += [comparison, table.source]
     if table.missing:
-        words.append(f"{DASH}: {table.missing} of {len(table.rows) * len(table.metrics)} figures are missing.")
+        words.append(f"{DASH}: {table.missing} of {len(table.expected)} figures are missing.")
     return " ".join(words)
 
 
 def _escaped(text: str) -> str:
     return text.translate(LATEX)
+
+
+def nearest(found: Sequence[query.Record], experiment: str | None) -> str:
+    """The published table that belongs to the records.
+
+    It is the one whose name the experiment's begins with; else one of the same data sets; else the one most of whose
+    metrics the records have.
+    """
+    frame = query.frame(found)
+    measured = {key for key in query.metrics(frame) if frame[key].notna().any()}
+
+    def fit(name: str) -> tuple[bool, int, int]:
+        figures, _ = published(name)
+        named = str(experiment or "").startswith(name)
+        return named, int(frame["dataset"].isin(figures["dataset"]).sum()), len(measured & set(figures.columns))
+
+    return max(sorted(path.stem for path in PUBLISHED.glob("*.csv")), key=fit)
 
 
 def table(options: DictConfig) -> None:
@@ -242,17 +345,33 @@ def table(options: DictConfig) -> None:
         raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
     names = [None if options[key] is None else str(options[key]) for key in ("experiment", "dataset", "published")]
     experiment, dataset, reference = names
+    found = _meeting(records(experiment, dataset), options.where)
+    if reference == "auto":
+        reference = nearest(found, experiment)
     figures, source = published(reference) if reference else (pd.DataFrame(columns=["dataset", "regularizer"]), "")
-    if experiment is None:  # any runs of a data set: the published metrics, not the published figures
+    others = _words(options.others)
+    if experiment is None and not others:  # any runs of a data set: the published metrics, not the published figures
         figures = figures.head(0)
-    keys = [key.strip() for key in str(options.metrics or "").split(",") if key.strip()]
-    built = build(records(experiment, dataset), keys, figures, source)
+    others = sorted(set(figures["dataset"])) if others == ["all"] else others
+    built = build(found, _words(options.metrics), figures, source, base=_words(options.base), others=others)
     text = FORMATS[options.format](built)
     if options.out is None:
         sys.stdout.write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
     sys.stdout.write(f"{options.out}: {len(built.rows)} rows, {built.missing} figures missing\n")
+
+
+def _meeting(found: list[dict[str, Any]], conditions: str | None) -> list[dict[str, Any]]:
+    """The records that meet the conditions. Raises ValueError where none does."""
+    kept = query.where(query.frame(found), conditions)
+    if kept.empty:
+        raise ValueError(f"where={conditions!r} leaves none of the {len(found)} runs; relax it")
+    return [found[i] for i in kept.index]
+
+
+def _words(option: Any) -> list[str]:
+    return [word.strip() for word in str("" if option is None else option).split(",") if word.strip()]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ LAYERS = (
     {"utils.datasets", "utils.models", "utils.objective", "utils.linearity", "utils.bounds", "utils.inner"},
     {"utils.margins", "utils.worst_case"},
     {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},
-    {"utils.training", "utils.fitting", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
+    {"utils.training", "utils.recipe", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
     {"utils.build", "utils.overrides", "utils.progress"},
     {"utils.model_zoo"},
     {"evals"},
@@ -37,12 +37,15 @@ CONFINED = {
     "orjson": r"utils\.run_store",
     "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate",
     "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
-    "matplotlib": r"evals\.(plot|pictures|style)",
+    "matplotlib": r"evals\.(plot|drawings|style)",
     "optuna": r"utils\.search\..*",
     "mlflow": r"evals\.tracking",
     "sqlalchemy": r"utils\.search\.study",
     "torch": r"utils\..*|train|evals\.evaluation",
 }
+# what a term's yaml says beside its settings, and settings that are given at the call
+BESIDE = {"weight", "own_loss", "perturbs", "adapts", "published_radius"}
+LATE = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "decide", "trainer", "evaluation")
 
 
@@ -113,9 +116,15 @@ def test_every_target_exists_and_takes_the_settings_of_its_yaml(path):
         if not module.startswith("utils."):
             continue
         known = {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
-        beside = {"weight", "own_loss", "perturbs", "adapts", "published_radius"} if path.parent.name == "regularizer" else set()
+        beside = (
+            {"weight", "own_loss", "perturbs", "adapts", "published_radius"}
+            if path.parent.name == "regularizer"
+            else set()
+        )
         given = {key for key in node if not key.startswith("_") and key != "defaults"} - beside
-        late = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}.get(path.parent.name, set())
+        late = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}.get(
+            path.parent.name, set()
+        )
         assert given <= known
         assert known - given <= late, "a setting has one home, the yaml"
 

@@ -20,9 +20,9 @@ from torch import nn
 from utils import processes, seeding
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
-from utils.fitting import PLAIN, Recipe
 from utils.objective import Objective, Weighted, make_objective
 from utils.radius import radius_value
+from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
@@ -230,7 +230,7 @@ def _own(node: Params) -> Params:
 def recipe(params: Params) -> Recipe:
     """How one model is trained, where the trainer says more than its numbers."""
     given = {key: value for key, value in params["trainer"].items() if key not in TRAINER}
-    found: Recipe = bind({"_target_": "utils.fitting.Recipe"} | given, "trainer") if given else PLAIN
+    found: Recipe = bind({"_target_": "utils.recipe.Recipe"} | given, "trainer") if given else PLAIN
     return found
 
 

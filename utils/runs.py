@@ -20,7 +20,6 @@ from utils.build import Params, Run, build_run, stacked_objective
 from utils.console import complain, said, say
 from utils.datasets.images import described
 from utils.environment import environment
-from utils.fitting import PLAIN, fit
 from utils.locks import held
 from utils.metrics.masking import warnings_of
 from utils.model_zoo import describe_preprocessing, save_weights
@@ -28,6 +27,7 @@ from utils.objective import Objective
 from utils.outcomes import Outcome
 from utils.parts import parts
 from utils.progress import epochs_shown
+from utils.recipe import PLAIN, fit
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone

@@ -81,7 +81,11 @@ class Ball:
             raise ValueError("norm=l1 has no uniform random starts here; use attack=apgd for it, or norm=l2 or linf")
         normal = seeding.normal(delta, source) * mask
         length = seeding.uniform(self.size(delta), source)
-        return normal / self.size(normal) * length.pow(1.0 / mask.sum(self._dims, keepdim=True))
+        return (
+            normal
+            / self.size(normal)
+            * length.pow(1.0 / mask.expand(delta.shape[-self.events :]).sum(self._dims, keepdim=True))
+        )
 
     def spread(self, radius: Tensor) -> Tensor:
         """Radii (..., n) shaped to broadcast over perturbations."""

@@ -32,7 +32,7 @@ def fit_many(
     orders: Sequence[Generator],
     watch: Watch,
 ) -> list[DivergenceError | None]:
-    """Train m models of one structure together, in place; each as ``fitting.fit`` would train it alone, to rounding.
+    """Train m models of one structure together, in place; each as ``recipe.fit`` would train it alone, to rounding.
 
     The loss of a model depends on its own parameters and rows alone, so the gradient of the sum of all losses is
     that of each, and an optimizer that treats every parameter by itself is the optimizer of each.

@@ -79,7 +79,7 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
             raise ValueError(f"{part}={params.get(part)!r}: expected one of its options, such as --help lists")
         check_settings(params[part], part)
         if part == "trainer" and (recipe := {k: v for k, v in params[part].items() if k not in TRAINER}):
-            check_settings({"_target_": "utils.fitting.Recipe"} | recipe, part)
+            check_settings({"_target_": "utils.recipe.Recipe"} | recipe, part)
         if part in INNER and not isinstance(params[part].get(INNER[part]), Mapping):
             raise ValueError(f"{part}.{INNER[part]} is missing; leave it as the options of {part} have it")
     for metric, node in params["evaluation"]["metrics"].items():

@@ -29,8 +29,8 @@ import paths_config
 from tests import oracles
 from utils import build, seeding
 from utils.decides.threshold import cut
-from utils.fitting import fit
 from utils.metrics.unfair_area import unfair_area
+from utils.recipe import fit
 from utils.scms.counterfactual import draw
 from utils.threats import Ball
 from utils.types import Batch, Context

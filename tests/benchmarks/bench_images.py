@@ -26,11 +26,11 @@ from utils import seeding, views
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
-from utils.fitting import PLAIN, fit
 from utils.models.preact_resnet18 import PreActResNet18
 from utils.models.small_cnn import SmallCNN
 from utils.objective import Weighted, make_objective
 from utils.radius import everywhere
+from utils.recipe import PLAIN, fit
 from utils.regularizers.pgd_at import pgd_at
 from utils.regularizers.trades import trades
 from utils.scms.none import none

@@ -1,11 +1,13 @@
 """Judging a model: all metrics on the same rows, each from a stream of its own, the model left as it is."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from evals.evaluation import evaluate
+from utils.seeding import Rows
 
 
 def constant(value):
@@ -82,3 +84,17 @@ def test_real_metrics_leave_model_rows_and_threshold_alone(dataset, context, tra
     assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
     assert torch.equal(test.x, rows)
     assert ctx.decide == decide
+
+
+def test_metrics_that_draw_by_row_have_streams_of_their_own(dataset, context, trained):
+    """As of images: by the seed and the name of the metric, on the rows of the context."""
+    model, test = trained("lin"), dataset("lin").test
+    ctx = replace(context("lin"), generator=Rows(1, test.index))
+
+    def draw(name):
+        return lambda predict, batch, own: {name: float(own.generator.uniform(batch.x.unsqueeze(0)).sum())}
+
+    alone = evaluate(model, test, ctx, {"a": draw("a")})
+    both = evaluate(model, test, ctx, {"b": draw("b"), "a": draw("a")})
+    assert both["a"] == alone["a"] != both["b"]
+    assert evaluate(model, test, replace(ctx, seed=1), {"a": draw("a")}) != alone

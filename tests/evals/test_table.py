@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from evals import query, table
+from evals import query, rho, table
 from tests.evals.test_query import record
 
 REFERENCE = pd.DataFrame(
@@ -188,3 +188,132 @@ def test_the_published_table_has_our_names():
     assert set(figures["regularizer"]) == kinds
     erm = figures.set_index(["dataset", "regularizer"]).loc["loan", "erm"]
     assert (erm["accuracy"], erm["uai_0.05"], erm["uai_ar_0.01_sd"]) == (0.8475, 0.3539, 0.0333)
+
+
+def robust(doc_id, regularizer, seed, average, worst, **changes):
+    measured = {"robust_accuracy": average, "robust_accuracy_worst_class": worst}
+    own = {"metrics": measured, "dataset": "digits", "seed": seed} | changes
+    made = record(doc_id, regularizer, **own)
+    return made | {"params": made["params"] | {"experiment": "dafa_small"}}
+
+
+FAIR = [
+    robust(1, "trades", 0, 0.50, 0.10),
+    robust(2, "trades", 1, 0.54, 0.20),
+    robust(3, "trades+dafa", 0, 0.49, 0.24),
+    robust(4, "trades+dafa", 1, 0.51, 0.30),
+]
+KEYS = ["robust_accuracy", "robust_accuracy_worst_class"]
+COMPARED = [*KEYS, "gain_robust_accuracy", "gain_robust_accuracy_worst_class", "rho_robust_accuracy"]
+NOTHING = REFERENCE.head(0)
+
+
+def test_gains_are_means_and_deviations_of_the_differences_seed_by_seed():
+    """Worst class +.14 and +.10, average -.01 and -.03; by hand."""
+    built = table.build(FAIR, KEYS, NOTHING, "", base=["trades"])
+    assert built.metrics == COMPARED
+    average, worst, _ = built.rows["digits", "trades+dafa"][2:]
+    assert (average.mean, average.sd, average.n) == pytest.approx((-0.02, 0.02 / 2**0.5, 2))
+    assert (worst.mean, worst.sd, worst.n) == pytest.approx((0.12, 0.04 / 2**0.5, 2))
+
+
+def test_rho_is_of_the_means():
+    """(.27 - .15) / .15 + (.50 - .52) / .52."""
+    cell = table.build(FAIR, KEYS, NOTHING, "", base=["trades"]).rows["digits", "trades+dafa"][-1]
+    assert cell.mean == pytest.approx(0.12 / 0.15 - 0.02 / 0.52)
+
+
+def test_only_seeds_that_both_ran_are_compared():
+    runs = [*FAIR, robust(5, "trades+dafa", 2, 0.9, 0.9)]
+    average, worst, both = table.build(runs, KEYS, NOTHING, "", base=["trades"]).rows["digits", "trades+dafa"][2:]
+    assert (average.n, worst.n, both.n) == (2, 2, 2)
+    assert (worst.mean, both.mean) == pytest.approx((0.12, 0.12 / 0.15 - 0.02 / 0.52))
+
+
+def test_an_undefined_rho_is_a_dash_beside_its_gains_and_not_missing():
+    runs = [robust(1, "trades", 0, 0.5, 0.0), robust(2, "trades+dafa", 0, 0.4, 0.1)]
+    built = table.build(runs, KEYS, NOTHING, "", base=["trades"])
+    assert "| digits | trades+dafa | 1 | 0.400 | 0.100 | -0.100 | +0.100 | – |" in table.markdown(built)
+    assert built.missing == 0
+
+
+def test_the_base_itself_is_not_compared():
+    text = table.markdown(table.build(FAIR, KEYS, NOTHING, "", base=["trades"]))
+    assert "| digits | trades | 2 | 0.520 ± 0.028 | 0.150 ± 0.071 | – | – | – |" in text
+
+
+def test_a_base_with_several_settings_is_named_below_the_table():
+    runs = [*FAIR, robust(5, "trades", 0, 0.5, 0.1, group_id="other")]
+    built = table.build(runs, KEYS, NOTHING, "", base=["trades"])
+    assert "trades ran with several settings" in table.markdown(built)
+    assert [cell.n for cell in built.rows["digits", "trades+dafa"][2:]] == [1, 1, 1]  # seed 1 has one base
+
+
+def test_where_chooses_the_setting_of_the_base(folder, capsys):
+    write(folder, "digits", [*FAIR, robust(5, "trades", 0, 0.9, 0.9, group_id="other")])
+    assert run("dataset=digits", "where=robust_accuracy<.8", "base=trades", f"metrics={','.join(KEYS)}") == 0
+    out = capsys.readouterr().out
+    assert "| -0.020 ± 0.014 | +0.120 ± 0.028 | +0.762 |" in out
+    assert "several settings" not in out
+
+
+def test_a_comparison_without_any_base_is_left_out_unless_it_is_asked_for():
+    alone = [run for run in FAIR if run["doc_id"] < 3]
+    figures, source = table.published("dafa")
+    assert table.build(alone, None, figures.head(0), source).metrics == KEYS
+    assert table.build(alone, [*KEYS, "rho_robust_accuracy"], figures.head(0), source).metrics == COMPARED
+
+
+def test_an_experiment_stands_beside_the_published_table_of_its_name(folder, capsys):
+    write(folder, "digits", FAIR)
+    assert run("experiment=dafa_small", "others=cifar10") == 0
+    lines = capsys.readouterr().out.splitlines()
+    figures, _ = table.published("dafa")
+    assert lines[0].strip("| ").split(" | ")[3:] == rho.columns(list(figures.columns[2:-1]), every_pair=False)
+    assert lines[3].startswith("| digits | trades+dafa | 2 | – | – | 0.500 ± 0.014 |")
+    assert [line.split(" | ")[1] for line in lines if "cifar10" in line] == [
+        *("trades", "trades+cfa", "trades+dafa", "trades+frl", "trades+wat")
+    ]
+
+
+def test_published_gains_follow_from_the_published_averages(folder, capsys):
+    """DAFA on CIFAR-10: 30.53 - 21.31 and 49.05 - 49.80 points; rho as printed, .42."""
+    write(folder, "digits", FAIR)
+    assert run("experiment=dafa_small", "others=cifar10", "format=csv") == 0
+    lines = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    found = {
+        x["metric"]: x["published"] for x in lines if (x["dataset"], x["regularizer"]) == ("cifar10", "trades+dafa")
+    }
+    assert float(found["gain_robust_accuracy_worst_class"]) == pytest.approx(0.0922)
+    assert float(found["gain_robust_accuracy"]) == pytest.approx(-0.0075)
+    assert float(found["rho_robust_accuracy"]) == 0.42
+
+
+def test_rows_of_other_data_sets_are_not_missing():
+    figures, source = table.published("dafa")
+    built = table.build(FAIR, KEYS, figures, source, others=["stl10"])
+    assert ("stl10", "trades+dafa") in built.rows
+    assert built.missing == 0
+
+
+def test_latex_prints_the_sign_of_a_gain():
+    rows = latex_rows(table.latex(table.build(FAIR, KEYS, NOTHING, "", base=["trades"])))
+    assert rows[2][-2:] == [r"$+0.120 \pm 0.028$", "$+0.762$"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["base=trade"], "did you mean trades"),
+        (["others=cifar"], "did you mean cifar10"),
+        (["where=robust_accuracy>2"], "leaves none of the 4 runs"),
+        (["metrics=rho_mcc"], "rho is of an average"),
+        (["metrics=gain_robust_acuracy"], "did you mean robust_accuracy"),
+    ],
+)
+def test_a_wrong_comparison_is_one_line_and_exit_code_2(folder, capsys, words, message):
+    write(folder, "digits", FAIR)
+    assert run("experiment=dafa_small", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from utils import build, seeding
-from utils.fitting import fit
 from utils.objective import make_objective
+from utils.recipe import fit
 from utils.training import DivergenceError
 
 LOGISTIC = {"optimizer": torch.optim.Adam, "epochs": 3, "batch_size": 100, "lr": 0.01}

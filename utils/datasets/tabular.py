@@ -127,7 +127,7 @@ def assemble(
     table = np.column_stack([_numbers(name, frame, c) for c in columns])
     labels = _labels(name, y, len(table), classes)
     s = _groups(name, columns, table)
-    parts = _split(name, len(table), split, seed)
+    parts = split_rows(name, len(table), split, seed)
     if len(np.unique(labels[parts[0]])) < 2:
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
@@ -268,7 +268,7 @@ def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.i
     return s
 
 
-def _split(name: str, rows: int, split: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
+def split_rows(name: str, rows: int, split: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
     """Row numbers of train, validation and test: disjoint, all rows, sizes rounded."""
     fractions = [float(f) for f in split]
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from utils.parts import parts
 from utils.types import Batch, Context, Predict
 
 Counts = NDArray[np.int64]
@@ -20,8 +21,9 @@ Floats = NDArray[np.float64]
 def decided(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Counts]:
     """Logits (..., n, k) and labels (..., n) of the rows. Raises ValueError where a logit is nan."""
     with torch.no_grad():
-        logits = predict(batch.x)
-        labels = ctx.decide(logits, batch.s)
+        answers = [(predict(part.x), part.s) for part in parts(batch)]
+        labels = torch.cat([ctx.decide(logits, s) for logits, s in answers], -1)
+        logits = torch.cat([logits for logits, _ in answers], -2)
     if broken := int(logits.isnan().any(-1).sum()):
         raise ValueError(
             f"the model answers nan on {broken} of {labels.numel()} rows; train it with a lower trainer.lr"

@@ -45,16 +45,24 @@ MEANINGS: dict[str, Meaning] = {
     "prevalence": Meaning(0, "share of class 1"),
     "acceptance_rate": Meaning(0, "acceptance rate"),
     "support": Meaning(0, "number of rows"),
+    "robust_rows": Meaning(0, "rows whose robustness was judged"),
+    "check_random": Meaning(-1, "answers that are random"),
+    "check_zero_gradient": Meaning(-1, "rows whose gradient is zero"),
+    "check_black_box": Meaning(-1, "rows that only the black-box attack breaks"),
+    "check_large_radius": Meaning(-1, "robust accuracy where none is possible"),
+    "check_chance": Meaning(0, "share of the largest class"),
 }
 ENDS = {
     "low": "lower end of the interval",
     "high": "upper end of the interval",
     "null": "expected by chance alone",
 }
+AFTER = re.compile(r"robust_accuracy_after_(?P<attack>[a-z]\w*)")
 ATTACKED = re.compile(r"robust_accuracy_(?P<attack>[a-z]\w*)")
 GAP = re.compile(r"(?P<of>.+)_(gap|difference)")
 END = re.compile(r"(?P<rest>.+)_(?P<end>low|high|null)")
 GROUP = re.compile(r"(?P<rest>.+)_group(?P<group>\d+)")
+CLASS = re.compile(r"(?P<rest>(robust_)?accuracy)_class_(?P<label>\d+)")
 RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+)?)", re.IGNORECASE)
 
 
@@ -91,9 +99,12 @@ def _split(key: str) -> tuple[str, list[str], str]:
     if found := GROUP.fullmatch(key):
         key = found["rest"]
         details.append(f"of group {found['group']}")
-    if found := RADIUS.fullmatch(key):
+    if not CLASS.fullmatch(key) and (found := RADIUS.fullmatch(key)):
         key = found["rest"]
         details.append(f"at radius {found['radius']}")
+    if found := CLASS.fullmatch(key):
+        key = found["rest"]
+        details.insert(0, f"of class {found['label']}")
     return key, details, end
 
 
@@ -105,6 +116,8 @@ def _meaning(name: str) -> Meaning | None:
         inner = MEANINGS.get(found["of"])
         words = inner.words if inner else found["of"].replace("_", " ")
         return Meaning(-1, f"difference in {words} between groups")
+    if found := AFTER.fullmatch(name):
+        return Meaning(1, f"robust accuracy after {found['attack'].replace('_', ' ')} and those before")
     if found := ATTACKED.fullmatch(name):
         return Meaning(1, f"robust accuracy against {found['attack'].replace('_', ' ')}")
     return None

@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from utils.parts import parts
 from utils.radius import everywhere, radius_value
-from utils.threats import MakeThreat, check_budget
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
+from utils.worst_case import still_right, within_budget
 
 Radius = str | Scalar
 
@@ -61,8 +62,12 @@ def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequen
 
     Every model goes through its radii from the smallest to the largest, each once.
     """
-    with torch.no_grad():
-        right = ctx.decide(predict(batch.x), batch.s) == batch.y
+    return torch.cat([_attacked(predict, part, ctx.on(part), radii, attack) for part in parts(batch)], -1)
+
+
+def _attacked(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Radius], attack: Attack) -> Tensor:
+    """``attacked_rows`` of one part."""
+    right = still_right(predict, batch, ctx)
     models = right.shape[:-1]
     values = torch.stack([_of_models(r, right) for r in radii], -1).reshape(-1, len(radii))  # (m, r)
     ladders = [sorted(set(own)) for own in values.tolist()]
@@ -70,12 +75,8 @@ def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequen
     for i in range(max(map(len, ladders))):
         at = batch.w.new_tensor([ladder[min(i, len(ladder) - 1)] for ladder in ladders]).reshape(*models, 1)
         at_radius = replace(ctx, epsilon=everywhere(at))
-        moved = attack(predict, batch, at_radius)
-        threat: MakeThreat | None = getattr(attack, "keywords", {}).get("threat")
-        if threat is not None:
-            check_budget(threat(ctx), batch.x, moved, at_radius.epsilon(batch, at_radius))
-        with torch.no_grad():
-            right = right & (ctx.decide(predict(moved), batch.s) == batch.y)
+        moved = within_budget(attack, predict, batch, at_radius)
+        right = right & still_right(predict, batch._replace(x=moved), ctx)
         rungs.append(right)
     reached = torch.stack(rungs, -2).reshape(len(ladders), len(rungs), -1)
     wanted = [[ladder.index(v) for v in own] for ladder, own in zip(ladders, values.tolist(), strict=True)]

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, matthews_corrcoef
 
+from utils import parts
 from utils.metrics import confusion
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30)
@@ -90,3 +91,18 @@ def test_no_defined_draw_gives_no_interval():
 def test_a_level_in_percent_is_refused():
     with pytest.raises(ValueError, match=r"give 0\.95"):
         confusion.interval(np.zeros(3), 95)
+
+
+def test_images_are_decided_in_parts_with_the_figures_of_all_at_once(linear_task, image_context, monkeypatch):
+    model, batch = linear_task()
+    monkeypatch.setitem(parts.NUMBERS, "cpu", 60)
+    seen = []
+
+    def watched(x):
+        seen.append(len(x))
+        return model(x)
+
+    logits, labels = confusion.decided(watched, batch, image_context(batch))
+    assert seen == [10] * 9
+    np.testing.assert_allclose(logits, model(batch.x / 255).numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(labels, model(batch.x / 255).argmax(1).numpy())

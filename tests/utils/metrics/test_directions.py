@@ -100,3 +100,12 @@ def test_another_radius_is_suggested():
 
 def test_nothing_near_suggests_nothing():
     assert suggest("colour", ["fnr_gap", "uai_0.05"]) == []
+
+
+def test_a_class_is_no_radius():
+    assert describe("accuracy_class_3") == "accuracy of class 3"
+    assert describe("robust_accuracy_class_3_8/255") == "robust accuracy of class 3 at radius 8/255"
+    assert describe("robust_accuracy_after_apgd_ce_0.06") == (
+        "robust accuracy after apgd ce and those before at radius 0.06"
+    )
+    assert direction("check_black_box") == -1

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from utils import parts
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
 from utils.metrics.robust import attacked, attacked_rows, robust
-from utils.threats import features
+from utils.threats import features, pixels
 
 THREAT = partial(features, norm="l2", movable_columns="continuous", relax=False)
 PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_start=False)
@@ -107,3 +108,53 @@ def test_neither_model_nor_context_changes(dataset, context, linear):
     assert found[0] == found[1]
     assert all(torch.equal(linear.state_dict()[name], value) for name, value in before.items())
     assert torch.equal(ctx.generator.get_state(), state)
+
+
+# Images
+
+
+PIXEL_PGD = partial(pgd, threat=partial(pixels, norm="linf"), steps=10, rel_step=0.25, restarts=1, random_start=True)
+
+
+@pytest.fixture
+def images(linear_task, image_context):
+    """Two classes as one logit, whose ascent ends in the exact corner; the rows and their context."""
+    model, batch = linear_task(classes=2)
+
+    def logit(x):
+        z = model(x)
+        return z[..., 1:] - z[..., :1]
+
+    return logit, batch, image_context(batch, attack=PIXEL_PGD), partial(model.kept, batch)
+
+
+def test_on_images_it_is_the_share_of_rows_beyond_the_dual_norm(images):
+    model, batch, ctx, kept = images
+    found = judge(model, batch, ctx, [0.02, 0.04], attack=PIXEL_PGD)
+    for radius in (0.02, 0.04):
+        assert found[f"robust_accuracy_{radius}"] == pytest.approx(float(kept(radius).double().mean()))
+
+
+@pytest.mark.parametrize("numbers", [60, 6 * 30])
+def test_on_images_figures_do_not_depend_on_the_size_of_the_parts(images, monkeypatch, numbers):
+    model, batch, ctx, _ = images
+    early = partial(PIXEL_PGD, steps=1)  # which ends where its random start lets it
+    whole = attacked_rows(model, batch, ctx, radii=[0.03], attack=early)
+    monkeypatch.setitem(parts.NUMBERS, "cpu", numbers)
+    assert torch.equal(attacked_rows(model, batch, ctx, radii=[0.03], attack=early), whole)
+
+
+def test_on_images_the_attack_of_the_group_is_reported_under_its_name(images):
+    model, batch, ctx, kept = images
+    found = attacked(model, batch, ctx, name="pgd_linf", radii=["1/50"])
+    assert found == {"robust_accuracy_pgd_linf_1/50": pytest.approx(float(kept(0.02).double().mean()))}
+
+
+def test_an_attack_that_leaves_the_range_of_pixels_is_caught(images):
+    model, batch, ctx, _ = images
+
+    def cheat(predict, rows, ctx, *, threat):
+        return rows.x + 0.9
+
+    with pytest.raises(AssertionError, match=r"range \[0, 1\]"):
+        judge(model, batch, ctx, [1], attack=partial(cheat, threat=partial(pixels, norm="linf")))

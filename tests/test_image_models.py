@@ -11,6 +11,7 @@ import torch
 import paths_config
 from tests.commands import ROOT, command, environment, house, line, process, refused
 from utils.model_zoo import from_database, predictor
+from utils.models.small_cnn import SmallCNN
 from utils.run_store import RunStore
 
 # a training of a second or two, judged by few attacks
@@ -151,7 +152,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(own, tmp_path):
 
 
 def test_two_processes_train_as_one_that_takes_the_same_batches(own, tmp_path):
-    """Without batch norm, whose statistics are those of a process's rows. Rounding differs, so signs of gradients do."""
+    """Without batch norm, whose statistics are those of a process's rows. Signs of small gradients differ."""
     words = (*SMALL, *FAST, "regularizer=[trades,dafa]", "model.norm=none", "trainer.batch_size=64", "trainer.epochs=1")
     assert command("train", *words).code == 0
     alone = from_database(1, "digits")
@@ -221,3 +222,20 @@ def test_a_damaged_checkpoint_is_named(own):
     assert answer.code != 0
     assert f"{checkpoint} is no checkpoint, or a damaged one" in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_where_a_step_does_not_fit_the_memory_the_batch_that_does_is_named(own, monkeypatch):
+    """The network is made to run out of memory, as CUDA does, at more than 20 rows: of halvings of 128, 16 fit."""
+
+    forward = SmallCNN.forward
+
+    def narrow(self: SmallCNN, x: torch.Tensor) -> torch.Tensor:
+        if self.training and len(x) > 20:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(self, x)
+
+    monkeypatch.setattr(SmallCNN, "forward", narrow)
+    answer = command("train", *SMALL, *FAST, "regularizer=trades")
+    assert answer.code == 1
+    assert "does not hold a step of trainer.batch_size=128; 16 rows fit: set trainer.accumulate=8" in answer.err
+    assert command("train", *SMALL, *FAST, "regularizer=trades", "trainer.accumulate=8").code == 0

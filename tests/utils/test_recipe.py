@@ -12,9 +12,9 @@ from utils import seeding
 from utils.attacks.pgd import pgd
 from utils.augment import none
 from utils.decides.threshold import Threshold
-from utils.fitting import PLAIN, fit
 from utils.objective import Weighted, make_objective
 from utils.radius import everywhere
+from utils.recipe import PLAIN, fit
 from utils.regularizers.erm import erm
 from utils.regularizers.trades import trades
 from utils.scms.none import none as no_scm

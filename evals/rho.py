@@ -1,0 +1,116 @@
+"""What a method gains over the one it builds on: in points, and as rho, for the worst class beside the average."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+RHO, GAIN, BASE = "rho_", "gain_", "base_"
+# of a clean or robust average: what stands before it (the name of a later evaluation, with its slash) and its radius
+AVERAGE = re.compile(r"(?P<before>(?:.*/)?)(?:accuracy|robust_accuracy(?P<radius>(?:_[\d.][^_]*)?))")
+ALIKE = ("dataset", "model", "radius", "seed")  # in a run and in the run of its base
+
+
+def rho(average: float, worst: float, base_average: float, base_worst: float) -> float:
+    """Relative change of the worst class plus that of the average, signed (Li & Liu, 2023); 0 of the base itself.
+
+    rho = (worst - base_worst) / base_worst + (average - base_average) / base_average, of accuracies in [0, 1]. It
+    grows without bound as the base's worst class nears 0, and is nan where an accuracy of the base is 0.
+    """
+    if not (base_average and base_worst):
+        return math.nan
+    return (worst - base_worst) / base_worst + (average - base_average) / base_average
+
+
+def worst_of(average: str) -> str | None:
+    """The metric of the worst class beside a clean or robust average; None beside anything else."""
+    found = AVERAGE.fullmatch(average)
+    if found is None:
+        return None
+    robust = found["radius"] is not None
+    return found["before"] + (f"robust_accuracy_worst_class{found['radius']}" if robust else "worst_class_accuracy")
+
+
+def columns(keys: Sequence[str], *, every_pair: bool) -> list[str]:
+    """The columns to show for metrics: before each ``rho_<average>`` the two gains that it is made of.
+
+    With ``every_pair`` there is a rho for every average whose worst class is shown too.
+
+    Raises:
+        ValueError: rho of what is no average.
+    """
+    shown: list[str] = []
+    for key in [*keys, *(f"{RHO}{key}" for key in keys if every_pair and worst_of(key) in keys)]:
+        if key.startswith(RHO):
+            shown += [f"{GAIN}{part}" for part in parts(key)]
+        shown.append(key)
+    return list(dict.fromkeys(shown))
+
+
+def derived(key: str) -> bool:
+    """Whether a column compares a row with its base."""
+    return key.startswith((RHO, GAIN))
+
+
+def parts(key: str) -> list[str]:
+    """The measured metrics that a column is made of: of a rho average and worst class, of a measured one itself."""
+    if not key.startswith(RHO):
+        return [key.removeprefix(GAIN)]
+    average = key.removeprefix(RHO)
+    worst = worst_of(average)
+    if worst is None:
+        raise ValueError(f"{key}: rho is of an average, such as {RHO}accuracy or {RHO}robust_accuracy_8/255")
+    return [average, worst]
+
+
+def beside_base(runs: pd.DataFrame, metrics: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
+    """The runs with ``base_<metric>``, the value of the base's run, and ``gain_<metric>``, the own value less it.
+
+    The base's run is the one of equal data set, model, radius and seed, as far as the runs say these, whose
+    regularizer is the base. That is the first term of the run's own (``trades`` of ``trades+dafa``) or, of several
+    names in ``base``, the longest that the run's own begins with; a single name is the base of all. What has no base,
+    several (see ``unclear``), or is one itself, has nan.
+    """
+    alike, of, known = _asked(runs, base)
+    known = known.assign(**{key: math.nan for key in metrics if key not in runs.columns})
+    there = known.drop_duplicates([*alike, BASE], keep=False)[[*alike, BASE, *metrics]]
+    found = known.assign(**{BASE: of})[[*alike, BASE]].merge(there, "left", [*alike, BASE]).set_index(runs.index)
+    beside = {f"{BASE}{key}": found[key] for key in metrics}
+    return runs.assign(**beside, **{f"{GAIN}{key}": known[key] - found[key] for key in metrics})
+
+
+def unclear(runs: pd.DataFrame, base: Sequence[str]) -> list[str]:
+    """The bases that ran with several settings, so that it is unclear with which one to compare."""
+    alike, of, known = _asked(runs, base)
+    twice = known[known.duplicated([*alike, BASE], keep=False)]
+    return sorted(set(twice[BASE]) & set(of))
+
+
+def _asked(runs: pd.DataFrame, base: Sequence[str]) -> tuple[list[str], pd.Series, pd.DataFrame]:
+    """What run and base have in common; the base of each run; and the runs, each as the base that it may be."""
+    names = runs["regularizer"].astype(str)
+    of = pd.Series([_base(name, base) for name in names], runs.index, dtype=names.dtype)
+    return [key for key in ALIKE if key in runs.columns], of, runs.assign(**{BASE: names})
+
+
+def _base(name: str, given: Sequence[str]) -> str:
+    """The base of a regularizer, which may be several terms joined by ``+``; nothing of a base itself."""
+    fitting = [base for base in given if f"{name}+".startswith(f"{base}+")]
+    base = max(fitting, key=len, default=given[0] if len(given) == 1 else "") if given else name.partition("+")[0]
+    return "" if base == name else base
+
+
+def with_rho(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Rows with the means of ``base_<metric>`` and ``gain_<metric>``, and with those of the keys that are a rho.
+
+    Where gains have an ``_n``, over how many seeds they are, so has rho.
+    """
+    for key in (key for key in keys if key.startswith(RHO)):
+        base = [rows[f"{BASE}{part}"] for part in parts(key)]
+        gains = [f"{GAIN}{part}" for part in parts(key)]
+        own = [rows[gain] + its for gain, its in zip(gains, base, strict=True)]
+        rows = rows.assign(**{key: [rho(*row) for row in zip(*own, *base, strict=True)]})
+        if f"{gains[0]}_n" in rows.columns:
+            rows = rows.assign(**{f"{key}_n": rows[[f"{gain}_n" for gain in gains]].min(axis=1)})
+    return rows

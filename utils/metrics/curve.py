@@ -1,0 +1,50 @@
+"""How accuracy falls with the radius."""
+
+from collections.abc import Sequence
+
+from utils.metrics.confusion import defined, share
+from utils.metrics.ensemble import first_broken
+from utils.parts import sample
+from utils.radius import radius_value
+from utils.types import Attack, Batch, Context, Figures, Predict
+from utils.worst_case import UNBROKEN
+
+
+def curve(
+    predict: Predict,
+    batch: Batch,
+    ctx: Context,
+    *,
+    radius: str | float,
+    factors: Sequence[float],
+    attack: Attack,
+    name: str,
+    rows: int | None,
+) -> Figures:
+    """``robust_accuracy_<name>_<r>`` at each r = factor * radius, written with four digits.
+
+    A factor of 0 is the plain accuracy of the judged rows. A row lost at one radius counts as lost at every larger
+    one, so the curve falls.
+
+    Args:
+        predict: the model; of a single one, not of a stack.
+        batch: a split.
+        ctx: gives random numbers, decision and seed.
+        radius: in the unit of the attack's threat.
+        factors: multiples of the radius, >= 0.
+        attack: the attack.
+        name: of the attack, for the keys.
+        rows: how many to judge, drawn by the seed; None: all.
+
+    Raises:
+        ValueError: a negative factor.
+        AssertionError: the attack left its threat's set.
+    """
+    if any(factor < 0 for factor in factors):
+        raise ValueError(f"evaluation factors={list(factors)}: a radius is 0 or more, so expected factors of 0 or more")
+    judged = sample(batch, rows, ctx)
+    ladder = sorted({factor * radius_value(radius) for factor in factors})
+    first = first_broken(predict, judged, ctx, ladder=ladder, attacks={name: attack})
+    right = (first == UNBROKEN).sum(-1).cpu().numpy()
+    shares = share(right, right * 0 + len(judged.y))
+    return {f"robust_accuracy_{name}_{r:.4g}": defined(value) for r, value in zip(ladder, shares, strict=True)}
