@@ -17,10 +17,10 @@ from utils.datasets.loan import loan
 from utils.datasets.nlm import nlm
 from utils.datasets.tabular import assemble
 from utils.decides.threshold import Threshold
-from utils.fitting import fit
 from utils.models.mlp import MLP
 from utils.objective import Weighted, make_objective
 from utils.radius import everywhere
+from utils.recipe import fit
 from utils.regularizers.erm import erm
 from utils.scms.known import known
 from utils.scms.learned import learned
