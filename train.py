@@ -4,12 +4,13 @@ python train.py regularizer=causal_adv epsilon=0.1
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from utils import cli
-from utils.outcomes import Outcome
+from utils.outcomes import Outcome, at_work
 
 
 def train(cfg: DictConfig) -> Outcome:
@@ -20,8 +21,10 @@ def train(cfg: DictConfig) -> Outcome:
     from utils.runs import carry_out  # imports torch, which help and mistakes need not wait for
 
     job = HydraConfig.get()
-    in_sweep = cli.in_sweep()
-    return carry_out(resolved(cfg, job.runtime.choices), Path(job.runtime.output_dir), in_sweep=in_sweep)
+    params, folder = resolved(cfg, job.runtime.choices), Path(job.runtime.output_dir)
+    if not cli.in_sweep():
+        return carry_out(params, folder, in_sweep=False)
+    return carry_out(params, folder, in_sweep=True, say_now=partial(at_work, Path(job.sweep.dir), job.job.num))
 
 
 if __name__ == "__main__":

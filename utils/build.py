@@ -300,6 +300,12 @@ def structure_of(params: Params) -> str:
     return canonical(kept)
 
 
+def stackable(params: Params) -> bool:
+    """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing the training."""
+    observed = any(node.get("adapts") for node in params["regularizer"].values())
+    return params["trainer"].keys() <= set(TRAINER) and not observed
+
+
 def run_name(params: Params) -> str:
     """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
     module = params["model"]["_target_"].split(".")[-2]

@@ -38,13 +38,15 @@ def dlr(logits: Tensor, y: Tensor) -> Tensor:
 def dlr_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
     """(z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), (...), of a class t (...) other than y.
 
-    Croce & Hein 2020 (arXiv 2003.01690), equation 7: as ``dlr``, but it grows only towards the target. Of three
-    classes the denominator is that of ``dlr``; of two the loss is -margin, for there is one other class.
+    Croce & Hein 2020 (arXiv 2003.01690), equation 7: as ``dlr``, but it grows only towards the target. Below four
+    classes there is no z_(4), and the loss is z_t - z_y, of two classes -margin; with the denominator of ``dlr`` it
+    would be -1 wherever t is the last of three classes, and have no gradient.
     """
-    if logits.shape[-1] < 3:
+    if logits.shape[-1] == 1:
         return -margin(logits, y)
-    largest = logits.topk(min(4, logits.shape[-1])).values
-    low = (largest[..., 2] + largest[..., -1]) / 2
     pair = torch.stack([y.expand(logits.shape[:-1]), target.expand(logits.shape[:-1])], -1)
     own, wanted = logits.gather(-1, pair).unbind(-1)
-    return (wanted - own) / (largest[..., 0] - low).clamp_min(TINY)
+    if logits.shape[-1] < 4:
+        return wanted - own
+    largest = logits.topk(4).values
+    return (wanted - own) / (largest[..., 0] - largest[..., 2:].mean(-1)).clamp_min(TINY)

@@ -12,19 +12,29 @@ from utils.metrics.directions import direction
 from utils.outcomes import Outcome, now, told
 
 Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoch with its share, and figures
+SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
 PAUSE = 30.0  # seconds between two lines within an epoch
 POLL = 0.5  # seconds between two looks at what jobs have told
 
 
 @contextmanager
-def epochs_shown(title: str, epochs: int, *, in_sweep: bool = False) -> Iterator[Watch]:
-    """Show the epochs of a training: a bar with metrics and ETA on a terminal, plain lines elsewhere.
+def epochs_said(title: str, epochs: int, say_now: SayNow) -> Iterator[Watch]:
+    """Tell the epochs of a training in a sweep, which has a bar of its own."""
 
-    In a sweep nothing is shown, since the sweep has a bar of its own.
-    """
-    if in_sweep:
-        yield lambda *_: stop_if_interrupted()
-    elif sys.stdout.isatty():
+    def tell(epoch: float, _: dict[str, float]) -> None:
+        stop_if_interrupted()
+        say_now(f"{title}: epoch {epoch:.3g}/{epochs}" if epoch < epochs else f"{title}: judging")
+
+    try:
+        yield tell
+    finally:
+        say_now(None)
+
+
+@contextmanager
+def epochs_shown(title: str, epochs: int) -> Iterator[Watch]:
+    """Show the epochs of a training: a bar with metrics and ETA on a terminal, plain lines elsewhere."""
+    if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         text, shown, eta = (TextColumn(t) for t in ("{task.description}", "{task.fields[figures]}", "eta"))

@@ -16,7 +16,7 @@ from filelock import FileLock
 import paths_config
 from evals.evaluation import evaluate, evaluate_many
 from utils import atomic, processes, seeding
-from utils.build import Params, Run, build_run, stacked_objective
+from utils.build import Params, Run, build_run, stackable, stacked_objective
 from utils.console import complain, said, say
 from utils.datasets.images import described
 from utils.environment import environment
@@ -26,8 +26,8 @@ from utils.model_zoo import describe_preprocessing, save_weights
 from utils.objective import Objective
 from utils.outcomes import Outcome
 from utils.parts import parts
-from utils.progress import epochs_shown
-from utils.recipe import PLAIN, fit
+from utils.progress import SayNow, epochs_said, epochs_shown
+from utils.recipe import fit
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone
@@ -47,23 +47,24 @@ def check(params: Params) -> None:
     validate_settings(params)
 
 
-def carry_out(params: Params, folder: Path, *, in_sweep: bool) -> Outcome:
+def carry_out(params: Params, folder: Path, *, in_sweep: bool, say_now: SayNow = lambda _: None) -> Outcome:
     """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped.
 
     Args:
         params: the resolved configuration.
         folder: where the job's own ``record.json`` goes.
         in_sweep: say less, since many more are to come.
+        say_now: hears what is being done, and None when it is done.
     """
     check(params)
     run = build_run(params)
     with processes.joined(run.dataset.train.y.device):
         if processes.rank():
             return _assist(run)
-        return _lead(run, folder, in_sweep=in_sweep)
+        return _lead(run, folder, in_sweep=in_sweep, say_now=say_now)
 
 
-def _lead(run: Run, folder: Path, *, in_sweep: bool) -> Outcome:
+def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome:
     """The run by the process that judges and files."""
     params = run.params
     store = RunStore(paths_config.database(run.dataset.name))
@@ -76,7 +77,8 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool) -> Outcome:
         if run.dataset.shape and not in_sweep:
             say(described(run.dataset))
         write_record(blank_record(run) | {"status": "running"}, folder)
-        with epochs_shown(run.name, params["trainer"]["epochs"], in_sweep=in_sweep) as watch:
+        shown = epochs_said(run.name, params["trainer"]["epochs"], say_now) if in_sweep else None
+        with shown or epochs_shown(run.name, params["trainer"]["epochs"]) as watch:
             record = trained_alone(run, watch=watch)
         doc_id = store.add(write_record(record, folder), replace=finished is not None)
         checkpoint_of(run).unlink(missing_ok=True)
@@ -211,12 +213,8 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
 
 def _fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
     first = runs[0].params["trainer"]
-    if runs[0].dataset.shape:
-        raise UnstackableError("models of images train one at a time")
-    if runs[0].recipe is not PLAIN:
-        raise UnstackableError("trainer.schedule and the like are for one model at a time")
-    if runs[0].adaptations:
-        raise UnstackableError("a term observes the training")
+    if not stackable(runs[0].params):
+        raise UnstackableError("a recipe such as trainer.schedule is for one model at a time")
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
     stack = Stack([run.model for run in runs])

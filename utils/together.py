@@ -10,15 +10,17 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 import paths_config
-from utils.build import Run, build_run
-from utils.console import complain, said, say, stop_if_interrupted
+from utils.build import Run, build_run, stackable
+from utils.console import complain, said, say
 from utils.outcomes import Outcome
+from utils.progress import SayNow, Watch, epochs_said
 from utils.run_store import Record, RunStore
 from utils.runs import (
     FEW,
     blank_record,
     carry_out,
     check_folders,
+    checkpoint_of,
     failed_record,
     lock_of,
     outcome,
@@ -39,7 +41,6 @@ OPTIMIZER = 6  # parameters, gradients, an optimizer's moments and temporaries, 
 
 Ended = tuple[Job, Outcome]
 Pair = tuple[Job, Run]
-SayNow = Callable[[str | None], None]
 
 
 def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow) -> Iterator[Ended]:
@@ -75,7 +76,7 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
     pairs = [pair for pair in built if pair[0].number in first]
     finished = store.find_many(distinct)
     fresh = [(job, run) for job, run in pairs if not stands(finished.get(run.run_id), run.params)]
-    size = min(_largest(fresh[0][1], budget) if fresh else LOCKED, LOCKED)
+    size = min(_largest(fresh[0][1], budget) if fresh and stackable(fresh[0][1].params) else LOCKED, LOCKED)
     for start in range(0, len(pairs), size):
         with ExitStack() as locks:
             free, taken = _locked(pairs[start : start + size], locks)
@@ -118,17 +119,17 @@ def _stack(pairs: Sequence[Pair], store: RunStore, say_now: SayNow) -> Iterator[
     for job, run in pairs:
         write_record(blank_record(run) | {"status": "running"}, job.folder)
     run = pairs[0][1]
-    epochs = run.params["trainer"]["epochs"]
+    with epochs_said(f"{len(pairs)} {run.name}", run.params["trainer"]["epochs"], say_now) as watch:
+        yield from _trained(pairs, store, watch, say_now)
 
-    def watch(epoch: float, _: dict[str, float]) -> None:
-        stop_if_interrupted()
-        what = f"epoch {epoch:.3g}/{epochs}" if epoch < epochs else "judging"
-        say_now(f"{len(pairs)} {run.name}: {what}")
 
+def _trained(pairs: Sequence[Pair], store: RunStore, watch: Watch, say_now: SayNow) -> Iterator[Ended]:
+    run = pairs[0][1]
     try:
         records = trained_together([run for _, run in pairs], watch=watch)
     except UnstackableError as error:
-        say(f"{pairs[0][1].name}: {len(pairs)} jobs one by one, since {error}")
+        if len(pairs) > 1:
+            say(f"{run.name}: {len(pairs)} jobs one by one, since {error}")
         for pair in pairs:
             yield from _filed([pair], [trained_alone(pair[1], watch=watch)], store)
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -141,14 +142,13 @@ def _stack(pairs: Sequence[Pair], store: RunStore, say_now: SayNow) -> Iterator[
                 yield from _stack(half, store, say_now)
     else:
         yield from _filed(pairs, records, store)
-    finally:
-        say_now(None)
 
 
 def _filed(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:
     """File what was trained, in the place of what was there."""
     plain = [write_record(record, job.folder) for (job, _), record in zip(pairs, records, strict=True)]
-    for (job, _), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
+    for (job, run), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
+        checkpoint_of(run).unlink(missing_ok=True)
         stays = record["status"] == "failed" and store.find(record["run_id"]) is not None
         yield job, outcome(record, doc_id, finished_before=stays)
 

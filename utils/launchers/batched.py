@@ -94,7 +94,7 @@ def in_bytes(text: str | int) -> int:
 
 def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
     """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together."""
-    from utils.build import identity, structure_of  # imports torch
+    from utils.build import identity, stackable, structure_of  # imports torch
 
     by_structure: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
@@ -103,7 +103,7 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
     stacks = []
     for runs in by_structure.values():
         alike = sorted(runs.values(), key=lambda same: same[0].params["seed"])  # runs of a seed share their data
-        parts = -(-len(alike) // max_models)
+        parts = -(-len(alike) // max_models) if stackable(alike[0][0].params) else len(alike)
         bounds = [round(i * len(alike) / parts) for i in range(parts + 1)]
         stacks += [sorted(chain.from_iterable(alike[a:b]), key=_optimizer) for a, b in pairwise(bounds)]
     return sorted(stacks, key=len, reverse=True)
