@@ -52,14 +52,16 @@ def test_targeted_dlr_is_that_of_the_published_code(k):
     assert torch.allclose(dlr_targeted(z, y, target), attack.dlr_loss_targeted(z, y))
 
 
-def test_of_three_classes_the_ratio_towards_the_likeliest_other_one_is_the_untargeted_ratio():
-    z, y = logits(3), labels(3)
-    likeliest = z.scatter(1, y.unsqueeze(1), -torch.inf).argmax(1)
-    assert torch.allclose(dlr_targeted(z, y, likeliest), dlr(z, y))
+def test_of_three_classes_the_way_to_each_other_one_has_a_gradient():
+    """The ratio with the denominator of dlr would be -1 towards the last, whatever the logits."""
+    z, y = logits(3).requires_grad_(), torch.zeros(50, dtype=torch.int64)
+    for target in (1, 2):
+        (gradient,) = torch.autograd.grad(dlr_targeted(z, y, torch.tensor(target)).sum(), z)
+        assert torch.equal(gradient, torch.eye(3, dtype=torch.float64)[[target]].sub(torch.eye(3)[:1]).expand(50, 3))
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_of_two_classes_the_ratios_are_the_margin(k):
+def test_of_two_classes_the_losses_are_the_margin(k):
     z, y = logits(k), labels(2)
     assert torch.equal(dlr(z, y), -margin(z, y))
     assert torch.equal(dlr_targeted(z, y, 1 - y), -margin(z, y))
