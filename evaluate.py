@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from utils.types import Context, Dataset, Metric
 
 
+DEFAULTS = ("tabular", "image")  # options of evaluation that a data set's own yaml chooses
+
+
 def evaluate(cfg: DictConfig) -> Outcome:
     """Evaluate the chosen records, then print the table."""
     from evals import query
@@ -90,7 +93,8 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
 
     store = RunStore(paths_config.database(params["database"]))
     record = store.get(doc_id)
-    name = params["name"] or "@".join([params["attack"]["name"], "+".join(map(str, params["epsilon"]["evaluate"]))])
+    radii = "+".join(map(str, params["epsilon"]["evaluate"]))
+    name = params["name"] or f"{judged_by(params)}@{radii}"
     if name in record.get("evaluations", {}) and not params["replace"]:
         say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
         return
@@ -112,6 +116,14 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     for key, value in found.items():
         if value is not None and key not in before and not key.endswith(("_low", "_high", "_null")):
             say(f"  {key:<36} {value:.4f}")
+
+
+def judged_by(params: dict[str, Any]) -> str:
+    """What an evaluation is named after: its attack, or the option of ``evaluation`` where that is a choice."""
+    from hydra.core.hydra_config import HydraConfig
+
+    option = HydraConfig.get().runtime.choices.get("evaluation", DEFAULTS[0])
+    return str(params["attack"]["name"] if option in DEFAULTS else option)
 
 
 def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, Context, dict[str, Metric]]":

@@ -38,6 +38,8 @@ def joined(device: torch.device) -> Iterator[None]:
     if world() == 1 or _many():
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
