@@ -199,13 +199,15 @@ def _near_key(key: str, config_name: str) -> str:
         group = key.replace(".", "/", 1).split(".")[0] if key.startswith("hydra.") else key.split(".")[0]
         owners = [name for name in options(group) if key in _keys_of(CONFIG / group / f"{name}.yaml")]
         return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
-    likeness = {k: _likeness(key, k) for k in known}
+    parent = key.rpartition(".")[0]
+    inside = [k for k in known if parent and k.startswith(f"{parent}.")]
+    candidates = inside or known  # where the first part is right, the last one is misspelt
+    likeness = {k: _likeness(key, k) for k in candidates}
     best = max(likeness.values())
-    near = sorted((k for k in known if likeness[k] >= max(0.65, best - 0.1)), key=lambda k: -likeness[k])[:3]
+    near = sorted((k for k in candidates if likeness[k] >= max(0.65, best - 0.1)), key=lambda k: -likeness[k])[:3]
     if near:
         return f"; did you mean {' or '.join(near)}?"
-    parent = key.rpartition(".")[0]
-    beside = [k for k in known if parent and k.rpartition(".")[0] == parent]
+    beside = [k for k in inside if k.rpartition(".")[0] == parent]
     return f"; there are {', '.join(beside)}" if beside else "; --cfg job prints all keys"
 
 
@@ -233,7 +235,7 @@ def keys(config_name: str = "train") -> list[str]:
     used = [g for g in listed if not g.startswith("override ")]
     found = dict.fromkeys([*used, *(k for k in _dotted(own) if not k.startswith("hydra"))])
     for group in used:
-        for path in sorted((CONFIG / group).glob("*.yaml")):
+        for path in sorted((CONFIG / group).rglob("*.yaml")):
             found |= dict.fromkeys(_keys_of(path))
     return list(found)
 
