@@ -16,7 +16,7 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     y = y.expand(logits.shape[:-1])
     if logits.shape[-1] == 1:
         z = logits.squeeze(-1)
-        return torch.where(y > 0, z, -z - torch.finfo(z.dtype).tiny)
+        return torch.where(y > 0, z, -z - torch.finfo(z.dtype).tiny * (z == 0))
     chosen = y.unsqueeze(-1)
     return logits.gather(-1, chosen).squeeze(-1) - logits.scatter(-1, chosen, -torch.inf).amax(-1)
 
