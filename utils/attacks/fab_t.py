@@ -73,14 +73,12 @@ def fab_t(
     """
     _check(restarts=restarts, targets=targets, alpha_max=alpha_max, eta=eta, beta=beta)
     require_single(batch, "fab_t")
-    reachable, random = threat(ctx), ctx.on(batch)
-    ball = reachable.ball
-    task = _Task(predict, ctx, reachable, *value_range(reachable, "fab_t"), steps, alpha_max, eta, beta)
-    moved = batch.x.clone()
+    reachable, random, view = threat(ctx), ctx.on(batch), ctx.steady(predict)
+    ball, moved = reachable.ball, batch.x.clone()
+    task = _Task(view, ctx, reachable, *value_range(reachable, "fab_t"), steps, alpha_max, eta, beta)
     with torch.no_grad():
-        logits = predict(batch.x)
-        radius = ctx.epsilon(batch, ctx).to(batch.x)
-        left = (ctx.decide(logits, batch.s) == batch.y).nonzero().squeeze(1)
+        logits, radius = view(batch.x), ctx.epsilon(batch, ctx).to(batch.x)
+        left = ((ctx.decide(logits, batch.s) == batch.y) & (radius > 0)).nonzero().squeeze(1)
         classes = _likeliest(scores(logits, batch.s, ctx), batch.y, targets)
         start = batch.x.expand(len(classes), *batch.x.shape)
         for restart in range(restarts):
@@ -90,10 +88,10 @@ def fab_t(
                 start = (batch.x + away).clamp(task.low, task.high)
             first = 0
             while first < len(classes) and len(left):
-                some = slice(first, first + max(1, PASS // batch.x[left].numel()))
-                searches = _begun(batch.rows(left), radius[left], classes[some][:, left], start[some][:, left])
-                found, broken = _searched(task, searches, batch.x[left])
-                moved[left] = found
+                rows = batch.rows(left)
+                some = slice(first, first + max(1, PASS // rows.x.numel()))
+                searches = _begun(rows, radius[left], classes[some][:, left], start[some][:, left])
+                moved[left], broken = _searched(task, searches, rows.x)
                 left, first = left[~broken], some.stop
     return moved
 

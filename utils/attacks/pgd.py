@@ -60,4 +60,5 @@ def pgd(
         start = torch.where(plain.reshape(-1, *(1,) * batch.x.ndim), zero, start)
     delta = ascend(damage, start, radius, reachable, batch.x, steps=steps, rel_step=rel_step)
     with torch.no_grad():
-        return worst(at(delta), damage(delta)).detach()
+        moved = at(delta)
+        return moved[0] if len(moved) == 1 else worst(moved, damage(delta)).detach()

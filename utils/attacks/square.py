@@ -97,12 +97,13 @@ def square(
     key = source.key if isinstance(source, Rows) else derive(ctx.own_seed, "square")
     schedule = [(block, p_init / 2 ** bisect_left(HALVINGS, block.start)) for block in _blocks(queries)]
 
-    def answers(points: Tensor) -> Tensor:
-        return predict(points.reshape(-1, *batch.x.shape[1:]))
+    view, moved = ctx.steady(predict), batch.x.clone()
 
-    moved = batch.x.clone()
+    def answers(points: Tensor) -> Tensor:
+        return view(points.reshape(-1, *moved.shape[1:]))
+
     with torch.no_grad():
-        logits, radius = predict(batch.x), ctx.epsilon(batch, ctx).to(batch.x)
+        logits, radius = view(batch.x), ctx.epsilon(batch, ctx).to(batch.x)
         lowest = margin(scores(logits, batch.s, ctx), batch.y)
         left = ((ctx.decide(logits, batch.s) == batch.y) & (radius > 0)).nonzero().squeeze(1)
         for restart in range(restarts):
@@ -114,7 +115,7 @@ def square(
             found = _searched(answers, found, ctx, search, schedule, derive(key, f"restart {restart}"))
             left = found.row[ctx.decide(found.logits, found.s) == found.y]
             found = found.rows(found.value < lowest[found.row])
-            moved[found.row], lowest[found.row] = found.point.reshape(-1, *batch.x.shape[1:]), found.value
+            moved[found.row], lowest[found.row] = found.point.reshape(-1, *moved.shape[1:]), found.value
     return moved
 
 

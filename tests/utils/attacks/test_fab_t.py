@@ -1,6 +1,7 @@
 """FAB-T: least distances of linear models, the published code on a trained net, what it must not depend on."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -286,6 +287,12 @@ def test_a_model_without_gradient_is_left_alone():
     x = grey().float()
     rows = batch(x, (steps(x)[:, 0] > 0).long())
     assert torch.equal(attack(steps, rows, image_context(0.01)), x)
+
+
+def test_in_training_it_attacks_the_steady_view_of_the_model():
+    rows, ctx = images().rows(slice(0, 30)), image_context(0.12)
+    moved = attack(pytest.fail, rows, replace(ctx, view=robust_net()))
+    assert torch.equal(moved, attack(robust_net(), rows, ctx))
 
 
 def test_the_model_is_left_as_it_was():

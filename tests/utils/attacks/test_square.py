@@ -1,6 +1,7 @@
 """Square Attack: the optimum of linear models, the published code on a trained net, what it must not depend on."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -197,15 +198,15 @@ def test_rows_that_are_wrong_already_stay():
 def test_rows_together_equal_rows_one_by_one(norm):
     """In double precision, so that no sum of another order tips a query; some rows are done early, some late."""
     model = copy.deepcopy(robust_net()).double()
-    rows, ctx = images().rows(slice(0, 12)), image_context(RADIUS[norm], dtype=torch.float64)
+    rows, ctx = images().rows(slice(0, 10)), image_context(RADIUS[norm], dtype=torch.float64)
     rows = rows._replace(x=rows.x.double())
-    run = partial(attack, model, threat=PIXELS[norm], restarts=2)
-    alone = torch.cat([run(rows.rows(slice(i, i + 1)), ctx) for i in range(12)])
-    backwards = run(rows.rows(torch.arange(11, -1, -1)), ctx).flip(0)
+    run = partial(attack, model, threat=PIXELS[norm], restarts=2, queries=25)
+    alone = torch.cat([run(rows.rows(slice(i, i + 1)), ctx) for i in range(10)])
+    backwards = run(rows.rows(torch.arange(9, -1, -1)), ctx).flip(0)
     together = run(rows, ctx)
     assert torch.allclose(together, alone, atol=1e-9)
     assert torch.allclose(together, backwards, atol=1e-9)
-    assert 0 < right(model, together, rows.y).sum() < 12
+    assert 0 < right(model, together, rows.y).sum() < 10
 
 
 def test_the_seed_chooses_the_windows():
@@ -227,6 +228,12 @@ def test_more_restarts_never_weaken_it():
     kept = [right(robust_net(), attack(robust_net(), rows, image_context(0.12), restarts=n), rows.y) for n in (1, 3)]
     assert not (kept[1] & ~kept[0]).any()
     assert kept[1].sum() < kept[0].sum()
+
+
+def test_in_training_it_attacks_the_steady_view_of_the_model():
+    rows, ctx = images().rows(slice(0, 30)), image_context(0.12)
+    moved = attack(pytest.fail, rows, replace(ctx, view=robust_net()))
+    assert torch.equal(moved, attack(robust_net(), rows, ctx))
 
 
 def test_the_model_is_left_as_it_was():
