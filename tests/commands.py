@@ -30,6 +30,12 @@ SMALL = (
 )
 
 
+def for_tables(group: str) -> list[str]:
+    """The options of a group that work on tables: all but those that move pixels or adapt those that do."""
+    paths = sorted((ROOT / "config" / group).glob("*.yaml"))
+    return [p.stem for p in paths if not any(word in p.read_text() for word in ("threats.pixels", "adapts: true"))]
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command answered."""

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 import paths_config
-from tests.commands import ROOT, SMALL, command, environment, house, line, refused
+from tests.commands import SMALL, command, environment, for_tables, house, line, refused
 from utils.build import structure_of
 from utils.launchers.batched import cut, in_bytes
 from utils.run_store import RunStore
 from utils.sweep import Job
 
-REGULARIZERS = sorted(path.stem for path in (ROOT / "config" / "regularizer").glob("*.yaml"))
+REGULARIZERS = for_tables("regularizer")
 ROWS = 400
 TWO_ROWS = 2 / (0.2 * ROWS)  # of the test split
 FEW = ("dataset.rows=400", "trainer.epochs=2", *SMALL[:1], *SMALL[2:])

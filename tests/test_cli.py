@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import paths_config
-from tests.commands import ROOT, SMALL, command, environment, house, line, process
+from tests.commands import ROOT, SMALL, command, environment, for_tables, house, line, process
 from utils.model_zoo import from_database, predictor
 from utils.run_store import RunStore
 
-REGULARIZERS = sorted(path.stem for path in (ROOT / "config" / "regularizer").glob("*.yaml"))
-ATTACKS = sorted(path.stem for path in (ROOT / "config" / "attack").glob("*.yaml"))
+REGULARIZERS = for_tables("regularizer")
+ATTACKS = for_tables("attack")
 GENERATED = ("lin", "nlm", "imf", "loan")
 JUDGED = [word for word in SMALL if word.startswith(("evaluation.", "device="))]
 
