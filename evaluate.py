@@ -123,7 +123,9 @@ def judged_by(params: dict[str, Any]) -> str:
     from hydra.core.hydra_config import HydraConfig
 
     option = HydraConfig.get().runtime.choices.get("evaluation", DEFAULTS[0])
-    return str(params["attack"]["name"] if option in DEFAULTS else option)
+    name = str(params["attack"]["name"] if option in DEFAULTS else option)
+    norm = params["evaluation"].get("norm")  # of images; the attack's own may be another
+    return name if norm is None or name.endswith(norm) else f"{name}_{norm}"
 
 
 def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, Context, dict[str, Metric]]":
@@ -156,7 +158,10 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
             if not any(column.endswith(f"/{key}") for column in table.columns):
                 known(key, table)
     facts = ["doc_id", "name", "seed", "radius"]
-    metrics = [key for key in params["columns"] if key in table.columns]
+    wanted = list(params["columns"])
+    if not named:
+        wanted += [f"robust_accuracy{what}_{r}" for r in params["epsilon"]["evaluate"] for what in ("", "_worst_class")]
+    metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     shown = table[facts + metrics + added]
     cells = [

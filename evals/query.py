@@ -31,7 +31,18 @@ FACTS = (
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
 CHOICES = ("regularizer", "model", "scm", "attack")
 # no part of what a model is, or found from its data
-LABELS_OMIT = ("name", "seed", "experiment", "device", "threads", "existing", "model.mean", "model.std")
+LABELS_OMIT = (
+    "name",
+    "seed",
+    "experiment",
+    "device",
+    "threads",
+    "existing",
+    "model.mean",
+    "model.std",
+    "watch",
+    "evaluation.watch",
+)
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda a, b: a <= b,
     ">=": lambda a, b: a >= b,

@@ -93,7 +93,7 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        number = processes.local_rank() if processes.world() > 1 else _job_number()
+        number = processes.local_rank() if processes.launched() > 1 else _job_number()
         return torch.device("cuda", number % count) if count else torch.device("cpu")
     try:
         device = torch.device(name)
@@ -247,6 +247,12 @@ def perturbs(params: Params) -> bool:
     return any(node["perturbs"] for node in params["regularizer"].values())
 
 
+def reads_radius(params: Params) -> bool:
+    """Whether the training depends on the radius: a term reads it, or the validation rows are attacked within it."""
+    trainer = params["trainer"]
+    return perturbs(params) or trainer.get("keep") == "best" or bool(trainer.get("ema_floor"))
+
+
 def build_metrics(params: Params) -> dict[str, Metric]:
     """The metrics of a run's evaluation; one that trains without a radius reports none at its training radius."""
     return bind_metrics(
@@ -281,8 +287,10 @@ def identity(params: Params, fingerprint: str) -> Params:
     kept = {key: value for key, value in params.items() if key not in NOT_IDENTITY}
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
-    if not perturbs(params):
+    kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "watch"}
+    if not reads_radius(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
+    if not perturbs(params):
         metrics = dict(kept["evaluation"]["metrics"])
         for name in HEADLINES & metrics.keys():
             metrics[name] = {k: v for k, v in metrics[name].items() if k != "training_radius"}

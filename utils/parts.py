@@ -8,7 +8,7 @@ import torch
 from utils import seeding
 from utils.types import Batch, Context
 
-NUMBERS = {"cpu": 2**16, "cuda": 2**22}  # of images a part: on the CPU, activations that stay in the cache
+NUMBERS = {"cpu": 2**16, "cuda": 2**20}  # of images a part: on the CPU, activations that stay in the cache
 LEAST = 8  # rows a part
 
 

@@ -13,14 +13,19 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+def launched() -> int:
+    """How many processes torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def world() -> int:
-    """How many processes there are."""
-    return dist.get_world_size() if _many() else int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes have joined."""
+    return dist.get_world_size() if _many() else 1
 
 
 def rank() -> int:
     """The number of this process, from 0; 0 is the one that judges, files and speaks."""
-    return dist.get_rank() if _many() else int(os.environ.get("RANK", "0"))
+    return dist.get_rank() if _many() else 0
 
 
 def local_rank() -> int:
@@ -35,7 +40,7 @@ def _many() -> bool:
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Join the other processes that torchrun started, until the work is done; nothing to do for a single one."""
-    if world() == 1 or _many():
+    if launched() == 1 or _many():
         yield
         return
     if device.type == "cuda":

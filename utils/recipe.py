@@ -24,6 +24,10 @@ from utils.training import Watch, diverged, summary
 from utils.types import Adaptation, Attack, Batch, Context, Predict
 
 TICK = 2.0  # seconds between two words of progress within an epoch
+NO_VALID = (
+    "trainer.keep=best and trainer.ema_floor judge validation rows, and there are none; set some aside by "
+    "dataset.valid or dataset.split"
+)
 LOOK = 50  # steps between two looks at losses on a device that computes ahead
 
 Augment = Callable[[Tensor, seeding.Rows], Tensor]  # images (n, c, h, w) and the random numbers of their rows
@@ -77,6 +81,10 @@ class Recipe:
                 raise ValueError(f"trainer.{name}={getattr(self, name)!r}: expected {expected}")
         if self.ema_floor and (not self.ema or self.ema_every != "epoch"):
             raise ValueError("trainer.ema_floor leaves out epochs: set trainer.ema and trainer.ema_every=epoch with it")
+        if self.judges and self.judge is None:
+            raise ValueError(
+                "trainer.keep=best and trainer.ema_floor need an attack of the validation rows: trainer.judge"
+            )
         if self.patience is not None and self.keep != "best":
             raise ValueError("trainer.patience waits for a better epoch: set trainer.keep=best with it")
 
@@ -196,7 +204,9 @@ def fit(
             some.
     """
     if recipe.judges and not len(valid.y):
-        raise ValueError("trainer.keep=best and trainer.ema_floor judge validation rows; set some aside: dataset.valid")
+        raise ValueError(NO_VALID)
+    if batch_size < processes.world():
+        raise ValueError(f"trainer.batch_size={batch_size} is less than the {processes.world()} processes; raise it")
     device = train.y.device
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -229,11 +239,15 @@ def fit(
             raise diverged(every, epoch, lr)
         model.eval()  # the validation rows must not move running statistics
         processes.average_buffers(model)
+        if state.average is not None:
+            processes.average_buffers(state.average)
         for adaptation in adaptations:
-            adaptation.epoch_ended(model, valid, ctx)
+            # at the full radius, by the model itself: the steady view is that of the last step
+            adaptation.epoch_ended(model, valid, replace(ctx, view=None, progress=1.0))
         state.epoch = epoch + 1
         figures = _end_of_epoch(state, recipe, valid, ctx)
-        due = recipe.checkpoint_every and (state.epoch % recipe.checkpoint_every == 0 or state.epoch == epochs)
+        last = state.epoch == epochs or state.stopped(recipe)
+        due = recipe.checkpoint_every and (last or state.epoch % recipe.checkpoint_every == 0)
         if checkpoint is not None and due and processes.rank() == 0:
             _write(state, checkpoint)
         watch(state.epoch, summary(state.result, every, valid) | figures)
@@ -317,11 +331,9 @@ def _end_of_epoch(state: _State, recipe: Recipe, valid: Batch, ctx: Context) -> 
     if not recipe.judges:
         _average_by_epoch(state, recipe)
         return {}
-    mean, worst = _robust_accuracy(state.model, recipe, valid, ctx)
-    if worst >= recipe.ema_floor:
+    if not recipe.ema_floor or _robust_accuracy(state.model, recipe, valid, ctx)[1] >= recipe.ema_floor:
         _average_by_epoch(state, recipe)
-    if state.result is not state.model:
-        mean, worst = _robust_accuracy(state.result, recipe, valid, ctx)
+    mean, _ = _robust_accuracy(state.result, recipe, valid, ctx)
     state.stale += 1
     if mean > state.best_value:
         state.best_value, state.stale = mean, 0
@@ -339,7 +351,7 @@ def _robust_accuracy(model: nn.Module, recipe: Recipe, valid: Batch, ctx: Contex
     assert recipe.judge is not None
     view, right = views.steady(model), []
     source = _rows(ctx.own_seed, 0, valid.index, "judge") if valid.x.dtype is torch.uint8 else ctx.generator
-    ctx = replace(ctx, view=None, generator=source)
+    ctx = replace(ctx, view=None, generator=source, progress=1.0)  # at the full radius in every epoch
     for rows in parts(valid):
         moved = recipe.judge(view, rows, ctx.on(rows))
         with torch.no_grad():

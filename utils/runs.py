@@ -27,7 +27,7 @@ from utils.objective import Objective
 from utils.outcomes import Outcome
 from utils.parts import parts
 from utils.progress import SayNow, epochs_said, epochs_shown
-from utils.recipe import fit
+from utils.recipe import NO_VALID, fit
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone
@@ -57,6 +57,8 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool, say_now: SayNow =
         say_now: hears what is being done, and None when it is done.
     """
     check(params)
+    if processes.launched() > 1 and (in_sweep or stackable(params)):
+        raise ValueError("torchrun trains one model of images by several processes; start sweeps and tables without it")
     run = build_run(params)
     with processes.joined(run.dataset.train.y.device):
         if processes.rank():
@@ -71,9 +73,11 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
     check_folders()
     with held(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
         finished = store.find(run.run_id)
-        if processes.told(stands(finished, params)) and finished is not None:
+        skip = stands(finished, params)
+        if processes.world() > 1 or not skip:
+            rehearse(run)
+        if processes.told(skip) and finished is not None:
             return skipped(run, finished, in_sweep=in_sweep)
-        rehearse(run)
         if run.dataset.shape and not in_sweep:
             say(described(run.dataset))
         write_record(blank_record(run) | {"status": "running"}, folder)
@@ -81,7 +85,7 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
         with shown or epochs_shown(run.name, params["trainer"]["epochs"]) as watch:
             record = trained_alone(run, watch=watch)
         doc_id = store.add(write_record(record, folder), replace=finished is not None)
-        checkpoint_of(run).unlink(missing_ok=True)
+        forget_checkpoint(run, record)
     if record["status"] == "finished" and not in_sweep:
         report(record, doc_id, store.path)
     return outcome(record, doc_id, finished_before=finished is not None)
@@ -89,6 +93,7 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
 
 def _assist(run: Run) -> Outcome:
     """The run by a process that only trains with the leading one."""
+    rehearse(run)
     if not processes.told(None):
         _fit_plainly(run, watch=lambda *_: None)
     return Outcome(run.name, "finished", "")
@@ -138,9 +143,11 @@ def rehearse(run: Run) -> None:
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
     model, probe = copy.deepcopy(run.model), probing(run)  # running statistics stay those of the beginning
-    run.objective(model, few, probe.on(few))
+    heard: list[Any] = []
+    run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
+    _check_observed(run, heard)
     if run.recipe.judges and not len(run.dataset.valid.y):
-        raise ValueError("trainer.keep=best and trainer.ema_floor judge validation rows; set some aside: dataset.valid")
+        raise ValueError(NO_VALID)
     for adaptation in run.adaptations:
         adaptation.epoch_ended(model, run.dataset.valid, probe)
     model.eval()
@@ -149,6 +156,16 @@ def rehearse(run: Run) -> None:
         if run.dataset.shape:
             rows = rows.rows(slice(0, PROBED))
         run.fit_decide(model(rows.x), rows)
+
+
+def _check_observed(run: Run, heard: Sequence[Any]) -> None:
+    """Refuse an adaptation that nothing would be told. Raises ValueError."""
+    deaf = [type(adaptation).__name__.lower() for adaptation in run.adaptations if adaptation.listens]
+    if deaf and not heard:
+        raise ValueError(
+            f"regularizer={deaf[0]} learns from the adversarial examples of another term, and none makes any known; "
+            f"choose one beside it: regularizer=[trades,{deaf[0]}], [pgd_at,{deaf[0]}] or [mart,{deaf[0]}]"
+        )
 
 
 def probing(run: Run) -> Context:
@@ -308,6 +325,12 @@ def checkpoint_of(run: Run) -> Path:
     return paths_config.weights() / ".checkpoints" / f"{run.run_id}.pt"
 
 
+def forget_checkpoint(run: Run, record: Record) -> None:
+    """Remove the checkpoint of a finished run; where judging failed, a relaunch goes on from the trained model."""
+    if record["status"] == "finished":
+        checkpoint_of(run).unlink(missing_ok=True)
+
+
 def _fit_plainly(run: Run, *, watch: Watch) -> None:
     """Train one model by its recipe.
 
@@ -334,7 +357,10 @@ def _fit_plainly(run: Run, *, watch: Watch) -> None:
             checkpoint=checkpoint_of(run) if run.recipe.checkpoint_every else None,
         )
     except torch.OutOfMemoryError:
-        raise ValueError(_what_fits(run)) from None
+        pass  # what the failed step holds is given back where this block ends
+    else:
+        return
+    raise ValueError(_what_fits(run))
 
 
 def _what_fits(run: Run) -> str:
@@ -368,6 +394,9 @@ def _trained_plainly(run: Run, *, watch: Watch) -> Record:
         weights = save_weights(run.model, run.dataset.name, run.run_id)
         trained = perf_counter()
         metrics = evaluate(run.model, run.dataset.test, replace(run.ctx, decide=decide), run.metrics)
+    except DivergenceError as error:
+        checkpoint_of(run).unlink(missing_ok=True)
+        return failed_record(run, error)
     except FAILURES as error:
         return failed_record(run, error)
     return finished_record(run, decide, weights, metrics, (trained - started, perf_counter() - trained))
@@ -415,7 +444,7 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
 
 def failed_record(run: Run, error: Exception) -> Record:
     """The record of a run that failed, and a line that says so."""
-    reason = said(error).splitlines()[0]
+    reason = (said(error) or type(error).__name__).splitlines()[0]
     complain(f"{run.name}, seed {run.seed}: {reason}")
     return blank_record(run) | {"status": "failed", "reason": reason}
 

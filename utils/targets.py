@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache, partial
 from types import NoneType, UnionType
@@ -166,6 +166,8 @@ def is_kind(value: Any, kind: Any) -> bool:
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(is_kind(value, part) for part in _written(inner))
+    if origin is Callable:
+        return False  # a part, which is a mapping with its _target_
     if value is None:
         return kind in (None, NoneType, Any, inspect.Parameter.empty)
     if origin is Literal:

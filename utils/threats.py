@@ -77,8 +77,11 @@ class Ball:
         """Points drawn uniformly from the unit ball of the masked coordinates, shaped like ``delta`` (c, ..., n, *)."""
         if self.norm == "linf":
             return (2 * seeding.uniform(delta, source) - 1) * mask
-        if self.norm == "l1":
-            raise ValueError("norm=l1 has no uniform random starts here; use attack=apgd for it, or norm=l2 or linf")
+        if self.norm == "l1":  # exponential lengths over their sum and one more (Barthe et al. 2005)
+            sign = (seeding.uniform(delta, source) >= 0.5).to(delta) * 2 - 1
+            length = -torch.log1p(-seeding.uniform(delta, source)) * mask
+            rest = -torch.log1p(-seeding.uniform(self.size(delta), source))
+            return sign * length / (length.sum(self._dims, keepdim=True) + rest).clamp_min(TINY)
         normal = seeding.normal(delta, source) * mask
         length = seeding.uniform(self.size(delta), source)
         return (
@@ -209,7 +212,9 @@ def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
         "all": lambda _: True,
     }
     if not columns:
-        raise ValueError("this method moves columns, and images have none; choose one for images, with threat=pixels")
+        raise ValueError(
+            "this method moves columns, and images have none; choose one for images, such as attack=pgd_pixels"
+        )
     if which not in tests:
         raise ValueError(f"{which!r} names no set of columns; choose one of {sorted(tests)}")
     mask = like.new_tensor([float(tests[which](c)) for c in columns])
@@ -240,7 +245,9 @@ def pixels(ctx: Context, *, norm: str) -> PixelThreat:
         ValueError: the data are no images.
     """
     if ctx.columns:
-        raise ValueError("this method moves pixels, and the data set is a table; choose one with threat=features")
+        raise ValueError(
+            "this method moves pixels, and the data set is a table; choose one for tables, such as attack=pgd"
+        )
     return PixelThreat(Ball(norm, events=3), ctx.scm.loc.new_ones(1, 1, 1))
 
 

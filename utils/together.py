@@ -20,8 +20,8 @@ from utils.runs import (
     blank_record,
     carry_out,
     check_folders,
-    checkpoint_of,
     failed_record,
+    forget_checkpoint,
     lock_of,
     outcome,
     probing,
@@ -148,7 +148,7 @@ def _filed(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) ->
     """File what was trained, in the place of what was there."""
     plain = [write_record(record, job.folder) for (job, _), record in zip(pairs, records, strict=True)]
     for (job, run), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
-        checkpoint_of(run).unlink(missing_ok=True)
+        forget_checkpoint(run, record)
         stays = record["status"] == "failed" and store.find(record["run_id"]) is not None
         yield job, outcome(record, doc_id, finished_before=stays)
 

@@ -188,6 +188,8 @@ class Adaptation(Protocol):
     ``ctx.epoch`` is None nothing is observed.
     """
 
+    listens: bool  # whether it learns from what terms observe
+
     def adapted(self, batch: Batch, ctx: "Context") -> "Context":
         """The context with the radius and the emphasis of each row of the batch."""
         ...

@@ -11,7 +11,7 @@ from utils.types import Batch, Context, Predict
 def fgsm(predict: Predict, batch: Batch, ctx: Context, *, threat: MakeThreat) -> Tensor:
     """x' (n, *) = x + radius * the steepest direction of the cross-entropy at x (the sign of it under Linf)."""
     reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
-    predict = of_candidates(predict, reachable.ball)
+    predict = of_candidates(ctx.steady(predict), reachable.ball)
     zero, reach = reachable.zero(batch.x), reachable.at(batch.x)
 
     def damage(delta: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def pgd(
     if restarts < 1:
         raise ValueError(f"attack.evasion.restarts={restarts}: expected at least 1 start")
     reachable, radius = threat(ctx), ctx.epsilon(batch, ctx)
-    predict = of_candidates(predict, reachable.ball)
+    predict = of_candidates(ctx.steady(predict), reachable.ball)
     zero = reachable.zero(batch.x).repeat(restarts, *(1,) * batch.x.ndim)
     reach = reachable.at(batch.x)
 

@@ -96,7 +96,6 @@ def square(
     # the attacks of a table draw from one stream; here a row's numbers come from the seed and the row all the same
     key = source.key if isinstance(source, Rows) else derive(ctx.own_seed, "square")
     schedule = [(block, p_init / 2 ** bisect_left(HALVINGS, block.start)) for block in _blocks(queries)]
-
     view, moved = ctx.steady(predict), batch.x.clone()
 
     def answers(points: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Cfa(nn.Module):
     right: Tensor  # (C,), rows of the epoch that were right at x'
     counts: Tensor  # (C,), rows of the epoch
     weights: Tensor  # (3, C)
+    listens = True
 
     def __init__(self, *, classes: int, warmup: float, margin_offset: float, weight_offset: float, beta: float | None):
         super().__init__()

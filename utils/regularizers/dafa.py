@@ -30,6 +30,7 @@ class Dafa(nn.Module):
     sums: Tensor  # (C, C), row i: probabilities summed over the rows of class i
     counts: Tensor  # (C,), rows
     weights: Tensor  # (3, C)
+    listens = True
 
     def __init__(self, *, classes: int, warmup: float, strength: float, floor: float):
         super().__init__()

@@ -47,6 +47,7 @@ class Frl(nn.Module):
 
     multipliers: Tensor  # (3, C): phi, mu, nu
     weights: Tensor  # (3, C)
+    listens = False
 
     def __init__(
         self,
