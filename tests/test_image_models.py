@@ -107,7 +107,7 @@ def test_a_stored_model_is_judged_again_by_the_options_of_its_data_set(shop):
     few = [word for word in SMALL if word.startswith(("~eval", "evaluation"))]
     answer = command("evaluate", "dataset=digits", "id=1", "epsilon=0.05", "attack.evasion.steps=2", "device=cpu", *few)
     assert answer.code == 0, answer.err
-    (evaluation,) = records()[0]["evaluations"].values()
+    evaluation = records()[0]["evaluations"]["pgd_linf@0.05"]
     weaker, trained = evaluation["metrics"]["robust_accuracy_0.05"], records()[0]["metrics"]["robust_accuracy_0.1"]
     assert weaker >= trained
 
@@ -239,3 +239,56 @@ def test_where_a_step_does_not_fit_the_memory_the_batch_that_does_is_named(own, 
     assert answer.code == 1
     assert "does not hold a step of trainer.batch_size=128; 16 rows fit: set trainer.accumulate=8" in answer.err
     assert command("train", *SMALL, *FAST, "regularizer=trades", "trainer.accumulate=8").code == 0
+
+
+# What a review found
+
+
+def test_a_run_judged_at_a_radius_is_another_run_at_another_radius(own):
+    """Also where no term reads it: the kept epoch depends on the attack of the validation rows."""
+    words = (*SMALL, "regularizer=erm", "trainer.keep=best", "trainer.epochs=1")
+    for radius in ("0.01", "0.2"):
+        assert "finished before" not in command("train", *words, f"epsilon={radius}").out
+    assert len({record["run_id"] for record in records()}) == 2
+
+
+def test_epochs_are_judged_at_the_full_radius_also_under_a_ramp(own):
+    """So that a later epoch is not worse for being attacked harder: the first is judged as a constant radius would."""
+    words = (*SMALL, *FAST, "regularizer=trades", "trainer.keep=best", "trainer.epochs=1")
+    said = [command("train", *words, *ramp).out for ramp in ((), ("epsilon=ramp", "epsilon.radius=0.1"))]
+    clean, judged = (float(said[1].partition(f"valid {what}accuracy ")[2].split()[0]) for what in ("", "robust "))
+    assert judged < clean
+
+
+def test_an_adaptation_that_no_term_tells_anything_is_refused_before_the_training(own):
+    refused(command("train", *SMALL, "regularizer=[erm,dafa]"), "regularizer=dafa", "[trades,dafa]")
+
+
+def test_a_trained_model_is_kept_where_judging_it_fails(own, monkeypatch):
+    words = (*SMALL, *FAST, "regularizer=trades", "trainer.checkpoint_every=1")
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.metrics.ensemble._table", lambda *_: int("no number"))
+        assert command("train", *words).code == 1
+    answer = command("train", *words)
+    assert answer.code == 0
+    assert "epoch" not in answer.out.partition("on 359 test rows")[0]
+
+
+def test_torchrun_on_a_table_is_refused(own, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused(command("train", "dataset=lin"), "torchrun trains one model of images")
+
+
+def test_an_evaluation_is_named_by_its_norm(shop):
+    few = [word for word in SMALL if word.startswith(("~eval", "evaluation"))]
+    words = (
+        "dataset=digits",
+        "id=1",
+        "evaluation.norm=l2",
+        "epsilon=0.5",
+        "attack.evasion.steps=1",
+        "device=cpu",
+        *few,
+    )
+    assert command("evaluate", *words).code == 0
+    assert "pgd_linf_l2@0.5" in records()[0]["evaluations"]

@@ -167,7 +167,7 @@ def is_kind(value: Any, kind: Any) -> bool:
     if origin in (Union, UnionType):
         return any(is_kind(value, part) for part in _written(inner))
     if origin is Callable:
-        return False  # a part, which is a mapping with its _target_
+        return isinstance(value, Mapping) and "_target_" in value
     if value is None:
         return kind in (None, NoneType, Any, inspect.Parameter.empty)
     if origin is Literal:
