@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import paths_config
+from tests.benchmarks.bench_causal import built
 from tests.commands import ROOT, command, environment, house, line, process, refused
 from utils.model_zoo import from_database, predictor
 from utils.models.small_cnn import SmallCNN
 from utils.run_store import RunStore
+from utils.together import memory_of
 
 # a training of a second or two, judged by few attacks
 SMALL = (
@@ -292,3 +294,22 @@ def test_an_evaluation_is_named_by_its_norm(shop):
     )
     assert command("evaluate", *words).code == 0
     assert "pgd_linf_l2@0.5" in records()[0]["evaluations"]
+
+
+def test_measuring_its_memory_leaves_a_model_as_it_is():
+    """A batch norm would remember the rows of the trial."""
+    run = built("dataset=digits", "regularizer=trades")
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    memory_of(run)
+    assert all(torch.equal(before[name], tensor) for name, tensor in run.model.state_dict().items())
+
+
+def test_a_launcher_of_stacks_trains_models_of_images_as_they_train_alone(shop, tmp_path):
+    words = (*SMALL, *FAST, "regularizer=[trades,dafa]")
+    with house(tmp_path):
+        assert (
+            command("train", "-m", *words, "seed=0,1", "hydra/launcher=batched", "hydra.launcher.workers=1").code == 0
+        )
+        together = {record["seed"]: record["weights"]["sha256"] for record in records()}
+    assert together[0] == records()[0]["weights"]["sha256"]
+    assert len(together) == 2

@@ -1,5 +1,6 @@
 """Many runs of one structure from their configurations to their records, trained and judged as stacks."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -183,12 +184,12 @@ def memory_of(run: Run) -> int:
     data = sum(column.nbytes for part in parts for column in part)
     parameters = sum(p.nbytes for p in run.model.parameters())
     rows = run.dataset.train.rows(slice(0, run.params["trainer"]["batch_size"]))
-    probe = probing(run)
-    step = _largest_pass(run.model, lambda: run.objective(run.model, rows, probe.on(rows)))
+    probe, model = probing(run), copy.deepcopy(run.model)  # whose running statistics would move
+    step = _largest_pass(model, lambda: run.objective(model, rows, probe.on(rows)))
     few = run.dataset.test.rows(slice(0, FEW))
     bound = [getattr(metric, "keywords", {}) for metric in run.metrics.values()]
     attacks = [run.ctx.attack, *(of["attack"] for of in bound if "attack" in of)]
-    judging = max(_largest_pass(run.model, partial(attack, run.model, few, probe.on(few))) for attack in attacks)
+    judging = max(_largest_pass(model, partial(attack, model, few, probe.on(few))) for attack in attacks)
     judging = judging * len(run.dataset.test.y) // max(1, len(few.y))
     return 2 * data + OPTIMIZER * parameters + GRAPH * max(step, judging)
 
