@@ -8,7 +8,9 @@ are left to merge. Of every other record becomes a finished one (failed where it
 metrics     what stands in metrics, results or scores, nested names joined by dots (Fairness.Difference.fnr). In a
             record that has none of these: every number whose name is a metric of this program (accuracy, mcc,
             uai_0.05, fnr_gap, ...). acc, bal_acc and mmc become accuracy, balanced_accuracy and mcc; metrics= takes
-            further names as metrics, OLD:NEW under a new name. A record without any metric is left out
+            further names as metrics, OLD:NEW under a new name. Those of the face-scoring study (Fairness.Group_A.fnr,
+            Adversarial.L2_1.0) become fnr_group0, robust_accuracy_l2_1.0 and the gaps between the groups. A record
+            without any metric is left out
 params      what stands in params, config, args or hparams; in a record that has none of these, every other entry.
             A number in epsilon (or eps) is the radius. The name of a table other than _default is the setting table
 seed        seed, random_seed or random_state, as an entry or as a setting
@@ -33,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import paths_config
+from evals import face_study
 from evals.query import FACTS, number
 from evals.upkeep import say_some
 from utils.console import say
@@ -180,6 +183,7 @@ def entries(record: Mapping[str, Any], names: Mapping[str, str]) -> Entries:
     for key in measured:
         for name, value in _leaves(record[key]):
             _measure(found, name, value, names)
+    found.metrics = face_study.renamed(found.metrics)
     for section in set_:
         for key, value in record[section].items():
             _set(found, key, value)

@@ -21,7 +21,7 @@ SECTIONS = {
 NESTED = {
     "name": "faces_dafa",
     "args": {"method": "dafa", "eps": "8/255"},
-    "results": {"MMC": 0.6, "Fairness": {"Group A": {"fnr": 0.2}}, "Adversarial": {"Linf_0.01": 0.5}},
+    "results": {"MMC": 0.6, "Faces": {"Group A": {"fnr": 0.2}}, "Hostile": {"Linf_0.01": 0.5}},
 }
 FLAT = {"method": "erm", "accuracy": 0.9, "fnr_gap": None, "loss": 0.3, "epochs": 10, "seed": 3, "time": 12.5}
 
@@ -69,7 +69,7 @@ def test_what_is_neither_is_kept_aside_and_weights_are_not_claimed():
 
 def test_nested_metrics_are_joined_by_dots():
     made = converted(NESTED)
-    assert made["metrics"] == {"mcc": 0.6, "Fairness.Group_A.fnr": 0.2, "Adversarial.Linf_0.01": 0.5}
+    assert made["metrics"] == {"mcc": 0.6, "Faces.Group_A.fnr": 0.2, "Hostile.Linf_0.01": 0.5}
     assert made["name"] == "faces_dafa"
 
 
@@ -82,7 +82,7 @@ def test_in_a_flat_record_the_names_we_know_are_metrics_and_the_rest_is_settings
 
 def test_further_metrics_and_new_names_can_be_given():
     assert converted(FLAT, loss="loss")["metrics"]["loss"] == 0.3
-    assert converted(NESTED, **{"Fairness.Group_A.fnr": "fnr_group0"})["metrics"]["fnr_group0"] == 0.2
+    assert converted(NESTED, **{"Faces.Group_A.fnr": "fnr_group0"})["metrics"]["fnr_group0"] == 0.2
 
 
 @pytest.mark.parametrize(
