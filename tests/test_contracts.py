@@ -15,11 +15,11 @@ ROOT = paths_config.ROOT
 # a module imports from its own layer or from lower ones
 LAYERS = (
     {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius", "utils.console", "utils.locks"},
-    {"utils.processes", "utils.parts", "utils.views", "utils.augment", "utils.schedules"},
+    {"utils.processes", "utils.parts", "utils.views", "utils.augment", "utils.auto_augment", "utils.schedules"},
     {"utils.scms", "utils.threats", "utils.stacking", "utils.outcomes"},
     {"utils.datasets", "utils.models", "utils.objective", "utils.linearity", "utils.bounds", "utils.inner"},
     {"utils.margins", "utils.worst_case"},
-    {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.decides", "utils.metrics"},
+    {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.prepares", "utils.decides", "utils.metrics"},
     {"utils.training", "utils.recipe", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
     {"utils.build", "utils.overrides", "utils.progress"},
     {"utils.model_zoo"},
@@ -30,7 +30,7 @@ LAYERS = (
     {"utils.cli", "utils.plugins"},
     {"train", "evaluate"},
 )
-METHODS = ("attacks", "regularizers", "epsilons", "decides", "metrics", "models")
+METHODS = ("attacks", "regularizers", "epsilons", "prepares", "decides", "metrics", "models")
 # third-party packages and the only modules that may import them
 CONFINED = {
     "tinydb": r"utils\.run_store",
@@ -41,12 +41,12 @@ CONFINED = {
     "optuna": r"utils\.search\..*",
     "mlflow": r"evals\.tracking",
     "sqlalchemy": r"utils\.search\.study",
-    "torch": r"utils\..*|train|evals\.evaluation",
+    "torch": r"utils\..*|train|evals\.(evaluation|operating_points)",
 }
 # what a term's yaml says beside its settings, and settings that are given at the call
 BESIDE = {"weight", "own_loss", "perturbs", "adapts", "published_radius"}
 LATE = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}
-GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "decide", "trainer", "evaluation")
+GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "prepare", "decide", "trainer", "evaluation")
 
 
 def sources() -> dict[str, Path]:
