@@ -34,7 +34,7 @@ Shared = Callable[..., Any]  # part, how to make it, the settings it depends on 
 TERM_KEYS = ("weight", *TERM_KINDS)  # what a term's yaml says beside its settings
 HEADLINES = {"robust", "ensemble"}  # metrics that report at the training radius too
 # what a run's result does not depend on, so that its identity leaves it out
-NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch")
+NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch", "operating_points")
 ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
 
 
@@ -154,6 +154,7 @@ def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> C
         decide=Threshold(probability=0.5),
         seed=params["seed"],
         generator=source,
+        groups=len(dataset.groups),
     )
 
 
@@ -288,6 +289,8 @@ def identity(params: Params, fingerprint: str) -> Params:
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "watch"}
+    if not kept.get("prepare"):  # the rows as they are
+        kept.pop("prepare", None)
     if not reads_radius(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
     if not perturbs(params):
@@ -364,6 +367,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         return made[key]
 
     dataset: Dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
+    if params["prepare"]:
+        dataset = replace(dataset, train=bind(params["prepare"], "prepare")(dataset.train))
     if dataset.shape:
         validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)

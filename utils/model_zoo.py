@@ -13,6 +13,8 @@ import paths_config
 from utils import atomic
 from utils.build import bind
 from utils.datasets.tabular import model_space, natural
+from utils.decides.group_thresholds import GroupThresholds
+from utils.decides.threshold import Threshold
 from utils.objective import log_probabilities
 from utils.parts import parts
 from utils.run_store import RunStore
@@ -73,7 +75,16 @@ class StoredModel(nn.Module):
         return natural(self, x)
 
     def groups(self, x: Tensor) -> Tensor:
-        """Index (n,) of each row's combination of sensitive levels; 0 where the rows do not tell, as images."""
+        """Index (n,) of each row's combination of sensitive levels; 0 for images, where no threshold asks for it.
+
+        Raises:
+            ValueError: images whose thresholds depend on the group, which their pixels do not tell.
+        """
+        if not self.columns and not isinstance(self.decision, Threshold):
+            raise ValueError(
+                "this model has thresholds for each group, and images do not tell their group; give it, a number for "
+                "each image, as decide(x, s)"
+            )
         if not self.columns:
             return torch.zeros(len(x), dtype=torch.long, device=x.device)
         levels = levels_product(self.columns).to(x)
@@ -104,20 +115,22 @@ def describe_preprocessing(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def from_database(doc_id: int, dataset: str, device: str = "cpu") -> StoredModel:
+def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model of record ``doc_id`` in the database of ``dataset``, in eval mode.
 
+    It decides by the thresholds that it was evaluated with, or by those of one of its operating points, from 0.
+
     Raises:
-        ValueError: no such record, a failed run, weights that are missing, altered or do not fit, or a record that
-            names code outside ``utils.models`` and ``utils.decides``.
+        ValueError: no such record or point, a failed run, weights that are missing, altered or do not fit, or a record
+            that names code outside ``utils.models`` and ``utils.decides``.
     """
     path = paths_config.database(dataset)
     if not path.is_file():
         raise ValueError(f"no database for dataset={dataset}: {path} does not exist; train a model first")
-    return from_record(RunStore(path).get(doc_id), device)
+    return from_record(RunStore(path).get(doc_id), device, point)
 
 
-def from_record(record: Record, device: str = "cpu") -> StoredModel:
+def from_record(record: Record, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model that a record describes, in eval mode; see ``from_database``."""
     which = f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
     if record["status"] != "finished":
@@ -137,7 +150,7 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
     )
     model = StoredModel(
         network,
-        bind(record["decide"], "decide"),
+        bind(record["decide"], "decide") if point is None else _at_point(record, point, which),
         columns,
         torch.tensor(stored["loc"]),
         torch.tensor(stored["scale"]),
@@ -145,6 +158,15 @@ def from_record(record: Record, device: str = "cpu") -> StoredModel:
         tuple(stored.get("class_names", ())),
     )
     return model.to(device).eval()
+
+
+def _at_point(record: Record, point: int, which: str) -> Decide:
+    """The thresholds of an operating point. Raises ValueError where the record has none of that number."""
+    thresholds = (record.get("operating_points") or {}).get("logits", [])
+    if not 0 <= point < len(thresholds):
+        has = f"has {len(thresholds)}, numbered from 0" if thresholds else "has none"
+        raise ValueError(f"point={point}: {which} {has} operating points")
+    return GroupThresholds(tuple(map(float, thresholds[point])))
 
 
 def _checked_bytes(record: Record, which: str) -> bytes:
@@ -164,18 +186,21 @@ def _checked_bytes(record: Record, which: str) -> bytes:
     return data
 
 
-def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[Any], pd.DataFrame]":
+def predictor(
+    doc_id: int, dataset: str, device: str = "cpu", point: int | None = None
+) -> "Callable[..., pd.DataFrame]":
     """A function from rows in natural units to ``probability`` and ``decision`` per row.
 
     The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1), or
-    images, an array of bytes (n, c, h, w); these get a ``probability_<class>`` for every class.
+    images, an array of bytes (n, c, h, w); these get a ``probability_<class>`` for every class. Images do not tell
+    their group: a model with thresholds for each takes the groups (n,), numbers, as a second argument.
 
     Raises:
         ValueError: as ``from_database``; the function itself, where a column is missing or not a number.
     """
     import pandas as pd
 
-    model = from_database(doc_id, dataset, device)
+    model = from_database(doc_id, dataset, device, point)
     if model.shape:
         return partial(_of_images, model, device)
     names = [c.name for c in model.columns]
@@ -200,8 +225,8 @@ def predictor(doc_id: int, dataset: str, device: str = "cpu") -> "Callable[[Any]
 
 
 @torch.no_grad()
-def _of_images(model: StoredModel, device: str, images: Any) -> "pd.DataFrame":
-    """Probabilities and decisions of images (n, c, h, w) of bytes."""
+def _of_images(model: StoredModel, device: str, images: Any, groups: Any = None) -> "pd.DataFrame":
+    """Probabilities and decisions of images (n, c, h, w) of bytes, in groups (n,) where the thresholds ask for them."""
     import pandas as pd
 
     x = torch.as_tensor(images)
@@ -215,5 +240,6 @@ def _of_images(model: StoredModel, device: str, images: Any) -> "pd.DataFrame":
     logits = torch.cat([model(part.x.to(device)) for part in rows])
     chance = log_probabilities(logits).exp().cpu().numpy()
     found = pd.DataFrame(chance, columns=[f"probability_{c}" for c in range(chance.shape[1])])
-    found["decision"] = model.decision(logits, torch.zeros(len(x), dtype=torch.long)).cpu().numpy()
+    s = model.groups(x) if groups is None else torch.as_tensor(groups)
+    found["decision"] = model.decision(logits, s.to(logits.device)).cpu().numpy()
     return found

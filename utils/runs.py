@@ -35,7 +35,6 @@ from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
 
 FEW = 4  # rows of a rehearsal
-PROBED = 256  # images for the rehearsal of a threshold
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
 FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError)  # of a training; anything else is a defect of ours
@@ -153,9 +152,9 @@ def rehearse(run: Run) -> None:
     model.eval()
     run.ctx.attack(model, few, probe.on(few))
     with torch.no_grad():
-        if run.dataset.shape:
-            rows = rows.rows(slice(0, PROBED))
-        run.fit_decide(model(rows.x), rows)
+        # of images only what the labels and groups tell: their logits come after the training
+        logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
+        run.fit_decide(logits, rows, run.dataset.groups)
 
 
 def _check_observed(run: Run, heard: Sequence[Any]) -> None:
@@ -315,9 +314,7 @@ def _threshold(run: Run) -> StoredDecide:
     rows = getattr(run.dataset, run.params["fit_on"])
     if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
         rows = rows.rows(slice(0, FEW))
-    with torch.no_grad():
-        logits = torch.cat([run.model(some.x) for some in parts(rows)])
-    return run.fit_decide(logits, rows)
+    return run.fit_decide(_logits(run, rows), rows, run.dataset.groups)
 
 
 def checkpoint_of(run: Run) -> Path:
@@ -425,8 +422,8 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     """The record of a trained and judged model; ``seconds`` of fit and of evaluation."""
     data = run.dataset
     record = blank_record(run)
-    if data.shape:
-        record |= {"warnings": warnings_of(metrics)}
+    if warnings := warnings_of(metrics):
+        record |= {"warnings": warnings}
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
     return record | {
@@ -436,10 +433,15 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
         "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
         "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
         "scm": dict(run.ctx.scm.facts),
-        "metrics": metrics,
+        "metrics": metrics | dict(data.facts),
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
         "weights": weights,
     }
+
+
+@torch.no_grad()
+def _logits(run: Run, rows: Batch) -> torch.Tensor:
+    return torch.cat([run.model(some.x) for some in parts(rows)])
 
 
 def failed_record(run: Run, error: Exception) -> Record:
@@ -490,7 +492,16 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     """The headline figures on one screen, and what to do with them."""
     metrics = record["metrics"]
     radii = record["params"]["epsilon"]["evaluate"]
-    keys = ["accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "fnr_gap", "fpr_gap"]
+    keys = [
+        "accuracy",
+        "bayes_accuracy",
+        "balanced_accuracy",
+        "worst_class_accuracy",
+        "mcc",
+        "auc",
+        "fnr_gap",
+        "fpr_gap",
+    ]
     keys += ["demographic_parity_difference", "equalized_odds_difference"]
     keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)]
     keys += [f"robust_accuracy_worst_class_{r}" for r in radii] + [f"uai_{r}" for r in radii] + ["uai_cf"]
@@ -504,11 +515,25 @@ def report(record: Record, doc_id: int, database: Path) -> None:
             say(f"  {key:<32} {shown}{interval}")
     for warning in record.get("warnings", []):
         complain(f"warning: {warning}")
-    if "probability" in record["decide"] and record["params"]["model"]["outputs"] == 1:
-        chosen = f"{record['decide']['probability']:.2f} (decide={record['params']['choices']['decide']})"
-        say(f"  class 1 from a probability of {chosen}")
+    if record["params"]["model"]["outputs"] == 1:
+        say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
     seconds = record["seconds"]
     say(f"  fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     say(f"filed as record {doc_id} of {database}")
     say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
     say(f"compare what is there with python -m evals.plot dataset={record['dataset']}")
+
+
+def _thresholds(record: Record) -> str:
+    """The thresholds of a two-class model as probabilities, of each group where they differ."""
+    decide, groups = record["decide"], record["preprocessing"]["groups"]
+    if "probability" in decide:
+        return f"{decide['probability']:.2f}"
+    of_each = zip(groups, decide["logits"], strict=True)
+    return ", ".join(f"{_probabilities(of)} of {name}" for name, of in of_each)
+
+
+def _probabilities(logits: float | list[float]) -> str:
+    """Of one threshold, or of those that chance decides between."""
+    mixed = logits if isinstance(logits, list) else [logits]
+    return " or ".join(f"{torch.tensor(z).double().sigmoid():.2f}" for z in mixed)

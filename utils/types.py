@@ -146,6 +146,7 @@ class Dataset:
     scm: SCM | None = None  # the true SCM, or None
     shape: tuple[int, ...] = ()  # (c, h, w) of images
     class_names: tuple[str, ...] = ()  # of images
+    facts: Mapping[str, float] = field(default_factory=dict)  # figures of the test rows that no model changes
 
     @property
     def sensitive(self) -> tuple[int, ...]:
@@ -222,6 +223,7 @@ class Context:
     decide: Decide
     seed: int | tuple[int, ...]  # of each model of a stack
     generator: Source  # stream of the attacks' random numbers
+    groups: int = 1  # sensitive groups of the data, the range of Batch.s
     progress: float = 1.0  # share of the training done, for schedules
     epoch: int | None = None  # of the training, from 0; None outside one
     epochs: int = 0  # of the training
@@ -264,4 +266,5 @@ Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss (n,) or ()
 Figures = Mapping[str, float | None]
 Metric = Callable[[Predict, Batch, Context], Figures | Sequence[Figures]]  # a sequence of a stack, one of each model
 Epsilon = Callable[[Batch, Context], Tensor]  # -> radius per row (n,)
-FitDecide = Callable[[Tensor, Batch], StoredDecide]  # logits (n, k) and their rows -> thresholds
+Prepare = Callable[[Batch], Batch]  # the training rows -> the same with other weights
+FitDecide = Callable[[Tensor, Batch, Sequence[str]], StoredDecide]  # logits (n, k), rows, names of groups -> thresholds

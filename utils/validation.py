@@ -17,6 +17,15 @@ def _real(v: Any) -> bool:
     return isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
 
 
+RATES = ("fnr", "fpr", "acceptance_rate")
+
+
+def _points(rates: Any = None, permitted: Any = None, **unknown: Any) -> bool:
+    listed = isinstance(rates, list) and bool(rates) and all(rate in RATES for rate in rates)
+    gaps = isinstance(permitted, list) and all(_real(gap) and 0 <= gap <= 1 for gap in permitted)
+    return listed and gaps and not unknown
+
+
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "a whole number, 0 or more"),
     "threads": (_whole(1), "a whole number, 1 or more"),
@@ -27,6 +36,10 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trainer.lr": (lambda v: _real(v) and v > 0, "a number above 0"),
     "trainer.weight_decay": (lambda v: _real(v) and v >= 0, "a number, 0 or more"),
     "watch": (lambda v: isinstance(v, list) and all(isinstance(k, str) for k in v), "a list of metrics"),
+    "operating_points": (
+        lambda v: v is None or (isinstance(v, dict) and _points(**v)),
+        f"null, or rates, a list from {', '.join(RATES)}, and permitted, a list of gaps in [0, 1]",
+    ),
     "objective.nominal": (lambda v: v is None or (_real(v) and v >= 0), "null, or a number, 0 or more"),
 }
 
@@ -53,7 +66,7 @@ def validate(params: Mapping[str, Any]) -> None:
             raise ValueError(f"regularizer.{name}.weight={node['weight']!r}: expected a number, 0 or more")
 
 
-PARTS = ("dataset", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
+PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
 INNER = {"attack": "evasion", "epsilon": "schedule", "trainer": "optimizer", "evaluation": "metrics"}
 TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "own_loss": (lambda v: isinstance(v, bool), "true or false"),

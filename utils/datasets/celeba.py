@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,16 +63,58 @@ def celeba(
     for what, listed in (("attribute", attribute), *(("sensitive", of) for of in names(sensitive))):
         if listed not in known:
             raise unknown_name(f"{folder / ATTRIBUTES}, {what}={listed}", listed, known)
-    y = table[:, known.index(attribute)].astype(np.int64)
-    s, groups = _groups(name, known, table, names(sensitive))
-    part = read_partition(folder / PARTITION, files)
+    s, groups = groups_of(name, known, table, names(sensitive))
+    return split_faces(
+        name,
+        [folder / FACES / file for file in files],
+        y=table[:, known.index(attribute)].astype(np.int64),
+        s=s,
+        part=read_partition(folder / PARTITION, files),
+        class_names=(f"not {attribute}", attribute),
+        groups=groups,
+        draws={"rows": rows, "valid_rows": valid_rows, "test_rows": test_rows},
+        size=size,
+        seed=seed,
+    )
 
-    settings = {"rows": rows, "valid_rows": valid_rows, "test_rows": test_rows}
+
+def split_faces(
+    name: str,
+    paths: Sequence[Path],
+    *,
+    y: Rows,
+    s: Rows,
+    part: Rows,
+    class_names: Sequence[str],
+    groups: tuple[str, ...],
+    draws: Mapping[str, int | None],
+    size: int | None,
+    seed: int,
+) -> Dataset:
+    """Draw, read and check: from the files of n faces, in an order that ``index`` keeps, to a Dataset.
+
+    The fingerprint is of the files of all faces, their classes, groups and splits.
+
+    Args:
+        name: of the data set.
+        paths: the n files.
+        y: class of each face, (n,).
+        s: its group, (n,).
+        part: its split, (n,): 0 for training, 1 for validation, 2 for test.
+        class_names: one for each class.
+        groups: one name for each group.
+        draws: of the three splits in this order, how many rows to draw by the name of the setting; None takes all.
+        size: see ``read_faces``.
+        seed: of the draws.
+
+    Raises:
+        ValueError: see ``celeba``.
+    """
     chosen = [
         _drawn(name, np.flatnonzero(part == number), PARTS[number], setting, count, seed)
-        for number, (setting, count) in enumerate(settings.items())
+        for number, (setting, count) in enumerate(draws.items())
     ]
-    faces, content = read_faces(name, [folder / FACES / file for file in files], np.concatenate(chosen), size)
+    faces, content = read_faces(name, paths, np.concatenate(chosen), size)
     columns = np.stack([y, s, part], 1).astype("<i8").tobytes()
     return complete(
         name,
@@ -80,7 +122,7 @@ def celeba(
             Batch(x, torch.from_numpy(y[keep]), torch.from_numpy(s[keep]), torch.ones(len(x)), torch.from_numpy(keep))
             for x, keep in zip(faces.split([len(keep) for keep in chosen]), chosen, strict=True)
         ),
-        class_names=(f"not {attribute}", attribute),
+        class_names=class_names,
         groups=groups,
         fingerprint=hashlib.sha256(content + columns).hexdigest()[:16],
     )
@@ -121,6 +163,29 @@ def read_attributes(path: Path) -> tuple[list[str], list[str], NDArray[np.bool_]
     if not files or count != str(len(files)):
         raise ValueError(f"{path} announces {count} images and lists {len(files)}; is it cut short, or another file?")
     return known, files, np.frombuffer(b"".join(values), np.bool_).reshape(len(files), -1)
+
+
+def groups_of(
+    name: str, known: Sequence[str], table: NDArray[np.bool_], sensitive: Sequence[str]
+) -> tuple[Rows, tuple[str, ...]]:
+    """The group of each image (n,) and the names of the groups, the values of the sensitive attributes.
+
+    Raises ValueError for an attribute that is the same of every image.
+    """
+    s = np.zeros(len(table), dtype=np.int64)
+    if not sensitive:
+        return s, ("all",)
+    for place, attribute in enumerate(known):
+        if attribute not in sensitive:
+            continue
+        values = table[:, place]
+        if values.all() or not values.any():
+            raise ValueError(
+                f"data set {name}: the sensitive attribute {attribute} is {int(values[0])} of every image, so there "
+                "are no groups to compare; choose another."
+            )
+        s = 2 * s + values
+    return s, group_names(mark(binary(*known), sensitive, None))
 
 
 def read_partition(path: Path, files: Sequence[str]) -> Rows:
@@ -204,23 +269,3 @@ def _decoded(path: Path, content: bytes) -> Image.Image:
 
 def _drawn(name: str, inside: Rows, what: str, setting: str, rows: int | None, seed: int) -> Rows:
     return inside[draw(name, what, len(inside), setting, rows, seed)]
-
-
-def _groups(
-    name: str, known: Sequence[str], table: NDArray[np.bool_], sensitive: Sequence[str]
-) -> tuple[Rows, tuple[str, ...]]:
-    """The group of each image (n,) and the names of the groups, the values of the sensitive attributes."""
-    s = np.zeros(len(table), dtype=np.int64)
-    if not sensitive:
-        return s, ("all",)
-    for place, attribute in enumerate(known):
-        if attribute not in sensitive:
-            continue
-        values = table[:, place]
-        if values.all() or not values.any():
-            raise ValueError(
-                f"data set {name}: the sensitive attribute {attribute} is {int(values[0])} of every image, so there "
-                "are no groups to compare; choose another."
-            )
-        s = 2 * s + values
-    return s, group_names(mark(binary(*known), sensitive, None))

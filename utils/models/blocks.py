@@ -64,6 +64,28 @@ class PreActBlock(nn.Module):
         return self.residual(active) + (x if self.shortcut is None else self.shortcut(active))
 
 
+class DenseLayer(nn.Module):
+    """[x, F(x)], F = conv3x3 relu bn conv1x1 relu bn (Huang et al. 2017, arXiv 1608.06993, section 3, DenseNet-B).
+
+    The 1x1 convolution has 4 times ``growth`` channels, the other one ``growth``.
+    """
+
+    def __init__(self, inputs: int, growth: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(),
+            conv1(inputs, 4 * growth, 1),
+            nn.BatchNorm2d(4 * growth),
+            nn.ReLU(),
+            conv3(4 * growth, growth, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) -> (n, inputs + growth, h, w)."""
+        return torch.cat([x, self.residual(x)], 1)
+
+
 class Dropout(nn.Module):
     """Zeroes each number with probability p in training and divides the others by 1 - p (Srivastava et al. 2014).
 

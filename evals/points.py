@@ -1,0 +1,43 @@
+"""Operating points as records: what one model attains under each of the thresholds that are filed with it.
+
+A point is a policy: the most accurate thresholds, one for each group, whose gap in a rate is at most so large on the
+rows that they were fitted to. So the same point of every seed is one setting, and seeds can be averaged over.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from evals.query import Record
+
+KEPT = ("auc",)  # metrics that thresholds do not change
+
+
+def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The records, each followed by one for each of its operating points.
+
+    That of a point has a ``point`` beside it, its number in the record, from 0, and ``policy``, its name such as
+    ``fnr_gap<=0.05``; its ``group_id`` is that of the record with the policy, and of the metrics it has those that
+    depend on its thresholds alone.
+    """
+    return [made for record in records for made in (dict(record), *_points(record))]
+
+
+def _points(record: Record) -> Iterator[dict[str, Any]]:
+    found = record.get("operating_points") or {}
+    for i, permitted in enumerate(found.get("permitted", ())):
+        policy = named(found["rates"], permitted)
+        kept = {key: record["metrics"][key] for key in KEPT if key in record["metrics"]}
+        yield {
+            **record,
+            "point": i,
+            "policy": policy,
+            "group_id": f"{record.get('group_id')}@{policy}",
+            "metrics": kept | {key: values[i] for key, values in found["metrics"].items()},
+            "evaluations": {},
+        }
+
+
+def named(rates: Sequence[str], permitted: float | None) -> str:
+    """``fnr_gap<=0.05``, of several rates joined by +; without a limit ``any fnr_gap``."""
+    gap = "+".join(f"{rate}_gap" for rate in rates)
+    return f"any {gap}" if permitted is None else f"{gap}<={permitted:g}"
