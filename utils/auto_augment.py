@@ -82,12 +82,14 @@ def auto_augment(x: Tensor, source: Rows, *, padding: int, flip: bool) -> Tensor
 
 def _applied(x: Tensor, operation: Tensor, share: Tensor) -> Tensor:
     """To each image its operation (n,), a place in ``OPERATIONS``, or none, -1; signed ``share`` of its range (n,)."""
-    changed = x.clone()
-    for place, (operate, strength) in enumerate(OPERATIONS.values()):
-        rows = (operation == place).nonzero().squeeze(1)
-        if len(rows):
-            changed[rows] = operate(x[rows], strength(share[rows])).to(x.dtype)
-    return changed
+    order = operation.argsort(stable=True)
+    counts = torch.bincount(operation + 1, minlength=len(OPERATIONS) + 1).tolist()  # the one time the host waits
+    same, *parts = zip(x[order].split(counts), share[order].split(counts), strict=True)
+    changed = [same[0]] + [
+        operate(rows, strength(shares)).to(x.dtype) if len(rows) else rows
+        for (operate, strength), (rows, shares) in zip(OPERATIONS.values(), parts, strict=True)
+    ]
+    return torch.cat(changed)[order.argsort()]
 
 
 # --- in place --------------------------------------------------------------------------------------------------
@@ -188,10 +190,12 @@ def equalize(x: Tensor, strength: Tensor) -> Tensor:
     at most 255; where step is 0 the channel stays.
     """
     values = _bytes(x).long().flatten(2)
-    counts = values.new_zeros(*values.shape[:2], 256).scatter_add_(2, values, torch.ones_like(values))
-    largest = counts.gather(2, values.amax(2, keepdim=True))
-    step = (values.shape[2] - largest) // 255
+    n, c, pixels = values.shape
+    place = torch.arange(n * c, device=x.device).reshape(n, c, 1) * 256 + values  # channel and value in one number
+    counts = torch.bincount(place.flatten(), minlength=n * c * 256).reshape(n, c, 256)
     below = counts.cumsum(2) - counts
+    largest = counts.gather(2, values.amax(2, keepdim=True))
+    step = (pixels - largest) // 255
     ranked = ((step // 2 + below) // step.clamp_min(1)).clamp_max(255).gather(2, values)
     return (ranked / 255).where(step > 0, x.flatten(2)).reshape(x.shape)
 
