@@ -141,6 +141,7 @@ def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
         total = len(found.pool.table)
         rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_words.price(found, p)] for p in found.prices]
         blocks += [Heading("What the constraints cost", 3), Table(["constraint", "met by", "price"], rows)]
+        blocks += [Paragraph(f"{costs[0].upper()}{costs[1:]}.")] if (costs := choice_words.together(found)) else []
     if row["seeds"] > 1:
         place, meets = choice.to_deploy(found, found.ranked[0])
         run = found.pool.records[place]

@@ -30,6 +30,7 @@ OF_RATE = {
 OVERALL = ("accuracy", "bayes_accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "acceptance_rate")
 GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
+GAP = "A gap is the largest rate less the smallest, never negative unless it is called signed"
 BESIDE = ("weight", "own_loss", "perturbs", "adapts", "published_radius")
 DETAIL = re.compile(r"(_low|_high|_null)$")
 
@@ -280,8 +281,9 @@ def _gaps(record: Record, keys: Sequence[str]) -> Table:
         [words(key, record), number(metrics[key]), span(over_rows(record, key)), _share(metrics.get(f"{key}_null"))]
         for key in keys
     ]
-    note = "A gap is the largest rate less the smallest and never negative: by chance alone, were the groups drawn at "
-    note += "random, it would on average be what the last column says."
+    if all(row[-1] == "–" for row in rows):
+        return Table(["gap", "value", "95 % interval"], [row[:-1] for row in rows], f"{GAP}.")
+    note = f"{GAP}: by chance alone, were the groups drawn at random, it would on average be what the last column says."
     return Table(["gap", "value", "95 % interval", "by chance"], rows, note)
 
 

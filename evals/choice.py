@@ -210,17 +210,17 @@ def _settings(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     for fact in ("point", "policy", "plain_group"):
         rows[fact] = [table.loc[places[0], fact] for places in rows["members"]]
     for key in keys:
-        found = [_interval(table.loc[places], key) for places in rows["members"]]
+        columns = [table[f"{key}{end}"].to_dict() for end in ("", "_low", "_high")]
+        found = [_interval(*([column[i] for i in places] for column in columns)) for places in rows["members"]]
         rows[f"{key}_low"], rows[f"{key}_high"], rows[f"{key}_over"] = zip(*found, strict=True)
     return rows
 
 
-def _interval(members: pd.DataFrame, key: str) -> tuple[float, float, str]:
+def _interval(values: list[float], low: list[float], high: list[float]) -> tuple[float, float, str]:
     """The interval of a mean over seeds; of one seed that over rows."""
-    if len(members) > 1:
-        return *over_seeds(members[key].to_numpy()), "seeds"
-    low, high = members[f"{key}_low"].iloc[0], members[f"{key}_high"].iloc[0]
-    return low, high, "" if math.isnan(low) else "rows"
+    if len(values) > 1:
+        return *over_seeds(np.array(values)), "seeds"
+    return low[0], high[0], "" if math.isnan(low[0]) else "rows"
 
 
 def _labels(records: Iterable[query.Record], table: pd.DataFrame, rows: pd.DataFrame, *, runs: bool) -> list[str]:
@@ -229,10 +229,14 @@ def _labels(records: Iterable[query.Record], table: pd.DataFrame, rows: pd.DataF
     settings = query.aggregate(plain, [])
     apart = dict(zip(settings["group_id"], query.differences(records, settings, "name"), strict=True))
     words = [
-        [row["name"], apart[row["plain_group"]], f"seed {row['seed']}" if runs else "", row["policy"]]
+        [row["name"], apart[row["plain_group"]], f"seed {row['seed']}" if runs else "", _thresholds(row["policy"])]
         for row in rows.to_dict("records")
     ]
     return [", ".join(dict.fromkeys(word for word in line if word)) for line in words]
+
+
+def _thresholds(policy: str) -> str:
+    return f"thresholds of {policy}" if policy else ""
 
 
 # --- the choice ------------------------------------------------------------------------------------------------

@@ -96,3 +96,10 @@ def bought(found: Choice, candidate: int, paid: Price | None = None) -> str:
     gain = found.question.better * gain_of(found, candidate)
     at = f" ({paid.constraint.key} {figure(row[paid.constraint.key])})" if paid else ""
     return f"{objective} {gain:+.4f} by {row['label']}{at}"
+
+
+def together(found: Choice) -> str:
+    """What constraints cost of which none costs anything beside the others; nothing where one does, or none do."""
+    if any(paid.binds for paid in found.prices) or not gain_of(found, found.free) > 0:
+        return ""
+    return f"no constraint binds alone; without any of them {bought(found, found.free)}"

@@ -36,7 +36,7 @@ thead th { border-bottom: 2px solid var(--line); color: var(--soft); font-weight
 tbody th { font-weight: 500; } .facts th { color: var(--soft); width: 11rem; }
 .facts td { overflow-wrap: anywhere; }
 td.number { white-space: nowrap; } td small { color: var(--soft); font-size: .82rem; }
-caption { caption-side: bottom; text-align: left; color: var(--soft); font-size: .85rem; padding-top: .5rem; }
+.note { color: var(--soft); font-size: .85rem; margin-top: -.3rem; }
 figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; background: #fff;
   border-radius: 6px; display: block; }
 figcaption { color: var(--soft); font-size: .85rem; margin-top: .5rem; }
@@ -189,15 +189,20 @@ def _html(block: Block) -> str:
 
 
 def _html_table(table: Table) -> str:
+    cell = _cell if table.header else _text_cell
     head = "".join(f'<th scope="col">{_safe(cell)}</th>' for cell in table.header)
     rows = "\n".join(
-        f'<tr><th scope="row">{_safe(row[0])}</th>' + "".join(_cell(cell) for cell in row[1:]) + "</tr>"
+        f'<tr><th scope="row">{_safe(row[0])}</th>' + "".join(cell(text) for text in row[1:]) + "</tr>"
         for row in table.rows
     )
-    caption = f"<caption>{_safe(table.caption)}</caption>" if table.caption else ""
+    note = f'<p class="note">{_safe(table.caption)}</p>' if table.caption else ""  # a caption would scroll with it
     start = f"<thead><tr>{head}</tr></thead>" if table.header else ""
     kind = "" if table.header else ' class="facts"'
-    return f'<div class="scroll"><table{kind}>{caption}{start}<tbody>\n{rows}\n</tbody></table></div>'
+    return f'<div class="scroll"><table{kind}>{start}<tbody>\n{rows}\n</tbody></table></div>{note}'
+
+
+def _text_cell(text: str) -> str:
+    return f"<td>{_safe(text)}</td>"
 
 
 def _cell(text: str) -> str:

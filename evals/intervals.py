@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,12 @@ def whole(number: float) -> bool:
     return abs(number - round(number)) <= 1e-6 * max(1.0, abs(number))
 
 
+@cache
+def _draws(n: int) -> np.ndarray:
+    """Which of n seeds each bootstrap sample holds, (DRAWS, n)."""
+    return np.random.default_rng(0).integers(n, size=(DRAWS, n))
+
+
 def over_seeds(values: np.ndarray) -> Interval:
     """Percentiles of the bootstrapped mean of values (n,), one a seed; NaN below two seeds.
 
@@ -64,6 +71,5 @@ def over_seeds(values: np.ndarray) -> Interval:
     """
     if len(values) < 2:
         return UNKNOWN
-    drawn = np.random.default_rng(0).choice(values, (DRAWS, len(values))).mean(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(values[_draws(len(values))].mean(1), [2.5, 97.5])
     return float(low), float(high)

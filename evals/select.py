@@ -88,7 +88,7 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
     lines = {
         "load": f'utils.model_zoo.from_database({record["doc_id"]}, "{dataset}"{point})',
         "plot": f"python -m evals.plot dataset={dataset} x={axes[0]} y={axes[1]}" if len(axes) > 1 else "",
-        "report": f"python -m evals.report dataset={dataset}",
+        "report": f"python -m evals.report dataset={dataset}" if _there("evals.report") else "",
         "reproduce": _reproducing(record),
     }
     return {purpose: line for purpose, line in lines.items() if line}
@@ -96,9 +96,12 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
 
 def _reproducing(record: query.Record) -> str:
     """The command that trains the run again, where the module that writes it is there."""
-    if importlib.util.find_spec("evals.reproduce") is None:
-        return ""
-    return str(importlib.import_module("evals.reproduce").command(record))
+    name = "evals.reproduce"
+    return str(importlib.import_module(name).command(record)) if _there(name) else ""
+
+
+def _there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 # --- text ------------------------------------------------------------------------------------------------------
@@ -147,11 +150,7 @@ def _price_lines(found: Choice) -> list[str]:
     total = len(found.pool.table)
     rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_words.price(found, p)] for p in found.prices]
     lines = ["", *query.aligned(["constraint", "met by", "what it costs"], rows).splitlines()]
-    gain = choice_words.gain_of(found, found.free)
-    if gain > 0 and not any(p.binds for p in found.prices):
-        lines.append(
-            f"only together they cost {found.question.objective}: {choice_words.bought(found, found.free)} without any"
-        )
+    lines += [choice_words.together(found)] if choice_words.together(found) else []
     return lines
 
 

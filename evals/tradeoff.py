@@ -1,14 +1,10 @@
 """The trade-off plot with the chosen model marked in it, for its card."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from evals import plot, query
 from evals.choice import Choice
 from evals.style import GREY, INK
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 AXES = ("fnr_gap", "uai_0.05", "demographic_parity_difference", "accuracy_gap", "worst_class_accuracy", "accuracy")
 MARK = "#B3001B"
@@ -25,8 +21,8 @@ def axes_of(found: Choice) -> tuple[str, str] | None:
     return (found.question.objective, others[0]) if others else None
 
 
-def tradeoff(found: Choice, dataset: str, x: str, y: str) -> "Figure":
-    """Two metrics of all candidates, the constraints on them as lines, and the chosen one marked."""
+def tradeoff(found: Choice, dataset: str, x: str, y: str) -> Any:
+    """Two metrics of all candidates, the constraints on them as lines, and the chosen one marked: a Figure."""
     table, question = found.pool.table, found.question
     records = [found.pool.records[i] for places in table["members"] for i in places]
     sides = [c.side for c in question.constraints if c.key == y and c.side]
@@ -50,7 +46,7 @@ def _place(found: Choice, x: str, y: str) -> tuple[float, float]:
     return float(means[x]), float(means[y])
 
 
-def _mark(axes: "Axes", place: tuple[float, float]) -> None:
+def _mark(axes: Any, place: tuple[float, float]) -> None:
     axes.scatter([place[0]], [place[1]], s=230, facecolors="none", edgecolors=MARK, linewidths=1.8, zorder=8)
     left = axes.transData.transform(place)[0] > axes.bbox.x0 + 0.5 * axes.bbox.width
     axes.annotate(
