@@ -18,6 +18,7 @@ from utils.metrics.directions import direction
 
 Mask = np.ndarray  # (candidates,) bool
 SIDES = {"<=": 1, "<": 1, ">=": -1, ">": -1}  # +1: the bound is from above
+ENDS = ("_low", "_high")
 CLOSE = 9  # decimals to which distances are compared
 
 
@@ -378,6 +379,7 @@ def ask(
         if key in query.FACTS:
             facts.append(text)
         else:
+            _metric(key, table)
             constraints.append(Constraint(f"{key}{sign}{bound}", key, sign, query.number(bound)))
     return Question(objective, higher, tuple(constraints), sure), ", ".join(facts)
 
@@ -385,6 +387,8 @@ def ask(
 def _metric(key: str, table: pd.DataFrame) -> None:
     if key in query.FACTS:
         raise ValueError(f"{key} is no metric. Metrics here: {', '.join(query.metrics(table))}")
+    if key.endswith(ENDS):
+        raise ValueError(f"{key} is an end of an interval: ask about {key.rpartition('_')[0]}, and with sure=true")
     query.known(key, table)
 
 

@@ -185,7 +185,8 @@ def test_what_the_database_holds_is_no_markup(folder):
 def test_a_record_that_lacks_almost_everything_has_a_card(folder):
     """An imported one, without weights, data set, environment or groups."""
     bare = {"doc_id": 1, "name": "old", "dataset": "loan", "run_id": "r", "group_id": "g", "status": "finished"}
-    write(folder, "loan", [bare | {"params": {}, "metrics": {"accuracy": 0.5}, "seed": None, "imported": True}])
+    bare |= {"params": {}, "metrics": {"accuracy": 0.5}, "seed": None, "imported": True}
+    write(folder, "loan", [bare, bare | {"doc_id": 2, "run_id": "s"}])
     assert run("dataset=loan", "maximize=accuracy") == 0
     text = (folder / "figures" / "cards" / "loan_1.md").read_text()
     assert "imported without them" in text

@@ -113,6 +113,7 @@ def test_the_mean_may_meet_what_its_interval_does_not(folder, capsys):
         (["maximize=accuracy", "where=uai_0.5<=1"], "did you mean uai_0.05"),
         (["maximize=accuracy", "where=regularizer==llr"], "no run has regularizer==llr"),
         (["maximize=accuracy", "where=seed>5"], "leaves none of the 5 runs"),
+        (["maximize=accuracy_low"], "ask about accuracy, and with sure=true"),
         (["maximize=accuracy", "card=a.pdf"], "ending in .md or .html"),
         (["maximize=accuracy", "seeds=all"], "mean or runs"),
         (["maximize=accuracy", "format=xml"], "text or json"),
