@@ -310,17 +310,19 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command(work: Callable[[DictConfig], None], path: Path, words: Sequence[str]) -> int:
-    """Run a command on its words; the exit code: 0, 2 after one ``error:`` line, 141 where the reader left."""
+def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequence[str]) -> int:
+    """Run a command on its words; the exit code: its own, 0 where it has none, 2 after one ``error:`` line, 141
+    where the reader left.
+    """
     if {"-h", "--help"} & set(words):
         sys.stdout.write(explained(path))
         return 0
     try:
-        work(options(words, path))
+        code = work(options(words, path)) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         return unread()
     except (ValueError, OSError) as error:
         complain(said(error))
         return 2
-    return 0
+    return code

@@ -26,15 +26,19 @@ STYLE: Any = {
 
 def save(figure: "Figure", paths: Sequence[Path]) -> None:
     """Write the figure to every path, whole or not at all; folders are created."""
+    for path in paths:
+        atomic.write_bytes(path, drawn(figure, path.suffix[1:].lower()))
+
+
+def drawn(figure: "Figure", kind: str) -> bytes:
+    """The figure as a file: png, svg or pdf."""
     import matplotlib as mpl
 
-    for path in paths:
-        kind = path.suffix[1:].lower()
-        stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        drawn = BytesIO()
-        with mpl.rc_context(STYLE):  # its hash salt, and no date: equal data, equal bytes
-            figure.savefig(drawn, format=kind, metadata=stamp)
-        atomic.write_bytes(path, drawn.getvalue())
+    stamp: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    file = BytesIO()
+    with mpl.rc_context(STYLE):  # its hash salt, and no date: equal data, equal bytes
+        figure.savefig(file, format=kind, metadata=stamp)
+    return file.getvalue()
 
 
 def targets(out: object, default: str) -> list[Path]:

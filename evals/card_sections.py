@@ -1,0 +1,413 @@
+"""The sections of a model card that one record alone fills: the model, its data, its figures, its thresholds."""
+
+import ast
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import yaml
+
+import paths_config
+from evals.document import Block, Heading, Paragraph, Table
+from evals.intervals import Interval, over_rows, whole, wilson
+from evals.points import named
+from evals.query import Record
+from utils.metrics.directions import describe
+
+SHEETS = paths_config.ROOT / "docs" / "data_sheets.yaml"
+TARGET = re.compile(r"utils\.(\w+)\.(\w+)\.\w+")
+RATES = ("accuracy", "acceptance_rate", "fnr", "fpr", "tpr", "ppv")
+OF_RATE = {
+    "accuracy": "support",
+    "acceptance_rate": "support",
+    "fnr": "positives",
+    "tpr": "positives",
+    "fpr": "negatives",
+}
+OVERALL = ("accuracy", "bayes_accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "acceptance_rate")
+GAPS = ("demographic_parity_difference", "equalized_odds_difference")
+UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
+GAP = "A gap is the largest rate less the smallest, never negative unless it is called signed"
+BESIDE = ("weight", "own_loss", "perturbs", "adapts", "published_radius")
+DETAIL = re.compile(r"(_low|_high|_null)$")
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def words(key: str, record: Record) -> str:
+    """A metric in words, with the names of the record's groups where it is of one."""
+    found = re.fullmatch(r"(?P<rate>.+)_group(?P<i>\d+)", key)
+    names = groups(record)
+    if found and int(found["i"]) < len(names):
+        return f"{describe(found['rate'])}, {names[int(found['i'])]}"
+    return describe(key)
+
+
+def groups(record: Record) -> list[str]:
+    """The names of the groups."""
+    return list((record.get("preprocessing") or {}).get("groups") or [])
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or that it is undefined."""
+    return "undefined" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def span(interval: Interval) -> str:
+    """``[0.805, 0.875]``, or a dash."""
+    return "–" if math.isnan(interval[0]) else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+@cache
+def spoken(target: str) -> str:
+    """What a function of ours is, by the first sentence of its module; without running what a record names."""
+    found = TARGET.fullmatch(target)
+    path = paths_config.ROOT / "utils" / found[1] / f"{found[2]}.py" if found else None
+    if path is None or not path.is_file():
+        return target
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or target
+    return " ".join(text.partition("\n\n")[0].split()).rstrip(".")
+
+
+def settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """``steps 20, threat.norm l2``: the settings of a part of a configuration, without targets."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from settings(value, f"{prefix}{key}.")
+        elif not key.startswith("_") and not (key in BESIDE and not prefix):
+            yield f"{prefix}{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def _unit(record: Record) -> str:
+    """The unit of a causal radius."""
+    unit = str((record.get("units") or {}).get("radius") or "")
+    return UNITS.get(unit, unit)
+
+
+def part(node: Mapping[str, Any]) -> str:
+    """A part of a configuration in words: what it is, and its settings in brackets."""
+    said = "; ".join(settings(node))
+    return spoken(str(node.get("_target_"))) + (f" ({said})" if said else "")
+
+
+# --- model -----------------------------------------------------------------------------------------------------
+
+
+def details(record: Record, others: Sequence[Record], commit: str = "commit") -> list[Block]:
+    """The model: what it is, how it was trained, and what identifies it. ``others``: all seeds of its setting."""
+    params, environment = record["params"], record.get("environment") or {}
+    versions = ", ".join(f"{key} {environment[key]}" for key in environment if key not in ("device", commit))
+    seeds = sorted(other["seed"] for other in others if other["seed"] is not None)
+    known = f"; trained with seeds {', '.join(map(str, seeds))} in all" if len(seeds) > 1 else "; the only one trained"
+    rows = [
+        ["Name", str(record["name"])],
+        ["Record", f"{record['doc_id']} of the database, run {record.get('run_id')}"],
+        ["Architecture", part(params["model"]) if params.get("model") else "not recorded"],
+        *_weights(record),
+        *_training(record),
+        ["Seed", "not recorded" if record["seed"] is None else f"{record['seed']}{known}"],
+        [
+            "Trained",
+            f"{record.get('created') or 'date not recorded'}, on {environment.get('device', 'unknown device')}",
+        ],
+        ["Versions", versions or "not recorded"],
+        ["Code", f"commit {environment[commit]}" if environment.get(commit) else "commit not recorded"],
+    ]
+    return [Heading("Model details"), Table((), rows)]
+
+
+def _training(record: Record) -> Iterator[list[str]]:
+    params = record["params"]
+    terms = params.get("regularizer") or {}
+    for name, node in terms.items():
+        if isinstance(node, Mapping) and "_target_" in node:
+            weight = f"weight {node.get('weight', 1):g}"
+            yield ["Objective", f"{name}: {part(node)}, {weight}"]
+    epsilon = params.get("epsilon") or {}
+    if epsilon and any(isinstance(node, Mapping) and node.get("perturbs") for node in terms.values()):
+        unit = _unit(record) or "unit of the threat"
+        schedule = spoken(str((epsilon.get("schedule") or {}).get("_target_")))
+        yield ["Radius in training", f"{epsilon.get('radius')} ({unit}). {schedule}"]
+    evasion = (params.get("attack") or {}).get("evasion")
+    if evasion:
+        yield ["Attack configured", f"{part(evasion)}; terms that take an attack train against it"]
+    prepare = params.get("prepare") or {}
+    yield ["Training rows", part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"]
+    trainer = params.get("trainer") or {}
+    if trainer:
+        optimizer = str((trainer.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]
+        plain = {k: v for k, v in trainer.items() if k != "optimizer"}
+        yield ["Trainer", f"{optimizer}: {'; '.join(settings(plain))}"]
+
+
+def _weights(record: Record) -> Iterator[list[str]]:
+    """The weights: how many numbers, their SHA-256, and whether the file here has it."""
+    stored = record.get("weights")
+    if not stored:
+        yield ["Weights", "none: the record was imported without them"]
+        return
+    path = paths_config.weights_file(str(stored["path"]))
+    if not path.is_file():
+        yield ["SHA-256 of the weights", f"{stored['sha256']} (file {stored['path']} is not on this machine)"]
+        return
+    intact = hashlib.sha256(path.read_bytes()).hexdigest() == stored["sha256"]
+    if intact and path.suffix == ".safetensors":
+        yield ["Parameters", f"{_parameters(path):,}"]
+    state = "verified when this card was written" if intact else "NOT that of the file here, which was altered"
+    yield ["SHA-256 of the weights", f"{stored['sha256']} ({state})"]
+
+
+def _parameters(path: Any) -> int:
+    """How many numbers learn: all of the file but running statistics."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    kept = [shape for name, shape in shapes.items() if not re.search(r"running_|num_batches|\.mean$|\.std$", name)]
+    return sum(math.prod(shape) for shape in kept)
+
+
+# --- data ------------------------------------------------------------------------------------------------------
+
+
+def data(record: Record) -> list[Block]:
+    """The data: source, terms, rows, and the groups with how many test rows each has."""
+    params, stored = record["params"].get("dataset") or {}, record.get("preprocessing") or {}
+    sheet, rows = _sheet(str(params.get("_target_"))), record.get("rows") or {}
+    columns = ", ".join(str(column["name"]) for column in stored.get("columns") or [])
+    classes = ", ".join(map(str, stored.get("class_names") or []))
+    facts = [
+        ["Data set", _named(str(record["dataset"]), spoken(str(params.get("_target_"))))],
+        ["Source", sheet.get("source", "not recorded; it is the user's own table or one that this card does not know")],
+        ["Licence", sheet.get("licence", "not known; ask whoever the data come from")],
+        *([["Caution", sheet["caution"]]] if "caution" in sheet else []),
+        ["Rows", ", ".join(f"{n} {split}" for split, n in rows.items()) or "not recorded"],
+        ["Classes", classes or "two: 0 and 1, the favourable one"],
+        *([["Columns", columns]] if columns else []),
+        ["Settings", "; ".join(settings(params)) or "not recorded"],
+        ["Fingerprint", str(record.get("fingerprint") or "not recorded")],
+    ]
+    return [Heading("Data"), Table((), facts)]
+
+
+def _named(name: str, text: str) -> str:
+    return text if text.lower().startswith(name.lower()) else f"{name}: {text}"
+
+
+def _sheet(target: str) -> Mapping[str, str]:
+    found = TARGET.fullmatch(target)
+    sheets = yaml.safe_load(SHEETS.read_text(encoding="utf-8"))
+    return sheets.get(found[2], {}) if found else {}
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+def performance(record: Record) -> list[Block]:
+    """Metrics of all test rows, of each group, and the gaps between groups."""
+    metrics, test = record["metrics"], (record.get("rows") or {}).get("test")
+    caption = f"On {test} test rows, which neither training nor thresholds have seen." if test else ""
+    overall = [key for key in OVERALL if key in metrics]
+    blocks: list[Block] = [Heading("Performance"), _table(record, overall, caption)]
+    if by_group := list(_by_group(record)):
+        note = "In brackets the 95 % interval over test rows: the record's where it holds one, else Wilson's (1927)."
+        header = ["group", "rows", "class 1", *(describe(rate) for rate in _rates(record))]
+        blocks += [Heading("By group", 3), Table(header, by_group, note)]
+    gaps = [key for key in metrics if (key in GAPS or key.endswith("_gap")) and "signed" not in key]
+    signed = [key for key in metrics if key.endswith("_signed_gap")]
+    if gaps:
+        blocks += [Heading("Gaps between groups", 3), _gaps(record, [*gaps, *signed])]
+    return blocks
+
+
+def _table(record: Record, keys: Sequence[str], caption: str) -> Table:
+    rows = [[words(key, record), number(record["metrics"][key]), span(over_rows(record, key))] for key in keys]
+    return Table(["metric", "value", "95 % interval"], rows, caption)
+
+
+def _rates(record: Record) -> list[str]:
+    return [rate for rate in RATES if any(f"{rate}_group{i}" in record["metrics"] for i in range(len(groups(record))))]
+
+
+def _by_group(record: Record) -> Iterator[list[str]]:
+    metrics = record["metrics"]
+    for i, name in enumerate(groups(record)):
+        if f"support_group{i}" in metrics or f"accuracy_group{i}" in metrics:
+            support = metrics.get(f"support_group{i}")
+            shown = "–" if support is None else f"{support:.0f}"
+            yield [name, shown, _share(prevalence(record, i)), *(_rate(record, rate, i) for rate in _rates(record))]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _rate(record: Record, rate: str, i: int) -> str:
+    value = record["metrics"].get(f"{rate}_group{i}")
+    interval = over_rows(record, f"{rate}_group{i}")
+    if value is not None and math.isnan(interval[0]) and (rows := _rows_of(record, rate, i)) and whole(value * rows):
+        interval = wilson(value, rows)
+    return number(value) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
+
+
+def _rows_of(record: Record, rate: str, i: int) -> float:
+    """How many rows of group i a rate is a share of; 0 where that is not known."""
+    support, share = record["metrics"].get(f"support_group{i}"), prevalence(record, i)
+    of = OF_RATE.get(rate)
+    if support is None or of is None or (share is None and of != "support"):
+        return 0
+    return support if of == "support" else round(support * (share if of == "positives" else 1 - (share or 0)))
+
+
+def prevalence(record: Record, i: int) -> float | None:
+    """Share of class 1 in group i: as filed, else from a = p (1 - fnr) + (1 - p) fpr, a the acceptance rate."""
+    metrics = record["metrics"]
+    if metrics.get(f"prevalence_group{i}") is not None:
+        return float(metrics[f"prevalence_group{i}"])
+    a, fnr, fpr, support = (metrics.get(f"{key}_group{i}") for key in ("acceptance_rate", "fnr", "fpr", "support"))
+    if None in (a, fnr, fpr, support) or abs(1 - fnr - fpr) < 1e-9:
+        return None
+    share = (a - fpr) / (1 - fnr - fpr)
+    return float(share) if whole(share * support) else None
+
+
+def _gaps(record: Record, keys: Sequence[str]) -> Table:
+    metrics = record["metrics"]
+    rows = [
+        [words(key, record), number(metrics[key]), span(over_rows(record, key)), _share(metrics.get(f"{key}_null"))]
+        for key in keys
+    ]
+    if all(row[-1] == "–" for row in rows):
+        return Table(["gap", "value", "95 % interval"], [row[:-1] for row in rows], f"{GAP}.")
+    note = f"{GAP}: by chance alone, were the groups drawn at random, it would on average be what the last column says."
+    return Table(["gap", "value", "95 % interval", "by chance"], rows, note)
+
+
+def robustness(record: Record) -> list[Block]:
+    """Robust accuracies at every radius, of the training's evaluation and of later ones, and who attacked."""
+    rows = [_judged(record, key, "") for key in record["metrics"] if _robust(key)]
+    for name, later in (record.get("evaluations") or {}).items():
+        found: Record = {"metrics": later.get("metrics") or {}, "rows": record.get("rows")}
+        rows += [_judged({**record, **found}, key, f" [{name}]") for key in later.get("metrics") or {} if _robust(key)]
+    heading = Heading("Robustness")
+    if not rows:
+        return [heading, Paragraph("Robustness was not measured" + _at_point(record))]
+    attacks = "; ".join(dict.fromkeys(part(node) for node in _attacks(record))) or "not recorded"
+    unit = (record.get("units") or {}).get("features")
+    note = f"Radii in {unit}. " if unit else ""
+    note += (
+        f"Attacks: {attacks}. An attack that fails proves nothing: the true robust accuracy is at most what is shown."
+    )
+    return [heading, Table(["metric", "value", "95 % interval"], rows, note)]
+
+
+def _robust(key: str) -> bool:
+    return key.startswith("robust_accuracy") and not DETAIL.search(key)
+
+
+def _judged(record: Record, key: str, suffix: str) -> list[str]:
+    return [words(key, record) + suffix, number(record["metrics"][key]), span(over_rows(record, key))]
+
+
+def _attacks(record: Record) -> Iterator[Mapping[str, Any]]:
+    """Every attack of the evaluations of a record."""
+    looked = [(record["params"].get("evaluation") or {}).get("metrics") or {}]
+    looked += [
+        (later.get("settings") or {}).get("attack") or {} for later in (record.get("evaluations") or {}).values()
+    ]
+    for node in looked:
+        yield from _targets(node, "utils.attacks.")
+
+
+def _targets(node: Any, prefix: str) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, Mapping):
+        if str(node.get("_target_", "")).startswith(prefix):
+            yield node
+            return
+        for value in node.values():
+            yield from _targets(value, prefix)
+
+
+def individual(record: Record) -> list[Block]:
+    """Fairness between an individual and its counterfactual twins, where it was judged."""
+    keys = [key for key in record["metrics"] if key.startswith(("uai", "counterfactual")) and not DETAIL.search(key)]
+    keys = [key for key in keys if not re.search(r"_(random|gradient)_", key)]
+    if not keys:
+        return [Heading("Individual fairness"), Paragraph("Individual fairness was not measured" + _at_point(record))]
+    unit = _unit(record)
+    causal = part(record["params"].get("scm") or {})
+    note = f"Relative to a causal model: {causal}. " + (f"Radii in {unit}. " if unit else "")
+    note += "A search finds what it finds: the true share of unfairly treated individuals is at least what is shown."
+    return [Heading("Individual fairness"), _table(record, keys, note)]
+
+
+def _at_point(record: Record) -> str:
+    return " at the thresholds of this operating point, only at the record's own." if "point" in record else "."
+
+
+# --- thresholds ------------------------------------------------------------------------------------------------
+
+
+def thresholds(record: Record) -> list[Block]:
+    """Who decides: the thresholds in use, how they were fitted, and the operating points that there are."""
+    params = record["params"]
+    heading = Heading("Decision thresholds")
+    fitted = f"They were fitted on the rows of the split {params.get('fit_on') or 'that is not recorded'}."
+    how = f" {part(params['decide'])}." if params.get("decide") else ""
+    points = record.get("operating_points") or {}
+    if "point" in record:
+        text = (
+            f"The model is used at operating point {record['point']}: {record['policy']}. Class 1 from a probability "
+        )
+        text += f"of {_of_groups(points['logits'][record['point']], record)}. "
+        text += (
+            f"It was fitted on the rows of the split {points.get('fit_on')}, where that gap is what it says; on the "
+        )
+        text += "test rows it is what this card reports."
+        return [heading, Paragraph(text), _points(record)]
+    decide = record.get("decide") or {}
+    if "probability" in decide:
+        text = f"Class 1 from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
+    elif "logits" in decide:
+        text = f"Class 1 from a probability of {_of_groups(decide['logits'], record)}. {fitted}{how}"
+    else:
+        text = "The class of the largest probability; there is no threshold."
+    return [heading, Paragraph(text), *([_points(record)] if points else [])]
+
+
+def _points(record: Record) -> Table:
+    """Every operating point, the one in use marked."""
+    found = record["operating_points"]
+    keys = [key for key in ("accuracy", *(f"{rate}_gap" for rate in found["rates"])) if key in found["metrics"]]
+    rows = [
+        [
+            f"{i}{' (in use)' if record.get('point') == i else ''}",
+            named(found["rates"], permitted),
+            _of_groups(found["logits"][i], record),
+            *(number(found["metrics"][key][i]) for key in keys),
+        ]
+        for i, permitted in enumerate(found["permitted"])
+    ]
+    note = "Each is the most accurate pair of thresholds within its policy on the rows that they were fitted to; "
+    note += "the figures are those of the test rows."
+    return Table(["point", "policy when fitted", "class 1 from", *(describe(key) for key in keys)], rows, note)
+
+
+def _of_groups(logits: Sequence[Any], record: Record) -> str:
+    """``0.42 (women), 0.51 (men)``."""
+    names = groups(record) or [f"group {i}" for i in range(len(logits))]
+    return ", ".join(f"{_probability(z)} ({name})" for z, name in zip(logits, names, strict=False))
+
+
+def _probability(logit: Any) -> str:
+    """Of a threshold on the logit; of several, chance decides between them."""
+    if isinstance(logit, Sequence) and not isinstance(logit, str):
+        return " or ".join(map(_probability, logit))
+    if logit is None:
+        return "an unrecorded bound"
+    z = float(logit)
+    return f"{1 / (1 + math.exp(-z)) if z > -700 else 0.0:.2f}"

@@ -1,0 +1,75 @@
+"""95 % intervals of a metric: as the record holds them, else of a share of test rows, else over seeds."""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from evals.query import Record
+
+Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
+
+Z = 1.959964  # 97.5 % quantile of N(0, 1)
+DRAWS = 2000
+UNKNOWN: Interval = (math.nan, math.nan)
+OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
+NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
+
+
+def wilson(share: float, rows: float) -> Interval:
+    """The score interval of a share of independent rows (Wilson 1927)."""
+    centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
+    half = Z / (1 + Z**2 / rows) * math.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def over_rows(record: Record, key: str) -> Interval:
+    """How far the test rows leave a metric of a record open; its ends are NaN where that is not known.
+
+    It is the bootstrap interval that the record holds, or for a share of the test rows Wilson's. What is a share of
+    other rows, such as individuals drawn from a causal model, is told by not being a whole number of the test rows.
+    """
+    metrics: Mapping[str, Any] = record.get("metrics") or {}
+    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+    if low is not None and high is not None:
+        return float(low), float(high)
+    value, rows = metrics.get(key), _rows(record, key)
+    if value is None or not rows or not whole(value * rows) or not 0 <= value <= 1:
+        return UNKNOWN
+    return wilson(value, rows)
+
+
+def _rows(record: Record, key: str) -> float:
+    """How many test rows a metric is a share of; 0 where it is none."""
+    if not key.startswith(OF_ROWS) or any(word in key for word in NOT_OF_ROWS):
+        return 0
+    metrics = record.get("metrics") or {}
+    _, group, number = key.rpartition("_group")
+    if group and number.isdigit():
+        return float(metrics.get(f"support_group{number}") or 0)
+    judged = metrics.get("robust_rows") if key.startswith("robust") else None
+    return float(judged or (record.get("rows") or {}).get("test") or 0)
+
+
+def whole(number: float) -> bool:
+    """Whether a share times the number of its rows is a number of rows, up to rounding."""
+    return abs(number - round(number)) <= 1e-6 * max(1.0, abs(number))
+
+
+@cache
+def _draws(n: int) -> np.ndarray:
+    """Which of n seeds each bootstrap sample holds, (DRAWS, n)."""
+    return np.random.default_rng(0).integers(n, size=(DRAWS, n))
+
+
+def over_seeds(values: np.ndarray) -> Interval:
+    """Percentiles of the bootstrapped mean of values (n,), one a seed; NaN below two seeds.
+
+    Of few seeds it is hardly wider than their range, and narrower than the truth.
+    """
+    if len(values) < 2:
+        return UNKNOWN
+    low, high = np.percentile(values[_draws(len(values))].mean(1), [2.5, 97.5])
+    return float(low), float(high)

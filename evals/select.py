@@ -1,0 +1,257 @@
+"""Choose the best model that meets every constraint, say what each constraint costs, and write its model card.
+
+``python -m evals.select dataset=loan where="uai_0.05<=0.1, fnr_gap<=0.05" maximize=accuracy``; options and defaults
+stand in ``config/select.yaml``. A constraint on a setting is met by its mean over seeds; ``sure=true`` demands it of
+the whole interval.
+"""
+
+import importlib
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+import paths_config
+from evals import card, choice, choice_words, query, tradeoff
+from evals.choice import Choice, Price
+from utils.console import say
+
+OPTIONS = paths_config.ROOT / "config" / "select.yaml"
+UNATTAINABLE = 1  # exit code
+
+
+def select(options: DictConfig) -> int:
+    """Read the database, choose, write the card, and say what was chosen; the exit code."""
+    files = _check(options)
+    dataset = str(options.dataset)
+    uses = {key: card.text_of(key, options[key]) for key in ("intended_use", "out_of_scope")}
+    records = query.read(dataset)
+    question, facts = choice.ask(
+        records,
+        maximize=_text(options.maximize),
+        minimize=_text(options.minimize),
+        conditions=_text(options.where),
+        sure=options.sure,
+        anyway=options.anyway,
+    )
+    pool = choice.compete(records, question, facts=facts, runs=options.seeds == "runs", points=options.points)
+    found = choice.choose(pool, question, near=options.near)
+    notes = choice.cautions(question, records)
+    written: list[Path] = []
+    if found.best is not None and files != []:
+        record = pool.records[choice.to_deploy(found, found.best)[0]]
+        paths = files or _default_files(dataset, record)
+        lines = commands(found, dataset, record)
+        written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
+    shown = as_json if options.format == "json" else as_text
+    say(shown(found, dataset, facts, notes, written, near=options.near).rstrip("\n"))
+    return 0 if found.ranked else UNATTAINABLE
+
+
+def _check(options: DictConfig) -> list[Path] | None:
+    """Refuse what cannot be meant; the files of the card, None for the default ones."""
+    for key, words in {"seeds": ("mean", "runs"), "format": ("text", "json")}.items():
+        if options[key] not in words:
+            raise ValueError(f"{key}={options[key]}: expected {' or '.join(words)}")
+    for key in ("points", "sure", "anyway"):
+        if not isinstance(options[key], bool):
+            raise ValueError(f"{key}={options[key]}: expected true or false")
+    if isinstance(options.near, bool) or not isinstance(options.near, int) or options.near < 0:
+        raise ValueError(f"near={options.near}: expected a whole number, 0 or more")
+    return None if options.card == "auto" else card.files(options.card)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _default_files(dataset: str, record: query.Record) -> list[Path]:
+    point = f"_point{record['point']}" if "point" in record else ""
+    stem = f"{dataset}_{record['doc_id']}{point}".replace("/", "-")
+    return [Path("figures/cards") / f"{stem}{suffix}" for suffix in card.SUFFIXES]
+
+
+# --- commands --------------------------------------------------------------------------------------------------
+
+
+def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str]:
+    """What to do with the chosen run, by purpose."""
+    question = found.question
+    point = f", point={record['point']}" if "point" in record else ""
+    axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
+    lines = {
+        "load": f'utils.model_zoo.from_database({record["doc_id"]}, "{dataset}"{point})',
+        "plot": f"python -m evals.plot dataset={dataset} x={axes[0]} y={axes[1]}" if len(axes) > 1 else "",
+        "report": f"python -m evals.report dataset={dataset}" if _there("evals.report") else "",
+        "reproduce": _reproducing(record),
+    }
+    return {purpose: line for purpose, line in lines.items() if line}
+
+
+def _reproducing(record: query.Record) -> str:
+    """The command that trains the run again, where the module that writes it is there."""
+    name = "evals.reproduce"
+    return str(importlib.import_module(name).command(record)) if _there(name) else ""
+
+
+def _there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+# --- text ------------------------------------------------------------------------------------------------------
+
+
+def as_text(
+    found: Choice, dataset: str, facts: str, notes: Sequence[str], written: Sequence[Path], *, near: int
+) -> str:
+    """The answer for a reader."""
+    lines = [f"{dataset}: {found.question}", f"  {choice_words.competing(found, facts)}"]
+    lines += [f"  left out: {reason}" for reason in found.pool.left_out] + [f"  note: {note}" for note in notes]
+    lines += ["", *(_chosen_lines(found, dataset) if found.ranked else _unattained_lines(found))]
+    lines += _price_lines(found) if found.ranked and found.prices else []
+    if found.ranked[1 : near + 1]:
+        lines += ["", "runners-up", *_listing(found, found.ranked[1 : near + 1])]
+    lines += ["", *(f"card     {path}" for path in written)] if written else []
+    return "\n".join(lines) + "\n"
+
+
+def _chosen_lines(found: Choice, dataset: str) -> list[str]:
+    best = found.ranked[0]
+    row = found.pool.table.iloc[best]
+    place, meets = choice.to_deploy(found, best)
+    record = found.pool.records[place]
+    apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
+    lines = [f"chosen   {row['label']}  ({choice_words.seeds(row)})", *([f"         {apart}"] if apart else [])]
+    lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
+    lines += ["", f"use      record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, row, meets)}"]
+    return lines + [f"{purpose:<9}{line}" for purpose, line in commands(found, dataset, record).items()]
+
+
+def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:
+    row = found.pool.table.iloc[candidate]
+    return [
+        [
+            key,
+            choice_words.figure(row[key]),
+            choice_words.interval(row, key),
+            "; ".join(c for c in choice_words.meetings(found, row, key)),
+        ]
+        for key in found.question.keys
+    ]
+
+
+def _price_lines(found: Choice) -> list[str]:
+    total = len(found.pool.table)
+    rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_words.price(found, p)] for p in found.prices]
+    lines = ["", *query.aligned(["constraint", "met by", "what it costs"], rows).splitlines()]
+    lines += [choice_words.together(found)] if choice_words.together(found) else []
+    return lines
+
+
+def _listing(found: Choice, candidates: Sequence[int]) -> list[str]:
+    rows = found.pool.table.iloc[list(candidates)]
+    keys = found.question.keys
+    cells = [
+        [row["label"], choice_words.seeds(row), *(choice_words.figure(row[key]) for key in keys)]
+        for _, row in rows.iterrows()
+    ]
+    return [f"  {line}" for line in query.aligned(["", "", *keys], cells).splitlines()]
+
+
+def _unattained_lines(found: Choice) -> list[str]:
+    table, sure = found.pool.table, found.question.sure
+    missed = choice.conflicts(found)
+    names = " and ".join(c.text for c in missed)
+    lines = [f"no model meets {names}{' together' if len(missed) > 1 else ''}{' for sure' if sure else ''}"]
+    for c in found.question.constraints:
+        values = pd.Series(c.worst(table, sure=sure))
+        known = values.dropna()
+        met = int(c.met(table, sure=sure).sum())
+        reach = (
+            f"; the nearest reaches {(c.side * known).min() * c.side:.4f}" if c.side and len(known) and not met else ""
+        )
+        lost = f"; of {len(values) - len(known)} the interval is not known" if sure and len(known) < len(values) else ""
+        lines.append(f"  {c.text}: met by {met} of {len(table)}{reach}{lost}")
+    if found.nearest:
+        lines += ["", "nearest to meeting them", *_listing(found, found.nearest)]
+    return lines
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------
+
+
+def as_json(
+    found: Choice, dataset: str, facts: str, notes: Sequence[str], written: Sequence[Path], *, near: int
+) -> str:
+    """The answer for a script; ``chosen`` is null where no model meets every constraint."""
+    question = found.question
+    answer = {
+        "dataset": dataset,
+        "question": {
+            "maximize" if question.higher else "minimize": question.objective,
+            "constraints": [c.text for c in question.constraints],
+            "competing": facts or None,
+            "sure": question.sure,
+        },
+        "candidates": len(found.pool.table),
+        "meeting": len(found.ranked),
+        "left_out": list(found.pool.left_out),
+        "notes": list(notes),
+        "chosen": _chosen_json(found, dataset) if found.ranked else None,
+        "constraints": [_price_json(found, paid) for paid in found.prices],
+        "unattainable": [] if found.ranked else [c.text for c in choice.conflicts(found)],
+        "runners_up": [_candidate_json(found, i) for i in found.ranked[1 : near + 1]],
+        "nearest": [_candidate_json(found, i) for i in found.nearest],
+        "card": [str(path) for path in written],
+    }
+    return json.dumps(answer, indent=2, allow_nan=False) + "\n"
+
+
+def _candidate_json(found: Choice, candidate: int) -> dict[str, Any]:
+    row = found.pool.table.iloc[candidate]
+    metrics = {
+        key: {"value": row[key], **{end: _finite(row[f"{key}_{end}"]) for end in ("low", "high")}}
+        | {"over": row[f"{key}_over"] or None}
+        for key in found.question.keys
+    }
+    point = None if row["point"] < 0 else int(row["point"])
+    ids = [int(i) for i in row["doc_ids"]]
+    return {"name": row["name"], "label": row["label"], "doc_ids": ids, "point": point, "metrics": metrics}
+
+
+def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
+    best = found.ranked[0]
+    place, meets = choice.to_deploy(found, best)
+    record = found.pool.records[place]
+    use = {"doc_id": record["doc_id"], "seed": record["seed"], "meets_every_constraint": meets}
+    settings = choice.settings_apart(found, best)
+    return _candidate_json(found, best) | {
+        "settings": settings,
+        "use": use,
+        "commands": commands(found, dataset, record),
+    }
+
+
+def _price_json(found: Choice, paid: Price) -> dict[str, Any]:
+    return {
+        "constraint": paid.constraint.text,
+        "met_by": paid.meeting,
+        "binds": paid.binds,
+        "gain_without": _finite(paid.gain),
+        "best_without": None if paid.best is None else found.pool.table["label"].iloc[paid.best],
+        "next_bound": _finite(paid.bound),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    sys.exit(query.command(select, OPTIONS, sys.argv[1:]))
