@@ -58,8 +58,11 @@ def operating_points(
     rng = (seeding.rng(seed, "bootstrap") for _ in found)
     drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables], 1)  # (draws, p, g, 2, 2)
     metrics: dict[str, list[float | None]] = {}
-    for key, metric in _metrics(tables, groups_min).items():
-        metrics |= _entries(key, metric(tables), metric(drawn), level)
+    for key, metric in FROM_TABLE.items():
+        metrics |= _entries(key, metric(tables.sum(-3)), metric(drawn.sum(-3)), level)
+    supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
+    for key, gap in _gaps(len(groups)).items():
+        metrics |= _entries(key, gap(supported * tables), gap(supported * drawn), level)
     for key, rate in group.RATES.items():
         metrics |= {f"{key}_group{i}": list(map(defined, of)) for i, of in enumerate(rate(tables).T)}
     return {
@@ -76,17 +79,10 @@ def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) ->
     return confusion.counts(y, label, s, groups=groups, classes=2)
 
 
-def _metrics(tables: Counts, groups_min: int) -> dict[str, Metric]:
-    """What is judged, from tables (..., g, 2, 2): of all rows, and the gaps, two groups' signed ones too."""
-    of_all: dict[str, Metric] = {key: partial(_pooled, metric) for key, metric in FROM_TABLE.items()}
-    if tables.sum((-2, -1)).min() < groups_min:
-        return of_all
+def _gaps(groups: int) -> dict[str, Metric]:
+    """The gaps from tables (..., g, 2, 2); of two groups the signed ones too."""
     signed = {f"{key}_signed_gap": partial(_signed, rate) for key, rate in group.RATES.items()}
-    return of_all | group.GAPS | (signed if tables.shape[-3] == 2 else {})
-
-
-def _pooled(metric: Metric, tables: Counts) -> Floats:
-    return metric(tables.sum(-3))
+    return group.GAPS | (signed if groups == 2 else {})
 
 
 def _signed(rate: Metric, tables: Counts) -> Floats:

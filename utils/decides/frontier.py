@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -71,16 +72,18 @@ def curves(
     Raises:
         ValueError: one group, more than one logit, nan, or a rate that is undefined in a group.
     """
+    if logits.shape[-1] != 1:
+        raise ValueError(
+            f"decide: thresholds for each group are for two classes, got {logits.shape[-1]} logits; use decide=fixed"
+        )
     if len(groups) < 2:
         raise ValueError(
             "decide: thresholds for each group need two groups or more, and these rows are one; name sensitive columns "
             "(dataset.sensitive) or choose decide=mcc or decide=fixed"
         )
-    if logits.shape[-1] != 1:
-        raise ValueError(
-            f"decide: thresholds for each group are for two classes, got {logits.shape[-1]} logits; use decide=fixed"
-        )
-    z, y, s = (of.detach().cpu().numpy() for of in (logits[..., 0], batch.y, batch.s))
+    scores = logits[..., 0].detach()
+    scores = scores if scores.dtype is torch.float64 else scores.float()  # which holds the shorter types too
+    z, y, s = (of.cpu().numpy() for of in (scores, batch.y, batch.s))
     if broken := int(np.isnan(z).sum()):
         raise ValueError(f"decide: {broken} of {len(z)} logits are nan; expected numbers")
     found = [_curve(z[s == i], y[s == i], cuts) for i in range(len(groups))]
@@ -109,14 +112,14 @@ def _require_rates(name: str, rows: Counts, rates: Sequence[str]) -> None:
     if not rows.sum():
         raise ValueError(
             f"decide: none of the rows that thresholds are fitted on is of group {name}; fit on more (fit_on=train, or "
-            "another dataset.split)"
+            "more validation rows)"
         )
     for rate in rates:
         if not rows[list(CLASSES[rate])].sum():
             raise ValueError(
                 f"decide: the {WORDS[rate]} of group {name} is undefined, as none of its {rows.sum()} rows that "
-                f"thresholds are fitted on is of class {CLASSES[rate][0]}; fit on more (fit_on=train, or another "
-                "dataset.split), or compare another rate"
+                f"thresholds are fitted on is of class {CLASSES[rate][0]}; fit on more (fit_on=train, or more "
+                "validation rows), or compare another rate"
             )
 
 
