@@ -15,6 +15,7 @@ from filelock import FileLock
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many
+from evals.operating_points import operating_points
 from utils import atomic, processes, seeding
 from utils.build import Params, Run, build_run, stackable, stacked_objective
 from utils.console import complain, said, say
@@ -422,8 +423,11 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     """The record of a trained and judged model; ``seconds`` of fit and of evaluation."""
     data = run.dataset
     record = blank_record(run)
-    if warnings := warnings_of(metrics):
+    points, without = _operating_points(run)
+    if warnings := [*warnings_of(metrics), *getattr(decide, "warnings", ()), *without]:
         record |= {"warnings": warnings}
+    if points:
+        record |= {"operating_points": points}
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
     return record | {
@@ -437,6 +441,19 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
         "weights": weights,
     }
+
+
+def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
+    """What thresholds for each group attain on the test rows, where asked for, and a word where there are none."""
+    asked, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
+    if not asked or data.classes > 2 or len(data.groups) < 2:
+        return None, []
+    fitted, judged = ((_logits(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
+    try:
+        points = operating_points(fitted, judged, data.groups, **asked, seed=run.seed)
+    except ValueError as error:
+        return None, [f"no operating points: {error}"]
+    return {"fit_on": fit_on} | points, []
 
 
 @torch.no_grad()
@@ -529,11 +546,17 @@ def _thresholds(record: Record) -> str:
     decide, groups = record["decide"], record["preprocessing"]["groups"]
     if "probability" in decide:
         return f"{decide['probability']:.2f}"
-    of_each = zip(groups, decide["logits"], strict=True)
-    return ", ".join(f"{_probabilities(of)} of {name}" for name, of in of_each)
+    shares = decide.get("shares") or [[1.0] for _ in groups]
+    logits = [of if isinstance(of, list) else [of] for of in decide["logits"]]
+    return ", ".join(f"{_mixed(*of)} of {name}" for name, *of in zip(groups, logits, shares, strict=True))
 
 
-def _probabilities(logits: float | list[float]) -> str:
-    """Of one threshold, or of those that chance decides between."""
-    mixed = logits if isinstance(logits, list) else [logits]
-    return " or ".join(f"{torch.tensor(z).double().sigmoid():.2f}" for z in mixed)
+def _mixed(logits: list[float], shares: list[float]) -> str:
+    """One threshold, or those that chance decides between, with their shares."""
+    chances = [f"{torch.tensor(float(z)).double().sigmoid():.2f}" for z in logits]
+    if len(chances) == 1:
+        return chances[0]
+    chances = [
+        {"-inf": "always", "inf": "never"}.get(str(z), chance) for z, chance in zip(logits, chances, strict=True)
+    ]
+    return " or ".join(f"{chance} ({share:.0%})" for chance, share in zip(chances, shares, strict=True))

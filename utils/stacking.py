@@ -213,6 +213,7 @@ class EachDecides:
 
     def __init__(self, decides: Sequence[Decide]):
         self.decides = tuple(decides)
+        self.monotone = all(decide.monotone for decide in decides)
 
     def __call__(self, logits: Tensor, s: Tensor) -> Tensor:
         """Logits (..., m, n, k), groups that broadcast to (..., m, n) -> labels (..., m, n)."""

@@ -157,6 +157,11 @@ class Dataset:
 class Decide(Protocol):
     """From logits to labels, with the thresholds fitted once and stored with the model."""
 
+    @property
+    def monotone(self) -> bool:
+        """Whether a larger logit never loses class 1; not so where a coin is tossed anew for every logit."""
+        ...
+
     def __call__(self, logits: Tensor, s: Tensor) -> Tensor:
         """Logits (..., k) and groups (...) -> labels (...)."""
         ...

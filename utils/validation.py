@@ -20,12 +20,13 @@ def _real(v: Any) -> bool:
 RATES = ("fnr", "fpr", "acceptance_rate")
 
 
-def _points(rates: Any = None, permitted: Any = None, **unknown: Any) -> bool:
+def _points(rates: Any = None, permitted: Any = None, **judging: Any) -> bool:
     listed = isinstance(rates, list) and bool(rates) and all(rate in RATES for rate in rates)
     gaps = isinstance(permitted, list) and all(_real(gap) and 0 <= gap <= 1 for gap in permitted)
-    return listed and gaps and not unknown
+    return listed and gaps and set(judging) == set(JUDGING) and all(JUDGING[key](v) for key, v in judging.items())
 
 
+JUDGING = {"groups_min": _whole(0), "intervals": _whole(0), "level": lambda v: _real(v) and 0 < v < 1}
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "a whole number, 0 or more"),
     "threads": (_whole(1), "a whole number, 1 or more"),
@@ -38,7 +39,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "watch": (lambda v: isinstance(v, list) and all(isinstance(k, str) for k in v), "a list of metrics"),
     "operating_points": (
         lambda v: v is None or (isinstance(v, dict) and _points(**v)),
-        f"null, or rates, a list from {', '.join(RATES)}, and permitted, a list of gaps in [0, 1]",
+        f"null, or rates, a list from {', '.join(RATES)}, permitted, a list of gaps in [0, 1], groups_min and "
+        "intervals, whole numbers, and level, in (0, 1)",
     ),
     "objective.nominal": (lambda v: v is None or (_real(v) and v >= 0), "null, or a number, 0 or more"),
 }

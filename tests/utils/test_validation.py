@@ -12,6 +12,7 @@ GOOD = {
     "existing": "skip",
     "watch": ["accuracy"],
     "fit_on": "valid",
+    "operating_points": {"rates": ["fnr"], "permitted": [0, 0.1], "groups_min": 10, "intervals": 100, "level": 0.95},
     "trainer": {"epochs": 10, "batch_size": 100, "lr": 0.01, "weight_decay": 0.0},
     "objective": {"nominal": None},
     "epsilon": {"radius": "8/255", "evaluate": [0.05, "1/100"]},
@@ -44,6 +45,9 @@ def test_values_in_range_pass():
         ("epsilon.radius", 0),
         ("existing", "replace"),
         ("fit_on", "train"),
+        ("operating_points", None),
+        ("operating_points.permitted", []),
+        ("operating_points.intervals", 0),
     ],
 )
 def test_the_ends_of_a_range_pass(key, value):
@@ -79,6 +83,25 @@ def test_the_ends_of_a_range_pass(key, value):
 def test_a_value_out_of_range_is_named_with_its_key(key, value):
     with pytest.raises(ValueError, match=rf"^{key}=.*: expected ".replace(".", r"\.", key.count("."))):
         validate(changed(key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rates", []),
+        ("rates", "fnr"),
+        ("rates", ["fnrr"]),
+        ("permitted", [2]),
+        ("permitted", 0.1),
+        ("groups_min", -1),
+        ("intervals", 1.5),
+        ("level", 1),
+        ("points", 20),
+    ],
+)
+def test_operating_points_of_another_kind_are_refused(key, value):
+    with pytest.raises(ValueError, match="^operating_points=.*: expected null, or rates, a list from fnr, fpr"):
+        validate(changed(f"operating_points.{key}", value))
 
 
 @pytest.mark.parametrize("radius", ["wide", -0.1, "nan", None])

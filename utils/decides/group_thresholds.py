@@ -1,11 +1,13 @@
 """A threshold of its own for each group."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from utils.decides.threshold import above, of_two_classes, rounded_up
 
 
 @dataclass(frozen=True)
@@ -13,13 +15,17 @@ class GroupThresholds:
     """Class 1 where z >= logits[s], s being the row's group: a point on the threshold belongs to class 1.
 
     Args:
-        logits: one threshold a group, on the logit of class 1; -inf accepts all, inf all but infinite logits.
+        logits: one threshold a group, on the logit of class 1, compared as in double precision; -inf accepts all, inf
+            all but infinite logits.
+        warnings: what who fitted them has to say, for the record of the run; no part of the decision.
 
     Raises:
         ValueError: a threshold that is nan, or none at all.
     """
 
+    monotone: ClassVar[bool] = True
     logits: Sequence[float]
+    warnings: Sequence[str] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", tuple(float(z) for z in self.logits))
@@ -35,12 +41,19 @@ class GroupThresholds:
 
         Raises ValueError unless k = 1.
         """
-        if logits.shape[-1] != 1:
-            raise ValueError(f"decide: thresholds of groups need 1 logit a row, got {logits.shape[-1]}")
-        z = logits[..., 0]
-        bound = torch.tensor(self.logits, dtype=z.dtype, device=z.device)[s]
-        return torch.where(z.isinf() & (z == bound), torch.zeros_like(z), z - bound)
+        z = of_two_classes(logits)
+        return above(z, bounds(self.logits, z)[s])
 
     def to_record(self) -> dict[str, Any]:
         """What a record stores; rebuilt exactly by ``GroupThresholds(logits=...)``."""
-        return {"_target_": "utils.decides.group_thresholds.GroupThresholds", "logits": list(self.logits)}
+        return {"_target_": "utils.decides.group_thresholds.GroupThresholds", "logits": in_json(self.logits)}
+
+
+def bounds(logits: Sequence[float], like: Tensor) -> Tensor:
+    """The thresholds (k,), of the type and device of ``like``, rounded up so that comparisons are exact."""
+    return torch.tensor([rounded_up(z, like.dtype) for z in logits], dtype=like.dtype, device=like.device)
+
+
+def in_json(logits: Sequence[float]) -> list[float | str]:
+    """Thresholds as a record holds them: infinities, which JSON has not, as the text that ``float`` reads."""
+    return [str(z) if z in (float("inf"), float("-inf")) else z for z in logits]

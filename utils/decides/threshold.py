@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,17 +17,34 @@ def logit(probability: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def cut(probability: float, dtype: torch.dtype) -> float:
-    """Smallest number of ``dtype`` not below logit(probability).
+def rounded_up(exact: float, dtype: torch.dtype) -> float:
+    """Smallest number of ``dtype`` not below ``exact``.
 
-    A logit of that type is >= the cut exactly where it is >= logit(probability) in double precision, so labels do
-    not depend on the precision in which they are compared, and no device needs double precision.
+    A logit of that type is >= it exactly where it is >= ``exact`` in double precision, so labels do not depend on the
+    precision in which they are compared, and no device needs double precision.
     """
-    exact = logit(probability)
     rounded = torch.tensor(exact, dtype=dtype, device="cpu")
     if rounded.item() < exact:
         rounded = torch.nextafter(rounded, torch.full_like(rounded, math.inf))
     return rounded.item()
+
+
+def cut(probability: float, dtype: torch.dtype) -> float:
+    """Smallest number of ``dtype`` not below logit(probability); see ``rounded_up``."""
+    return rounded_up(logit(probability), dtype)
+
+
+def above(z: Tensor, bound: Tensor | float) -> Tensor:
+    """z - bound, of the type of z, and 0 where both are the same infinity: >= 0 exactly where z >= bound."""
+    # inf - inf is undefined, yet such a point lies on the threshold
+    return torch.where(z.isinf() & (z == bound), torch.zeros_like(z), z - bound)
+
+
+def of_two_classes(logits: Tensor) -> Tensor:
+    """Logits (..., 1) -> z (...). Raises ValueError unless k = 1."""
+    if logits.shape[-1] != 1:
+        raise ValueError(f"decide: the margin of a threshold needs 1 logit per row, got {logits.shape[-1]}")
+    return logits[..., 0]
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,7 @@ class Threshold:
     the label is the largest logit, whatever the probability. Raises ValueError outside [0, 1].
     """
 
+    monotone: ClassVar[bool] = True
     probability: float
 
     def __post_init__(self) -> None:
@@ -57,12 +76,8 @@ class Threshold:
 
         Of the type of the logits; infinite at the probabilities 0 and 1. Raises ValueError unless k = 1.
         """
-        if logits.shape[-1] != 1:
-            raise ValueError(f"decide: the margin of a threshold needs 1 logit per row, got {logits.shape[-1]}")
-        z = logits[..., 0]
-        bound = cut(self.probability, z.dtype)
-        # inf - inf is undefined, yet such a point lies on the threshold
-        return torch.where(z.isinf() & (z == bound), torch.zeros_like(z), z - bound)
+        z = of_two_classes(logits)
+        return above(z, cut(self.probability, z.dtype))
 
     def to_record(self) -> dict[str, str | float]:
         """What a record stores; rebuilt exactly by ``Threshold(probability=...)``."""

@@ -214,7 +214,8 @@ def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Sear
     only where bounds of the network leave room for a flip.
     """
     flips, scm, margin = flips.clone(), ctx.scm, ctx.decide.margin
-    doubtful = _doubtful(people, predict, margin, search) if has_bounds(predict) else torch.ones_like(flips)
+    proofs = has_bounds(predict) and ctx.decide.monotone
+    doubtful = _doubtful(people, predict, margin, search) if proofs else torch.ones_like(flips)
     for block in search.shifts.split(BLOCK):
         for pair in (doubtful & _undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):
             level, row = pair.unbind(1)

@@ -1,0 +1,101 @@
+"""What a two-class model attains by thresholds for each group: its operating points, judged on other rows."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from utils import seeding
+from utils.decides.frontier import exact
+from utils.decides.group_thresholds import GroupThresholds, in_json
+from utils.metrics import confusion, group
+from utils.metrics.classification import FROM_TABLE
+from utils.metrics.confusion import Counts, Floats, defined
+from utils.types import Batch
+
+Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
+Metric = Callable[[Counts], Floats]
+
+
+def operating_points(
+    fitted: Rows,
+    judged: Rows,
+    groups: Sequence[str],
+    *,
+    rates: Sequence[str],
+    permitted: Sequence[float],
+    groups_min: int,
+    intervals: int,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The most accurate thresholds by each permitted gap and without a limit, and what they attain on other rows.
+
+    Args:
+        fitted: what the thresholds are fitted to.
+        judged: what they are judged on.
+        groups: their names.
+        rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
+        permitted: gaps on the fitted rows, in [0, 1].
+        groups_min: fewer judged rows in a group leave gaps undefined.
+        intervals: bootstrap draws.
+        level: of the intervals, in (0, 1).
+        seed: of the draws.
+
+    Returns:
+        ``rates``; ``permitted``, None at the end; ``logits``, a threshold for each group of each point; ``metrics``,
+        for each key of a record one value a point, None where it is undefined: those of ``classification`` and
+        ``group`` that depend on the labels alone, with ``<key>_low`` and ``<key>_high`` but for the rates of a group.
+
+    Raises:
+        ValueError: rates that are undefined on the fitted rows.
+    """
+    asked = [*permitted, None]
+    found = exact(*fitted, groups, rates=rates, permitted=asked)
+    tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in found])  # (p, g, 2, 2)
+    rng = (seeding.rng(seed, "bootstrap") for _ in found)
+    drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables], 1)  # (draws, p, g, 2, 2)
+    metrics: dict[str, list[float | None]] = {}
+    for key, metric in FROM_TABLE.items():
+        metrics |= _entries(key, metric(tables.sum(-3)), metric(drawn.sum(-3)), level)
+    supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
+    for key, gap in _gaps(len(groups)).items():
+        metrics |= _entries(key, gap(supported * tables), gap(supported * drawn), level)
+    for key, rate in group.RATES.items():
+        metrics |= {f"{key}_group{i}": list(map(defined, of)) for i, of in enumerate(rate(tables).T)}
+    return {
+        "rates": list(rates),
+        "permitted": asked,
+        "logits": [in_json(logits) for logits in found],
+        "metrics": metrics,
+    }
+
+
+def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) -> Counts:
+    labels = decide(logits, rows.s)
+    y, label, s = (of.cpu().numpy() for of in (rows.y, labels, rows.s))
+    return confusion.counts(y, label, s, groups=groups, classes=2)
+
+
+def _gaps(groups: int) -> dict[str, Metric]:
+    """The gaps from tables (..., g, 2, 2); of two groups the signed ones too."""
+    signed = {f"{key}_signed_gap": partial(_signed, rate) for key, rate in group.RATES.items()}
+    return group.GAPS | (signed if groups == 2 else {})
+
+
+def _signed(rate: Metric, tables: Counts) -> Floats:
+    """The rate of group 1 less that of group 0."""
+    of_groups = rate(tables)
+    return of_groups[..., 1] - of_groups[..., 0]
+
+
+def _entries(key: str, values: Floats, draws: Floats, level: float) -> dict[str, list[float | None]]:
+    """The values (p,) of all points and their intervals, from draws (b, p), which hold them as a gap's might not."""
+    if np.isnan(draws).any() or not len(draws):  # leave out the undefined ones of each
+        ends = np.array([confusion.interval(of, level) for of in draws.T], dtype=float).T
+    else:
+        ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    entries = {key: values, f"{key}_low": np.minimum(ends[0], values), f"{key}_high": np.maximum(ends[1], values)}
+    return {name: list(map(defined, of)) for name, of in entries.items()}
