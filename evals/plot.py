@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
-HUES = ("regularizer", "model", "scm", "attack", "radius", "name", "experiment")
+HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
 # places of a label about its mark, in points towards the better ends: the empty side of the frontier first
 PLACES = ((9, 6), (9, -6), (0, 13), (-9, 6), (0, -13), (14, 0), (-9, -6), (-14, 0))
 

@@ -25,11 +25,12 @@ from utils.run_store import RunStore
 Record = Mapping[str, Any]
 
 FACTS = (
-    *("doc_id", "name", "dataset", "experiment", "regularizer", "model", "scm", "attack"),
+    *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
     *("seed", "radius", "run_id", "group_id", "status", "created"),
 )
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
-CHOICES = ("regularizer", "model", "scm", "attack")
+CHOICES = ("regularizer", "prepare", "model", "scm", "attack", "decide")
+ABSENT = {"prepare": "none"}  # choices of records from before there was one
 # no part of what a model is, or found from its data
 LABELS_OMIT = (
     "name",
@@ -105,7 +106,7 @@ def _facts(record: Record) -> dict[str, Any]:
     choices = params.get("choices", {})
     radius = (params.get("epsilon") or {}).get("radius")
     taken = {key: record.get(key) for key in FACTS}
-    taken |= {key: _joined(choices.get(key)) for key in CHOICES}
+    taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
     return taken | {"experiment": params.get("experiment"), "radius": math.nan if radius is None else number(radius)}
 
 

@@ -96,6 +96,10 @@ MISSPELT = [
     ("=3", "cannot read '=3'"),
     ("dataset.path=a(1).csv", "quote"),
     ("seed=0,1", "add -m"),
+    ("prepare=rewiegh", "prepare=rewiegh: there is no such option; did you mean reweigh"),
+    ("prepare=null", "prepare takes the name of an option: group_weights, none, reweigh"),
+    ("prepare.weights=[1,2]", "it belongs to prepare=group_weights"),
+    ("~prepare", "prepare is required"),
 ]
 
 
@@ -189,6 +193,15 @@ def test_cuda_on_a_machine_without_it_is_refused(untouched, monkeypatch):
         (["regularizer=llr", "epsilon=ramp", "epsilon.schedule.warmup=2"], "a share in (0, 1]"),
         (["decide=fixed", "decide.probability=2"], "not a probability"),
         (["fit_on=valid", "dataset.split=[0.8,0,0.2]"], "fit_on=train"),
+        (["prepare=group_weights", "prepare.weights=[1]"], "expected 2 numbers above 0, one for each group"),
+        (["prepare=group_weights", "prepare.weights=[a,b]"], "prepare.weights=['a', 'b']: expected a list of numbers"),
+        (["prepare=group_weights", "prepare.classes=[2]"], "is of a class in prepare.classes=[2]"),
+        (["prepare=group_weights", "prepare.classes=some"], "expected all or a list of whole numbers"),
+        (["prepare=group_weights", "prepare.wieghts=[1,2]"], "did you mean prepare.weights?"),
+        (["regularizer=group_gap", "regularizer.group_gap.rate=fnrr"], "expected acceptance_rate or fnr or fpr"),
+        (["regularizer=group_gap", "regularizer.group_gap.temperature=0"], "temperature=0: expected a number above 0"),
+        (["regularizer=adversarial_debiasing", "regularizer.adversarial_debiasing.ridge=0"], "ridge=0: expected"),
+        (["regularizer=half_adversarial"], "pixels"),
         (["trainer=sgd", "trainer.optimizer.momentum=a"], "trainer.optimizer.momentum='a'"),
         ([*CSV, "scm=known"], "no true SCM is known for data set 'csv'"),
         ([*CSV, "scm=learned"], "needs a causal graph"),

@@ -26,11 +26,13 @@ BATCHED = ("hydra/launcher=batched", "hydra.launcher.workers=1")
 # numbers of each regularizer that a stack may hold in different values
 KNOBS = {
     "adversarial": "epsilon=0.05,0.2",
+    "adversarial_debiasing": "regularizer.adversarial_debiasing.weight=0.3,1",
     "capify": "regularizer.capify.linearity=0.5,2.0",
     "causal_adv": "regularizer.causal_adv.twins=1,2.5",
     "causal_al": "epsilon=0.05,0.2",
     "causal_al_random": "regularizer.causal_al_random.attack.samples=20",
     "erm": "trainer.lr=0.01,0.03",
+    "group_gap": "regularizer.group_gap.weight=3,30",
     "llr": "regularizer.llr.gradient=0.5,1",
     "ross": "regularizer.ross.step=0.3,0.75",
 }
@@ -95,6 +97,30 @@ def test_the_bits_of_a_model_do_not_depend_on_the_size_of_its_stack(tmp_path):
     small, _ = sweep(tmp_path / "small", *words, "hydra.launcher.max_models=3")
     for run, (_, weights) in large.items():
         assert all(torch.equal(weights[name], small[run][1][name]) for name in weights)
+
+
+@pytest.mark.parametrize("term", ["group_gap", "adversarial_debiasing"])
+def test_terms_that_compare_groups_train_as_one_stack(own, term):
+    words = (f"regularizer=[adversarial,{term}]", f"regularizer.{term}.weight=1,10", "seed=0,1", *FEW, *BATCHED)
+    answer = command("train", "-m", *words)
+    assert "4 jobs in 1 stacks" in answer.out
+    assert "4 finished" in answer.out
+    assert "one by one" not in answer.out
+
+
+def test_runs_that_weigh_their_rows_differently_train_as_one_stack_and_as_they_would_alone(tmp_path):
+    lean = ("~evaluation.metrics.unfair_area", "~evaluation.metrics.robust", "watch=[]", "seed=0")
+    few = (*lean, *(word for word in FEW if "unfair_area" not in word))
+    sweeps = (("prepare=none,reweigh",), ("prepare=group_weights", "prepare.weights=[1,4],null", "prepare.classes=[1]"))
+    for i, words in enumerate(sweeps):
+        alone, _ = sweep(tmp_path / f"alone{i}", *words, *few)
+        together, answer = sweep(tmp_path / f"together{i}", *words, *few, *BATCHED)
+        assert f"{len(alone)} jobs in 1 stacks" in answer.out
+        assert "one by one" not in answer.out
+        for run, (record, weights) in alone.items():
+            assert all(torch.allclose(weights[k], together[run][1][k], rtol=1e-4, atol=1e-7) for k in weights)
+            assert record["params"] == together[run][0]["params"]
+        assert len({float(weights["layers.0.weight"].sum()) for _, weights in alone.values()}) == len(alone)
 
 
 def test_different_learning_rates_and_penalties_train_as_they_would_alone(tmp_path):

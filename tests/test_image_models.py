@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import paths_config
 from tests.benchmarks.bench_causal import built
@@ -199,6 +200,11 @@ def test_a_table_s_model_on_images_is_refused_and_the_other_way_round(own):
         (("trainer/schedule=cosin",), "cosine"),
         (("+trainer.emma=0.9",), "trainer.ema"),
         (("decide=mcc",), "decide=fixed"),
+        (("regularizer=group_gap",), "compares groups, and these data have one only"),
+        (("regularizer=[trades,adversarial_debiasing]",), "compares groups, and these data have one only"),
+        (("prepare=reweigh",), "all rows are of one (all); choose prepare=none"),
+        (("regularizer=half_adversarial", "regularizer.half_adversarial.share=2"), "share=2: expected a share"),
+        (("regularizer=half_adversarial", "regularizer.half_adversarial.attack.loss=targeted"), "expected ce or dlr"),
         (("model.strides=[1,2]",), "strides"),
     ],
 )
@@ -206,6 +212,45 @@ def test_what_does_not_fit_images_is_refused_in_a_sentence(own, words, phrase):
     answer = command("train", *SMALL, *words)
     refused(answer, phrase)
     assert not paths_config.database("digits").exists()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1"])
+def test_a_share_of_each_batch_is_attacked(own, norm):
+    words = ("regularizer=[half_adversarial,dafa]", f"regularizer.half_adversarial.attack.threat.norm={norm}")
+    assert command("train", *SMALL, *words, "regularizer.half_adversarial.attack.steps=3").code == 0
+    (record,) = records()
+    assert record["name"] == "digits_small_cnn_half_adversarial+dafa"
+    assert record["class_weights"][0]["margin"] != [1.0] * 10  # it heard of the attacked rows
+
+
+@pytest.fixture
+def faces(own):
+    """A small CelebA: 90 grey images, smiling ones lighter, men darker."""
+    shade = [120 + 60 * (i % 2) - 40 * (i // 2 % 2) + i % 7 for i in range(90)]
+    folder = own / "data" / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    for i, grey in enumerate(shade):
+        Image.new("RGB", (8, 8), (grey,) * 3).save(folder / "img_align_celeba" / f"{i + 1:06}.jpg")
+    marks = [f"{i + 1:06}.jpg {2 * (i % 2) - 1:2d} {2 * (i // 2 % 2) - 1:2d}" for i in range(90)]
+    (folder / "list_attr_celeba.txt").write_text("\n".join(["90", "Smiling Male ", *marks, ""]))
+    split = "".join(f"{i + 1:06}.jpg {min(2, i // 40)}\n" for i in range(90))
+    (folder / "list_eval_partition.txt").write_text(split)
+    return ("dataset=celeba", "model=small_cnn", "dataset.size=8", "trainer.batch_size=20", *SMALL[2:], SMALL[0])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("prepare=reweigh", "regularizer=[half_adversarial,group_gap]"),
+        ("prepare=group_weights", "prepare.weights=[1,2]", "regularizer=[trades,adversarial_debiasing]", *FAST),
+    ],
+)
+def test_terms_of_groups_stand_beside_robust_ones_and_prepares(faces, words):
+    answer = command("train", *faces, *words, "dataset.rows=40")
+    assert answer.code == 0, answer.err
+    (record,) = records("celeba")
+    assert record["params"]["choices"]["prepare"] == words[0].partition("=")[2]
+    assert record["preprocessing"]["groups"] == ["Male=0", "Male=1"]
 
 
 def test_a_method_for_images_on_a_table_is_refused(own):

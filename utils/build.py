@@ -26,7 +26,7 @@ from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
-from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Scalar
+from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Prepare, Scalar
 from utils.validation import TERM_KINDS, TRAINER, validate_pixels
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
@@ -302,8 +302,9 @@ def identity(params: Params, fingerprint: str) -> Params:
 
 
 def structure_of(params: Params) -> str:
-    """Equal for runs that can be trained as one stack: they differ in seed and numbers alone."""
-    kept: Params = structure({key: value for key, value in params.items() if key != "seed"})
+    """Equal for runs that can be trained as one stack: they differ in seed, weights of rows and numbers alone."""
+    kept: Params = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
+    kept["choices"] = {key: value for key, value in params.get("choices", {}).items() if key != "prepare"}
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
     kept["epsilon"] = kept["epsilon"] | {"radius": masked(params["epsilon"]["radius"])}
     kept["objective"] = {"nominal": masked(params["objective"]["nominal"])}
@@ -368,7 +369,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
 
     dataset: Dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
     if params["prepare"]:
-        dataset = replace(dataset, train=bind(params["prepare"], "prepare")(dataset.train))
+        prepare: Prepare = bind(params["prepare"], "prepare")
+        dataset = replace(dataset, train=prepare(dataset.train, dataset.groups))
     if dataset.shape:
         validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)

@@ -264,7 +264,7 @@ def _step(
 ) -> Tensor:
     """One step on the rows ``keep`` (n,) of the training split; the mean loss of this process's share."""
     own = processes.share(keep)
-    total = torch.zeros((), device=keep.device)
+    total, whole = torch.zeros((), device=keep.device), train.w[keep].sum()
     state.optimizer.zero_grad(set_to_none=True)
     for part in own.tensor_split(min(recipe.accumulate, len(own))):
         rows = train.rows(part)
@@ -273,7 +273,7 @@ def _step(
             rows = rows._replace(x=recipe.augment(rows.x, draws("augmentation")))
             ctx = replace(ctx, generator=draws("attack"))
         loss, _ = objective(seen, rows, ctx)
-        loss = loss * (len(part) * processes.world() / len(keep))
+        loss = loss * (rows.w.sum() * processes.world() / whole)  # a part's loss is a mean weighted by w
         loss.backward()
         total += loss.detach()
     processes.average_gradients(state.model)

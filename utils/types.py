@@ -5,7 +5,8 @@ its yaml. Shapes: n rows, d columns, k logits, L sensitive levels, m models.
 
 Many models of one structure can be trained and judged as a **stack**: each with its own rows, (m, n, *), its own
 parameters, scaling and random streams. Methods need not know: they treat the last dimensions as they would of one
-model, never mix rows, and let what stands in front broadcast. A setting that differs in the stack is (m, 1).
+model, never mix rows of two models, and let what stands in front broadcast: a mean over the last dimension is one
+loss of a model, and (m,) of a stack. A setting that differs in the stack is (m, 1).
 
 Images are rows too, (n, c, h, w). A split keeps them as bytes; the rows taken from it are numbers in [0, 1], the
 input range of every image model, whose normalisation is its own first layer. Image models form no stacks.
@@ -267,9 +268,9 @@ class Context:
 
 
 Attack = Callable[[Predict, Batch, Context], Tensor]  # -> x' like batch.x, detached
-Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss (n,) or ()
+Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss of rows (n,) or of a batch (); of a stack (m, n) or (m,)
 Figures = Mapping[str, float | None]
 Metric = Callable[[Predict, Batch, Context], Figures | Sequence[Figures]]  # a sequence of a stack, one of each model
 Epsilon = Callable[[Batch, Context], Tensor]  # -> radius per row (n,)
-Prepare = Callable[[Batch], Batch]  # the training rows -> the same with other weights
+Prepare = Callable[[Batch, Sequence[str]], Batch]  # training rows, names of groups -> the same rows, other weights
 FitDecide = Callable[[Tensor, Batch, Sequence[str]], StoredDecide]  # logits (n, k), rows, names of groups -> thresholds

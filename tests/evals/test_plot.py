@@ -101,6 +101,12 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(folder, capsys, words, messa
     assert error.count("\n") == 1
 
 
+def test_prepares_may_be_the_hue():
+    reweighed = {**MODELS[0], "doc_id": 9, "group_id": "reweighed"}
+    reweighed["params"] = {**reweighed["params"], "choices": {**reweighed["params"]["choices"], "prepare": "reweigh"}}
+    assert set(chart([*MODELS, reweighed], "hue=prepare").looks) == {"none", "reweigh"}
+
+
 def test_a_metric_of_unknown_direction_asks_for_it():
     records = [dict(r, metrics={**r["metrics"], "loudness": 1.0}) for r in MODELS]
     with pytest.raises(ValueError, match="x_better=higher or x_better=lower"):

@@ -74,6 +74,23 @@ def test_several_regularizers_are_joined_as_in_names():
     assert query.frame([record(1, params=params)])["regularizer"][0] == "llr+group_gap"
 
 
+def test_records_from_before_there_were_prepares_have_none():
+    assert query.frame(RECORDS)["prepare"].tolist() == ["none"] * 4
+
+
+def test_prepare_and_decision_are_facts_of_a_record():
+    choices = {"regularizer": "erm", "prepare": "reweigh", "decide": "mcc"}
+    row = query.frame([record(1, params={"choices": choices})]).loc[0]
+    assert (row["prepare"], row["decide"]) == ("reweigh", "mcc")
+
+
+def test_labels_name_the_prepare_where_prepares_differ():
+    reweighed = RECORDS[0]["params"] | {"choices": RECORDS[0]["params"]["choices"] | {"prepare": "reweigh"}}
+    records = [RECORDS[0], record(2, group_id="other", params=reweighed)]
+    groups = query.aggregate(query.frame(records), ["accuracy"])
+    assert query.differences(records, groups, "regularizer") == ["none", "reweigh"]
+
+
 def test_a_radius_may_be_a_fraction():
     assert query.frame([record(1, radius="8/255")])["radius"][0] == pytest.approx(8 / 255)
 

@@ -46,6 +46,7 @@ def run_of(*words, fingerprint="f"):
         ["epsilon=ramp"],
         ["trainer.lr=0.0100"],
         ["regularizer=[erm]"],
+        ["prepare=none"],
     ],
 )
 def test_what_the_result_does_not_depend_on_is_no_part_of_the_identity(words):
@@ -65,6 +66,7 @@ def test_what_the_result_does_not_depend_on_is_no_part_of_the_identity(words):
         ["epsilon.evaluate=[0.05]"],
         ["dataset.rows=61"],
         ["decide=fixed"],
+        ["prepare=reweigh"],
         ["objective.nominal=1"],
         ["fit_on=train"],
     ],
@@ -228,6 +230,35 @@ def test_files_with_other_rows_are_another_group(tmp_path):
 def test_a_term_of_weight_zero_does_not_replace_the_plain_loss(params):
     term = params["regularizer"]["erm"] | {"weight": 0}
     assert build.nominal_weight(params | {"regularizer": {"erm": term}}) == 1.0
+
+
+# --- prepares --------------------------------------------------------------------------------------------------
+
+
+def test_a_prepare_weighs_the_training_rows_alone():
+    plain, weighed = (build_run(composed(word)).dataset for word in ("prepare=none", "prepare=reweigh"))
+    assert weighed.train.w.std() > 0
+    assert torch.equal(weighed.train.x, plain.train.x)
+    assert all(torch.equal(getattr(weighed, part).w, getattr(plain, part).w) for part in ("valid", "test"))
+
+
+def test_a_prepare_of_one_run_leaves_the_rows_of_another_that_shares_its_data():
+    made: dict = {}
+    weighed, plain = (build_run(composed(word), made).dataset for word in ("prepare=reweigh", "prepare=none"))
+    assert weighed.train.x is plain.train.x
+    assert plain.train.w.unique().tolist() == [1]
+
+
+def test_other_weights_are_another_run():
+    words = [("prepare=group_weights", f"prepare.weights=[1,{weight}]") for weight in (1, 2, 2.0)]
+    one, two, same = (run_of(*of) for of in words)
+    assert one != two
+    assert two == same
+
+
+def test_runs_that_differ_in_how_their_rows_are_weighed_have_one_structure():
+    words = (["prepare=none"], ["prepare=reweigh"], ["prepare=group_weights", "prepare.weights=[1,2]"])
+    assert len({build.structure_of(composed(*of) | {"choices": {"prepare": of[0]}}) for of in words}) == 1
 
 
 # --- bind ------------------------------------------------------------------------------------------------------

@@ -176,6 +176,19 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole():
         assert torch.allclose(a, b, atol=1e-5)
 
 
+def test_parts_of_a_batch_count_by_the_weights_of_their_rows():
+    """Against one step by hand on the weighted mean over the whole batch."""
+    weighed = TRAIN._replace(w=torch.arange(1.0, 61.0))
+
+    def plain() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+
+    whole, parts = (trained(plain(), train=weighed, term=erm, recipe=replace(PLAIN, accumulate=a)) for a in (1, 3))
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
 def test_every_epoch_augments_a_row_anew_and_by_the_row_alone():
     seen: dict[int, list[Tensor]] = {}
 

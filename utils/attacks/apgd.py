@@ -1,10 +1,10 @@
 """Auto-PGD, which needs no step length (Croce & Hein 2020, arXiv 2003.01690; under l1 2021, arXiv 2103.01208).
 
-A row that is misclassified is finished: its value counts as infinite, and it leaves the computation. What happens to
-a row depends on no other row.
+Where it serves to judge, a row that is misclassified is finished: its value counts as infinite, and it leaves the
+computation. What happens to a row depends on no other row.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import EllipsisType
@@ -72,6 +72,7 @@ class _Task:
     decide: Decide
     threat: Threat
     loss: Loss
+    stops: bool  # a misclassified row is finished
 
     def at(self, x: Tensor, delta: Tensor) -> Tensor:
         """x' (n, *)."""
@@ -81,7 +82,9 @@ class _Task:
         """The loss (n,) at delta; where that ends the search, infinite at a misclassified x'."""
         logits = self.predict(self.at(c.x, delta))
         loss = self.loss(logits, c.y, c.target)
-        return loss.masked_fill(self.decide(logits, c.s) != c.y, torch.inf) if ends else loss
+        if not (ends and self.stops):
+            return loss
+        return loss.masked_fill(self.decide(logits, c.s) != c.y, torch.inf)
 
     def inside(self, c: _Climb, delta: Tensor) -> Tensor:
         """Back into the set: under l1 to its nearest point, else to the ball and then to what is legal."""
@@ -131,17 +134,41 @@ def apgd(
     Raises:
         ValueError: another loss, a count below 1, or a threat with several candidates.
     """
-    _check(loss, steps=steps, restarts=restarts, targets=targets)
-    task = _Task(ctx.steady(predict), ctx.decide, threat(ctx), LOSSES[loss])
+    _check(loss, tuple(LOSSES), steps=steps, restarts=restarts, targets=targets)
+    task = _Task(ctx.steady(predict), ctx.decide, threat(ctx), LOSSES[loss], stops=True)
+    return _searched(task, batch, ctx, steps, restarts, targets if loss == "targeted" else 0)
+
+
+def apgd_ascent(
+    predict: Predict, batch: Batch, ctx: Context, *, threat: MakeThreat, loss: Literal["ce", "dlr"], steps: int
+) -> Tensor:
+    """For every row the x' (n, *) of largest loss, misclassified or not: what a training learns from.
+
+    As ``apgd`` from one random start, but no row is finished before the last step. ``apgd`` would leave rows that are
+    misclassified from the start as they are, and most others just across the threshold.
+
+    Raises:
+        ValueError: another loss, no step, or a threat with several candidates.
+    """
+    _check(loss, ("ce", "dlr"), steps=steps)
+    task = _Task(ctx.steady(predict), ctx.decide, threat(ctx), LOSSES[loss], stops=False)
+    return _searched(task, batch, ctx, steps, restarts=1, targets=0)
+
+
+def _searched(task: _Task, batch: Batch, ctx: Context, steps: int, restarts: int, targets: int) -> Tensor:
+    """The best x' (n, *) of all starts, each for so many targets; 0: for none."""
     zero, source = task.threat.zero(batch.x), ctx.on(batch).generator
     if len(zero) != 1:
         raise ValueError("attack=apgd starts from the row alone; set attack.evasion.threat.twins=false")
     climb = _sparse if task.threat.ball.norm == "l1" else _momentum
     with torch.no_grad():
-        logits, radius = task.predict(batch.x), ctx.epsilon(batch, ctx).to(batch.x)
-        finished = (ctx.decide(logits, batch.s) != batch.y) | (radius <= 0)
+        radius = ctx.epsilon(batch, ctx).to(batch.x)
+        finished, wrong = radius <= 0, batch.y.unsqueeze(0)
+        if task.stops:
+            logits = task.predict(batch.x)
+            finished = finished | (ctx.decide(logits, batch.s) != batch.y)
+            wrong = _likeliest(logits, batch.y, targets) if targets else wrong
         found, value = batch.x.clone(), torch.full_like(radius, -torch.inf).masked_fill(finished, torch.inf)
-        wrong = _likeliest(logits, batch.y, targets) if loss == "targeted" else batch.y.unsqueeze(0)
         for target, _ in product(wrong, range(restarts)):
             if value.isposinf().all():
                 break
@@ -154,9 +181,9 @@ def apgd(
     return found
 
 
-def _check(loss: str, **counts: int) -> None:
-    if loss not in LOSSES:
-        raise ValueError(f"attack.evasion.loss={loss!r} is not known; choose {', '.join(LOSSES)}")
+def _check(loss: str, losses: Sequence[str], **counts: int) -> None:
+    if loss not in losses:
+        raise ValueError(f"attack.evasion.loss={loss!r} is not known; choose {', '.join(losses)}")
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"attack.evasion.{name}={count}: expected at least 1")

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from utils import seeding
-from utils.attacks.apgd import apgd, checkpoints, nearest
+from utils.attacks.apgd import apgd, apgd_ascent, checkpoints, nearest
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold, logit
 from utils.radius import everywhere
@@ -305,6 +305,28 @@ def test_a_row_that_is_wrong_from_the_start_stays_as_it_is(net, digits):
     assert not torch.equal(moved[1::2], batch.x[1::2])
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_ascent_goes_on_where_a_row_is_lost_and_keeps_what_is_worst(net, digits, norm):
+    """Rows that are wrong from the start move too, and none has a smaller loss than where apgd ends."""
+    batch, ctx = digits.rows(slice(0, 100)), image_context({"linf": 0.1, "l2": 0.5, "l1": 1.5}[norm])
+    batch = batch._replace(y=torch.where(torch.arange(100) < 20, (batch.y + 1) % 10, batch.y))
+    stopped = attack(net, batch, ctx, threat=PIXELS[norm])
+    moved = apgd_ascent(net, batch, ctx, threat=PIXELS[norm], loss="ce", steps=20)
+    check_budget(pixels(ctx, norm=norm), batch.x, moved, ctx.epsilon(batch, ctx))
+    loss, before = (nn.functional.cross_entropy(net(x), batch.y, reduction="none") for x in (moved, stopped))
+    assert (loss >= before - 1e-4).double().mean() > 0.9
+    assert (moved[:20] != batch.x[:20]).flatten(1).any(1).all()
+
+
+def test_rows_that_hold_under_the_ascent_are_those_that_hold_under_apgd(net, digits):
+    """There the two are one search."""
+    batch, ctx = digits.rows(slice(0, 200)), image_context(0.1)
+    stopped, moved = attack(net, batch, ctx), apgd_ascent(net, batch, ctx, threat=PIXELS["linf"], loss="ce", steps=20)
+    held = net(stopped).argmax(1) == batch.y
+    assert 20 < held.sum() < 180
+    assert torch.equal(stopped[held], moved[held])
+
+
 def test_a_row_that_is_not_lost_gets_a_worse_point_from_more_restarts(net, digits):
     batch, ctx = digits.rows(slice(0, 200)), image_context(0.05)
     few, many = (attack(net, batch, ctx, restarts=n) for n in (1, 3))
@@ -488,6 +510,11 @@ def test_a_count_of_nothing_is_refused(net, digits, count):
 def test_another_loss_is_refused(net, digits):
     with pytest.raises(ValueError, match="loss='cw' is not known; choose ce, dlr, targeted"):
         attack(net, digits, image_context(0.1), loss="cw")
+
+
+def test_the_ascent_has_no_targets(net, digits):
+    with pytest.raises(ValueError, match="'targeted' is not known; choose ce, dlr"):
+        apgd_ascent(net, digits.rows(slice(0, 2)), image_context(0.1), threat=PIXELS["linf"], loss="targeted", steps=2)
 
 
 def test_twins_are_refused(dataset, context, trained):

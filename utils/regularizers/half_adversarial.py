@@ -1,0 +1,41 @@
+"""Adversarial training on a share of each batch (Kurakin, Goodfellow and Bengio 2017, arXiv 1611.01236)."""
+
+import torch
+from torch import Tensor
+
+from utils.objective import cross_entropy, emphasised
+from utils.types import Attack, Batch, Context, Predict
+
+
+def half_adversarial(predict: Predict, batch: Batch, ctx: Context, *, attack: Attack, share: float) -> Tensor:
+    """Loss (n,): l(h(x'), y) of the first ``share`` of the rows, l(h(x), y) of the others; their mean is of all rows.
+
+    A batch is in random order, so which rows are attacked is drawn anew in every epoch, and by the seed alone. The
+    attack sees the steady model; the model in training answers all rows in one pass, so that batch statistics are
+    those of the mixture.
+
+    Args:
+        predict: the model in training.
+        batch: rows (n, *).
+        ctx: gives radius, emphasis and random start of each row, and hears the logits at x'.
+        attack: what becomes of the attacked rows.
+        share: in [0, 1], of the rows, rounded to whole ones.
+
+    Raises:
+        ValueError: a share out of range.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"regularizer.half_adversarial.share={share}: expected a share of the rows in [0, 1]")
+    rows = batch.y.ndim - 1  # their dimension, behind that of a stack
+    count = round(share * batch.y.shape[rows])
+    first, rest = _part(batch, rows, 0, count), _part(batch, rows, count, batch.y.shape[rows] - count)
+    moved = attack(predict, first, ctx.on(first)) if count else first.x
+    logits = predict(torch.cat([moved, rest.x], rows))
+    if count:
+        ctx.observe(logits.narrow(rows, 0, count).detach(), first)
+    return emphasised(cross_entropy(logits, batch.y), None, ctx)
+
+
+def _part(batch: Batch, rows: int, start: int, count: int) -> Batch:
+    """So many of the rows."""
+    return Batch(*(column.narrow(rows, start, count) for column in batch))
