@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from utils.types import Context, Dataset, Metric
 
 
-DEFAULTS = ("tabular", "image")  # options of evaluation that a data set's own yaml chooses
+DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data set's own yaml chooses
 
 
 def evaluate(cfg: DictConfig) -> Outcome:
@@ -88,6 +88,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     from evals.evaluation import evaluate as judge
     from utils.build import choose_device, make_repeatable
     from utils.metrics.masking import warnings_of
+    from utils.metrics.undefined import undefined
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
 
@@ -106,7 +107,8 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}
-    if warnings := warnings_of(found):
+    least = params["evaluation"]["metrics"].get("group", {}).get("groups_min", 0)
+    if warnings := warnings_of(found) + undefined(found, data.groups, groups_min=least):
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
@@ -151,6 +153,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
 
     from evals.query import aligned, known
     from utils import atomic
+    from utils.metrics.directions import under_norms
 
     named = any(word.startswith("columns=") for word in HydraConfig.get().overrides.task)
     if named:
@@ -161,6 +164,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
     wanted = list(params["columns"])
     if not named:
         wanted += [f"robust_accuracy{what}_{r}" for r in params["epsilon"]["evaluate"] for what in ("", "_worst_class")]
+        wanted += under_norms(table.columns)
     metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     shown = table[facts + metrics + added]

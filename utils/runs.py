@@ -22,7 +22,9 @@ from utils.console import complain, said, say
 from utils.datasets.images import described
 from utils.environment import environment
 from utils.locks import held
+from utils.metrics.directions import under_norms
 from utils.metrics.masking import warnings_of
+from utils.metrics.undefined import undefined
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.objective import Objective
 from utils.outcomes import Outcome
@@ -424,7 +426,9 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     data = run.dataset
     record = blank_record(run)
     points, without = _operating_points(run)
-    if warnings := [*warnings_of(metrics), *getattr(decide, "warnings", ()), *without]:
+    least = run.params["evaluation"]["metrics"].get("group", {}).get("groups_min", 0)
+    unclear = undefined(metrics, data.groups, groups_min=least)
+    if warnings := [*warnings_of(metrics), *unclear, *getattr(decide, "warnings", ()), *without]:
         record |= {"warnings": warnings}
     if points:
         record |= {"operating_points": points}
@@ -517,10 +521,12 @@ def report(record: Record, doc_id: int, database: Path) -> None:
         "mcc",
         "auc",
         "fnr_gap",
+        "fnr_signed_gap",
         "fpr_gap",
     ]
     keys += ["demographic_parity_difference", "equalized_odds_difference"]
     keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)]
+    keys += under_norms(metrics)
     keys += [f"robust_accuracy_worst_class_{r}" for r in radii] + [f"uai_{r}" for r in radii] + ["uai_cf"]
     keys += [f"uai_ar_{r}" for r in radii]
     say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")

@@ -6,9 +6,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from utils import seeding
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
+from utils.metrics.intervals import drawn, entries, with_intervals
 from utils.types import Batch, Context, Figures, Predict
 
 # nan where a class has no rows: np.mean and np.min pass it on
@@ -18,6 +18,10 @@ FROM_TABLE: dict[str, Callable[[Counts], Floats]] = {
     "worst_class_accuracy": lambda t: confusion.recalls(t).min(-1),
     "mcc": confusion.matthews,
 }
+OF_TWO_CLASSES: dict[str, Callable[[Counts], Floats]] = {
+    "prevalence": confusion.prevalence,
+    "acceptance_rate": confusion.acceptance_rate,
+}
 
 
 def classification(
@@ -25,9 +29,9 @@ def classification(
 ) -> Figures | Sequence[Figures]:
     """Accuracy, balanced accuracy, accuracy of the worst class, Matthews' correlation and area under the ROC curve.
 
-    Each has ``<key>_low`` and ``<key>_high``, its interval of ``level`` in (0, 1): percentiles of ``intervals``
-    bootstrap draws, and for the area DeLong's interval, which needs no draw. ``prevalence`` and
-    ``acceptance_rate`` are the shares of class 1 among classes and labels.
+    ``prevalence`` and ``acceptance_rate`` are the shares of class 1 among classes and labels. Each has ``<key>_low``
+    and ``<key>_high``, its interval of ``level`` in (0, 1): percentiles of ``intervals`` bootstrap draws, and for the
+    area DeLong's interval, which needs no draw.
 
     What is undefined is None, an end of an interval too; mcc alone is 0 where labels or classes are all one, as in
     scikit-learn. From three classes on, the area, prevalence and acceptance rate are None.
@@ -40,13 +44,14 @@ def classification(
 def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, intervals: int, level: float) -> Figures:
     binary = logits.shape[-1] == 1
     table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=2 if binary else logits.shape[-1])[0]
-    draws = confusion.bootstrap(table, intervals, seeding.rng(ctx.own_seed, "bootstrap"))
+    draws = drawn(table, intervals, ctx)
+    metrics = FROM_TABLE | OF_TWO_CLASSES if binary else FROM_TABLE
+    values = {key: float(metric(table)) for key, metric in metrics.items()}
     out: dict[str, float | None] = {}
-    for key, metric in FROM_TABLE.items():
-        out |= _with_interval(key, float(metric(table)), *confusion.interval(metric(draws), level))
-    out |= _with_interval("auc", *(auc(logits[:, 0], y, level) if binary else (np.nan, None, None)))
-    out["prevalence"] = confusion.defined(float(confusion.share(table[1].sum(), table.sum()))) if binary else None
-    out["acceptance_rate"] = confusion.defined(float(confusion.acceptance_rate(table))) if binary else None
+    out |= with_intervals(values, {key: metric(draws) for key, metric in metrics.items()}, level)
+    out |= entries("auc", *(auc(logits[:, 0], y, level) if binary else (np.nan, None, None)))
+    for key in OF_TWO_CLASSES.keys() - metrics.keys():
+        out |= entries(key, np.nan, None, None)
     return out
 
 
@@ -72,10 +77,3 @@ def auc(z: Floats, y: Counts, level: float) -> tuple[float, float | None, float 
 def _placement(z: Floats, reference: Floats) -> Floats:
     """Share of the sorted reference (m,) below each score (n,), ties counting half."""
     return (np.searchsorted(reference, z, "left") + np.searchsorted(reference, z, "right")) / (2 * len(reference))
-
-
-def _with_interval(key: str, value: float, low: float | None, high: float | None) -> dict[str, float | None]:
-    """The three entries of a metric; no interval around what is undefined."""
-    if np.isnan(value):
-        return {key: None, f"{key}_low": None, f"{key}_high": None}
-    return {key: value, f"{key}_low": low, f"{key}_high": high}

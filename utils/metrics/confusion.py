@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from utils.parts import parts
 from utils.types import Batch, Context, Predict
 
+DIGITS = 6  # of the ends of intervals, which chance moves by a thousandth
+
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -107,9 +109,24 @@ def fpr(t: Counts) -> Floats:
     return share(t[..., 0, 1], t[..., 0, :].sum(-1))
 
 
+def tpr(t: Counts) -> Floats:
+    """Share of class 1 with label 1, (..., 2, 2) -> (...)."""
+    return share(t[..., 1, 1], t[..., 1, :].sum(-1))
+
+
+def ppv(t: Counts) -> Floats:
+    """Share of the rows with label 1 that are of class 1, the precision, (..., 2, 2) -> (...)."""
+    return share(t[..., 1, 1], t[..., 1].sum(-1))
+
+
 def acceptance_rate(t: Counts) -> Floats:
     """Share of rows with label 1, (..., 2, 2) -> (...)."""
     return share(t[..., 1].sum(-1), t.sum((-2, -1)))
+
+
+def prevalence(t: Counts) -> Floats:
+    """Share of rows of class 1, (..., 2, 2) -> (...)."""
+    return share(t[..., 1, :].sum(-1), t.sum((-2, -1)))
 
 
 def defined(value: float) -> float | None:
@@ -122,10 +139,19 @@ def interval(draws: Floats, level: float) -> tuple[float | None, float | None]:
 
     (None, None) where none is defined. Raises ValueError outside (0, 1).
     """
+    return intervals(draws[None], level)[0]
+
+
+def intervals(draws: Floats, level: float) -> list[tuple[float | None, float | None]]:
+    """``interval`` of each of f figures, from their draws (f, B)."""
     if not 0 < level < 1:
         raise ValueError(f"evaluation: an interval's level of {level} is not in (0, 1); for 95 % give 0.95")
-    draws = draws[~np.isnan(draws)]
-    if not len(draws):
-        return None, None
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    found: list[tuple[float | None, float | None]] = [(None, None)] * len(draws)
+    known = ~np.isnan(draws)
+    whole = known.any(-1) & known.all(-1)  # these in one call, which is most of the cost
+    for of in (np.flatnonzero(whole), *np.flatnonzero(known.any(-1) & ~whole)[:, None]):
+        if len(of):
+            ends = np.quantile(draws[of][:, known[of[0]]], [(1 - level) / 2, (1 + level) / 2], axis=-1)
+            for i, (low, high) in zip(of, ends.T.round(DIGITS).tolist(), strict=True):
+                found[i] = (low, high)
+    return found

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from utils.metrics.confusion import defined, share
 from utils.metrics.ensemble import first_broken
+from utils.metrics.intervals import of_means
 from utils.parts import sample
 from utils.radius import radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
@@ -20,11 +20,13 @@ def curve(
     attack: Attack,
     name: str,
     rows: int | None,
+    intervals: int,
+    level: float,
 ) -> Figures:
     """``robust_accuracy_<name>_<r>`` at each r = factor * radius, written with four digits.
 
-    A factor of 0 is the plain accuracy of the judged rows. A row lost at one radius counts as lost at every larger
-    one, so the curve falls.
+    A factor of 0 is the plain accuracy of the judged rows. Each has its interval, ``<key>_low`` and ``<key>_high``. A
+    row lost at one radius counts as lost at every larger one, so the curve falls.
 
     Args:
         predict: the model; of a single one, not of a stack.
@@ -35,6 +37,8 @@ def curve(
         attack: the attack.
         name: of the attack, for the keys.
         rows: how many to judge, drawn by the seed; None: all.
+        intervals: bootstrap draws.
+        level: of the intervals, in (0, 1).
 
     Raises:
         ValueError: a negative factor.
@@ -45,6 +49,5 @@ def curve(
     judged = sample(batch, rows, ctx)
     ladder = sorted({factor * radius_value(radius) for factor in factors})
     first = first_broken(predict, judged, ctx, ladder=ladder, attacks={name: attack})
-    right = (first == UNBROKEN).sum(-1).cpu().numpy()
-    shares = share(right, right * 0 + len(judged.y))
-    return {f"robust_accuracy_{name}_{r:.4g}": defined(value) for r, value in zip(ladder, shares, strict=True)}
+    kept = {f"robust_accuracy_{name}_{r:.4g}": at == UNBROKEN for r, at in zip(ladder, first, strict=True)}
+    return of_means(kept, intervals, level, ctx)

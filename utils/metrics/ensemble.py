@@ -1,15 +1,13 @@
-"""Accuracy under the worst of several attacks, in the mean, in each class and in the worst class."""
+"""Accuracy under the worst of several attacks: in the mean, in each class and group, and in the worst of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from utils import seeding
-from utils.metrics import confusion
-from utils.metrics.confusion import Counts, Floats
+from utils.metrics.breakdown import broken_down, groups_of, mean, tables
+from utils.metrics.confusion import Counts, defined
 from utils.parts import parts, sample
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
@@ -21,6 +19,7 @@ def ensemble(
     batch: Batch,
     ctx: Context,
     *,
+    name: str | None,
     radii: Sequence[str | float],
     training_radius: str | float | None,
     attacks: Mapping[str, Attack],
@@ -30,11 +29,12 @@ def ensemble(
 ) -> Figures:
     """``robust_accuracy_<radius>``: share of rows that are right at x and at the x' of every attack.
 
-    Also ``robust_accuracy_worst_class_<radius>``, over the classes that have rows;
-    ``robust_accuracy_class_<i>_<radius>``, None for a class without; ``robust_accuracy_after_<attack>_<radius>``, after
-    this attack and those before it; and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training
-    radius. ``robust_rows`` is the number of rows. The mean and the worst class have ``<key>_low`` and ``<key>_high``,
-    percentiles of bootstrap draws.
+    Also ``robust_accuracy_worst_class_<radius>``, over the classes that have rows,
+    ``robust_accuracy_class_<i>_<radius>``, None for a class without, and, where the data have several sensitive
+    groups, ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_group<i>_<radius>``;
+    ``robust_accuracy_after_<attack>_<radius>``, after this attack and those before it; and ``robust_accuracy`` and
+    ``robust_accuracy_worst_class`` at the training radius. ``robust_rows`` is the number of rows. All but those after
+    an attack have ``<key>_low`` and ``<key>_high``, percentiles of bootstrap draws.
 
     The attacks run one after another, each on what is still right. Balls are nested, so a row lost at one radius
     counts at every larger one as lost to the same attack.
@@ -43,6 +43,8 @@ def ensemble(
         predict: the model; of a single one, not of a stack.
         batch: a split.
         ctx: gives random numbers, decision and seed.
+        name: stands before the radius in every key, as in ``robust_accuracy_linf_0.01``, so that ensembles of several
+            norms are told apart; None: nothing does.
         radii: in the unit of the attacks' threats.
         training_radius: None reports nothing under the plain names.
         attacks: by name, the cheapest first.
@@ -54,23 +56,22 @@ def ensemble(
         AssertionError: an attack left its threat's set.
     """
     judged = sample(batch, rows, ctx)
-    values = {f"_{radius}": radius_value(radius) for radius in radii}
-    headline = {} if training_radius is None else {"": radius_value(training_radius)}
-    ladder = sorted({*values.values(), *headline.values()})
+    tag = "" if name is None else f"_{name}"
+    values = {f"{tag}_{radius}": radius_value(radius) for radius in radii}
+    trained = {} if training_radius is None else {tag: radius_value(training_radius)}
+    ladder = sorted({*values.values(), *trained.values()})
     first = dict(zip(ladder, first_broken(predict, judged, ctx, ladder=ladder, attacks=attacks), strict=True))
     classes = _classes(predict, judged)
-    found: dict[str, float | None] = {"robust_rows": float(len(judged.y))}
-    for end, value in (values | headline).items():
-        table = _table(judged.y, first[value] == UNBROKEN, classes)
-        draws = confusion.bootstrap(table, intervals, seeding.rng(ctx.own_seed, "bootstrap"))
-        found |= _with_interval(f"robust_accuracy{end}", _mean(table), _mean(draws), level)
-        found |= _with_interval(f"robust_accuracy_worst_class{end}", _worst(table), _worst(draws), level)
+    found: dict[str, float | None] = {f"robust_rows{tag}": float(len(judged.y))}
+    for end, value in (values | trained).items():
+        table = _table(judged, first[value] == UNBROKEN, classes, ctx)
+        found |= broken_down(
+            "robust_accuracy", end, table, ctx, intervals=intervals, level=level, headline=end not in values
+        )
     for end, value in values.items():
-        shares = _of_class(_table(judged.y, first[value] == UNBROKEN, classes))
-        found |= {f"robust_accuracy_class_{i}{end}": confusion.defined(share) for i, share in enumerate(shares)}
-        for position, name in enumerate(attacks):
-            left = _table(judged.y, (first[value] == UNBROKEN) | (first[value] > position), classes)
-            found[f"robust_accuracy_after_{name}{end}"] = confusion.defined(float(_mean(left)))
+        for position, attack in enumerate(attacks):
+            left = _table(judged, (first[value] == UNBROKEN) | (first[value] > position), classes, ctx)
+            found[f"robust_accuracy_after_{attack}{end}"] = defined(float(mean(left)))
     return found
 
 
@@ -101,29 +102,7 @@ def _classes(predict: Predict, batch: Batch) -> int:
         return max(2, predict(next(parts(batch)).x[:1]).shape[-1])
 
 
-def _table(y: Tensor, right: Tensor, classes: int) -> Counts:
-    """How many rows of each class are wrong and right, (k, 2)."""
-    cells = np.ravel_multi_index((y.cpu().numpy(), right.long().cpu().numpy()), (classes, 2))
-    return np.bincount(cells, minlength=2 * classes).reshape(classes, 2)
-
-
-def _mean(table: Counts) -> Floats:
-    """Share of right rows, (..., k, 2) -> (...)."""
-    return confusion.share(table[..., 1].sum(-1), table.sum((-2, -1)))
-
-
-def _of_class(table: Counts) -> Floats:
-    """Share of right rows of each class, (..., k, 2) -> (..., k)."""
-    return confusion.share(table[..., 1], table.sum(-1))
-
-
-def _worst(table: Counts) -> Floats:
-    """The least share over the classes with rows, (..., k, 2) -> (...)."""
-    least: Floats = np.fmin.reduce(_of_class(table), -1)
-    return least
-
-
-def _with_interval(key: str, value: Floats, draws: Floats, level: float) -> dict[str, float | None]:
-    """The three entries of a figure."""
-    low, high = confusion.interval(draws, level)
-    return {key: confusion.defined(float(value)), f"{key}_low": low, f"{key}_high": high}
+def _table(batch: Batch, right: Tensor, classes: int, ctx: Context) -> Counts:
+    """How many rows of each group and class are wrong and right, (g, k, 2)."""
+    y, s = batch.y.cpu().numpy(), batch.s.cpu().numpy()
+    return tables(right.cpu().numpy(), y, s, groups=groups_of(s, ctx), classes=classes)

@@ -1,15 +1,18 @@
 """How far the groups of the sensitive attributes are treated alike."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from utils import seeding
 from utils.metrics import confusion
+from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import Counts, Floats
+from utils.metrics.intervals import drawn, entries, with_intervals
 from utils.types import Batch, Context, Figures, Predict
+
+Rate = Callable[[Counts], Floats]  # tables (..., k, k) -> a rate (...), or (..., g, k, k) -> a gap (...)
 
 
 def spread(rates: Floats) -> Floats:
@@ -17,37 +20,49 @@ def spread(rates: Floats) -> Floats:
     return rates.max(-1) - rates.min(-1)
 
 
-RATES: dict[str, Callable[[Counts], Floats]] = {
+RATES: dict[str, Rate] = {
     "accuracy": confusion.accuracy,
     "fnr": confusion.fnr,
     "fpr": confusion.fpr,
+    "tpr": confusion.tpr,
+    "ppv": confusion.ppv,
     "acceptance_rate": confusion.acceptance_rate,
+    "prevalence": confusion.prevalence,
 }
-GAPS: dict[str, Callable[[Counts], Floats]] = {
+GAPS: dict[str, Rate] = {
     "demographic_parity_difference": lambda t: spread(confusion.acceptance_rate(t)),
     "equalized_odds_difference": lambda t: np.maximum(spread(confusion.fnr(t)), spread(confusion.fpr(t))),
     "fnr_gap": lambda t: spread(confusion.fnr(t)),
     "fpr_gap": lambda t: spread(confusion.fpr(t)),
     "accuracy_gap": lambda t: spread(confusion.accuracy(t)),
+    "tpr_gap": lambda t: spread(confusion.tpr(t)),
+    "ppv_gap": lambda t: spread(confusion.ppv(t)),
+    "prevalence_gap": lambda t: spread(confusion.prevalence(t)),
 }
+SIGNED = tuple(RATES)  # rates of which two groups have a <rate>_signed_gap
+OF_ANY_CLASSES = ("accuracy", "accuracy_gap")  # rates and gaps that more than two classes have too
 
 
 def group(
     predict: Predict, batch: Batch, ctx: Context, *, groups_min: int, intervals: int, level: float
 ) -> Figures | Sequence[Figures]:
-    """Rates of each group and their gaps, the largest minus the smallest over groups (never signed).
+    """Rates of each group and their gaps.
 
-    ``<rate>_group<i>`` for accuracy, fnr, fpr and acceptance_rate, and ``support_group<i>`` rows. The gaps are
-    ``demographic_parity_difference`` (acceptance rate), ``fnr_gap``, ``fpr_gap``, ``accuracy_gap`` and
-    ``equalized_odds_difference``, the larger of fnr_gap and fpr_gap (Hardt et al., 2016, arXiv:1610.02413).
+    ``<rate>_group<i>`` for accuracy, fnr, fpr, tpr, ppv (precision), acceptance_rate and prevalence, and
+    ``support_group<i>`` rows. A gap is the largest rate less the smallest over groups, never signed: ``fnr_gap``,
+    ``fpr_gap``, ``accuracy_gap``, ``tpr_gap``, ``ppv_gap``, ``prevalence_gap``, ``demographic_parity_difference``
+    (of acceptance rates) and ``equalized_odds_difference``, the larger of fnr_gap and fpr_gap (Hardt et al., 2016,
+    arXiv:1610.02413). Where there are two groups, ``<rate>_signed_gap`` is the rate of group 1 less that of group 0.
 
     A gap is never negative, so chance alone gives one: ``<gap>_null`` is its mean over ``intervals`` permutations of
-    the groups among all rows. ``<gap>_low`` and ``<gap>_high`` are percentiles of as many bootstrap draws, of
-    ``level`` in (0, 1). Draws in which the gap is undefined are left out.
+    the groups among all rows. ``_low`` and ``_high`` of every rate and gap are percentiles of as many bootstrap draws,
+    of ``level`` in (0, 1). Draws in which it is undefined are left out.
 
-    A rate without rows is None. A gap is None with its companions where there is one group only, where a group has
-    fewer than ``groups_min`` rows, or where a rate of some group is None. From three classes on only accuracies.
+    A rate without rows is None. A gap is None with its companions where a group has fewer than ``groups_min`` rows, or
+    where a rate of some group is None. From three classes on only accuracies. Data of one group have no figures.
     """
+    if all(own.groups == 1 for own in ctx.each or (ctx,)) and not batch.s.any():
+        return ctx.of_each(lambda _: {})
     logits, labels = confusion.decided(predict, batch, ctx)
     figures = partial(_figures, groups_min=groups_min, intervals=intervals, level=level)
     return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy(), batch.s.cpu().numpy())
@@ -66,38 +81,57 @@ def _figures(
 ) -> Figures:
     binary = logits.shape[-1] == 1
     classes = 2 if binary else logits.shape[-1]
-    table = confusion.counts(y, labels, s, groups=_groups(s, ctx), classes=classes)
+    table = confusion.counts(y, labels, s, groups=groups_of(s, ctx), classes=classes)
     support = table.sum((1, 2))
-    out = _per_group("support", 1.0 * support)
-    for name, rate in RATES.items():
-        if binary or name == "accuracy":
-            out |= _per_group(name, rate(table))
-    supported = len(table) > 1 and support.min() >= groups_min
-    drawn = confusion.bootstrap(table, intervals, seeding.rng(ctx.own_seed, "bootstrap"))
+    draws = drawn(table, intervals, ctx)
+    out: dict[str, float | None] = {f"support_group{i}": float(rows) for i, rows in enumerate(support)}
+    out |= _rates(_of(RATES, binary), table, draws, level)
     shuffled = confusion.permuted(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
-    for name, gap in GAPS.items():
-        if binary or name == "accuracy_gap":
-            value = gap(table) if supported else np.nan
-            out |= _gap(name, float(value), gap(drawn), gap(shuffled), level)
+    supported = support.min() >= groups_min
+    out |= _gaps(_of(GAPS, binary), table if supported else 0 * table, draws, shuffled, level)
+    if len(table) == 2:
+        out |= _signed_gaps(_of(RATES, binary), table if supported else 0 * table, draws, level)
     return out
 
 
-def _groups(s: Counts, ctx: Context) -> int:
-    """Number of groups the schema declares, so that a group without rows in this split is noticed."""
-    declared = math.prod(len(c.levels) for c in ctx.columns if c.sensitive)
-    return max(declared, 1 + int(s.max(initial=0)))
+def _of(rates: Mapping[str, Rate], binary: bool) -> dict[str, Rate]:
+    return {name: rate for name, rate in rates.items() if binary or name in OF_ANY_CLASSES}
 
 
-def _per_group(name: str, rates: Floats) -> dict[str, float | None]:
-    return {f"{name}_group{i}": confusion.defined(rate) for i, rate in enumerate(rates)}
+def _rates(rates: Mapping[str, Rate], table: Counts, draws: Counts, level: float) -> Figures:
+    """Each rate of each group, from tables (g, k, k) and draws (B, g, k, k)."""
+    values: dict[str, float] = {}
+    drawn_values: dict[str, Floats] = {}
+    for name, rate in rates.items():
+        for i, (value, of_draws) in enumerate(zip(rate(table), rate(draws).T, strict=True)):
+            values[f"{name}_group{i}"], drawn_values[f"{name}_group{i}"] = float(value), of_draws
+    return with_intervals(values, drawn_values, level)
 
 
-def _gap(key: str, value: float, drawn: Floats, shuffled: Floats, level: float) -> dict[str, float | None]:
-    """A gap, its interval and what chance alone gives; all None where it is undefined."""
-    low, high = confusion.interval(drawn, level)
-    if low is not None and high is not None:  # draws of a gap near 0 lie above it, since a gap has no sign
-        low, high = min(low, float(value)), max(high, float(value))
-    by_chance = shuffled[~np.isnan(shuffled)]
-    null = float(by_chance.mean()) if len(by_chance) else None
-    figures = {"": float(value), "_low": low, "_high": high, "_null": null}
-    return {key + suffix: None if np.isnan(value) else figure for suffix, figure in figures.items()}
+def _signed_gaps(rates: Mapping[str, Rate], table: Counts, draws: Counts, level: float) -> Figures:
+    """Of every rate, that of group 1 less that of group 0."""
+
+    def gap(rate: Rate, t: Counts) -> Floats:
+        of_groups = rate(t)
+        return of_groups[..., 1] - of_groups[..., 0]
+
+    values = {f"{name}_signed_gap": float(gap(rate, table)) for name, rate in rates.items()}
+    return with_intervals(values, {f"{name}_signed_gap": gap(rate, draws) for name, rate in rates.items()}, level)
+
+
+def _gaps(gaps: Mapping[str, Rate], table: Counts, draws: Counts, shuffled: Counts, level: float) -> Figures:
+    """Every gap, its interval and what chance alone gives; all None where it is undefined."""
+    out: dict[str, float | None] = {}
+    ends = confusion.intervals(np.array([gap(draws) for gap in gaps.values()]), level)
+    for (key, gap), (low, high) in zip(gaps.items(), ends, strict=True):
+        value = float(gap(table))
+        by_chance = gap(shuffled)
+        by_chance = by_chance[~np.isnan(by_chance)]
+        out |= entries(key, value, *_around(value, low, high))
+        out[f"{key}_null"] = None if np.isnan(value) or not len(by_chance) else float(by_chance.mean())
+    return out
+
+
+def _around(value: float, low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """An interval that holds the gap: draws of one near 0 lie above it, since a gap has no sign."""
+    return (None, None) if low is None or high is None else (min(low, value), max(high, value))

@@ -1,12 +1,14 @@
 """Accuracy under attack, and for whom it is lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from utils.metrics.breakdown import broken_down, groups_of, tables
+from utils.metrics.intervals import of_means
 from utils.parts import parts
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
@@ -23,38 +25,50 @@ def robust(
     radii: Sequence[str | float],
     training_radius: Radius | None,
     attack: Attack,
+    intervals: int,
+    level: float,
 ) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<radius>``: share of rows whose label is right at x and at the attacked x'.
 
-    Also ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` (over sensitive
-    groups and true classes), and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training radius. A
-    row lost at one radius counts as lost at every larger one, since the balls are nested.
+    Also ``robust_accuracy_group<i>_<radius>`` and ``robust_accuracy_class_<i>_<radius>`` of every sensitive group and
+    true class, ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` of those with
+    rows, and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training radius. Each has ``<key>_low``
+    and ``<key>_high``, percentiles of ``intervals`` bootstrap draws, of ``level`` in (0, 1). A row lost at one radius
+    counts as lost at every larger one, since the balls are nested.
     """
     trained = [] if training_radius is None else [training_radius]
     kept = attacked_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
-    return ctx.of_each(partial(_figures, [str(r) for r in radii]), kept, batch.s, batch.y)
+    ends = [*(f"_{radius}" for radius in radii), *("" for _ in trained)]
+    return ctx.of_each(partial(_figures, ends, intervals, level), kept, batch.s, batch.y)
 
 
-def _figures(names: Sequence[str], ctx: Context, kept: Tensor, s: Tensor, y: Tensor) -> Figures:
-    """Of one model: kept (r, n), the training radius last where there is one."""
+def _figures(
+    ends: Sequence[str], intervals: int, level: float, ctx: Context, kept: Tensor, s: Tensor, y: Tensor
+) -> Figures:
+    """Of one model: kept (r, n), the training radius last where there is one, whose end is empty."""
     found: dict[str, float | None] = {}
-    for name, right in zip(names, kept, strict=False):
-        found[f"robust_accuracy_{name}"] = _mean(right)
-        found[f"robust_accuracy_worst_group_{name}"] = _worst(right, s)
-        found[f"robust_accuracy_worst_class_{name}"] = _worst(right, y)
-    for right in kept[len(names) :]:
-        found["robust_accuracy"] = _mean(right)
-        found["robust_accuracy_worst_class"] = _worst(right, y)
+    groups, classes = s.cpu().numpy(), y.cpu().numpy()
+    size = {"groups": groups_of(groups, ctx), "classes": max(2, 1 + int(classes.max(initial=0)))}
+    for end, right in zip(ends, kept.cpu().numpy(), strict=True):
+        table = tables(right, classes, groups, **size)
+        found |= broken_down("robust_accuracy", end, table, ctx, intervals=intervals, level=level, headline=not end)
     return found
 
 
 def attacked(
-    predict: Predict, batch: Batch, ctx: Context, *, name: str, radii: Sequence[str | float]
+    predict: Predict,
+    batch: Batch,
+    ctx: Context,
+    *,
+    name: str,
+    radii: Sequence[str | float],
+    intervals: int,
+    level: float,
 ) -> Figures | Sequence[Figures]:
-    """``robust_accuracy_<name>_<radius>``: accuracy under the attack of the ``attack`` group."""
+    """``robust_accuracy_<name>_<radius>``: accuracy under the attack of the ``attack`` group, with its interval."""
     kept = attacked_rows(predict, batch, ctx, radii=radii, attack=ctx.attack)
     keys = [f"robust_accuracy_{name}_{radius}" for radius in radii]
-    return ctx.of_each(lambda _, right: dict(zip(keys, map(_mean, right), strict=True)), kept)
+    return ctx.of_each(lambda own, right: of_means(dict(zip(keys, right, strict=True)), intervals, level, own), kept)
 
 
 def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
@@ -88,12 +102,3 @@ def _of_models(radius: Radius, right: Tensor) -> Tensor:
     """A radius for every model (...), in double precision."""
     value = radius.squeeze(-1).cpu() if isinstance(radius, Tensor) else torch.tensor(radius_value(radius))
     return value.double().expand(right.shape[:-1])
-
-
-def _mean(right: Tensor) -> float:
-    return float(right.double().mean())
-
-
-def _worst(right: Tensor, of: Tensor) -> float | None:
-    shares: Mapping[int, float] = {int(value): _mean(right[of == value]) for value in of.unique()}
-    return min(shares.values(), default=None)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from utils import seeding
 from utils.bounds import Neurons, bounds_over, counterfactuals, has_bounds
+from utils.metrics.intervals import of_means
 from utils.radius import radius_value
 from utils.scms.counterfactual import draw, factual_level, twins
 from utils.threats import Ball, CausalThreat, ascend
@@ -48,6 +49,8 @@ def unfair_area(
     steps: int,
     rel_step: float,
     estimators: Literal["separate", "union"],
+    intervals: int,
+    level: float,
 ) -> Figures | Sequence[Figures]:
     """Unfair areas at every radius, and at radius 0 (counterfactual fairness).
 
@@ -55,7 +58,8 @@ def unfair_area(
     are. ``uai_<radius>``: some point within the radius of some twin is decided otherwise, found by either
     estimator; ``uai_ar_<radius>``: the same around the individual alone (causal robustness). The raw figures are
     ``uai_random_<radius>``, ``uai_gradient_<radius>`` and ``uai_ar_random_…``, ``uai_ar_gradient_…``. The sets
-    are nested in the radius, so an individual found unfair at one counts at every larger one.
+    are nested in the radius, so an individual found unfair at one counts at every larger one. ``<key>_low`` and
+    ``<key>_high`` are the interval over individuals.
 
     Args:
         predict: a two-class model.
@@ -69,6 +73,8 @@ def unfair_area(
         rel_step: length of a gradient step, as a share of the radius.
         estimators: "separate" runs each in full; "union" searches at random only around those whom the gradient
             left undecided, and leaves out the raw random figures.
+        intervals: bootstrap draws.
+        level: of the intervals, in (0, 1).
 
     Raises:
         ValueError: another word for individuals or estimators, or no sample.
@@ -100,7 +106,9 @@ def unfair_area(
             if estimators == "separate":
                 found |= _figures("random_", radius, random, people)
     names = list(found)
-    return ctx.of_each(lambda _, *rows: dict(zip(names, map(_mean, rows), strict=True)), *found.values())
+    return ctx.of_each(
+        lambda own, *rows: of_means(dict(zip(names, rows, strict=True)), intervals, level, own), *found.values()
+    )
 
 
 def _fresh(ctx: Context, n: int) -> Tensor:
@@ -255,7 +263,3 @@ def _figures(estimator: str, radius: str | float, flips: Tensor, people: Individ
         f"uai_{estimator}{radius}": flips.any(0),
         f"uai_ar_{estimator}{radius}": (flips & people.factual).any(0),
     }
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.double().mean())

@@ -19,7 +19,9 @@ def task(linear_task, image_context):
 
 
 def draw(task, factors, *, radius=0.02, rows=None, attack=PGD):
-    return curve(*task, radius=radius, factors=factors, attack=attack, name="pgd", rows=rows)
+    settings = {"rows": rows, "intervals": 0, "level": 0.95}
+    found = curve(*task, radius=radius, factors=factors, attack=attack, name="pgd", **settings)
+    return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 
 def test_on_two_classes_of_a_linear_model_it_is_the_dual_norm_at_every_radius(linear_task, image_context):

@@ -26,8 +26,8 @@ def exact(model):
     return {f"to_{i}": partial(toward, threat=PIXELS, weight=model.weight, to=i) for i in range(len(model.weight))}
 
 
-def judge(model, batch, ctx, radii, *, attacks, training_radius=None, rows=None, intervals=0, level=0.95):
-    settings = {"training_radius": training_radius, "rows": rows, "intervals": intervals, "level": level}
+def judge(model, batch, ctx, radii, *, attacks, training_radius=None, rows=None, intervals=0, level=0.95, name=None):
+    settings = {"name": name, "training_radius": training_radius, "rows": rows, "intervals": intervals, "level": level}
     return ensemble(model, batch, ctx, radii=radii, attacks=attacks, **settings)
 
 

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -11,17 +12,29 @@ from fairlearn.metrics import (
     false_negative_rate,
     false_positive_rate,
     selection_rate,
+    true_positive_rate,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score
+from scipy.stats import bootstrap
+from sklearn.metrics import accuracy_score, precision_score
 
 from utils.decides.threshold import Threshold
 from utils.metrics import group as group_metrics
-from utils.metrics.group import group
-from utils.types import SCM, Batch, Column, Context
+from utils.metrics.group import SIGNED, group
+from utils.types import SCM, Batch, Context
 
+RATES = {
+    "accuracy": accuracy_score,
+    "fnr": false_negative_rate,
+    "fpr": false_positive_rate,
+    "tpr": true_positive_rate,
+    "ppv": partial(precision_score, zero_division=np.nan),
+    "acceptance_rate": selection_rate,
+    "prevalence": lambda y_true, _: np.mean(y_true),
+}
 GAPS = ["demographic_parity_difference", "equalized_odds_difference", "fnr_gap", "fpr_gap", "accuracy_gap"]
+ALL_GAPS = [*GAPS, "tpr_gap", "ppv_gap", "prevalence_gap"]
 ROWS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=40)
 # every group has both classes, so that fairlearn, which says 0 where a rate is undefined, can be compared
 FULL = [(y, y, s) for y in (0, 1) for s in range(3)]
@@ -29,11 +42,7 @@ FULL = [(y, y, s) for y in (0, 1) for s in range(3)]
 
 def context(levels: int, seed: int = 0) -> Context:
     unused = cast(Any, None)
-    columns = (
-        Column("s", "categorical", sensitive=True, levels=tuple(map(float, range(levels)))),
-        Column("x", "binary"),
-    )
-    return Context(cast(SCM, None), columns, unused, unused, Threshold(0.5), seed, torch.Generator())
+    return Context(cast(SCM, None), (), unused, unused, Threshold(0.5), seed, torch.Generator(), groups=levels)
 
 
 def evaluate(
@@ -57,33 +66,23 @@ def biased(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndar
 @given(ROWS)
 def test_gaps_are_those_of_fairlearn(rows):
     y, labels, s = np.array(rows + FULL).T
-    frame = MetricFrame(
-        metrics={"fnr_gap": false_negative_rate, "fpr_gap": false_positive_rate, "accuracy_gap": accuracy_score},
-        y_true=y, y_pred=labels, sensitive_features=s,
-    )  # fmt: skip
+    frame = MetricFrame(metrics=RATES, y_true=y, y_pred=labels, sensitive_features=s)
     expected = {
-        **frame.difference(),
+        **{f"{rate}_gap": gap for rate, gap in frame.difference().items() if rate != "acceptance_rate"},
         "demographic_parity_difference": demographic_parity_difference(y, labels, sensitive_features=s),
         "equalized_odds_difference": equalized_odds_difference(y, labels, sensitive_features=s),
     }
     found = evaluate(y, labels, s)
-    assert {key: found[key] for key in GAPS} == pytest.approx(expected, abs=1e-12)
+    assert {key: found[key] for key in ALL_GAPS} == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
 @given(ROWS)
 def test_rates_per_group_are_those_of_fairlearn(rows):
     y, labels, s = np.array(rows + FULL).T
-    rates = {
-        "accuracy": accuracy_score,
-        "fnr": false_negative_rate,
-        "fpr": false_positive_rate,
-        "acceptance_rate": selection_rate,
-        "support": count,
-    }
-    frame = MetricFrame(metrics=rates, y_true=y, y_pred=labels, sensitive_features=s).by_group
+    frame = MetricFrame(metrics=RATES | {"support": count}, y_true=y, y_pred=labels, sensitive_features=s).by_group
     found = evaluate(y, labels, s)
-    for name in rates:
+    for name in frame.columns:
         assert [found[f"{name}_group{i}"] for i in range(3)] == pytest.approx(frame[name].tolist())
 
 
@@ -100,12 +99,53 @@ def test_an_undefined_gap_has_undefined_companions():
 
 def test_a_declared_group_without_rows_leaves_every_gap_undefined():
     found = evaluate(*biased(), groups=3)
-    assert found["support_group2"] == 0
-    assert [found[key] for key in GAPS] == [None] * 5
+    assert (found["support_group2"], found["accuracy_group2"], found["accuracy_group2_low"]) == (0, None, None)
+    assert [found[key] for key in ALL_GAPS] == [None] * 8
 
 
-def test_a_single_group_has_no_gap():
-    assert evaluate([0, 1], [0, 1], [0, 0], groups=1)["accuracy_gap"] is None
+def test_data_of_one_group_have_no_figures():
+    assert evaluate([0, 1], [0, 1], [0, 0], groups=1) == {}
+
+
+def test_a_signed_gap_is_the_rate_of_group_1_less_that_of_group_0():
+    """By hand, of two rows a class: group 0 loses one positive and accepts one negative, group 1 accepts nobody."""
+    y, s = [1, 1, 0, 0] * 2, [0] * 4 + [1] * 4
+    found = evaluate(y, [1, 0, 1, 0, 0, 0, 0, 0], s, groups=2)
+    gaps = {rate: found[f"{rate}_signed_gap"] for rate in SIGNED}
+    expected = {"accuracy": 0, "fnr": 0.5, "fpr": -0.5, "tpr": -0.5, "ppv": None, "acceptance_rate": -0.5}
+    assert gaps == expected | {"prevalence": 0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(ROWS)
+def test_the_gap_of_two_groups_is_the_size_of_the_signed_one(rows):
+    y, labels, s = np.array(rows + FULL).T
+    found = evaluate(y, labels, s % 2, groups=2)
+    for rate in ("fnr", "fpr", "accuracy", "tpr", "ppv", "prevalence"):
+        assert found[f"{rate}_gap"] == abs(found[f"{rate}_signed_gap"])
+
+
+def test_swapping_the_groups_turns_the_sign():
+    y, labels, s = biased()
+    found, swapped = evaluate(y, labels, s, groups=2), evaluate(y, labels, 1 - s, groups=2)
+    assert [found[f"{rate}_signed_gap"] for rate in SIGNED] == [-swapped[f"{rate}_signed_gap"] for rate in SIGNED]
+
+
+def test_three_groups_have_no_signed_gap():
+    assert not [key for key in evaluate(*np.array(FULL).T) if "signed" in key]
+
+
+def test_a_signed_gap_of_a_small_group_is_undefined():
+    found = evaluate(*biased(), groups=2, groups_min=1000)
+    assert (found["fnr_signed_gap"], found["fnr_signed_gap_low"]) == (None, None)
+
+
+def test_the_interval_of_a_signed_gap_lies_on_both_sides_of_zero_where_groups_are_alike():
+    """And holds 0 about as often as it says, where that of the unsigned gap does so never but at 0."""
+    rng = np.random.default_rng(0)
+    samples = [evaluate(*rng.integers(2, size=(3, 200)), groups=2, intervals=200, level=0.9) for _ in range(300)]
+    held = np.mean([found["fnr_signed_gap_low"] < 0 < found["fnr_signed_gap_high"] for found in samples])
+    assert held == pytest.approx(0.9, abs=0.05)
 
 
 def test_a_group_below_the_least_support_leaves_gaps_undefined_but_not_rates():
@@ -130,6 +170,24 @@ def test_a_classifier_that_accepts_one_group_only_has_the_largest_gap():
     y, s = np.array([0, 1] * 10), np.repeat([0, 1], 10)
     found = evaluate(y, s, s, groups=2)
     assert [found[key] for key in GAPS] == [1, 1, 1, 1, 0]
+
+
+def test_intervals_of_rates_are_those_of_a_bootstrap_by_scipy():
+    """Oracle: scipy.stats.bootstrap over the rows of the whole table."""
+    y, labels, s = biased()
+
+    def rates(y, labels, s):
+        own = s == 1
+        return np.array([labels[own & (y == 1)].mean(), y[own & (labels == 1)].mean(), y[own].mean()])
+
+    oracle = bootstrap(
+        (y, labels, s), rates, paired=True, vectorized=False, n_resamples=1500, method="percentile",
+        confidence_level=0.9, rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    found = evaluate(y, labels, s, groups=2, intervals=4000, level=0.9)
+    keys = ("tpr_group1", "ppv_group1", "prevalence_group1")
+    assert [found[f"{key}_low"] for key in keys] == pytest.approx(oracle.low, abs=0.012)
+    assert [found[f"{key}_high"] for key in keys] == pytest.approx(oracle.high, abs=0.012)
 
 
 def explicit(y: np.ndarray, labels: np.ndarray, s: np.ndarray) -> list[float]:
@@ -185,7 +243,5 @@ def test_the_seed_of_the_context_fixes_every_figure():
 
 def test_the_interval_of_a_gap_holds_the_gap():
     """Also of one near 0, above which all its bootstrap draws lie."""
-    drawn = np.linspace(0.01, 0.2, 100)
-    found = group_metrics._gap("fnr_gap", 0.0, drawn, drawn, 0.95)
-    assert found["fnr_gap_low"] == 0.0
-    assert found["fnr_gap_high"] > 0.1
+    assert group_metrics._around(0.0, 0.01, 0.2) == (0.0, 0.2)
+    assert group_metrics._around(0.3, 0.01, 0.2) == (0.01, 0.3)

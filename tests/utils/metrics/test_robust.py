@@ -18,8 +18,15 @@ THREAT = partial(features, norm="l2", movable_columns="continuous", relax=False)
 PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_start=False)
 
 
-def judge(model, rows, ctx, radii, training_radius=None, attack=PGD):
-    return robust(model, rows, ctx, radii=radii, training_radius=training_radius, attack=attack)
+def judge(model, rows, ctx, radii, training_radius=None, attack=PGD, intervals=0):
+    settings = {"training_radius": training_radius, "intervals": intervals, "level": 0.95}
+    return robust(model, rows, ctx, radii=radii, attack=attack, **settings)
+
+
+def judged_by(model, rows, ctx, name, radii):
+    """``attacked`` without intervals."""
+    found = attacked(model, rows, ctx, name=name, radii=radii, intervals=0, level=0.95)
+    return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +96,7 @@ def test_the_headline_is_at_the_training_radius(dataset, context, linear):
 
 def test_the_attack_of_the_group_is_reported_under_its_name(dataset, context, linear):
     rows, ctx = dataset("lin").test, replace(context("lin"), attack=PGD)
-    found = attacked(linear, rows, ctx, name="mine", radii=[0.05])
+    found = judged_by(linear, rows, ctx, "mine", [0.05])
     assert found == {"robust_accuracy_mine_0.05": judge(linear, rows, ctx, [0.05])["robust_accuracy_0.05"]}
 
 
@@ -146,7 +153,7 @@ def test_on_images_figures_do_not_depend_on_the_size_of_the_parts(images, monkey
 
 def test_on_images_the_attack_of_the_group_is_reported_under_its_name(images):
     model, batch, ctx, kept = images
-    found = attacked(model, batch, ctx, name="pgd_linf", radii=["1/50"])
+    found = judged_by(model, batch, ctx, "pgd_linf", ["1/50"])
     assert found == {"robust_accuracy_pgd_linf_1/50": pytest.approx(float(kept(0.02).double().mean()))}
 
 

@@ -25,11 +25,14 @@ SETTINGS = {
     "steps": 10,
     "rel_step": 0.25,
     "estimators": "separate",
+    "intervals": 0,
+    "level": 0.95,
 }
 
 
 def areas(model, rows, ctx, **changes):
-    return unfair_area(model, rows, ctx, **SETTINGS | changes)
+    found = unfair_area(model, rows, ctx, **SETTINGS | changes)
+    return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 
 def linear(weights, bias=0.0):

@@ -1,0 +1,76 @@
+"""Shares of rows by class and group: masks over the rows are the oracle."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.metrics import breakdown
+
+ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 1)), min_size=1, max_size=40)
+SEED = SimpleNamespace(own_seed=0, groups=2)
+
+
+def columns(rows):
+    right, y, s = (np.array(column) for column in zip(*rows, strict=True))
+    return right, y, s
+
+
+def judge(rows, *, groups=2, classes=3, end="_0.1", headline=False, intervals=0, level=0.95):
+    table = breakdown.tables(*columns(rows), groups=groups, classes=classes)
+    return breakdown.broken_down("kept", end, table, SEED, intervals=intervals, level=level, headline=headline)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS)
+def test_every_figure_is_the_share_of_the_rows_it_names(rows):
+    right, y, s = columns(rows)
+    found = judge(rows)
+    of_classes = [right[y == i].mean() if (y == i).any() else None for i in range(3)]
+    of_groups = [right[s == i].mean() if (s == i).any() else None for i in range(2)]
+    expected = {
+        "kept_0.1": right.mean(),
+        "kept_worst_class_0.1": min(v for v in of_classes if v is not None),
+        "kept_worst_group_0.1": min(v for v in of_groups if v is not None),
+        **{f"kept_group{i}_0.1": v for i, v in enumerate(of_groups)},
+        **{f"kept_class_{i}_0.1": v for i, v in enumerate(of_classes)},
+    }
+    assert {k: v for k, v in found.items() if not k.endswith(("_low", "_high"))} == pytest.approx(expected)
+
+
+def test_of_one_group_nothing_is_said_of_groups():
+    assert not [key for key in judge([(True, 0, 0)], groups=1) if "group" in key]
+
+
+def test_the_headline_is_the_mean_and_the_worst_class():
+    found = judge([(True, 0, 0), (False, 1, 1)], end="", headline=True)
+    assert (found["kept"], found["kept_worst_class"]) == (0.5, 0)
+    assert len(found) == 6
+
+
+def test_a_declared_group_without_rows_is_undefined_and_not_the_worst():
+    found = judge([(True, 0, 0), (False, 1, 0)])
+    assert (found["kept_group1_0.1"], found["kept_worst_group_0.1"]) == (None, 0.5)
+
+
+def test_a_group_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="invalid entry"):
+        judge([(True, 0, 2)])
+
+
+def test_intervals_are_those_of_an_explicit_bootstrap_over_rows():
+    """Oracle: rows resampled one draw at a time."""
+    rng = np.random.default_rng(0)
+    y, s = rng.integers(2, size=(2, 300))
+    right = rng.random(300) < 0.5 + 0.2 * y + 0.1 * s
+    found = judge(list(zip(right, y, s, strict=True)), classes=2, intervals=4000, level=0.9)
+    draws = []
+    for rows in rng.integers(300, size=(1500, 300)):
+        own, of, group = right[rows], y[rows], s[rows]
+        by_group = [own[group == i].mean() for i in range(2)]
+        draws.append([min(own[of == i].mean() for i in range(2)), min(by_group), by_group[1]])
+    for key, values in zip(("worst_class", "worst_group", "group1"), np.transpose(draws), strict=True):
+        ends = [found[f"kept_{key}_0.1_low"], found[f"kept_{key}_0.1_high"]]
+        assert ends == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=0.015)
