@@ -18,6 +18,7 @@ from utils.metrics.directions import describe, direction
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
 GROUP = re.compile(r"of group (\d+)")
+SIGNED = "_signed_gap"  # best in the middle, at 0
 ENDS = {"higher": 1, "lower": -1}
 OTHER_END = {"low": "high", "high": "low"}
 
@@ -131,7 +132,7 @@ def _axis(side: Side, columns: Sequence[str], evaluations: set[str], groups: Seq
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:
         words = f"{words} [{evaluation}]"
-    own = direction(plain) * (-1 if turned else 1)
+    own = 0 if plain.endswith(SIGNED) else direction(plain) * (-1 if turned else 1)
     return Axis(side.key, words, own if side.better is None else ENDS[side.better])
 
 
@@ -161,7 +162,7 @@ def oriented(found: Sequence[Axis], asked: Sequence[Side]) -> None:
     """Refuse an axis of which neither end is known to be better. Raises ValueError."""
     for axis, side in zip(found, asked, strict=True):
         if not axis.sign:
-            unsigned = axis.key.replace("_signed_gap", "_gap")
+            unsigned = axis.key.replace(SIGNED, "_gap")
             remedy = f"say {side.option}=higher or {side.option}=lower" if side.option else "leave it out"
             if unsigned != axis.key:
                 remedy = f"take {unsigned}, which has no sign"

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig
+
 from evals.plots.axis import Axis
 from evals.plots.chart import Chart
 from evals.plots.text import full_label
@@ -49,6 +51,11 @@ def axis_label(axis: Axis, *, room: int) -> str:
     name, unit = axis.words.partition(" (")[::2]
     first = textwrap.fill(name, room)
     return f"{first}\n({unit} {end}" if unit else textwrap.fill(f"{axis.words} {end}", room)
+
+
+def given(options: DictConfig) -> str | None:
+    """The title as typed."""
+    return None if options.title is None else str(options.title)
 
 
 def title(shown: Chart, given: str | None, words: str) -> str:

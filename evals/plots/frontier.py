@@ -48,7 +48,8 @@ class Style:
 def frontier(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of two metrics and what it says."""
     shown = charts.chart(records, options, sides(options, "x", "y"))
-    return Picture(draw(shown, style(options)), text.summary(shown, reference(options)))
+    said = text.summary(shown, reference(options))
+    return Picture(draw(shown, style(options)), said)
 
 
 def reference(options: DictConfig) -> str | None:
@@ -60,8 +61,8 @@ def style(options: DictConfig) -> Style:
     """How to draw. Raises ValueError where ``seeds`` is neither points nor mean."""
     if options.seeds not in ("points", "mean"):
         raise ValueError(f"seeds={options.seeds}: expected points or mean")
-    given = None if options.title is None else str(options.title)
-    return Style(options.seeds == "points", spread.WORDS[str(options.bars)], bool(options.hull), given)
+    bars = spread.WORDS[str(options.bars)]
+    return Style(options.seeds == "points", bars, bool(options.hull), frame.given(options))
 
 
 def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":

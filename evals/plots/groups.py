@@ -44,7 +44,7 @@ def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
     names = group_names(records)
     words = {i: names[i] if i < len(names) else f"group {i}" for i in most}
     rows = _shown(shown, {rate: found[rate] for rate in wanted})
-    drawn = draw(shown, rows, wanted, words, None if options.title is None else str(options.title), str(options.bars))
+    drawn = draw(shown, rows, wanted, words, frame.given(options), str(options.bars))
     settings = text.table(shown.groups.iloc[rows], keys, heading="model")
     return Picture(drawn, f"{text.missing(shown)}{settings}{extent(shown, rows)}\n")
 

@@ -32,8 +32,8 @@ def parallel(records: Sequence[query.Record], options: DictConfig) -> Picture:
             f"metrics={options.metrics}: kind=parallel needs two or more, such as metrics=[accuracy,fnr_gap,uai_0.05]"
         )
     shown = charts.chart(records, options, asked)
-    drawn = draw(shown, None if options.title is None else str(options.title))
-    return Picture(drawn, text.summary(shown, reference(options)))
+    said = text.summary(shown, reference(options))
+    return Picture(draw(shown, frame.given(options)), said)
 
 
 def draw(shown: Chart, title: str | None) -> "Figure":

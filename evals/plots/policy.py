@@ -149,6 +149,5 @@ def _line(axes: "Axes", through: Any, slopes: Any, said: str) -> Any:
 
 
 def _picture(shown: Chart, policy: Policy, options: DictConfig) -> Picture:
-    figure = frontier.draw(shown, frontier.style(options), policy)
-    said = text.chosen(shown, policy.choice, str(options.dataset))
-    return Picture(figure, text.summary(shown, frontier.reference(options)) + said)
+    said = text.summary(shown, frontier.reference(options)) + text.chosen(shown, policy.choice, str(options.dataset))
+    return Picture(frontier.draw(shown, frontier.style(options), policy), said)

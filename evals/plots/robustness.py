@@ -38,10 +38,9 @@ def robustness(records: Sequence[query.Record], options: DictConfig) -> Picture:
     kept = dict(list(found.items())[:MOST_PANELS])
     keys = list(dict.fromkeys(key for curve in kept.values() for key in curve.values()))
     shown = charts.chart(records, options, [Side(key) for key in keys], oriented=False)
-    steps = in_bytes(records)
-    drawn = draw(shown, kept, None if options.title is None else str(options.title), str(options.bars), bytes_=steps)
     less = "" if len(kept) == len(found) else f"not drawn: {', '.join(list(found)[MOST_PANELS:])}\n"
-    return Picture(drawn, less + text.summary(shown, reference(options)))
+    said = less + text.summary(shown, reference(options))
+    return Picture(draw(shown, kept, frame.given(options), str(options.bars), bytes_=in_bytes(records)), said)
 
 
 def curves(keys: Iterable[str]) -> dict[str, Curve]:

@@ -30,7 +30,7 @@ def seeds(records: Sequence[query.Record], options: DictConfig) -> Picture:
         raise ValueError(f"metrics={options.metrics}: kind=seeds shows at most {MOST_METRICS}; leave some out")
     shown = charts.chart(records, options, asked, oriented=False)
     shown_rows = order(shown)
-    drawn = draw(shown, shown_rows, None if options.title is None else str(options.title), str(options.bars))
+    drawn = draw(shown, shown_rows, frame.given(options), str(options.bars))
     settings = text.table(shown.groups.iloc[shown_rows], shown.keys, heading="model")
     return Picture(drawn, f"{text.missing(shown)}{settings}{text.measure(shown, reference(options))}")
 

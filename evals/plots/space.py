@@ -37,8 +37,8 @@ def turning(records: Sequence[query.Record], options: DictConfig) -> Picture:
 
 def _picture(records: Sequence[query.Record], options: DictConfig, *, names: bool) -> Picture:
     shown = charts.chart(records, options, sides(options, "x", "y", "z"))
-    drawn = draw(shown, None if options.title is None else str(options.title), names=names)
-    return Picture(drawn, text.summary(shown, reference(options)))
+    said = text.summary(shown, reference(options))
+    return Picture(draw(shown, frame.given(options), names=names), said)
 
 
 def draw(shown: Chart, title: str | None, *, names: bool) -> "Figure":

@@ -9,7 +9,7 @@ from matplotlib.transforms import Bbox
 
 from evals import plot, query
 from evals.plots import chart as charts
-from evals.plots import frontier, labels, spread, text
+from evals.plots import frontier, labels, text
 from evals.plots.axis import sides
 from tests.evals.test_query import record
 
