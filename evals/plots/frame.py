@@ -27,7 +27,7 @@ def short(name: str, most: int = LONGEST) -> str:
 
 def fainter(n: int) -> float:
     """The opacity of the lines of n settings that are in the background."""
-    return min(0.25, max(15 / n, 0.03))
+    return min(0.45, max(9 / n, 0.03))
 
 
 def figure(width: float, height: float, *, dpi: int = 200) -> "Figure":

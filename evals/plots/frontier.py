@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from evals import pareto, query
+from evals import query
 from evals.plots import chart as charts
-from evals.plots import frame, labels, spread, text
-from evals.plots.axis import sides, source
+from evals.plots import frame, labels, lines, spread, text
+from evals.plots.axis import sides
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.style import GREY, INK, STYLE
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 MANY = 150  # settings, beyond which dominated ones are small and without bars
-ATTAINED = "#f6f4ee"
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,12 @@ def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":
             _points(axes, shown, kind, colour)
             for best in (False, True):
                 _means(axes, shown, (shown.groups["kind"] == kind) & (shown.efficient == best), colour, marker, best)
-        signs = _bounds(axes, shown)
+        signs = lines.bounds(axes, shown)
         _limits(axes, shown, policy)
-        line = _frontier(axes, shown)
+        line = lines.attained(axes, shown)
         signs = [*_signs(shown, look, dots), *signs]
         if look.hull:
-            signs.append(_hull(axes, shown))
+            signs.append(lines.mixtures(axes, shown))
         if policy:
             signs += _policy(axes, shown, policy)
         _words(axes, shown, look.title)
@@ -143,31 +142,7 @@ def strokes(shown: Chart) -> Floats:
     return np.concatenate([level, upright])
 
 
-# --- lines -----------------------------------------------------------------------------------------------------
-
-
-def _bounds(axes: "Axes", shown: Chart) -> list[Any]:
-    """A line where the best possible classifier is, on every axis of which the records say so; for the legend."""
-    from matplotlib.lines import Line2D
-
-    look: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 1.6)), "linewidth": 1.3}
-    found = False
-    for axis, line in zip(shown.axes, (axes.axvline, axes.axhline), strict=True):
-        value = bayes(shown, axis.key)
-        if value is not None:
-            line(value, zorder=1.5, label=f"_bayes {axis.key}", **look)
-            found = True
-    return [Line2D([], [], **look, label="Bayes-optimal classifier")] if found else []
-
-
-def bayes(shown: Chart, key: str) -> float | None:
-    """What the best possible classifier attains on an axis, as ``bayes_<metric>`` of the records says; mean of them."""
-    metric, turned = source(key, [c.removeprefix("bayes_") for c in shown.runs.columns if c.startswith("bayes_")])
-    column = f"bayes_{metric}"
-    if column not in shown.runs.columns or shown.runs[column].isna().all():
-        return None
-    value = float(shown.runs[column].mean())
-    return 1 - value if turned else value
+# --- limits ----------------------------------------------------------------------------------------------------
 
 
 def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
@@ -183,32 +158,6 @@ def _room(limits: tuple[float, float], sign: int, include: float) -> tuple[float
     span = (high - low) or 0.1 * abs(high) or 1.0
     worse, better = 0.07 * span, 0.15 * span
     return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
-
-
-def _extended(axes: "Axes", shown: Chart, steps: Floats) -> tuple[Floats, list[float]]:
-    """A boundary (v, 2) drawn on to the worse ends of the axes, and the corner of these."""
-    sides = zip(shown.signs, (axes.get_xlim(), axes.get_ylim()), strict=True)
-    worst = [limits[0 if sign > 0 else 1] for sign, limits in sides]
-    # the boundary runs along rising x: at one end x goes on to its worst, at the other y does
-    level = [[worst[0], steps[0 if shown.signs[0] > 0 else -1][1]]]
-    fall = [[steps[-1 if shown.signs[0] > 0 else 0][0], worst[1]]]
-    return np.array([*level, *steps, *fall] if shown.signs[0] > 0 else [*fall, *steps, *level]), worst
-
-
-def _frontier(axes: "Axes", shown: Chart) -> Floats:
-    """The boundary of the attainable set, and a tint behind it: (v, 2)."""
-    line, worst = _extended(axes, shown, pareto.staircase(shown.values, shown.signs))
-    axes.plot(*line.T, color=INK, linewidth=1.2, alpha=0.8, zorder=4, scalex=False, scaley=False)
-    axes.fill(*np.array([*line, worst]).T, color=ATTAINED, zorder=0.4, linewidth=0)
-    return line
-
-
-def _hull(axes: "Axes", shown: Chart) -> Any:
-    """The boundary of what mixtures of settings attain; its entry in the legend."""
-    line, _ = _extended(axes, shown, pareto.hull(shown.values, shown.signs))
-    look: dict[str, Any] = {"color": "#7a5195", "linewidth": 1.1, "linestyle": (0, (5, 2.5))}
-    (drawn,) = axes.plot(*line.T, **look, zorder=3.8, scalex=False, scaley=False, label="mixtures of two models")
-    return drawn
 
 
 # --- words -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from evals.plots.axis import Side
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
-from evals.style import COLOURS, GREY, MARKERS, STYLE
+from evals.style import COLOURS, MARKERS, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def settings_looks(shown: Chart) -> list[tuple[str, str, str]]:
 
 
 def _line(panel: "Axes", shown: Chart, i: int, curve: Curve, colour: str, marker: str, *, faint: bool) -> None:
-    """The line of one setting with its band; a faint one has none."""
+    """The line of one setting with its bars; a faint one has none."""
     columns = [shown.keys.index(key) for key in curve.values()]
     means, ends = shown.values[i, columns], shown.bars[i, columns]
     known = ~np.isnan(means)
@@ -101,8 +101,12 @@ def _line(panel: "Axes", shown: Chart, i: int, curve: Curve, colour: str, marker
         panel.plot(x, y, linewidth=0.9, alpha=frame.fainter(len(shown.groups)), zorder=2, **look)
         return
     panel.plot(x, y, marker=marker, markersize=4.5, linewidth=1.5, zorder=3, **look)
-    if (high > low).any():
-        panel.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1.5)
+    known_bar = high > low  # a bar only where one is known: a band would run to nothing at other radii
+    gaps = np.stack([y - low, high - y])[:, known_bar]
+    aside = (i % len(COLOURS) - len(COLOURS) // 2) * 0.006 * max(curve)  # bars of several settings beside each other
+    panel.errorbar(
+        x[known_bar] + aside, y[known_bar], yerr=gaps, fmt="none", ecolor=colour, elinewidth=1, alpha=0.6, zorder=2.5
+    )
 
 
 def _radii(panel: "Axes", attack: str, curve: Curve, *, bytes_: bool) -> None:
@@ -111,7 +115,7 @@ def _radii(panel: "Axes", attack: str, curve: Curve, *, bytes_: bool) -> None:
     if len(radii) <= 6 and min(np.diff(radii), default=1) > 0.09 * max(radii):
         texts = [axes_.source(key, ())[0].rpartition("_")[2] if r else "0" for r, key in curve.items()]
         panel.set_xticks(radii, [radius_words(word, bytes_) for word in texts])
-    panel.set_xlim(0, 1.04 * max(radii))
+    panel.set_xlim(-0.04 * max(radii), 1.04 * max(radii))
     words = NORMS.get(attack, attack.replace("_", " "))
     panel.set_xlabel(f"radius of the attack, {words}" if attack else "radius of the attack")
 
@@ -124,9 +128,5 @@ def _names(panel: "Axes", shown: Chart, curve: Curve) -> None:
 
 
 def _signs(shown: Chart, bars: str, crowded: bool) -> list[Any]:
-    from matplotlib.patches import Patch
-
-    signs: list[Any] = []
-    if (shown.bars[..., 1] > shown.bars[..., 0]).any():
-        signs.append(Patch(color=GREY, alpha=0.25, linewidth=0, label=spread.WORDS[bars]))
+    signs = [frame.bar_sign(spread.WORDS[bars])] if (shown.bars[..., 1] > shown.bars[..., 0]).any() else []
     return [*signs, *([frame.blank("faint: dominated")] if crowded else [])]

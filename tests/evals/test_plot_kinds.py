@@ -221,13 +221,14 @@ def test_a_metric_without_a_better_end_can_be_shown():
 
 # --- crowds and bad input --------------------------------------------------------------------------------------
 
-CROWD = [model(i, f"a_regularizer_with_a_very_long_name_{i:02}", 0.5 + i % 7 / 20, i / 200, 0.3) for i in range(1, 46)]
+CROWD = [model(i, f"a_regularizer_with_a_very_long_name_{i:02}", 0.5 + i % 7 / 20, i / 200, 0.3) for i in range(1, 31)]
 WORDS = {"3d": THREE, "parallel": [METRICS], "frontier": ["x=error", "y=fnr_gap"]}
 
 
 @pytest.mark.parametrize("kind", ["frontier", "3d", "parallel", "robustness", "groups", "seeds"])
 def test_many_kinds_with_long_names_stay_within_the_figure(kind):
     figure = draw(kind, *WORDS.get(kind, []), records=CROWD).figure
+    figure.set_dpi(60)  # quicker, and the same in proportion
     renderer = labels.settle(figure)
     frame = figure.bbox.padded(2)
     texts = [
