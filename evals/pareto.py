@@ -49,6 +49,30 @@ def staircase(points: ArrayLike, directions: Sequence[int]) -> Floats:
     return (steps if signs[0] > 0 else steps[::-1]) * signs
 
 
+def hull(points: ArrayLike, directions: Sequence[int]) -> Floats:
+    """Vertices (v, 2) of the boundary of what mixtures of points attain, along the rising first coordinate.
+
+    Choosing one of two models at random attains every point between them in expectation; the boundary is that of the
+    convex hull between the best of each objective (Andrew 1979, monotone chain).
+    """
+    gains = _gains(points, directions, objectives=2)
+    signs = np.asarray(directions, dtype=float)
+    front = np.unique(gains[efficient(points, directions)], axis=0)
+    kept: list[Floats] = []
+    for point in front:
+        while len(kept) > 1 and _left(kept[-2], kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    corners = np.array(kept).reshape(-1, 2)
+    return (corners if signs[0] > 0 else corners[::-1]) * signs
+
+
+def _left(a: Floats, b: Floats, c: Floats) -> bool:
+    """Whether c lies to the left of the line from a to b, or on it."""
+    u, v = b - a, c - a
+    return bool(u[0] * v[1] - u[1] * v[0] >= 0)
+
+
 def hypervolume(points: ArrayLike, reference: Sequence[float], directions: Sequence[int]) -> float:
     """Volume that ``points`` (n, m) dominate and that dominates ``reference`` (m,); NaN rows add nothing.
 
@@ -68,10 +92,19 @@ def _volume(heights: Floats) -> float:
         return 0.0
     if heights.shape[1] == 1:
         return float(heights.max())
+    if heights.shape[1] == 2:
+        return _area(heights)
     heights = heights[efficient(heights, [1] * heights.shape[1])]
     heights = heights[np.argsort(-heights[:, -1], kind="stable")]
     thickness = heights[:, -1] - np.append(heights[1:, -1], 0.0)
     return float(sum(t * _volume(heights[: i + 1, :-1]) for i, t in enumerate(thickness) if t > 0))
+
+
+def _area(heights: Floats) -> float:
+    """Area of the union of the boxes [0, height], heights (n, 2) > 0: strips along the falling first coordinate."""
+    heights = heights[np.argsort(-heights[:, 0], kind="stable")]
+    tallest = np.maximum.accumulate(heights[:, 1])
+    return float((heights[:, 0] * np.diff(tallest, prepend=0.0)).sum())
 
 
 def _gains(points: ArrayLike, directions: Sequence[int], objectives: int | None = None) -> Floats:

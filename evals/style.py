@@ -41,14 +41,15 @@ def drawn(figure: "Figure", kind: str) -> bytes:
     return file.getvalue()
 
 
-def targets(out: object, default: str) -> list[Path]:
-    """The files that ``out`` names, by commas; where it is null ``figures/<default>.png``.
+def targets(out: object, default: str, formats: Sequence[str] = SUFFIXES) -> list[Path]:
+    """The files that ``out`` names, by commas; where it is null ``figures/<default>`` in the first of the formats.
 
     Raises:
-        ValueError: a suffix other than SUFFIXES.
+        ValueError: a suffix other than the formats.
     """
-    words = [word.strip() for word in str(out or f"figures/{default.replace('/', '-')}.png").split(",") if word.strip()]
+    named = str(out or f"figures/{default.replace('/', '-')}{formats[0]}")
+    words = [word.strip() for word in named.split(",") if word.strip()]
     for word in words:
-        if Path(word).suffix.lower() not in SUFFIXES:
-            raise ValueError(f"out={word}: expected a name ending in {', '.join(SUFFIXES)}")
+        if Path(word).suffix.lower() not in formats:
+            raise ValueError(f"out={word}: expected a name ending in {', '.join(formats)}")
     return [Path(word) for word in words]

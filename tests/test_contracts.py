@@ -37,7 +37,7 @@ CONFINED = {
     "orjson": r"utils\.run_store",
     "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate",
     "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
-    "matplotlib": r"evals\.(plot|pictures|drawings|style)",
+    "matplotlib": r"evals\.(plots\..*|pictures|drawings|style)",
     "optuna": r"utils\.search\..*",
     "mlflow": r"evals\.tracking",
     "sqlalchemy": r"utils\.search\.study",

@@ -1,14 +1,16 @@
-"""The frontier against brute force over all pairs, and against areas computed by hand."""
+"""The frontier against brute force over all pairs, against moocore, and against areas computed by hand."""
 
 import time
 
+import moocore
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial import ConvexHull
 
-from evals.pareto import efficient, hypervolume, staircase
+from evals.pareto import efficient, hull, hypervolume, staircase
 
 VALUES = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan])  # few values, hence many ties
 POINTS = st.tuples(st.integers(0, 24), st.integers(1, 5)).flatmap(lambda shape: arrays(float, shape, elements=VALUES))
@@ -32,6 +34,26 @@ def test_efficient_equals_brute_force_on_many_points(objectives):
     points = np.random.default_rng(objectives).normal(size=(300, objectives))
     directions = [1, -1, 1, -1][:objectives]
     assert efficient(points, directions).tolist() == brute_force(points, directions).tolist()
+
+
+FEW = st.tuples(st.integers(1, 24), st.integers(2, 5)).flatmap(
+    lambda shape: arrays(float, shape, elements=st.integers(0, 5))  # whole numbers: ties and duplicates
+)
+
+
+@given(FEW, SIGNS)
+def test_efficient_is_what_moocore_calls_nondominated_duplicates_kept(points, signs):
+    directions = signs[: points.shape[1]]
+    theirs = moocore.is_nondominated(points, maximise=[sign > 0 for sign in directions], keep_weakly=True)
+    assert efficient(points, directions).tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4, 5])
+def test_efficient_is_what_moocore_calls_nondominated_on_many_points(objectives):
+    points = np.random.default_rng(objectives).normal(size=(5000, objectives)).round(1)
+    directions = [1, -1, 1, -1, 1][:objectives]
+    theirs = moocore.is_nondominated(points, maximise=[sign > 0 for sign in directions], keep_weakly=True)
+    assert efficient(points, directions).tolist() == theirs.tolist()
 
 
 @given(POINTS, SIGNS, st.data())
@@ -116,6 +138,62 @@ def test_hypervolume_counts_the_unit_cells_that_points_dominate(points):
     assert hypervolume(points, [0] * m, [1] * m) == pytest.approx(covered)
 
 
+@given(FEW, SIGNS)
+def test_hypervolume_is_that_of_moocore(points, signs):
+    directions = signs[: points.shape[1]]
+    reference = [0.5 if sign > 0 else 4.5 for sign in directions]
+    theirs = moocore.hypervolume(points, reference, maximise=[sign > 0 for sign in directions])
+    assert hypervolume(points, reference, directions) == pytest.approx(theirs)
+
+
+@given(FEW, SIGNS, st.randoms())
+def test_hypervolume_knows_no_order(points, signs, random):
+    directions = signs[: points.shape[1]]
+    order = random.sample(range(len(points)), len(points))
+    volumes = [hypervolume(p, [2.5] * len(directions), directions) for p in (points, points[order])]
+    assert volumes[0] == pytest.approx(volumes[1])
+
+
+@given(FEW, SIGNS)
+def test_dominated_points_add_no_hypervolume(points, signs):
+    directions = signs[: points.shape[1]]
+    best = points[efficient(points, directions)]
+    volumes = [hypervolume(p, [2.5] * len(directions), directions) for p in (points, best)]
+    assert volumes[0] == pytest.approx(volumes[1])
+
+
 def test_a_reference_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="reference"):
         hypervolume([[1, 1]], [0], [1, 1])
+
+
+# --- hull ------------------------------------------------------------------------------------------------------
+
+
+def test_the_hull_leaves_out_what_a_mixture_attains():
+    assert hull([[0, 4], [1, 3], [2, 2.5], [4, 0]], [1, 1]).tolist() == [[0, 4], [2, 2.5], [4, 0]]
+
+
+@pytest.mark.parametrize("directions", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_the_hull_is_the_better_side_of_that_of_scipy(directions):
+    """Its vertices between the best of each objective, by the outward normals of the edges."""
+    points = np.random.default_rng(0).normal(size=(300, 2))
+    full = ConvexHull(points * directions)
+    outward = (full.equations[:, :2] > 0).all(axis=1)  # edges that face the better ends
+    expected = points[np.unique(full.simplices[outward])]
+    assert sorted(hull(points, directions).tolist()) == sorted(expected.tolist())
+
+
+@given(arrays(float, (8, 2), elements=st.integers(0, 5)), st.tuples(*[st.sampled_from([-1, 1])] * 2))
+def test_no_weights_find_a_better_point_than_the_hull(points, directions):
+    """Support function, by brute force over directions of the quarter."""
+    angles = np.linspace(0.01, np.pi / 2 - 0.01, 50)
+    worth = np.stack([np.cos(angles), np.sin(angles)], 1) * directions
+    corners = hull(points, directions)
+    assert (corners @ worth.T).max(axis=0) == pytest.approx((points @ worth.T).max(axis=0))
+    assert (np.diff(corners[:, 0]) >= 0).all()
+
+
+def test_the_hull_of_one_point_is_it_and_of_none_empty():
+    assert hull([[1, 2], [0, 1]], [1, 1]).tolist() == [[1, 2]]
+    assert hull(np.empty((0, 2)), [1, 1]).shape == (0, 2)

@@ -8,6 +8,9 @@ import pytest
 from matplotlib.transforms import Bbox
 
 from evals import plot, query
+from evals.plots import chart as charts
+from evals.plots import frontier, labels, text
+from evals.plots.axis import sides
 from tests.evals.test_query import record
 
 
@@ -28,7 +31,13 @@ def run(*words):
 
 
 def chart(records, *words):
-    return plot.chart(records, query.options(["dataset=loan", *words], plot.OPTIONS))
+    options = query.options(["dataset=loan", *words], plot.OPTIONS)
+    return charts.chart(records, options, sides(options, "x", "y"))
+
+
+def draw(records, *words):
+    options = query.options(["dataset=loan", *words], plot.OPTIONS)
+    return frontier.draw(charts.chart(records, options, sides(options, "x", "y")), frontier.style(options))
 
 
 def model(doc_id, regularizer, accuracy, unfair, **changes):
@@ -65,13 +74,13 @@ def test_fifty_six_kinds_have_different_looks():
 def test_an_axis_can_be_a_later_evaluation():
     records = [dict(r, evaluations={"audit": {"uai_0.05": 0.2 + r["doc_id"] / 10}}) for r in MODELS]
     shown = chart(records, "y=audit/uai_0.05")
-    assert (shown.signs, shown.words[1].endswith("[audit]"), len(shown.runs)) == ((1, -1), True, 4)
+    assert (shown.signs, shown.axes[1].words.endswith("[audit]"), len(shown.runs)) == ([1, -1], True, 4)
 
 
 def test_the_name_of_an_evaluation_may_hold_a_slash():
     found = {"pgd@8": {"accuracy": 0.1}, "pgd@8/255": {"accuracy": 0.2}}
     shown = chart([dict(r, evaluations=found) for r in MODELS], "x=pgd@8/255/accuracy")
-    assert shown.words[0] == "accuracy [pgd@8/255]"
+    assert shown.axes[0].words == "accuracy [pgd@8/255]"
 
 
 def test_runs_without_a_metric_are_left_out_and_counted(folder, capsys):
@@ -111,7 +120,7 @@ def test_a_metric_of_unknown_direction_asks_for_it():
     records = [dict(r, metrics={**r["metrics"], "loudness": 1.0}) for r in MODELS]
     with pytest.raises(ValueError, match="x_better=higher or x_better=lower"):
         chart(records, "x=loudness")
-    assert chart(records, "x=loudness", "x_better=lower").signs == (-1, -1)
+    assert chart(records, "x=loudness", "x_better=lower").signs == [-1, -1]
 
 
 def test_a_metric_that_is_null_in_every_run_counts_as_absent():
@@ -146,18 +155,18 @@ def test_equal_data_give_equal_pictures(folder):
 
 
 def test_the_listing_gives_mean_deviation_records_and_seeds():
-    line = plot.listing(chart(MODELS)).splitlines()[1]
+    line = text.listing(chart(MODELS)).splitlines()[1]
     assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.8500 ± 0.0707", "0.3500 ± 0.0707", "2"]
 
 
 def test_an_efficient_setting_is_named_in_the_figure():
-    figure = plot.draw(chart(MODELS), seeds="points", title=None)
+    figure = draw(MODELS)
     assert {text.get_text() for text in figure.axes[0].texts} >= {"erm", "llr", "better"}
 
 
 def test_labels_overlap_neither_each_other_nor_the_edge():
     crowd = [model(i, f"method{i}", 0.8 + i / 1000, 0.2 + i / 1000) for i in range(1, 21)]  # all efficient
-    figure = plot.draw(chart(crowd), seeds="points", title=None)
+    figure = draw(crowd)
     renderer = figure.canvas.get_renderer()
     axes = figure.axes[0]
     boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_text().startswith("method")]
@@ -170,20 +179,20 @@ def test_labels_overlap_neither_each_other_nor_the_edge():
 def test_overlaps_are_counted_as_matplotlib_counts_them():
     corners = np.random.default_rng(0).integers(0, 6, (200, 2, 2)).astype(float)  # whole numbers: many touch
     boxes = np.sort(corners, axis=1)
-    counts = [plot._overlaps(Bbox(box), boxes) for box in boxes]
+    counts = [labels.overlaps(Bbox(box), boxes) for box in boxes]
     assert counts == [Bbox(box).count_overlaps([Bbox(other) for other in boxes]) for box in boxes]
     assert len(set(counts)) > 10
 
 
 def test_bars_reach_one_deviation_either_side_of_the_means():
-    bars = plot._bars(chart(MODELS))  # erm: accuracy .85 ± .0707, area .35 ± .0707; the others ran once
+    bars = frontier.strokes(chart(MODELS))  # erm: accuracy .85 ± .0707, area .35 ± .0707; the others ran once
     assert bars[0] == pytest.approx(np.array([[0.85 - 0.05 * 2**0.5, 0.35], [0.85 + 0.05 * 2**0.5, 0.35]]))
     assert bars[3] == pytest.approx(np.array([[0.85, 0.35 - 0.05 * 2**0.5], [0.85, 0.35 + 0.05 * 2**0.5]]))
     assert bars[1] == pytest.approx(np.array([[0.7, 0.1], [0.7, 0.1]]))
 
 
 def test_the_axes_say_what_is_better():
-    figure = plot.draw(chart(MODELS), seeds="mean", title="Mine")
+    figure = draw(MODELS, "seeds=mean", "title=Mine")
     axes = figure.axes[0]
     assert axes.get_xlabel().split() == ["accuracy", "(higher", "is", "better", "→)"]
     assert axes.get_ylabel().split()[-4:] == ["(←", "lower", "is", "better)"]

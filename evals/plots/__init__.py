@@ -1,0 +1,1 @@
+"""The kinds of plots that ``evals.plot`` draws."""

@@ -1,0 +1,169 @@
+"""The axes of a plot: a metric, or what it lacks to 1, with its words and its better end.
+
+An axis is a metric's key (``fnr_gap``), that of a later evaluation (``audit/fnr_gap``), ``1-<metric>``, or the key of
+an accuracy with ``error`` in its place: ``error`` is ``1-accuracy``, ``robust_error_0.05`` ``1-robust_accuracy_0.05``.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from evals import query
+from utils.metrics.directions import describe, direction
+
+UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
+RADIUS = re.compile(r"radius \S+")
+GROUP = re.compile(r"of group (\d+)")
+SIGNED = "_signed_gap"  # best in the middle, at 0
+ENDS = {"higher": 1, "lower": -1}
+OTHER_END = {"low": "high", "high": "low"}
+
+
+class Side(NamedTuple):
+    """An axis as it is asked for."""
+
+    key: str
+    better: Any = None  # higher or lower, null where the metric's name says it
+    option: str = ""  # that says which end is better, where there is one
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a plot."""
+
+    key: str  # the column of the runs
+    words: str  # the same for a reader
+    sign: int  # +1 where higher is better, -1 where lower is, 0 for neither
+
+    @property
+    def brief(self) -> str:
+        """The words without their unit."""
+        return self.words.partition(" (")[0]
+
+
+def sides(options: DictConfig, *names: str) -> list[Side]:
+    """The axes that the options of these names ask for. Raises ValueError for one that is null."""
+    for name in names:
+        if options[name] is None:
+            raise ValueError(f"kind={options.kind} needs {name}=..., a metric")
+    return [Side(str(options[name]).replace(" ", ""), options[f"{name}_better"], f"{name}_better") for name in names]
+
+
+def listed(words: Any) -> list[Side]:
+    """The axes of a list: ``[accuracy,fnr_gap]``, the brackets optional."""
+    found = [word.strip().replace(" ", "") for word in str("" if words is None else words).strip("[]").split(",")]
+    return [Side(word) for word in dict.fromkeys(found) if word]
+
+
+# --- columns ---------------------------------------------------------------------------------------------------
+
+
+def source(key: str, columns: Iterable[str]) -> tuple[str, bool]:
+    """The metric behind an axis, and whether the axis is what that lacks to 1."""
+    there = set(columns)
+    if key in there:
+        return key, False
+    if key.startswith("1-"):
+        return key.removeprefix("1-"), True
+    head, found, tail = key.rpartition("error")
+    accuracy = f"{head}accuracy{tail}"
+    return (accuracy, True) if found and accuracy in there else (key, False)
+
+
+def with_axes(table: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
+    """The table with a column for every axis that is derived of a metric, its interval over rows included."""
+    made: dict[str, pd.Series] = {}
+    for key in keys:
+        metric, turned = source(key, table.columns)
+        if turned and metric in query.metrics(table):
+            made[key] = 1 - table[metric]
+            made |= {
+                f"{key}_{end}": 1 - table[f"{metric}_{other}"]
+                for end, other in OTHER_END.items()
+                if f"{metric}_{other}" in table.columns
+            }
+    return pd.concat([table, pd.DataFrame(made, index=table.index)], axis=1)
+
+
+def measured(key: str, table: pd.DataFrame) -> str:
+    """The column of an axis that some run has. Raises ValueError with near misses where there is none."""
+    metric = key if key in table.columns else source(key, table.columns)[0]
+    if metric in query.FACTS:
+        raise ValueError(f"{metric} is no metric. Metrics here: {', '.join(query.metrics(_some(table)))}")
+    query.known(metric, _some(table))
+    return key
+
+
+def _some(table: pd.DataFrame) -> pd.DataFrame:
+    """The facts, and the metrics that some run has."""
+    return table[[*query.FACTS, *(m for m in query.metrics(table) if table[m].notna().any())]]
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def axes(records: Sequence[query.Record], columns: Sequence[str], asked: Sequence[Side]) -> tuple[Axis, ...]:
+    """The axes in words and with their better ends; 0 where neither the option nor the metric's name says it.
+
+    ``columns`` are those of the records, without derived ones.
+
+    Raises:
+        ValueError: an option that is neither higher nor lower.
+    """
+    evaluations = {name for record in records for name in record.get("evaluations") or {}}
+    groups = group_names(records)
+    units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
+    return tuple(_axis(side, columns, evaluations, groups, units) for side in asked)
+
+
+def _axis(side: Side, columns: Sequence[str], evaluations: set[str], groups: Sequence[str], units: set[str]) -> Axis:
+    if side.better not in (None, *ENDS):
+        raise ValueError(f"{side.option}={side.better}: expected higher or lower")
+    metric, turned = source(side.key, columns)
+    named = [name for name in evaluations if metric.startswith(f"{name}/")]
+    evaluation = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
+    plain = metric if evaluation is None else metric.removeprefix(f"{evaluation}/")
+    words = _with_unit(plain, in_words(plain, groups), units)
+    if turned:
+        words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
+    if evaluation is not None:
+        words = f"{words} [{evaluation}]"
+    own = 0 if plain.endswith(SIGNED) else direction(plain) * (-1 if turned else 1)
+    return Axis(side.key, words, own if side.better is None else ENDS[side.better])
+
+
+def in_words(key: str, groups: Sequence[str]) -> str:
+    """A metric in words, its group by name where that is known."""
+    return GROUP.sub(lambda found: _group(found, groups), describe(key))
+
+
+def _group(found: re.Match[str], groups: Sequence[str]) -> str:
+    i = int(found[1])
+    return f"of {groups[i]}" if i < len(groups) else found[0]
+
+
+def group_names(records: Sequence[query.Record]) -> list[str]:
+    """The names of the groups where all records have the same, else none."""
+    names = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
+    return list(names.pop()) if len(names) == 1 else []
+
+
+def _with_unit(key: str, words: str, units: set[str]) -> str:
+    """The radius of a causal metric with its unit, where all records have one."""
+    unit = next(iter(units)) if len(units) == 1 else ""
+    return RADIUS.sub(rf"\g<0> {unit}", words, count=1) if key.startswith("uai") and unit else words
+
+
+def oriented(found: Sequence[Axis], asked: Sequence[Side]) -> None:
+    """Refuse an axis of which neither end is known to be better. Raises ValueError."""
+    for axis, side in zip(found, asked, strict=True):
+        if not axis.sign:
+            unsigned = axis.key.replace(SIGNED, "_gap")
+            remedy = f"say {side.option}=higher or {side.option}=lower" if side.option else "leave it out"
+            if unsigned != axis.key:
+                remedy = f"take {unsigned}, which has no sign"
+            raise ValueError(f"it is not known which end of {axis.key} is better; {remedy}")

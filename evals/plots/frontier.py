@@ -1,0 +1,219 @@
+"""Two metrics against each other with the Pareto frontier, and what a policy chooses there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from evals import query
+from evals.plots import chart as charts
+from evals.plots import frame, labels, lines, spread, text
+from evals.plots.axis import sides
+from evals.plots.chart import Chart
+from evals.plots.picture import Picture
+from evals.style import GREY, INK, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+MANY = 150  # settings, beyond which dominated ones are small and without bars
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What rules some settings out or weighs them up, and the setting that it chooses."""
+
+    choice: text.Choice
+    include: tuple[float, float] = (np.nan, np.nan)  # x, y that must be in sight
+    draw: Callable[["Axes"], Any] | None = None  # onto the axes, once their limits stand; the entry of the legend
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a frontier is drawn."""
+
+    dots: bool  # a faint dot for every single run
+    bars: str  # what the bars mean, in words
+    hull: bool
+    title: str | None
+
+
+def frontier(records: Sequence[query.Record], options: DictConfig) -> Picture:
+    """The plot of two metrics and what it says."""
+    shown = charts.chart(records, options, sides(options, "x", "y"))
+    said = text.summary(shown, reference(options))
+    return Picture(draw(shown, style(options)), said)
+
+
+def reference(options: DictConfig) -> str | None:
+    """Where the hypervolume begins, as typed."""
+    return None if options.reference is None else str(options.reference)
+
+
+def style(options: DictConfig) -> Style:
+    """How to draw. Raises ValueError where ``seeds`` is neither points nor mean."""
+    if options.seeds not in ("points", "mean"):
+        raise ValueError(f"seeds={options.seeds}: expected points or mean")
+    bars = spread.WORDS[str(options.bars)]
+    return Style(options.seeds == "points", bars, bool(options.hull), frame.given(options))
+
+
+def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":
+    """The figure of a chart of two axes."""
+    import matplotlib as mpl
+
+    dots = look.dots and shown.several  # a single run is its own mean
+    with mpl.rc_context(STYLE):
+        figure = frame.figure(6.4, 4.8)
+        axes = figure.subplots()
+        for kind, (colour, marker) in shown.looks.items():
+            if dots:
+                _single_runs(axes, shown, kind, colour)
+            _points(axes, shown, kind, colour)
+            for best in (False, True):
+                _means(axes, shown, (shown.groups["kind"] == kind) & (shown.efficient == best), colour, marker, best)
+        signs = lines.bounds(axes, shown)
+        _limits(axes, shown, policy)
+        line = lines.attained(axes, shown)
+        signs = [*_signs(shown, look, dots), *signs]
+        if look.hull:
+            signs.append(lines.mixtures(axes, shown))
+        if policy:
+            signs += _policy(axes, shown, policy)
+        _words(axes, shown, look.title)
+        frame.legend(figure, frame.kinds(shown), signs)
+        names, taken = _names(shown, policy), labels.Taken(shown.values, line, strokes(shown))
+        labels.annotate(figure, axes, names, taken, signs=shown.signs)
+    return figure
+
+
+# --- marks -----------------------------------------------------------------------------------------------------
+
+
+def _single_runs(axes: "Axes", shown: Chart, kind: str, colour: str) -> None:
+    rows = shown.runs[(shown.runs["kind"] == kind) & shown.runs["policy"].isna()]
+    axes.scatter(rows[shown.keys[0]], rows[shown.keys[1]], s=9, color=colour, alpha=0.28, linewidths=0, zorder=2)
+
+
+def _points(axes: "Axes", shown: Chart, kind: str, colour: str) -> None:
+    """A thin line through the operating points of each setting, from the least to the largest permitted gap."""
+    rows = shown.groups[(shown.groups["kind"] == kind) & ~shown.models]
+    for _, points in rows.groupby(rows["group_id"].map(_model), sort=False):
+        x, y = points[shown.keys[0]], points[shown.keys[1]]
+        axes.plot(x, y, color=colour, linewidth=0.9, alpha=0.75, zorder=3.5, label="_points")
+
+
+def _size(shown: Chart, best: bool) -> int:
+    """The area of a mark, smaller where dominated ones are many."""
+    return 74 if best else 36 if len(shown.groups) <= MANY else 14
+
+
+def _model(group_id: str) -> str:
+    """The setting of an operating point."""
+    return group_id.partition("@")[0]
+
+
+def _means(axes: "Axes", shown: Chart, which: pd.Series, colour: str, marker: str, best: bool) -> None:
+    ends, centre = shown.bars[which & shown.models], shown.values[which & shown.models]
+    x_ends, y_ends = ends[:, 0], ends[:, 1]
+    gaps = {"xerr": np.abs(x_ends - centre[:, :1]).T, "yerr": np.abs(y_ends - centre[:, 1:]).T}
+    if best or len(shown.groups) <= MANY:
+        axes.errorbar(
+            centre[:, 0], centre[:, 1], **gaps, fmt="none", ecolor=colour, elinewidth=1.1, alpha=0.55, zorder=3
+        )
+    edge, width, zorder = (INK, 1.3, 6) if best else ("white", 0.7, 5)
+    look: dict[str, Any] = {"marker": marker, "color": colour, "edgecolors": edge, "zorder": zorder}
+    axes.scatter(centre[:, 0], centre[:, 1], s=_size(shown, best), linewidths=width, **look)
+    points = shown.values[which & ~shown.models]
+    axes.scatter(points[:, 0], points[:, 1], s=26 if best else 13, linewidths=0.9 * width if best else 0.3, **look)
+
+
+def strokes(shown: Chart) -> Floats:
+    """Both ends of every error bar that is drawn, two bars a setting: (bars, 2, 2)."""
+    centre, ends = shown.values[shown.models], shown.bars[shown.models]
+    level, upright = np.stack([centre, centre], 1), np.stack([centre, centre], 1)
+    level[:, :, 0], upright[:, :, 1] = ends[:, 0], ends[:, 1]
+    return np.concatenate([level, upright])
+
+
+# --- limits ----------------------------------------------------------------------------------------------------
+
+
+def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
+    """Room around the marks, more of it towards the better ends, where the corner mark stands."""
+    axes.margins(0)
+    x, y = policy.include if policy else (np.nan, np.nan)
+    axes.set_xlim(_room(axes.get_xlim(), shown.signs[0], x))
+    axes.set_ylim(_room(axes.get_ylim(), shown.signs[1], y))
+
+
+def _room(limits: tuple[float, float], sign: int, include: float) -> tuple[float, float]:
+    low, high = np.nanmin([limits[0], include]), np.nanmax([limits[1], include])
+    span = (high - low) or 0.1 * abs(high) or 1.0
+    worse, better = 0.07 * span, 0.15 * span
+    return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def _words(axes: "Axes", shown: Chart, title: str | None) -> None:
+    """Title, what is shown, axis labels, and the corner where the better models are."""
+    from matplotlib.patheffects import withStroke
+
+    x, y = shown.axes
+    axes.set_xlabel(frame.axis_label(x, room=64))
+    axes.set_ylabel(frame.axis_label(y, room=42))  # turned by 90 degrees: its arrows point up and down
+    frame.heading(axes, frame.title(shown, title, f"{x.brief} and {y.brief}"), text.extent(shown))
+    right, up = (0.985 if sign > 0 else 0.015 for sign in shown.signs)
+    inside = (-34 * shown.signs[0], -20 * shown.signs[1])
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    axes.annotate(
+        "better", (right, up), inside, xycoords="axes fraction", textcoords="offset points", color=GREY, size=9,
+        ha="center", va="center", path_effects=halo, zorder=6,
+        arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 1, "shrinkB": 0},
+    )  # fmt: skip
+
+
+def _signs(shown: Chart, look: Style, dots: bool) -> list[Any]:
+    """The legend of lines and dots."""
+    from matplotlib.lines import Line2D
+
+    signs: list[Any] = [Line2D([], [], color=INK, linewidth=1.2, label="Pareto frontier")]
+    if (shown.bars != shown.values[..., None])[shown.models].any():
+        signs.append(frame.bar_sign(look.bars))
+    if dots:
+        signs.append(Line2D([], [], linestyle="", marker="o", color=GREY, alpha=0.5, markersize=3.5, label="one run"))
+    if not shown.models.all():
+        points: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 0.9, "color": GREY}
+        signs.append(Line2D([], [], **points, label="thresholds of one model"))
+    return [*signs, frame.efficient_sign()]
+
+
+def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
+    """What the policy draws, and a star at the setting that it chooses; their entries in the legend."""
+    look: dict[str, Any] = {"marker": "*", "color": "#F0E442", "zorder": 8}
+    row = policy.choice.row
+    x, y = shown.values[row]
+    axes.scatter(x, y, s=210, edgecolors=INK, linewidths=1.1, label="_chosen", **look)
+    name = f"chosen: {text.full_label(shown.groups.iloc[row])}"  # in the legend: beside the mark there may be no room
+    star = frame.swatch(name, ("#F0E442", "*"), markeredgecolor=INK, markersize=12)
+    return [*([policy.draw(axes)] if policy.draw else []), star]
+
+
+def _names(shown: Chart, policy: Policy | None) -> list[tuple[str, Floats]]:
+    """Label and place of what is named: the choice, then along the frontier every model once."""
+    order = [i for i in np.argsort(shown.values[:, 0], kind="stable") if shown.efficient[i]]
+    labels = {_model(shown.groups["group_id"].iloc[i]): i for i in reversed(order)}
+    names = [(str(shown.groups["model_label"].iloc[i]), shown.values[i]) for i in reversed(labels.values())]
+    if policy is None:
+        return names
+    row = policy.choice.row
+    chosen = shown.groups["label"].iloc[row], shown.values[row]
+    return [chosen, *(name for name in names if (name[1] != chosen[1]).any())]

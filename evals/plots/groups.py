@@ -1,0 +1,122 @@
+"""Rates of each group: a panel for each rate, bars of the groups for each setting."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from evals import query
+from evals.plots import chart as charts
+from evals.plots import frame, spread, text
+from evals.plots.axis import Side, group_names, in_words, listed
+from evals.plots.chart import Chart
+from evals.plots.picture import Picture
+from evals.style import COLOURS, INK, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RATES = ("accuracy", "fnr", "fpr", "acceptance_rate")
+OF_GROUP = re.compile(r"(?P<rate>\w+)_group(?P<group>\d+)")
+MOST = 12  # settings shown
+
+
+def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
+    """The plot of the rates of each group and what it says. Raises ValueError for a rate that no run has."""
+    table = query.frame(records)
+    found = rates([m for m in query.metrics(table) if table[m].notna().any()])
+    if not found:
+        raise ValueError(
+            "these runs have no rates of groups (accuracy_group0, fnr_group0, ...); the data name no groups"
+        )
+    wanted = [side.key for side in listed(options.metrics)] or [rate for rate in RATES if rate in found]
+    for rate in wanted:
+        if rate not in found:
+            raise ValueError(
+                f"metrics={rate} is no rate of a group{query.near(rate, found)} There is {', '.join(found)}"
+            )
+    keys = [f"{rate}_group{i}" for rate in wanted for i in found[rate]]
+    shown = charts.chart(records, options, [Side(key) for key in keys], oriented=False)
+    most = max((found[rate] for rate in wanted), key=len)
+    names = group_names(records)
+    words = {i: names[i] if i < len(names) else f"group {i}" for i in most}
+    rows = _shown(shown, {rate: found[rate] for rate in wanted})
+    drawn = draw(shown, rows, wanted, words, frame.given(options), str(options.bars))
+    settings = text.table(shown.groups.iloc[rows], keys, heading="model")
+    return Picture(drawn, f"{text.missing(shown)}{settings}{extent(shown, rows)}\n")
+
+
+def rates(keys: Sequence[str]) -> dict[str, list[int]]:
+    """The rates that groups have, and the numbers of their groups."""
+    found: dict[str, list[int]] = {}
+    for key in keys:
+        if match := OF_GROUP.fullmatch(key):
+            found.setdefault(match["rate"], []).append(int(match["group"]))
+    return {rate: sorted(numbers) for rate, numbers in found.items() if not rate.startswith("support")}
+
+
+def _shown(shown: Chart, found: Mapping[str, Sequence[int]]) -> list[int]:
+    """The settings that are drawn, those first whose groups differ least, summed over the rates; MOST of them."""
+    gaps = [np.ptp(shown.groups[[f"{rate}_group{i}" for i in numbers]], axis=1) for rate, numbers in found.items()]
+    return [int(i) for i in np.argsort(np.nansum(gaps, axis=0), kind="stable")[:MOST]]
+
+
+def extent(shown: Chart, rows: Sequence[int]) -> str:
+    """How many runs and settings there are, and how many of these are drawn."""
+    settings = text.count(len(shown.groups), "setting")
+    drawn = settings if len(rows) == len(shown.groups) else f"{len(rows)} of {settings}, those of the smallest gaps"
+    return f"{text.count(len(shown.runs), 'run')}, {drawn}"
+
+
+def draw(
+    shown: Chart, rows: Sequence[int], wanted: Sequence[str], names: dict[int, str], title: str | None, bars: str
+) -> "Figure":
+    """The figure: a row for each setting, in it a bar for each group."""
+    import matplotlib as mpl
+
+    across = min(len(wanted), 4)
+    height = 1.5 + len(rows) * (0.16 * len(names) + 0.12)
+    left = frame.row_width(shown, rows)
+    with mpl.rc_context(STYLE):
+        figure = frame.figure(0.9 + left + 1.75 * across, max(height, 2.6))
+        panels = figure.subplots(1, len(wanted), sharey=True, squeeze=False)[0]
+        for panel, rate in zip(panels, wanted, strict=True):
+            _bars(panel, shown, rows, rate, names)
+            panel.set_xlabel(in_words(rate, ()).replace(" rate", "\nrate"))
+        frame.name_rows(panels[0], [text.full_label(shown.groups.iloc[i]) for i in rows])
+        frame.head(figure, frame.title(shown, title, "rates of each group"), extent(shown, rows), indent=left)
+        frame.legend(figure, _swatches(names), _signs(shown, bars))
+    return figure
+
+
+def _bars(panel: "Axes", shown: Chart, rows: Sequence[int], rate: str, names: dict[int, str]) -> None:
+    thick = 0.8 / len(names)
+    for place, group in enumerate(names):
+        key = f"{rate}_group{group}"
+        if key not in shown.keys:
+            continue
+        column = shown.keys.index(key)
+        means, ends = shown.values[rows, column], shown.bars[rows, column]
+        at = np.arange(len(rows)) + (place - (len(names) - 1) / 2) * thick
+        panel.barh(at, means, thick * 0.92, color=COLOURS[place % len(COLOURS)], linewidth=0, zorder=2)
+        gaps = np.abs(ends - means[:, None]).T
+        if np.nansum(gaps) > 0:
+            panel.errorbar(means, at, xerr=gaps, fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.5, zorder=3)
+    panel.grid(visible=False, axis="y")
+    panel.tick_params(axis="y", length=0)
+    panel.set_xlim(left=0)
+
+
+def _swatches(names: dict[int, str]) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [Patch(color=COLOURS[i % len(COLOURS)], label=frame.short(name)) for i, name in enumerate(names.values())]
+
+
+def _signs(shown: Chart, bars: str) -> list[Any]:
+    if not (shown.bars[..., 1] > shown.bars[..., 0]).any():
+        return []
+    return [frame.bar_sign(spread.WORDS[bars])]

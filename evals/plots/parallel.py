@@ -1,0 +1,107 @@
+"""Any number of metrics side by side: an upright axis for each, its better end up, and a line for each setting."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from evals import query
+from evals.plots import chart as charts
+from evals.plots import frame, labels, text
+from evals.plots.axis import listed
+from evals.plots.chart import Chart
+from evals.plots.frontier import reference
+from evals.plots.picture import Picture
+from evals.style import GREY, INK, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TICKS = 5
+
+
+def parallel(records: Sequence[query.Record], options: DictConfig) -> Picture:
+    """The plot of several metrics and what it says. Raises ValueError for fewer than two."""
+    asked = listed(options.metrics)
+    if len(asked) < 2:
+        raise ValueError(
+            f"metrics={options.metrics}: kind=parallel needs two or more, such as metrics=[accuracy,fnr_gap,uai_0.05]"
+        )
+    shown = charts.chart(records, options, asked)
+    said = text.summary(shown, reference(options))
+    return Picture(draw(shown, frame.given(options)), said)
+
+
+def draw(shown: Chart, title: str | None) -> "Figure":
+    """The figure of a chart of two axes or more."""
+    import matplotlib as mpl
+
+    heights, rows = scaled(shown), shown.groups.to_dict("index")
+    m = len(shown.axes)
+    with mpl.rc_context(STYLE):
+        figure = frame.figure(float(np.clip(2.2 + 1.45 * m, 6.4, 14)), 4.9)
+        axes = figure.subplots()
+        for kind, (colour, marker) in shown.looks.items():
+            for i in np.flatnonzero(shown.groups["kind"] == kind):
+                axes.plot(heights[i], **_look(bool(shown.efficient[i]), colour, marker, len(heights)))
+        _scales(axes, shown)
+        title_words = ", ".join(axis.brief for axis in shown.axes) if m <= 3 else f"{m} metrics"
+        below = f"{text.extent(shown)}; up is better on every axis"
+        frame.head(figure, frame.title(shown, title, title_words), below)
+        frame.legend(figure, frame.kinds(shown), [*_signs()])
+        names = [(text.full_label(row), heights[i, -1]) for i, row in rows.items() if shown.efficient[i]]
+        labels.at_the_end(axes, m - 1, names)
+    return figure
+
+
+def scaled(shown: Chart) -> NDArray[np.float64]:
+    """The means from 0 (the worst there is) to 1 (the best), one half where all are equal: (settings, axes)."""
+    gains = shown.values * np.array(shown.signs)
+    low, span = gains.min(axis=0), np.ptp(gains, axis=0)
+    return np.where(span > 0, (gains - low) / np.where(span > 0, span, 1), 0.5)
+
+
+def _look(best: bool, colour: str, marker: str, n: int) -> dict[str, Any]:
+    if not best:
+        return {"color": colour, "linewidth": 0.8, "alpha": frame.fainter(n), "zorder": 2}
+    ring: dict[str, Any] = {"marker": marker, "markersize": 6, "markeredgecolor": INK, "markeredgewidth": 0.8}
+    return {"color": colour, "linewidth": 1.8, "alpha": 0.95, "zorder": 4, **ring, "label": "_efficient"}
+
+
+def _scales(axes: "Axes", shown: Chart) -> None:
+    """An upright line for each metric, its values to the left, its words below."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    gains = shown.values * np.array(shown.signs)
+    for place, (values, sign) in enumerate(zip(gains.T, shown.signs, strict=True)):
+        axes.axvline(place, color="#555555", linewidth=1, zorder=3)
+        single = np.ptp(values) == 0
+        for height in [0.5] if single else np.linspace(0, 1, TICKS):
+            value = sign * (values.min() + height * np.ptp(values))
+            axes.annotate(
+                f"{value:.3g}", (place, height), (-5, 0), textcoords="offset points", ha="right", va="center",
+                size=8.5, color="#444444", path_effects=halo, zorder=5,
+            )  # fmt: skip
+    axes.set_xticks(range(len(shown.axes)), [_words(axis.brief, axis.sign) for axis in shown.axes], fontsize=9.5)
+    axes.tick_params(axis="x", length=0, pad=6)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_xlim(-0.35, len(shown.axes) - 0.9)
+    axes.set_ylim(-0.04, 1.06)
+
+
+def _words(words: str, sign: int) -> str:
+    return textwrap.fill(words, 19) + ("\n(top: highest)" if sign > 0 else "\n(top: lowest)")
+
+
+def _signs() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    strong = Line2D([], [], color=GREY, linewidth=1.8, marker="o", markeredgecolor=INK, label="efficient")
+    return [strong, Line2D([], [], color=GREY, linewidth=0.8, alpha=0.4, label="dominated")]

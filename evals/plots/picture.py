@@ -1,0 +1,13 @@
+"""What a kind of plot returns."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Picture(NamedTuple):
+    """A figure, and what is to be said of it on standard output."""
+
+    figure: "Figure"
+    text: str

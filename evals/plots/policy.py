@@ -1,0 +1,153 @@
+"""Frontiers on which a policy chooses: what a limit permits, or what weighs two metrics up."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from omegaconf import DictConfig
+
+from evals import query
+from evals.plots import chart as charts
+from evals.plots import frontier, text
+from evals.plots.axis import sides
+from evals.plots.chart import Chart
+from evals.plots.frontier import Policy
+from evals.plots.picture import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+EXCLUDED = "#9c3b2e"
+LOWER, UPPER = (">=", ">"), ("<=", "<")
+OPPOSITE = {"<=": ">", "<": "≥", ">=": "<", ">": "≤"}
+
+
+class Limit(NamedTuple):
+    """The values of an axis that are permitted."""
+
+    key: str
+    compare: str  # <=, <, >= or >
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.key}{self.compare}{self.value:g}"
+
+
+# --- by threshold ----------------------------------------------------------------------------------------------
+
+
+def excluded(records: Sequence[query.Record], options: DictConfig) -> Picture:
+    """What a limit on one axis excludes is hatched; the best of the other axis among the rest is chosen."""
+    limit = parsed(options.limit)
+    shown = charts.chart(records, options, sides(options, "x", "y"))
+    policy = permitted(shown, limit)
+    return _picture(shown, policy, options)
+
+
+def parsed(given: Any) -> Limit:
+    """The limit as typed. Raises ValueError where it is none."""
+    if given is None:
+        raise ValueError("kind=excluded needs limit=..., such as limit='fnr_gap<=0.15'")
+    match = query.COMPARISON.fullmatch(str(given).replace(" ", ""))
+    if match is None or match[2] not in (*LOWER, *UPPER):
+        raise ValueError(f"limit={given!r} is no limit; write one comparison such as limit='fnr_gap<=0.15'")
+    try:
+        return Limit(match[1], match[2], query.number(match[3]))
+    except ValueError as error:
+        raise ValueError(f"limit={given!r} compares with {match[3]!r}, which is no number") from error
+
+
+def permitted(shown: Chart, limit: Limit) -> Policy:
+    """The policy of a limit.
+
+    Raises:
+        ValueError: a limit on what is no axis, on the better side of one, or that no setting meets.
+    """
+    if limit.key not in shown.keys:
+        raise ValueError(
+            f"limit={limit} is on neither axis{query.near(limit.key, shown.keys)} Axes: {', '.join(shown.keys)}"
+        )
+    i = shown.keys.index(limit.key)
+    sign = shown.signs[i]
+    if (limit.compare in LOWER) != (sign > 0):
+        word, sense = ("higher", ">=") if sign > 0 else ("lower", "<=")
+        raise ValueError(f"limit={limit} excludes the better end: {word} is better in {limit.key}; write {sense}")
+    values = shown.values
+    meets = query.COMPARE[limit.compare](values[:, i], limit.value)
+    if not meets.any():
+        best = int(np.argmax(sign * values[:, i]))
+        raise ValueError(
+            f"limit={limit} excludes all {text.count(len(values), 'setting')}; the nearest is "
+            f"{shown.groups['label'].iloc[best]} at {values[best, i]:.4g}"
+        )
+    gains = values * np.array(shown.signs)
+    row = max(np.flatnonzero(meets), key=lambda j: (gains[j, 1 - i], gains[j, i]))
+    reason = f"best {shown.axes[1 - i].brief} with {limit}"
+    include = (np.nan, limit.value) if i else (limit.value, np.nan)
+    return Policy(text.Choice(int(row), reason), include, lambda axes: _hatch(axes, limit, upright=i == 0, sign=sign))
+
+
+def _hatch(axes: "Axes", limit: Limit, *, upright: bool, sign: int) -> Any:
+    """Hatch from the limit to the worse end of its axis; the entry of the legend."""
+    from matplotlib.patches import Patch
+
+    ends = axes.get_xlim() if upright else axes.get_ylim()
+    worst = ends[0] if sign > 0 else ends[1]
+    look: dict[str, Any] = {
+        "hatch": "///",
+        "facecolor": (0.61, 0.23, 0.18, 0.06),
+        "edgecolor": (0.61, 0.23, 0.18, 0.45),
+    }
+    span, line = (axes.axvspan, axes.axvline) if upright else (axes.axhspan, axes.axhline)
+    span(limit.value, worst, linewidth=0, zorder=1, label="_excluded", **look)
+    line(limit.value, color=EXCLUDED, linewidth=1.3, zorder=4.5)
+    return Patch(label=f"excluded: {limit.key} {OPPOSITE[limit.compare]} {limit.value:g}", linewidth=0.6, **look)
+
+
+# --- by weights ------------------------------------------------------------------------------------------------
+
+
+def tangent(records: Sequence[query.Record], options: DictConfig) -> Picture:
+    """The setting of the best weighted sum of both axes, and the line of all points that are worth the same."""
+    weights = weighed(options.weights)
+    shown = charts.chart(records, options, sides(options, "x", "y"))
+    return _picture(shown, best_sum(shown, weights), options)
+
+
+def weighed(given: Any) -> tuple[float, float]:
+    """The weights as typed. Raises ValueError where they are not two positive numbers."""
+    words = [word for word in str("" if given is None else given).strip("[]()").split(",") if word.strip()]
+    try:
+        numbers = [query.number(word) for word in words]
+    except ValueError as error:
+        raise ValueError(f"weights={given}: expected two numbers such as weights=1,0.1") from error
+    if len(numbers) != 2 or not all(np.isfinite(numbers)):
+        raise ValueError(f"weights={given}: expected two numbers, of x and of y, such as weights=1,0.1")
+    if min(numbers) <= 0:
+        raise ValueError(
+            f"weights={given}: a weight of 0 or less would ignore a metric or reward harm; take positive ones"
+        )
+    return numbers[0], numbers[1]
+
+
+def best_sum(shown: Chart, weights: tuple[float, float]) -> Policy:
+    """The policy of two weights: the largest w_x s_x x + w_y s_y y, s the directions (+1 or -1) of the axes."""
+    slopes = np.array(weights) * np.array(shown.signs)
+    worth = shown.values @ slopes
+    gains = shown.values * np.array(shown.signs)
+    row = max(range(len(worth)), key=lambda j: (worth[j], gains[j, 0]))
+    said = " : ".join(f"{weight:g}" for weight in weights)
+    reason = f"best sum of {shown.keys[0]} and {shown.keys[1]}, weights {said}"
+    return Policy(text.Choice(row, reason), draw=lambda axes: _line(axes, shown.values[row], slopes, said))
+
+
+def _line(axes: "Axes", through: Any, slopes: Any, said: str) -> Any:
+    """The tangent through a point: dy/dx = -slope_x / slope_y; the entry of the legend."""
+    look: dict[str, Any] = {"color": EXCLUDED, "linewidth": 1.4, "zorder": 4.6}
+    x, y = through
+    return axes.axline((x, y), slope=-slopes[0] / slopes[1], label=f"worth the same, {said}", **look)
+
+
+def _picture(shown: Chart, policy: Policy, options: DictConfig) -> Picture:
+    said = text.summary(shown, frontier.reference(options)) + text.chosen(shown, policy.choice, str(options.dataset))
+    return Picture(frontier.draw(shown, frontier.style(options), policy), said)

@@ -1,0 +1,88 @@
+"""How much of a difference is chance: every seed of every setting a dot, with its mean and spread, the best first."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from evals import query
+from evals.plots import chart as charts
+from evals.plots import frame, spread, text
+from evals.plots.axis import Side, listed
+from evals.plots.chart import Chart
+from evals.plots.frontier import reference
+from evals.plots.picture import Picture
+from evals.style import GREY, INK, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 40  # settings shown
+MOST_METRICS = 4
+
+
+def seeds(records: Sequence[query.Record], options: DictConfig) -> Picture:
+    """The plot of all seeds and what it says. Raises ValueError for more metrics than fit."""
+    asked = listed(options.metrics) or [Side("accuracy")]
+    if len(asked) > MOST_METRICS:
+        raise ValueError(f"metrics={options.metrics}: kind=seeds shows at most {MOST_METRICS}; leave some out")
+    shown = charts.chart(records, options, asked, oriented=False)
+    shown_rows = order(shown)
+    drawn = draw(shown, shown_rows, frame.given(options), str(options.bars))
+    settings = text.table(shown.groups.iloc[shown_rows], shown.keys, heading="model")
+    return Picture(drawn, f"{text.missing(shown)}{settings}{text.measure(shown, reference(options))}")
+
+
+def order(shown: Chart) -> list[int]:
+    """The settings by their mean in the first metric, the best first, at most MOST."""
+    gains = shown.values[:, 0] * (shown.signs[0] or 1)
+    return [int(i) for i in np.argsort(-gains, kind="stable")[:MOST]]
+
+
+def draw(shown: Chart, rows: Sequence[int], title: str | None, bars: str) -> "Figure":
+    """The figure: a row for each setting, a panel for each metric."""
+    import matplotlib as mpl
+
+    m = len(shown.axes)
+    with mpl.rc_context(STYLE):
+        figure = frame.figure(
+            0.5 + frame.row_width(shown, rows) + (4.2 if m == 1 else 2.7 * m), max(1.5 + 0.24 * len(rows), 2.6)
+        )
+        panels = figure.subplots(1, m, sharey=True, squeeze=False)[0]
+        for column, panel in enumerate(panels):
+            _dots(panel, shown, rows, column)
+            panel.set_xlabel(frame.axis_label(shown.axes[column], room=44 if m == 1 else 30))
+        frame.name_rows(panels[0], [text.full_label(shown.groups.iloc[i]) for i in rows])
+        below = text.extent(shown) + ("" if len(rows) == len(shown.groups) else f"; the best {len(rows)} shown")
+        heading = frame.title(shown, title, f"every seed, by {shown.axes[0].brief}")
+        frame.head(figure, heading, below, indent=frame.row_width(shown, rows))
+        frame.legend(figure, _signs(shown, bars))
+    return figure
+
+
+def _dots(panel: "Axes", shown: Chart, rows: Sequence[int], column: int) -> None:
+    key = shown.keys[column]
+    for place, i in enumerate(rows):
+        group = shown.groups.iloc[i]
+        colour, _ = shown.looks[group["kind"]]
+        values = shown.runs[shown.runs["group_id"] == group["group_id"]][key]
+        panel.scatter(values, np.full(len(values), place), s=20, color=colour, alpha=0.45, linewidths=0, zorder=3)
+        low, high = shown.bars[i, column]
+        panel.plot([low, high], [place, place], color=colour, linewidth=1.6, alpha=0.9, zorder=2)
+        ring = INK if shown.efficient[i] else colour
+        panel.plot(shown.values[i, column], place, marker="|", markersize=11, markeredgewidth=2, color=ring, zorder=4)
+    panel.tick_params(axis="y", length=0)
+
+
+def _signs(shown: Chart, bars: str) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    dot = Line2D([], [], linestyle="", marker="o", color=GREY, alpha=0.6, markersize=4.5, label="one seed")
+    mean = Line2D([], [], linestyle="", marker="|", color=GREY, markersize=10, markeredgewidth=2, label="mean")
+    best = Line2D(
+        [], [], linestyle="", marker="|", color=INK, markersize=10, markeredgewidth=2, label="mean, efficient"
+    )
+    spreads = [frame.bar_sign(spread.WORDS[bars])] if (shown.bars[..., 1] > shown.bars[..., 0]).any() else []
+    return [dot, mean, best, *spreads]

@@ -1,0 +1,109 @@
+"""What a plot says on standard output, and the line above its axes."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from evals import query
+from evals.plots.chart import Chart, hypervolume, reference
+
+
+def count(n: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def extent(shown: Chart) -> str:
+    """``42 runs, 14 settings, 3 seeds each; 5 efficient``."""
+    models = shown.groups[shown.models]
+    seeds = models["doc_ids"].map(len)
+    low, high = seeds.min(), seeds.max()
+    each = f"{count(high, 'seed')} each" if low == high else f"{low} to {high} seeds each"
+    size = [count(int(shown.runs["policy"].isna().sum()), "run"), count(len(models), "setting"), each]
+    if len(models) < len(shown.groups):
+        size.append(count(len(shown.groups) - len(models), "operating point"))
+    best = f"; {int(shown.efficient.sum()):,} efficient" if 0 not in shown.signs else ""
+    return ", ".join(size) + best
+
+
+def summary(shown: Chart, given: str | None) -> str:
+    """Left-out runs, the efficient settings, how many there are, and the hypervolume."""
+    return f"{missing(shown)}{listing(shown)}{measure(shown, given)}"
+
+
+def measure(shown: Chart, given: str | None) -> str:
+    """How many settings there are, and the hypervolume with its reference, where every axis has a better end."""
+    if 0 in shown.signs:
+        return f"{extent(shown)}\n"
+    start = reference(shown, given)
+    volume = hypervolume(shown, start)
+    said = ", ".join(f"{key}={value:.4g}" for key, value in zip(shown.keys, start, strict=True))
+    size = f"{volume:.4f}, of what is better than {said}" if volume is not None else "left out, too many efficient ones"
+    return f"{extent(shown)}\nhypervolume: {size}\n"
+
+
+def missing(shown: Chart) -> str:
+    """How many runs are left out for want of a metric, nothing where none is."""
+    if not shown.left_out:
+        return ""
+    return f"left out: {count(shown.left_out, 'run')} without {' or '.join(dict.fromkeys(shown.keys))}\n"
+
+
+def listing(shown: Chart) -> str:
+    """The efficient settings: name, setting, records, mean ± standard deviation, seeds; the best of x first."""
+    first = f"-{shown.keys[0]}" if shown.signs[0] > 0 else shown.keys[0]
+    return table(query.sort(shown.groups[shown.efficient], first), shown.keys, heading="efficient")
+
+
+def table(settings: pd.DataFrame, keys: Sequence[str], *, heading: str) -> str:
+    """Settings with the means of some metrics, in aligned columns."""
+    keys = list(dict.fromkeys(keys))
+    rows = [
+        [row["name"], row["label"], ids(row["doc_ids"]), *(mean(row, key) for key in keys), str(len(row["doc_ids"]))]
+        for row in settings.to_dict("records")
+    ]
+    return query.aligned([heading, "setting", "doc ids", *keys, "seeds"], rows)
+
+
+def ids(found: Sequence[int]) -> str:
+    """Numbers of records, the middle of many left out."""
+    return ",".join(map(str, found)) if len(found) <= 6 else f"{found[0]},{found[1]},..,{found[-1]}"
+
+
+def mean(row: dict[Any, Any], key: str) -> str:
+    """``0.8500 ± 0.0707``; a dash where there is none."""
+    if np.isnan(row[key]):
+        return "-"
+    spread = row[f"{key}_sd"]
+    return f"{row[key]:.4f}" + ("" if np.isnan(spread) else f" ± {spread:.4f}")
+
+
+def full_label(row: Any) -> str:
+    """The kind of a setting, and what else differs."""
+    return str(row["kind"]) if row["label"] == row["kind"] else f"{row['kind']}, {row['label']}"
+
+
+class Choice(NamedTuple):
+    """The setting that a policy chooses."""
+
+    row: int  # of the settings
+    reason: str
+
+
+def chosen(shown: Chart, choice: Choice, dataset: str) -> str:
+    """The setting that a policy chooses, its figures, its records, and how to load one."""
+    row = shown.groups.loc[choice.row].to_dict()
+    figures = ", ".join(f"{key} {mean(row, key)}" for key in dict.fromkeys(shown.keys))
+    first = row["doc_ids"][0]
+    point = next(
+        (r.get("point") for r in shown.records if r["doc_id"] == first and r.get("policy") == row["policy"]), None
+    )
+    at = "" if point is None else f", point={point}"
+    others = f"  # or its other seeds: {ids(row['doc_ids'][1:])}" if len(row["doc_ids"]) > 1 else ""
+    return (
+        f"chosen ({choice.reason}): {row['name']}, {row['label']}, doc ids {ids(row['doc_ids'])}\n"
+        f"  {figures}\n"
+        f'  from_database({first}, "{dataset}"{at}){others}\n'
+    )

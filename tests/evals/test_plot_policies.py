@@ -1,0 +1,267 @@
+"""What limits and weights choose, operating points, hulls and Bayes lines: by hand, and weights against brute force."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals import pareto, plot, query
+from evals.plots import chart as charts
+from evals.plots import frontier, lines, policy, spread, text
+from evals.plots.axis import sides
+from tests.commands import command, refused
+from tests.evals.test_query import record
+
+
+def model(doc_id, regularizer, accuracy, gap, **changes):
+    metrics = {"accuracy": accuracy, "fnr_gap": gap} | changes.pop("more", {})
+    return record(doc_id, regularizer, metrics=metrics, **changes)
+
+
+MODELS = [
+    model(1, "erm", 0.9, 0.3),
+    model(2, "llr", 0.8, 0.1),
+    model(3, "ross", 0.7, 0.02),
+    model(4, "capify", 0.6, 0.2),
+]
+POINTS = {"rates": ["fnr"], "permitted": [0, None], "metrics": {"accuracy": [0.85, 0.91], "fnr_gap": [0.01, 0.35]}}
+
+
+def options(*words):
+    return query.options(["dataset=loan", "x=error", "y=fnr_gap", *words], plot.OPTIONS)
+
+
+def chart(*words, records=MODELS):
+    asked = options(*words)
+    return charts.chart(records, asked, sides(asked, "x", "y"))
+
+
+def axes(figure):
+    return figure.axes[0]
+
+
+def drawn(label, figure):
+    return [artist for artist in axes(figure).get_children() if artist.get_label() == label]
+
+
+def chosen(made, shown):
+    return shown.groups["kind"].iloc[made.choice.row]
+
+
+# --- limits ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "kind"),
+    [
+        ("fnr_gap<=0.3", "erm"),
+        ("fnr_gap<0.3", "llr"),
+        ("fnr_gap<=0.1", "llr"),
+        ("fnr_gap<.1", "ross"),
+        ("error<=1/5", "llr"),
+    ],
+)
+def test_the_best_of_the_other_axis_is_chosen_among_what_is_permitted(limit, kind):
+    shown = chart()
+    assert chosen(policy.permitted(shown, policy.parsed(limit)), shown) == kind
+
+
+def test_what_is_excluded_is_hatched_to_the_worse_end():
+    figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
+    (region,) = drawn("_excluded", figure)
+    low, high = region.get_y(), region.get_y() + region.get_height()
+    assert region.get_hatch()
+    assert (low, high) == (pytest.approx(0.15), pytest.approx(axes(figure).get_ylim()[1]))
+
+
+def test_a_limit_beyond_the_marks_is_in_sight():
+    figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.8")).figure
+    assert axes(figure).get_ylim()[1] > 0.8
+
+
+def test_the_chosen_setting_has_a_star_and_is_named_in_the_legend():
+    figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
+    (star,) = drawn("_chosen", figure)
+    assert star.get_offsets()[0].tolist() == pytest.approx([0.2, 0.1])
+    assert "chosen: llr" in [entry.get_text() for entry in figure.legends[0].get_texts()]
+
+
+# --- weights ---------------------------------------------------------------------------------------------------
+
+
+SCATTER = chart(
+    records=[model(i + 1, f"r{i}", 1 - x, y) for i, (x, y) in enumerate(np.random.default_rng(0).random((40, 2)))]
+)
+
+
+@given(st.tuples(st.floats(0.001, 1000), st.floats(0.001, 1000)))
+def test_weights_choose_the_least_weighted_sum_of_costs(weights):
+    """Brute force over the settings."""
+    costs = SCATTER.values @ np.array(weights)
+    assert costs[policy.best_sum(SCATTER, weights).choice.row] == pytest.approx(costs.min())
+
+
+def test_the_tangent_has_the_slope_of_the_weights_and_no_setting_beyond_it():
+    figure = policy.tangent(MODELS, options("kind=tangent", "weights=1,0.5")).figure
+    (line,) = drawn("worth the same, 1 : 0.5", figure)
+    assert line.get_slope() == pytest.approx(-1 / 0.5)
+    x, y = line.get_xy1()
+    assert all((error - x) + 0.5 * (gap - y) >= -1e-12 for error, gap in chart().values)
+
+
+def test_the_slope_rises_where_one_axis_is_better_high():
+    figure = policy.tangent(MODELS, options("kind=tangent", "x=accuracy", "weights=1,0.5")).figure
+    (line,) = drawn("worth the same, 1 : 0.5", figure)
+    assert line.get_slope() == pytest.approx(1 / 0.5)
+
+
+# --- hull, bounds, intervals -----------------------------------------------------------------------------------
+
+
+def test_the_hull_is_a_line_through_the_best_mixtures():
+    figure = frontier.draw(chart(), frontier.style(options("hull=true")))
+    (line,) = drawn("mixtures of two models", figure)
+    assert [point in line.get_xydata().round(9).tolist() for point in ([0.1, 0.3], [0.2, 0.1], [0.3, 0.02])] == [
+        True
+    ] * 3
+    convex = pareto.hull(chart().values, [-1, -1])
+    assert line.get_xydata()[1:-1].tolist() == convex.tolist()
+
+
+def test_the_best_possible_classifier_is_a_line_on_its_axis():
+    figure = frontier.draw(
+        chart(records=[model(1, "erm", 0.7, 0.1, more={"bayes_accuracy": 0.75})]), frontier.style(options())
+    )
+    (line,) = drawn("_bayes error", figure)
+    assert line.get_xdata() == pytest.approx([0.25, 0.25])
+    assert axes(figure).get_xlim()[0] < 0.25
+
+
+def test_without_a_figure_of_the_best_possible_classifier_there_is_no_line():
+    assert lines.bayes(chart(), "error") is None
+
+
+SEEDS = [
+    model(i + 1, "erm", a, 0.1, seed=i, more={"accuracy_low": a - 0.1, "accuracy_high": a + 0.2})
+    for i, a in enumerate((0.5, 0.6, 0.7))
+]
+
+
+@pytest.mark.parametrize(("bars", "ends"), [("sd", (0.5, 0.7)), ("ci", (0.5, 0.7)), ("rows", (0.5, 0.8))])
+def test_bars_are_what_they_say(bars, ends):
+    """Three seeds: the sample's deviation is .1; all three draws of the least have a chance of 1 in 27 > 2.5 %."""
+    low, high = chart("x=accuracy", f"bars={bars}", records=SEEDS).bars[0, 0]
+    assert (low, high) == (pytest.approx(ends[0]), pytest.approx(ends[1]))
+
+
+def test_a_bootstrap_interval_nears_that_of_the_normal_law():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = spread.bootstrap(values)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == (
+        pytest.approx(values.mean() - half, abs=0.015),
+        pytest.approx(values.mean() + half, abs=0.015),
+    )
+
+
+def test_one_seed_has_no_interval():
+    assert np.isnan(spread.bootstrap(np.array([0.5]))).all()
+
+
+# --- operating points ------------------------------------------------------------------------------------------
+
+WITH_POINTS = [dict(MODELS[0], operating_points=POINTS), *MODELS[1:]]
+
+
+def test_operating_points_compete_with_the_models():
+    shown = chart("points=true", records=WITH_POINTS)
+    best = shown.groups[shown.efficient]
+    assert set(best["label"]) == {"erm", "erm, fnr_gap<=0", "erm, any fnr_gap"}
+
+
+def test_the_points_of_a_model_are_joined_by_a_line():
+    asked = options("points=true")
+    figure = frontier.draw(charts.chart(WITH_POINTS, asked, sides(asked, "x", "y")), frontier.style(asked))
+    (line,) = drawn("_points", figure)
+    assert line.get_xydata() == pytest.approx(np.array([[0.15, 0.01], [0.09, 0.35]]))
+
+
+def test_points_are_no_runs():
+    assert text.extent(chart("points=true", records=WITH_POINTS)) == (
+        "4 runs, 4 settings, 1 seed each, 2 operating points; 3 efficient"
+    )
+
+
+def test_a_chosen_point_says_how_to_load_it():
+    said = policy.excluded(WITH_POINTS, options("kind=excluded", "limit=fnr_gap<=0.05", "points=true")).text
+    assert 'from_database(1, "loan", point=0)' in said
+
+
+# --- what is printed, what is refused --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    stored = {str(r["doc_id"]): {k: v for k, v in r.items() if k != "doc_id"} for r in MODELS}
+    (tmp_path / "loan.json").write_text(json.dumps({"_default": stored}))
+    return tmp_path
+
+
+def test_the_hypervolume_is_said_with_its_reference():
+    """Boxes by hand: .3 x .1 of ross, then llr and erm beyond it, of what is better than error .4 and gap .3."""
+    volume = (0.4 - 0.3) * (0.3 - 0.02) + (0.3 - 0.2) * (0.3 - 0.1)
+    said = text.measure(chart(), "0.4,0.3").splitlines()[1]
+    assert said == f"hypervolume: {volume:.4f}, of what is better than error=0.4, fnr_gap=0.3"
+
+
+def test_the_reference_is_the_worst_share_there_can_be():
+    assert charts.reference(chart(), None) == [1, 1]
+    assert charts.reference(chart("x=accuracy"), None) == [0, 1]
+
+
+def test_the_reference_of_what_is_no_share_is_the_worst_there_is():
+    shown = chart("x=loss", "x_better=lower", records=[model(1, "erm", 0.9, 0.1, more={"loss": 7.0})])
+    assert charts.reference(shown, None) == [7, 1]
+
+
+PLANE = ["dataset=loan", "x=error", "y=fnr_gap"]
+REFUSED = [
+    (["kind=excluded"], "needs limit="),
+    (["kind=excluded", "limit=fnr_gap"], "is no limit"),
+    (["kind=excluded", "limit=fnr_gap==0.1"], "is no limit"),
+    (["kind=excluded", "limit=fnr_gap<=abc"], "no number"),
+    (["kind=excluded", "limit=fnr_gp<=0.1"], "did you mean fnr_gap"),
+    (["kind=excluded", "limit=fnr_gap>=0.1"], "excludes the better end"),
+    (["kind=excluded", "limit=fnr_gap<=0.001"], "excludes all 4 settings; the nearest is ross at 0.02"),
+    (["kind=tangent"], "expected two numbers"),
+    (["kind=tangent", "weights=1"], "expected two numbers"),
+    (["kind=tangent", "weights=1,0"], "positive"),
+    (["kind=tangent", "weights=-1,1"], "positive"),
+    (["kind=tangent", "weights=1,one"], "expected two numbers"),
+    (["weights=1,1"], "weights=1,1 has no part in kind=frontier, only in tangent"),
+    (["kind=tangnt"], "did you mean tangent"),
+    (["points=true"], "none of these runs has operating points"),
+    (["points=maybe"], "true or false"),
+    (["bars=se"], "sd, ci, rows"),
+    (["bars=rows"], "no run here has an interval over test rows"),
+    (["reference=1"], "expected 2 numbers"),
+    (["reference=1,b"], "b"),
+]
+
+
+@pytest.mark.parametrize(("words", "phrase"), REFUSED)
+def test_a_policy_that_is_none_is_one_sentence(folder, words, phrase):
+    refused(command("evals.plot", *PLANE, *words), phrase)
+    assert not (folder / "figures").exists()
+
+
+def test_the_chosen_model_is_printed(folder):
+    answer = command("evals.plot", *PLANE, "kind=excluded", "limit=fnr_gap<=0.15")
+    assert answer.code == 0, answer.err
+    assert "chosen (best error with fnr_gap<=0.15): loan_mlp_llr, llr, doc ids 2" in answer.out
+    assert 'from_database(2, "loan")' in answer.out
+    assert (folder / "figures" / "loan_excluded_error_fnr_gap.png").exists()
