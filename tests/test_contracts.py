@@ -35,7 +35,7 @@ METHODS = ("attacks", "regularizers", "epsilons", "prepares", "decides", "metric
 CONFINED = {
     "tinydb": r"utils\.run_store",
     "orjson": r"utils\.run_store",
-    "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate",
+    "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate|evals\.reproduce",
     "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
     "matplotlib": r"evals\.(plots\..*|pictures|drawings|style)",
     "optuna": r"utils\.search\..*",

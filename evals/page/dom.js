@@ -1,0 +1,68 @@
+// Elements made by hand: text goes in as text, never as markup.
+
+const byId = (id) => document.getElementById(id);
+
+/** An element with attributes, listeners (`onclick`) and children; texts become text nodes. */
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name in made && name !== "list" && typeof value !== "string") made[name] = value;
+    else if (value !== null) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== ""));
+  return made;
+}
+
+/** A long name that may break after its underscores and signs. */
+function breaking(text) {
+  return text.split(/(?<=[_+])/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
+}
+
+/** Say something to those who hear the page. */
+function announce(text) {
+  byId("said").textContent = text;
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = element("textarea", { readOnly: true }); // where a page from disk may not use the clipboard
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  const before = button.textContent;
+  button.textContent = "Copied";
+  announce("Copied");
+  setTimeout(() => (button.textContent = before), 1500);
+}
+
+function download(name, text, type) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  const link = element("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+/** The mark of a regularizer, for legends and rows. */
+function swatch(look, size = 14) {
+  const canvas = element("canvas", { class: "swatch", width: size * 2, height: size * 2, "aria-hidden": "true" });
+  const pen = canvas.getContext("2d");
+  const paint = () => {
+    pen.setTransform(2, 0, 0, 2, 0, 0);
+    pen.clearRect(0, 0, size, size);
+    pen.fillStyle = palette().kinds[look.colour];
+    pen.beginPath();
+    SHAPES[look.shape](pen, size / 2, size / 2, size * 0.36);
+    pen.fill();
+  };
+  canvas.repaint = paint;
+  paint();
+  return canvas;
+}

@@ -1,0 +1,422 @@
+// The scatter on a canvas: marks, frontier, intervals, reference lines, what requirements exclude; and which mark is
+// where, by a grid of cells.
+
+const REACH = 14; // pixels about the pointer in which a mark is found; twice as far for a finger
+const CELL = 24;
+const THREADS = 400; // models up to which lines join their operating points; of more, only those that stand out
+
+class Plot {
+  constructor(frame) {
+    this.frame = frame;
+    this.base = frame.querySelector("canvas.base");
+    this.over = frame.querySelector("canvas.over");
+    this.grid = null;
+  }
+
+  /** Fit the canvases to the frame. */
+  resize() {
+    const box = this.frame.getBoundingClientRect();
+    this.width = Math.max(200, Math.round(box.width));
+    this.height = Math.max(200, Math.round(box.height));
+    this.ratio = Math.min(window.devicePixelRatio || 1, 2);
+    for (const canvas of [this.base, this.over]) {
+      canvas.width = this.width * this.ratio;
+      canvas.height = this.height * this.ratio;
+    }
+  }
+
+  pen(canvas) {
+    const pen = canvas.getContext("2d");
+    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    pen.clearRect(0, 0, this.width, this.height);
+    pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    return pen;
+  }
+
+  /** Draw a view: marks, values on the axes, who is shown, efficient and permitted. */
+  draw(view) {
+    this.view = view;
+    this.colours = palette();
+    this.place(view);
+    const pen = this.pen(this.base);
+    this.drawGrid(pen);
+    pen.save();
+    pen.beginPath();
+    pen.rect(this.left, this.top, this.right - this.left, this.bottom - this.top);
+    pen.clip();
+    this.drawAttained(pen);
+    this.drawExcluded(pen);
+    this.drawReferences(pen);
+    this.drawThreads(pen);
+    this.drawPoints(pen);
+    if (view.bars) this.drawBars(pen);
+    this.drawModels(pen);
+    pen.restore();
+    this.drawBest(pen);
+    this.drawWords(pen);
+    this.grid = null; // made when the pointer first comes
+    this.highlight(view.picked, view.hovered);
+  }
+
+  /** Scales, and the pixel of every mark. */
+  place(view) {
+    const narrow = this.width < 520;
+    [this.left, this.right, this.top, this.bottom] = [
+      narrow ? 50 : 64,
+      this.width - (narrow ? 12 : 22),
+      18,
+      this.height - (narrow ? 46 : 52),
+    ];
+    const references = (axis) =>
+      view.references.filter((line) => line.axis === axis).flatMap((line) => [line.low, line.high]);
+    const ends = (k) => (view.bars ? view.shown.flatMap((i) => [view.bars[k][0][i], view.bars[k][1][i]]) : []);
+    const [x0, x1] = extent(view.xs, view.shown, view.signs[0], ends(0), references("x"));
+    const [y0, y1] = extent(view.ys, view.shown, view.signs[1], ends(1), references("y"));
+    this.x = scale(x0, x1, this.left, this.right, (this.right - this.left) / 90);
+    this.y = scale(y0, y1, this.bottom, this.top, (this.bottom - this.top) / 60);
+    this.px = pixels(view.xs, this.x);
+    this.py = pixels(view.ys, this.y);
+    const models = view.shown.reduce((n, i) => n + !view.marks.isPoint(i), 0);
+    this.r = models <= 120 ? 5.5 : models <= 800 ? 4.2 : 3.2;
+  }
+
+  drawGrid(pen) {
+    pen.strokeStyle = this.colours.line;
+    pen.fillStyle = this.colours.muted;
+    pen.lineWidth = 1;
+    pen.textAlign = "center";
+    pen.textBaseline = "top";
+    pen.beginPath();
+    for (const tick of this.x.ticks) {
+      const x = Math.round(this.x.at(tick)) + 0.5;
+      pen.moveTo(x, this.top);
+      pen.lineTo(x, this.bottom);
+      pen.fillText(this.x.label(tick), x, this.bottom + 8);
+    }
+    pen.textAlign = "right";
+    pen.textBaseline = "middle";
+    for (const tick of this.y.ticks) {
+      const y = Math.round(this.y.at(tick)) + 0.5;
+      pen.moveTo(this.left, y);
+      pen.lineTo(this.right, y);
+      pen.fillText(this.y.label(tick), this.left - 8, y);
+    }
+    pen.stroke();
+  }
+
+  /** The frontier, drawn on to the worse ends of the axes, and a tint over what is attained. */
+  drawAttained(pen) {
+    const { steps, signs } = this.view;
+    if (!steps.length) return;
+    const at = steps.map(([x, y]) => [this.x.at(x), this.y.at(y)]);
+    const worst = [signs[0] > 0 ? this.left : this.right, signs[1] > 0 ? this.bottom : this.top];
+    const level = [worst[0], (signs[0] > 0 ? at[0] : at.at(-1))[1]]; // x goes on to its worst at one end,
+    const fall = [(signs[0] > 0 ? at.at(-1) : at[0])[0], worst[1]]; // y at the other
+    const line = signs[0] > 0 ? [level, ...at, fall] : [fall, ...at, level];
+    pen.beginPath();
+    polygon(pen, 0, 0, [...line, worst]);
+    pen.fillStyle = this.colours.attained;
+    pen.fill();
+    pen.beginPath();
+    line.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+    pen.strokeStyle = this.colours.ink;
+    pen.lineWidth = 1.4;
+    pen.stroke();
+  }
+
+  /** Hatching over what a requirement on one of the axes excludes, and its limit. */
+  drawExcluded(pen) {
+    for (const need of this.view.needs) {
+      for (const [key, axis] of [
+        [this.view.keys[0], "x"],
+        [this.view.keys[1], "y"],
+      ]) {
+        if (need.key !== key) continue;
+        const limit = axis === "x" ? this.x.at(need.value) : this.y.at(need.value);
+        const box = this.beyond(axis, need.sign, limit);
+        pen.save();
+        pen.beginPath();
+        pen.rect(...box);
+        pen.clip();
+        pen.strokeStyle = this.colours.excluded;
+        pen.lineWidth = 1;
+        pen.beginPath();
+        for (let k = this.left - this.height; k < this.right + this.height; k += 9) {
+          pen.moveTo(k, this.bottom);
+          pen.lineTo(k + this.height, this.bottom - this.height);
+        }
+        pen.stroke();
+        pen.restore();
+        pen.strokeStyle = this.colours.muted;
+        pen.setLineDash([5, 4]);
+        this.rule(pen, axis, limit);
+        pen.setLineDash([]);
+      }
+    }
+  }
+
+  /** The side of a limit that a requirement excludes: [x, y, width, height]. */
+  beyond(axis, sign, limit) {
+    const [across, up] = [this.right - this.left, this.bottom - this.top];
+    if (axis === "x")
+      return sign > 0 ? [this.left, this.top, limit - this.left, up] : [limit, this.top, this.right - limit, up];
+    return sign > 0 ? [this.left, limit, across, this.bottom - limit] : [this.left, this.top, across, limit - this.top];
+  }
+
+  rule(pen, axis, where) {
+    const at = Math.floor(where) + 0.5; // on whole pixels, so that it is crisp
+    pen.beginPath();
+    pen.moveTo(axis === "x" ? at : this.left, axis === "x" ? this.top : at);
+    pen.lineTo(axis === "x" ? at : this.right, axis === "x" ? this.bottom : at);
+    pen.stroke();
+  }
+
+  /** What cannot be surpassed on an axis, where the runs say it: a line, or a band where they differ. */
+  drawReferences(pen) {
+    for (const { axis, low, high, words } of this.view.references) {
+      const along = axis === "x" ? this.x : this.y;
+      pen.strokeStyle = this.colours.accent;
+      pen.fillStyle = this.colours.accent;
+      pen.lineWidth = 1.5;
+      pen.setLineDash([2, 4]);
+      for (const value of new Set([low, high])) this.rule(pen, axis, along.at(value));
+      pen.setLineDash([]);
+      pen.save();
+      if (axis === "x") {
+        pen.translate(along.at(high) + (along.at(high) > this.right - 16 ? -5 : 13), this.top + 6);
+        pen.rotate(-Math.PI / 2);
+        pen.textAlign = "right";
+      } else {
+        pen.translate(this.left + 6, along.at(low) - 6);
+        pen.textAlign = "left";
+      }
+      pen.textBaseline = "alphabetic";
+      pen.fillText(words, 0, 0);
+      pen.restore();
+    }
+  }
+
+  /** Thin lines through the operating points of each model, in their order. */
+  drawThreads(pen) {
+    const { marks, shown, mask } = this.view;
+    const models = shown.filter((i) => !marks.isPoint(i));
+    const few = models.length <= THREADS;
+    pen.lineWidth = 0.8;
+    pen.globalAlpha = 0.4;
+    for (const i of models) if (few || mask[i]) this.thread(pen, i);
+    pen.globalAlpha = 1;
+  }
+
+  thread(pen, model) {
+    const { marks, withPoints } = this.view;
+    const [start, end] = marks.pointsOf(model);
+    if (!withPoints || start === end) return;
+    pen.strokeStyle = this.colours.kinds[lookOfSetting[marks.setting(model)].colour];
+    pen.beginPath();
+    let begun = false;
+    for (let i = start; i < end; i++) {
+      if (Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) continue;
+      if (begun) pen.lineTo(this.px[i], this.py[i]);
+      else pen.moveTo(this.px[i], this.py[i]);
+      begun = true;
+    }
+    pen.stroke();
+  }
+
+  /** Operating points as small squares, the efficient ones larger; several on one pixel are drawn once. */
+  drawPoints(pen) {
+    const { marks, shown, mask, permitted } = this.view;
+    const taken = new Uint8Array((this.width + 1) * (this.height + 1));
+    const layers = [[], [], []];
+    for (const i of shown) if (marks.isPoint(i)) layers[mask[i] ? 2 : permitted[i] ? 1 : 0].push(i);
+    layers.forEach((layer, rank) => {
+      const size = rank === 2 ? 5 : layer.length > 4000 ? 2 : 3.4;
+      let colour = null;
+      pen.globalAlpha = [0.18, 0.75, 1][rank];
+      for (const i of layer) {
+        const [x, y] = [this.px[i], this.py[i]];
+        const pixel = Math.round(y) * (this.width + 1) + Math.round(x);
+        if (!(pixel >= 0) || taken[pixel] > rank) continue;
+        taken[pixel] = rank + 1;
+        const look = permitted[i] ? this.colours.kinds[lookOfSetting[marks.setting(i)].colour] : this.colours.muted;
+        if (look !== colour) pen.fillStyle = colour = look;
+        pen.fillRect(x - size / 2, y - size / 2, size, size);
+        if (rank === 2) {
+          pen.strokeStyle = this.colours.ink;
+          pen.lineWidth = 1;
+          pen.strokeRect(x - size / 2, y - size / 2, size, size);
+        }
+      }
+    });
+    pen.globalAlpha = 1;
+  }
+
+  drawBars(pen) {
+    const { marks, shown, permitted, bars } = this.view;
+    const [[x0, x1], [y0, y1]] = bars;
+    const paths = new Map();
+    for (const i of shown) {
+      if (marks.isPoint(i)) continue;
+      const colour = permitted[i] ? this.colours.kinds[lookOfSetting[marks.setting(i)].colour] : this.colours.muted;
+      if (!paths.has(colour)) paths.set(colour, new Path2D());
+      const path = paths.get(colour);
+      path.moveTo(this.x.at(x0[i]), this.py[i]);
+      if (!Number.isNaN(x0[i])) path.lineTo(this.x.at(x1[i]), this.py[i]);
+      if (Number.isNaN(y0[i])) continue;
+      path.moveTo(this.px[i], this.y.at(y0[i]));
+      path.lineTo(this.px[i], this.y.at(y1[i]));
+    }
+    pen.lineWidth = 1.1;
+    pen.globalAlpha = 0.35;
+    for (const [colour, path] of paths) {
+      pen.strokeStyle = colour;
+      pen.stroke(path);
+    }
+    pen.globalAlpha = 1;
+  }
+
+  /** The models, those that requirements exclude first and grey, the efficient ones last, larger and outlined. */
+  drawModels(pen) {
+    const { marks, shown, mask, permitted } = this.view;
+    const sprites = new Map();
+    pen.imageSmoothingEnabled = false;
+    const layers = [[], [], []];
+    for (const i of shown) if (!marks.isPoint(i)) layers[!permitted[i] ? 0 : mask[i] ? 2 : 1].push(i);
+    layers.forEach((layer, rank) => {
+      pen.globalAlpha = rank === 0 ? 0.5 : 1;
+      for (const i of layer) {
+        const { colour, shape } = lookOfSetting[marks.setting(i)];
+        const name = `${rank} ${mask[i]} ${colour} ${shape}`;
+        if (!sprites.has(name)) sprites.set(name, this.sprite(rank, mask[i], colour, shape));
+        const { canvas, size } = sprites.get(name);
+        if (Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) continue;
+        pen.drawImage(canvas, this.whole(this.px[i] - size / 2), this.whole(this.py[i] - size / 2), size, size);
+      }
+    });
+    pen.globalAlpha = 1;
+    pen.imageSmoothingEnabled = true;
+  }
+
+  /** The nearest place on whole pixels of the screen, where a copy needs no smoothing: three times as fast. */
+  whole(at) {
+    return Math.round(at * this.ratio) / this.ratio;
+  }
+
+  sprite(rank, efficient, colour, shape) {
+    const { kinds, muted, ink, surface } = this.colours;
+    const look = { colour: kinds[colour], shape };
+    const r = this.r * (efficient ? 1.25 : 1);
+    if (rank === 0)
+      return sprite(
+        { colour: muted, shape },
+        { r: this.r * 0.85, edge: muted, width: 1, hollow: true, ratio: this.ratio },
+      );
+    return sprite(look, {
+      r,
+      edge: efficient ? ink : surface,
+      width: efficient ? 1.5 : 0.8,
+      hollow: false,
+      ratio: this.ratio,
+    });
+  }
+
+  /** A ring and a word about the best that is permitted. */
+  drawBest(pen) {
+    const i = this.view.best;
+    if (i < 0 || Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) return;
+    pen.strokeStyle = this.colours.accent;
+    pen.fillStyle = this.colours.accent;
+    pen.lineWidth = 2.2;
+    pen.beginPath();
+    pen.arc(this.px[i], this.py[i], this.r + 7, 0, 2 * Math.PI);
+    pen.stroke();
+    const onLeft = this.px[i] > this.right - 120;
+    pen.textAlign = onLeft ? "right" : "left";
+    pen.textBaseline = "middle";
+    pen.font = pen.font.replace("12px", "600 12px");
+    pen.lineWidth = 4;
+    pen.strokeStyle = this.colours.surface;
+    const [x, y] = [this.px[i] + (onLeft ? -1 : 1) * (this.r + 12), this.py[i]];
+    pen.strokeText("best permitted", x, y);
+    pen.fillText("best permitted", x, y);
+    pen.font = pen.font.replace("600 ", "");
+  }
+
+  /** The names of the axes, and which end is better. */
+  drawWords(pen) {
+    const [x, y] = this.view.words;
+    pen.fillStyle = this.colours.ink;
+    pen.textBaseline = "alphabetic";
+    this.sentence(pen, x, this.view.signs[0], this.right - this.left, (this.left + this.right) / 2, this.height - 10);
+    pen.save();
+    pen.translate(13, (this.top + this.bottom) / 2);
+    pen.rotate(-Math.PI / 2);
+    this.sentence(pen, y, this.view.signs[1], this.bottom - this.top, 0, 0);
+    pen.restore();
+  }
+
+  sentence(pen, words, sign, room, x, y) {
+    const better = sign > 0 ? " · higher is better →" : sign < 0 ? " · ← lower is better" : "";
+    const brief = words.split(" (")[0];
+    const short = sign > 0 ? " →" : sign < 0 ? " ←" : "";
+    const fitting = [words + better, brief + better, brief + short].find((text) => pen.measureText(text).width <= room);
+    pen.textAlign = "center";
+    pen.fillText(fitting || brief, x, y, room);
+  }
+
+  /** The shown marks by cell. */
+  cells() {
+    const grid = new Map();
+    for (const i of this.view.shown) {
+      const key = this.cell(this.px[i], this.py[i]);
+      if (key === null) continue;
+      if (!grid.has(key)) grid.set(key, []);
+      grid.get(key).push(i);
+    }
+    return grid;
+  }
+
+  cell(x, y) {
+    if (Number.isNaN(x) || Number.isNaN(y)) return null;
+    return Math.floor(x / CELL) * 4096 + Math.floor(y / CELL);
+  }
+
+  /** The mark nearest to a pixel, a model before an operating point and the efficient first; -1 where none is near. */
+  nearest(x, y, reach = REACH) {
+    this.grid ||= this.cells();
+    const { marks, mask } = this.view;
+    let [best, least] = [-1, Infinity];
+    const around = Math.ceil(reach / CELL);
+    for (let i = -around; i <= around; i++) {
+      for (let j = -around; j <= around; j++) {
+        const key = (Math.floor(x / CELL) + i) * 4096 + Math.floor(y / CELL) + j;
+        for (const mark of this.grid.get(key) || []) {
+          const far = Math.hypot(this.px[mark] - x, this.py[mark] - y);
+          const handicap = (marks.isPoint(mark) ? 2 : 0) + (mask[mark] ? 0 : 1);
+          if (far <= reach && far + handicap < least) [best, least] = [mark, far + handicap];
+        }
+      }
+    }
+    return best;
+  }
+
+  /** Rings about the picked and the hovered mark, on the canvas above. */
+  highlight(picked, hovered) {
+    const pen = this.pen(this.over);
+    for (const [i, colour, width] of [
+      [hovered, this.colours.ink, 1.5],
+      [picked, this.colours.accent, 2.5],
+    ]) {
+      if (i < 0 || i >= this.px.length || Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) continue;
+      pen.globalAlpha = 0.9;
+      pen.lineWidth = 1.4;
+      this.thread(pen, this.view.marks.parent(i));
+      pen.globalAlpha = 1;
+      pen.strokeStyle = colour;
+      pen.lineWidth = width;
+      pen.beginPath();
+      pen.arc(this.px[i], this.py[i], this.r + 4, 0, 2 * Math.PI);
+      pen.stroke();
+    }
+  }
+}

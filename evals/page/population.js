@@ -1,0 +1,151 @@
+// What a mark stands for: a run, or the mean of a setting over its seeds; and operating points of either.
+//
+// A population has `models` marks for models, then those of their operating points, model by model. Each mark has
+// members, rows of the runs or of the points, and its value of a metric is their mean; a run is its only member.
+
+const DRAWS = 1000; // of the bootstrap over many seeds
+const EXACT = 6; // seeds up to which every resample is counted
+
+/** Marks for single runs. */
+function everyRun() {
+  return population({
+    models: RUNS,
+    setting: (i) => runs.setting[i],
+    members: Array.from({ length: RUNS }, (_, i) => [i]),
+    pointMembers: Array.from({ length: POINTS }, (_, i) => [i]),
+    owner: points.run,
+  });
+}
+
+/** Marks for settings: means over seeds, and of the same policy over seeds. */
+function everySetting() {
+  const members = Array.from({ length: SETTINGS }, () => []);
+  runs.setting.forEach((setting, run) => members[setting].push(run));
+  const known = new Map();
+  points.run.forEach((run, point) => {
+    const name = `${runs.setting[run]} ${points.policy[point]}`;
+    if (!known.has(name)) known.set(name, []);
+    known.get(name).push(point);
+  });
+  const pointMembers = Array.from(known.values()).sort(
+    (a, b) =>
+      runs.setting[points.run[a[0]]] - runs.setting[points.run[b[0]]] || points.number[a[0]] - points.number[b[0]],
+  );
+  return population({
+    models: SETTINGS,
+    setting: (i) => i,
+    members,
+    pointMembers,
+    owner: Uint32Array.from(pointMembers, (of) => runs.setting[points.run[of[0]]]),
+  });
+}
+
+function population({ models, setting, members, pointMembers, owner }) {
+  const n = models + pointMembers.length;
+  const isPoint = (i) => i >= models;
+  const of = (i) => (isPoint(i) ? pointMembers[i - models] : members[i]);
+  const parent = (i) => (isPoint(i) ? owner[i - models] : i);
+  const starts = new Uint32Array(models + 1); // the points of model i begin at models + starts[i]
+  for (const i of owner) starts[i + 1] += 1;
+  for (let i = 0; i < models; i++) starts[i + 1] += starts[i];
+  const settingOf = Uint32Array.from({ length: n }, (_, i) => setting(parent(i)));
+  const first = (i) => (isPoint(i) ? points.run[of(i)[0]] : of(i)[0]);
+  const found = {
+    n,
+    models,
+    isPoint,
+    parent,
+    first,
+    setting: (i) => settingOf[i],
+    pointsOf: (i) => [models + starts[i], models + starts[i + 1]],
+    runsOf: (i) => (isPoint(i) ? of(i).map((point) => points.run[point]) : of(i)),
+    policy: (i) => (isPoint(i) ? points.policy[of(i)[0]] : null),
+    point: (i) => (isPoint(i) ? points.number[of(i)[0]] : null),
+    value: remembered((key) => {
+      const rows = runs.metric(key);
+      const onPoints = points.metric(key);
+      return Float64Array.from({ length: n }, (_, i) => mean(isPoint(i) ? onPoints : rows, of(i)));
+    }),
+  };
+  found.interval = remembered((key) => intervals(found, members, key));
+  return found;
+}
+
+/** Mean of those rows that have a value. */
+function mean(values, rows) {
+  if (rows.length === 1) return values[rows[0]];
+  let sum = 0;
+  let n = 0;
+  for (const row of rows) {
+    if (Number.isNaN(values[row])) continue;
+    sum += values[row];
+    n += 1;
+  }
+  return n ? sum / n : NaN;
+}
+
+/**
+ * Ends [low, high] of the 95 % interval of every model, NaN where there is none: of a run that over its test rows, as
+ * filed; of a mean that over its seeds, by the percentile bootstrap (Efron 1979).
+ */
+function intervals(marks, members, key) {
+  const low = new Float64Array(marks.n).fill(NaN);
+  const high = new Float64Array(marks.n).fill(NaN);
+  const [rows, lows, highs] = [runs.metric(key), runs.metric(`${key}_low`), runs.metric(`${key}_high`)];
+  const single = members.every((of) => of.length === 1) && marks.models === RUNS;
+  for (let i = 0; i < marks.models; i++) {
+    const known = members[i].filter((row) => !Number.isNaN(rows[row]));
+    if (single) [low[i], high[i]] = [lows[i], highs[i]];
+    else if (known.length > 1) [low[i], high[i]] = overSeeds(known.map((row) => rows[row]));
+  }
+  return [low, high];
+}
+
+/** The 2.5th and the 97.5th percentile of the mean of n values drawn with replacement from these n. */
+function overSeeds(values) {
+  const found = resamples(values.length).map(({ times, chance }) => {
+    let sum = 0;
+    for (let i = 0; i < values.length; i++) sum += times[i] * values[i];
+    return [sum / values.length, chance];
+  });
+  found.sort((a, b) => a[0] - b[0]);
+  return [percentile(found, 0.025), percentile(found, 0.975)];
+}
+
+function percentile(ordered, share) {
+  let below = 0;
+  for (const [value, chance] of ordered) {
+    below += chance;
+    if (below >= share - 1e-12) return value;
+  }
+  return ordered.at(-1)[0];
+}
+
+/** How often each of n seeds comes in a resample, and its chance: all of them for few seeds, else random draws. */
+const resamples = remembered((n) => (n <= EXACT ? allResamples(n) : someResamples(n)));
+
+function allResamples(n) {
+  const factorial = (k) => (k < 2 ? 1 : k * factorial(k - 1));
+  const found = [];
+  const fill = (times, left) => {
+    if (times.length === n - 1) {
+      const all = [...times, left];
+      const chance = factorial(n) / all.reduce((product, k) => product * factorial(k), 1) / n ** n;
+      found.push({ times: all, chance });
+      return;
+    }
+    for (let k = 0; k <= left; k++) fill([...times, k], left - k);
+  };
+  fill([], n);
+  return found;
+}
+
+function someResamples(n) {
+  let state = 1306; // the same draws every time (Park & Miller 1988)
+  const uniform = () => (state = (state * 48271) % 2147483647) / 2147483647;
+  return Array.from({ length: DRAWS }, () => {
+    const times = new Array(n).fill(0);
+    for (let i = 0; i < n; i++) times[Math.floor(uniform() * n)] += 1;
+    return { times, chance: 1 / DRAWS };
+  });
+}

@@ -1,0 +1,242 @@
+// The record of one mark: what tells it apart, its metrics, the command that trains it, the line that loads it.
+
+/** A mark in a few words: its run, its seed, the policy of an operating point. */
+function nameOf(marks, i) {
+  const name = runs.name[marks.first(i)] || `record ${runs.id[marks.first(i)]}`;
+  return [name, seedsOf(marks, i), marks.policy(i)].filter(Boolean).join(", ");
+}
+
+function seedsOf(marks, i) {
+  const of = marks.runsOf(i);
+  const seeds = of.map((run) => runs.seed[run] ?? "?");
+  if (state.seeds === "runs") return `seed ${seeds[0]}`;
+  return of.length === 1 ? `seed ${seeds[0]}` : `${of.length} seeds`;
+}
+
+/** A parameter's key as short as it can be told from the others. */
+const shortName = remembered((key) => {
+  if (key === "epsilon.radius") return TITLE("radius");
+  const parts = key.split(".");
+  const keys = held.settings.differs;
+  for (let n = 1; n < parts.length; n++) {
+    const tail = parts.slice(-n).join(".");
+    if (keys.every((other) => other === key || !`.${other}`.endsWith(`.${tail}`))) return tail;
+  }
+  return key;
+});
+
+/** The parameters that differ between settings, of one of them: [key, value]. */
+function differing(setting) {
+  const pairs = held.settings.differs.map((key) => [key, settings.param(key)[setting]]);
+  return pairs.filter(([, value]) => value !== null && value !== undefined);
+}
+
+/** The line for a shell that trains a mark's runs; null where there is none. */
+function commandOf(marks, i) {
+  const setting = marks.setting(i);
+  const line = settings.command[setting];
+  if (line === null) return null;
+  const seeds = marks.runsOf(i).map((run) => runs.seed[run]);
+  const remark = settings.remark[setting] || "";
+  if (state.seeds === "runs" || seeds.length === 1) return `${line} seed=${seeds[0]}${remark}`;
+  const together = line.replace("train.py", "train.py -m").replace(" hydra.mode=RUN", "");
+  return `${together} seed=${seeds.join(",")}${remark}`;
+}
+
+function loadingOf(marks, i) {
+  const run = marks.first(i);
+  const point = marks.isPoint(i) ? `, point=${marks.point(i)}` : "";
+  return runs.loads[run] ? `from_database(${runs.id[run]}, ${JSON.stringify(held.dataset)}${point})` : null;
+}
+
+function showRecord(view) {
+  const panel = byId("record");
+  const i = view.picked;
+  if (i < 0) {
+    panel.classList.add("empty");
+    panel.replaceChildren(
+      element("h2", {}, "Record"),
+      element(
+        "p",
+        { class: "hint" },
+        "Click a mark or a row, or move with the arrow keys in the plot and press Enter.",
+      ),
+    );
+    return;
+  }
+  const { marks } = view;
+  const setting = marks.setting(i);
+  panel.classList.remove("empty");
+  panel.replaceChildren(
+    element(
+      "button",
+      { type: "button", class: "icon close", "aria-label": "close the record", onclick: () => pickMark(-1) },
+      "×",
+    ),
+    element(
+      "h2",
+      {},
+      swatch(lookOfSetting[setting], 18),
+      element("span", {}, ...breaking(runs.name[marks.first(i)] || "unnamed")),
+    ),
+    element("p", { class: "sub" }, subtitle(view, i)),
+    ...warningsOf(marks, i),
+    definitions(tellingApart(setting)),
+    headlineTable(view, i),
+    ...commandBlocks(marks, i),
+    details("All metrics", () => metricTable(marks, i, held.metrics)),
+    details("All settings", () => definitions(allParams(setting))),
+  );
+}
+
+function subtitle(view, i) {
+  const { marks } = view;
+  const of = marks.runsOf(i);
+  const ids =
+    of.length > 6
+      ? `${of
+          .slice(0, 5)
+          .map((run) => runs.id[run])
+          .join(", ")}, …`
+      : of.map((run) => runs.id[run]).join(", ");
+  const day = (runs.created[marks.first(i)] || "").slice(0, 10);
+  const words = [`record${of.length > 1 ? "s" : ""} ${ids}`, seedsOf(marks, i), marks.policy(i), day];
+  if (view.mask[i]) words.push("efficient");
+  if (state.needs.length) words.push(view.permitted[i] ? "permitted" : "not permitted");
+  return words.filter(Boolean).join(" · ");
+}
+
+function warningsOf(marks, i) {
+  const said = runs.warnings[marks.first(i)];
+  return said ? [element("p", { class: "warning" }, said)] : [];
+}
+
+/** What differs between runs: options first, then settings. */
+function tellingApart(setting) {
+  const options = usedFacets.filter((f) => f !== "radius").map((facet) => [TITLE(facet), facetOf(facet, setting)]);
+  return [
+    ...options,
+    ...differing(setting)
+      .filter(([key]) => key !== "experiment")
+      .map(([key, value]) => [shortName(key), value, key]),
+  ];
+}
+
+function allParams(setting) {
+  const own = Object.keys(held.settings.params).map((key) => [key, settings.param(key)[setting]]);
+  const pairs = [...own.filter(([, value]) => value !== null), ...Object.entries(held.settings.shared)];
+  return pairs.sort((a, b) => (a[0] < b[0] ? -1 : 1));
+}
+
+function definitions(pairs) {
+  const rows = pairs.flatMap(([key, value, full]) => [
+    element("dt", full ? { title: full } : {}, key),
+    element("dd", {}, String(value)),
+  ]);
+  return element("dl", {}, ...rows);
+}
+
+/** The axes first, then the other headlines. */
+function headlineTable(view, i) {
+  const keys = new Set([state.x, state.y, ...state.needs.map((need) => need.key), state.objective]);
+  const first = [...keys].map((key) => METRIC.get(key));
+  const rest = held.metrics.filter((metric) => !metric.section && !keys.has(metric.key));
+  return metricTable(view.marks, i, [...first, ...rest]);
+}
+
+function metricTable(marks, i, metrics) {
+  const rows = metrics.map(({ key, words }) => {
+    const value = marks.value(key)[i];
+    const [low, high] = marks.interval(key).map((ends) => ends[i]);
+    if (Number.isNaN(value)) return null;
+    const interval = Number.isFinite(low) && Number.isFinite(high) ? `${figure(low)} to ${figure(high)}` : "";
+    return element(
+      "tr",
+      {},
+      element("th", { scope: "row", title: key }, words),
+      element("td", {}, figure(value)),
+      element("td", { class: "interval" }, interval),
+    );
+  });
+  const head = element(
+    "tr",
+    {},
+    element("th", { scope: "col" }, "metric"),
+    element("th", { scope: "col" }, "value"),
+    element("th", { scope: "col" }, "95 % interval"),
+  );
+  return element("table", { class: "metrics" }, element("thead", {}, head), element("tbody", {}, ...rows));
+}
+
+function commandBlocks(marks, i) {
+  const line = commandOf(marks, i);
+  const lost = settings.lost[marks.setting(i)];
+  const loading = loadingOf(marks, i);
+  const blocks = [line === null ? element("p", { class: "hint" }, lost) : block("Train it again", line, "command")];
+  if (loading) blocks.push(block("Load it", loading, "loading"));
+  return blocks;
+}
+
+function block(title, text, kind) {
+  const button = element("button", { type: "button", class: "quiet", "aria-label": `copy: ${title}` }, "Copy");
+  button.addEventListener("click", () => copy(text, button));
+  return element(
+    "div",
+    { class: `block ${kind}` },
+    element("div", { class: "head" }, element("h3", {}, title), button),
+    element("code", { tabindex: "0" }, text),
+  );
+}
+
+/** A part that is filled when it is opened. */
+function details(title, make) {
+  const made = element("details", {}, element("summary", {}, title));
+  made.addEventListener("toggle", () => made.children.length === 1 && made.append(make()), { once: true });
+  return made;
+}
+
+/** What hovers beside a mark. */
+function tooltip(view, i) {
+  const { marks } = view;
+  const setting = marks.setting(i);
+  const line = (key) => {
+    const [low, high] = marks.interval(key).map((ends) => ends[i]);
+    const interval = Number.isFinite(low) && Number.isFinite(high) ? ` (${figure(low)} to ${figure(high)})` : "";
+    return element(
+      "div",
+      { class: "pair" },
+      element("span", {}, briefly(key)),
+      element("b", {}, figure(marks.value(key)[i]) + interval),
+    );
+  };
+  const radius = settings.facet("radius")[setting];
+  const facts = [
+    ["epsilon", radius],
+    ...differing(setting)
+      .filter(([key]) => key !== "epsilon.radius")
+      .slice(0, 5)
+      .map(([key, value]) => [shortName(key), value]),
+  ];
+  return [
+    element(
+      "div",
+      { class: "name" },
+      swatch(lookOfSetting[setting]),
+      element("b", {}, runs.name[marks.first(i)] || "unnamed"),
+    ),
+    element(
+      "div",
+      { class: "sub" },
+      [seedsOf(marks, i), marks.policy(i), view.mask[i] ? "efficient" : ""].filter(Boolean).join(" · "),
+    ),
+    ...[...new Set([state.x, state.y, ...state.needs.map((need) => need.key)])].map(line),
+    element(
+      "div",
+      { class: "sub" },
+      facts
+        .filter(([, value]) => value !== null)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(" · "),
+    ),
+  ];
+}

@@ -1,0 +1,241 @@
+// What is shown for a view, and what the reader does to the state.
+
+const plot = new Plot(byId("frame"));
+let view = null;
+
+// --- showing -----------------------------------------------------------------------------------------------------
+
+function showFinding() {
+  const noun = state.seeds === "mean" ? "setting" : "run";
+  const models = view.shown.filter((i) => !view.marks.isPoint(i)).length;
+  const of = view.shown.length - models;
+  const total = counted(models, noun) + (of ? ` and ${counted(of, "operating point")}` : "");
+  const axes = [...new Set([state.x, state.y])].map(briefly).join(" and ");
+  const best = view.mask.reduce((n, one) => n + one, 0);
+  const finding = byId("finding");
+  if (!view.shown.length) finding.textContent = `No ${noun} that passes the filters has ${axes}.`;
+  else if (!view.ranked)
+    finding.textContent = `${total}. No frontier: it is not known which end of ${briefly(unranked())} is better.`;
+  else if (view.shown.length < 2)
+    finding.textContent = `Only one ${noun} is shown: there is nothing to compare it with yet.`;
+  else {
+    const meaning = best === 1 ? "no other is as good in both" : "better in one only at the expense of the other";
+    const are = element("strong", {}, `${best.toLocaleString("en")} ${best === 1 ? "is" : "are"} efficient`);
+    finding.replaceChildren(`Of ${total}, `, are, ` in ${axes}: ${meaning}.`);
+  }
+}
+
+/** The axis of which neither end is better. */
+function unranked() {
+  return view.signs[0] ? state.y : state.x;
+}
+
+function showCaption() {
+  byId("rows-title").textContent = state.seeds === "mean" ? "Settings" : "Runs";
+  const said = [];
+  if (view.ranked && view.shown.length) said.push("Line: what is attained (Pareto frontier). Outlined: efficient.");
+  if (state.bars && view.shown.length)
+    said.push(
+      state.seeds === "mean" ? "Bars: 95 % interval of the mean over seeds." : "Bars: 95 % interval over test rows.",
+    );
+  if (state.points && POINTS) said.push("Small squares: operating points, the same model under other thresholds.");
+  for (const line of view.references) said.push(`Dotted: ${line.words}, ${figure(line.high)}.`);
+  if (view.missing)
+    said.push(`Not shown: ${view.missing.toLocaleString("en")} without ${briefly(state.x)} or ${briefly(state.y)}.`);
+  byId("caption").textContent = said.join(" ");
+}
+
+function show() {
+  view = look();
+  showAxes();
+  showFilters();
+  showNeeds(change);
+  plot.draw(view);
+  showVerdict(view);
+  showFinding();
+  showCaption();
+  showRecord(view);
+  showTable(view, change);
+  hideTip();
+}
+
+/** Do something to the state, then show it and put it into the address. */
+function change(act) {
+  act();
+  write();
+  show();
+}
+
+function write() {
+  const hash = toHash();
+  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+}
+
+function pickMark(i) {
+  state.pick = i < 0 ? null : codeOf(view.marks, i);
+  view.picked = i;
+  write();
+  plot.highlight(view.picked, view.hovered);
+  showRecord(view);
+  for (const line of byId("rows").children) line.classList.toggle("picked", Number(line.dataset.mark) === i);
+  if (i >= 0) announce(`${nameOf(view.marks, i)}: record shown`);
+}
+
+function hover(i, fromTable = false) {
+  if (i === view.hovered) return;
+  view.hovered = i;
+  plot.highlight(view.picked, i);
+  for (const line of byId("rows").children) line.classList.toggle("hovered", Number(line.dataset.mark) === i);
+  if (i < 0 || fromTable) hideTip();
+  else showTip(i);
+}
+
+function showTip(i) {
+  const tip = byId("tip");
+  tip.replaceChildren(...tooltip(view, i));
+  tip.hidden = false;
+  const [x, y] = [plot.px[i], plot.py[i]];
+  const left = x + 16 + tip.offsetWidth > plot.width ? x - 16 - tip.offsetWidth : x + 16;
+  tip.style.left = `${Math.max(4, Math.min(left, plot.width - tip.offsetWidth - 4))}px`;
+  tip.style.top = `${Math.max(4, Math.min(y - 20, plot.height - tip.offsetHeight - 4))}px`;
+}
+
+function hideTip() {
+  byId("tip").hidden = true;
+}
+
+// --- pointer and keys ------------------------------------------------------------------------------------------
+
+function listen() {
+  const frame = byId("frame");
+  const at = (event, reach) => {
+    const box = frame.getBoundingClientRect();
+    return plot.nearest(event.clientX - box.left, event.clientY - box.top, reach);
+  };
+  frame.addEventListener("pointermove", (event) => hover(at(event)));
+  frame.addEventListener("pointerleave", () => hover(-1));
+  frame.addEventListener("click", (event) => pickMark(at(event, event.pointerType === "touch" ? 2 * REACH : REACH)));
+  frame.addEventListener("keydown", keyed);
+  frame.addEventListener("blur", () => hover(-1));
+  const rows = byId("rows");
+  const markIn = (event) => {
+    const line = event.target.closest("tr");
+    return line ? Number(line.dataset.mark) : -1;
+  };
+  rows.addEventListener("pointerover", (event) => hover(markIn(event), true));
+  rows.addEventListener("pointerleave", () => hover(-1));
+  rows.addEventListener("focusin", (event) => hover(markIn(event), true));
+  rows.addEventListener("click", (event) => pickMark(markIn(event)));
+  rows.addEventListener("keydown", (event) => {
+    const line = event.target.closest("tr");
+    if (event.key === "Enter" || event.key === " ") pickMark(markIn(event));
+    else if (event.key === "ArrowDown") line.nextElementSibling?.focus();
+    else if (event.key === "ArrowUp") line.previousElementSibling?.focus();
+    else return;
+    event.preventDefault();
+  });
+  byId("previous").addEventListener("click", () => change(() => (state.page -= 1)));
+  byId("next").addEventListener("click", () => change(() => (state.page += 1)));
+  byId("csv").addEventListener("click", () =>
+    download(`${held.dataset}.csv`.replaceAll("/", "-"), csv(view), "text/csv"),
+  );
+  byId("theme").addEventListener("click", () => turn(isDark() ? "light" : "dark"));
+  byId("reset").addEventListener("click", () => change(() => fromHash(state.theme ? `theme=${state.theme}` : "")));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  window.addEventListener("hashchange", () => (fromHash(location.hash), repaint()));
+  window.addEventListener("beforeprint", () => (plot.resize(), show()));
+  new ResizeObserver(() => (plot.resize(), view && plot.draw(view))).observe(frame);
+}
+
+/** Left and right walk through the marks by x, up and down by y; Enter opens a record, Escape closes it. */
+function keyed(event) {
+  const step = { ArrowLeft: [plot.px, -1], ArrowRight: [plot.px, 1], ArrowUp: [plot.py, -1], ArrowDown: [plot.py, 1] }[
+    event.key
+  ];
+  if (step) hover(neighbour(...step));
+  else if ((event.key === "Enter" || event.key === " ") && view.hovered >= 0) pickMark(view.hovered);
+  else if (event.key === "Escape") (hover(-1), pickMark(-1));
+  else return;
+  event.preventDefault();
+  if (step && view.hovered >= 0) {
+    const i = view.hovered;
+    const found = view.keys.map((key) => `${briefly(key)} ${figure(view.marks.value(key)[i])}`).join(", ");
+    announce(`${nameOf(view.marks, i)}: ${found}${view.mask[i] ? ", efficient" : ""}`);
+  }
+}
+
+/** The next mark from the hovered or picked one, along pixels; at first an efficient one. */
+function neighbour(along, side) {
+  const from = view.hovered >= 0 ? view.hovered : view.picked;
+  if (from < 0) return view.shown.find((i) => view.mask[i]) ?? view.shown[0] ?? -1;
+  const order = [...view.shown].sort((a, b) => along[a] - along[b] || a - b);
+  return order[Math.max(0, Math.min(order.length - 1, order.indexOf(from) + side))];
+}
+
+// --- theme -------------------------------------------------------------------------------------------------------
+
+function isDark() {
+  return state.theme ? state.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function turn(theme) {
+  state.theme = theme;
+  write();
+  repaint();
+}
+
+/** All again, in the colours of the theme. */
+function repaint() {
+  document.documentElement.dataset.theme = state.theme || "";
+  byId("theme").textContent = isDark() ? "Light" : "Dark";
+  byId("theme").setAttribute("aria-label", isDark() ? "switch to light colours" : "switch to dark colours");
+  for (const canvas of document.querySelectorAll("canvas.swatch")) canvas.repaint();
+  plot.resize();
+  show();
+}
+
+// --- start -------------------------------------------------------------------------------------------------------
+
+byId("title").textContent = held.title;
+byId("meta").textContent = [
+  held.title === held.dataset ? "" : held.dataset,
+  counted(RUNS, "run"),
+  counted(SETTINGS, "setting"),
+  held.where ? `where ${held.where}` : "",
+  held.made,
+]
+  .filter(Boolean)
+  .join(" · ");
+fromHash(location.hash);
+buildAxes(change);
+buildFilters(change);
+buildNeeds(change);
+repaint();
+listen();
+
+/** For tests and the curious: what is shown, by the codes of the marks, and the milliseconds of a full redraw. */
+window.trilemma = {
+  state,
+  shown: () => view.shown.map((i) => codeOf(view.marks, i)),
+  efficient: () => view.shown.filter((i) => view.mask[i]).map((i) => codeOf(view.marks, i)),
+  permitted: () => view.shown.filter((i) => view.permitted[i]).map((i) => codeOf(view.marks, i)),
+  best: () => (view.best < 0 ? null : codeOf(view.marks, view.best)),
+  order: () => view.order.map((i) => codeOf(view.marks, i)),
+  value: (code, key) => current().value(key)[markOf(code)],
+  interval: (code, key) =>
+    current()
+      .interval(key)
+      .map((ends) => ends[markOf(code)]),
+  pixel: (code) => [plot.px[markOf(code)], plot.py[markOf(code)]],
+  command: (code) => commandOf(view.marks, markOf(code)),
+  staircase: () => view.steps,
+  open: (hash) => (fromHash(hash), write(), repaint()),
+  set: (changes) => change(() => Object.assign(state, changes)),
+  redraw: () => {
+    const started = performance.now();
+    view = look();
+    plot.draw(view);
+    plot.base.getContext("2d").getImageData(0, 0, 1, 1); // waits for the pixels
+    return performance.now() - started;
+  },
+};

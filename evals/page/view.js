@@ -1,0 +1,98 @@
+// From the state to a view: the marks that are shown, their frontier, what requirements permit.
+
+const populations = { runs: remembered(everyRun), mean: remembered(everySetting) };
+const current = () => populations[state.seeds](0);
+
+/** What is shown for the state: marks, axes, frontier, what is permitted and the best of it. */
+function look() {
+  const marks = current();
+  const keys = [state.x, state.y];
+  const [xs, ys] = keys.map((key) => marks.value(key));
+  const signs = keys.map(directionOf);
+  const open = Array.from({ length: SETTINGS }, (_, setting) => passes(setting));
+  const passing = [];
+  const last = state.points ? marks.n : marks.models;
+  for (let i = 0; i < last; i++) if (open[marks.setting(i)]) passing.push(i);
+  const shown = passing.filter((i) => !Number.isNaN(xs[i]) && !Number.isNaN(ys[i]));
+  const ranked = signs[0] !== 0 && signs[1] !== 0;
+  const mask = ranked ? efficientMask(xs, ys, signs, shown) : new Uint8Array(marks.n);
+  const bars = state.bars ? keys.map((key) => marks.interval(key)) : null;
+  const found = { marks, keys, xs, ys, signs, shown, mask, ranked, bars, withPoints: state.points };
+  found.missing = passing.length - shown.length;
+  found.words = keys.map((key) => METRIC.get(key).words);
+  found.steps = ranked ? staircase(xs, ys, signs, mask) : [];
+  found.references = references(marks, keys, shown);
+  Object.assign(found, judged(marks, shown));
+  found.picked = shown.includes(markOf(state.pick)) ? markOf(state.pick) : -1;
+  found.hovered = -1;
+  return found;
+}
+
+/** Which marks meet the requirements, the best of them by the objective, and the best of all. */
+function judged(marks, shown) {
+  const permitted = new Uint8Array(marks.n).fill(1);
+  const objective = marks.value(state.objective);
+  const sign = directionOf(state.objective) || 1;
+  let unknown = 0;
+  for (const i of shown) {
+    let lacks = false;
+    for (const { key, sign: side, value } of state.needs) {
+      const own = marks.value(key)[i];
+      lacks ||= Number.isNaN(own);
+      if (!((own - value) * side >= 0)) permitted[i] = 0;
+    }
+    unknown += lacks;
+  }
+  const bestOf = (of) =>
+    of.reduce(
+      (best, i) =>
+        Number.isNaN(objective[i]) || (best >= 0 && (objective[i] - objective[best]) * sign <= 0) ? best : i,
+      -1,
+    );
+  const allowed = shown.filter((i) => permitted[i]);
+  const best = state.needs.length ? bestOf(allowed) : -1;
+  const equals = best < 0 ? 0 : allowed.filter((i) => objective[i] === objective[best]).length;
+  return {
+    needs: state.needs,
+    permitted,
+    objective,
+    unknown,
+    allowed: allowed.length,
+    best,
+    equals,
+    unconstrained: bestOf(shown),
+  };
+}
+
+/** bayes_accuracy beside accuracy, and the like: what no classifier surpasses, as the runs state it. */
+function references(marks, keys, shown) {
+  const found = [];
+  keys.forEach((key, k) => {
+    if (!(`bayes_${key}` in held.runs.metrics)) return;
+    const values = marks.value(`bayes_${key}`);
+    let [low, high] = [Infinity, -Infinity];
+    for (const i of shown)
+      if (!Number.isNaN(values[i])) [low, high] = [Math.min(low, values[i]), Math.max(high, values[i])];
+    const words = key === "accuracy" ? "best attainable accuracy" : "the most accurate classifier";
+    if (low <= high) found.push({ axis: k ? "y" : "x", low, high, words });
+  });
+  return found;
+}
+
+// --- names of marks, for the address ---------------------------------------------------------------------------
+
+/** `12` is the run of record 12, `12.3` its operating point 3; in the mean over seeds, of its setting. */
+function codeOf(marks, i) {
+  return `${runs.id[marks.first(i)]}${marks.isPoint(i) ? `.${marks.point(i)}` : ""}`;
+}
+
+const codes = remembered((marks) => {
+  const known = new Map();
+  for (let i = 0; i < marks.n; i++) known.set(codeOf(marks, i), i);
+  return known;
+});
+
+function markOf(code) {
+  const found = code === null ? undefined : codes(current()).get(code);
+  return found === undefined ? -1 : found;
+}

@@ -1,0 +1,360 @@
+"""One page about all trained models of a data set: a single HTML file that works from disk, without a network.
+
+``python -m evals.report dataset=celeba_jobs [where="..."] [out=page.html]``; options and defaults stand in
+``config/report.yaml``. The page is ``evals/page/``: its HTML with the style sheet, the scripts and the data put in.
+
+The data are columns. A column is its distinct values, ``of`` for texts and ``steps`` for numbers, and the place among
+them of every row, ``at``, one text of ``wide`` characters a row in the alphabet below, most significant first: 5,000
+runs with their operating points stay below 10 MB. Metrics are rounded to nine digits: ties stay ties, and nothing else
+becomes one.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from omegaconf import DictConfig
+
+import paths_config
+from evals import query, reproduce
+from evals.points import with_points
+from utils import atomic
+from utils.metrics.directions import describe, direction
+
+OPTIONS = paths_config.ROOT / "config" / "report.yaml"
+PAGE = paths_config.ROOT / "evals" / "page"
+# in this order, as one script: each defines what the later ones use
+SCRIPTS = (
+    *("columns.js", "pareto.js", "population.js", "state.js", "view.js", "looks.js", "scales.js", "plot.js", "dom.js"),
+    *("controls.js", "record.js", "table.js", "report.js"),
+)
+ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
+DIGITS, COARSE = 9, 6  # of metrics, and of the ends of their intervals, which nothing ranks
+FACETS = ("regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment")
+ENDS = ("_low", "_high")  # of an interval: beside a metric, none by themselves
+PER_RUN = re.compile(r"seed|choices\..*|device|threads|existing|watch|evaluation\.watch|model\.(mean|std)")
+NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
+# the metrics that are offered first, in this order, at most so many
+MOST = 12
+HEADLINES = (
+    *("accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc"),
+    *("fnr_gap", "fpr_gap", "demographic_parity_difference", "equalized_odds_difference"),
+    *(rf"robust_accuracy_(?:l\w+_)?{NUMBER}", rf"uai_{NUMBER}", "uai_cf", rf"robust_accuracy_worst_class_{NUMBER}"),
+)
+SECTIONS = (
+    ("Checks and chance", r"check_.*|.*_null|support.*|robust_rows|bayes_.*"),
+    ("Each class", r".*(?<!worst)_class_\d.*"),
+    ("Each group", r".*_group\d+"),
+    ("Individuals and their twins", r"uai.*|counterfactual.*|(un)?fair_certified.*"),
+    ("Robustness", r"robust_accuracy.*"),
+    ("Between groups", r".*_(gap|difference)"),
+    ("Accuracy", r".*accuracy.*|mcc|auc|fnr|fpr|tpr|ppv|prevalence|acceptance_rate"),
+    ("Others", r".*"),
+)
+LATER = "Later evaluations"
+
+Column = dict[str, Any]
+
+
+# --- columns ---------------------------------------------------------------------------------------------------
+
+
+def numbers(values: ArrayLike, digits: int = DIGITS) -> Column:
+    """A column of numbers (n,), to so many digits of its largest; what is not finite is none.
+
+    ``steps`` lead from each distinct value, in rising order, to the next, the first from 0, in units of
+    ``10 ** -power``: they are shorter than the values.
+    """
+    given = np.asarray(values, dtype=float)
+    given = np.where(np.isfinite(given), given, np.nan)
+    known = given[~np.isnan(given)]
+    whole = not known.size or bool((known == np.rint(known)).all())
+    above = 0 if whole else int(np.ceil(np.log10(np.abs(known).max())))
+    power = 0 if whole else min(max(digits - above, 0), 22)
+    distinct, places = np.unique(np.rint(given * 10.0**power), return_inverse=True)
+    steps = np.diff(distinct[~np.isnan(distinct)], prepend=0).astype(np.int64).tolist()
+    return {"steps": steps, "power": power} | _places(places, len(distinct))
+
+
+def texts(values: Iterable[Any]) -> Column:
+    """A column of texts, None being none, in the order of their first rows."""
+    known: dict[Any, int] = {}
+    places = np.fromiter((known.setdefault(value, len(known)) for value in values), dtype=np.int64)
+    return {"of": list(known)} | _places(places, len(known))
+
+
+def _places(places: np.ndarray, distinct: int) -> Column:
+    """``wide`` characters a row: 0 where all rows have one value."""
+    wide = 0
+    while 64**wide < distinct:
+        wide += 1
+    digits = [places // 64 ** (wide - 1 - i) % 64 for i in range(wide)]
+    return {"wide": wide, "at": ALPHABET[np.stack(digits, axis=-1)].tobytes().decode() if wide else ""}
+
+
+# --- what the page holds ---------------------------------------------------------------------------------------
+
+
+def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, Any]:
+    """All that the page shows, in JSON types.
+
+    Raises:
+        ValueError: a condition that leaves no run, or an axis that no run has.
+    """
+    everything = query.frame(records)
+    table = query.where(everything, options.where)
+    if table.empty:
+        raise ValueError(f"where={options.where!r} leaves none of the {len(everything)} runs; relax it")
+    kept = [records[i] for i in table.index]
+    table = table.reset_index(drop=True)
+    groups = _groups(kept)
+    offered = _offered(table, kept, groups)
+    if not offered:
+        raise ValueError(f"none of the {len(kept)} runs has a metric; there is nothing to show")
+    x, y = _axes(options, offered, kept)
+    settings, first = _settings(table)
+    return {
+        "dataset": str(options.dataset),
+        "title": str(options.dataset if options.title is None else options.title),
+        "where": None if options.where is None else str(options.where),
+        "made": datetime.now(UTC).date().isoformat(),
+        "axes": [x, y],
+        "metrics": offered,
+        "runs": _runs(table, kept, settings),
+        "settings": _facts([kept[i] for i in first], table.loc[first]),
+        "points": _points(kept) if options.points else None,
+    }
+
+
+def _groups(records: Sequence[query.Record]) -> tuple[str, ...]:
+    """The names of the sensitive groups, where all records have the same."""
+    named = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
+    return next(iter(named)) if len(named) == 1 else ()
+
+
+def _words(key: str, groups: Sequence[str]) -> str:
+    """A metric in words, with the names of the groups."""
+    return describe(key)
+
+
+def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
+    """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
+    evaluations = {name for record in records for name in record.get("evaluations") or {}}
+    keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
+    wanted = _watched(records)
+    leading = [key for key in keys if _rank(key) < len(HEADLINES) or key in wanted]
+    headlines = sorted(leading, key=lambda key: (key not in wanted, _rank(key)))[:MOST]
+    found = []
+    for key in keys:
+        named = [name for name in evaluations if key.startswith(f"{name}/")]
+        evaluation = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
+        plain = key if evaluation is None else key.removeprefix(f"{evaluation}/")
+        words = _words(plain, groups) + ("" if evaluation is None else f" [{evaluation}]")
+        section = LATER if evaluation is not None else "" if key in headlines else _section(key)
+        found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
+    order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]
+    return sorted(found, key=lambda m: (order.index(m["section"]), _rank(m["key"]) if not m["section"] else 0))
+
+
+def _rank(key: str) -> int:
+    """The place of a metric among HEADLINES, their number where it is none."""
+    return next((i for i, pattern in enumerate(HEADLINES) if re.fullmatch(pattern, key)), len(HEADLINES))
+
+
+def _section(key: str) -> str:
+    return next(name for name, pattern in SECTIONS if re.fullmatch(pattern, key))
+
+
+def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Sequence[query.Record]) -> list[str]:
+    """The two metrics shown at first. Raises ValueError where one is asked for that no run has."""
+    keys = [metric["key"] for metric in offered]
+    for axis in ("x", "y"):
+        if options[axis] is not None and str(options[axis]) not in keys:
+            raise ValueError(
+                f"{axis}={options[axis]}: no run has it{query.near(str(options[axis]), keys)} There is "
+                f"{', '.join(keys[:MOST])}"
+            )
+    watched = _watched(records)
+    headed = [metric["key"] for metric in offered if metric["direction"]] + keys
+    x, y = (None if options[axis] is None else str(options[axis]) for axis in ("x", "y"))
+    x = x or next(key for key in ("accuracy", *watched, *headed) if key in keys)
+    return [x, y or next((key for key in (*watched, *headed) if key in keys and key != x), x)]
+
+
+def _watched(records: Sequence[query.Record]) -> list[str]:
+    """What the runs are about: the gap that their operating points trade for accuracy, and what they watch."""
+    traded = [f"{rate}_gap" for record in records for rate in (record.get("operating_points") or {}).get("rates", ())]
+    watched = [key for record in records[:1] for key in record["params"].get("watch") or ()]
+    return list(dict.fromkeys([*traded, *watched]))
+
+
+def _settings(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
+    """The setting of each row, numbered as they come, and the first row of each."""
+    named = [*zip(table["dataset"], table["group_id"].fillna(table["run_id"]), strict=True)]
+    known: dict[Any, int] = {}
+    places = np.array([known.setdefault(name, len(known)) for name in named])
+    return places, np.unique(places, return_index=True)[1].tolist()
+
+
+def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.ndarray) -> dict[str, Any]:
+    """Of every run: what it is, and every metric with the ends of its interval."""
+    measured = [key for key in query.metrics(table) if table[key].notna().any()]
+    return {
+        "n": len(table),
+        "doc_id": numbers(table["doc_id"]),
+        "name": texts(_text(record.get("name")) for record in records),
+        "seed": texts(_text(record.get("seed")) for record in records),
+        "created": texts(_text(record.get("created")) for record in records),
+        "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
+        "loads": texts(bool(record.get("weights")) for record in records),
+        "setting": numbers(settings),
+        "metrics": {key: numbers(table[key], COARSE if key.endswith(ENDS) else DIGITS) for key in measured},
+    }
+
+
+def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:
+    """Of every operating point: the run that it belongs to, its number there, its policy, its metrics."""
+    made = with_points(records)
+    owners = np.cumsum(["point" not in record for record in made]) - 1
+    places = [i for i, record in enumerate(made) if "point" in record]
+    if not places:
+        return None
+    points = [made[i] for i in places]
+    metrics = [point["metrics"] for point in points]
+    keys = dict.fromkeys(key for of in metrics for key in of)
+    return {
+        "n": len(points),
+        "run": numbers(owners[places]),
+        "point": numbers([point["point"] for point in points]),
+        "policy": texts(point["policy"] for point in points),
+        "metrics": {key: numbers([of.get(key) for of in metrics]) for key in keys},
+    }
+
+
+def _facts(records: Sequence[query.Record], table: pd.DataFrame) -> dict[str, Any]:
+    """Of every setting: what the page filters by, its parameters, and the command that trains it."""
+    choices = [record["params"].get("choices") or {} for record in records]
+    facts = {name: list(table[name]) for name in FACETS if name in table.columns}
+    facts |= {name: [of.get(name) for of in choices] for name in FACETS if name not in facts}
+    commands = [_command(record) for record in records]
+    return {
+        "n": len(records),
+        "facets": {
+            name: numbers(facts[name]) if name == "radius" else texts(map(_text, facts[name])) for name in facts
+        },
+        "command": texts(command for command, _, _ in commands),
+        "remark": texts(remark for _, remark, _ in commands),
+        "lost": texts(lost for _, _, lost in commands),
+        **_params([dict(_flat(record["params"])) for record in records]),
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)
+
+
+def _command(record: query.Record) -> tuple[str | None, str | None, str | None]:
+    """The command without its seed, a remark for its end, and why there is none."""
+    try:
+        return reproduce.setting(record), reproduce.remark(record), None
+    except ValueError as error:
+        return None, None, str(error)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by dotted key as text, without what differs between the seeds or names code."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif not key.startswith("_") and not PER_RUN.fullmatch(prefix + key):
+            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
+
+
+def _params(settings: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Parameters that all settings share, once; the others as columns, ``differs`` naming those that tell them apart.
+
+    What only some settings have, always of one value, comes with an option of theirs; and of several parameters
+    that change together, as a radius does and the radii that follow it, the first stands for all.
+    """
+    keys = list(dict.fromkeys(key for of in settings for key in of))
+    columns = {key: texts(of.get(key) for of in settings) for key in keys}
+    shared = {key: column["of"][0] for key, column in columns.items() if len(column["of"]) == 1}
+    patterns: dict[str, str] = {}
+    for key, column in columns.items():
+        if len([value for value in column["of"] if value is not None]) > 1:
+            patterns.setdefault(column["at"], key)
+    others = {key: column for key, column in columns.items() if key not in shared}
+    return {"shared": shared, "params": others, "differs": list(patterns.values())}
+
+
+# --- the page --------------------------------------------------------------------------------------------------
+
+
+def page(held: Mapping[str, Any]) -> str:
+    """The HTML file that shows what ``content`` found.
+
+    Nothing in the data can become markup: no ``<``, ``>`` or ``&`` is left in them, the scripts make only text of
+    them, and the page's policy lets nothing run but those very scripts, and nothing be fetched from anywhere.
+    """
+    style = (PAGE / "report.css").read_text(encoding="utf-8")
+    body = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{body}\n}})();\n'
+    parts = {
+        "policy": f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data: blob:",
+        "title": html.escape(f"{held['title']}: trade-offs"),
+        "style": style,
+        "data": embedded(held),
+        "script": script,
+    }
+    template = (PAGE / "report.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)  # in one go: data may look like a place
+
+
+def embedded(held: Mapping[str, Any]) -> str:
+    """JSON that can stand inside an HTML element: of its signs none ends the element or begins another."""
+    text = json.dumps(held, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _digest(text: str) -> str:
+    """What a content security policy calls a script or a style by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def report(options: DictConfig) -> None:
+    """Read the database, write the page, say what was written."""
+    started = perf_counter()
+    path = target(options.out, str(options.dataset))
+    if not isinstance(options.points, bool):
+        raise ValueError(f"points={options.points}: expected true or false")
+    held = content(query.read(str(options.dataset)), options)
+    written = page(held).encode(errors="replace")  # a lone surrogate has no bytes
+    atomic.write_bytes(path, written)
+    runs, points = held["runs"]["n"], (held["points"] or {}).get("n", 0)
+    what = f"{runs} run{'s' * (runs != 1)}" + (f", {points} operating points" if points else "")
+    sys.stdout.write(f"{path}: {what}, {len(written) / 1e6:.1f} MB, {perf_counter() - started:.1f} s\n")
+
+
+def target(out: object, dataset: str) -> Path:
+    """The file that ``out`` names. Raises ValueError where it is no name of a page."""
+    path = Path(str(out or f"figures/{dataset.replace('/', '-')}_report.html"))
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"out={out}: expected a name ending in .html")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(query.command(report, OPTIONS, sys.argv[1:]))

@@ -1,0 +1,483 @@
+"""The page itself in headless Chromium, opened from disk: against evals.pareto, pandas and the records.
+
+Skipped where no Chromium is found (TRILEMMA_CHROMIUM names another one) or Playwright is not installed.
+"""
+
+import csv
+import io
+import json
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evals import pareto, query, report, reproduce
+from evals.points import with_points
+from tests.benchmarks import bench_report
+from tests.evals.chromium import browser, executable, opened
+from tests.evals.test_query import record
+from utils.metrics.directions import direction
+
+pytest.importorskip("playwright", reason="Playwright is not installed: pip install -r tests/requirements.txt")
+if executable() is None:
+    pytest.skip("no Chromium found; TRILEMMA_CHROMIUM names its executable", allow_module_level=True)
+
+HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    """66 runs of 22 settings, with operating points; some lack a metric, some are equal."""
+    records = [made | {"doc_id": i} for i, made in enumerate(bench_report.records(66), start=1)]
+    records[5]["metrics"]["accuracy"] = None
+    records[9]["metrics"] = dict(records[8]["metrics"])
+    return records
+
+
+def written(records, path, *words):
+    held = report.content(records, query.options(["dataset=celeba_jobs", *words], report.OPTIONS))
+    path.write_text(report.page(held), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def file(jobs, tmp_path_factory):
+    return written(jobs, tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def shared(chromium, file):
+    return opened(chromium, file)
+
+
+@pytest.fixture
+def page(shared):
+    """The page in its first view, with every run on its own and no operating points."""
+    shared.evaluate("trilemma.open('seeds=runs&points=0')")
+    return shared
+
+
+@pytest.fixture
+def visit(chromium, tmp_path):
+    """Open a page about other records, closed again after the test."""
+    contexts = []
+
+    def make(records, *words, hash="", **settings):
+        made = opened(chromium, written(records, tmp_path / f"{len(contexts)}.html", *words), hash, **settings)
+        contexts.append(made.context)
+        return made
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def shown(tab, /, **changes):
+    tab.evaluate("changes => trilemma.set(changes)", changes)
+
+
+def of(page, what):
+    return set(page.evaluate(f"trilemma.{what}()"))
+
+
+def table_of(records):
+    """The records and their points with the codes that the page gives them."""
+    made = with_points(records)
+    table = query.frame(made)
+    table["code"] = [f"{r['doc_id']}" + (f".{r['point']}" if "point" in r else "") for r in made]
+    table["is_point"] = ["point" in r for r in made]
+    return table
+
+
+def efficient(table, x, y):
+    """Codes of the rows that evals.pareto calls efficient."""
+    return set(table["code"][pareto.efficient(table[[x, y]].to_numpy(), [direction(x), direction(y)])])
+
+
+# --- opening ---------------------------------------------------------------------------------------------------
+
+
+def test_it_opens_from_disk_without_a_complaint_or_a_request(shared):
+    assert shared.url.startswith("file://")
+    assert shared.complaints == []
+
+
+def test_it_says_what_it_holds(page):
+    assert page.locator("h1").inner_text() == "celeba_jobs"
+    assert "66 runs · 22 settings" in page.locator("#meta").inner_text()
+    assert page.locator("#finding").inner_text().startswith("Of 65 runs, ")
+    assert "Not shown: 1 without accuracy" in page.locator("#caption").inner_text()
+
+
+def test_one_run_is_shown_and_said_to_be_alone(visit):
+    page = visit([record(1)])
+    assert page.evaluate("trilemma.shown()") == ["1"]
+    assert "nothing to compare it with" in page.locator("#finding").inner_text()
+    assert page.complaints == []
+
+
+def test_of_a_metric_without_direction_no_frontier_is_drawn(visit):
+    records = [record(i, metrics={"accuracy": i / 10, "loudness": 1.0 + i}) for i in (1, 2, 3)]
+    page = visit(records, "y=loudness", hash="#seeds=runs")
+    assert of(page, "efficient") == set()
+    assert "not known which end of loudness is better" in page.locator("#finding").inner_text()
+    assert len(page.evaluate("trilemma.shown()")) == 3
+
+
+# --- the frontier ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [("accuracy", "fnr_gap"), ("fpr_gap", "accuracy"), ("mcc", "auc"), ("fnr_gap", "robust_accuracy_l2_1.0")],
+)
+@pytest.mark.parametrize("points", [False, True])
+def test_the_frontier_is_that_of_evals_pareto(page, jobs, x, y, points):
+    shown(page, x=x, y=y, points=points)
+    table = table_of(jobs)
+    assert of(page, "efficient") == efficient(table if points else table[~table["is_point"]], x, y)
+
+
+def test_the_frontier_follows_the_filters(page, jobs):
+    page.locator("#legend label", has_text="trades+dafa").click()
+    page.locator("#legend label", has_text="erm").click()
+    page.locator("#filters summary").click()
+    page.locator("#facets label", has_text="0.003").click()
+    page.locator("#filters summary").click()
+    table = table_of(jobs)
+    kept = table[~table["is_point"] & ~table["regularizer"].isin(["erm", "trades+dafa"]) & (table["radius"] != 0.003)]
+    assert of(page, "shown") == set(kept["code"][kept["accuracy"].notna()])
+    assert of(page, "efficient") == efficient(kept, "accuracy", "fnr_gap")
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_the_frontier_of_means_is_that_of_the_means_over_seeds(page, jobs, points):
+    """The means are those of evals.query.aggregate; their code is that of the first run."""
+    shown(page, seeds="mean", points=points)
+    table = table_of(jobs)
+    table = table if points else table[~table["is_point"]]
+    means = query.aggregate(table, ["accuracy", "fnr_gap"])
+    means["code"] = means["group_id"].map(table.drop_duplicates("group_id").set_index("group_id")["code"])
+    assert of(page, "efficient") == efficient(means, "accuracy", "fnr_gap")
+    code = means["code"].iloc[1]  # the setting of which one run has no accuracy
+    assert page.evaluate("code => trilemma.value(code, 'accuracy')", code) == pytest.approx(means["accuracy"].iloc[1])
+
+
+def test_ties_and_duplicates_are_efficient_and_nan_never(visit):
+    pairs = [(0.5, 0.1), (0.5, 0.1), (0.9, 0.5), (0.4, 0.1), (None, 0.0), (0.9, 0.6), (0.2, 0.0)]
+    records = [record(i, metrics={"accuracy": a, "uai_0.05": u}) for i, (a, u) in enumerate(pairs, start=1)]
+    page = visit(records, "y=uai_0.05", hash="#seeds=runs")
+    assert of(page, "efficient") == {"1", "2", "3", "7"}
+
+
+def test_the_frontier_of_random_marks_with_many_ties_is_that_of_evals_pareto(visit):
+    """2,000 marks, above the number from which bins are used."""
+    values = np.random.default_rng(0).integers(0, 60, (2000, 2)) / 100
+    records = [record(i, radius=i, metrics={"accuracy": a, "mcc": b}) for i, (a, b) in enumerate(values, start=1)]
+    page = visit(records, "y=mcc")
+    for x, y in (("accuracy", "mcc"), ("mcc", "accuracy")):
+        shown(page, x=x, y=y)
+        assert of(page, "efficient") == efficient(table_of(records), x, y)
+
+
+def test_the_line_is_the_staircase_of_evals_pareto(page, jobs):
+    table = table_of(jobs)[lambda t: ~t["is_point"]]
+    for x, y in (("accuracy", "fnr_gap"), ("fnr_gap", "accuracy"), ("mcc", "auc"), ("fpr_gap", "fnr_gap")):
+        shown(page, x=x, y=y)
+        steps = pareto.staircase(table[[x, y]].to_numpy(), [direction(x), direction(y)])
+        assert np.array(page.evaluate("trilemma.staircase()")) == pytest.approx(steps, abs=1e-9), (x, y)
+
+
+def test_intervals_over_seeds_are_the_percentile_bootstrap(page, jobs):
+    """Against 20,000 resamples by NumPy; of three seeds the percentiles are ends of few possible means."""
+    shown(page, seeds="mean")
+    seeds = [r["metrics"]["auc"] for r in jobs[:3]]
+    means = np.random.default_rng(0).choice(seeds, (20_000, 3)).mean(axis=1)
+    expected = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
+    assert page.evaluate("trilemma.interval('1', 'auc')") == pytest.approx(expected, abs=1e-6)
+
+
+def test_intervals_of_a_run_are_those_filed_with_it(page, jobs):
+    low, high = (jobs[0]["metrics"][f"accuracy_{end}"] for end in ("low", "high"))
+    assert page.evaluate("trilemma.interval('1', 'accuracy')") == pytest.approx([low, high], abs=1e-6)
+
+
+# --- requirements ----------------------------------------------------------------------------------------------
+
+
+def test_a_slider_permits_and_marks_what_pandas_would(page, jobs):
+    page.locator("#add").click()
+    slider = page.locator("#needs input[type=range]")
+    slider.fill(str(page.evaluate("Number(document.querySelector('#needs input[type=range]').max) * 0.4")))
+    limit = page.evaluate("trilemma.state.needs[0].value")
+    table = table_of(jobs)[lambda t: ~t["is_point"] & t["accuracy"].notna()]
+    permitted = table[table["fnr_gap"] <= limit]
+    assert 0 < len(permitted) < len(table)
+    assert of(page, "permitted") == set(permitted["code"])
+    assert page.evaluate("trilemma.best()") == permitted.loc[permitted["accuracy"].idxmax(), "code"]
+    verdict = page.locator("#verdict").inner_text()
+    assert verdict.startswith(f"{len(permitted)} of {len(table)} runs permitted.")
+    cost = table["accuracy"].max() - permitted["accuracy"].max()
+    assert (f"cost {cost:.4f} of accuracy" if cost else "cost nothing") in verdict
+
+
+def test_two_requirements_hold_together_and_the_objective_can_be_another(page, jobs):
+    needs = [{"key": "fnr_gap", "sign": -1, "value": 0.151}, {"key": "accuracy", "sign": 1, "value": 0.64}]
+    shown(page, needs=needs, objective="fpr_gap", points=True)
+    table = table_of(jobs)[lambda t: t["accuracy"].notna()]
+    permitted = table[(table["fnr_gap"] <= 0.151) & (table["accuracy"] >= 0.64)]
+    assert of(page, "permitted") == set(permitted["code"])
+    assert page.evaluate("trilemma.best()") == permitted.loc[permitted["fpr_gap"].idxmin(), "code"]
+
+
+def test_a_run_without_the_required_metric_is_not_permitted(page):
+    shown(page, x="mcc", needs=[{"key": "accuracy", "sign": 1, "value": 0}])
+    assert of(page, "shown") - of(page, "permitted") == {"6"}
+    assert "1 of them lack a required value" in page.locator("#verdict").inner_text()
+
+
+# --- records ---------------------------------------------------------------------------------------------------
+
+
+def test_a_click_opens_the_record_with_its_command(page, jobs):
+    x, y = page.evaluate("trilemma.pixel('12')")
+    box = page.locator("#frame").bounding_box()
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    assert page.locator("#record .sub").inner_text().startswith("record 12 · seed 2")
+    assert page.locator("#record .command code").inner_text() == reproduce.command(jobs[11])
+    assert page.locator("#record .loading code").inner_text() == 'from_database(12, "celeba_jobs")'
+    assert (
+        "epsilon" in page.locator("#record dl").first.inner_text()
+        or "radius" in page.locator("#record dl").first.inner_text()
+    )
+
+
+def test_an_operating_point_is_loaded_by_its_number(page, jobs):
+    shown(page, points=True, pick="12.3")
+    assert page.locator("#record .loading code").inner_text() == 'from_database(12, "celeba_jobs", point=3)'
+    assert "fnr_gap<=0.05" in page.locator("#record .sub").inner_text()
+
+
+def test_the_command_of_a_mean_is_a_sweep_over_its_seeds(page, jobs):
+    shown(page, seeds="mean", pick="1")
+    words = shlex.split(page.locator("#record .command code").inner_text())
+    assert (words[2], words[-1]) == ("-m", "seed=0,1,2")
+    assert [w for w in words if w != "-m"][:-1] == shlex.split(reproduce.setting(jobs[0]))
+
+
+def test_hovering_shows_the_run_beside_its_mark_and_in_the_table(page):
+    code = page.evaluate("trilemma.order()[0]")
+    x, y = page.evaluate("code => trilemma.pixel(code)", code)
+    box = page.locator("#frame").bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    tip = page.locator("#tip").inner_text()
+    assert f"{page.evaluate('code => trilemma.value(code, `accuracy`)', code):.4f}" in tip
+    assert page.locator("#rows tr.hovered").count() == 1
+    page.mouse.move(0, 0)
+    assert page.locator("#tip").is_hidden()
+
+
+def test_the_keyboard_walks_through_the_marks_and_opens_one(page):
+    page.locator("#frame").focus()
+    page.keyboard.press("ArrowLeft")
+    first = page.locator("#said").inner_text()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#said").inner_text() != first
+    page.keyboard.press("Enter")
+    assert page.locator("#record .command").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator("#record .command").count() == 0
+
+
+def test_a_row_is_picked_by_the_keyboard(page):
+    page.locator("#rows tr").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("trilemma.state.pick") == page.evaluate("trilemma.order()[1]")
+
+
+def test_copying_gives_the_command(page, jobs):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    shown(page, pick="3")
+    page.locator("#record .command button").click()
+    assert page.evaluate("navigator.clipboard.readText()") == reproduce.command(jobs[2])
+
+
+# --- table -----------------------------------------------------------------------------------------------------
+
+
+def test_a_click_on_a_heading_sorts_those_without_a_value_last(page, jobs):
+    shown(page, x="mcc", y="auc")
+    page.locator("[data-sort=accuracy]").click()
+    table = table_of(jobs)[lambda t: ~t["is_point"]]
+    by = table.set_index("code")["accuracy"]
+    order = page.evaluate("trilemma.order()")
+    assert by[order[:-1]].is_monotonic_decreasing
+    assert order[-1] == "6"
+    page.locator("[data-sort=accuracy]").click()
+    assert by[page.evaluate("trilemma.order()")[:-1]].is_monotonic_increasing
+    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("accuracy")
+
+
+def test_the_download_is_what_is_shown(page, jobs):
+    shown(page, sort={"by": "fnr_gap", "falling": False}, points=True)
+    page.locator("#legend label", has_text="mart").click()
+    with page.expect_download() as waiting:
+        page.locator("#csv").click()
+    rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text())))
+    codes = page.evaluate("trilemma.order()")
+    table = table_of(jobs).set_index("code").loc[codes]
+    assert waiting.value.suggested_filename == "celeba_jobs.csv"
+    assert [row["record"] for row in rows] == [str(i) for i in table["doc_id"]]
+    assert [row["regularizer"] for row in rows] == list(table["regularizer"])
+    assert "mart" not in set(table["regularizer"])
+    for key in ("accuracy", "fnr_gap", "auc"):
+        found = pd.to_numeric([row[key] or "nan" for row in rows])
+        assert found == pytest.approx(table[key].to_numpy(), abs=1e-9, nan_ok=True)
+
+
+def test_pages_hold_all_rows_once(page):
+    seen = []
+    while True:
+        seen += page.eval_on_selector_all("#rows tr", "rows => rows.map(row => row.cells[0].textContent)")
+        if page.locator("#next").is_disabled():
+            break
+        page.locator("#next").click()
+    assert sorted(map(int, seen)) == [i for i in range(1, 67) if i != 6]
+
+
+# --- address, widths, colours, names -------------------------------------------------------------------------------
+
+
+def test_the_address_brings_the_view_back(page, visit, jobs):
+    needs = [{"key": "fnr_gap", "sign": -1, "value": 0.12}]
+    shown(
+        page,
+        x="auc",
+        y="fpr_gap",
+        points=True,
+        needs=needs,
+        pick="7.2",
+        sort={"by": "auc", "falling": True},
+        bars=False,
+    )
+    page.locator("#legend label", has_text="pgd_at+dafa").click()
+    other = visit(jobs, hash=f"#{page.url.partition('#')[2]}")
+    for what in ("shown", "efficient", "permitted"):
+        assert of(other, what) == of(page, what)
+    assert other.evaluate("trilemma.order()") == page.evaluate("trilemma.order()")
+    assert other.locator("#record .loading code").inner_text().endswith("point=2)")
+
+
+def test_an_address_that_means_nothing_gives_the_first_view(visit, jobs):
+    page = visit(
+        jobs, hash="#x=lost&need=nonsense&off.regularizer=lost&page=-3&sort=lost&pick=999&seeds=all&range=a..b"
+    )
+    assert page.complaints == []
+    assert len(page.evaluate("trilemma.shown()")) == page.evaluate("trilemma.order().length") > 0
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_nothing_overflows_sideways(visit, jobs, width):
+    hash = "#seeds=runs&pick=3&need=fnr_gap<=0.1"
+    page = visit(jobs, hash=hash, viewport={"width": width, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def luminance(colour):
+    """Relative luminance of rgb(r, g, b) (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(page, selector):
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.querySelector('{s}')).{p}")
+        for s, p in ((selector, "color"), ("body", "backgroundColor"))
+    )
+    light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_dark_and_light_are_legible_and_differ(visit, jobs):
+    """Contrast of at least 4.5 to 1, as WCAG 2.2 asks of text."""
+    papers = set()
+    for scheme in ("light", "dark"):
+        page = visit(jobs, color_scheme=scheme)
+        papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert contrast(page, "h1") > 10
+        assert contrast(page, "#meta") > 4.5
+    page.locator("#theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") in papers
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert len(papers) == 2
+
+
+def test_names_of_the_database_are_text_and_nothing_else(visit):
+    made = record(1, name=HOSTILE, created=HOSTILE, warnings=[HOSTILE], seed=HOSTILE)
+    made["params"] |= {"experiment": HOSTILE, HOSTILE: HOSTILE}
+    made["params"]["choices"] |= {"regularizer": HOSTILE, "model": HOSTILE}
+    made["metrics"][HOSTILE] = 0.5
+    made["evaluations"] = {HOSTILE: {"accuracy": 0.5}}
+    page = visit([made, record(2)], f"title={HOSTILE}", f"x={HOSTILE}", hash="#pick=1&seeds=runs")
+    for summary in page.locator("#record summary").all():
+        summary.click()
+    page.locator("#rows tr").first.hover()
+    assert page.locator("h1").inner_text() == HOSTILE
+    assert HOSTILE in page.locator("#record").inner_text()
+    assert page.locator("img, b:text('bold')").count() == 0
+    assert page.complaints == []
+
+
+def test_five_thousand_runs_with_points_are_redrawn_at_once(visit, jobs):
+    """No more than 60 times the redraw of the 66, for 76 times the marks; the figures are printed."""
+    records = [thin(jobs[i % 66], i) for i in range(5000)]
+    times = []
+    for of_page in (jobs, records):
+        page = visit(of_page, hash="#seeds=runs&points=1&bars=0")
+        times.append(np.median(page.evaluate("Array.from({length: 5}, () => trilemma.redraw())")))
+        marks = page.evaluate("trilemma.shown().length")
+    print(f"redraw of 66 runs {times[0]:.0f} ms, of 5,000 with {marks} marks {times[1]:.0f} ms")
+    assert marks > 44_000
+    assert times[1] < 60 * max(times[0], 2)
+
+
+def thin(run, i):
+    """A run a little beside another one, of the metrics on the axes alone."""
+    shift, found = 1 + (i % 89) / 5000, run["operating_points"]
+    metrics = {key: (run["metrics"][key] or 0.5) * shift for key in ("accuracy", "fnr_gap")}
+    points = {key: [value * shift for value in found["metrics"][key]] for key in metrics}
+    return run | {"doc_id": i + 1, "metrics": metrics, "operating_points": found | {"metrics": points}}
+
+
+def test_the_best_attainable_accuracy_is_a_line_where_accuracy_is_an_axis(visit, jobs):
+    """Its colour is on the canvas where the records state it, and not where they do not."""
+    painted = """() => {
+      const canvas = document.querySelector('canvas.base');
+      const accent = getComputedStyle(document.documentElement).getPropertyValue('--accent');
+      const [r, g, b] = accent.match(/[0-9a-f]{2}/g).map(part => parseInt(part, 16));
+      const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+      let found = 0;
+      for (let i = 0; i < data.length; i += 4)
+        found += [r, g, b].every((part, k) => Math.abs(data[i + k] - part) < 5) && data[i + 3] > 200;
+      return found;
+    }"""
+    bare = [r | {"metrics": {k: v for k, v in r["metrics"].items() if not k.startswith("bayes")}} for r in jobs]
+    with_line, without = (visit(records, "y=mcc").evaluate(painted) for records in (jobs, bare))
+    assert with_line > without + 100
+
+
+def test_the_example_opens(visit):
+    from paths_config import ROOT
+
+    stored = json.loads((ROOT / "evals" / "example.json").read_text())["_default"]
+    page = visit([made | {"doc_id": int(i)} for i, made in stored.items()])
+    assert page.complaints == []
+    assert page.locator("#finding").inner_text().startswith("Of 10 settings, ")
