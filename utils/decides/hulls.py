@@ -13,6 +13,7 @@ import numpy as np
 
 from utils.decides.frontier import CLASSES, Curve, Floats
 
+FEASIBLE = 1e-10
 NONE = 1e-9  # shares up to here are rounding
 
 
@@ -76,6 +77,7 @@ def _points(hulls: Sequence[Hull], rates: Sequence[str], permitted: float) -> Fl
     for i, own in enumerate(hulls):
         cost[2 * i : 2 * i + 2] = own.rows / everyone * (1, -1)
         run, rise = np.diff(own.x), np.diff(own.y)  # a corner to the next: y run - x rise <= y_0 run - x_0 rise
+        run, rise = run / np.maximum(run, rise), rise / np.maximum(run, rise)  # or short edges would be held loosely
         lines = np.zeros((len(run) + 1, width))
         lines[:, 2 * i], lines[:, 2 * i + 1] = np.append(-rise, 1), np.append(run, -1)  # and above the diagonal
         above.append(lines)
@@ -85,7 +87,8 @@ def _points(hulls: Sequence[Hull], rates: Sequence[str], permitted: float) -> Fl
             line[2 * i : 2 * i + 2], line[2 * count + j] = _weights(own, rate), -1
             above.append(np.stack([line, -line]))
             least.append(np.array([permitted, 0]))
-    found = linprog(cost, np.concatenate(above), np.concatenate(least), bounds=(0, 1))
+    options = {"primal_feasibility_tolerance": FEASIBLE}
+    found = linprog(cost, np.concatenate(above), np.concatenate(least), bounds=(0, 1), options=options)
     if not found.success:
         raise ValueError(f"decide: no mixture of thresholds was found: {found.message}")
     return found.x[: 2 * count].reshape(count, 2)
