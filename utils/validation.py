@@ -141,17 +141,35 @@ LONGEST = {"linf": 0.0, "l2": 0.5, "l1": 1.0}  # power of d: the distance of two
 def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
     """Refuse radii that no two images are apart, as radii in units of 0 to 255 are.
 
+    A metric with radii of its own, as for another norm, is judged by its own norms.
+
     Raises:
         ValueError: the first such radius.
     """
-    norms = set(_norms_of_pixels(params))
+    epsilon, metrics = params["epsilon"], params.get("evaluation", {}).get("metrics", {})
+    own = {
+        name: node for name, node in metrics.items() if node.get("radii", epsilon["evaluate"]) != epsilon["evaluate"]
+    }
+    others = {**params, "evaluation": {name: node for name, node in metrics.items() if name not in own}}
+    _validate_distances("epsilon.radius", [epsilon["radius"]], others, shape)
+    _validate_distances("epsilon.evaluate", epsilon["evaluate"], others, shape)
+    for name, node in own.items():
+        _validate_distances(f"evaluation.metrics.{name}.radii", node["radii"], node, shape)
+
+
+def _validate_distances(key: str, radii: Sequence[Any], node: Mapping[str, Any], shape: Sequence[int]) -> None:
+    """Refuse radii beyond the largest distance of two images in any norm of the threats below the node."""
+    norms = set(_norms_of_pixels(node))
     longest = max((math.prod(shape) ** LONGEST[norm] for norm in norms if norm in LONGEST), default=math.inf)
-    epsilon = params["epsilon"]
-    for key, radius in (("radius", epsilon["radius"]), *(("evaluate", r) for r in epsilon["evaluate"])):
-        if radius_value(radius) > longest:
+    for radius in radii:
+        try:
+            value = radius_value(radius)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+        if value > longest:
             raise ValueError(
-                f"epsilon.{key}={radius}: pixels are in [0, 1] here, so no {' or '.join(sorted(norms))} distance is "
-                f"above {longest:g}; for {radius} of 255 write {radius}/255"
+                f"{key}={radius}: pixels are in [0, 1] here, so no {' or '.join(sorted(norms))} distance is above "
+                f"{longest:g}; for {radius} of 255 write {radius}/255"
             )
 
 

@@ -37,6 +37,7 @@ from utils.types import Batch, Context
 
 INDIVIDUALS, SAMPLES, REPEATS = 1000, 1000, 3
 AREAS: dict[str, Any] = {"n": INDIVIDUALS, "samples": SAMPLES, "steps": 10, "rel_step": 0.25}
+AREAS |= {"intervals": 0, "level": 0.95}
 
 
 def seconds(*contestants: Callable[[], Any], repeats: int = REPEATS) -> list[float]:

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 
-from utils.validation import validate
+from utils.validation import validate, validate_pixels
 
 GOOD = {
     "seed": 0,
@@ -119,3 +119,32 @@ def test_radii_of_the_evaluation_must_be_a_list(radii):
 def test_a_bad_radius_in_the_list_is_refused():
     with pytest.raises(ValueError, match=r"^epsilon\.evaluate: radius -1 is negative"):
         validate(changed("epsilon.evaluate", [0.05, -1]))
+
+
+def pixels(norm):
+    return {"threat": {"_target_": "utils.threats.pixels", "norm": norm}}
+
+
+def of_faces(**changes):
+    """Ensembles in two norms, the first at the radii of ``epsilon``."""
+    metrics = {"linf": pixels("linf"), "l1": pixels("l1")}
+    epsilon = {"radius": 0.01, "evaluate": [0.01]}
+    metrics["linf"]["radii"] = epsilon["evaluate"] = changes.get("evaluate", [0.01])
+    metrics["l1"]["radii"] = changes.get("l1", [20])
+    return {"attack": pixels("linf"), "evaluation": {"metrics": metrics}, "epsilon": epsilon}
+
+
+def test_each_norm_has_its_own_largest_distance():
+    """Of 3 x 4 pixels in [0, 1]: 1 under linf, 12 under l1."""
+    validate_pixels(of_faces(l1=[12]), (1, 3, 4))
+
+
+def test_a_radius_beyond_linf_is_refused_though_another_norm_reaches_it():
+    with pytest.raises(ValueError, match=r"epsilon.evaluate=8: .* no linf distance is above 1; .* write 8/255"):
+        validate_pixels(of_faces(evaluate=[8], l1=[12]), (1, 3, 4))
+
+
+@pytest.mark.parametrize(("radius", "phrase"), [(13, "no l1 distance is above 12"), ("x", "is not a number")])
+def test_radii_of_a_metric_alone_are_refused_by_their_key(radius, phrase):
+    with pytest.raises(ValueError, match=rf"evaluation.metrics.l1.radii.*{phrase}"):
+        validate_pixels(of_faces(l1=[radius]), (1, 3, 4))

@@ -86,6 +86,46 @@ def test_a_key_is_described_in_words(key, words):
     assert describe(key) == words
 
 
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("fnr_signed_gap", "difference in false negative rate, men minus women"),
+        ("fnr_group1", "false negative rate of men"),
+        ("fnr_gap", "difference in false negative rate between women and men"),
+        ("equalized_odds_difference", "largest difference in error rates between women and men"),
+        ("robust_accuracy_group0_linf_0.01", "robust accuracy of women under Linf attacks at radius 0.01"),
+        ("robust_accuracy_worst_group_l2_1.0", "robust accuracy of the worst group under L2 attacks at radius 1.0"),
+        ("robust_accuracy_l1_20_low", "robust accuracy under L1 attacks at radius 20, lower end of the interval"),
+        ("robust_accuracy_pgd_linf_8/255", "robust accuracy against pgd linf at radius 8/255"),
+        ("bayes_accuracy", "best attainable accuracy"),
+        ("accuracy_group7", "accuracy of group 7"),
+    ],
+)
+def test_groups_are_called_by_their_names(key, words):
+    assert describe(key, ("women", "men")) == words
+
+
+def test_names_of_groups_may_be_any_text():
+    assert describe("tpr_group1", ("gender=0", "gender=1")) == "true positive rate of gender=1"
+
+
+def test_of_more_than_two_groups_the_difference_is_the_largest():
+    assert describe("ppv_gap", "abc") == "largest difference in positive predictive value between groups"
+
+
+def test_without_names_a_signed_gap_is_of_numbers():
+    assert describe("fnr_signed_gap") == "difference in false negative rate, group 1 minus group 0"
+
+
+@pytest.mark.parametrize("key", ["fnr_signed_gap", "prevalence_gap", "bayes_accuracy", "bayes_fnr_gap"])
+def test_a_sign_and_a_property_of_the_data_have_no_better_end(key):
+    assert direction(key) == 0
+
+
+def test_rates_of_the_right_decisions_are_better_high():
+    assert [direction(key) for key in ("tpr_group0", "ppv_group1", "tpr_gap", "ppv_gap")] == [1, 1, -1, -1]
+
+
 def test_an_unknown_key_is_its_own_description():
     assert describe("some_key_low") == "some_key_low"
 

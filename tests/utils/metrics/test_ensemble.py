@@ -1,5 +1,6 @@
 """Accuracy under the worst attack: closed form on a linear model, by class, with intervals, in parts."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -152,6 +153,26 @@ def test_figures_do_not_depend_on_the_size_of_the_parts(task, monkeypatch, numbe
     whole = judge(model, batch, ctx, [0.02, 0.03], attacks=attacks)
     monkeypatch.setitem(parts.NUMBERS, "cpu", numbers)
     assert judge(model, batch, ctx, [0.02, 0.03], attacks=attacks) == whole
+
+
+def test_a_name_stands_before_the_radius_in_every_key(task):
+    model, batch, ctx = task
+    plain = judge(model, batch, ctx, [0.02], attacks=exact(model), training_radius=0.03)
+    named = judge(model, batch, ctx, [0.02], attacks=exact(model), training_radius=0.03, name="linf")
+    assert list(named.values()) == list(plain.values())
+    keys = [key.removesuffix("_low").removesuffix("_high") for key in named]
+    assert all(key.endswith(("_linf_0.02", "_linf")) for key in keys)
+
+
+def test_groups_have_their_own_shares_and_the_worst_is_the_least(task):
+    model, batch, ctx = task
+    batch, ctx = batch._replace(s=torch.arange(len(batch.y)) % 2), replace(ctx, groups=2)
+    found = judge(model, batch, ctx, [0.02], attacks=exact(model), intervals=50)
+    kept = model.kept(batch, 0.02).double()
+    shares = [float(kept[batch.s == i].mean()) for i in range(2)]
+    assert [found[f"robust_accuracy_group{i}_0.02"] for i in range(2)] == pytest.approx(shares)
+    assert found["robust_accuracy_worst_group_0.02"] == pytest.approx(min(shares))
+    assert found["robust_accuracy_group1_0.02_low"] < shares[1] < found["robust_accuracy_group1_0.02_high"]
 
 
 def test_an_attack_that_leaves_its_set_is_caught(task):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 
 from tests import oracles
@@ -352,6 +353,14 @@ def test_a_repeated_call_is_identical_and_changes_nothing(dataset, context, trai
     assert found[2] == found[3]
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
     assert torch.equal(ctx.generator.get_state(), state)
+
+
+def test_the_interval_of_an_area_is_that_of_the_binomial(dataset, context, trained):
+    """Exact quantiles, to an individual."""
+    rows = dataset("loan").test
+    found = unfair_area(trained("loan"), rows, context("loan"), **SETTINGS | {"samples": 1, "intervals": 10_000})
+    n, ends = len(rows.y), [found["uai_cf_low"], found["uai_cf_high"]]
+    assert ends == pytest.approx(stats.binom.ppf([0.025, 0.975], n, found["uai_cf"]) / n, abs=1.01 / n)
 
 
 def test_another_seed_draws_other_individuals(dataset, context, trained):
