@@ -217,10 +217,17 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
     settings = {(record["dataset"], record["group_id"]): record["params"] for record in records}
     labels = pd.Series("", index=groups.index)
     for kind, rows in groups.groupby(within, dropna=False):
-        own = [_flat(settings[key]) for key in zip(rows["dataset"], rows["group_id"], strict=True)]
-        words = [[str(value) for value in rows[option]] for option in CHOICES if rows[option].nunique() > 1]
-        words += [[f"{leaf} {_short(setting[key])}" for setting in own] for leaf, key in _varying(own)]
-        labels[rows.index] = [", ".join(pair) for pair in zip(*words[:2], strict=True)] or str(kind)
+        keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
+        own = {i: _flat(settings[dataset, group]) for i, dataset, group in keys}
+        options = [option for option in CHOICES if rows[option].nunique() > 1]
+        common = _varying(list(own.values()))
+        for _, alike in rows.groupby(options, dropna=False) if options else [(kind, rows)]:
+            # of an option such as a prepare, settings that other rows of the kind do not have
+            further = [v for v in _varying([own[i] for i in alike.index]) if v not in common]
+            for i in alike.index:
+                words = [str(rows.at[i, option]) for option in options]
+                words += [f"{leaf} {_short(own[i][key])}" for leaf, key in (*common, *further)]
+                labels[i] = ", ".join(words[:2]) or str(kind)
     return list(labels)
 
 

@@ -91,6 +91,21 @@ def test_labels_name_the_prepare_where_prepares_differ():
     assert query.differences(records, groups, "regularizer") == ["none", "reweigh"]
 
 
+def test_labels_name_the_settings_that_runs_of_one_option_differ_in():
+    def weighed(doc_id, prepare, **settings):
+        params = {"choices": {"regularizer": "erm", "prepare": prepare}, "prepare": settings}
+        return record(doc_id, group_id=str(doc_id), params=params)
+
+    records = [
+        weighed(1, "none"),
+        weighed(2, "group_weights", weights=[1, 2]),
+        weighed(3, "group_weights", weights=[1, 4]),
+    ]
+    groups = query.aggregate(query.frame(records), ["accuracy"])
+    labels = query.differences(records, groups, "regularizer")
+    assert labels == ["none", "group_weights, weights [1, 2]", "group_weights, weights [1, 4]"]
+
+
 def test_a_radius_may_be_a_fraction():
     assert query.frame([record(1, radius="8/255")])["radius"][0] == pytest.approx(8 / 255)
 
