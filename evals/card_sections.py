@@ -39,12 +39,8 @@ DETAIL = re.compile(r"(_low|_high|_null)$")
 
 
 def words(key: str, record: Record) -> str:
-    """A metric in words, with the names of the record's groups where it is of one."""
-    found = re.fullmatch(r"(?P<rate>.+)_group(?P<i>\d+)", key)
-    names = groups(record)
-    if found and int(found["i"]) < len(names):
-        return f"{describe(found['rate'])}, {names[int(found['i'])]}"
-    return describe(key)
+    """A metric in words, with the names of the record's groups."""
+    return describe(key, groups(record))
 
 
 def groups(record: Record) -> list[str]:
@@ -394,7 +390,7 @@ def _points(record: Record) -> Table:
     ]
     note = "Each is the most accurate pair of thresholds within its policy on the rows that they were fitted to; "
     note += "the figures are those of the test rows."
-    return Table(["point", "policy when fitted", "class 1 from", *(describe(key) for key in keys)], rows, note)
+    return Table(["point", "policy when fitted", "class 1 from", *(words(key, record) for key in keys)], rows, note)
 
 
 def _of_groups(logits: Sequence[Any], record: Record) -> str:

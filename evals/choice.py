@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from evals import query
-from evals.intervals import over_rows, over_seeds
+from evals.intervals import over_rows
 from evals.points import with_points
 from utils.metrics.directions import direction
 
@@ -211,17 +211,13 @@ def _settings(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     for fact in ("point", "policy", "plain_group"):
         rows[fact] = [table.loc[places[0], fact] for places in rows["members"]]
     for key in keys:
-        columns = [table[f"{key}{end}"].to_dict() for end in ("", "_low", "_high")]
-        found = [_interval(*([column[i] for i in places] for column in columns)) for places in rows["members"]]
-        rows[f"{key}_low"], rows[f"{key}_high"], rows[f"{key}_over"] = zip(*found, strict=True)
+        of_rows = table.loc[[places[0] for places in rows["members"]], [f"{key}_low", f"{key}_high"]].to_numpy()
+        several = rows["seeds"].to_numpy() > 1
+        for end, alone in zip(("_low", "_high"), of_rows.T, strict=True):
+            rows[key + end] = np.where(several, rows[key + end], alone)
+        known = rows[f"{key}_low"].notna()
+        rows[f"{key}_over"] = np.where(~known, "", np.where(several, "seeds", "rows"))
     return rows
-
-
-def _interval(values: list[float], low: list[float], high: list[float]) -> tuple[float, float, str]:
-    """The interval of a mean over seeds; of one seed that over rows."""
-    if len(values) > 1:
-        return *over_seeds(np.array(values)), "seeds"
-    return low[0], high[0], "" if math.isnan(low[0]) else "rows"
 
 
 def _labels(records: Iterable[query.Record], table: pd.DataFrame, rows: pd.DataFrame, *, runs: bool) -> list[str]:

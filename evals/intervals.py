@@ -2,17 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
-
-import numpy as np
 
 from evals.query import Record
 
 Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
 
 Z = 1.959964  # 97.5 % quantile of N(0, 1)
-DRAWS = 2000
 UNKNOWN: Interval = (math.nan, math.nan)
 OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
 NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
@@ -56,20 +52,3 @@ def _rows(record: Record, key: str) -> float:
 def whole(number: float) -> bool:
     """Whether a share times the number of its rows is a number of rows, up to rounding."""
     return abs(number - round(number)) <= 1e-6 * max(1.0, abs(number))
-
-
-@cache
-def _draws(n: int) -> np.ndarray:
-    """Which of n seeds each bootstrap sample holds, (DRAWS, n)."""
-    return np.random.default_rng(0).integers(n, size=(DRAWS, n))
-
-
-def over_seeds(values: np.ndarray) -> Interval:
-    """Percentiles of the bootstrapped mean of values (n,), one a seed; NaN below two seeds.
-
-    Of few seeds it is hardly wider than their range, and narrower than the truth.
-    """
-    if len(values) < 2:
-        return UNKNOWN
-    low, high = np.percentile(values[_draws(len(values))].mean(1), [2.5, 97.5])
-    return float(low), float(high)

@@ -145,7 +145,7 @@ def _groups(records: Sequence[query.Record]) -> tuple[str, ...]:
 
 def _words(key: str, groups: Sequence[str]) -> str:
     """A metric in words, with the names of the groups."""
-    return describe(key)
+    return describe(key, groups)
 
 
 def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:

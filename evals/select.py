@@ -5,8 +5,6 @@ stand in ``config/select.yaml``. A constraint on a setting is met by its mean ov
 the whole interval.
 """
 
-import importlib
-import importlib.util
 import json
 import math
 import sys
@@ -18,7 +16,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
-from evals import card, choice, choice_words, query, tradeoff
+from evals import card, choice, choice_words, query, reproduce, tradeoff
 from evals.choice import Choice, Price
 from utils.console import say
 
@@ -88,20 +86,18 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
     lines = {
         "load": f'utils.model_zoo.from_database({record["doc_id"]}, "{dataset}"{point})',
         "plot": f"python -m evals.plot dataset={dataset} x={axes[0]} y={axes[1]}" if len(axes) > 1 else "",
-        "report": f"python -m evals.report dataset={dataset}" if _there("evals.report") else "",
+        "report": f"python -m evals.report dataset={dataset}",
         "reproduce": _reproducing(record),
     }
     return {purpose: line for purpose, line in lines.items() if line}
 
 
 def _reproducing(record: query.Record) -> str:
-    """The command that trains the run again, where the module that writes it is there."""
-    name = "evals.reproduce"
-    return str(importlib.import_module(name).command(record)) if _there(name) else ""
-
-
-def _there(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+    """The command that trains the run again; a comment for the shell where there is none."""
+    try:
+        return reproduce.command(record)
+    except ValueError as error:
+        return f"# {error}"
 
 
 # --- text ------------------------------------------------------------------------------------------------------
@@ -129,8 +125,8 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen   {row['label']}  ({choice_words.seeds(row)})", *([f"         {apart}"] if apart else [])]
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
-    lines += ["", f"use      record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, row, meets)}"]
-    return lines + [f"{purpose:<9}{line}" for purpose, line in commands(found, dataset, record).items()]
+    lines += ["", f"use       record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, row, meets)}"]
+    return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
 
 
 def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:

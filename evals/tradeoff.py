@@ -4,6 +4,9 @@ from typing import Any
 
 from evals import plot, query
 from evals.choice import Choice
+from evals.plots.axis import sides
+from evals.plots.chart import chart
+from evals.plots.frontier import draw, style
 from evals.style import GREY, INK
 
 AXES = ("fnr_gap", "uai_0.05", "demographic_parity_difference", "accuracy_gap", "worst_class_accuracy", "accuracy")
@@ -25,11 +28,11 @@ def tradeoff(found: Choice, dataset: str, x: str, y: str) -> Any:
     """Two metrics of all candidates, the constraints on them as lines, and the chosen one marked: a Figure."""
     table, question = found.pool.table, found.question
     records = [found.pool.records[i] for places in table["members"] for i in places]
-    sides = [c.side for c in question.constraints if c.key == y and c.side]
+    ends = [c.side for c in question.constraints if c.key == y and c.side]
     words = [f"dataset={dataset}", f"x={x}", f"y={y}", f"x_better={'higher' if question.higher else 'lower'}"]
-    words += [f"y_better={'lower' if sides[0] > 0 else 'higher'}"] if sides else []
-    shown = plot.chart(records, query.options(words, plot.OPTIONS))
-    figure = plot.draw(shown, seeds="points", title=None)
+    words += [f"y_better={'lower' if ends[0] > 0 else 'higher'}"] if ends else []
+    options = query.options(words, plot.OPTIONS)
+    figure = draw(chart(records, options, sides(options, "x", "y")), style(options))
     axes = figure.axes[0]
     for key, line, span in ((x, axes.axvline, axes.get_xlim()), (y, axes.axhline, axes.get_ylim())):
         for c in question.constraints:

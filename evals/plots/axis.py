@@ -17,7 +17,6 @@ from utils.metrics.directions import describe, direction
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
-GROUP = re.compile(r"of group (\d+)")
 SIGNED = "_signed_gap"  # best in the middle, at 0
 ENDS = {"higher": 1, "lower": -1}
 OTHER_END = {"low": "high", "high": "low"}
@@ -127,23 +126,13 @@ def _axis(side: Side, columns: Sequence[str], evaluations: set[str], groups: Seq
     named = [name for name in evaluations if metric.startswith(f"{name}/")]
     evaluation = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
     plain = metric if evaluation is None else metric.removeprefix(f"{evaluation}/")
-    words = _with_unit(plain, in_words(plain, groups), units)
+    words = _with_unit(plain, describe(plain, groups), units)
     if turned:
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:
         words = f"{words} [{evaluation}]"
     own = 0 if plain.endswith(SIGNED) else direction(plain) * (-1 if turned else 1)
     return Axis(side.key, words, own if side.better is None else ENDS[side.better])
-
-
-def in_words(key: str, groups: Sequence[str]) -> str:
-    """A metric in words, its group by name where that is known."""
-    return GROUP.sub(lambda found: _group(found, groups), describe(key))
-
-
-def _group(found: re.Match[str], groups: Sequence[str]) -> str:
-    i = int(found[1])
-    return f"of {groups[i]}" if i < len(groups) else found[0]
 
 
 def group_names(records: Sequence[query.Record]) -> list[str]:

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from evals import query
 from evals.plots import chart as charts
 from evals.plots import frame, spread, text
-from evals.plots.axis import Side, group_names, in_words, listed
+from evals.plots.axis import Side, group_names, listed
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.style import COLOURS, INK, STYLE
+from utils.metrics.directions import describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def draw(
         panels = figure.subplots(1, len(wanted), sharey=True, squeeze=False)[0]
         for panel, rate in zip(panels, wanted, strict=True):
             _bars(panel, shown, rows, rate, names)
-            panel.set_xlabel(in_words(rate, ()).replace(" rate", "\nrate"))
+            panel.set_xlabel(describe(rate).replace(" rate", "\nrate"))
         frame.name_rows(panels[0], [text.full_label(shown.groups.iloc[i]) for i in rows])
         frame.head(figure, frame.title(shown, title, "rates of each group"), extent(shown, rows), indent=left)
         frame.legend(figure, _swatches(names), _signs(shown, bars))

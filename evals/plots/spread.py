@@ -7,7 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-DRAWS, LEVEL = 2000, 0.95
 
 
 def bars(how: str, runs: pd.DataFrame, settings: pd.DataFrame, keys: Sequence[str]) -> Floats:
@@ -36,12 +35,7 @@ def _sd(runs: pd.DataFrame, settings: pd.DataFrame, key: str) -> Floats:
 
 
 def _over_seeds(runs: pd.DataFrame, settings: pd.DataFrame, key: str) -> Floats:
-    if f"{key}_low" in settings.columns:
-        return settings[[f"{key}_low", f"{key}_high"]].to_numpy(dtype=float)
-    seeds = runs.groupby(["dataset", "group_id"])[key]
-    ends = {group: bootstrap(values.dropna().to_numpy()) for group, values in seeds}
-    of = zip(settings["dataset"], settings["group_id"], strict=True)
-    return np.array([ends[group] for group in of], dtype=float).reshape(-1, 2)
+    return settings[[f"{key}_low", f"{key}_high"]].to_numpy(dtype=float)
 
 
 def _over_rows(runs: pd.DataFrame, settings: pd.DataFrame, key: str) -> Floats:
@@ -56,12 +50,3 @@ BARS: dict[str, Callable[[pd.DataFrame, pd.DataFrame, str], Floats]] = {
     **{"sd": _sd, "ci": _over_seeds, "rows": _over_rows},
 }
 WORDS = {"sd": "mean ± sd over seeds", "ci": "95 % interval over seeds", "rows": "95 % interval over test rows"}
-
-
-def bootstrap(values: Floats) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of values (n,), by Efron's bootstrap; NaN for fewer than two."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    drawn = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -38,12 +38,12 @@ def records(count: int, *, seeds: int = 3) -> Iterator[dict[str, Any]]:
         terms, radius = TERMS[setting % len(TERMS)], (0.003, 0.01, 0.03)[setting // len(TERMS) % 3]
         params = json.loads(json.dumps(composed.resolved)) | {"seed": seed}
         params["regularizer"] = {term: params["regularizer"][term] for term in terms}
-        params["epsilon"]["radius"] = params["evaluation"]["metrics"]["ensemble"]["training_radius"] = radius
+        params["epsilon"]["radius"] = params["evaluation"]["metrics"]["linf"]["training_radius"] = radius
         params["trainer"]["lr"] = round(0.02 + 0.001 * (setting // len(TERMS) // 3 % 250), 4)
         choices = {
             group: composed.chosen[group] for group in ("dataset", "model", "scm", "attack", "epsilon", "decide")
         }
-        params["choices"] = choices | {"trainer": "faces", "evaluation": "image", "regularizer": "+".join(terms)}
+        params["choices"] = choices | {"trainer": "faces", "evaluation": "faces", "regularizer": "+".join(terms)}
         yield record(params, np.random.default_rng([setting, 7]), rng)
 
 

@@ -1,12 +1,10 @@
 """Intervals against published figures and by listing every sample."""
 
-import itertools
 import math
 
-import numpy as np
 import pytest
 
-from evals.intervals import over_rows, over_seeds, wilson
+from evals.intervals import over_rows, wilson
 
 
 def test_wilson_is_the_published_interval():
@@ -50,11 +48,3 @@ def test_robust_accuracy_on_fewer_rows_is_a_share_of_those():
 )
 def test_what_is_no_share_of_the_test_rows_has_none(key, value):
     assert all(map(math.isnan, over_rows(record(**{key: value}), key)))
-
-
-def test_over_seeds_agrees_with_all_samples():
-    """Of three seeds the 27 equally likely samples can be listed."""
-    values = np.array([0.1, 0.2, 0.6])
-    means = [np.mean(sample) for sample in itertools.product(values, repeat=3)]
-    assert over_seeds(values) == pytest.approx((min(means), max(means)))
-    assert all(map(math.isnan, over_seeds(values[:1])))

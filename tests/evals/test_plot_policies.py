@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evals import pareto, plot, query
 from evals.plots import chart as charts
-from evals.plots import frontier, lines, policy, spread, text
+from evals.plots import frontier, lines, policy, text
 from evals.plots.axis import sides
 from tests.commands import command, refused
 from tests.evals.test_query import record
@@ -154,20 +154,6 @@ def test_bars_are_what_they_say(bars, ends):
     """Three seeds: the sample's deviation is .1; all three draws of the least have a chance of 1 in 27 > 2.5 %."""
     low, high = chart("x=accuracy", f"bars={bars}", records=SEEDS).bars[0, 0]
     assert (low, high) == (pytest.approx(ends[0]), pytest.approx(ends[1]))
-
-
-def test_a_bootstrap_interval_nears_that_of_the_normal_law():
-    values = np.random.default_rng(0).normal(size=400)
-    low, high = spread.bootstrap(values)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == (
-        pytest.approx(values.mean() - half, abs=0.015),
-        pytest.approx(values.mean() + half, abs=0.015),
-    )
-
-
-def test_one_seed_has_no_interval():
-    assert np.isnan(spread.bootstrap(np.array([0.5]))).all()
 
 
 # --- operating points ------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_parameters_that_change_together_are_said_once():
     held = content(jobs(66))["settings"]
     assert sorted(held["differs"]) == ["epsilon.radius", "trainer.lr"]
     assert held["shared"]["dataset.name"] == "celeba_jobs"
-    assert "evaluation.metrics.ensemble.training_radius" in held["params"]
+    assert "evaluation.metrics.linf.training_radius" in held["params"]
 
 
 def test_a_command_is_of_a_setting_and_what_has_none_says_why():
