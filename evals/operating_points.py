@@ -17,6 +17,7 @@ from utils.types import Batch
 
 Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
 Metric = Callable[[Counts], Floats]
+DIGITS = 10**4  # of the ends of intervals
 
 
 def operating_points(
@@ -47,7 +48,7 @@ def operating_points(
     Returns:
         ``rates``; ``permitted``, None at the end; ``logits``, a threshold for each group of each point; ``metrics``,
         for each key of a record one value a point, None where it is undefined: those of ``classification`` and
-        ``group`` that depend on the labels alone, with ``<key>_low`` and ``<key>_high`` but for the rates of a group.
+        ``group`` that depend on the labels alone, accuracy and gaps with ``<key>_low`` and ``<key>_high``.
 
     Raises:
         ValueError: rates that are undefined on the fitted rows.
@@ -59,10 +60,12 @@ def operating_points(
     drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables], 1)  # (draws, p, g, 2, 2)
     metrics: dict[str, list[float | None]] = {}
     for key, metric in FROM_TABLE.items():
-        metrics |= _entries(key, metric(tables.sum(-3)), metric(drawn.sum(-3)), level)
+        metrics[key] = list(map(defined, metric(tables.sum(-3))))
+    metrics |= _ends("accuracy", tables.sum(-3), drawn.sum(-3), FROM_TABLE["accuracy"], level)
     supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
     for key, gap in _gaps(len(groups)).items():
-        metrics |= _entries(key, gap(supported * tables), gap(supported * drawn), level)
+        metrics[key] = list(map(defined, gap(supported * tables)))
+        metrics |= _ends(key, supported * tables, supported * drawn, gap, level)
     for key, rate in group.RATES.items():
         metrics |= {f"{key}_group{i}": list(map(defined, of)) for i, of in enumerate(rate(tables).T)}
     return {
@@ -91,11 +94,16 @@ def _signed(rate: Metric, tables: Counts) -> Floats:
     return of_groups[..., 1] - of_groups[..., 0]
 
 
-def _entries(key: str, values: Floats, draws: Floats, level: float) -> dict[str, list[float | None]]:
-    """The values (p,) of all points and their intervals, from draws (b, p), which hold them as a gap's might not."""
+def _ends(key: str, tables: Counts, drawn: Counts, metric: Metric, level: float) -> dict[str, list[float | None]]:
+    """The intervals of all points, from tables (p, ...) and draws (b, p, ...).
+
+    They hold the value, as those of an unsigned gap might not, and are rounded outwards: draws tell no more digits.
+    """
+    values, draws = metric(tables), metric(drawn)
     if np.isnan(draws).any() or not len(draws):  # leave out the undefined ones of each
         ends = np.array([confusion.interval(of, level) for of in draws.T], dtype=float).T
     else:
         ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    entries = {key: values, f"{key}_low": np.minimum(ends[0], values), f"{key}_high": np.maximum(ends[1], values)}
-    return {name: list(map(defined, of)) for name, of in entries.items()}
+    low = np.floor(np.minimum(ends[0], values) * DIGITS) / DIGITS
+    high = np.ceil(np.maximum(ends[1], values) * DIGITS) / DIGITS
+    return {f"{key}_low": list(map(defined, low)), f"{key}_high": list(map(defined, high))}
