@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
-from utils.console import complain, say
+from utils.console import say, warn
 from utils.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
     for warning in warnings:
-        complain(f"warning: {warning}")
+        warn(warning)
     before = record["metrics"]
     for key, value in found.items():
         if value is not None and key not in before and not key.endswith(("_low", "_high", "_null")):

@@ -378,7 +378,7 @@ def test_a_full_disk_costs_no_finished_run_and_the_same_line_goes_on(own):
         text=True,
         env=environment(),
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
     )
     assert full.returncode == 1, full
     assert sum(record["status"] == "finished" for record in by_run().values()) == 2

@@ -48,6 +48,12 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def warn(text: str) -> None:
+    """One line of warning, which stops nothing."""
+    sys.stderr.write(f"warning: {text}\n")
+    sys.stderr.flush()
+
+
 def complain(text: str) -> None:
     """One line of error."""
     sys.stderr.write(f"error: {text}\n")

@@ -18,7 +18,7 @@ from evals.evaluation import evaluate, evaluate_many
 from evals.operating_points import operating_points
 from utils import atomic, processes, seeding
 from utils.build import Params, Run, build_run, stackable, stacked_objective
-from utils.console import complain, said, say
+from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.environment import environment
 from utils.locks import held
@@ -537,7 +537,7 @@ def report(record: Record, doc_id: int, database: Path) -> None:
             interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
             say(f"  {key:<32} {shown}{interval}")
     for warning in record.get("warnings", []):
-        complain(f"warning: {warning}")
+        warn(warning)
     if record["params"]["model"]["outputs"] == 1:
         say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
     seconds = record["seconds"]

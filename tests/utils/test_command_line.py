@@ -186,7 +186,7 @@ def test_a_key_with_a_letter_lost_is_suggested(key, data):
 
 
 def test_options_are_the_files_of_the_group():
-    assert options("epsilon") == ["constant", "pixels", "ramp"]
+    assert options("epsilon") == ["constant", "faces", "pixels", "ramp"]
 
 
 def test_an_error_of_the_operating_system_names_file_and_reason():
