@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{NUMBER})")
-OTHER = re.compile(r"(after|worst|class|group)(_|$)")  # what is not the accuracy of all rows under one attack
+OTHER = re.compile(r"(after|worst|class|group\d+)(_|$)")  # what is not the accuracy of all rows under one attack
 NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "l1": r"$\ell_1$"}
 MOST_PANELS = 4
 Curve = Mapping[float, str]  # radius -> metric

@@ -154,7 +154,8 @@ def test_radii_are_sorted_by_attack_and_size_from_the_clean_accuracy_on():
 
 def test_classes_groups_and_steps_of_an_ensemble_are_no_attacks():
     keys = ["robust_accuracy_worst_class_0.1", "robust_accuracy_class_2_0.1", "robust_accuracy_after_apgd_0.1"]
-    assert robustness.curves([*keys, "robust_accuracy_worst_group_8/255"]) == {}
+    keys += ["robust_accuracy_worst_group_8/255", "robust_accuracy_group1_0.1", "robust_accuracy_group0_linf_0.01"]
+    assert robustness.curves(keys) == {}
 
 
 def test_every_attack_has_a_panel_and_every_setting_a_line():
