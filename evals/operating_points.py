@@ -1,6 +1,6 @@
 """What a two-class model attains by thresholds for each group: its operating points, judged on other rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from utils.types import Batch
 Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
 Metric = Callable[[Counts], Floats]
 DIGITS = 10**4  # of the ends of intervals
+DECIMALS = 9  # of values: a share of fewer than 10,000 rows is told apart from every other
+SAID = ("tpr", "prevalence")  # the one by fnr, the other by the record: records hold many points and should stay small
 
 
 def operating_points(
@@ -48,7 +50,8 @@ def operating_points(
     Returns:
         ``rates``; ``permitted``, None at the end; ``logits``, a threshold for each group of each point; ``metrics``,
         for each key of a record one value a point, None where it is undefined: those of ``classification`` and
-        ``group`` that depend on the labels alone, accuracy and gaps with ``<key>_low`` and ``<key>_high``.
+        ``group`` that depend on the labels, less what others say already (``SAID``); accuracy, the gaps, and the signed
+        gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``.
 
     Raises:
         ValueError: rates that are undefined on the fitted rows.
@@ -60,14 +63,16 @@ def operating_points(
     drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables], 1)  # (draws, p, g, 2, 2)
     metrics: dict[str, list[float | None]] = {}
     for key, metric in FROM_TABLE.items():
-        metrics[key] = list(map(defined, metric(tables.sum(-3))))
+        metrics[key] = _values(metric(tables.sum(-3)))
     metrics |= _ends("accuracy", tables.sum(-3), drawn.sum(-3), FROM_TABLE["accuracy"], level)
     supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
+    bare = {f"{rate}_signed_gap" for rate in group.RATES} - {f"{rate}_signed_gap" for rate in rates}
     for key, gap in _gaps(len(groups)).items():
-        metrics[key] = list(map(defined, gap(supported * tables)))
-        metrics |= _ends(key, supported * tables, supported * drawn, gap, level)
-    for key, rate in group.RATES.items():
-        metrics |= {f"{key}_group{i}": list(map(defined, of)) for i, of in enumerate(rate(tables).T)}
+        metrics[key] = _values(gap(supported * tables))
+        if key not in bare:
+            metrics |= _ends(key, supported * tables, supported * drawn, gap, level)
+    for key, rate in _unsaid(group.RATES).items():
+        metrics |= {f"{key}_group{i}": _values(of) for i, of in enumerate(rate(tables).T)}
     return {
         "rates": list(rates),
         "permitted": asked,
@@ -85,7 +90,15 @@ def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) ->
 def _gaps(groups: int) -> dict[str, Metric]:
     """The gaps from tables (..., g, 2, 2); of two groups the signed ones too."""
     signed = {f"{key}_signed_gap": partial(_signed, rate) for key, rate in group.RATES.items()}
-    return group.GAPS | (signed if groups == 2 else {})
+    return _unsaid(group.GAPS | (signed if groups == 2 else {}))
+
+
+def _unsaid(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {key: metric for key, metric in metrics.items() if not key.startswith(SAID)}
+
+
+def _values(of_points: Floats) -> list[float | None]:
+    return list(map(defined, of_points.round(DECIMALS)))
 
 
 def _signed(rate: Metric, tables: Counts) -> Floats:

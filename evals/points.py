@@ -9,7 +9,7 @@ from typing import Any
 
 from evals.query import Record
 
-KEPT = ("auc",)  # metrics that thresholds do not change
+KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
 
 
 def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def _points(record: Record) -> Iterator[dict[str, Any]]:
     found = record.get("operating_points") or {}
     for i, permitted in enumerate(found.get("permitted", ())):
         policy = named(found["rates"], permitted)
-        kept = {key: record["metrics"][key] for key in KEPT if key in record["metrics"]}
+        kept = {key: value for key, value in record["metrics"].items() if key.startswith(KEPT)}
         yield {
             **record,
             "point": i,
