@@ -18,7 +18,6 @@ from utils.types import Batch
 Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
 Metric = Callable[[Counts], Floats]
 DIGITS = 10**4  # of the ends of intervals
-DECIMALS = 9  # of values: a share of fewer than 10,000 rows is told apart from every other
 SAID = ("tpr", "prevalence")  # the one by fnr, the other by the record: records hold many points and should stay small
 
 
@@ -63,16 +62,16 @@ def operating_points(
     drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables], 1)  # (draws, p, g, 2, 2)
     metrics: dict[str, list[float | None]] = {}
     for key, metric in FROM_TABLE.items():
-        metrics[key] = _values(metric(tables.sum(-3)))
+        metrics[key] = list(map(defined, metric(tables.sum(-3))))
     metrics |= _ends("accuracy", tables.sum(-3), drawn.sum(-3), FROM_TABLE["accuracy"], level)
     supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
     bare = {f"{rate}_signed_gap" for rate in group.RATES} - {f"{rate}_signed_gap" for rate in rates}
     for key, gap in _gaps(len(groups)).items():
-        metrics[key] = _values(gap(supported * tables))
+        metrics[key] = list(map(defined, gap(supported * tables)))
         if key not in bare:
             metrics |= _ends(key, supported * tables, supported * drawn, gap, level)
     for key, rate in _unsaid(group.RATES).items():
-        metrics |= {f"{key}_group{i}": _values(of) for i, of in enumerate(rate(tables).T)}
+        metrics |= {f"{key}_group{i}": list(map(defined, of)) for i, of in enumerate(rate(tables).T)}
     return {
         "rates": list(rates),
         "permitted": asked,
@@ -95,10 +94,6 @@ def _gaps(groups: int) -> dict[str, Metric]:
 
 def _unsaid(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     return {key: metric for key, metric in metrics.items() if not key.startswith(SAID)}
-
-
-def _values(of_points: Floats) -> list[float | None]:
-    return list(map(defined, of_points.round(DECIMALS)))
 
 
 def _signed(rate: Metric, tables: Counts) -> Floats:

@@ -199,7 +199,7 @@ def test_undefined_metrics_and_small_groups_are_caveats(folder):
     text = (folder / "a.md").read_text()
     assert "difference in false positive rate between" in text.partition("## Caveats")[2]
     assert "women (30)" in text
-    assert "| difference in false positive rate between women and men | undefined |" in text
+    assert re.search(r"^\| difference in false positive rate between women and .* \| undefined \|", text, re.M)
 
 
 def test_texts_may_come_from_files(folder):
