@@ -24,9 +24,9 @@ def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _points(record: Record) -> Iterator[dict[str, Any]]:
     found = record.get("operating_points") or {}
+    kept = {key: value for key, value in record["metrics"].items() if key.startswith(KEPT)} if found else {}
     for i, permitted in enumerate(found.get("permitted", ())):
         policy = named(found["rates"], permitted)
-        kept = {key: value for key, value in record["metrics"].items() if key.startswith(KEPT)}
         yield {
             **record,
             "point": i,
