@@ -382,7 +382,7 @@ def _points(record: Record) -> Table:
     rows = [
         [
             f"{i}{' (in use)' if record.get('point') == i else ''}",
-            named(found["rates"], permitted),
+            named(tuple(found["rates"]), permitted),
             _of_groups(found["logits"][i], record),
             *(number(found["metrics"][key][i]) for key in keys),
         ]

@@ -5,6 +5,7 @@ rows that they were fitted to. So the same point of every seed is one setting, a
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from evals.query import Record
@@ -26,7 +27,7 @@ def _points(record: Record) -> Iterator[dict[str, Any]]:
     found = record.get("operating_points") or {}
     kept = {key: value for key, value in record["metrics"].items() if key.startswith(KEPT)} if found else {}
     for i, permitted in enumerate(found.get("permitted", ())):
-        policy = named(found["rates"], permitted)
+        policy = named(tuple(found["rates"]), permitted)
         yield {
             **record,
             "point": i,
@@ -37,7 +38,8 @@ def _points(record: Record) -> Iterator[dict[str, Any]]:
         }
 
 
-def named(rates: Sequence[str], permitted: float | None) -> str:
+@cache
+def named(rates: tuple[str, ...], permitted: float | None) -> str:
     """``fnr_gap<=0.05``, of several rates joined by +; without a limit ``any fnr_gap``."""
     gap = "+".join(f"{rate}_gap" for rate in rates)
     return f"any {gap}" if permitted is None else f"{gap}<={permitted:g}"

@@ -15,8 +15,9 @@ import html
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -278,7 +279,12 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         elif not key.startswith("_") and not PER_RUN.fullmatch(prefix + key):
-            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
+            yield prefix + key, _written(value) if isinstance(value, Hashable) else json.dumps(value)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _params(settings: Sequence[Mapping[str, str]]) -> dict[str, Any]:
