@@ -41,3 +41,37 @@ def test_the_whole_table_is_the_small_one_with_more_seeds(regularizer):
         assert small[part] == whole[part]
     assert whole.dataset.split == [0.8, 0.0, 0.2]
     assert whole.hydra.mode == small.hydra.mode
+
+
+def study(name):
+    """The settings that the trade-off study sweeps over, and its configuration."""
+    with initialize_config_dir(config_dir=str(CONFIG), version_base="1.3"):
+        cfg = compose("train", overrides=[f"+experiment={name}"], return_hydra_config=True)
+    parse = OverridesParser.create().parse_override
+    swept = OmegaConf.to_container(cfg.hydra.sweeper.params)
+    return {key: list(parse(f"{key}={value}").sweep_string_iterator()) for key, value in swept.items()}, cfg
+
+
+def test_the_study_of_faces_has_the_published_networks_radii_labels_and_rates():
+    swept, cfg = study("aia_celeba")
+    assert swept["model"] == ["resnet18_narrow", "densenet"]
+    assert swept["epsilon.radius"] == ["0.003", "0.01"]
+    assert (cfg.dataset.labels, cfg.dataset.size, cfg.decide.probability) == ("published", 64, 0.5)
+    trainer = cfg.trainer
+    assert (trainer.epochs, trainer.lr, trainer.weight_decay, trainer.batch_size) == (10, 0.1, 5e-4, 128)
+    assert (list(trainer.schedule.at), trainer.augment.padding) == ([0.3, 0.5, 0.8], 4)
+    assert cfg.evaluation.metrics.l2.radii == [1.0]
+    assert cfg.evaluation.metrics.l1.radii == [20]
+
+
+@pytest.mark.parametrize("name", ["aia_small", "aia_celeba", "aia_celeba_small"])
+def test_every_study_has_a_setting_that_weighs_no_group(name):
+    swept, _ = study(name)
+    assert "[1,1]" in swept["prepare.weights"]
+    assert swept["regularizer"][0] == "erm"
+
+
+def test_the_small_studies_of_faces_and_of_the_whole_differ_in_size_alone():
+    """In what is swept, the small one leaves out the second network and has more seeds."""
+    whole, small = study("aia_celeba")[0], study("aia_celeba_small")[0]
+    assert {key: whole[key] for key in small if key != "seed"} == {key: small[key] for key in small if key != "seed"}
