@@ -49,7 +49,11 @@ def study(name):
         cfg = compose("train", overrides=[f"+experiment={name}"], return_hydra_config=True)
     parse = OverridesParser.create().parse_override
     swept = OmegaConf.to_container(cfg.hydra.sweeper.params)
-    return {key: list(parse(f"{key}={value}").sweep_string_iterator()) for key, value in swept.items()}, cfg
+    parsed = {key: parse(f"{key}={value}") for key, value in swept.items()}
+    return {
+        key: list(of.sweep_string_iterator()) if of.is_sweep_override() else [of.get_value_element_as_str()]
+        for key, of in parsed.items()
+    }, cfg
 
 
 def test_the_study_of_faces_has_the_published_networks_radii_labels_and_rates():
