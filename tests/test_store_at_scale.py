@@ -9,6 +9,9 @@ import pytest
 from tinydb import TinyDB, where
 
 from evals import plot, query
+from evals.plots.axis import sides
+from evals.plots.chart import chart
+from evals.plots.frontier import draw, style
 from tests.benchmarks.bench_store import OURS, PLAIN, Writers, filled, full_disk, kill_loop, lost, records
 from utils.run_store import RunStore
 
@@ -118,9 +121,9 @@ def test_ten_thousand_records_are_drawn_in_seconds(database, seeds):
     options = query.options(["dataset=loan", "x=accuracy", "y=uai_0.05"], plot.OPTIONS)
 
     def work():
-        chart = plot.chart(found, options)
-        assert len(chart.groups) == MANY // seeds
-        plot.draw(chart, seeds="points", title=None)
+        shown = chart(found, options, sides(options, "x", "y"))
+        assert len(shown.groups) == MANY // seeds
+        draw(shown, style(options))
 
     assert cpu_seconds(work, repeats=2) < 10
 
