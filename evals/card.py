@@ -178,7 +178,7 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
         "Attacks and searches bound errors from below only: the model may be less robust and less fair than shown. "
         "Fairness is reported for the groups of the table; others, and their intersections, were not looked at."
     )
-    if "operating_points" in record and "point" in record:
+    if card_sections.by_group(record):
         yield "Thresholds of each group treat equal scores of two groups differently, which may be unlawful."
 
 

@@ -15,6 +15,7 @@ from evals.document import Block, Heading, Paragraph, Table
 from evals.intervals import Interval, over_rows, whole, wilson
 from evals.points import named
 from evals.query import Record
+from utils.decides.words import in_words
 from utils.metrics.directions import describe
 
 SHEETS = paths_config.ROOT / "docs" / "data_sheets.yaml"
@@ -366,10 +367,11 @@ def thresholds(record: Record) -> list[Block]:
         text += "test rows it is what this card reports."
         return [heading, Paragraph(text), _points(record)]
     decide = record.get("decide") or {}
-    if "probability" in decide:
+    if "probability" in decide and (params.get("model") or {}).get("outputs", 1) == 1:
         text = f"Class 1 from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
     elif "logits" in decide:
-        text = f"Class 1 from a probability of {_of_groups(decide['logits'], record)}. {fitted}{how}"
+        said = _of_groups(decide["logits"], record, decide.get("shares"))
+        text = f"Class 1 from a probability of {said}. {fitted}{how}"
     else:
         text = "The class of the largest probability; there is no threshold."
     return [heading, Paragraph(text), *([_points(record)] if points else [])]
@@ -393,17 +395,12 @@ def _points(record: Record) -> Table:
     return Table(["point", "policy when fitted", "class 1 from", *(words(key, record) for key in keys)], rows, note)
 
 
-def _of_groups(logits: Sequence[Any], record: Record) -> str:
+def _of_groups(logits: Sequence[Any], record: Record, shares: Sequence[Sequence[float]] | None = None) -> str:
     """``0.42 (women), 0.51 (men)``."""
     names = groups(record) or [f"group {i}" for i in range(len(logits))]
-    return ", ".join(f"{_probability(z)} ({name})" for z, name in zip(logits, names, strict=False))
+    return ", ".join(f"{said} ({name})" for said, name in zip(in_words(logits, shares), names, strict=False))
 
 
-def _probability(logit: Any) -> str:
-    """Of a threshold on the logit; of several, chance decides between them."""
-    if isinstance(logit, Sequence) and not isinstance(logit, str):
-        return " or ".join(map(_probability, logit))
-    if logit is None:
-        return "an unrecorded bound"
-    z = float(logit)
-    return f"{1 / (1 + math.exp(-z)) if z > -700 else 0.0:.2f}"
+def by_group(record: Record) -> bool:
+    """Whether the thresholds in use differ between the groups."""
+    return "point" in record or "logits" in (record.get("decide") or {})

@@ -390,13 +390,18 @@ def _metric(key: str, table: pd.DataFrame) -> None:
 
 def plain(key: str, records: Sequence[query.Record]) -> str:
     """A metric's key without the name of the later evaluation it belongs to, which may hold slashes itself."""
-    names = {name for record in records for name in record.get("evaluations") or {} if key.startswith(f"{name}/")}
-    return key.removeprefix(f"{max(names, key=len)}/") if names else key
+    return query.of_evaluation(key, query.evaluations(records))[1]
 
 
 def cautions(question: Question, records: Sequence[query.Record]) -> list[str]:
-    """A sentence for each constraint that may not say what is meant."""
+    """A sentence for the objective and each constraint that may not say what is meant."""
     found = []
+    if "signed" in plain(question.objective, records):
+        end = "highest" if question.higher else "lowest"
+        unsigned = _unsigned(question.objective)
+        found.append(
+            f"the {end} {question.objective} is no small gap, but the largest of that sign; minimize={unsigned}"
+        )
     for c in question.constraints:
         key = plain(c.key, records)
         if "signed" in key and c.side:

@@ -57,21 +57,22 @@ def operating_points(
     """
     asked = [*permitted, None]
     found = exact(*fitted, groups, rates=rates, permitted=asked)
-    tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in found])  # (p, g, 2, 2)
-    rng = (seeding.rng(seed, "bootstrap") for _ in found)
-    drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables], 1)  # (draws, p, g, 2, 2)
-    metrics: dict[str, list[float | None]] = {}
-    for key, metric in FROM_TABLE.items():
-        metrics[key] = list(map(defined, metric(tables.sum(-3))))
-    metrics |= _ends("accuracy", tables.sum(-3), drawn.sum(-3), FROM_TABLE["accuracy"], level)
+    distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
+    tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
+    rng = (seeding.rng(seed, "bootstrap") for _ in distinct)
+    drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables])  # (p, draws, g, 2, 2)
     supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
+    values = {key: metric(tables.sum(-3)) for key, metric in FROM_TABLE.items()}
+    draws = {"accuracy": FROM_TABLE["accuracy"](drawn.sum(-3))}
     bare = {f"{rate}_signed_gap" for rate in group.RATES} - {f"{rate}_signed_gap" for rate in rates}
     for key, gap in _gaps(len(groups)).items():
-        metrics[key] = list(map(defined, gap(supported * tables)))
+        values[key] = gap(supported * tables)
         if key not in bare:
-            metrics |= _ends(key, supported * tables, supported * drawn, gap, level)
+            draws[key] = gap(supported * drawn)
     for key, rate in _unsaid(group.RATES).items():
-        metrics |= {f"{key}_group{i}": list(map(defined, of)) for i, of in enumerate(rate(tables).T)}
+        values |= {f"{key}_group{i}": of for i, of in enumerate(rate(tables).T)}
+    point = [distinct.index(logits) for logits in found]
+    metrics = {key: list(map(defined, of[point])) for key, of in (values | _ends(values, draws, level)).items()}
     return {
         "rates": list(rates),
         "permitted": asked,
@@ -102,16 +103,14 @@ def _signed(rate: Metric, tables: Counts) -> Floats:
     return of_groups[..., 1] - of_groups[..., 0]
 
 
-def _ends(key: str, tables: Counts, drawn: Counts, metric: Metric, level: float) -> dict[str, list[float | None]]:
-    """The intervals of all points, from tables (p, ...) and draws (b, p, ...).
+def _ends(values: Mapping[str, Floats], draws: Mapping[str, Floats], level: float) -> dict[str, Floats]:
+    """The ends (p,) of the intervals of all figures (p,) that have draws (p, b).
 
     They hold the value, as those of an unsigned gap might not, and are rounded outwards: draws tell no more digits.
     """
-    values, draws = metric(tables), metric(drawn)
-    if np.isnan(draws).any() or not len(draws):  # leave out the undefined ones of each
-        ends = np.array([confusion.interval(of, level) for of in draws.T], dtype=float).T
-    else:
-        ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    low = np.floor(np.minimum(ends[0], values) * DIGITS) / DIGITS
-    high = np.ceil(np.maximum(ends[1], values) * DIGITS) / DIGITS
-    return {f"{key}_low": list(map(defined, low)), f"{key}_high": list(map(defined, high))}
+    ends = np.array(confusion.intervals(np.concatenate(list(draws.values())), level), dtype=float)
+    found: dict[str, Floats] = {}
+    for key, (low, high) in zip(draws, ends.reshape(len(draws), -1, 2).swapaxes(1, 2), strict=True):
+        found[f"{key}_low"] = np.floor(np.minimum(low, values[key]) * DIGITS) / DIGITS
+        found[f"{key}_high"] = np.ceil(np.maximum(high, values[key]) * DIGITS) / DIGITS
+    return found

@@ -108,7 +108,7 @@ def measured(records: Sequence[query.Record], evaluation: Any) -> pd.DataFrame:
     name = str(evaluation)
     judged = [record for record in records if name in (record.get("evaluations") or {})]
     if not judged:
-        names = sorted({name for record in records for name in record.get("evaluations") or {}})
+        names = sorted(query.evaluations(records))
         there = ", ".join(names) or "none"
         raise ValueError(f"evaluation={name}: no record has it{query.near(name, names)} There is {there}")
     found = [(record, record["evaluations"][name]) for record in judged]

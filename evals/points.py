@@ -4,13 +4,14 @@ A point is a policy: the most accurate thresholds, one for each group, whose gap
 rows that they were fitted to. So the same point of every seed is one setting, and seeds can be averaged over.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from evals.query import Record
 
 KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
+OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
 
 
 def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -33,9 +34,21 @@ def _points(record: Record) -> Iterator[dict[str, Any]]:
             "point": i,
             "policy": policy,
             "group_id": f"{record.get('group_id')}@{policy}",
-            "metrics": kept | {key: values[i] for key, values in found["metrics"].items()},
+            "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
             "evaluations": {},
         }
+
+
+def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """With true positive rates, 1 - fnr, and their gaps, which records leave to be told from those in fnr."""
+    found: dict[str, float | None] = {}
+    for key, value in metrics.items():
+        name, _, of = key.partition("_")
+        if name == "fnr" and of.startswith("signed_gap"):  # of the other sign, so that its ends change places
+            found[f"tpr_{OTHER_END.get(of, of)}"] = None if value is None else -value
+        elif name == "fnr":
+            found[f"tpr_{of}"] = value if value is None or not of.startswith("group") else 1 - value
+    return {**found, **metrics}
 
 
 @cache

@@ -119,7 +119,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
         raise ValueError(f"where={options.where!r} leaves none of the {len(everything)} runs; relax it")
     kept = [records[i] for i in table.index]
     table = table.reset_index(drop=True)
-    groups = _groups(kept)
+    groups = query.group_names(kept)
     offered = _offered(table, kept, groups)
     if not offered:
         raise ValueError(f"none of the {len(kept)} runs has a metric; there is nothing to show")
@@ -138,30 +138,17 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     }
 
 
-def _groups(records: Sequence[query.Record]) -> tuple[str, ...]:
-    """The names of the sensitive groups, where all records have the same."""
-    named = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
-    return next(iter(named)) if len(named) == 1 else ()
-
-
-def _words(key: str, groups: Sequence[str]) -> str:
-    """A metric in words, with the names of the groups."""
-    return describe(key, groups)
-
-
 def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
     """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
-    evaluations = {name for record in records for name in record.get("evaluations") or {}}
+    evaluations = query.evaluations(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
     wanted = _watched(records)
     leading = [key for key in keys if _rank(key) < len(HEADLINES) or key in wanted]
     headlines = sorted(leading, key=lambda key: (key not in wanted, _rank(key)))[:MOST]
     found = []
     for key in keys:
-        named = [name for name in evaluations if key.startswith(f"{name}/")]
-        evaluation = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
-        plain = key if evaluation is None else key.removeprefix(f"{evaluation}/")
-        words = _words(plain, groups) + ("" if evaluation is None else f" [{evaluation}]")
+        evaluation, plain = query.of_evaluation(key, evaluations)
+        words = describe(plain, groups) + ("" if evaluation is None else f" [{evaluation}]")
         section = LATER if evaluation is not None else "" if key in headlines else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
     order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]

@@ -58,9 +58,6 @@ def student(values: Floats) -> tuple[Floats, Floats]:
     return values.mean(1) - half, values.mean(1) + half
 
 
-INTERVALS: dict[str, Interval] = {"bootstrap": bootstrap, "student": student}
-
-
 def by_setting(values: Floats, setting: NDArray[np.int64], settings: int, interval: Interval) -> tuple[Floats, Floats]:
     """Intervals (g,) of g settings from the values (r,) of runs and the setting (r,) of each; nan does not count."""
     known = ~np.isnan(values)

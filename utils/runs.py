@@ -20,6 +20,7 @@ from utils import atomic, processes, seeding
 from utils.build import Params, Run, build_run, stackable, stacked_objective
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
+from utils.decides.words import in_words
 from utils.environment import environment
 from utils.locks import held
 from utils.metrics.directions import under_norms
@@ -552,17 +553,5 @@ def _thresholds(record: Record) -> str:
     decide, groups = record["decide"], record["preprocessing"]["groups"]
     if "probability" in decide:
         return f"{decide['probability']:.2f}"
-    shares = decide.get("shares") or [[1.0] for _ in groups]
-    logits = [of if isinstance(of, list) else [of] for of in decide["logits"]]
-    return ", ".join(f"{_mixed(*of)} of {name}" for name, *of in zip(groups, logits, shares, strict=True))
-
-
-def _mixed(logits: list[float], shares: list[float]) -> str:
-    """One threshold, or those that chance decides between, with their shares."""
-    chances = [f"{torch.tensor(float(z)).double().sigmoid():.2f}" for z in logits]
-    if len(chances) == 1:
-        return chances[0]
-    chances = [
-        {"-inf": "always", "inf": "never"}.get(str(z), chance) for z, chance in zip(logits, chances, strict=True)
-    ]
-    return " or ".join(f"{chance} ({share:.0%})" for chance, share in zip(chances, shares, strict=True))
+    said = in_words(decide["logits"], decide.get("shares"))
+    return ", ".join(f"{words} of {name}" for words, name in zip(said, groups, strict=True))

@@ -113,8 +113,7 @@ def axes(records: Sequence[query.Record], columns: Sequence[str], asked: Sequenc
     Raises:
         ValueError: an option that is neither higher nor lower.
     """
-    evaluations = {name for record in records for name in record.get("evaluations") or {}}
-    groups = group_names(records)
+    evaluations, groups = query.evaluations(records), query.group_names(records)
     units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
     return tuple(_axis(side, columns, evaluations, groups, units) for side in asked)
 
@@ -123,22 +122,14 @@ def _axis(side: Side, columns: Sequence[str], evaluations: set[str], groups: Seq
     if side.better not in (None, *ENDS):
         raise ValueError(f"{side.option}={side.better}: expected higher or lower")
     metric, turned = source(side.key, columns)
-    named = [name for name in evaluations if metric.startswith(f"{name}/")]
-    evaluation = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
-    plain = metric if evaluation is None else metric.removeprefix(f"{evaluation}/")
+    evaluation, plain = query.of_evaluation(metric, evaluations)
     words = _with_unit(plain, describe(plain, groups), units)
     if turned:
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:
         words = f"{words} [{evaluation}]"
-    own = 0 if plain.endswith(SIGNED) else direction(plain) * (-1 if turned else 1)
+    own = direction(plain) * (-1 if turned else 1)
     return Axis(side.key, words, own if side.better is None else ENDS[side.better])
-
-
-def group_names(records: Sequence[query.Record]) -> list[str]:
-    """The names of the groups where all records have the same, else none."""
-    names = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
-    return list(names.pop()) if len(names) == 1 else []
 
 
 def _with_unit(key: str, words: str, units: set[str]) -> str:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from evals import query
 from evals.plots import chart as charts
 from evals.plots import frame, spread, text
-from evals.plots.axis import Side, group_names, listed
+from evals.plots.axis import Side, listed
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.style import COLOURS, INK, STYLE
@@ -42,7 +42,7 @@ def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
     keys = [f"{rate}_group{i}" for rate in wanted for i in found[rate]]
     shown = charts.chart(records, options, [Side(key) for key in keys], oriented=False)
     most = max((found[rate] for rate in wanted), key=len)
-    names = group_names(records)
+    names = query.group_names(records)
     words = {i: names[i] if i < len(names) else f"group {i}" for i in most}
     rows = _shown(shown, {rate: found[rate] for rate in wanted})
     drawn = draw(shown, rows, wanted, words, frame.given(options), str(options.bars))

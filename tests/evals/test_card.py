@@ -170,6 +170,37 @@ def test_a_card_of_an_operating_point_gives_its_thresholds_and_not_the_robustnes
     assert "not measured at the thresholds of this operating point" in text
 
 
+MIXED = {"logits": [["-inf", 0.0], [0.0]], "shares": [[0.4, 0.6], [1.0]]}
+
+
+@pytest.mark.parametrize(
+    ("decide", "said"),
+    [
+        ({"logits": ["-inf", 0.0]}, "a probability of 0.00 (women), 0.50 ("),
+        (MIXED, "a probability of always (40%) or 0.50 (60%) (women), 0.50 ("),
+    ],
+)
+def test_thresholds_of_each_group_are_said_with_their_chances_and_cautioned_of(folder, decide, said):
+    write(folder, "loan", [with_points(1, decide=decide)])
+    assert run("dataset=loan", "maximize=accuracy", "points=false", "card=a.md") == 0
+    text = (folder / "a.md").read_text()
+    assert said in text
+    assert "which may be unlawful" in text.partition("## Caveats")[2]
+
+
+def test_a_threshold_for_all_groups_is_not_cautioned_of(folder):
+    write(folder, "loan", [with_points(1)])
+    assert run("dataset=loan", "maximize=accuracy", "points=false", "card=a.md") == 0
+    assert "unlawful" not in (folder / "a.md").read_text()
+
+
+def test_a_model_of_several_classes_has_no_threshold():
+    """Its record holds the threshold that decide=mcc or decide=fixed would use of two."""
+    made = with_points(1, params={"model": {"outputs": 10}}, operating_points=None)
+    _, paragraph = card_sections.thresholds(made)
+    assert paragraph.text.startswith("The class of the largest probability")
+
+
 def test_what_the_database_holds_is_no_markup(folder):
     nasty = "<script>alert(1)</script>|x"
     write(folder, "loan", [with_points(1, name=nasty, warnings=[f"{nasty} [a](javascript:b)"])])

@@ -243,6 +243,13 @@ def test_a_constraint_that_may_not_say_what_is_meant_is_questioned(condition, wo
     assert words in choice.cautions(question, records)[0]
 
 
+def test_the_lowest_signed_gap_is_questioned():
+    """It is the most negative one, -0.4 before -0.1."""
+    records = [record(i, metrics={"fnr_signed_gap": -i / 10}) for i in (1, 4)]
+    question, _ = choice.ask(records, **QUESTION | {"maximize": None, "minimize": "fnr_signed_gap"})
+    assert choice.cautions(question, records)[0].endswith("the largest of that sign; minimize=fnr_gap")
+
+
 def test_a_metric_without_a_better_end_may_be_asked_either_way():
     records = [record(i, metrics={"acceptance_rate": i / 10}) for i in (1, 2)]
     assert best(chosen(records, maximize="acceptance_rate")) == [2]

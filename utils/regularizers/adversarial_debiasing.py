@@ -38,6 +38,8 @@ def adversarial_debiasing(
     Raises:
         ValueError: one group, more than two classes, or a setting out of range.
     """
+    if steps < 1:
+        raise ValueError(f"regularizer.adversarial_debiasing.steps={steps}: expected at least 1")
     if not ridge > 0:
         raise ValueError(f"regularizer.adversarial_debiasing.ridge={ridge}: expected a number above 0")
     member, w = members(batch, ctx, "adversarial_debiasing"), weights_among(batch, rate)

@@ -142,3 +142,8 @@ def test_more_than_two_classes_are_refused():
 def test_a_ridge_of_nothing_is_refused():
     with pytest.raises(ValueError, match=r"adversarial_debiasing\.ridge=0: expected a number above 0"):
         learned(rows(), ridge=0)
+
+
+def test_an_adversary_that_never_moves_is_refused():
+    with pytest.raises(ValueError, match=r"adversarial_debiasing\.steps=0: expected at least 1"):
+        learned(rows(), steps=0)
