@@ -84,6 +84,11 @@ class Plot {
     const [a, b, c, d] = view.zoom || this.extents;
     this.x = scale(a, b, this.left, this.right, (this.right - this.left) / 90);
     this.y = scale(c, d, this.bottom, this.top, (this.bottom - this.top) / 60);
+    [view.xs, view.ys].forEach((values, k) => {
+      if (view.shown.some((i) => values[i] < 0)) return;
+      const along = k ? this.y : this.x; // in the room beside the marks there are no values
+      along.ticks = along.ticks.filter((tick) => tick > -1e-12);
+    });
     this.px = pixels(view.xs, this.x);
     this.py = pixels(view.ys, this.y);
     const models = view.shown.reduce((n, i) => n + !view.marks.isPoint(i), 0);
