@@ -122,7 +122,7 @@ def _radii(panel: "Axes", attack: str, curve: Curve, *, bytes_: bool) -> None:
 
 
 def _apart(radii: Sequence[float], words: Sequence[str]) -> list[str]:
-    """The words of rising radii, none for one that would run into its neighbour; the last is kept, then from the left."""
+    """The words of rising radii, none for one that would run into a neighbour; the last stays, then from the left."""
     inches = np.array(radii) / max(radii) * PANEL
     half = [0.5 * CHARACTER * len(word) + 0.04 for word in words]
     kept = [len(words) - 1]
