@@ -554,7 +554,7 @@ def _thresholds(record: Record) -> str:
         return f"{decide['probability']:.2f}"
     shares = decide.get("shares") or [[1.0] for _ in groups]
     logits = [of if isinstance(of, list) else [of] for of in decide["logits"]]
-    return ", ".join(f"{_mixed(*of)} of {name}" for name, *of in zip(groups, logits, shares, strict=True))
+    return ", ".join(f"{_mixed(*of)} for {name}" for name, *of in zip(groups, logits, shares, strict=True))
 
 
 def _mixed(logits: list[float], shares: list[float]) -> str:
