@@ -218,18 +218,24 @@ class Plot {
     pen.restore();
   }
 
-  /** Over a level line, at the end where fewer marks lie beneath the words. */
-  noteAlong(pen, { low, words: name, value }) {
-    const words = `${name} ${value}`;
-    const y = this.y.at(Math.max(low, this.y.from)) - 6;
-    const wide = pen.measureText(words).width;
-    const under = (from) =>
-      this.view.shown.filter(
-        (i) => this.px[i] > from - 8 && this.px[i] < from + wide + 8 && this.py[i] > y - 20 && this.py[i] < y + 4,
-      ).length;
-    const [left, right] = [this.left + 6, this.right - 6];
-    if (under(right - wide) < under(left)) this.note(pen, words, right, y, "right");
-    else this.note(pen, words, left, y, "left");
+  /** Over or under a level line, where words cover no mark; its value alone where there is no such place. */
+  noteAlong(pen, { low, words, value }) {
+    const line = this.y.at(Math.max(low, this.y.from));
+    const [x, y, text] = this.freePlace(pen, `${words} ${value}`, line) || [this.left + 6, line - 6, value];
+    this.note(pen, text, x, y, "left");
+  }
+
+  freePlace(pen, text, line) {
+    const wide = pen.measureText(text).width;
+    const best = this.view.best;
+    const covered = (x, y) =>
+      this.view.shown.some((i) => {
+        const [dx, dy, room] = [this.px[i] - x, this.py[i] - y, i === best ? 130 : 6]; // the best has words of its own
+        return dx > -room && dx < wide + room && dy > -17 && dy < 5;
+      });
+    const ends = [this.left + 6, this.right - 6 - wide];
+    const places = [line - 6, line + 15].flatMap((y) => ends.map((x) => [x, y, text]));
+    return places.find(([x, y]) => y < this.bottom - 22 && !covered(x, y));
   }
 
   noteBeyond(pen, { axis, words, value }, side) {

@@ -237,7 +237,7 @@ byId("meta").textContent = [
   counted(RUNS, "run"),
   counted(SETTINGS, "setting"),
   held.where ? `where ${held.where}` : "",
-  held.made,
+  held.made.replaceAll("-", "\u2011"), // not broken
 ]
   .filter(Boolean)
   .join(" · ");

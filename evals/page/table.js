@@ -170,7 +170,7 @@ function classOf(column) {
 
 function row(view, shownColumns, i) {
   const cells = shownColumns.map((column) => {
-    const cell = element("td", { class: classOf(column) }, column.text(i));
+    const cell = element("td", { class: classOf(column) }, ...breaking(column.text(i)));
     if (column.id === "regularizer") cell.prepend(swatch(lookOfSetting[view.marks.setting(i)]));
     if (column.id === "efficient" && view.mask[i])
       cell.replaceChildren(element("span", { class: "dot", role: "img", "aria-label": "efficient" }));
