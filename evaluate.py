@@ -14,8 +14,11 @@ from utils.console import say, warn
 from utils.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
+    from evals.query import Record
     from utils.types import Context, Dataset, Metric
 
 
@@ -32,8 +35,9 @@ def evaluate(cfg: DictConfig) -> Outcome:
     if params["id"] is not None:
         for doc_id in chosen(params["id"], table, params["database"]):
             evaluate_one(doc_id, params)
-        table = query.where(query.frame(query.read(params["database"])), params["where"])
-    show(query.sort(table, params["sort"]), params)
+    records = query.read(params["database"])
+    table = query.where(query.frame(records), params["where"])
+    show(query.sort(table, params["sort"]), params, settings(table, records))
     return Outcome("evaluate", "finished", "")
 
 
@@ -144,8 +148,23 @@ def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, C
     return data, context_of(record, data, params), metrics
 
 
-def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
-    """Print the table, and write it as CSV where asked."""
+def settings(table: "pd.DataFrame", records: "Sequence[Record]") -> dict[int, str]:
+    """Of each record the settings that tell it from others of its name, by doc_id; empty where no name has several."""
+    from evals.query import differences
+
+    known = table.dropna(subset=["group_id"])
+    groups = known.drop_duplicates(["dataset", "group_id"]).reset_index(drop=True)
+    labels = differences([record for record in records if record.get("group_id")], groups, "name")
+    told = {
+        group: "" if label == name else label
+        for group, label, name in zip(groups["group_id"], labels, groups["name"], strict=True)
+    }
+    found = {int(i): told[group] for i, group in zip(known["doc_id"], known["group_id"], strict=True)}
+    return found if any(found.values()) else {}
+
+
+def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) -> None:
+    """Print the table, ``told`` what tells records of one name apart, and write it as CSV where asked."""
     import math
     from pathlib import Path
 
@@ -168,6 +187,8 @@ def show(table: "pd.DataFrame", params: dict[str, Any]) -> None:
     metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     shown = table[facts + metrics + added]
+    if told:
+        shown.insert(2, "setting", [told.get(int(i), "") for i in shown["doc_id"]])
     cells = [
         [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]
         for row in shown.itertuples(index=False)

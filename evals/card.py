@@ -16,7 +16,6 @@ from evals.document import Block, Bullets, Code, Document, Figure, Heading, Para
 from evals.query import Record
 from evals.style import drawn
 from utils import atomic
-from utils.metrics.directions import describe
 
 SUFFIXES = (".md", ".html")
 TEXTS = (".md", ".txt")
@@ -76,7 +75,8 @@ def write(found: Choice, dataset: str, paths: Sequence[Path], **said: Any) -> li
 def _caption(found: Choice, x: str, y: str) -> str:
     lines = [c.text for c in found.question.constraints if c.key in (x, y)]
     dashed = f"; dashed the constraint{'s' * (len(lines) > 1)} {' and '.join(lines)}" if lines else ""
-    what = " and ".join(describe(key).partition(" (")[0] for key in (x, y))
+    record = found.pool.records[found.pool.table.iloc[found.ranked[0]]["members"][0]]
+    what = " and ".join(words(key, record).partition(" (")[0] for key in (x, y))
     what = f"{what[0].upper()}{what[1:]} of all candidates, and the frontier of those that none other surpasses in both"
     return f"{what}. Ringed: the chosen one{dashed}."
 
@@ -100,6 +100,7 @@ def build(
     point = f", operating point {record['point']} ({record['policy']})" if "point" in record else ""
     lead = f"Record {record['doc_id']} of the database {dataset}{point}. {AFTER}"
     blocks: list[Block] = [
+        *_in_short(found, record),
         *card_sections.details(record, seeds),
         *_use(intended_use, out_of_scope),
         *card_sections.data(record),
@@ -114,6 +115,18 @@ def build(
         Code("\n".join(commands.values())),
     ]
     return Document(f"Model card: {row['label']}", lead, blocks)
+
+
+def _in_short(found: Choice, record: Record) -> list[Block]:
+    """What was asked for, and its figures of the run that is used."""
+    test = (record.get("rows") or {}).get("test")
+    figures = [f"{words(key, record)} {number(record['metrics'].get(key))}" for key in found.question.keys]
+    idle = [f"{choice_words.IDLE[0].upper()}{choice_words.IDLE[1:]}."] if choice_words.idle(record) else []
+    on = f"On {test} test rows" if test else "On the test rows"
+    return [
+        Paragraph(f"Chosen for the {found.question}. {on}: {'; '.join(figures)}."),
+        *(Paragraph(text) for text in idle),
+    ]
 
 
 def _use(intended_use: str, out_of_scope: str) -> list[Block]:
@@ -134,8 +147,10 @@ def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
         Paragraph(f"Asked for: {found.question}. {choice_words.competing(found, facts)}."),
     ]
     keys = found.question.keys
-    rows = [[key, number(row[key]), _over(row, key), "; ".join(choice_words.meetings(found, row, key))] for key in keys]
+    rows = [[key, number(row[key]), _span(row, key), "; ".join(choice_words.meetings(found, row, key))] for key in keys]
     what = f"Means over {row['seeds']} seeds." if row["seeds"] > 1 else "Figures of one run."
+    over = dict.fromkeys(str(row[f"{key}_over"]) for key in keys if row[f"{key}_over"])
+    what += f" Intervals over {' or '.join(over)}." if over else ""
     blocks.append(Table(["metric", "value", "95 % interval", "constraint"], rows, what))
     if found.prices:
         total = len(found.pool.table)
@@ -149,9 +164,8 @@ def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
     return [*blocks, *([figure] if figure else [])]
 
 
-def _over(row: Any, key: str) -> str:
-    interval = (row[f"{key}_low"], row[f"{key}_high"])
-    return span(interval) + (f" over {row[f'{key}_over']}" if row[f"{key}_over"] else "")
+def _span(row: Any, key: str) -> str:
+    return span((row[f"{key}_low"], row[f"{key}_high"]))
 
 
 # --- limits ----------------------------------------------------------------------------------------------------
@@ -160,6 +174,8 @@ def _over(row: Any, key: str) -> str:
 def _limits(found: Choice, record: Record) -> Iterator[str]:
     """What a reader must know before believing the figures."""
     yield from (str(warning) for warning in record.get("warnings") or [])
+    if choice_words.idle(record):
+        yield f"The model {choice_words.IDLE}."
     yield from _undefined(record)
     yield from _few_rows(record)
     row = found.pool.table.iloc[found.ranked[0]]

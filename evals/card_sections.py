@@ -4,14 +4,14 @@ import ast
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import yaml
 
 import paths_config
-from evals.document import Block, Heading, Paragraph, Table
+from evals.document import Block, Bullets, Heading, Paragraph, Table
 from evals.intervals import Interval, over_rows, whole, wilson
 from evals.points import named
 from evals.query import Record
@@ -28,10 +28,13 @@ OF_RATE = {
     "tpr": "positives",
     "fpr": "negatives",
 }
-OVERALL = ("accuracy", "bayes_accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "acceptance_rate")
+OVERALL = ("accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "acceptance_rate")
+MOST_COLUMNS = 4  # groups up to which each is a column: a telephone shows no more
+GIVEN = "utils.decides.fixed."  # thresholds that no data decide
+SURE = 7.6  # of a threshold's logit: beyond, the probability is 0.000 or 1.000
 GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
-GAP = "A gap is the largest rate less the smallest, never negative unless it is called signed"
+GAP = "A gap is the largest rate less the smallest, never negative unless it says which group's is subtracted"
 BESIDE = ("weight", "own_loss", "perturbs", "adapts", "published_radius")
 DETAIL = re.compile(r"(_low|_high|_null)$")
 
@@ -76,7 +79,12 @@ def settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from settings(value, f"{prefix}{key}.")
         elif not key.startswith("_") and not (key in BESIDE and not prefix):
-            yield f"{prefix}{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+            yield f"{prefix}{key} {', '.join(map(_plain, value)) if isinstance(value, list) else _plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    """A setting as a text, a long number in six digits."""
+    return f"{value:.6g}" if isinstance(value, float) and len(str(value)) > 8 else str(value)
 
 
 def _unit(record: Record) -> str:
@@ -209,13 +217,18 @@ def performance(record: Record) -> list[Block]:
     metrics, test = record["metrics"], (record.get("rows") or {}).get("test")
     caption = f"On {test} test rows, which neither training nor thresholds have seen." if test else ""
     overall = [key for key in OVERALL if key in metrics]
-    blocks: list[Block] = [Heading("Performance"), _table(record, overall, caption)]
+    bounds = [key for key in metrics if key.startswith("bayes_") and not key.endswith("_signed_gap")]
+    blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
     if by_group := list(_by_group(record)):
         note = "In brackets the 95 % interval over test rows: the record's where it holds one, else Wilson's (1927)."
         header = ["group", "rows", "class 1", *(describe(rate) for rate in _rates(record))]
-        blocks += [Heading("By group", 3), Table(header, by_group, note)]
-    gaps = [key for key in metrics if (key in GAPS or key.endswith("_gap")) and "signed" not in key]
-    signed = [key for key in metrics if key.endswith("_signed_gap")]
+        lines = [header, *by_group]
+        if len(by_group) <= MOST_COLUMNS:
+            lines = [list(line) for line in zip(*lines, strict=True)]
+        blocks += [Heading("By group", 3), Table(lines[0], lines[1:], note)]
+    judged = [key for key in metrics if (key in GAPS or key.endswith("_gap")) and not key.startswith("bayes_")]
+    signed = [key for key in judged if key.endswith("_signed_gap")]
+    gaps = [key for key in judged if key not in signed]
     if gaps:
         blocks += [Heading("Gaps between groups", 3), _gaps(record, [*gaps, *signed])]
     return blocks
@@ -293,13 +306,29 @@ def robustness(record: Record) -> list[Block]:
     heading = Heading("Robustness")
     if not rows:
         return [heading, Paragraph("Robustness was not measured" + _at_point(record))]
-    attacks = "; ".join(dict.fromkeys(part(node) for node in _attacks(record))) or "not recorded"
     unit = (record.get("units") or {}).get("features")
     note = f"Radii in {unit}. " if unit else ""
-    note += (
-        f"Attacks: {attacks}. An attack that fails proves nothing: the true robust accuracy is at most what is shown."
-    )
-    return [heading, Table(["metric", "value", "95 % interval"], rows, note)]
+    note += "An attack that fails proves nothing: the true robust accuracy is at most what is shown."
+    attacks = Bullets(_merged(_attacks(record)) or ["not recorded"])
+    return [heading, Table(["metric", "value", "95 % interval"], rows, note), Heading("Attacks", 3), attacks]
+
+
+def _merged(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Attacks in words, those that differ in their norm alone as one."""
+    norms: dict[tuple[str, ...], list[str]] = {}
+    for node in nodes:
+        said = [word for word in settings(node) if not word.startswith("threat.norm ")]
+        norm = str((node.get("threat") or {}).get("norm") or "")
+        norms.setdefault((spoken(str(node.get("_target_"))), *said), []).append(norm)
+    found = []
+    for (what, *said), under in norms.items():
+        named = ", ".join(dict.fromkeys(filter(None, under)))
+        found.append(_attack(what, [*said, *([f"norm {named}"] if named else [])]))
+    return found
+
+
+def _attack(what: str, said: Sequence[str]) -> str:
+    return f"{what} ({'; '.join(said)})" if said else what
 
 
 def _robust(key: str) -> bool:
@@ -353,8 +382,10 @@ def thresholds(record: Record) -> list[Block]:
     """Who decides: the thresholds in use, how they were fitted, and the operating points that there are."""
     params = record["params"]
     heading = Heading("Decision thresholds")
-    fitted = f"They were fitted on the rows of the split {params.get('fit_on') or 'that is not recorded'}."
-    how = f" {part(params['decide'])}." if params.get("decide") else ""
+    given = str((params.get("decide") or {}).get("_target_", "")).startswith(GIVEN)
+    fitted = f"Fitted on the rows of the split {params.get('fit_on') or 'that is not recorded'}."
+    fitted = "It was given, not fitted." if given else fitted
+    how = f" {part(params['decide'])}." if params.get("decide") and not given else ""
     points = record.get("operating_points") or {}
     if "point" in record:
         text = (
@@ -385,22 +416,34 @@ def _points(record: Record) -> Table:
         [
             f"{i}{' (in use)' if record.get('point') == i else ''}",
             named(tuple(found["rates"]), permitted),
-            _of_groups(found["logits"][i], record),
+            *(_from(z) for z in found["logits"][i]),
             *(number(found["metrics"][key][i]) for key in keys),
         ]
         for i, permitted in enumerate(found["permitted"])
     ]
-    note = "Each is the most accurate pair of thresholds within its policy on the rows that they were fitted to; "
-    note += "the figures are those of the test rows."
-    return Table(["point", "policy when fitted", "class 1 from", *(words(key, record) for key in keys)], rows, note)
+    note = "From: the probability from which the model decides for class 1. Each point is the most accurate pair of "
+    note += "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows."
+    of = [f"{name} from" for name in _names(record, len(found["logits"][0]))]
+    return Table(["point", "policy when fitted", *of, *(words(key, record) for key in keys)], rows, note)
 
 
 def _of_groups(logits: Sequence[Any], record: Record, shares: Sequence[Sequence[float]] | None = None) -> str:
     """``0.42 (women), 0.51 (men)``."""
-    names = groups(record) or [f"group {i}" for i in range(len(logits))]
+    names = _names(record, len(logits))
     return ", ".join(f"{said} ({name})" for said, name in zip(in_words(logits, shares), names, strict=False))
 
 
 def by_group(record: Record) -> bool:
     """Whether the thresholds in use differ between the groups."""
     return "point" in record or "logits" in (record.get("decide") or {})
+
+
+def _names(record: Record, n: int) -> list[str]:
+    """The names of n groups."""
+    return groups(record)[:n] or [f"group {i}" for i in range(n)]
+
+
+def _from(logit: float | str) -> str:
+    """A threshold in a table: never, always, or the probability from which on it is class 1."""
+    z = float(logit)  # infinity is filed as a text
+    return in_words([z])[0] if abs(z) <= SURE else "never" if z > 0 else "always"

@@ -333,7 +333,10 @@ def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
 
 
 def _joined(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+    """As it is typed; a choice of several, such as of regularizers, in one word."""
+    if not isinstance(value, list):
+        return str(value)
+    return "+".join(value) if all(isinstance(v, str) for v in value) else str(value)
 
 
 # --- the question ----------------------------------------------------------------------------------------------

@@ -8,6 +8,9 @@ import pandas as pd
 
 from evals.choice import Choice, Constraint, Price
 
+LAXER = "; a laxer bound first permits "
+IDLE = "decides the same about everybody: no difference between groups, and no use"
+
 
 def competing(found: Choice, facts: str) -> str:
     """``chosen among 9 settings with model==mlp, 7 of which meet every constraint``."""
@@ -19,6 +22,12 @@ def competing(found: Choice, facts: str) -> str:
     among = f"{' and '.join(parts)} {'compete' if len(table) > 1 else 'competes'}{f' ({facts})' if facts else ''}"
     alone = "; with one candidate there is no choice" if len(table) == 1 else ""
     return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every constraint{alone}"
+
+
+def idle(record: Mapping[str, Any]) -> bool:
+    """Whether a model decides the same about everybody: right about all of one class and none of the other."""
+    metrics = record["metrics"]
+    return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
 
 
 def count(n: int, noun: str, several: str | None = None) -> str:
@@ -39,9 +48,13 @@ def why(found: Choice, row: pd.Series, meets: bool) -> str:
 
 def seeds(row: pd.Series) -> str:
     """``mean of 3 seeds, records 7,8,9``."""
-    ids = ",".join(map(str, row["doc_ids"][:6])) + (",.." if len(row["doc_ids"]) > 6 else "")
     mean = f"mean of {row['seeds']} seeds, " if row["seeds"] > 1 else ""
-    return f"{mean}{'records' if row['seeds'] > 1 else 'record'} {ids}"
+    return f"{mean}{'records' if row['seeds'] > 1 else 'record'} {records(row)}"
+
+
+def records(row: pd.Series) -> str:
+    """``7,8,9``."""
+    return ",".join(map(str, row["doc_ids"][:6])) + (",.." if len(row["doc_ids"]) > 6 else "")
 
 
 def meetings(found: Choice, row: pd.Series, key: str) -> list[str]:
@@ -87,7 +100,7 @@ def price(found: Choice, paid: Price) -> str:
     words = f"binds: without it {bought(found, paid.best, paid)}"
     if paid.step in (None, paid.best):
         return words
-    return f"{words}; a laxer bound first permits {bought(found, int(paid.step or 0), paid)}"
+    return f"{words}{LAXER}{bought(found, int(paid.step or 0), paid)}"
 
 
 def bought(found: Choice, candidate: int, paid: Price | None = None) -> str:

@@ -113,7 +113,7 @@ def as_text(
     lines += _price_lines(found) if found.ranked and found.prices else []
     if found.ranked[1 : near + 1]:
         lines += ["", "runners-up", *_listing(found, found.ranked[1 : near + 1])]
-    lines += ["", *(f"card     {path}" for path in written)] if written else []
+    lines += ["", *(f"card      {path}" for path in written)] if written else []
     return "\n".join(lines) + "\n"
 
 
@@ -123,7 +123,8 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     place, meets = choice.to_deploy(found, best)
     record = found.pool.records[place]
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
-    lines = [f"chosen   {row['label']}  ({choice_words.seeds(row)})", *([f"         {apart}"] if apart else [])]
+    lines = [f"chosen    {row['label']}  ({choice_words.seeds(row)})", *([f"          {apart}"] if apart else [])]
+    lines += [f"          {choice_words.IDLE}"] if choice_words.idle(record) else []
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, row, meets)}"]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
@@ -144,7 +145,11 @@ def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:
 
 def _price_lines(found: Choice) -> list[str]:
     total = len(found.pool.table)
-    rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_words.price(found, p)] for p in found.prices]
+    rows = []
+    for paid in found.prices:
+        first, found_more, more = _shortly(found, choice_words.price(found, paid)).partition(choice_words.LAXER)
+        rows.append([paid.constraint.text, f"{paid.meeting} of {total}", first])
+        rows += [["", "", f"{choice_words.LAXER[2:]}{more}"]] if found_more else []
     lines = ["", *query.aligned(["constraint", "met by", "what it costs"], rows).splitlines()]
     lines += [choice_words.together(found)] if choice_words.together(found) else []
     return lines
@@ -153,11 +158,20 @@ def _price_lines(found: Choice) -> list[str]:
 def _listing(found: Choice, candidates: Sequence[int]) -> list[str]:
     rows = found.pool.table.iloc[list(candidates)]
     keys = found.question.keys
+    several = (rows["seeds"] > 1).any()
     cells = [
-        [row["label"], choice_words.seeds(row), *(choice_words.figure(row[key]) for key in keys)]
+        [_shortly(found, row["label"]), choice_words.records(row), *(choice_words.figure(row[key]) for key in keys)]
         for _, row in rows.iterrows()
     ]
-    return [f"  {line}" for line in query.aligned(["", "", *keys], cells).splitlines()]
+    header = ["", "mean of records" if several else "record", *keys]
+    return [f"  {line}" for line in query.aligned(header, cells).splitlines()]
+
+
+def _shortly(found: Choice, text: str) -> str:
+    """A text without data set and model, where the names of all candidates begin with these."""
+    first = found.pool.records[0]
+    start = f"{first['dataset']}_{(first['params'].get('choices') or {}).get('model')}_"
+    return text.replace(start, "") if found.pool.table["name"].astype(str).str.startswith(start).all() else text
 
 
 def _unattained_lines(found: Choice) -> list[str]:

@@ -7,6 +7,7 @@ defaults stand in ``config/table.yaml``.
 import csv
 import io
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -141,9 +142,15 @@ def build(
     ran = set(zip(ours["dataset"], ours["regularizer"], strict=True))
     cells |= {row: [_cell(key, {}, figures) for key in shown] for row, figures in theirs.items() if row not in ran}
     datasets = frozenset(frame["dataset"])
-    ordered = dict(sorted(cells.items(), key=lambda item: (item[0][0] not in datasets, item[0])))
+    ordered = dict(sorted(cells.items(), key=lambda item: (item[0][0] not in datasets, _natural(item[0]))))
     made = Table(ordered, shown, source if theirs else "", datasets, frozenset(wanted["dataset"]), unclear(frame, base))
     return made if metrics else _without_empty(made)
+
+
+def _natural(row: Row) -> list[tuple[int, float, str]]:
+    """A key that sorts ``weight 3`` before ``weight 10``."""
+    parts = [part for name in row for part in (*re.split(r"(\d+(?:\.\d+)?)", name), "")]
+    return [(0, float(part), "") if part[:1].isdigit() else (1, 0.0, part) for part in parts]
 
 
 def _check_names(option: str, names: Sequence[str], there: Iterable[str]) -> None:

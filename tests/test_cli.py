@@ -294,6 +294,16 @@ def test_the_list_has_a_line_for_every_finished_run(shop):
     assert listed(succeeded(command("evaluate"))) == ["1", "2", "3", "4"]
 
 
+def test_the_list_tells_settings_of_one_name_apart():
+    """Two llr of different radius, two seeds of one erm."""
+    from evals.query import frame
+    from evaluate import settings
+    from tests.evals.test_query import RECORDS
+
+    assert settings(frame(RECORDS), RECORDS) == {1: "", 2: "", 3: "radius 0.1", 4: "radius 0.2"}
+    assert settings(frame(RECORDS[:3]), RECORDS[:3]) == {}
+
+
 def test_the_list_is_sorted_as_asked(shop):
     by_accuracy = sorted(records(), key=lambda r: -r["metrics"]["accuracy"])
     assert listed(succeeded(command("evaluate", "sort=-accuracy"))) == [str(r["doc_id"]) for r in by_accuracy]

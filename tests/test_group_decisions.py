@@ -101,9 +101,9 @@ def test_evaluating_anew_judges_with_the_stored_decision(home):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("decide=group_exact", "decide.rate=fpr"), " of gender=1 (decide=group_exact)"),
-        (("decide=group_randomized",), "%) of gender="),
-        (("decide=group_grid", "decide.permitted=0"), "of gender=0, 0."),
+        (("decide=group_exact", "decide.rate=fpr"), " for gender=1 (decide=group_exact)"),
+        (("decide=group_randomized",), "%) for gender="),
+        (("decide=group_grid", "decide.permitted=0"), "for gender=0, 0."),
     ],
 )
 def test_the_thresholds_of_each_group_are_said(home, words, said):

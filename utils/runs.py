@@ -554,4 +554,4 @@ def _thresholds(record: Record) -> str:
     if "probability" in decide:
         return f"{decide['probability']:.2f}"
     said = in_words(decide["logits"], decide.get("shares"))
-    return ", ".join(f"{words} of {name}" for words, name in zip(said, groups, strict=True))
+    return ", ".join(f"{words} for {name}" for words, name in zip(said, groups, strict=True))

@@ -19,9 +19,13 @@ function fillMetrics(select, chosen, fits = () => true) {
 function buildAxes(change) {
   for (const axis of ["x", "y"]) {
     fillMetrics(byId(axis), state[axis]);
-    byId(axis).addEventListener("change", () => change(() => (state[axis] = byId(axis).value)));
+    byId(axis).addEventListener("change", () =>
+      change(() => Object.assign(state, { [axis]: byId(axis).value, zoom: null })),
+    );
   }
-  byId("swap").addEventListener("click", () => change(() => ([state.x, state.y] = [state.y, state.x])));
+  byId("swap").addEventListener("click", () =>
+    change(() => Object.assign(state, { x: state.y, y: state.x, zoom: null })),
+  );
   for (const mode of ["runs", "mean"]) {
     byId(`seeds-${mode}`).addEventListener("change", () =>
       change(() => Object.assign(state, { seeds: mode, pick: null })),
@@ -257,7 +261,8 @@ function showVerdict(view) {
   const verdict = byId("verdict");
   byId("objective-row").hidden = !state.needs.length;
   if (!state.needs.length) {
-    verdict.textContent = "Add one to see which runs meet it, the best of them, and what it costs.";
+    verdict.textContent =
+      "Add one, such as the largest difference that you permit, to see which runs meet it, the best of them, and what it costs.";
     return;
   }
   const total = view.shown.length;
@@ -279,10 +284,12 @@ function showVerdict(view) {
   }
   const value = view.objective[view.best];
   const cost = Math.abs(view.objective[view.unconstrained] - value);
+  const setting = view.marks.setting(view.best);
   const name = [
-    facetOf("regularizer", view.marks.setting(view.best)),
+    facetOf("regularizer", setting),
+    differences(setting),
+    policyOf(view.marks, view.best),
     seedsOf(view.marks, view.best),
-    view.marks.policy(view.best),
   ];
   const show = element(
     "button",

@@ -14,9 +14,9 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** A long name that may break after its underscores and signs. */
+/** A long name that may break after its underscores and before its signs. */
 function breaking(text) {
-  return text.split(/(?<=[_+])/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
+  return text.split(/(?<=[_+])|(?=[<>]=)/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
 }
 
 /** Say something to those who hear the page. */

@@ -3,6 +3,8 @@
 
 const REACH = 14; // pixels about the pointer in which a mark is found; twice as far for a finger
 const CELL = 24;
+const LINE = 15; // pixels from line to line of an axis' name
+const FAR = 1e6; // pixels
 const THREADS = 400; // models up to which lines join their operating points; of more, only those that stand out
 
 class Plot {
@@ -37,8 +39,8 @@ class Plot {
   draw(view) {
     this.view = view;
     this.colours = palette();
-    this.place(view);
     const pen = this.pen(this.base);
+    this.place(view, pen);
     this.drawGrid(pen);
     pen.save();
     pen.beginPath();
@@ -53,13 +55,14 @@ class Plot {
     this.drawModels(pen);
     pen.restore();
     this.drawBest(pen);
+    this.drawNotes(pen);
     this.drawWords(pen);
     this.grid = null; // made when the pointer first comes
     this.highlight(view.picked, view.hovered);
   }
 
   /** Scales, and the pixel of every mark. */
-  place(view) {
+  place(view, pen) {
     const narrow = this.width < 520;
     [this.left, this.right, this.top, this.bottom] = [
       narrow ? 50 : 64,
@@ -67,13 +70,25 @@ class Plot {
       18,
       this.height - (narrow ? 46 : 52),
     ];
+    this.sentences = [this.right - this.left, this.bottom - this.top].map((room, k) =>
+      sentence(pen, view.words[k], view.better[k], room),
+    );
+    this.bottom -= LINE * (this.sentences[0].length - 1);
+    this.left += LINE * (this.sentences[1].length - 1);
     const references = (axis) =>
       view.references.filter((line) => line.axis === axis).flatMap((line) => [line.low, line.high]);
     const ends = (k) => (view.bars ? view.shown.flatMap((i) => [view.bars[k][0][i], view.bars[k][1][i]]) : []);
     const [x0, x1] = extent(view.xs, view.shown, view.signs[0], ends(0), references("x"));
     const [y0, y1] = extent(view.ys, view.shown, view.signs[1], ends(1), references("y"));
-    this.x = scale(x0, x1, this.left, this.right, (this.right - this.left) / 90);
-    this.y = scale(y0, y1, this.bottom, this.top, (this.bottom - this.top) / 60);
+    this.extents = [x0, x1, y0, y1];
+    const [a, b, c, d] = view.zoom || this.extents;
+    this.x = scale(a, b, this.left, this.right, (this.right - this.left) / 90);
+    this.y = scale(c, d, this.bottom, this.top, (this.bottom - this.top) / 60);
+    [view.xs, view.ys].forEach((values, k) => {
+      if (view.shown.some((i) => values[i] < 0)) return;
+      const along = k ? this.y : this.x; // in the room beside the marks there are no values
+      along.ticks = along.ticks.filter((tick) => tick > -1e-12);
+    });
     this.px = pixels(view.xs, this.x);
     this.py = pixels(view.ys, this.y);
     const models = view.shown.reduce((n, i) => n + !view.marks.isPoint(i), 0);
@@ -109,7 +124,7 @@ class Plot {
     const { steps, signs } = this.view;
     if (!steps.length) return;
     const at = steps.map(([x, y]) => [this.x.at(x), this.y.at(y)]);
-    const worst = [signs[0] > 0 ? this.left : this.right, signs[1] > 0 ? this.bottom : this.top];
+    const worst = [signs[0] > 0 ? -FAR : FAR, signs[1] > 0 ? FAR : -FAR]; // beyond the frame, however close one looks
     const level = [worst[0], (signs[0] > 0 ? at[0] : at.at(-1))[1]]; // x goes on to its worst at one end,
     const fall = [(signs[0] > 0 ? at.at(-1) : at[0])[0], worst[1]]; // y at the other
     const line = signs[0] > 0 ? [level, ...at, fall] : [fall, ...at, level];
@@ -171,29 +186,76 @@ class Plot {
     pen.stroke();
   }
 
-  /** What cannot be surpassed on an axis, where the runs say it: a line, or a band where they differ. */
+  /** What the best attainable classifier reaches, where the runs say it: a line, or a band where they differ. */
   drawReferences(pen) {
-    for (const { axis, low, high, words } of this.view.references) {
+    pen.strokeStyle = this.colours.accent;
+    pen.lineWidth = 1.5;
+    pen.setLineDash([2, 4]);
+    for (const { axis, low, high } of this.view.references) {
       const along = axis === "x" ? this.x : this.y;
-      pen.strokeStyle = this.colours.accent;
-      pen.fillStyle = this.colours.accent;
-      pen.lineWidth = 1.5;
-      pen.setLineDash([2, 4]);
       for (const value of new Set([low, high])) this.rule(pen, axis, along.at(value));
-      pen.setLineDash([]);
-      pen.save();
-      if (axis === "x") {
-        pen.translate(along.at(high) + (along.at(high) > this.right - 16 ? -5 : 13), this.top + 6);
-        pen.rotate(-Math.PI / 2);
-        pen.textAlign = "right";
-      } else {
-        pen.translate(this.left + 6, along.at(low) - 6);
-        pen.textAlign = "left";
-      }
-      pen.textBaseline = "alphabetic";
-      pen.fillText(words, 0, 0);
-      pen.restore();
     }
+    pen.setLineDash([]);
+  }
+
+  /** The words of the reference lines; of one beyond the frame, at its edge, with its value and an arrow. */
+  drawNotes(pen) {
+    for (const line of this.view.references) {
+      const along = line.axis === "x" ? this.x : this.y;
+      const side = line.low > along.to ? 1 : line.high < along.from ? -1 : 0;
+      if (side) this.noteBeyond(pen, line, side);
+      else if (line.axis === "x") this.noteAcross(pen, line);
+      else this.noteAlong(pen, line);
+    }
+  }
+
+  noteAcross(pen, { high, words, value }) {
+    const at = this.x.at(Math.min(high, this.x.to));
+    pen.save();
+    pen.translate(at + (at > this.right - 16 ? -5 : 13), this.top + 6);
+    pen.rotate(-Math.PI / 2);
+    this.note(pen, `${words} ${value}`, 0, 0, "right");
+    pen.restore();
+  }
+
+  /** Over or under a level line, where words cover no mark; its value alone where there is no such place. */
+  noteAlong(pen, { low, words, value }) {
+    const line = this.y.at(Math.max(low, this.y.from));
+    const [x, y, text] = this.freePlace(pen, `${words} ${value}`, line) || [this.left + 6, line - 6, value];
+    this.note(pen, text, x, y, "left");
+  }
+
+  freePlace(pen, text, line) {
+    const wide = pen.measureText(text).width;
+    const best = this.view.best;
+    const covered = (x, y) =>
+      this.view.shown.some((i) => {
+        const [dx, dy, room] = [this.px[i] - x, this.py[i] - y, i === best ? 130 : 6]; // the best has words of its own
+        return dx > -room && dx < wide + room && dy > -17 && dy < 5;
+      });
+    const ends = [this.left + 6, this.right - 6 - wide];
+    const places = [line - 6, line + 15].flatMap((y) => ends.map((x) => [x, y, text]));
+    return places.find(([x, y]) => y < this.bottom - 22 && !covered(x, y));
+  }
+
+  noteBeyond(pen, { axis, words, value }, side) {
+    const text = `${words} ${value}`;
+    const y = (axis === "y") === side > 0 ? this.top + 14 : this.bottom - 8;
+    if (axis === "y") this.note(pen, `${side > 0 ? "↑" : "↓"} ${text}`, this.left + 6, y, "left");
+    else if (side > 0) this.note(pen, `${text} →`, this.right - 4, y, "right");
+    else this.note(pen, `← ${text}`, this.left + 4, y, "left");
+  }
+
+  /** Words on a rim of the ground's colour, legible over lines. */
+  note(pen, text, x, y, align) {
+    pen.textAlign = align;
+    pen.textBaseline = "alphabetic";
+    pen.lineWidth = 4;
+    pen.lineJoin = "round";
+    pen.strokeStyle = this.colours.surface;
+    pen.fillStyle = this.colours.accent;
+    pen.strokeText(text, x, y);
+    pen.fillText(text, x, y);
   }
 
   /** Thin lines through the operating points of each model, in their order. */
@@ -236,7 +298,7 @@ class Plot {
       for (const i of layer) {
         const [x, y] = [this.px[i], this.py[i]];
         const pixel = Math.round(y) * (this.width + 1) + Math.round(x);
-        if (!(pixel >= 0) || taken[pixel] > rank) continue;
+        if (!this.inside(i) || taken[pixel] > rank) continue;
         taken[pixel] = rank + 1;
         const look = permitted[i] ? this.colours.kinds[lookOfSetting[marks.setting(i)].colour] : this.colours.muted;
         if (look !== colour) pen.fillStyle = colour = look;
@@ -323,7 +385,7 @@ class Plot {
   /** A ring and a word about the best that is permitted. */
   drawBest(pen) {
     const i = this.view.best;
-    if (i < 0 || Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) return;
+    if (i < 0 || !this.inside(i)) return;
     pen.strokeStyle = this.colours.accent;
     pen.fillStyle = this.colours.accent;
     pen.lineWidth = 2.2;
@@ -344,32 +406,31 @@ class Plot {
 
   /** The names of the axes, and which end is better. */
   drawWords(pen) {
-    const [x, y] = this.view.words;
+    const [below, beside] = this.sentences;
     pen.fillStyle = this.colours.ink;
     pen.textBaseline = "alphabetic";
-    this.sentence(pen, x, this.view.signs[0], this.right - this.left, (this.left + this.right) / 2, this.height - 10);
+    pen.textAlign = "center";
+    const middle = (this.left + this.right) / 2;
+    below.forEach((text, k) => pen.fillText(text, middle, this.height - 10 - LINE * (below.length - 1 - k)));
     pen.save();
     pen.translate(13, (this.top + this.bottom) / 2);
     pen.rotate(-Math.PI / 2);
-    this.sentence(pen, y, this.view.signs[1], this.bottom - this.top, 0, 0);
+    beside.forEach((text, k) => pen.fillText(text, 0, LINE * k, this.bottom - this.top));
     pen.restore();
   }
 
-  sentence(pen, words, sign, room, x, y) {
-    const better = sign > 0 ? " · higher is better →" : sign < 0 ? " · ← lower is better" : "";
-    const brief = words.split(" (")[0];
-    const short = sign > 0 ? " →" : sign < 0 ? " ←" : "";
-    const fitting = [words + better, brief + better, brief + short].find((text) => pen.measureText(text).width <= room);
-    pen.textAlign = "center";
-    pen.fillText(fitting || brief, x, y, room);
+  /** Whether a mark lies in the frame. */
+  inside(i) {
+    const [x, y] = [this.px[i], this.py[i]];
+    return x >= this.left - 1 && x <= this.right + 1 && y >= this.top - 1 && y <= this.bottom + 1;
   }
 
   /** The shown marks by cell. */
   cells() {
     const grid = new Map();
     for (const i of this.view.shown) {
+      if (!this.inside(i)) continue;
       const key = this.cell(this.px[i], this.py[i]);
-      if (key === null) continue;
       if (!grid.has(key)) grid.set(key, []);
       grid.get(key).push(i);
     }
@@ -377,7 +438,6 @@ class Plot {
   }
 
   cell(x, y) {
-    if (Number.isNaN(x) || Number.isNaN(y)) return null;
     return Math.floor(x / CELL) * 4096 + Math.floor(y / CELL);
   }
 
@@ -403,11 +463,15 @@ class Plot {
   /** Rings about the picked and the hovered mark, on the canvas above. */
   highlight(picked, hovered) {
     const pen = this.pen(this.over);
+    pen.save();
+    pen.beginPath();
+    pen.rect(this.left - 12, this.top - 12, this.right - this.left + 24, this.bottom - this.top + 24);
+    pen.clip();
     for (const [i, colour, width] of [
       [hovered, this.colours.ink, 1.5],
       [picked, this.colours.accent, 2.5],
     ]) {
-      if (i < 0 || i >= this.px.length || Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) continue;
+      if (i < 0 || i >= this.px.length || !this.inside(i)) continue;
       pen.globalAlpha = 0.9;
       pen.lineWidth = 1.4;
       this.thread(pen, this.view.marks.parent(i));
@@ -418,5 +482,33 @@ class Plot {
       pen.arc(this.px[i], this.py[i], this.r + 4, 0, 2 * Math.PI);
       pen.stroke();
     }
+    pen.restore();
   }
+
+  /** The box that the pointer draws, on the canvas above. */
+  drawBox([x0, y0], [x1, y1]) {
+    const pen = this.pen(this.over);
+    pen.fillStyle = this.colours.accent;
+    pen.globalAlpha = 0.12;
+    pen.fillRect(x0, y0, x1 - x0, y1 - y0);
+    pen.globalAlpha = 1;
+    pen.strokeStyle = this.colours.accent;
+    pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  }
+}
+
+/**
+ * The name of an axis and which end is better, in one line where there is room, else in two: without the unit, and with
+ * the arrow alone where its words do not fit.
+ */
+function sentence(pen, words, [better, arrow], room) {
+  const brief = words.split(" (")[0];
+  const fits = (text) => pen.measureText(text).width <= room;
+  for (const text of [words, brief]) if (fits(text + better)) return [text + better];
+  const parts = brief.split(" ");
+  let n = parts.length;
+  while (n > 1 && !fits(parts.slice(0, n).join(" "))) n -= 1;
+  const [first, rest] = [parts.slice(0, n).join(" "), parts.slice(n).join(" ")];
+  const second = fits(rest + better) ? rest + better : rest + arrow;
+  return [first, second.replace(/^ · /, "")].filter(Boolean);
 }

@@ -13,6 +13,12 @@ function seedsOf(marks, i) {
   return of.length === 1 ? `seed ${seeds[0]}` : `${of.length} seeds`;
 }
 
+/** `thresholds for fnr_gap<=0.1`: what an operating point was chosen for. */
+function policyOf(marks, i) {
+  const policy = marks.policy(i);
+  return policy === null ? "" : `thresholds for ${policy}`;
+}
+
 /** A parameter's key as short as it can be told from the others. */
 const shortName = remembered((key) => {
   if (key === "epsilon.radius") return TITLE("radius");
@@ -100,14 +106,15 @@ function subtitle(view, i) {
           .join(", ")}, …`
       : of.map((run) => runs.id[run]).join(", ");
   const day = (runs.created[marks.first(i)] || "").slice(0, 10);
-  const words = [`record${of.length > 1 ? "s" : ""} ${ids}`, seedsOf(marks, i), marks.policy(i), day];
+  const words = [`record${of.length > 1 ? "s" : ""} ${ids}`, seedsOf(marks, i), policyOf(marks, i), day];
   if (view.mask[i]) words.push("efficient");
   if (state.needs.length) words.push(view.permitted[i] ? "permitted" : "not permitted");
   return words.filter(Boolean).join(" · ");
 }
 
 function warningsOf(marks, i) {
-  const said = runs.warnings[marks.first(i)];
+  const same = saysOneThing(marks, i) && "Decides the same about everybody: no difference between groups, and no use.";
+  const said = [same, runs.warnings[marks.first(i)]].filter(Boolean).join("\n");
   return said ? [element("p", { class: "warning" }, said)] : [];
 }
 
@@ -195,18 +202,27 @@ function details(title, make) {
   return made;
 }
 
+/**
+ * Whether a model decides the same about everybody: no gap between groups then, and no use. Of the metrics filed, a
+ * balanced accuracy of one in two says so, with the worst class never right.
+ */
+function saysOneThing(marks, i) {
+  return marks.value("worst_class_accuracy")[i] === 0 && marks.value("balanced_accuracy")[i] === 0.5;
+}
+
 /** What hovers beside a mark. */
 function tooltip(view, i) {
   const { marks } = view;
   const setting = marks.setting(i);
   const line = (key) => {
     const [low, high] = marks.interval(key).map((ends) => ends[i]);
-    const interval = Number.isFinite(low) && Number.isFinite(high) ? ` (${figure(low)} to ${figure(high)})` : "";
+    const known = Number.isFinite(low) && Number.isFinite(high);
+    const interval = known ? element("small", {}, `${figure(low)} to ${figure(high)}`) : "";
     return element(
       "div",
       { class: "pair" },
       element("span", {}, briefly(key)),
-      element("b", {}, figure(marks.value(key)[i]) + interval),
+      element("b", {}, figure(marks.value(key)[i]), interval),
     );
   };
   const radius = settings.facet("radius")[setting];
@@ -222,13 +238,14 @@ function tooltip(view, i) {
       "div",
       { class: "name" },
       swatch(lookOfSetting[setting]),
-      element("b", {}, runs.name[marks.first(i)] || "unnamed"),
+      element("b", {}, ...breaking(namesSayMore ? nameOf(marks, i).split(",")[0] : facetOf("regularizer", setting))),
     ),
     element(
       "div",
       { class: "sub" },
-      [seedsOf(marks, i), marks.policy(i), view.mask[i] ? "efficient" : ""].filter(Boolean).join(" · "),
+      [seedsOf(marks, i), policyOf(marks, i), view.mask[i] ? "efficient" : ""].filter(Boolean).join(" · "),
     ),
+    saysOneThing(marks, i) ? element("div", { class: "sub" }, "decides the same about everybody") : "",
     ...[...new Set([state.x, state.y, ...state.needs.map((need) => need.key)])].map(line),
     element(
       "div",

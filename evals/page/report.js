@@ -15,14 +15,29 @@ function showFinding() {
   const finding = byId("finding");
   if (!view.shown.length) finding.textContent = `No ${noun} that passes the filters has ${axes}.`;
   else if (!view.ranked)
-    finding.textContent = `${total}. No frontier: it is not known which end of ${briefly(unranked())} is better.`;
+    finding.textContent = `${total}. No frontier: ${whyUnranked(unranked())}.`;
   else if (view.shown.length < 2)
     finding.textContent = `Only one ${noun} is shown: there is nothing to compare it with yet.`;
   else {
     const meaning = best === 1 ? "no other is as good in both" : "better in one only at the expense of the other";
     const are = element("strong", {}, `${best.toLocaleString("en")} ${best === 1 ? "is" : "are"} efficient`);
-    finding.replaceChildren(`Of ${total}, `, are, ` in ${axes}: ${meaning}.`);
+    finding.replaceChildren(`Of ${total}, `, are, ` in ${axes}: ${meaning}.`, reach());
   }
+}
+
+/** The two ends of the frontier in figures, the better one in x first; and how many of the efficient are of no use. */
+function reach() {
+  const best = view.shown.filter((i) => view.mask[i]).sort((a, b) => (view.xs[b] - view.xs[a]) * view.signs[0]);
+  const [first, last] = [best[0], best.at(-1)].map((i) => `${figure(view.xs[i])} at ${figure(view.ys[i])}`);
+  const said = first === last ? "" : ` They reach from ${briefly(state.x)} ${first} to ${last}.`;
+  const none = best.filter((i) => saysOneThing(view.marks, i)).length;
+  const who = none === 1 ? "One of them decides" : `${none} of them decide`;
+  return none ? `${said} ${who} the same about everybody.` : said;
+}
+
+function whyUnranked(key) {
+  if (isSigned(key)) return `the best ${briefly(key)} is 0, at neither end; the one without a sign has a frontier`;
+  return `it is not known which end of ${briefly(key)} is better`;
 }
 
 /** The axis of which neither end is better. */
@@ -38,8 +53,9 @@ function showCaption() {
     said.push(
       state.seeds === "mean" ? "Bars: 95 % interval of the mean over seeds." : "Bars: 95 % interval over test rows.",
     );
-  if (state.points && POINTS) said.push("Small squares: operating points, the same model under other thresholds.");
-  for (const line of view.references) said.push(`Dotted: ${line.words}, ${figure(line.high)}.`);
+  if (view.shown.some(view.marks.isPoint))
+    said.push("Small squares: operating points, the same model under other thresholds.");
+  if (view.references.length) said.push("Dotted: what the most accurate of all possible classifiers reaches.");
   if (view.missing)
     said.push(`Not shown: ${view.missing.toLocaleString("en")} without ${briefly(state.x)} or ${briefly(state.y)}.`);
   byId("caption").textContent = said.join(" ");
@@ -56,6 +72,7 @@ function show() {
   showCaption();
   showRecord(view);
   showTable(view, change);
+  showZoom();
   hideTip();
 }
 
@@ -108,6 +125,7 @@ function hideTip() {
 
 function listen() {
   const frame = byId("frame");
+  listenForZoom(frame); // before the others: of a box that is being drawn they hear nothing
   const at = (event, reach) => {
     const box = frame.getBoundingClientRect();
     return plot.nearest(event.clientX - box.left, event.clientY - box.top, reach);
@@ -143,8 +161,13 @@ function listen() {
   byId("reset").addEventListener("click", () => change(() => fromHash(state.theme ? `theme=${state.theme}` : "")));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   window.addEventListener("hashchange", () => (fromHash(location.hash), repaint()));
-  window.addEventListener("beforeprint", () => (plot.resize(), show()));
-  new ResizeObserver(() => (plot.resize(), view && plot.draw(view))).observe(frame);
+  window.addEventListener("beforeprint", () => onPaper(true));
+  window.addEventListener("afterprint", () => onPaper(false));
+  new ResizeObserver(() => {
+    if (matchMedia("print").matches) return; // a canvas that is emptied now would print empty
+    plot.resize();
+    if (view) plot.draw(view);
+  }).observe(frame);
 }
 
 /** Left and right walk through the marks by x, up and down by y; Enter opens a record, Escape closes it. */
@@ -167,8 +190,9 @@ function keyed(event) {
 /** The next mark from the hovered or picked one, along pixels; at first an efficient one. */
 function neighbour(along, side) {
   const from = view.hovered >= 0 ? view.hovered : view.picked;
-  if (from < 0) return view.shown.find((i) => view.mask[i]) ?? view.shown[0] ?? -1;
-  const order = [...view.shown].sort((a, b) => along[a] - along[b] || a - b);
+  const near = (i) => plot.inside(i);
+  if (from < 0) return view.shown.find((i) => view.mask[i] && near(i)) ?? view.shown.find(near) ?? -1;
+  const order = view.shown.filter(near).sort((a, b) => along[a] - along[b] || a - b);
   return order[Math.max(0, Math.min(order.length - 1, order.indexOf(from) + side))];
 }
 
@@ -182,6 +206,16 @@ function turn(theme) {
   state.theme = theme;
   write();
   repaint();
+}
+
+/** Ink on paper is dark, whatever the theme; and the plot a picture, as Chromium prints no strokes made this late. */
+function onPaper(printed) {
+  const theme = state.theme;
+  if (printed) state.theme = "light";
+  repaint();
+  state.theme = theme;
+  byId("paper")?.remove();
+  if (printed) byId("frame").append(element("img", { id: "paper", src: plot.base.toDataURL(), alt: "" }));
 }
 
 /** All again, in the colours of the theme. */
@@ -199,10 +233,11 @@ function repaint() {
 byId("title").textContent = held.title;
 byId("meta").textContent = [
   held.title === held.dataset ? "" : held.dataset,
+  "trade-offs of trained models",
   counted(RUNS, "run"),
   counted(SETTINGS, "setting"),
   held.where ? `where ${held.where}` : "",
-  held.made,
+  held.made.replaceAll("-", "\u2011"), // not broken
 ]
   .filter(Boolean)
   .join(" · ");
@@ -229,6 +264,7 @@ window.trilemma = {
   pixel: (code) => [plot.px[markOf(code)], plot.py[markOf(code)]],
   command: (code) => commandOf(view.marks, markOf(code)),
   staircase: () => view.steps,
+  axes: () => [plot.x.from, plot.x.to, plot.y.from, plot.y.to],
   open: (hash) => (fromHash(hash), write(), repaint()),
   set: (changes) => change(() => Object.assign(state, changes)),
   redraw: () => {

@@ -14,7 +14,8 @@ function scale(from, to, start, end, count) {
   );
   const slope = (end - start) / span;
   const at = (value) => start + (value - from) * slope;
-  return { at, ticks, from, to, label: (tick) => (Math.abs(tick) < 1e-12 ? 0 : tick).toFixed(digits) };
+  const value = (pixel) => from + (pixel - start) / slope;
+  return { at, value, ticks, from, to, label: (tick) => (Math.abs(tick) < 1e-12 ? 0 : tick).toFixed(digits) };
 }
 
 /** The pixel of every value (n,). */
@@ -26,7 +27,7 @@ function pixels(values, along) {
 
 /**
  * Least and greatest of the shown values, with room about them and more of it towards the better end. Ends of
- * intervals may widen that by half their span, reference lines by one and a half.
+ * intervals and reference lines may widen that by half their span; what lies farther off is marked at the edge.
  */
 function extent(values, shown, sign, ends, lines) {
   let [low, high] = [Infinity, -Infinity];
@@ -41,7 +42,7 @@ function extent(values, shown, sign, ends, lines) {
   const within = (room) => [low - room * span, high + room * span];
   for (const [extra, [least, most]] of [
     [ends, within(0.5)],
-    [lines, within(1.5)],
+    [lines, within(0.5)],
   ]) {
     for (const value of extra) if (value > least && value < most) take(value);
   }

@@ -14,6 +14,7 @@ const START = {
   range: null, // radii [from, to]
   needs: [], // {key, sign, value}: at least (+1) or at most (-1)
   objective: [...held.axes, ...METRIC.keys()].find((key) => directionOf(key) !== 0) || held.axes[0],
+  zoom: null, // the part of the axes that is shown: [from, to] of x, then of y
   pick: null, // the name of the mark whose record is shown
   sort: null, // {by, falling}
   page: 0,
@@ -67,6 +68,7 @@ function toHash() {
   for (const key of ["bars", "points"]) if (state[key] !== START[key]) words.set(key, state[key] ? "1" : "0");
   for (const [facet, off] of Object.entries(state.off)) for (const value of off) words.append(`off.${facet}`, value);
   if (state.range) words.set("range", state.range.join(".."));
+  if (state.zoom) words.set("zoom", state.zoom.map((end) => Number(end.toPrecision(6))).join(".."));
   for (const need of state.needs) words.append("need", `${need.key}${need.sign > 0 ? ">=" : "<="}${need.value}`);
   if (state.sort) words.set("sort", (state.sort.falling ? "-" : "") + state.sort.by);
   if (state.page) words.set("page", state.page);
@@ -94,6 +96,8 @@ function fromHash(hash) {
       state.needs.push({ key: found[1], sign: found[2] === ">=" ? 1 : -1, value: Number(found[3]) });
     }
   }
+  const zoom = (words.get("zoom") || "").split("..").map(Number);
+  if (zoom.length === 4 && zoom.every(Number.isFinite) && zoom[0] < zoom[1] && zoom[2] < zoom[3]) state.zoom = zoom;
   state.pick = words.get("pick");
   const sort = words.get("sort");
   if (sort) state.sort = { by: sort.replace(/^-/, ""), falling: sort.startsWith("-") };

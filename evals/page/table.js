@@ -20,6 +20,7 @@ function columns(view) {
   const found = [
     {
       id: "record",
+      aside: true,
       title: "record",
       words: "numbers of the records",
       text: (i) =>
@@ -46,6 +47,7 @@ function columns(view) {
   if (state.seeds === "mean")
     found.push({
       id: "seeds",
+      aside: true,
       title: "seeds",
       text: (i) => String(marks.runsOf(i).length),
       order: (i) => marks.runsOf(i).length,
@@ -53,6 +55,7 @@ function columns(view) {
   else
     found.push({
       id: "seed",
+      aside: true,
       title: "seed",
       text: (i) => runs.seed[marks.first(i)] ?? "",
       order: (i) => Number(runs.seed[marks.first(i)]),
@@ -60,12 +63,16 @@ function columns(view) {
   if (view.shown.some(marks.isPoint))
     found.push({
       id: "policy",
+      left: true,
       title: "policy",
+      words: "what the thresholds of an operating point were chosen for",
       text: (i) => marks.policy(i) || "",
       order: (i) => marks.point(i) ?? -1,
     });
   found.push({
     id: "efficient",
+    aside: true,
+    left: true,
     title: "efficient",
     text: (i) => (view.mask[i] ? "yes" : ""),
     order: (i) => -view.mask[i],
@@ -97,6 +104,7 @@ function sorted(view, shownColumns) {
   if (!column)
     return order.sort(
       (a, b) =>
+        view.permitted[b] - view.permitted[a] ||
         view.mask[b] - view.mask[a] ||
         Number.isNaN(view.xs[a]) - Number.isNaN(view.xs[b]) ||
         (view.xs[b] - view.xs[a]) * (view.signs[0] || 1) ||
@@ -140,23 +148,29 @@ function heading(column, change) {
   const button = element(
     "button",
     { type: "button", title: column.words || column.title, onclick: toggle },
-    column.title + arrow,
+    ...breaking(column.title),
+    arrow,
   );
   button.dataset.sort = column.id;
   return element(
     "th",
     {
       scope: "col",
-      class: column.order ? "number" : null,
+      class: classOf(column),
       "aria-sort": own ? (state.sort.falling ? "descending" : "ascending") : "none",
     },
     button,
   );
 }
 
+/** Numbers end on the right; what is aside is left out on a narrow screen. */
+function classOf(column) {
+  return [column.order && !column.left ? "number" : "", column.aside ? "aside" : ""].filter(Boolean).join(" ") || null;
+}
+
 function row(view, shownColumns, i) {
   const cells = shownColumns.map((column) => {
-    const cell = element("td", { class: column.order && column.id !== "efficient" ? "number" : null }, column.text(i));
+    const cell = element("td", { class: classOf(column) }, ...breaking(column.text(i)));
     if (column.id === "regularizer") cell.prepend(swatch(lookOfSetting[view.marks.setting(i)]));
     if (column.id === "efficient" && view.mask[i])
       cell.replaceChildren(element("span", { class: "dot", role: "img", "aria-label": "efficient" }));

@@ -17,9 +17,10 @@ function look() {
   const ranked = signs[0] !== 0 && signs[1] !== 0;
   const mask = ranked ? efficientMask(xs, ys, signs, shown) : new Uint8Array(marks.n);
   const bars = state.bars ? keys.map((key) => marks.interval(key)) : null;
-  const found = { marks, keys, xs, ys, signs, shown, mask, ranked, bars, withPoints: state.points };
+  const found = { marks, keys, xs, ys, signs, shown, mask, ranked, bars, withPoints: state.points, zoom: state.zoom };
   found.missing = passing.length - shown.length;
   found.words = keys.map((key) => METRIC.get(key).words);
+  found.better = keys.map(betterEnd);
   found.steps = ranked ? staircase(xs, ys, signs, mask) : [];
   found.references = references(marks, keys, shown);
   Object.assign(found, judged(marks, shown));
@@ -64,7 +65,20 @@ function judged(marks, shown) {
   };
 }
 
-/** bayes_accuracy beside accuracy, and the like: what no classifier surpasses, as the runs state it. */
+/** Which end of an axis is better, in words and by its arrow. */
+function betterEnd(key) {
+  if (isSigned(key)) return [" · nearest to 0 is best", ""];
+  const sign = directionOf(key);
+  if (!sign) return ["", ""];
+  return sign > 0 ? [" · higher is better →", " →"] : [" · ← lower is better", " ←"];
+}
+
+/** Whether a metric is a difference whose best value, none, lies between its ends. */
+function isSigned(key) {
+  return key.split("/").at(-1).endsWith("_signed_gap");
+}
+
+/** bayes_accuracy beside accuracy, and the like: what the most accurate of all classifiers reaches, as runs state it. */
 function references(marks, keys, shown) {
   const found = [];
   keys.forEach((key, k) => {
@@ -73,8 +87,9 @@ function references(marks, keys, shown) {
     let [low, high] = [Infinity, -Infinity];
     for (const i of shown)
       if (!Number.isNaN(values[i])) [low, high] = [Math.min(low, values[i]), Math.max(high, values[i])];
-    const words = key === "accuracy" ? "best attainable accuracy" : "the most accurate classifier";
-    if (low <= high) found.push({ axis: k ? "y" : "x", low, high, words });
+    const words = key === "accuracy" ? "best attainable accuracy" : "at the best attainable accuracy";
+    const value = low < high ? `${figure(low)} to ${figure(high)}` : figure(low);
+    if (low <= high) found.push({ axis: k ? "y" : "x", low, high, words, value });
   });
   return found;
 }

@@ -1,5 +1,6 @@
 """What stands around the marks of a plot: title, subtitle, axis labels, legend."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,12 @@ GREYER = "#555555"
 def short(name: str, most: int = LONGEST) -> str:
     """A name with its middle left out where it is longer than ``most`` characters."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - 1 - most // 2) :]}"
+
+
+def folded(name: str) -> str:
+    """A name in lines of at most LONGEST characters, for the legend; a list in brackets stays with its option."""
+    bound = re.sub(r" ?\[[^]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), name)
+    return textwrap.fill(bound, LONGEST)
 
 
 def fainter(n: int) -> float:
@@ -145,7 +152,8 @@ def legend(figure: "Figure", *parts: Sequence[Any]) -> None:
     """Each part in rows of its own below the axes, for which the figure grows beyond two rows."""
     columns, handles = arranged(figure.get_figwidth(), *parts)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handletextpad=0.5)
-    figure.set_figheight(figure.get_figheight() + 0.2 * max(len(handles) // columns - 2, 0))
+    folds = sum(str(handle.get_label()).count("\n") for handle in handles)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (max(len(handles) // columns - 2, 0) + folds))
 
 
 def arranged(width: float, *parts: Sequence[Any]) -> tuple[int, list[Any]]:

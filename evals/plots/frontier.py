@@ -151,12 +151,15 @@ def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
     x, y = policy.include if policy else (np.nan, np.nan)
     axes.set_xlim(_room(axes.get_xlim(), shown.signs[0], x))
     axes.set_ylim(_room(axes.get_ylim(), shown.signs[1], y))
+    for k, along in enumerate((axes.xaxis, axes.yaxis)):
+        if (shown.values[:, k] >= 0).all():  # in the room beside the marks there are no values
+            along.set_ticks([tick for tick in along.get_ticklocs() if 0 <= tick <= along.get_view_interval()[1]])
 
 
 def _room(limits: tuple[float, float], sign: int, include: float) -> tuple[float, float]:
     low, high = np.nanmin([limits[0], include]), np.nanmax([limits[1], include])
     span = (high - low) or 0.1 * abs(high) or 1.0
-    worse, better = 0.07 * span, 0.15 * span
+    worse, better = 0.07 * span, 0.22 * span
     return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
 
 
@@ -203,7 +206,8 @@ def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
     x, y = shown.values[row]
     axes.scatter(x, y, s=210, edgecolors=INK, linewidths=1.1, label="_chosen", **look)
     name = f"chosen: {text.full_label(shown.groups.iloc[row])}"  # in the legend: beside the mark there may be no room
-    star = frame.swatch(name, ("#F0E442", "*"), markeredgecolor=INK, markersize=12)
+    star = frame.swatch("chosen", ("#F0E442", "*"), markeredgecolor=INK, markersize=12)
+    star.set_label(frame.folded(name))
     return [*([policy.draw(axes)] if policy.draw else []), star]
 
 
@@ -211,9 +215,18 @@ def _names(shown: Chart, policy: Policy | None) -> list[tuple[str, Floats]]:
     """Label and place of what is named: the choice, then along the frontier every model once."""
     order = [i for i in np.argsort(shown.values[:, 0], kind="stable") if shown.efficient[i]]
     labels = {_model(shown.groups["group_id"].iloc[i]): i for i in reversed(order)}
-    names = [(str(shown.groups["model_label"].iloc[i]), shown.values[i]) for i in reversed(labels.values())]
+    names = _together([(str(shown.groups["model_label"].iloc[i]), shown.values[i]) for i in reversed(labels.values())])
     if policy is None:
         return names
     row = policy.choice.row
     chosen = shown.groups["label"].iloc[row], shown.values[row]
     return [chosen, *(name for name in names if (name[1] != chosen[1]).any())]
+
+
+def _together(names: Sequence[tuple[str, Floats]]) -> list[tuple[str, Floats]]:
+    """The names, those of one place as one: the first and how many more there are."""
+    places: dict[tuple[float, ...], list[str]] = {}
+    for name, place in names:
+        places.setdefault(tuple(place), []).append(name)
+    more = {place: f" and {len(found) - 1} more" if len(found) > 1 else "" for place, found in places.items()}
+    return [(f"{found[0]}{more[place]}", np.array(place)) for place, found in places.items()]

@@ -15,20 +15,46 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ATTAINED = "#f6f4ee"
+ROOM = 0.5  # times what the marks span, in which a line is in sight
 
 
 def bounds(axes: "Axes", shown: Chart) -> list[Any]:
-    """A line where the best possible classifier is, on every axis of which the records say so; for the legend."""
+    """A line where the best possible classifier is, on every axis of which the records say so; for the legend.
+
+    One that lies off by more than ROOM times what the marks span stands at the edge, in words: a line there would
+    squeeze the marks together.
+    """
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 1.6)), "linewidth": 1.3}
-    found = False
-    for axis, line in zip(shown.axes, (axes.axvline, axes.axhline), strict=True):
+    spans, found = (axes.get_xlim(), axes.get_ylim()), False
+    for k, (axis, line) in enumerate(zip(shown.axes, (axes.axvline, axes.axhline), strict=True)):
         value = bayes(shown, axis.key)
-        if value is not None:
+        if value is None:
+            continue
+        (low, high), room = spans[k], ROOM * (spans[k][1] - spans[k][0])
+        if low - room <= value <= high + room:
             line(value, zorder=1.5, label=f"_bayes {axis.key}", **look)
             found = True
+        else:
+            _beyond(axes, shown, k, value, 1 if value > high else -1)
     return [Line2D([], [], **look, label="Bayes-optimal classifier")] if found else []
+
+
+def _beyond(axes: "Axes", shown: Chart, k: int, value: float, side: int) -> None:
+    """An arrow to the best possible classifier, over the upper (+1) or lower (-1) end of axis k.
+
+    It lies where no mark is: in the room left at the better end of the other axis, clear of the word in the corner.
+    """
+    across = 0.97 if shown.signs[1 - k] > 0 else 0.03
+    corner = (0.15, 0.13)[k] if side == shown.signs[k] else 0.015
+    along = 1 - corner if side > 0 else corner
+    words = f"Bayes-optimal classifier {value:.3g}"
+    words = f"{words} →" if side > 0 else f"← {words}"  # turned by 90 degrees the arrows point up and down
+    x, y = (along, across) if k == 0 else (across, along)
+    end = ("left", "right") if k == 0 else ("bottom", "top")
+    place: dict[str, Any] = {"ha": end[side > 0], "va": "center"} if k == 0 else {"ha": "center", "va": end[side > 0]}
+    axes.text(x, y, words, transform=axes.transAxes, color=GREY, size=9, rotation=90 * k, zorder=6, **place)
 
 
 def bayes(shown: Chart, key: str) -> float | None:

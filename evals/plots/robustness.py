@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{NUMBER})")
 OTHER = re.compile(r"(after|worst|class|group\d+)(_|$)")  # what is not the accuracy of all rows under one attack
 NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "l1": r"$\ell_1$"}
+PANEL, CHARACTER = 2.1, 0.085  # inches, about, that radii span and that a character of a tick takes
 MOST_PANELS = 4
 Curve = Mapping[float, str]  # radius -> metric
 
@@ -114,10 +115,21 @@ def _radii(panel: "Axes", attack: str, curve: Curve, *, bytes_: bool) -> None:
     radii = list(curve)
     if len(radii) <= 6 and min(np.diff(radii), default=1) > 0.09 * max(radii):
         texts = [axes_.source(key, ())[0].rpartition("_")[2] if r else "0" for r, key in curve.items()]
-        panel.set_xticks(radii, [radius_words(word, bytes_) for word in texts])
+        panel.set_xticks(radii, _apart(radii, [radius_words(word, bytes_) for word in texts]))
     panel.set_xlim(-0.04 * max(radii), 1.04 * max(radii))
     words = NORMS.get(attack, attack.replace("_", " "))
     panel.set_xlabel(f"radius of the attack, {words}" if attack else "radius of the attack")
+
+
+def _apart(radii: Sequence[float], words: Sequence[str]) -> list[str]:
+    """The words of rising radii, none for one that would run into a neighbour; the last stays, then from the left."""
+    inches = np.array(radii) / max(radii) * PANEL
+    half = [0.5 * CHARACTER * len(word) + 0.04 for word in words]
+    kept = [len(words) - 1]
+    for i in range(len(words) - 1):
+        if all(abs(inches[i] - inches[j]) > half[i] + half[j] for j in kept):
+            kept.append(i)
+    return [word if i in kept else "" for i, word in enumerate(words)]
 
 
 def _names(panel: "Axes", shown: Chart, curve: Curve) -> None:

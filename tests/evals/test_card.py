@@ -1,6 +1,7 @@
 """The model card: its figures are those of the record, read back from its tables."""
 
 import json
+import math
 import re
 from xml.etree import ElementTree
 
@@ -74,15 +75,65 @@ def test_every_robust_accuracy_and_gap_of_the_record_is_there(example):
     assert all(f"| {card_sections.words(key, stored)} |" in markdown for key in wanted)
 
 
-def test_each_group_has_its_row_with_rates_and_intervals(example):
+def test_each_of_few_groups_has_its_column_with_rates_and_intervals(example):
     stored, markdown, _ = example
     metrics = stored["metrics"]
-    for i, row in enumerate(section(markdown, "By group")):
-        assert row[:2] == [f"gender={i}", str(int(metrics[f"support_group{i}"]))]
-        rates = [float(cell.split()[0]) for cell in row[3:]]
+    assert "| group | gender=0 | gender=1 |" in markdown
+    for i, column in enumerate([*zip(*section(markdown, "By group"), strict=True)][1:]):
+        assert column[0] == str(int(metrics[f"support_group{i}"]))
+        rates = [float(cell.split()[0]) for cell in column[2:]]
         keys = [f"{rate}_group{i}" for rate in ("accuracy", "acceptance_rate", "fnr", "fpr")]
         assert rates == pytest.approx([metrics[key] for key in keys], abs=5.01e-4)
-        assert all("[" in cell for cell in row[3:])
+        assert all("[" in cell for cell in column[2:])
+
+
+def test_each_of_many_groups_has_its_row(folder):
+    groups = [f"group {i}" for i in range(6)]
+    metrics = {"accuracy": 0.8} | {f"{key}_group{i}": 0.5 for i in range(6) for key in ("support", "accuracy")}
+    write(folder, "loan", [record(1, metrics=metrics, preprocessing={"groups": groups})])
+    assert run("dataset=loan", "maximize=accuracy") == 0
+    text = (folder / "figures" / "cards" / "loan_1.md").read_text()
+    assert [row[0] for row in section(text, "By group")] == groups
+
+
+def test_thresholds_that_nobody_or_everybody_meets_are_said_in_words():
+    assert [card_sections._from(z) for z in (30.0, "-inf", 0.0, math.inf)] == ["never", "always", "0.50", "never"]
+
+
+def test_a_threshold_that_was_given_is_not_said_to_be_fitted(folder):
+    decide = {"_target_": "utils.decides.fixed.fixed", "probability": 0.5}
+    made = with_points(1)
+    write(folder, "loan", [made | {"params": made["params"] | {"decide": decide, "fit_on": "valid"}}])
+    assert run("dataset=loan", "maximize=accuracy", "points=false") == 0
+    text = (folder / "figures" / "cards" / "loan_1.md").read_text()
+    assert "given, not fitted" in text
+    assert "Fitted on" not in text
+
+
+def test_attacks_that_differ_in_their_norm_alone_are_one(example):
+    nodes = [
+        {"_target_": "utils.attacks.pgd.pgd", "steps": 3, "threat": {"norm": norm}} for norm in ("linf", "l2", "linf")
+    ]
+    (said,) = card_sections._merged(nodes)
+    assert said.endswith("(steps 3; norm linf, l2)")
+
+
+def test_the_card_begins_with_what_was_asked_for_and_its_figures(example):
+    stored, markdown, html = example
+    accuracy = f"accuracy {stored['metrics']['accuracy']:.3f}"
+    for text in (markdown, html):
+        start = text[: text.index("Model details")]
+        assert "highest accuracy under uai_0.05" in start
+        assert accuracy in start
+
+
+def test_a_model_that_decides_the_same_about_everybody_is_warned_of(folder, capsys):
+    idle = {"accuracy": 0.6, "balanced_accuracy": 0.5, "worst_class_accuracy": 0.0, "fnr_gap": 0.0}
+    write(folder, "loan", [record(1, metrics=idle)])
+    assert run("dataset=loan", "maximize=accuracy", "where=fnr_gap<=0.1") == 0
+    assert "the same about everybody" in capsys.readouterr().out
+    text = (folder / "figures" / "cards" / "loan_1.md").read_text()
+    assert "- The model decides the same about everybody" in text
 
 
 def test_the_prevalence_of_a_group_follows_from_its_rates(example):

@@ -81,6 +81,21 @@ def test_a_limit_beyond_the_marks_is_in_sight():
     assert axes(figure).get_ylim()[1] > 0.8
 
 
+def test_what_is_never_negative_has_no_negative_ticks():
+    figure = frontier.draw(
+        chart(records=[model(1, "erm", 0.7, 0.0), model(2, "llr", 0.8, 0.3)]), frontier.style(options())
+    )
+    low, high = axes(figure).get_ylim()
+    ticks = axes(figure).get_yticks()
+    assert low < 0 <= ticks.min() <= ticks.max() <= high
+
+
+def test_of_models_at_one_place_one_is_named_and_the_others_are_counted():
+    records = [model(i, kind, 0.7, 0.1) for i, kind in enumerate(("erm", "llr", "trades"), start=1)]
+    figure = frontier.draw(chart(records=records), frontier.style(options()))
+    assert [t.get_text() for t in axes(figure).texts if " more" in t.get_text()] == ["erm and 2 more"]
+
+
 def test_the_chosen_setting_has_a_star_and_is_named_in_the_legend():
     figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
     (star,) = drawn("_chosen", figure)
@@ -130,13 +145,35 @@ def test_the_hull_is_a_line_through_the_best_mixtures():
     assert line.get_xydata()[1:-1].tolist() == convex.tolist()
 
 
+def bounded(bayes):
+    """Errors of .3 and .5, and what the best possible classifier attains."""
+    records = [model(i, "erm", a, 0.1 * i, more={"bayes_accuracy": bayes}) for i, a in ((1, 0.7), (2, 0.5))]
+    return frontier.draw(chart(records=records), frontier.style(options()))
+
+
 def test_the_best_possible_classifier_is_a_line_on_its_axis():
-    figure = frontier.draw(
-        chart(records=[model(1, "erm", 0.7, 0.1, more={"bayes_accuracy": 0.75})]), frontier.style(options())
-    )
+    figure = bounded(0.75)
     (line,) = drawn("_bayes error", figure)
     assert line.get_xdata() == pytest.approx([0.25, 0.25])
     assert axes(figure).get_xlim()[0] < 0.25
+
+
+def test_far_from_the_marks_it_stands_at_the_edge_in_words():
+    """A line at an error of 0.01 would leave the marks, of .3 and .5, less than half of the plot."""
+    figure = bounded(0.99)
+    assert not drawn("_bayes error", figure)
+    assert axes(figure).get_xlim()[0] > 0.15
+    assert "← Bayes-optimal classifier 0.01" in [text.get_text() for text in axes(figure).texts]
+    assert "Bayes-optimal classifier" not in [entry.get_text() for entry in figure.legends[0].get_texts()]
+
+
+def test_the_words_at_the_edge_cover_no_mark():
+    figure = bounded(0.99)
+    figure.canvas.draw()
+    (text,) = [text for text in axes(figure).texts if "Bayes" in text.get_text()]
+    box = text.get_window_extent()
+    places = axes(figure).transData.transform([[0.3, 0.1], [0.5, 0.2]])
+    assert not any(box.contains(*place) for place in places)
 
 
 def test_without_a_figure_of_the_best_possible_classifier_there_is_no_line():

@@ -469,9 +469,141 @@ def test_the_best_attainable_accuracy_is_a_line_where_accuracy_is_an_axis(visit,
         found += [r, g, b].every((part, k) => Math.abs(data[i + k] - part) < 5) && data[i + 3] > 200;
       return found;
     }"""
-    bare = [r | {"metrics": {k: v for k, v in r["metrics"].items() if not k.startswith("bayes")}} for r in jobs]
-    with_line, without = (visit(records, "y=mcc").evaluate(painted) for records in (jobs, bare))
+    bare, near = with_bayes(jobs, None), with_bayes(jobs, max(r["metrics"]["accuracy"] or 0 for r in jobs))
+    with_line, without = (visit(records, "y=mcc").evaluate(painted) for records in (near, bare))
     assert with_line > without + 100
+
+
+def with_bayes(records, value):
+    """The records with this best attainable accuracy; with none for None."""
+    found = [{k: v for k, v in r["metrics"].items() if not k.startswith("bayes")} for r in records]
+    known = {} if value is None else {"bayes_accuracy": value}
+    return [r | {"metrics": metrics | known} for r, metrics in zip(records, found, strict=True)]
+
+
+def test_a_far_best_attainable_accuracy_leaves_the_axes_as_they_are(visit, jobs):
+    """It is marked at the edge: a line far from all marks would squeeze them together."""
+    far, none = (visit(with_bayes(jobs, value)).evaluate("trilemma.axes()") for value in (5.0, None))
+    assert far == none
+
+
+# --- closer ----------------------------------------------------------------------------------------------------
+
+
+def dragged(page, start, end):
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator("#frame").bounding_box()
+    page.mouse.move(box["x"] + start[0], box["y"] + start[1])
+    page.mouse.down()
+    page.mouse.move(box["x"] + (start[0] + end[0]) / 2, box["y"] + (start[1] + end[1]) / 2)
+    page.mouse.move(box["x"] + end[0], box["y"] + end[1])
+    page.mouse.up()
+
+
+def test_a_box_becomes_the_whole_plot_and_picks_nothing(page):
+    x0, x1, y0, y1 = page.evaluate("trilemma.axes()")
+    dragged(page, (300, 80), (500, 200))
+    a, b, c, d = page.evaluate("trilemma.axes()")
+    assert x0 < a < b < x1
+    assert y0 < c < d < y1
+    assert page.evaluate("trilemma.state.pick") is None
+
+
+def test_the_address_holds_what_is_looked_at_closely(page, visit, jobs):
+    dragged(page, (300, 80), (500, 200))
+    other = visit(jobs, hash=page.evaluate("location.hash"))
+    assert other.evaluate("trilemma.axes()") == pytest.approx(page.evaluate("trilemma.axes()"), rel=1e-5)
+
+
+@pytest.mark.parametrize("back", ["button", "key", "double click", "other axis"])
+def test_the_whole_comes_back(page, back):
+    whole = page.evaluate("trilemma.axes()")
+    dragged(page, (300, 80), (500, 200))
+    if back == "button":
+        page.locator("#whole").click()
+    elif back == "key":
+        page.locator("#frame").press("0")
+    elif back == "double click":
+        page.locator("#frame").dblclick(position={"x": 300, "y": 60})
+    else:
+        page.locator("#swap").click()
+        page.locator("#swap").click()
+    assert page.evaluate("trilemma.axes()") == whole
+    assert not page.locator("#whole").is_visible()
+
+
+def test_closer_never_leaves_the_whole(page):
+    x0, x1, y0, y1 = page.evaluate("trilemma.axes()")
+    page.locator("#frame").focus()
+    for key in ("+", "+", "-", "-", "-"):
+        page.keyboard.press(key)
+        a, b, c, d = page.evaluate("trilemma.axes()")
+        assert x0 <= a < b <= x1
+        assert y0 <= c < d <= y1
+    assert page.evaluate("trilemma.axes()") == [x0, x1, y0, y1]
+
+
+def test_the_wheel_looks_closer_only_with_control(page):
+    whole = page.evaluate("trilemma.axes()")
+    turn = "more => document.getElementById('frame').dispatchEvent(new WheelEvent('wheel', {deltaY: -100, ...more}))"
+    page.evaluate(turn, {})
+    assert page.evaluate("trilemma.axes()") == whole
+    page.evaluate(turn, {"ctrlKey": True, "clientX": 400, "clientY": 400})
+    assert page.evaluate("trilemma.axes()") != whole
+
+
+def test_a_hidden_mark_is_not_under_the_pointer(page):
+    dragged(page, (300, 80), (500, 200))
+    inside = """([a, b, c, d]) => trilemma.shown().filter(code => {
+      const [x, y] = [trilemma.value(code, trilemma.state.x), trilemma.value(code, trilemma.state.y)];
+      return x >= a && x <= b && y >= c && y <= d;
+    })"""
+    known = page.evaluate(inside, page.evaluate("trilemma.axes()"))
+    page.locator("#frame").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("trilemma.state.pick") in known
+
+
+# --- what a reader may take wrongly ----------------------------------------------------------------------------
+
+
+def test_a_model_that_decides_the_same_about_everybody_is_said_to(visit):
+    same = {"accuracy": 0.6, "fnr_gap": 0.0, "balanced_accuracy": 0.5, "worst_class_accuracy": 0.0}
+    better = {"accuracy": 0.7, "fnr_gap": 0.1, "balanced_accuracy": 0.6, "worst_class_accuracy": 0.4}
+    page = visit([record(1, metrics=same), record(2, metrics=better)], "y=fnr_gap", hash="#seeds=runs&pick=1")
+    assert "One of them decides the same about everybody." in page.locator("#finding").inner_text()
+    assert "the same about everybody" in page.locator("#record .warning").inner_text()
+
+
+def test_the_ends_of_the_frontier_are_said_in_figures(visit):
+    records = [record(i, metrics={"accuracy": a, "fnr_gap": g}) for i, a, g in ((1, 0.6, 0.0), (2, 0.7, 0.1))]
+    page = visit(records, "y=fnr_gap", hash="#seeds=runs")
+    assert "reach from accuracy 0.7000 at 0.1000 to 0.6000 at 0.0000" in page.locator("#finding").inner_text()
+
+
+def test_of_a_signed_gap_zero_is_said_to_be_best(visit):
+    records = [record(i, metrics={"accuracy": i / 10, "fnr_signed_gap": 0.1 * i - 0.2}) for i in (1, 2, 3)]
+    page = visit(records, "y=fnr_signed_gap", hash="#seeds=runs")
+    assert "is 0, at neither end" in page.locator("#finding").inner_text()
+
+
+def test_paper_shows_the_plot_in_dark_ink(visit, jobs):
+    """On white: the picture that stands for the plot, and the colours of the text, also where the theme is dark."""
+    page = visit(jobs, color_scheme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#paper").get_attribute("src").startswith("data:image/png")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(31, 30, 27)"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#paper").count() == 0
+    assert page.evaluate("getComputedStyle(document.body).color") != "rgb(31, 30, 27)"
+
+
+def test_permitted_rows_come_first(page):
+    shown(page, needs=[{"key": "fnr_gap", "sign": -1, "value": 0.1}])
+    order, permitted = page.evaluate("trilemma.order()"), of(page, "permitted")
+    assert set(order[: len(permitted)]) == permitted
 
 
 def test_the_example_opens(visit):

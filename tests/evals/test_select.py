@@ -48,7 +48,7 @@ def test_text_says_what_was_chosen_what_it_cost_and_how_to_load_it(folder, capsy
     text = capsys.readouterr().out
     assert "2 meet every constraint" in text
     assert re.search(r"uai_0.05\s+0\.0500\s+uai_0.05<=0.1 met; no interval is known", text)
-    assert "binds: without it accuracy +0.1000 by loan_mlp_erm, seed 0 (uai_0.05 0.4000)" in text
+    assert "binds: without it accuracy +0.1000 by erm, seed 0 (uai_0.05 0.4000)" in text
     assert 'load      utils.model_zoo.from_database(3, "loan")' in text
     assert "plot      python -m evals.plot dataset=loan x=accuracy y=uai_0.05" in text
 

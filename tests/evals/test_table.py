@@ -75,6 +75,12 @@ def test_settings_of_equal_label_are_told_apart_by_group():
     assert [name for _, name in table.build(runs, ["accuracy"], REFERENCE.head(0), "").rows] == ["erm", "erm [bbbb]"]
 
 
+def test_settings_stand_in_the_order_of_their_numbers():
+    runs = [run_of(i, 0.7, radius=radius) for i, radius in enumerate((10.0, 2.0, 0.5), start=1)]
+    rows = [name for _, name in table.build(runs, None, REFERENCE[:0], "source").rows]
+    assert rows == ["erm (radius 0.5)", "erm (radius 2)", "erm (radius 10)"]
+
+
 def test_csv_holds_every_digit_and_empty_fields_for_what_is_missing():
     lines = list(csv.DictReader(io.StringIO(table.comma_separated(table.build(RUNS, None, REFERENCE, "source")))))
     assert float(lines[0]["deviation"]) == pytest.approx(2.0, abs=1e-12)
