@@ -262,7 +262,7 @@ function showVerdict(view) {
   byId("objective-row").hidden = !state.needs.length;
   if (!state.needs.length) {
     verdict.textContent =
-      "Add one, such as the largest difference that you permit, to see which runs meet it, the best of them, and what it costs.";
+      "Add one, such as the largest difference you permit, to see which runs meet it, the best, and what it costs.";
     return;
   }
   const total = view.shown.length;

@@ -78,7 +78,7 @@ function isSigned(key) {
   return key.split("/").at(-1).endsWith("_signed_gap");
 }
 
-/** bayes_accuracy beside accuracy, and the like: what the most accurate of all classifiers reaches, as runs state it. */
+/** bayes_accuracy beside accuracy, and the like: what the most accurate of all classifiers reaches, as filed. */
 function references(marks, keys, shown) {
   const found = [];
   keys.forEach((key, k) => {

@@ -152,8 +152,9 @@ def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
     axes.set_xlim(_room(axes.get_xlim(), shown.signs[0], x))
     axes.set_ylim(_room(axes.get_ylim(), shown.signs[1], y))
     for k, along in enumerate((axes.xaxis, axes.yaxis)):
+        low, high = along.get_view_interval()
         if (shown.values[:, k] >= 0).all():  # in the room beside the marks there are no values
-            along.set_ticks([tick for tick in along.get_ticklocs() if 0 <= tick <= along.get_view_interval()[1]])
+            along.set_ticks([tick for tick in along.get_ticklocs() if max(low, 0) <= tick <= high])
 
 
 def _room(limits: tuple[float, float], sign: int, include: float) -> tuple[float, float]:

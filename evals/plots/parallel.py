@@ -74,9 +74,7 @@ def _look(best: bool, colour: str, marker: str, n: int) -> dict[str, Any]:
 
 def _scales(axes: "Axes", shown: Chart) -> None:
     """An upright line for each metric, its values to the left, its words below."""
-    from matplotlib.patheffects import withStroke
-
-    halo = [withStroke(linewidth=2.5, foreground="white")]
+    ground: dict[str, Any] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     gains = shown.values * np.array(shown.signs)
     for place, (values, sign) in enumerate(zip(gains.T, shown.signs, strict=True)):
         axes.axvline(place, color="#555555", linewidth=1, zorder=3)
@@ -85,7 +83,7 @@ def _scales(axes: "Axes", shown: Chart) -> None:
             value = sign * (values.min() + height * np.ptp(values))
             axes.annotate(
                 f"{value:.3g}", (place, height), (-5, 0), textcoords="offset points", ha="right", va="center",
-                size=8.5, color="#444444", path_effects=halo, zorder=5,
+                size=8.5, color="#444444", bbox=ground, zorder=5,
             )  # fmt: skip
     axes.set_xticks(range(len(shown.axes)), [_words(axis.brief, axis.sign) for axis in shown.axes], fontsize=9.5)
     axes.tick_params(axis="x", length=0, pad=6)

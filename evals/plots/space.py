@@ -106,7 +106,8 @@ def _efficient(axes: Any, shown: Chart, rows: NDArray[np.bool_], colour: str, ma
 def _label(axes: Any, shown: Chart) -> None:
     for set_label, axis in zip((axes.set_xlabel, axes.set_ylabel, axes.set_zlabel), shown.axes, strict=True):
         end = "higher is better" if axis.sign > 0 else "lower is better"
-        set_label(f"{textwrap.fill(axis.brief, 30)}\n({end})", labelpad=14, fontsize=9.5, linespacing=1.15)
+        words = f"{textwrap.fill(axis.brief, 30)}\n({end})"
+        set_label(words, labelpad=4 + 6 * (words.count("\n") + 1), fontsize=9.5, linespacing=1.15)
     axes.tick_params(labelsize=8.5, pad=2)
 
 

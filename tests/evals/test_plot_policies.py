@@ -87,7 +87,7 @@ def test_what_is_never_negative_has_no_negative_ticks():
     )
     low, high = axes(figure).get_ylim()
     ticks = axes(figure).get_yticks()
-    assert low < 0 <= ticks.min() <= ticks.max() <= high
+    assert low < 0 <= ticks.min() <= ticks.max() <= high < 0.33  # which ticks beyond the axes would stretch
 
 
 def test_of_models_at_one_place_one_is_named_and_the_others_are_counted():
