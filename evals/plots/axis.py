@@ -89,11 +89,14 @@ def with_axes(table: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
 
 
 def measured(key: str, table: pd.DataFrame) -> str:
-    """The column of an axis that some run has. Raises ValueError with near misses where there is none."""
+    """The column of an axis that some run has. Raises ValueError, with near misses where there is no such column."""
     metric = key if key in table.columns else source(key, table.columns)[0]
     if metric in query.FACTS:
         raise ValueError(f"{metric} is no metric. Metrics here: {', '.join(query.metrics(_some(table)))}")
-    query.known(metric, _some(table))
+    some = _some(table)
+    if metric in table.columns and metric not in some.columns:
+        raise ValueError(f"{metric} is undefined in all {len(table)} runs; the warnings of their records say why")
+    query.known(metric, some)
     return key
 
 

@@ -123,9 +123,17 @@ def test_a_metric_of_unknown_direction_asks_for_it():
     assert chart(records, "x=loudness", "x_better=lower").signs == [-1, -1]
 
 
-def test_a_metric_that_is_null_in_every_run_counts_as_absent():
-    with pytest.raises(ValueError, match=r"no column 'mcc'.*Metrics here: accuracy, uai_0\.05$"):
-        chart([dict(r, metrics={**r["metrics"], "mcc": None}) for r in MODELS], "x=mcc")
+WITHOUT_MCC = [dict(r, metrics={**r["metrics"], "mcc": None}) for r in MODELS]
+
+
+def test_a_metric_that_is_null_in_every_run_is_said_to_be_undefined():
+    with pytest.raises(ValueError, match="^mcc is undefined in all 4 runs; the warnings of their records say why$"):
+        chart(WITHOUT_MCC, "x=mcc")
+
+
+def test_a_metric_that_is_null_in_every_run_is_not_offered():
+    with pytest.raises(ValueError, match=r"no column 'mc'.*Metrics here: accuracy, uai_0\.05$"):
+        chart(WITHOUT_MCC, "x=mc")
 
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
