@@ -15,7 +15,7 @@ from tests.evals.test_choice import POINTS
 from tests.evals.test_document import read
 from tests.evals.test_query import record, write
 
-EXAMPLE = paths_config.ROOT / "evals" / "example.json"
+EXAMPLE = paths_config.ROOT / "tests" / "evals" / "older_runs.json"
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def run(*words):
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
-    """The record that is used and the cards of a question to the example, which predates many keys."""
+    """The record that is used and the cards of a question to records that predate many keys."""
     place = tmp_path_factory.mktemp("example")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("TRILEMMA_EVALS", str(EXAMPLE.parent))
         patch.setenv("TRILEMMA_WEIGHTS", str(place / "weights"))
-        assert run("dataset=example", "where=uai_0.05<=0.1, fnr_gap<=0.1", "maximize=accuracy") == 0
+        assert run("dataset=older_runs", "where=uai_0.05<=0.1, fnr_gap<=0.1", "maximize=accuracy") == 0
     (markdown,) = (place / "figures" / "cards").glob("*.md")
-    doc_id = markdown.stem.removeprefix("example_")
+    doc_id = markdown.stem.removeprefix("older_runs_")
     stored = json.loads(EXAMPLE.read_text())["_default"][doc_id] | {"doc_id": int(doc_id)}
     return stored, markdown.read_text(), markdown.with_suffix(".html").read_text()
 

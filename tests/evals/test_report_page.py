@@ -612,4 +612,4 @@ def test_the_example_opens(visit):
     stored = json.loads((ROOT / "evals" / "example.json").read_text())["_default"]
     page = visit([made | {"doc_id": int(i)} for i, made in stored.items()])
     assert page.complaints == []
-    assert page.locator("#finding").inner_text().startswith("Of 10 settings, ")
+    assert page.locator("#finding").inner_text().startswith("Of 10 settings and 80 operating points, ")

@@ -92,9 +92,10 @@ def test_repetitions_share_all_but_the_seed(trained):
     assert reproduce.command(again) == f"{reproduce.setting(record)} seed=7"
 
 
-def test_the_records_of_the_example_compose_what_they_hold():
+@pytest.mark.parametrize("file", ["evals/example.json", "tests/evals/older_runs.json"])
+def test_the_records_of_the_example_compose_what_they_hold(file):
     """Their own settings, read by Hydra from the words, less what no result depends on."""
-    records = json.loads((paths_config.ROOT / "evals" / "example.json").read_text())["_default"].values()
+    records = json.loads((paths_config.ROOT / file).read_text())["_default"].values()
     for line, record in {reproduce.setting(record): record for record in records}.items():
         words = [word.replace("epsilon=", "epsilon.radius=") for word in shlex.split(line)[2:]]
         made = reproduce._composed(tuple(words)).resolved
