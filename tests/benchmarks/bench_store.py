@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_store
 
-The records are those of ``tests/evals/older_runs.json``, each with a run_id and figures of its own. Both sides take turns in
-one run, so that what else the machine does slows both alike. Printed as Markdown:
+The records are those of ``tests/evals/older_runs.json``, each with a run_id and figures of its own. Both sides take
+turns in one run, so that what else the machine does slows both alike. Printed as Markdown:
 
 1. inserts per second into a file that already holds 100, 1,000 or 10,000 records, each a call of its own: mean wall
    time, folds of the journal included; by one process that keeps the database open, by one that opens it for every
@@ -44,7 +44,9 @@ Insert = Callable[[dict[str, Any]], int]
 
 def records(first: int = 0) -> Iterator[dict[str, Any]]:
     """Records of real runs in turn, endlessly, each with a run_id, a seed and digits of its own."""
-    real = list(json.loads((paths_config.ROOT / "tests" / "evals" / "older_runs.json").read_bytes())["_default"].values())
+    real = list(
+        json.loads((paths_config.ROOT / "tests" / "evals" / "older_runs.json").read_bytes())["_default"].values()
+    )
     for number in count(first):
         chance, record = random.Random(number), real[number % len(real)]
         metrics = {key: value and value * chance.uniform(0.9, 1.1) for key, value in record["metrics"].items()}
