@@ -31,12 +31,13 @@ def evaluate(cfg: DictConfig) -> Outcome:
 
     params: Any = OmegaConf.to_container(cfg, resolve=True)
     check(params)
-    table = query.where(query.frame(query.read(params["database"])), params["where"])
+    records = query.read(params["database"])
+    table = query.where(query.frame(records), params["where"])
     if params["id"] is not None:
         for doc_id in chosen(params["id"], table, params["database"]):
             evaluate_one(doc_id, params)
-    records = query.read(params["database"])
-    table = query.where(query.frame(records), params["where"])
+        records = query.read(params["database"])
+        table = query.where(query.frame(records), params["where"])
     show(query.sort(table, params["sort"]), params, settings(table, records))
     return Outcome("evaluate", "finished", "")
 
@@ -90,9 +91,8 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
 
     import paths_config
     from evals.evaluation import evaluate as judge
+    from evals.evaluation import warnings_of
     from utils.build import choose_device, make_repeatable
-    from utils.metrics.masking import warnings_of
-    from utils.metrics.undefined import undefined
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
 
@@ -111,8 +111,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}
-    least = params["evaluation"]["metrics"].get("group", {}).get("groups_min", 0)
-    if warnings := warnings_of(found) + undefined(found, data.groups, groups_min=least):
+    if warnings := warnings_of(found, data.groups, params["evaluation"]["metrics"]):
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from utils import seeding
+from utils.metrics import masking
+from utils.metrics.undefined import undefined
 from utils.seeding import Rows, derive
 from utils.stacking import Stack, together
 from utils.types import Batch, Context, Figures, Metric, Predict
@@ -47,6 +49,20 @@ def evaluate_many(
         for one, own_figures in zip(found, figures, strict=True):
             _add(one, name, own_figures)
     return found
+
+
+def warnings_of(
+    found: Mapping[str, float | None], groups: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """A sentence for each check of the evaluation itself that failed, and for each cause that left figures undefined.
+
+    Args:
+        found: the metrics of a model.
+        groups: the names of the groups of its data.
+        nodes: the settings of the metrics, by name.
+    """
+    least = nodes.get("group", {}).get("groups_min", 0)
+    return masking.warnings_of(found) + undefined(found, groups, groups_min=least)
 
 
 def _one_by_one(metrics: Sequence[Metric], stack: Stack, batch: Batch, ctx: Context, name: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""95 % intervals of a metric: as the record holds them, else of a share of test rows, else over seeds."""
+"""95 % intervals of a metric over test rows: as the record holds them, else of a share of test rows."""
 
 import math
 from collections.abc import Mapping

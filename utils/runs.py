@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 
 import paths_config
-from evals.evaluation import evaluate, evaluate_many
+from evals.evaluation import evaluate, evaluate_many, warnings_of
 from evals.operating_points import operating_points
 from utils import atomic, processes, seeding
 from utils.build import Params, Run, build_run, stackable, stacked_objective
@@ -24,8 +24,6 @@ from utils.decides.words import in_words
 from utils.environment import environment
 from utils.locks import held
 from utils.metrics.directions import under_norms
-from utils.metrics.masking import warnings_of
-from utils.metrics.undefined import undefined
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.objective import Objective
 from utils.outcomes import Outcome
@@ -427,9 +425,8 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     data = run.dataset
     record = blank_record(run)
     points, without = _operating_points(run)
-    least = run.params["evaluation"]["metrics"].get("group", {}).get("groups_min", 0)
-    unclear = undefined(metrics, data.groups, groups_min=least)
-    if warnings := [*warnings_of(metrics), *unclear, *getattr(decide, "warnings", ()), *without]:
+    doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
+    if warnings := [*doubts, *getattr(decide, "warnings", ()), *without]:
         record |= {"warnings": warnings}
     if points:
         record |= {"operating_points": points}
