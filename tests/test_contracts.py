@@ -22,7 +22,7 @@ LAYERS = (
     {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.prepares", "utils.decides", "utils.metrics"},
     {"utils.training", "utils.recipe", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
     {"utils.build", "utils.overrides", "utils.progress"},
-    {"utils.model_zoo"},
+    {"utils.model_zoo", "utils.fitting"},
     {"evals"},
     {"utils.runs"},
     {"utils.sweep"},

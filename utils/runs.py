@@ -16,27 +16,25 @@ from filelock import FileLock
 import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
 from evals.operating_points import operating_points
-from utils import atomic, processes, seeding
-from utils.build import Params, Run, build_run, stackable, stacked_objective
+from utils import atomic, processes
+from utils.build import Params, Run, build_run, stackable
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
 from utils.environment import environment
+from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold
 from utils.locks import held
 from utils.metrics.directions import under_norms
 from utils.model_zoo import describe_preprocessing, save_weights
-from utils.objective import Objective
 from utils.outcomes import Outcome
-from utils.parts import parts
 from utils.progress import SayNow, epochs_said, epochs_shown
-from utils.recipe import NO_VALID, fit
+from utils.recipe import NO_VALID
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
-from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone
-from utils.types import Batch, Context, StoredDecide
+from utils.training import DivergenceError, Watch
+from utils.types import Context, StoredDecide
 from utils.validation import validate, validate_settings
 
-FEW = 4  # rows of a rehearsal
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
 FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError)  # of a training; anything else is a defect of ours
@@ -96,7 +94,7 @@ def _assist(run: Run) -> Outcome:
     """The run by a process that only trains with the leading one."""
     rehearse(run)
     if not processes.told(None):
-        _fit_plainly(run, watch=lambda *_: None)
+        fit_plainly(run, watch=lambda *_: None)
     return Outcome(run.name, "finished", "")
 
 
@@ -169,14 +167,6 @@ def _check_observed(run: Run, heard: Sequence[Any]) -> None:
         )
 
 
-def probing(run: Run) -> Context:
-    """The context of a run with random numbers of its own for trials."""
-    source = run.ctx.generator
-    if isinstance(source, seeding.Rows):
-        return replace(run.ctx, generator=seeding.Rows(seeding.derive(run.seed, "probe"), source.index))
-    return replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
-
-
 # --- the training ----------------------------------------------------------------------------------------------
 
 
@@ -204,7 +194,7 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
         UnstackableError: runs that form no stack; nothing has been trained.
     """
     started = perf_counter()
-    errors = _fit_together(runs, watch=watch)
+    errors = fit_together(runs, watch=watch)
     records: dict[str, Record] = {}
     sound: list[tuple[Run, StoredDecide, Any]] = []
     for run, error in zip(runs, errors, strict=True):
@@ -212,7 +202,7 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
             if error:
                 raise error
             # the weights before judging, which may fail
-            sound.append((run, _threshold(run), save_weights(run.model, run.dataset.name, run.run_id)))
+            sound.append((run, threshold(run), save_weights(run.model, run.dataset.name, run.run_id)))
         except FAILURES as failure:
             records[run.run_id] = failed_record(run, failure)
         except OSError as failure:
@@ -227,60 +217,6 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
         for (run, decide, weights), metrics in zip(sound, judged, strict=True):
             records[run.run_id] = _judged_record(run, decide, weights, metrics, seconds)
     return [records[run.run_id] for run in runs]
-
-
-def _fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
-    first = runs[0].params["trainer"]
-    if not stackable(runs[0].params):
-        raise UnstackableError("a recipe such as trainer.schedule is for one model at a time")
-    if not treats_each_parameter_alone(runs[0].make_optimizer):
-        raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
-    stack = Stack([run.model for run in runs])
-    objective = stacked_objective(runs)
-    train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])
-    _compare(runs, stack, objective, train, ctx)
-    errors = fit_many(
-        stack,
-        objective,
-        train,
-        stack_batches([run.dataset.valid for run in runs]),
-        ctx,
-        make_optimizer=runs[0].make_optimizer,
-        epochs=first["epochs"],
-        batch_size=first["batch_size"],
-        lr=[run.params["trainer"]["lr"] for run in runs],
-        weight_decay=[run.params["trainer"]["weight_decay"] for run in runs],
-        orders=[seeding.generator(run.seed, "order") for run in runs],
-        watch=watch,
-    )
-    stack.hand_back()
-    return errors
-
-
-def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Batch, ctx: Context) -> None:
-    """Refuse a stack whose losses are not those of its runs, as where a term mixes rows; by its first and last run.
-
-    Raises:
-        UnstackableError: it is so.
-    """
-    rows = torch.arange(FEW, device=train.y.device).expand(len(runs), -1)
-    try:
-        together, _ = objective(stack, train.of_each(rows), replace(ctx, generator=_probe(ctx)))
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        raise UnstackableError(f"a term does not batch ({str(error).splitlines()[0]})") from error
-    for i in {0, len(runs) - 1} if together.shape == (len(runs),) else ():
-        run = runs[i]
-        alone, _ = run.objective(
-            run.model, run.dataset.train.rows(slice(0, FEW)), replace(run.ctx, generator=_probe(run.ctx))
-        )
-        if not torch.allclose(together[i], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
-            raise UnstackableError("a term mixes the rows of a batch")
-    if together.shape != (len(runs),):
-        raise UnstackableError("a term gives one loss for all rows")
-
-
-def _probe(ctx: Context) -> seeding.Source:
-    return seeding.generators(ctx.seed, "probe")
 
 
 def _judge_together(runs: Sequence[Run], decides: Sequence[StoredDecide]) -> list[Any]:
@@ -312,84 +248,18 @@ def _judged_record(run: Run, decide: StoredDecide, weights: Any, judged: Any, se
     return finished_record(run, decide, weights, judged, seconds)
 
 
-def _threshold(run: Run) -> StoredDecide:
-    rows = getattr(run.dataset, run.params["fit_on"])
-    if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
-        rows = rows.rows(slice(0, FEW))
-    return run.fit_decide(_logits(run, rows), rows, run.dataset.groups)
-
-
-def checkpoint_of(run: Run) -> Path:
-    """Where an unfinished training of the run is kept."""
-    return paths_config.weights() / ".checkpoints" / f"{run.run_id}.pt"
-
-
 def forget_checkpoint(run: Run, record: Record) -> None:
     """Remove the checkpoint of a finished run; where judging failed, a relaunch goes on from the trained model."""
     if record["status"] == "finished":
         checkpoint_of(run).unlink(missing_ok=True)
 
 
-def _fit_plainly(run: Run, *, watch: Watch) -> None:
-    """Train one model by its recipe.
-
-    Raises:
-        ValueError: the batches do not fit the memory, saying how many rows would.
-    """
-    trainer, data = run.params["trainer"], run.dataset
-    try:
-        fit(
-            run.model,
-            run.objective,
-            data.train,
-            data.valid,
-            run.ctx,
-            make_optimizer=run.make_optimizer,
-            epochs=trainer["epochs"],
-            batch_size=trainer["batch_size"],
-            lr=trainer["lr"],
-            weight_decay=trainer["weight_decay"],
-            order=seeding.generator(run.seed, "order"),
-            watch=watch,
-            recipe=run.recipe,
-            adaptations=run.adaptations,
-            checkpoint=checkpoint_of(run) if run.recipe.checkpoint_every else None,
-        )
-    except torch.OutOfMemoryError:
-        pass  # what the failed step holds is given back where this block ends
-    else:
-        return
-    raise ValueError(_what_fits(run))
-
-
-def _what_fits(run: Run) -> str:
-    """What to do where a step does not fit the memory: the largest halving of a batch that does."""
-    asked = run.params["trainer"]["batch_size"]
-    size = asked // run.recipe.accumulate
-    run.model.train()
-    while size := size // 2:
-        rows = run.dataset.train.rows(slice(0, size))
-        try:
-            loss, _ = run.objective(run.model, rows, probing(run).on(rows))
-            loss.backward()
-        except torch.OutOfMemoryError:
-            continue
-        finally:
-            run.model.zero_grad()
-        device, accumulate = run.dataset.train.y.device, -(-asked // size)
-        return (
-            f"the memory of {device} does not hold a step of trainer.batch_size={asked}; {size} rows fit: set "
-            f"trainer.accumulate={accumulate} for the same batches in parts, or trainer.batch_size={size}"
-        )
-    return f"the memory of {run.dataset.train.y.device} does not hold this model and one row; choose a smaller model"
-
-
 def _trained_plainly(run: Run, *, watch: Watch) -> Record:
     """Of a model that forms no stack, by ordinary means."""
     started = perf_counter()
     try:
-        _fit_plainly(run, watch=watch)
-        decide = _threshold(run)
+        fit_plainly(run, watch=watch)
+        decide = threshold(run)
         weights = save_weights(run.model, run.dataset.name, run.run_id)
         trained = perf_counter()
         metrics = evaluate(run.model, run.dataset.test, replace(run.ctx, decide=decide), run.metrics)
@@ -450,17 +320,12 @@ def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
     asked, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
     if not asked or data.classes > 2 or len(data.groups) < 2:
         return None, []
-    fitted, judged = ((_logits(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
+    fitted, judged = ((logits_of(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
     try:
         points = operating_points(fitted, judged, data.groups, **asked, seed=run.seed)
     except ValueError as error:
         return None, [f"no operating points: {error}"]
     return {"fit_on": fit_on} | points, []
-
-
-@torch.no_grad()
-def _logits(run: Run, rows: Batch) -> torch.Tensor:
-    return torch.cat([run.model(some.x) for some in parts(rows)])
 
 
 def failed_record(run: Run, error: Exception) -> Record:

@@ -13,11 +13,11 @@ from torch import nn
 import paths_config
 from utils.build import Run, build_run, stackable
 from utils.console import complain, said, say
+from utils.fitting import FEW, probing
 from utils.outcomes import Outcome
 from utils.progress import SayNow, Watch, epochs_said
 from utils.run_store import Record, RunStore
 from utils.runs import (
-    FEW,
     blank_record,
     carry_out,
     check_folders,
@@ -25,7 +25,6 @@ from utils.runs import (
     forget_checkpoint,
     lock_of,
     outcome,
-    probing,
     rehearse,
     skipped,
     stands,

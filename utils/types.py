@@ -14,11 +14,12 @@ input range of every image model, whose normalisation is its own first layer. Im
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.seeding import Rows, Source, normal
 
@@ -69,6 +70,10 @@ class Column:
     sensitive: bool = False
     actionable: bool = False  # the individual can change it
     levels: tuple[float, ...] = ()  # of a binary or categorical column, in natural units
+    integer: bool = False  # of a continuous column: it holds whole numbers
+    bounds: tuple[float, float] | None = None  # of a continuous column: what new rows may hold, natural units
+    attribute: str = ""  # of a 0/1 column: what it is an indicator of; of the columns of an attribute one is 1
+    cut: tuple[str, float, float] | None = None  # of a 0/1 column that another implies: 1 where low <= other < high
 
 
 class Mechanism(NamedTuple):
@@ -267,6 +272,49 @@ class Context:
         return [figures(own, *(of[i] for of in rows)) for i, own in enumerate(self.each)]
 
 
+class Answer(NamedTuple):
+    """What a learner says of the validation rows once it has been trained on some more rows."""
+
+    logits: Tensor | None  # (r, n, k), of each of r inner seeds; None where it failed
+    error: str = ""  # why it failed
+    seconds: float = 0.0  # CPU-seconds of its fits and predictions
+
+
+Refit = Callable[[Sequence[Batch]], Callable[[], list[Answer]]]  # sets of added rows -> begins; then -> waits for all
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Whoever trains on rows that may be added to: all that a poisoner may know. The test rows are not part of it."""
+
+    columns: tuple[Column, ...]  # the schema
+    groups: tuple[str, ...]
+    loc: Tensor  # (d,) natural units = loc + scale * x
+    scale: Tensor  # (d,)
+    train: Batch
+    valid: Batch  # that the poison is judged by
+    refit: Refit  # trains on ``train`` and some more rows, many sets of them side by side
+    fit: Callable[[Batch], nn.Module] | None  # rows -> the trained model; None of learners without gradients
+    loss: Callable[[Predict, Batch], Tensor] | None  # that it minimises, (), on the weighted rows; None likewise
+    fit_decide: "FitDecide"
+    seed: int
+    journal: Path  # where evaluations are kept as they are made
+    watch: Callable[[int, Mapping[str, float]], None]  # hears the evaluations made and what is best so far
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """The rows that a poisoner chose, and how it came to them."""
+
+    rows: Batch  # (m, d) to be added to the training rows; index -1, -2, ...
+    natural: Tensor  # (m, d) float64, the same rows in natural units
+    before: Mapping[str, float]  # metrics on the validation rows, mean over inner seeds, without the rows
+    after: Mapping[str, float]  # and with them
+    steps: Sequence[tuple[int, float]]  # evaluations after which the best value changed, from 0 on, and this value
+    facts: Mapping[str, Any]  # what a record should say beside: evaluations, failures, seconds, ...
+
+
+Poison = Callable[[Victim], Poisoned]
 Attack = Callable[[Predict, Batch, Context], Tensor]  # -> x' like batch.x, detached
 Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss of rows (n,) or of a batch (); of a stack (m, n) or (m,)
 Figures = Mapping[str, float | None]

@@ -80,7 +80,7 @@ def overhead(jobs: int) -> float:
     import train
     from utils import build, cli, runs
 
-    timed_parts = ((runs, "_fit_together"), (runs, "_judge_together"), (build, "build_dataset"), (build, "build_scm"))
+    timed_parts = ((runs, "fit_together"), (runs, "_judge_together"), (build, "build_dataset"), (build, "build_scm"))
     measured = dict.fromkeys((name for _, name in timed_parts), 0.0)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

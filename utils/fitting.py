@@ -1,0 +1,159 @@
+"""Training the model of a run, alone or beside others, and what its logits are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import paths_config
+from utils import seeding
+from utils.build import Run, stackable, stacked_objective
+from utils.objective import Objective
+from utils.parts import parts
+from utils.recipe import fit
+from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
+from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone
+from utils.types import Batch, Context, StoredDecide
+
+FEW = 4  # rows of a rehearsal
+
+
+def probing(run: Run) -> Context:
+    """The context of a run with random numbers of its own for trials."""
+    source = run.ctx.generator
+    if isinstance(source, seeding.Rows):
+        return replace(run.ctx, generator=seeding.Rows(seeding.derive(run.seed, "probe"), source.index))
+    return replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
+
+
+def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
+    """Train models of one structure as a stack; the error of each that left the finite numbers.
+
+    Raises:
+        UnstackableError: runs that form no stack; nothing has been trained.
+    """
+    first = runs[0].params["trainer"]
+    if not stackable(runs[0].params):
+        raise UnstackableError("a recipe such as trainer.schedule is for one model at a time")
+    if not treats_each_parameter_alone(runs[0].make_optimizer):
+        raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
+    stack = Stack([run.model for run in runs])
+    objective = stacked_objective(runs)
+    train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])
+    _compare(runs, stack, objective, train, ctx)
+    errors = fit_many(
+        stack,
+        objective,
+        train,
+        stack_batches([run.dataset.valid for run in runs]),
+        ctx,
+        make_optimizer=runs[0].make_optimizer,
+        epochs=first["epochs"],
+        batch_size=first["batch_size"],
+        lr=[run.params["trainer"]["lr"] for run in runs],
+        weight_decay=[run.params["trainer"]["weight_decay"] for run in runs],
+        orders=[seeding.generator(run.seed, "order") for run in runs],
+        watch=watch,
+    )
+    stack.hand_back()
+    return errors
+
+
+def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Batch, ctx: Context) -> None:
+    """Refuse a stack whose losses are not those of its runs, as where a term mixes rows; by its first and last run.
+
+    Raises:
+        UnstackableError: it is so.
+    """
+    rows = torch.arange(FEW, device=train.y.device).expand(len(runs), -1)
+    try:
+        together, _ = objective(stack, train.of_each(rows), replace(ctx, generator=_probe(ctx)))
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        raise UnstackableError(f"a term does not batch ({str(error).splitlines()[0]})") from error
+    for i in {0, len(runs) - 1} if together.shape == (len(runs),) else ():
+        run = runs[i]
+        alone, _ = run.objective(
+            run.model, run.dataset.train.rows(slice(0, FEW)), replace(run.ctx, generator=_probe(run.ctx))
+        )
+        if not torch.allclose(together[i], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise UnstackableError("a term mixes the rows of a batch")
+    if together.shape != (len(runs),):
+        raise UnstackableError("a term gives one loss for all rows")
+
+
+def _probe(ctx: Context) -> seeding.Source:
+    return seeding.generators(ctx.seed, "probe")
+
+
+def fit_plainly(run: Run, *, watch: Watch) -> None:
+    """Train one model by its recipe.
+
+    Raises:
+        ValueError: the batches do not fit the memory, saying how many rows would.
+    """
+    trainer, data = run.params["trainer"], run.dataset
+    try:
+        fit(
+            run.model,
+            run.objective,
+            data.train,
+            data.valid,
+            run.ctx,
+            make_optimizer=run.make_optimizer,
+            epochs=trainer["epochs"],
+            batch_size=trainer["batch_size"],
+            lr=trainer["lr"],
+            weight_decay=trainer["weight_decay"],
+            order=seeding.generator(run.seed, "order"),
+            watch=watch,
+            recipe=run.recipe,
+            adaptations=run.adaptations,
+            checkpoint=checkpoint_of(run) if run.recipe.checkpoint_every else None,
+        )
+    except torch.OutOfMemoryError:
+        pass  # what the failed step holds is given back where this block ends
+    else:
+        return
+    raise ValueError(_what_fits(run))
+
+
+def _what_fits(run: Run) -> str:
+    """What to do where a step does not fit the memory: the largest halving of a batch that does."""
+    asked = run.params["trainer"]["batch_size"]
+    size = asked // run.recipe.accumulate
+    run.model.train()
+    while size := size // 2:
+        rows = run.dataset.train.rows(slice(0, size))
+        try:
+            loss, _ = run.objective(run.model, rows, probing(run).on(rows))
+            loss.backward()
+        except torch.OutOfMemoryError:
+            continue
+        finally:
+            run.model.zero_grad()
+        device, accumulate = run.dataset.train.y.device, -(-asked // size)
+        return (
+            f"the memory of {device} does not hold a step of trainer.batch_size={asked}; {size} rows fit: set "
+            f"trainer.accumulate={accumulate} for the same batches in parts, or trainer.batch_size={size}"
+        )
+    return f"the memory of {run.dataset.train.y.device} does not hold this model and one row; choose a smaller model"
+
+
+def threshold(run: Run) -> StoredDecide:
+    """The thresholds of a trained model, fitted on the rows that its configuration names."""
+    rows = getattr(run.dataset, run.params["fit_on"])
+    if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
+        rows = rows.rows(slice(0, FEW))
+    return run.fit_decide(logits_of(run, rows), rows, run.dataset.groups)
+
+
+def checkpoint_of(run: Run) -> Path:
+    """Where an unfinished training of the run is kept."""
+    return paths_config.weights() / ".checkpoints" / f"{run.run_id}.pt"
+
+
+@torch.no_grad()
+def logits_of(run: Run, rows: Batch) -> torch.Tensor:
+    """Of a trained model on rows (n, *): (n, k)."""
+    return torch.cat([run.model(some.x) for some in parts(rows)])
