@@ -26,8 +26,8 @@ from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
-from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Prepare, Scalar
-from utils.validation import TERM_KINDS, TRAINER, validate_pixels
+from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
+from utils.validation import POISON_KINDS, TERM_KINDS, TRAINER, validate_pixels
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
@@ -56,6 +56,7 @@ class Run:
     metrics: Mapping[str, Metric]
     adaptations: Sequence[Adaptation] = ()
     recipe: Recipe = PLAIN
+    poison: Poison | None = None
 
     @property
     def seed(self) -> int:
@@ -223,6 +224,15 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     return [adaptation.to(device) for adaptation in made]
 
 
+def build_poison(params: Params) -> Poison | None:
+    """What chooses rows to add to the training rows, where the ``attack`` option has one."""
+    node = params["attack"].get("poison")
+    if node is None:
+        return None
+    found: Poison = bind({key: value for key, value in node.items() if key not in POISON_KINDS}, "attack.poison")
+    return found
+
+
 def _own(node: Params) -> Params:
     """A regularizer's settings without what the objective needs to know of it."""
     return {key: value for key, value in node.items() if key not in TERM_KEYS}
@@ -289,6 +299,9 @@ def identity(params: Params, fingerprint: str) -> Params:
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "watch"}
+    if "poison" in kept["attack"]:
+        poison = {key: value for key, value in kept["attack"]["poison"].items() if key != "workers"}
+        kept["attack"] = kept["attack"] | {"poison": poison}
     if not kept.get("prepare"):  # the rows as they are
         kept.pop("prepare", None)
     if not reads_radius(params):
@@ -313,9 +326,9 @@ def structure_of(params: Params) -> str:
 
 
 def stackable(params: Params) -> bool:
-    """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing the training."""
+    """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing or choosing rows."""
     observed = any(node.get("adapts") for node in params["regularizer"].values())
-    return params["trainer"].keys() <= set(TRAINER) and not observed
+    return params["trainer"].keys() <= set(TRAINER) and not observed and "poison" not in params["attack"]
 
 
 def run_name(params: Params) -> str:
@@ -392,4 +405,5 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         ),
         adaptations=adaptations(params, dataset),
         recipe=recipe(params),
+        poison=build_poison(params),
     )
