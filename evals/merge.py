@@ -71,7 +71,9 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
     """
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"weights={folder} is no folder; name the one that holds {dataset}/<run_id>.safetensors")
+            raise ValueError(
+                f"weights={folder} is no folder; name the one that holds {dataset}/<run_id>.safetensors or .skops"
+            )
     theirs = [(source, read(source, dataset)) for source in sources]
     store = RunStore(paths_config.database(dataset))
     merged = combined(_by_run(store.all()), theirs, prefer_theirs)
@@ -223,7 +225,7 @@ def with_weights(record: Record, source: Path) -> Record:
     """The record with its weights copied here, under a name of their own where another file has theirs."""
     path, checksum = record["weights"]["path"], record["weights"]["sha256"]
     if paths_config.weights_file(path).exists():
-        path = str(Path(path).with_suffix(f".{checksum[:8]}.safetensors"))
+        path = str(Path(path).with_suffix(f".{checksum[:8]}{Path(path).suffix}"))
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(f"{source} changed while it was copied. Nothing was merged; try again")

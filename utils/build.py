@@ -20,6 +20,7 @@ from torch import nn
 from utils import processes, seeding
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
+from utils.models.learner import Learner
 from utils.objective import Objective, Weighted, make_objective
 from utils.radius import radius_value
 from utils.recipe import PLAIN, Recipe
@@ -36,6 +37,7 @@ HEADLINES = {"robust", "ensemble"}  # metrics that report at the training radius
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch", "operating_points")
 ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
+OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
         scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}
         size = {"inputs": list(dataset.shape), "outputs": outputs} | scaling
     _check_fits(params, dataset)
+    if is_learner(params):
+        _refuse_terms(params)
     make = shared("model", lambda: bind(params["model"] | {"_partial_": True}, "model"), params["model"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(params["seed"], "weights"))
@@ -187,14 +191,40 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
 
 def _check_fits(params: Params, dataset: Dataset) -> None:
     """Refuse a model for images on a table, and the other way round. Raises ValueError."""
-    module, _, name = params["model"]["_target_"].rpartition(".")
-    for_images = "mean" in inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    for_images = "mean" in inspect.signature(_kind(params)).parameters
     if for_images != bool(dataset.shape):
         kinds = ("images", "tables") if for_images else ("tables", "images")
         fitting = "small_cnn or preact_resnet18" if dataset.shape else "mlp or logistic"
         raise ValueError(
-            f"model={module.rpartition('.')[2]} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
+            f"model={_module(params)} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
             f"choose model={fitting}"
+        )
+
+
+def _kind(params: Params) -> type[nn.Module]:
+    """The class of the model that a configuration names."""
+    module, _, name = params["model"]["_target_"].rpartition(".")
+    kind: type[nn.Module] = getattr(importlib.import_module(module), name)
+    return kind
+
+
+def _module(params: Params) -> str:
+    """The last name of the model's module, that of its option."""
+    return str(params["model"]["_target_"]).split(".")[-2]
+
+
+def is_learner(params: Params) -> bool:
+    """Whether the model is one of scikit-learn's: trained at once by what it minimises itself, without a gradient."""
+    return issubclass(_kind(params), Learner)
+
+
+def _refuse_terms(params: Params) -> None:
+    """Refuse terms that a learner would not minimise; a weight of 0 counts as none. Raises ValueError."""
+    unread = [name for name, node in params["regularizer"].items() if name != "erm" and node["weight"]]
+    if unread:
+        raise ValueError(
+            f"model={_module(params)} minimises a loss of its own, so regularizer={unread[0]} would say nothing to it; "
+            "leave regularizer=erm, and weigh the training rows by prepare, or choose thresholds by decide"
         )
 
 
@@ -254,13 +284,13 @@ def nominal_weight(params: Params) -> float:
 
 
 def perturbs(params: Params) -> bool:
-    """Whether any term of the objective reads the training radius."""
-    return any(node["perturbs"] for node in params["regularizer"].values())
+    """Whether any term of the objective reads the training radius; a learner has none."""
+    return not is_learner(params) and any(node["perturbs"] for node in params["regularizer"].values())
 
 
 def reads_radius(params: Params) -> bool:
     """Whether the training depends on the radius: a term reads it, or the validation rows are attacked within it."""
-    trainer = params["trainer"]
+    trainer = {} if is_learner(params) else params["trainer"]
     return perturbs(params) or trainer.get("keep") == "best" or bool(trainer.get("ema_floor"))
 
 
@@ -304,6 +334,8 @@ def identity(params: Params, fingerprint: str) -> Params:
         kept["attack"] = kept["attack"] | {"poison": poison}
     if not kept.get("prepare"):  # the rows as they are
         kept.pop("prepare", None)
+    if is_learner(params):
+        kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
     if not reads_radius(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
     if not perturbs(params):
@@ -327,14 +359,31 @@ def structure_of(params: Params) -> str:
 
 def stackable(params: Params) -> bool:
     """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing or choosing rows."""
-    observed = any(node.get("adapts") for node in params["regularizer"].values())
-    return params["trainer"].keys() <= set(TRAINER) and not observed and "poison" not in params["attack"]
+    return not why_alone(params)
+
+
+def why_alone(params: Params) -> str:
+    """Why runs like this one are trained one by one; empty where they can be trained as a stack."""
+    if is_learner(params):
+        return f"scikit-learn trains one model={_module(params)} at a time"
+    observing = [name for name, node in params["regularizer"].items() if node.get("adapts")]
+    if observing:
+        return f"regularizer={observing[0]} observes the training of one model"
+    if not params["trainer"].keys() <= set(TRAINER):
+        return "a recipe such as trainer.schedule is for one model at a time"
+    if "poison" in params["attack"]:
+        return "a search for rows to add trains one model on many sets of rows"
+    return ""
+
+
+def without_poison(params: Params) -> Params:
+    """The settings of a run whose rows are chosen, so that no search stands before its training."""
+    return params | {"attack": {key: value for key, value in params["attack"].items() if key != "poison"}}
 
 
 def run_name(params: Params) -> str:
     """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
-    module = params["model"]["_target_"].split(".")[-2]
-    model = params.get("choices", {}).get("model", module)
+    model = params.get("choices", {}).get("model", _module(params))
     return f"{params['dataset']['name']}_{model}_{'+'.join(params['regularizer'])}"
 
 

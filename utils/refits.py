@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from utils import seeding, workers
 from utils.build import Run, build_model
-from utils.fitting import fit_plainly, fit_together, logits_of
+from utils.fitting import fit_plainly, fit_together, learner_seed, logits_of
 from utils.models.learner import Learner
 from utils.pool import pool
 from utils.stacking import UnstackableError
@@ -38,10 +38,10 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
     if not isinstance(run.model, Learner):
         yield lambda added: _known(_of_stacks(run, added, inner_seeds))
         return
-    data, first = run.dataset, seeding.derive(run.seed, "learner")
-    others = [seeding.derive(run.seed, f"learner {i}") for i in range(1, inner_seeds)]
+    data = run.dataset
+    others = [learner_seed(seeding.derive(run.seed, f"inner {i}")) for i in range(1, inner_seeds)]
     rows = (column.cpu().numpy() for column in (data.train.x, data.train.y, data.train.w, data.valid.x))
-    work = Work(run.model.estimator, *rows, workers.seeds_of(first, others))
+    work = Work(run.model.estimator, *rows, run.model.outputs, (learner_seed(run.seed), *others))
     count = processes or int(cpu_count())
     if count == 1:
         yield lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added])
@@ -51,10 +51,10 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
 
 
 def with_rows(run: Run, added: Batch) -> Run:
-    """The run with some more training rows."""
+    """The run with some more training rows, which asks for no others."""
     own = run.dataset.train
     train = Batch(*(torch.cat([a, b.to(a)]) for a, b in zip(own, added, strict=True)))
-    return replace(run, dataset=replace(run.dataset, train=train))
+    return replace(run, dataset=replace(run.dataset, train=train), poison=None)
 
 
 def fitted(run: Run, added: Batch) -> nn.Module:
@@ -64,7 +64,10 @@ def fitted(run: Run, added: Batch) -> nn.Module:
         DivergenceError: its loss left the finite numbers.
     """
     fresh = _fresh(run, added, 0)
-    _fit([fresh])
+    if isinstance(fresh.model, Learner):
+        fresh.model.fit(fresh.dataset.train, learner_seed(run.seed))
+    elif error := _fit([fresh])[0]:
+        raise error
     return fresh.model.eval()
 
 
@@ -131,8 +134,7 @@ def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answe
 def _fresh(run: Run, added: Batch, inner: int) -> Run:
     """The run with more rows, untrained, with random streams from their beginning; inner seed 0 is the run's own."""
     seed = run.seed if inner == 0 else seeding.derive(run.seed, f"inner {inner}") % 2**31
-    attack = {key: value for key, value in run.params["attack"].items() if key != "poison"}
-    params = run.params | {"seed": seed, "attack": attack}
+    params = run.params | {"seed": seed}
     model = copy.deepcopy(run.model) if inner == 0 else build_model(_without_size(params), run.dataset)[0]
     ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
     return replace(with_rows(run, added), params=params, model=model, ctx=ctx)

@@ -1,6 +1,5 @@
 """One run from its configuration to its record: what every engine that trains does before and after the training."""
 
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,20 +11,22 @@ from typing import Any, TypeGuard
 
 import torch
 from filelock import FileLock
+from torch import nn
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
 from evals.operating_points import operating_points
 from utils import atomic, processes
-from utils.build import Params, Run, build_run, stackable
+from utils.build import Params, Run, build_run, is_learner, stackable
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
 from utils.environment import environment
-from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold
+from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
 from utils.metrics.directions import under_norms
 from utils.model_zoo import describe_preprocessing, save_weights
+from utils.models.learner import Learner
 from utils.outcomes import Outcome
 from utils.poisoned import account, poisoned, rehearse_poison
 from utils.progress import SayNow, steps_said, steps_shown
@@ -33,7 +34,7 @@ from utils.recipe import NO_VALID
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch
-from utils.types import Context, StoredDecide
+from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
 
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
@@ -57,7 +58,9 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool, say_now: SayNow =
         say_now: hears what is being done, and None when it is done.
     """
     check(params)
-    if processes.launched() > 1 and (in_sweep or stackable(params)):
+    if processes.launched() > 1 and (
+        in_sweep or stackable(params) or is_learner(params) or "poison" in params["attack"]
+    ):
         raise ValueError("torchrun trains one model of images by several processes; start sweeps and tables without it")
     run = build_run(params)
     with processes.joined(run.dataset.train.y.device):
@@ -136,6 +139,8 @@ def stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
 def rehearse(run: Run) -> None:
     """Try objective, attack and threshold on a few rows, so that what does not fit is refused before any training.
 
+    Of a learner the evaluation too, which could ask for a gradient.
+
     Raises:
         ValueError: parts that do not fit each other, or no rows to fit the threshold on.
     """
@@ -143,7 +148,23 @@ def rehearse(run: Run) -> None:
     rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, FEW))
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
-    model, probe = copy.deepcopy(run.model), probing(run)  # running statistics stay those of the beginning
+    model, probe = trial_of(run), probing(run)
+    if not isinstance(model, Learner):
+        _rehearse_training(run, model, few, probe)
+    model.eval()
+    run.ctx.attack(model, few, probe.on(few))
+    if isinstance(model, Learner):
+        evaluate(model, run.dataset.test.rows(slice(0, FEW)), probe, run.metrics)
+    with torch.no_grad():
+        # of images only what the labels and groups tell: their logits come after the training
+        logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
+        run.fit_decide(logits, rows, run.dataset.groups)
+    if run.poison is not None:
+        rehearse_poison(run)
+
+
+def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:
+    """The objective, and what looks at the validation rows after an epoch. Raises ValueError as ``rehearse``."""
     heard: list[Any] = []
     run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
     _check_observed(run, heard)
@@ -151,14 +172,6 @@ def rehearse(run: Run) -> None:
         raise ValueError(NO_VALID)
     for adaptation in run.adaptations:
         adaptation.epoch_ended(model, run.dataset.valid, probe)
-    model.eval()
-    run.ctx.attack(model, few, probe.on(few))
-    with torch.no_grad():
-        # of images only what the labels and groups tell: their logits come after the training
-        logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
-        run.fit_decide(logits, rows, run.dataset.groups)
-    if run.poison is not None:
-        rehearse_poison(run)
 
 
 def steps_of(run: Run) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 Without torch, which a process would need seconds to import.
 """
 
-from collections.abc import Sequence
 from time import process_time
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ class Work(NamedTuple):
     y: Array  # (n,)
     w: Array  # (n,)
     valid: Array  # (v, d)
+    outputs: int
     seeds: tuple[int, ...]
 
 
@@ -48,13 +48,10 @@ def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
     started = process_time()
     rows = np.concatenate([work.x, x]), np.concatenate([work.y, y]), np.concatenate([work.w, np.ones_like(x[:, 0])])
     try:
-        logits = np.stack([log_odds(fitted(work.estimator, *rows, seed), work.valid) for seed in work.seeds])
+        logits = np.stack(
+            [log_odds(fitted(work.estimator, *rows, seed), work.valid, work.outputs) for seed in work.seeds]
+        )
     except Exception as error:  # noqa: BLE001  whatever a learner of others raises, the search goes on without it
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return None, reason[0], process_time() - started
     return logits, "", process_time() - started
-
-
-def seeds_of(first: int, others: Sequence[int]) -> tuple[int, ...]:
-    """As scikit-learn takes them, 32 bits."""
-    return tuple(seed % 2**32 for seed in (first, *others))

@@ -5,6 +5,7 @@ An engine, never a different experiment: every job files the record that it woul
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import wait
 from functools import partial
@@ -63,6 +64,8 @@ class Batched(Launcher):
         budget = self.max_memory // workers
         singles = sum(len(stack) == 1 for stack in stacks)
         say(f"{len(jobs)} jobs in {len(stacks)} stacks, {singles} of a single job, on {workers} processes")
+        for reason, number in alone(jobs).items():
+            say(f"{number} jobs one by one, since {reason}")
         if workers == 1:
             for stack in stacks:
                 work(stack, sweep, budget)
@@ -104,6 +107,13 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
         bounds = [round(i * len(alike) / parts) for i in range(parts + 1)]
         stacks += [sorted(chain.from_iterable(alike[a:b]), key=_optimizer) for a, b in pairwise(bounds)]
     return sorted(stacks, key=len, reverse=True)
+
+
+def alone(jobs: Sequence[Job]) -> Counter[str]:
+    """How many jobs form no stack, by the reason."""
+    from utils.build import why_alone  # imports torch
+
+    return Counter(reason for job in jobs if (reason := why_alone(job.params)))
 
 
 def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
