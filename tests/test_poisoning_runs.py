@@ -67,7 +67,7 @@ def test_training_on_the_shipped_rows_gives_the_same_model(filed):
     path = paths_config.evals() / "poison" / filed["poison"]["csv"]["path"]
     model = f"model={filed['params']['choices']['model']}"
     words = [word for word in SEARCH if not word.startswith("attack")]
-    answer = command("train", *words, model, "prepare=add_rows", f"prepare.path={path}", "dataset.name=again")
+    answer = command("train", *words, model, f"added={path}", "dataset.name=again")
     assert answer.code == 0, answer
     again = RunStore(paths_config.database("again")).all()[-1]
     rows = torch.randn(50, 7)

@@ -17,6 +17,7 @@ from utils import seeding, workers
 from utils.build import Run, build_model
 from utils.fitting import fit_plainly, fit_together, learner_seed, logits_of
 from utils.models.learner import Learner
+from utils.poisoning.shipped import with_rows as extended
 from utils.pool import pool
 from utils.stacking import UnstackableError
 from utils.training import DivergenceError
@@ -52,9 +53,7 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
 
 def with_rows(run: Run, added: Batch) -> Run:
     """The run with some more training rows, which asks for no others."""
-    own = run.dataset.train
-    train = Batch(*(torch.cat([a, b.to(a)]) for a, b in zip(own, added, strict=True)))
-    return replace(run, dataset=replace(run.dataset, train=train), poison=None)
+    return replace(run, dataset=replace(run.dataset, train=extended(run.dataset.train, added)), poison=None)
 
 
 def fitted(run: Run, added: Batch) -> nn.Module:

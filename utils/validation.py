@@ -31,6 +31,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "a whole number, 0 or more"),
     "threads": (_whole(1), "a whole number, 1 or more"),
     "existing": (lambda v: v in ("skip", "replace"), "skip or replace"),
+    "added": (lambda v: v is None or isinstance(v, str), "null, or the path of a CSV file"),
     "fit_on": (lambda v: v in ("valid", "train"), "valid or train"),
     "trainer.epochs": (_whole(1), "a whole number, 1 or more"),
     "trainer.batch_size": (_whole(1), "a whole number, 1 or more"),
