@@ -26,6 +26,8 @@ from utils.types import Batch, Poisoned, Refit, Victim
 JUDGED = ("classification", "group", "unfair_area")  # metrics that a record holds of the unpoisoned model too
 TABLES = ("classification", "group")  # those of them that cost nothing, and so of the validation rows as well
 
+LABELS = ("class", "label")  # what the label's column is called, the first that no other column is
+
 Figures = dict[str, float | None]
 
 
@@ -146,7 +148,7 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "groups": _counts([run.dataset.groups[s] for s in chosen.rows.s.tolist()]),
         "claimed": {"before": dict(chosen.before), "after": dict(chosen.after)},
         "steps": [list(step) for step in chosen.steps],
-        "csv": _filed(files(run, ".csv"), to_csv(run.dataset.columns, chosen.natural, chosen.rows.y)),
+        "csv": _filed(files(run, ".csv"), _csv(run, chosen)),
         "trace": _filed(files(run, ".jsonl"), None),
         **chosen.facts,
     }
@@ -156,6 +158,12 @@ def account(poisoning: Poisoning, record: Record) -> Record:
 def files(run: Run, suffix: str) -> Path:
     """Where what a search leaves behind is kept."""
     return paths_config.evals() / "poison" / run.dataset.name / f"{run.run_id}{suffix}"
+
+
+def _csv(run: Run, chosen: Poisoned) -> str:
+    names = {column.name for column in run.dataset.columns}
+    label = next(name for name in (*LABELS, "_class") if name not in names)
+    return to_csv(run.dataset.columns, chosen.natural, chosen.rows.y, label)
 
 
 def _filed(path: Path, content: str | None) -> dict[str, str]:

@@ -41,8 +41,8 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
         return
     data = run.dataset
     others = [learner_seed(seeding.derive(run.seed, f"inner {i}")) for i in range(1, inner_seeds)]
-    rows = (column.cpu().numpy() for column in (data.train.x, data.train.y, data.train.w, data.valid.x))
-    work = Work(run.model.estimator, *rows, run.model.outputs, (learner_seed(run.seed), *others))
+    x, y, w, valid = (of.cpu().numpy() for of in (data.train.x, data.train.y, data.train.w, data.valid.x))
+    work = Work(run.model.estimator, x, y, w, valid, run.model.outputs, (learner_seed(run.seed), *others))
     count = processes or int(cpu_count())
     if count == 1:
         yield lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added])

@@ -101,7 +101,7 @@ def test_the_model_of_the_run_stays_untrained(network):
 
 
 def test_a_training_that_diverges_is_an_answer_that_says_so():
-    run = run_of("model=logistic", "trainer=sgd", "trainer.lr=1e30")
+    run = run_of("model=mlp", "trainer=sgd", "trainer.lr=1e38")
     [found] = answers(run, [rows(run, 1)])
     assert found.logits is None
     assert "lower trainer.lr" in found.error

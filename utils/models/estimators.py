@@ -84,7 +84,7 @@ def _additive() -> tuple[type, ...]:
 
 
 @cache
-def _forest() -> type:
+def _forest() -> type[Any]:
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier
