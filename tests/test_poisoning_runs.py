@@ -20,7 +20,7 @@ SEARCH = (
     *("attack.poison.sampler=random", "attack.poison.budget=6", "attack.poison.metric=demographic_parity_difference"),
     *("attack.poison.workers=1", "attack.poison.accuracy=ignore", "evaluation.metrics.group.groups_min=1"),
     *("evaluation.metrics.classification.intervals=20", "evaluation.metrics.group.intervals=20"),
-    *("~evaluation.metrics.unfair_area", "~evaluation.metrics.robust", "~evaluation.metrics.attacked"),
+    *("evaluation=black_box", "~evaluation.metrics.unfair_area", "~evaluation.metrics.ensemble"),
 )
 METRIC = "demographic_parity_difference"
 
