@@ -31,7 +31,6 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "a whole number, 0 or more"),
     "threads": (_whole(1), "a whole number, 1 or more"),
     "existing": (lambda v: v in ("skip", "replace"), "skip or replace"),
-    "added": (lambda v: v is None or isinstance(v, str), "null, or the path of a CSV file"),
     "fit_on": (lambda v: v in ("valid", "train"), "valid or train"),
     "trainer.epochs": (_whole(1), "a whole number, 1 or more"),
     "trainer.batch_size": (_whole(1), "a whole number, 1 or more"),
@@ -61,6 +60,8 @@ def validate(params: Mapping[str, Any]) -> None:
             value = value[part]
         if not accepts(value):
             raise ValueError(f"{key}={value!r}: expected {expected}")
+    if not isinstance(params.get("added"), str | None):
+        raise ValueError(f"added={params['added']!r}: expected null, or the path of a CSV file")
     validate_radii(params["epsilon"])
     for name, node in params["regularizer"].items():
         if not isinstance(node, Mapping) or "weight" not in node:

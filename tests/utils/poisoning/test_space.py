@@ -1,6 +1,7 @@
 """The space of new rows: every point is a valid row, every row a point, and any numbers have a nearest row."""
 
 import itertools
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -347,7 +348,7 @@ def test_settings_that_cannot_be_meant_are_refused(changes, words):
 def test_images_have_no_rows_to_add():
     data = made("toy")
     with pytest.raises(ValueError, match="poisoning adds rows to a table, and images have no columns"):
-        space(made("toy").__class__(**{**vars(data), "columns": ()}))
+        space(replace(data, columns=()))
 
 
 def test_bounds_in_which_no_indicator_is_one_are_refused():
