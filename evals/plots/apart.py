@@ -19,14 +19,16 @@ class Look(NamedTuple):
 
 
 def looks(shown: Chart) -> list[Look]:
-    """One for each setting; where all are of one kind, colours tell them apart."""
+    """One for each setting; where all are of one kind, colours tell them apart. The only one is called by its name."""
+    kinds, labels = list(shown.groups["kind"]), list(shown.groups["label"])
     names = [text.full_label(row) for row in shown.groups.to_dict("records")]
-    kinds = list(shown.groups["kind"])
+    if len(kinds) == 1:
+        labels = [str(shown.groups["name"].iloc[0])]
     if len(set(kinds)) == 1:
         turns = [divmod(i, len(COLOURS)) for i in range(len(kinds))]
         return [
             Look(name, COLOURS[i], MARKERS[(i + turn) % len(MARKERS)], DASHES[turn % len(DASHES)])
-            for name, (turn, i) in zip(names, turns, strict=True)
+            for name, (turn, i) in zip(labels, turns, strict=True)
         ]
     places = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
     return [
@@ -37,7 +39,10 @@ def looks(shown: Chart) -> list[Look]:
 
 def entries(found: list[Look], **changes: Any) -> list[Any]:
     """Those of the legend; of many settings the first."""
-    handles = [frame.swatch(frame.folded(look.name), (look.colour, look.marker), **changes) for look in found]
+    handles = []
+    for look in found:
+        handles.append(frame.swatch(look.name, (look.colour, look.marker), **changes))
+        handles[-1].set_label(frame.folded(look.name))
     if len(handles) > frame.MOST_KINDS:
         handles = [*handles[: frame.MOST_KINDS - 1], frame.blank(f"… {len(found) - frame.MOST_KINDS + 1} more")]
     return handles

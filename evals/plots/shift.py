@@ -77,11 +77,11 @@ def draw(shown: Chart, splits: Sequence[str], title: str | None, *, dots: bool) 
             panel.set_xlabel(frame.axis_label(x, room=44))
             panel.annotate(ROWS[split], (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=INK)
         panels[0].set_ylabel(frame.axis_label(y, room=42))
-        _room(panels[0], shown, splits)
+        _room(panels[0], shown, splits, dots=dots)
         for panel in panels:
             frame.corner(panel, shown.signs[:2])
-        words = f"{y.brief} and {x.brief}, without and with added rows"
-        frame.head(figure, frame.title(shown, title, words), apart.extent(shown), above=26)
+        heading = frame.title(shown, title, "without and with the added rows")
+        frame.head(figure, heading, apart.extent(shown), above=26)
         frame.legend(figure, apart.entries(looks), _signs(dots=dots and shown.several))
     return figure
 
@@ -110,11 +110,13 @@ def _arrows(panel: "Axes", shown: Chart, i: int, look: apart.Look, split: str, *
     panel.scatter(x.after, y.after, color=look.colour, edgecolors=INK, label="_after", **mark)
 
 
-def _room(panel: "Axes", shown: Chart, splits: Sequence[str]) -> None:
+def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> None:
     """Room about the marks of all panels, more of it towards the better ends, where the corner mark stands."""
     limits: tuple[Any, Any] = (panel.set_xlim, panel.set_ylim)
     for axis, limit in zip(shown.axes[:2], limits, strict=True):
-        values = shown.runs[[end for split in splits for end in ends(axis.key, split)]].to_numpy(float)
+        values = (shown.runs if dots else shown.groups)[
+            [end for split in splits for end in ends(axis.key, split)]
+        ].to_numpy(float)
         limit(frame.room((float(values.min()), float(values.max())), axis.sign, math.nan))
 
 

@@ -28,7 +28,7 @@ def trace(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of all searches and what it says. Raises ValueError where they are not for one metric."""
     found = poisoned(records)
     metric = metric_of(chosen(found, options.where))
-    shown = charts.chart(found, options, [Side(end) for end in reversed(ends(metric, "valid"))], oriented=False)
+    shown = charts.chart(found, options, [Side(key) for key in (metric, *ends(metric, "valid"))], oriented=False)
     paths = [
         [path(found[int(i)]) for i in shown.runs.index[shown.runs["group_id"] == group]]
         for group in shown.groups["group_id"]
@@ -56,7 +56,6 @@ def draw(shown: Chart, paths: Sequence[Sequence[Path]], title: str | None) -> "F
     import matplotlib as mpl
 
     looks = apart.looks(shown)
-    axis = shown.axes[0]
     with mpl.rc_context(STYLE):
         figure = frame.figure(6.4, 4.8)
         axes = figure.subplots()
@@ -64,9 +63,10 @@ def draw(shown: Chart, paths: Sequence[Sequence[Path]], title: str | None) -> "F
             _lines(axes, look, own, frame.fainter(shown.runs.shape[0]))
         axes.set_xlim(left=0)
         axes.set_xlabel("evaluations, a training each")
-        axes.set_ylabel(frame.axis_label(axis, room=44))
-        words = f"{axis.brief}: best so far"
-        frame.head(figure, frame.title(shown, title, words), apart.extent(shown))
+        axes.set_ylabel(frame.axis_label(shown.axes[0], room=42))
+        frame.heading(
+            axes, frame.title(shown, title, "best of the search so far, on validation rows"), apart.extent(shown)
+        )
         # a line without marks: the marks of the legend would stand nowhere in the plot
         entries = apart.entries(looks, marker="", linestyle="-", linewidth=2)
         for entry, look in zip(entries, looks, strict=False):
