@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
     "robustness": Kind(robustness.robustness, {"bars", "reference"}, ("kind",)),
     "groups": Kind(groups.groups, {"metrics", "bars"}, ("kind",)),
     "trace": Kind(trace.trace, set(), ("kind",)),
-    "shift": Kind(shift.shift, {"x", "y", "x_better", "y_better", "seeds", "split"}, ("kind", "x")),
+    "shift": Kind(shift.shift, {"x", "y", "x_better", "y_better", "seeds", "split"}, ("kind",)),
     "seeds": Kind(seeds.seeds, {"metrics", "bars", "reference"}, ("kind",)),
 }
 

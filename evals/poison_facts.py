@@ -8,9 +8,8 @@ from evals.card_sections import number, part, words
 from evals.document import Block, Heading, Paragraph, Table
 from evals.poisoned import ends
 from evals.query import Record
-from utils.metrics.directions import describe
 
-SPLITS = {"valid": "on validation rows, which the search saw", "test": "on test rows"}
+SPLITS = {"valid": "On validation rows", "test": "On test rows"}
 OBJECTIVES = {
     "fair": "so that the model becomes fairer in",
     "unfair": "as an attacker would, so that the model becomes less fair in",
@@ -30,13 +29,16 @@ def facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "Searched for", f"{metric}, {poison['objective']}"
     failed = f", {poison['failed']} of them failed" if poison.get("failed") else ""
     yield "Evaluations", f"{poison['evaluations']}{failed}"
-    for key in dict.fromkeys((metric, "accuracy")):
-        for split, where in SPLITS.items():
-            before, after = (record["metrics"].get(end) for end in ends(key, split))
-            yield f"{describe(key)}, {where}", f"{number(before)} before, {number(after)} after"
+    for split, name in SPLITS.items():
+        yield name, "; ".join(_moved(record, key, split) for key in dict.fromkeys((metric, "accuracy")))
     for key, name in (("csv", "Table of the rows"), ("trace", "Trace of the search")):
         if poison.get(key):
             yield name, f"{paths_config.poison().name}/{poison[key]['path']}"
+
+
+def _moved(record: Record, key: str, split: str) -> str:
+    before, after = (record["metrics"].get(end) for end in ends(key, split))
+    return f"{key} {number(before)} before, {number(after)} after"
 
 
 def _counted(counts: Mapping[str, Any]) -> str:
@@ -53,7 +55,8 @@ def section(record: Record) -> list[Block]:
     why = OBJECTIVES.get(str(poison["objective"]), "for")
     lead = f"The model was trained on {poison['rows']} rows more than the data have, chosen {why} "
     lead += f"{words(str(poison['metric']), record).partition(' (')[0]}. They are no observations of anybody."
-    note = f"Files below the folder of the databases. Their SHA-256: {_sums(poison)}."
+    note = "The search saw the validation rows, so what changed there promises nothing elsewhere. The files lie in the "
+    note += f"folder of the databases. Their SHA-256: {_sums(poison)}."
     return [Heading("Added training rows"), Paragraph(lead + how), Table((), [list(f) for f in facts(record)], note)]
 
 
