@@ -8,9 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 import paths_config
 from evals import query
-from evals.plots import apart, frame
+from evals.plots import apart, frame, text
 from evals.plots import chart as charts
-from evals.plots.axis import Side, sides
+from evals.plots.axis import Side, measured, sides, source, with_axes
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.poisoned import ENDINGS, ROWS, Change, change, chosen, ends, metric_of, paired, poisoned
@@ -27,7 +27,8 @@ def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of before and after and what it says.
 
     Raises:
-        ValueError: runs poisoned for several metrics where y names none, or a metric that is known only afterwards.
+        ValueError: runs poisoned for several metrics where y names none, one metric on both axes, or one that is known
+            only afterwards.
     """
     splits = _splits(options)
     found = poisoned(records)
@@ -36,14 +37,17 @@ def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
     if options.y == defaults.y:  # that of the other kinds
         options = DictConfig({**options, "y": metric_of(table, ", or y=...")})
     asked = sides(options, "x", "y")
+    if asked[0].key == asked[1].key:
+        raise ValueError(f"x and y are both {asked[0].key}; give another metric, such as y=fpr_gap")
     for side in asked:
-        charts.axis.measured(side.key, charts.axis.with_axes(table, [side.key]))
+        measured(side.key, with_axes(table, [side.key]))
         _known_before(side, table)
     plain = [Side(side.key, side.better, side.option) for side in asked]
     ended = [Side(end, side.better, side.option) for split in splits for side in asked for end in ends(side.key, split)]
     shown = charts.chart(found, options, [*plain, *ended])
     drawn = draw(shown, splits, frame.given(options), dots=str(options.seeds) == "points")
-    return Picture(drawn, said(shown, splits))
+    left_out = f"left out: {text.count(shown.left_out, 'run')} that lack one of the figures\n" if shown.left_out else ""
+    return Picture(drawn, f"{left_out}{said(shown, splits)}")
 
 
 def _splits(options: DictConfig) -> list[str]:
@@ -56,7 +60,7 @@ def _splits(options: DictConfig) -> list[str]:
 def _known_before(side: Side, table: Any) -> None:
     """Refuse a metric of the poisoned model alone. Raises ValueError."""
     before = ends(side.key, "test")[0]
-    metric, _ = charts.axis.source(before, table.columns)
+    metric, _ = source(before, table.columns)
     if metric not in table.columns:
         known = ", ".join(paired(query.metrics(table)))
         raise ValueError(f"{side.key} is known only of the poisoned model; before and after there is {known}")

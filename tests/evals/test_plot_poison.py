@@ -134,6 +134,11 @@ def test_it_is_said_what_became_of_the_means():
     assert "0.2500 -> 0.2200" in line
 
 
+def test_a_run_that_lacks_a_figure_is_said_to_be_left_out():
+    lacking = RECORDS[0] | {"metrics": RECORDS[0]["metrics"] | {"fpr_gap_unpoisoned": None}}
+    assert draw("shift", records=[lacking, RECORDS[1]]).text.startswith("left out: 1 run that")
+
+
 def test_another_metric_can_be_shown_where_runs_were_poisoned_for_several():
     assert draw("shift", "y=balanced_accuracy", records=[with_balanced(r) for r in MIXED]).figure.axes
 
@@ -165,6 +170,7 @@ def folder(tmp_path, monkeypatch):
             [RECORDS[0] | {"metrics": RECORDS[0]["metrics"] | {"mcc": 0.1}}],
             "there is accuracy",
         ),
+        (["kind=shift", "y=accuracy"], RECORDS, "x and y are both accuracy"),
         (["kind=shift", "split=train"], RECORDS, "expected both, valid, test"),
         (["kind=trace", "where=accuracy>2"], RECORDS, "leaves none of the 2 poisoned runs"),
         (["kind=trace", "x=error"], RECORDS, "x=error has no part in kind=trace"),

@@ -122,7 +122,7 @@ def suggest(key: str, known: Iterable[str]) -> list[str]:
 
 
 def _split(key: str, groups: Sequence[str]) -> tuple[str, list[str], str]:
-    """The name; of whom, in which norm, at which radius and how poisoned, in words; the end: low, high, null or none."""
+    """The name; of whom, in which norm, at which radius, how poisoned, in words; the end: low, high, null or none."""
     of = norm = radius = state = end = ""
     if found := END.fullmatch(key):
         key, end = found["rest"], found["end"]
