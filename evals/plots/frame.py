@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from evals.plots.axis import Axis
@@ -111,6 +112,14 @@ def room(limits: tuple[float, float], sign: int, include: float) -> tuple[float,
     span = (high - low) or 0.1 * abs(high) or 1.0
     worse, better = 0.07 * span, 0.22 * span
     return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
+
+
+def ticks(axes: "Axes", values: NDArray[np.float64]) -> None:
+    """No tick below zero on an axis of which no value (n, 2) is negative: in the room beside marks there are none."""
+    for k, along in enumerate((axes.xaxis, axes.yaxis)):
+        low, high = along.get_view_interval()
+        if (values[:, k] >= 0).all():
+            along.set_ticks([tick for tick in along.get_ticklocs() if max(low, 0) <= tick <= high])
 
 
 # --- rows ------------------------------------------------------------------------------------------------------

@@ -151,10 +151,7 @@ def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
     x, y = policy.include if policy else (np.nan, np.nan)
     axes.set_xlim(frame.room(axes.get_xlim(), shown.signs[0], x))
     axes.set_ylim(frame.room(axes.get_ylim(), shown.signs[1], y))
-    for k, along in enumerate((axes.xaxis, axes.yaxis)):
-        low, high = along.get_view_interval()
-        if (shown.values[:, k] >= 0).all():  # in the room beside the marks there are no values
-            along.set_ticks([tick for tick in along.get_ticklocs() if max(low, 0) <= tick <= high])
+    frame.ticks(axes, shown.values)
 
 
 # --- words -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 import paths_config
@@ -116,12 +117,13 @@ def _arrows(panel: "Axes", shown: Chart, i: int, look: apart.Look, split: str, *
 
 def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> None:
     """Room about the marks of all panels, more of it towards the better ends, where the corner mark stands."""
+    marks = shown.runs if dots else shown.groups
+    columns = [[end for split in splits for end in ends(axis.key, split)] for axis in shown.axes[:2]]
+    values = np.stack([marks[own].to_numpy(float).ravel() for own in columns], axis=1)
     limits: tuple[Any, Any] = (panel.set_xlim, panel.set_ylim)
-    for axis, limit in zip(shown.axes[:2], limits, strict=True):
-        values = (shown.runs if dots else shown.groups)[
-            [end for split in splits for end in ends(axis.key, split)]
-        ].to_numpy(float)
-        limit(frame.room((float(values.min()), float(values.max())), axis.sign, math.nan))
+    for own, sign, limit in zip(values.T, shown.signs, limits, strict=False):
+        limit(frame.room((float(own.min()), float(own.max())), sign, math.nan))
+    frame.ticks(panel, values)
 
 
 def _signs(*, dots: bool) -> list[Any]:
