@@ -26,6 +26,7 @@ Node = Mapping[str, Any]
 BESIDE = (
     *("seed", "device", "threads", "existing", "choices", "watch", "experiment", "study", "evaluation.watch"),
     *("model.inputs", "model.outputs", "model.mean", "model.std", "trainer.compile", "trainer.checkpoint_every"),
+    "attack.poison.workers",
 )
 REFERENCE = re.compile(r"\$\{([\w.\[\]]+)\}")
 STEP = re.compile(r"[^.\[\]]+")
