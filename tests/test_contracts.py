@@ -42,7 +42,7 @@ CONFINED = {
     "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures|drawings|style)",
-    "optuna": r"utils\.search\..*",
+    "optuna": r"utils\.(search|poisoning)\..*",
     "mlflow": r"evals\.tracking",
     "sqlalchemy": r"utils\.search\.study",
     "torch": r"utils\..*|train|evals\.(evaluation|operating_points)",
