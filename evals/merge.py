@@ -71,7 +71,9 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
     """
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"weights={folder} is no folder; name the one that holds {dataset}/<run_id>.safetensors or .skops")
+            raise ValueError(
+                f"weights={folder} is no folder; name the one that holds {dataset}/<run_id>.safetensors or .skops"
+            )
     theirs = [(source, read(source, dataset)) for source in sources]
     store = RunStore(paths_config.database(dataset))
     merged = combined(_by_run(store.all()), theirs, prefer_theirs)
