@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.models.estimators import Estimator, fitted, log_odds
+from utils.models.trees import require_sound
 from utils.types import Batch
 
 
@@ -84,6 +85,7 @@ class Learner(nn.Module):
         try:
             foreign = sorted(set(get_untrusted_types(data=data)) - set(self.types))
             found: Estimator = None if foreign else loads(data, trusted=list(self.types))
+            require_sound(found, self.inputs)
         except Exception as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"there is no {name} in them that this scikit-learn reads: {said}") from error
