@@ -22,7 +22,7 @@ from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
 from utils.environment import environment
-from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
+from utils.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
 from utils.metrics.directions import under_norms
 from utils.model_zoo import describe_preprocessing, save_weights
@@ -146,16 +146,16 @@ def rehearse(run: Run) -> None:
         ValueError: parts that do not fit each other, or no rows to fit the threshold on.
     """
     fit_on = run.params["fit_on"]
-    rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, FEW))
+    rows = getattr(run.dataset, fit_on)
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
-    model, probe = trial_of(run), probing(run)
+    (model, few), probe = trial_of(run), probing(run)
     if not isinstance(model, Learner):
         _rehearse_training(run, model, few, probe)
     model.eval()
     run.ctx.attack(model, few, probe.on(few))
     if isinstance(model, Learner):
-        evaluate(model, run.dataset.test.rows(slice(0, FEW)), probe, run.metrics)
+        evaluate(model, few, probe, run.metrics)
     with torch.no_grad():
         # of images only what the labels and groups tell: their logits come after the training
         logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
