@@ -19,7 +19,8 @@ LAYERS = (
     {"utils.scms", "utils.threats", "utils.stacking", "utils.outcomes"},
     {"utils.datasets", "utils.models", "utils.objective", "utils.linearity", "utils.bounds", "utils.inner"},
     {"utils.margins", "utils.worst_case"},
-    {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.prepares", "utils.decides", "utils.metrics"},
+    {"utils.attacks", "utils.regularizers", "utils.epsilons", "utils.prepares", "utils.decides", "utils.metrics"}
+    | {"utils.poisoning"},
     {"utils.training", "utils.recipe", "utils.run_store", "utils.targets", "utils.validation", "utils.environment"},
     {"utils.build", "utils.overrides", "utils.progress"},
     {"utils.model_zoo", "utils.fitting"},
