@@ -31,8 +31,8 @@ class Trained(NamedTuple):
 
 
 def trained(model: nn.Module) -> Trained:
-    """All trainable parameters of a model as one vector; the rest stays as it is."""
-    named = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    """All parameters of a model as one vector; its buffers stay as they are."""
+    named = {name: p.detach() for name, p in model.named_parameters()}
     sizes = [p.numel() for p in named.values()]
 
     def at(theta: Tensor) -> Predict:
@@ -82,7 +82,7 @@ def influences(of: Trained, v: Tensor, loss: Loss, rows: Batch, candidates: Batc
 
 
 def slopes(of: Trained, v: Tensor, loss: Loss, rows: Batch, candidates: Batch) -> tuple[Tensor, Tensor]:
-    """Derivatives (c, d) of the candidates' influences by their own features in model space, and the influences (c,)."""
+    """Derivatives (c, d) of the candidates' influences by their own features in model space, and these (c,)."""
     along = _along(of, v, loss, rows, candidates)
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,13 +69,16 @@ METRICS: Mapping[str, Smooth] = {
 
 
 def smooth(name: str, groups: int) -> Smooth:
-    """A metric by its name: those above, and ``<rate>_group<i>`` of group i.
+    """A metric by its name: those above, ``<rate>_group<i>`` of group i, and ``<rate>_signed_gap`` of two groups.
 
     Raises:
         ValueError: a name that has no smooth stand-in.
     """
     if name in METRICS:
         return METRICS[name]
+    rate = name.removesuffix("_signed_gap")
+    if rate != name and rate in RATES and groups == 2:
+        return lambda soft, _: RATES[rate](soft)[1] - RATES[rate](soft)[0]
     rate, _, group = name.rpartition("_group")
     if rate in RATES and group in map(str, range(groups)):
         return lambda soft, _: RATES[rate](soft)[int(group)]
