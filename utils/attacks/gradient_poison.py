@@ -12,6 +12,7 @@ from typing import Any
 
 from utils.attacks.bo_poison import fingerprint
 from utils.poisoning.evaluations import Added, Evaluations, Trial, expanded
+from utils.poisoning.exchange import changed
 from utils.poisoning.journal import Journal
 from utils.poisoning.judge import Judge
 from utils.poisoning.outlook import Outlook, wanted
@@ -20,6 +21,8 @@ from utils.poisoning.space import Space
 from utils.poisoning.surrogate import smooth
 from utils.types import Poisoned, Victim
 
+START = 0.0
+OTHERS = 20  # of the first rows that may be left out, for a set that is new
 PATIENCE = 6  # rounds without a better set
 PRESSURE = 0.5  # first weight of the accuracy in what is predicted, once it falls too low
 ACCURACIES = ("constraint", "weight", "ignore")
@@ -116,30 +119,28 @@ def gradient_poison(
 
 def _search(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: int, batch: int) -> dict[str, Any]:
     """Evaluate until there is a reason to end; the reason, and the rounds and trainings that it took."""
-    scale, pressure, failures, rounds, fits, model = 1.0, 0.0, 0, 0, 0, None
+    scale, pressure, failures, rounds, fits, model = 1.0, START, 0, 0, 0, None
     victim, space = outlook.victim, outlook.space
     assert victim.fit is not None
     while True:
         best, left = evaluations.best, budget - len(evaluations.made) + 1
-        room = most - len(best.added)
         hoped = wanted(outlook.judge, best.metrics)
         for reason, holds in (
             ("budget", left < 1),
-            ("rows", room < 1),
             ("nothing left to gain", hoped <= 0),
             ("nothing improves", failures == PATIENCE),
         ):
             if holds:
                 return {"ended": reason, "rounds": rounds, "fits": fits}
-        added = space.batch(expanded(best.added, len(victim.columns)))
+        added = expanded(best.added, len(victim.columns))
         if model is None:
-            model, fits = victim.fit(added), fits + 1
+            model, fits = victim.fit(space.batch(added)), fits + 1
         ranking = outlook.ranked(model, added, pressure, rounds)
-        if not len(ranking.influence):
+        if not ranking.influence[0] < 0:
             return {"ended": "no row is predicted to help", "rounds": rounds, "fits": fits}
-        whole = max(1.0, min(hoped / -float(ranking.influence[0]), room * space.copies, len(victim.train.y)))
+        whole = max(1.0, min(hoped / -float(ranking.influence[0]), most * space.copies, len(victim.train.y)))
         sizes = [max(1, round(whole * scale / 2**k)) for k in range(min(batch, left))]
-        trials = evaluations.judged(_sets(evaluations, ranking, sizes, room=room, copies=space.copies))
+        trials = evaluations.judged(_sets(evaluations, ranking, sizes, most=most, copies=space.copies))
         rounds += 1
         accepted = next((k for k, trial in enumerate(trials) if trial.accepted), None)
         if accepted is not None:
@@ -158,28 +159,17 @@ def _is_better(trial: Trial, than: Trial) -> bool:
 
 
 def _sets(
-    evaluations: Evaluations, ranking: Ranked, sizes: Sequence[int], *, room: int, copies: int
+    evaluations: Evaluations, ranking: Ranked, sizes: Sequence[int], *, most: int, copies: int
 ) -> list[tuple[Added, ...]]:
-    """For each number of copies the best set of rows that has not been judged: of the first rows of the ranking."""
+    """For each number of copies the set predicted to be best, of those that have not been judged."""
     sets: list[tuple[Added, ...]] = []
     for size in sizes:
-        for first in range(len(ranking.influence)):
-            added = (*evaluations.best.added, *_shared(ranking, first, size, room, copies))
+        for skip in range(OTHERS):
+            added = changed(evaluations.best.added, ranking, size, most=most, copies=copies, skip=skip)
             if evaluations.is_new(added) and added not in sets:
                 sets.append(added)
                 break
     return sets
-
-
-def _shared(ranking: Ranked, first: int, size: int, room: int, copies: int) -> list[Added]:
-    """``size`` copies, of as few rows as hold them, from the ``first`` of the ranking on."""
-    found, (rows, labels) = [], ranking.rows
-    for i in range(first, min(first + room, len(labels))):
-        if size < 1:
-            break
-        found.append(Added(tuple(rows[i].tolist()), int(labels[i]), min(copies, size)))
-        size -= copies
-    return found
 
 
 def _poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:

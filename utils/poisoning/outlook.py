@@ -14,7 +14,7 @@ from utils.metrics.directions import direction
 from utils.poisoning.influence import hessian_product, influences, slopes, solved, trained
 from utils.poisoning.judge import Judge
 from utils.poisoning.proposals import Ranked, ranked
-from utils.poisoning.space import Space
+from utils.poisoning.space import Rows, Space
 from utils.poisoning.surrogate import surrogate
 from utils.types import Batch, Victim
 
@@ -33,13 +33,13 @@ class Outlook(NamedTuple):
     cg_steps: int
     temperature: float
 
-    def ranked(self, model: nn.Module, added: Batch, pressure: float, number: int) -> Ranked:
+    def ranked(self, model: nn.Module, added: Rows, pressure: float, number: int) -> Ranked:
         """Candidates of a round by their influence on the model that was trained on the added rows too."""
         victim = self.victim
         assert victim.loss is not None
         weights = loss_weights(self.judge, pressure)
         of = trained(model.eval())
-        rows = Batch(*(torch.cat(pair) for pair in zip(victim.train, added, strict=True)))
+        rows = Batch(*(torch.cat(pair) for pair in zip(victim.train, self.space.batch(added), strict=True)))
         with torch.no_grad():
             decide = victim.fit_decide(model(victim.valid.x), victim.valid, victim.groups)
 
@@ -53,6 +53,7 @@ class Outlook(NamedTuple):
         return ranked(
             self.space,
             natural(victim, victim.train.x.double()).cpu(),
+            added,
             partial(influences, of, v, victim.loss, rows),
             partial(slopes, of, v, victim.loss, rows),
             candidates=self.candidates,

@@ -19,15 +19,16 @@ Slopes = Callable[[Batch], tuple[Tensor, Tensor]]  # -> its derivatives by the f
 
 
 class Ranked(NamedTuple):
-    """Distinct valid rows, the one that lowers the loss most first; none that raises it."""
+    """Distinct valid rows, the one that lowers the loss most first."""
 
     rows: Rows  # natural units (c, d), labels (c,)
-    influence: Tensor  # (c,) < 0, what one copy is predicted to add to the loss
+    influence: Tensor  # (c,), what one copy is predicted to add to the loss, < 0 where it lowers it
 
 
 def ranked(
     space: Space,
     known: Tensor,
+    there: Rows,
     influences: Influences,
     slopes: Slopes,
     *,
@@ -37,11 +38,12 @@ def ranked(
 ) -> Ranked:
     """The best of ``candidates`` drawn feature vectors, and of what ``steps`` gradient steps make of the best of them.
 
-    Where labels are searched, each is tried with all of them.
+    Where labels are searched, each is tried with all of them. The rows that are there already are ranked too.
 
     Args:
         space: the valid rows.
         known: rows near which half of the candidates are, (n, d), natural units.
+        there: rows added so far.
         influences: of rows.
         slopes: of rows.
         candidates: feature vectors, 1 or more.
@@ -54,8 +56,9 @@ def ranked(
     found = influences(space.batch(rows))
     best = found.argsort(stable=True)[:MOVED]
     moved, better = descended(space, Rows(rows.natural[best], rows.labels[best]), slopes, steps=steps)
-    every = Rows(torch.cat([rows.natural, moved.natural]), torch.cat([rows.labels, moved.labels]))
-    return _sorted(every, torch.cat([found, better]))
+    parts = (there, rows, moved)
+    every = Rows(torch.cat([part.natural for part in parts]), torch.cat([part.labels for part in parts]))
+    return _sorted(every, torch.cat([influences(space.batch(there)), found, better]))
 
 
 def drawn(space: Space, known: Tensor, count: int, source: np.random.Generator) -> Tensor:
@@ -102,10 +105,9 @@ def descended(space: Space, rows: Rows, slopes: Slopes, *, steps: int) -> tuple[
 
 
 def _sorted(rows: Rows, influence: Tensor) -> Ranked:
-    """Distinct rows of negative influence, the most negative first."""
+    """Distinct rows, that of the lowest influence first."""
     keyed = np.column_stack([rows.natural.numpy(), rows.labels.numpy()])
     influence = influence.double().cpu()
     first = torch.from_numpy(np.sort(np.unique(keyed, axis=0, return_index=True)[1]))
     order = first[influence[first].argsort(stable=True)]
-    order = order[influence[order] < 0]
     return Ranked(Rows(rows.natural[order], rows.labels[order]), influence[order])
