@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from utils import processes, seeding
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
 from utils.objective import Objective, Weighted, make_objective
+from utils.poisoning.shipped import checksum, with_file
 from utils.radius import radius_value
 from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
@@ -289,8 +291,9 @@ def identity(params: Params, fingerprint: str) -> Params:
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "watch"}
-    if not kept.get("prepare"):  # the rows as they are
-        kept.pop("prepare", None)
+    for key in ("prepare", "added"):  # the rows as they are
+        if not kept.get(key):
+            kept.pop(key, None)
     if not reads_radius(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
     if not perturbs(params):
@@ -375,6 +378,11 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)
     named, optimizer = identity(params, dataset.fingerprint), params["trainer"]["optimizer"]
+    ctx = build_context(params, dataset, shared)  # of the data set's own rows
+    if params.get("added"):
+        path = Path(params["added"]).expanduser()
+        named |= {"added": checksum(path)}
+        dataset = replace(dataset, train=with_file(dataset, path))
     return Run(
         name=run_name(params),
         params=params | {"model": description},
@@ -384,7 +392,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         model=model,
         nominal=nominal_weight(params),
         terms=shared("terms", lambda: terms(params), params["regularizer"]),
-        ctx=build_context(params, dataset, shared),
+        ctx=ctx,
         fit_decide=shared("decide", lambda: bind(params["decide"], "decide"), params["decide"]),
         make_optimizer=shared("optimizer", lambda: bind(optimizer, "trainer.optimizer"), optimizer),
         metrics=shared(

@@ -74,6 +74,7 @@ class Column:
     bounds: tuple[float, float] | None = None  # of a continuous column: what new rows may hold, natural units
     attribute: str = ""  # of a 0/1 column: what it is an indicator of; of the columns of an attribute one is 1
     cut: tuple[str, float, float] | None = None  # of a 0/1 column that another implies: 1 where low <= other < high
+    scaling: tuple[float, float] | None = None  # loc and scale of the column in double precision, as rows are scaled
 
 
 class Mechanism(NamedTuple):

@@ -60,6 +60,8 @@ def validate(params: Mapping[str, Any]) -> None:
             value = value[part]
         if not accepts(value):
             raise ValueError(f"{key}={value!r}: expected {expected}")
+    if not isinstance(params.get("added"), str | None):
+        raise ValueError(f"added={params['added']!r}: expected null, or the path of a CSV file")
     validate_radii(params["epsilon"])
     for name, node in params["regularizer"].items():
         if not isinstance(node, Mapping) or "weight" not in node:

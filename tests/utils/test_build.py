@@ -69,6 +69,7 @@ def test_what_the_result_does_not_depend_on_is_no_part_of_the_identity(words):
         ["prepare=reweigh"],
         ["objective.nominal=1"],
         ["fit_on=train"],
+        ["added=rows.csv"],
     ],
 )
 def test_what_the_result_depends_on_is_part_of_the_identity(words):

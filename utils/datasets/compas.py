@@ -37,19 +37,19 @@ COLUMNS = (
 PARENTS = {"race": ("age", "sex"), "priors_count": ("age", "sex", "race")}
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, needed: Sequence[str] = NEEDED) -> pd.DataFrame:
     """The needed columns of the raw file, as text.
 
     Raises ValueError, naming the file, for a missing column or a row of another length than the header.
     """
     header, *rows = filter(None, csv.reader(read_lines(path)))  # blank lines are empty lists
-    for column in NEEDED:
+    for column in needed:
         if column not in header:
             raise unknown_name(str(path), column, header)
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"{path}, row {number}: {len(row)} fields, but its header has {len(header)}.")
-    places = {column: header.index(column) for column in NEEDED}  # the first of the name: some come twice
+    places = {column: header.index(column) for column in needed}  # the first of the name: some come twice
     return pd.DataFrame({column: [row[i] for row in rows] for column, i in places.items()}, dtype=str)
 
 

@@ -2,7 +2,7 @@
 
 - A numeric column of 0 and 1 is binary; any other is continuous.
 - A text column of two values is binary, the second in sorted order 1; of more values, one binary column
-  ``column=value`` each.
+  ``column=value`` each, the indicators of the attribute ``column``.
 - A sensitive column of several values stays one column: texts become 0..k-1 in sorted order, whole numbers
   (at most ten different ones) stay as they are.
 - The label has two values; ``positive`` names the one that is class 1.
@@ -168,7 +168,8 @@ def _encode_text(name: str, values: "pd.Series[Any]", *, sensitive: bool) -> Enc
         return {binary(column)[0]: codes}
     if sensitive:
         return {Column(column, "categorical", levels=tuple(float(i) for i in range(len(texts)))): codes}
-    return {binary(f"{column}={text}")[0]: (codes == i).astype(np.float64) for i, text in enumerate(texts)}
+    indicators = binary(*(f"{column}={text}" for text in texts), attribute=column)
+    return {indicator: (codes == i).astype(np.float64) for i, indicator in enumerate(indicators)}
 
 
 def _refuse_spoilt_numbers(name: str, values: "pd.Series[Any]") -> None:

@@ -54,8 +54,10 @@ def _columns() -> Iterator[Column]:
             yield from binary("sex", "single")
         elif not codes:
             yield from continuous(attribute)
+        elif len(codes) == 2:
+            yield from binary(attribute)
         else:
-            yield from binary(*([attribute] if len(codes) == 2 else [f"{attribute}={code}" for code in codes]))
+            yield from binary(*(f"{attribute}={code}" for code in codes), attribute=attribute)
 
 
 COLUMNS = tuple(_columns())

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
+from utils.datasets import schema
 from utils.scms.structure import levels_product, topological
 from utils.types import SCM, Batch, Column, Dataset
 
@@ -87,9 +88,9 @@ def mark(
     )
 
 
-def binary(*listed: str) -> tuple[Column, ...]:
-    """Columns of 0 and 1."""
-    return tuple(Column(name, "binary", levels=(0.0, 1.0)) for name in listed)
+def binary(*listed: str, attribute: str = "") -> tuple[Column, ...]:
+    """Columns of 0 and 1; with an ``attribute``, its indicators, of which one is 1 in every row."""
+    return tuple(Column(name, "binary", levels=(0.0, 1.0), attribute=attribute) for name in listed)
 
 
 def continuous(*listed: str) -> tuple[Column, ...]:
@@ -115,16 +116,20 @@ def assemble(
     train, validation and test, summing to 1, of which validation may be 0. Continuous columns are standardised by
     mean and population standard deviation of the training split (a constant one is only centred), the others stay
     as they are. ``s`` indexes ``levels_product``. ``index`` is the row of the frame, the weights are 1. A true
-    ``scm`` in natural units gets its ``loc`` and ``scale``.
+    ``scm`` in natural units gets its ``loc`` and ``scale``. What continuous columns leave open of ``integer`` and
+    ``bounds`` is filled in from the training split; what columns declare must hold of all rows, but for bounds.
 
     Raises ValueError, naming data set and column, for data that cannot be trained or evaluated on.
     """
     columns = tuple(_with_levels(c) for c in columns)
     _check_sensitive(name, columns)
+    schema.check(f"data set {name}", columns)
     graph = None if parents is None else checked_graph(name, columns, parents)
     if scm is not None and scm.names != tuple(c.name for c in columns):
         raise ValueError(f"data set {name}: its SCM is over {scm.names}, not over {tuple(c.name for c in columns)}.")
     table = np.column_stack([_numbers(name, frame, c) for c in columns])
+    for complaint in schema.complaints(columns, table, bounded=False):
+        raise ValueError(f"data set {name}, {complaint}")
     labels = _labels(name, y, len(table), classes)
     s = _groups(name, columns, table)
     parts = split_rows(name, len(table), split, seed)
@@ -132,7 +137,8 @@ def assemble(
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
     loc, scale = _scaling(columns, table[parts[0]])
-    x = torch.from_numpy(((table - loc) / scale).astype(np.float32))
+    columns = schema.filled(columns, table[parts[0]], loc, scale)
+    x = standardised(table, loc, scale)
     rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))
     train, valid, test = (rows.rows(torch.from_numpy(part)) for part in parts)
     shift, spread = torch.from_numpy(loc.astype(np.float32)), torch.from_numpy(scale.astype(np.float32))
@@ -150,6 +156,11 @@ def assemble(
         parents=graph,
         scm=None if scm is None else replace(scm, loc=shift.to(scm.loc), scale=spread.to(scm.scale)),
     )
+
+
+def standardised(table: Floats, loc: Floats, scale: Floats) -> Tensor:
+    """Natural units (n, d) to model space (n, d), single precision; the arithmetic is in double precision."""
+    return torch.from_numpy(((table - loc) / scale).astype(np.float32))
 
 
 def fingerprint(columns: Sequence[Column], table: Floats, labels: NDArray[np.int64]) -> str:
@@ -254,17 +265,21 @@ def _labels(name: str, y: NDArray[Any], rows: int, classes: int) -> NDArray[np.i
 
 def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
     """Index (n,) of each row's sensitive levels in ``levels_product``."""
-    s = np.zeros(len(table), dtype=np.int64)
     for i, c in enumerate(columns):
-        if not c.sensitive:
-            continue
-        level = (table[:, i, None] == np.asarray(c.levels)).argmax(1)
-        if (level == level[0]).all():
+        if c.sensitive and (table[:, i] == table[0, i]).all():
             raise ValueError(
                 f"data set {name}: the sensitive column {c.name!r} is {table[0, i]:g} in every row, so there are no "
                 "groups to compare; choose another or use data with both."
             )
-        s = s * len(c.levels) + level
+    return group_index(columns, table)
+
+
+def group_index(columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
+    """Index (n,) of the sensitive levels of each row (n, d), natural units, in ``levels_product``."""
+    s = np.zeros(len(table), dtype=np.int64)
+    for i, c in enumerate(columns):
+        if c.sensitive:
+            s = s * len(c.levels) + (table[:, i, None] == np.asarray(c.levels)).argmax(1)
     return s
 
 

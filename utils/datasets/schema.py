@@ -1,0 +1,96 @@
+"""What columns declare beyond kind and levels: whole numbers, bounds of new rows, indicators, implied columns.
+
+The columns of one ``attribute`` are its indicators: exactly one of them is 1 in a row. A ``cut`` is implied by
+another column: it is 1 exactly where low <= other < high.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.types import Column
+
+Floats = NDArray[np.float64]
+INDICATOR = (0.0, 1.0)
+
+
+def attributes(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
+    """Places of the indicators of each attribute."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i, c in enumerate(columns):
+        if c.attribute:
+            found[c.attribute] = (*found.get(c.attribute, ()), i)
+    return found
+
+
+def filled(columns: Sequence[Column], train: Floats, loc: Floats, scale: Floats) -> tuple[Column, ...]:
+    """The columns with what continuous ones leave open: scaling, and of the rows (n, d) wholeness, min and max."""
+
+    def fill(i: int, c: Column) -> Column:
+        values = train[:, i]
+        return replace(
+            c,
+            integer=c.integer or bool((values == np.rint(values)).all()),
+            bounds=c.bounds or (float(values.min()), float(values.max())),
+            scaling=(float(loc[i]), float(scale[i])),
+        )
+
+    return tuple(fill(i, c) if c.kind == "continuous" else c for i, c in enumerate(columns))
+
+
+def check(what: str, columns: Sequence[Column]) -> None:
+    """Refuse declarations that contradict each other. Raises ValueError, naming ``what`` and the column."""
+    kinds = {c.name: c.kind for c in columns}
+    for c in columns:
+        if c.kind != "continuous" and (c.integer or c.bounds):
+            raise ValueError(f"{what}: column {c.name!r} is {c.kind}: integer and bounds are of continuous columns.")
+        if c.bounds and not (math.isfinite(c.bounds[0]) and c.bounds[0] <= c.bounds[1] < math.inf):
+            raise ValueError(
+                f"{what}: column {c.name!r} declares the bounds {c.bounds[0]:g} and {c.bounds[1]:g}; expected two "
+                "finite numbers, the lower one first."
+            )
+        if (c.attribute or c.cut) and (c.kind != "binary" or c.levels != INDICATOR):
+            raise ValueError(f"{what}: column {c.name!r} has an attribute or a cut, so it must be binary, of 0 and 1.")
+        if c.cut and (kinds.get(c.cut[0]) != "continuous" or not c.cut[1] < c.cut[2]):
+            raise ValueError(
+                f"{what}: column {c.name!r} declares the cut {c.cut}; expected the name of a continuous column and "
+                "two numbers, the lower one first."
+            )
+    for attribute, places in attributes(columns).items():
+        if attribute in kinds:
+            raise ValueError(f"{what}: {attribute!r} names an attribute and a column; rename one.")
+        of = {"" if cut is None else cut[0] for cut in (columns[i].cut for i in places)}
+        if len(of) > 1:
+            raise ValueError(f"{what}: the indicators of {attribute!r} must all be cuts of one column, or none a cut.")
+
+
+def complaints(columns: Sequence[Column], table: Floats, *, bounded: bool) -> Iterator[str]:
+    """What of the rows (n, d), natural units, breaks the declarations; with ``bounded`` also their bounds."""
+    for i, c in enumerate(columns):
+        values = table[:, i]
+        for row in np.flatnonzero(~np.isfinite(values)):
+            yield f"row {row}: column {c.name!r} holds {values[row]}, not a finite number."
+        for row in np.flatnonzero(~np.isin(values, c.levels)) if c.levels else ():
+            levels = ", ".join(f"{level:g}" for level in c.levels)
+            yield f"row {row}: column {c.name!r} holds {values[row]:g}, but its levels are {levels}."
+        for row in np.flatnonzero(values != np.rint(values)) if c.integer else ():
+            yield f"row {row}: column {c.name!r} holds {values[row]:g}, but its values are whole numbers."
+        low, high = c.bounds if bounded and c.bounds else (-math.inf, math.inf)
+        for row in np.flatnonzero((values < low) | (values > high)):
+            yield f"row {row}: column {c.name!r} holds {values[row]:g}, outside of {low:g} to {high:g}."
+        if c.cut:
+            other, low, high = c.cut
+            given = table[:, [each.name for each in columns].index(other)]
+            for row in np.flatnonzero(values != ((low <= given) & (given < high))):
+                yield (
+                    f"row {row}: column {c.name!r} holds {values[row]:g} where {other} is {given[row]:g}, but it is 1 "
+                    f"exactly where {low:g} <= {other} < {high:g}."
+                )
+    for attribute, places in attributes(columns).items():
+        ones = (table[:, places] == 1).sum(1)
+        for row in np.flatnonzero(ones != 1):
+            named = ", ".join(columns[i].name for i in places)
+            yield f"row {row}: {ones[row]} of the indicators of {attribute!r} ({named}) are 1; expected exactly one."
