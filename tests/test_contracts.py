@@ -39,7 +39,7 @@ CONFINED = {
     "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate|evals\.reproduce",
     "sklearn": r"utils\.(metrics|datasets|learners|prepares)\..*",
     "matplotlib": r"evals\.(plots\..*|pictures|drawings|style)",
-    "optuna": r"utils\.search\..*",
+    "optuna": r"utils\.(search|poisoning)\..*",
     "mlflow": r"evals\.tracking",
     "sqlalchemy": r"utils\.search\.study",
     "torch": r"utils\..*|train|evals\.(evaluation|operating_points)",

@@ -1,0 +1,174 @@
+"""Rows that make a learner fairer, by Bayesian optimisation ("Attack4Good: Black-box Data Poisoning for Fairness").
+
+The publication adds one row at a time: a Gaussian process looks for one that lowers the gap in false positive rates
+on validation rows, and starts anew on top of it as soon as one does. Here the search goes on instead, with all that
+it has seen; see ``utils.poisoning.search``.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from utils.poisoning.asking import asker
+from utils.poisoning.history import Evaluation, History
+from utils.poisoning.journal import Journal
+from utils.poisoning.judge import Judge, chosen
+from utils.poisoning.search import Search, joint, sequential
+from utils.poisoning.space import Space
+from utils.types import Batch, Poisoned, Victim
+
+PLANS = {"sequential": sequential, "joint": joint}
+SAMPLERS = ("gp", "tpe", "random")
+
+
+def bo_poison(
+    victim: Victim,
+    *,
+    budget: int,
+    metric: str,
+    objective: str,
+    penalties: Mapping[str, float],
+    accuracy: str,
+    accuracy_loss: float,
+    accuracy_weight: float,
+    label: int | str,
+    bounds: Mapping[str, Sequence[float]],
+    fixed: Mapping[str, float | str],
+    search: str,
+    rows: int | None,
+    copies: int,
+    sampler: str,
+    batch: int,
+) -> Poisoned:
+    """The rows with the best ``metric`` on the validation rows among the sets that a search evaluates.
+
+    Args:
+        victim: whose training rows are added to.
+        budget: evaluations beside that of the unpoisoned training; 0 adds nothing.
+        metric: a gap or rate of ``utils.metrics.group``, accuracy, balanced_accuracy or mcc.
+        objective: fair betters it, unfair worsens it.
+        penalties: metric -> weight, added to what is minimised.
+        accuracy: constraint (at most ``accuracy_loss`` below the unpoisoned one), weight (``accuracy_weight`` times the
+            accuracy lost is added), objective (both are searched; what is added is the best within ``accuracy_loss``)
+            or ignore.
+        accuracy_loss: of constraint and objective, in [0, 1].
+        accuracy_weight: of weight.
+        label: class of the added rows, or search.
+        bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.space``.
+        fixed: column or attribute -> the value of all new rows.
+        search: sequential (rows are kept as they are found) or joint (``rows`` rows at once).
+        rows: of sequential the most points that are kept, None for all that help; of joint their number.
+        copies: each point is added 1 to so many times, searched on a log scale.
+        sampler: gp, tpe or random.
+        batch: evaluations that are chosen together.
+
+    Raises:
+        ValueError: a setting that cannot be meant, a metric that is undefined without added rows, a training that
+            fails without added rows or with every one of the first sets, or the journal of another search.
+    """
+    _whole("budget", budget, 0)
+    _whole("copies", copies, 1)
+    _whole("batch", batch, 1)
+    if rows is not None:
+        _whole("rows", rows, 1)
+    chosen("search", search, tuple(PLANS))
+    chosen("sampler", sampler, SAMPLERS)
+    judge = Judge(
+        metric=metric,
+        objective=objective,
+        penalties=penalties,
+        accuracy=accuracy,
+        accuracy_loss=accuracy_loss,
+        accuracy_weight=accuracy_weight,
+        valid=victim.valid,
+        groups=victim.groups,
+        fit_decide=victim.fit_decide,
+    )
+    classes = 1 + max(1, int(victim.train.y.max()), int(victim.valid.y.max()))
+    space = Space.of(
+        victim.columns,
+        victim.train,
+        victim.loc,
+        victim.scale,
+        label=None if label == "search" else _class(label),
+        classes=classes,
+        copies=copies,
+        bounds=bounds,
+        fixed=fixed,
+    )
+    settings = {
+        "budget": budget,
+        "metric": metric,
+        "objective": objective,
+        "penalties": dict(penalties),
+        "accuracy": accuracy,
+        "accuracy_loss": accuracy_loss,
+        "accuracy_weight": accuracy_weight,
+        "label": label,
+        "bounds": {name: list(ends) for name, ends in bounds.items()},
+        "fixed": dict(fixed),
+        "search": search,
+        "rows": rows,
+        "copies": copies,
+        "sampler": sampler,
+        "batch": batch,
+        "seed": victim.seed,
+        "data": fingerprint(victim.train, victim.valid),
+    }
+    plan = PLANS[search](space, rows)
+    ask = asker(sampler, plan.parameters, judge.objectives)
+    history = Search(victim, space, judge, plan, ask, budget, batch).run(Journal(victim.journal, settings))
+    found = space.rows(history.points(history.best))
+    return Poisoned(
+        rows=space.batch(found),
+        natural=found.natural,
+        before=history.baseline.metrics,
+        after=history.best.metrics,
+        steps=[(e.number, e.metrics[metric]) for e in (history.baseline, *history.accepted)],
+        facts=_facts(history, judge, sampler),
+    )
+
+
+def fingerprint(*splits: Batch) -> str:
+    """Of rows, to tell one search's data from another's."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for column in split:
+            digest.update(column.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _facts(history: History, judge: Judge, sampler: str) -> dict[str, Any]:
+    made = history.made[1:]
+    facts: dict[str, Any] = {
+        "sampler": sampler,
+        "evaluations": len(made),
+        "failed": sum(e.loss is None for e in made),
+        "accepted": len(history.accepted),
+        "loss": [history.baseline.loss, history.best.loss],
+        "seconds": {
+            "optimiser": math.fsum(e.seconds[0] for e in made),
+            "learner": math.fsum(e.seconds[1] for e in history.made),
+        },
+    }
+    if judge.objectives > 1:
+        facts["front"] = [_on_the_front(e, judge.metric) for e in history.front()]
+    return facts
+
+
+def _on_the_front(e: Evaluation, metric: str) -> dict[str, float]:
+    return {"evaluation": e.number, metric: e.metrics[metric], "accuracy": e.metrics["accuracy"]}
+
+
+def _whole(setting: str, value: Any, least: int) -> None:
+    """Raise ValueError unless a setting is a whole number that is large enough."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"attack.poison.{setting}={value}: expected a whole number, {least} or more")
+
+
+def _class(label: Any) -> int:
+    """Of a word, the class; which ones there are the space checks."""
+    if isinstance(label, bool) or not (isinstance(label, int) or str(label).isdigit()):
+        raise ValueError(f"attack.poison.label={label}: expected search, or a class such as 1")
+    return int(label)

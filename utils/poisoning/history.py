@@ -1,0 +1,124 @@
+"""What a search has evaluated: which sets of rows, what is best, and what its surrogate is told."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from utils.poisoning.asking import Point, Told
+from utils.poisoning.space import Parameter
+
+
+class Evaluation(NamedTuple):
+    """A set of rows, and what came of training on them; number 0 is the unpoisoned training."""
+
+    number: int
+    batch: int
+    size: int  # evaluations of its batch
+    onto: int  # the evaluation to whose rows it adds those of its point
+    point: dict[str, float]
+    metrics: dict[str, float]
+    loss: float | None  # None where it failed
+    violation: float
+    accepted: bool  # permitted, and better than all before
+    error: str
+    seconds: tuple[float, float]  # CPU-seconds of choosing and of training
+
+
+def read(entry: Mapping[str, Any]) -> Evaluation:
+    """An evaluation as a journal has it."""
+    return Evaluation(**{**entry, "seconds": tuple(entry["seconds"])})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a point is and when a search ends; see ``sequential`` and ``joint``."""
+
+    parameters: tuple[Parameter, ...]
+    split: Callable[[Point], list[Point]]  # a point -> those of its rows
+    grows: bool  # whether what is accepted is kept below all that comes
+    most: int | None  # points that may be accepted
+
+
+@dataclass(frozen=True)
+class History:
+    """The evaluations so far, in their order; the first is the unpoisoned one."""
+
+    plan: Plan
+    made: tuple[Evaluation, ...]
+
+    @property
+    def baseline(self) -> Evaluation:
+        """The unpoisoned training."""
+        return self.made[0]
+
+    @cached_property
+    def accepted(self) -> list[Evaluation]:
+        """Those that were permitted and better than all before."""
+        return [e for e in self.made[1:] if e.accepted]
+
+    @property
+    def best(self) -> Evaluation:
+        """The last that was accepted, or the baseline."""
+        return self.accepted[-1] if self.accepted else self.baseline
+
+    @property
+    def base(self) -> Evaluation:
+        """On whose rows those of new points are put."""
+        return self.best if self.plan.grows else self.baseline
+
+    @property
+    def ended(self) -> bool:
+        """Whether as many points are accepted as may be."""
+        return self.plan.most is not None and len(self.accepted) >= self.plan.most
+
+    @property
+    def complete(self) -> int:
+        """The last batch of which all is known."""
+        last = self.made[-1]
+        return last.batch if len(self.of(last.batch)) == last.size else last.batch - 1
+
+    def until(self, batch: int) -> "History":
+        """As it was after a batch."""
+        return History(self.plan, tuple(e for e in self.made if e.batch <= max(batch, 0)))
+
+    def of(self, batch: int) -> tuple[Evaluation, ...]:
+        """The evaluations of a batch."""
+        return tuple(e for e in self.made if e.batch == batch)
+
+    def points(self, of: Evaluation) -> list[Point]:
+        """Those of all rows of an evaluation, in the order in which they are added."""
+        found: list[Point] = []
+        while of.number:
+            found = [*self.plan.split(of.point), *found]
+            of = self.made[of.onto]
+        return found
+
+    def key(self, point: Point) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """The same for points of the same rows."""
+        return tuple(sorted(tuple(sorted(own.items())) for own in self.plan.split(point)))
+
+    def told(self, objectives: int) -> list[Told]:
+        """What the surrogate is told of every point so far: what it changed.
+
+        Losses are those beside the set of rows that the point was added to, since an acceptance moves all that come
+        later; so what was learnt before it still counts. The violation is that to be expected on top of the rows
+        accepted by now. Of two objectives the second is the accuracy lost.
+        """
+        return [self._told(e, objectives) for e in self.made[1:]]
+
+    def _told(self, e: Evaluation, objectives: int) -> Told:
+        onto = self.made[e.onto]
+        if e.loss is None or onto.loss is None:
+            return Told(e.point, None, 0.0)
+        changes = e.loss - onto.loss, onto.metrics["accuracy"] - e.metrics["accuracy"]
+        return Told(e.point, changes[:objectives], e.violation - onto.violation + self.base.violation)
+
+    def front(self) -> list[Evaluation]:
+        """The evaluations that none beats in loss and accuracy, the lowest loss first."""
+        there = [e for e in self.made if e.loss is not None]
+        values = np.array([(e.loss, -e.metrics["accuracy"]) for e in there])
+        beaten = [((values <= own).all(1) & (values < own).any(1)).any() for own in values]
+        return [there[i] for i in np.lexsort(values.T[::-1]) if not beaten[i]]

@@ -1,0 +1,179 @@
+"""What a set of added rows is worth: metrics on the validation rows, one loss, and whether it is permitted."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from utils.metrics.classification import FROM_TABLE
+from utils.metrics.confusion import Counts, Floats
+from utils.metrics.directions import direction, suggest
+from utils.metrics.group import GAPS, OF_ANY_CLASSES, RATES
+from utils.types import Answer, Batch, FitDecide
+
+OF_ALL_ROWS = ("accuracy", "balanced_accuracy", "mcc")
+ACCURACIES = ("constraint", "weight", "objective", "ignore")
+DIGITS = 12  # of a violation: a loss of exactly what is permitted is permitted
+
+
+class Judged(NamedTuple):
+    """Metrics, the loss that is minimised, and by how much the accuracy falls short: permitted up to 0."""
+
+    metrics: Mapping[str, float]
+    loss: float
+    violation: float
+
+
+class UndefinedError(ValueError):
+    """A metric that is needed is undefined."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges by the labels of the validation rows, whose thresholds are fitted to each learner anew.
+
+    loss = sign * metric + sum of weight_i * penalty_i + (accuracy_weight * (accuracy of the baseline - accuracy),
+    where ``accuracy`` is weight). The sign is that of the metric's worse end, and the other for ``objective=unfair``.
+    violation = accuracy of the baseline - accuracy_loss - accuracy, where ``accuracy`` is constraint or objective.
+
+    Raises:
+        ValueError: a setting that cannot be meant.
+    """
+
+    metric: str
+    objective: str  # fair or unfair
+    penalties: Mapping[str, float]  # metric -> weight in the loss
+    accuracy: str  # constraint, weight, objective or ignore
+    accuracy_loss: float  # at most so much below the baseline, in [0, 1]
+    accuracy_weight: float
+    valid: Batch
+    groups: Sequence[str]
+    fit_decide: FitDecide
+
+    def __post_init__(self) -> None:
+        chosen("objective", self.objective, ("fair", "unfair"))
+        chosen("accuracy", self.accuracy, ACCURACIES)
+        for key in (self.metric, *self.penalties):
+            where = "metric" if key == self.metric else "penalties"
+            if key not in self.known:
+                close = suggest(str(key), self.known)
+                hint = f"did you mean {' or '.join(close)}?" if close else f"it is one of {', '.join(self.known)}"
+                raise ValueError(f"attack.poison.{where}: there is no metric {key} of the validation rows; {hint}")
+        if not direction(self.metric):
+            raise ValueError(
+                f"attack.poison.metric={self.metric}: it has no better end; use a gap, such as fpr_gap or "
+                "demographic_parity_difference"
+            )
+        for key, weight in {**self.penalties, "accuracy_weight": self.accuracy_weight}.items():
+            if not _is_number(weight) or not math.isfinite(weight):
+                raise ValueError(f"attack.poison: the weight of {key} is {weight}; expected a finite number")
+        if not _is_number(self.accuracy_loss) or not 0 <= self.accuracy_loss <= 1:
+            raise ValueError(
+                f"attack.poison.accuracy_loss={self.accuracy_loss}: expected a share of rows in [0, 1], such as 0.01"
+            )
+
+    @cached_property
+    def known(self) -> tuple[str, ...]:
+        """The metrics that there are."""
+        rates, gaps = self._names
+        two = len(self.groups) == 2
+        of_groups = [f"{rate}_group{i}" for rate in rates for i in range(len(self.groups))]
+        return (*OF_ALL_ROWS, *gaps, *of_groups, *(f"{rate}_signed_gap" for rate in rates if two))
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """The metrics that the loss and the violation are made of."""
+        return tuple(dict.fromkeys([self.metric, *self.penalties, "accuracy"]))
+
+    @property
+    def objectives(self) -> int:
+        """How many values are minimised: the loss and, where it is an objective, 1 - accuracy."""
+        return 1 + (self.accuracy == "objective")
+
+    @cached_property
+    def _names(self) -> tuple[list[str], list[str]]:
+        binary = self._classes == 2
+        return ([n for n in RATES if binary or n in OF_ANY_CLASSES], [n for n in GAPS if binary or n in OF_ANY_CLASSES])
+
+    @cached_property
+    def _classes(self) -> int:
+        return max(2, int(self.valid.y.max()) + 1)
+
+    @cached_property
+    def _cells(self) -> Counts:
+        """Index of the first cell of every row in the tables of the groups, (n,)."""
+        s, y = self.valid.s.cpu().numpy(), self.valid.y.cpu().numpy()
+        return (s * self._classes + y) * self._classes
+
+    def tables(self, answer: Answer) -> Counts:
+        """Confusion tables of each inner seed and group, (r, g, k, k), true class before label.
+
+        Raises:
+            UndefinedError: the learner failed, or a logit is nan.
+        """
+        if answer.logits is None:
+            raise UndefinedError(answer.error or "the learner gave no answer")
+        if answer.logits.isnan().any():
+            raise UndefinedError("the learner answers nan on validation rows")
+        shape = (len(self.groups), self._classes, self._classes)
+        found = []
+        for logits in answer.logits:
+            labels = self.fit_decide(logits, self.valid, self.groups)(logits, self.valid.s).cpu().numpy()
+            found.append(np.bincount(self._cells + labels, minlength=math.prod(shape)).reshape(shape))
+        return np.stack(found)
+
+    def metrics(self, answer: Answer) -> dict[str, float]:
+        """Means over inner seeds of accuracy, balanced_accuracy, mcc and the rates and gaps of ``utils.metrics.group``.
+
+        What is undefined with some inner seed is left out.
+
+        Raises:
+            UndefinedError: the learner failed, or a logit is nan.
+        """
+        tables = self.tables(answer)
+        whole = tables.sum(1)
+        rates, gaps = self._names
+        found: dict[str, Floats] = {key: FROM_TABLE[key](whole) for key in OF_ALL_ROWS}
+        found |= {key: GAPS[key](tables) for key in gaps}
+        for key in rates:
+            of_groups = RATES[key](tables)  # (r, g)
+            found |= {f"{key}_group{i}": of_groups[:, i] for i in range(len(self.groups))}
+            if len(self.groups) == 2:
+                found[f"{key}_signed_gap"] = of_groups[:, 1] - of_groups[:, 0]
+        means = {key: float(values.mean()) for key, values in found.items()}
+        return {key: mean for key, mean in means.items() if not math.isnan(mean)}
+
+    def __call__(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Judged:
+        """Judge metrics beside those without added rows. Raises UndefinedError where one is not there."""
+        for key in self.needed:
+            if key not in metrics:
+                raise UndefinedError(self._undefined(key))
+        sign = -direction(self.metric) * (1 if self.objective == "fair" else -1)
+        lost = baseline["accuracy"] - metrics["accuracy"]
+        loss = sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
+        loss += self.accuracy_weight * lost if self.accuracy == "weight" else 0.0
+        bound = self.accuracy in ("constraint", "objective")
+        return Judged(metrics, loss, round(lost - self.accuracy_loss, DIGITS) if bound else 0.0)
+
+    def _undefined(self, key: str) -> str:
+        """Why a metric is: which group lacks which class or label."""
+        shape = (len(self.groups), self._classes)
+        there = np.bincount(self._cells // self._classes, minlength=math.prod(shape)).reshape(shape)
+        lacking = [f"{self.groups[g]} has no row of class {c}" for g, c in np.argwhere(there == 0)]
+        why = "; ".join(lacking) or "some group has no row with label 1"
+        return f"{key} is undefined on the validation rows: {why}; choose another metric, or another split"
+
+
+def chosen(setting: str, value: str, known: Sequence[str]) -> None:
+    """Raise ValueError unless a word is one of the known ones."""
+    if value not in known:
+        close = suggest(str(value), known)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"attack.poison.{setting}={value}: expected one of {', '.join(known)}{hint}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

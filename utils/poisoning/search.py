@@ -1,0 +1,166 @@
+"""The search for rows to add: ask for points, train on their rows, judge, keep what is better.
+
+Nothing is random but what is seeded by the number of a batch, and nothing is remembered but the journal: a search
+that is killed goes on as if it had not been. While a batch is trained, the next one is chosen, knowing the results
+up to the batch before; so what is found depends on the size of a batch, but on no timing and no number of processes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import thread_time
+from typing import NamedTuple
+
+from utils.poisoning.asking import Ask, Point, batch_seed, drawn
+from utils.poisoning.history import Evaluation, History, Plan, read
+from utils.poisoning.journal import Journal
+from utils.poisoning.judge import Judge, UndefinedError
+from utils.poisoning.space import Space
+from utils.seeding import rng
+from utils.types import Answer, Victim
+
+TRIES = 1000  # points at random in place of one that was evaluated; after these the space is taken for exhausted
+PATIENCE = 20  # evaluations; where all of the first so many fail, so will the others
+
+
+def sequential(space: Space, rows: int | None) -> Plan:
+    """One row (and its copies) at a time, on top of those accepted; ``rows`` of them at most, None: all that help."""
+    return Plan(space.parameters, lambda point: [point], True, rows)
+
+
+def joint(space: Space, rows: int | None) -> Plan:
+    """``rows`` rows together, whose parameters are named ``0/age``, ``1/age``, ... Raises ValueError for None."""
+    if rows is None:
+        raise ValueError("attack.poison.rows=null: a joint search is of a number of rows; give one, such as 4")
+    names = [parameter.name for parameter in space.parameters]
+    return Plan(
+        tuple(p._replace(name=f"{i}/{p.name}") for i in range(rows) for p in space.parameters),
+        lambda point: [{name: point[f"{i}/{name}"] for name in names} for i in range(rows)],
+        False,
+        None,
+    )
+
+
+class Asked(NamedTuple):
+    """Points of a batch, and the CPU-seconds that choosing each took."""
+
+    points: list[dict[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for rows, and its parts."""
+
+    victim: Victim
+    space: Space
+    judge: Judge
+    plan: Plan
+    ask: Ask
+    budget: int
+    batch: int
+
+    def run(self, journal: Journal) -> History:
+        """Search until the budget is spent, as many points are accepted as may be, or nothing new is left.
+
+        Raises:
+            ValueError: the unpoisoned training fails or lacks a metric, or all of the first evaluations fail.
+        """
+        history = self._begun(journal)
+        batch = history.complete + 1
+        before = history.until(batch - 1)
+        asked = self._asked(history, batch, [e.point for e in before.of(batch - 1) if e.number])
+        while asked.points and not before.ended:
+            chosen = self._new(before, batch, asked.points)
+            if not chosen:
+                break
+            there = history.of(batch)  # of a batch that was interrupted
+            rows = [self.space.rows([*before.points(before.base), *self.plan.split(p)]) for p in chosen[len(there) :]]
+            wait = self.victim.refit([self.space.batch(own) for own in rows])
+            upcoming = self._asked(before, batch + 1, chosen)
+            made = self._judged(before, there, chosen, wait(), batch, asked.seconds)
+            made = _accept(before, there, made)
+            journal.add(e._asdict() for e in made)
+            history = before = History(self.plan, (*before.made, *there, *made))
+            self._say(history)
+            asked, batch = upcoming, batch + 1
+        return history
+
+    def _begun(self, journal: Journal) -> History:
+        """What the journal holds; of a new one the unpoisoned training."""
+        if not journal.entries:
+            (answer,) = self.victim.refit([self.victim.train.rows(slice(0, 0))])()
+            if answer.logits is None:
+                raise ValueError(f"the training without added rows fails: {answer.error}")
+            metrics = self.judge.metrics(answer)
+            judged = self.judge(metrics, metrics)
+            seconds = (0.0, answer.seconds)
+            first = Evaluation(0, 0, 1, 0, {}, metrics, judged.loss, judged.violation, False, "", seconds)
+            journal.add([first._asdict()])
+        history = History(self.plan, tuple(map(read, journal.entries)))
+        self._say(history)
+        return history
+
+    def _asked(self, history: History, batch: int, pending: Sequence[Point]) -> Asked:
+        """The points of a batch, from what came before those that are ``pending``; none where the budget is spent."""
+        known = history.until(batch - 2)
+        count = min(self.batch, self.budget - (len(known.made) - 1) - len(pending))
+        if count < 1:
+            return Asked([], 0.0)
+        started = thread_time()
+        points = self.ask(known.told(self.judge.objectives), pending, count, batch_seed(self.victim.seed, batch))
+        return Asked(points, (thread_time() - started) / count)
+
+    def _new(self, before: History, batch: int, points: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+        """The points, and ones at random in place of those that were evaluated on top of the same rows.
+
+        Learners are deterministic: an evaluation made twice would be wasted. Fewer points where no new ones are found.
+        """
+        seen = {before.key(e.point) for e in before.made[1:] if e.onto == before.base.number}
+        random = rng(self.victim.seed, f"poison repeats {batch}")
+        found = []
+        for point in points:
+            tries = 0
+            while before.key(point) in seen and tries < TRIES:
+                point, tries = drawn(self.plan.parameters, random), tries + 1
+            if before.key(point) not in seen:
+                seen.add(before.key(point))
+                found.append(point)
+        return found
+
+    def _judged(
+        self,
+        before: History,
+        there: Sequence[Evaluation],
+        points: Sequence[Point],
+        answers: Sequence[Answer],
+        batch: int,
+        asking: float,
+    ) -> list[Evaluation]:
+        """The evaluations of a batch that were not ``there``."""
+        number, onto = len(before.made) + len(there), before.base.number
+        made = []
+        for i, (point, answer) in enumerate(zip(points[len(there) :], answers, strict=True)):
+            seconds = (asking, answer.seconds)
+            own = Evaluation(number + i, batch, len(points), onto, dict(point), {}, None, 0.0, False, "", seconds)
+            try:
+                metrics, loss, violation = self.judge(self.judge.metrics(answer), before.baseline.metrics)
+                made.append(own._replace(metrics=dict(metrics), loss=loss, violation=violation))
+            except UndefinedError as error:
+                made.append(own._replace(error=str(error)))
+        return made
+
+    def _say(self, history: History) -> None:
+        """Tell whoever watches. Raises ValueError where all of the first evaluations failed."""
+        made = history.made[1:]
+        if len(made) >= min(PATIENCE, self.budget) and made and all(e.loss is None for e in made[:PATIENCE]):
+            raise ValueError(f"all of the first {min(len(made), PATIENCE)} evaluations fail: {made[0].error}")
+        metric = self.judge.metric
+        now = {metric: history.best.metrics[metric], "unpoisoned": history.baseline.metrics[metric]}
+        self.victim.watch(len(made), now)
+
+
+def _accept(before: History, there: Sequence[Evaluation], made: list[Evaluation]) -> list[Evaluation]:
+    """Mark the best of a batch where it is permitted and better than all before."""
+    rivals = [before.best, *there, *made]
+    best = min((e.loss, e.number) for e in rivals if e.loss is not None and e.violation <= 0)[1]
+    return [e._replace(accepted=e.number == best) for e in made]
