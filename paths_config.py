@@ -35,9 +35,27 @@ def weights_file(relative: str) -> Path:
     Raises:
         ValueError: the path leads out of the folder.
     """
-    path = (weights() / relative).resolve()
-    if not path.is_relative_to(weights()):
-        raise ValueError(f"its weights {relative} lie outside {weights()}")
+    return _inside(weights(), relative, "its weights")
+
+
+def poison() -> Path:
+    """Folder of the rows that were added to poison a training, ``<dataset>/<run_id>.csv``, and of their traces."""
+    return evals() / "poison"
+
+
+def poison_file(relative: str) -> Path:
+    """A file of the poison folder.
+
+    Raises:
+        ValueError: the path leads out of the folder.
+    """
+    return _inside(poison(), relative, "its added rows")
+
+
+def _inside(folder: Path, relative: str, what: str) -> Path:
+    path = (folder / relative).resolve()
+    if not path.is_relative_to(folder):
+        raise ValueError(f"{what} {relative} lie outside {folder}")
     return path
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals import card_sections, choice, choice_words
+from evals import card_sections, choice, choice_words, poison_facts
 from evals import tradeoff as drawing
 from evals.card_sections import groups, number, span, words
 from evals.choice import Choice
@@ -16,6 +16,7 @@ from evals.document import Block, Bullets, Code, Document, Figure, Heading, Para
 from evals.query import Record
 from evals.style import drawn
 from utils import atomic
+from utils.metrics.directions import POISONING
 
 SUFFIXES = (".md", ".html")
 TEXTS = (".md", ".txt")
@@ -104,6 +105,7 @@ def build(
         *card_sections.details(record, seeds),
         *_use(intended_use, out_of_scope),
         *card_sections.data(record),
+        *poison_facts.section(record),
         *card_sections.performance(record),
         *card_sections.robustness(record),
         *card_sections.individual(record),
@@ -199,7 +201,9 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
 
 
 def _undefined(record: Record) -> Iterator[str]:
-    lost = [key for key, value in record["metrics"].items() if value is None and not card_sections.DETAIL.search(key)]
+    metrics = record["metrics"]
+    lost = [key for key in metrics if metrics[key] is None and not card_sections.DETAIL.search(key)]
+    lost = [key for key in lost if not key.endswith(tuple(POISONING))]  # figures of another model, or of other rows
     if lost:
         names = ", ".join(words(key, record) for key in lost)
         yield f"Undefined on these test rows, for want of rows of a group, of a class, or of both: {names}."

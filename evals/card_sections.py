@@ -141,7 +141,8 @@ def _training(record: Record) -> Iterator[list[str]]:
     if evasion:
         yield ["Attack configured", f"{part(evasion)}; terms that take an attack train against it"]
     prepare = params.get("prepare") or {}
-    yield ["Training rows", part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"]
+    weighted = part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"
+    yield ["Training rows", weighted + ("; and the added rows below" if record.get("poison") else "")]
     trainer = params.get("trainer") or {}
     if trainer:
         optimizer = str((trainer.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]

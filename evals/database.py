@@ -1,7 +1,7 @@
 """Keep the run databases: check, rebuild, fold, export, merge, import.
 
     python -m evals.database check dataset=NAME
-        compare the weights of every finished run with their checksum
+        compare the weights of every finished run, and the rows added to its training, with their checksums
     python -m evals.database rebuild dataset=NAME [runs=FOLDER]
         build a damaged database anew from the record.json of every run
     python -m evals.database fold dataset=NAME
@@ -9,7 +9,7 @@
     python -m evals.database export dataset=NAME out=FILE [failed=true] [replace=true]
         one row per run as runs.csv, runs.parquet or, for MLflow, runs.db
     python -m evals.database merge dataset=NAME from=FILE,FILE [weights=FOLDER,FOLDER] [prefer=theirs]
-        add the runs of databases from other machines, with their weights
+        add the runs of databases from other machines, with their weights and added rows
     python -m evals.database import dataset=NAME from=FILE [metrics=OLD:NEW,...] [replace=true]
         take over the records of an older or foreign TinyDB file, without weights
 

@@ -12,6 +12,7 @@ Z = 1.959964  # 97.5 % quantile of N(0, 1)
 UNKNOWN: Interval = (math.nan, math.nan)
 OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
 NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
+SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search for rows to add has seen
 
 
 def wilson(share: float, rows: float) -> Interval:
@@ -39,7 +40,7 @@ def over_rows(record: Record, key: str) -> Interval:
 
 def _rows(record: Record, key: str) -> float:
     """How many test rows a metric is a share of; 0 where it is none."""
-    if not key.startswith(OF_ROWS) or any(word in key for word in NOT_OF_ROWS):
+    if not key.startswith(OF_ROWS) or any(word in key for word in NOT_OF_ROWS) or key.endswith(SEARCHED):
         return 0
     metrics = record.get("metrics") or {}
     _, group, number = key.rpartition("_group")

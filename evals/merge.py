@@ -5,6 +5,8 @@
 from                    databases, <dataset>.json with their journals beside them
 weights                 their weights folders: the weights that the merged records name are looked for in all of
                         them, told by their SHA-256, and copied here. Without it, copy them yourself
+                        Rows that were added to a training, and the trace of the search for them, are copied from
+                        poison/ beside their database
 prefer=theirs           of two finished runs that differ, take theirs with its evaluations, of several files the last;
                         else ours stays
 
@@ -22,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import paths_config
+from evals import poison_files
+from evals.poison_files import digest
 from evals.query import aligned
-from evals.upkeep import digest, is_database, say_some
+from evals.upkeep import is_database, say_some
 from utils import atomic
 from utils.console import say
 from utils.run_store import SCHEMA, STATUS, RunStore, StoreError
@@ -71,7 +75,9 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
     """
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"weights={folder} is no folder; name the one that holds {dataset}/<run_id>.safetensors")
+            raise ValueError(
+                f"weights={folder} is no folder; name the one that holds {dataset}/<run_id>.safetensors or .skops"
+            )
     theirs = [(source, read(source, dataset)) for source in sources]
     store = RunStore(paths_config.database(dataset))
     merged = combined(_by_run(store.all()), theirs, prefer_theirs)
@@ -79,10 +85,16 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
     sources_found = found_weights(merged, list(mentioned), folders)
     for run, source in sources_found.items():
         merged.put(run, with_weights(merged.runs[run], source))
+    copied = 0
+    for run in mentioned:
+        made, files = poison_files.copied(merged.runs[run], [source.parent / "poison" for source in sources])
+        copied += files
+        if made is not merged.runs[run]:
+            merged.put(run, made)
     if merged.changed:
         store.add_many([merged.runs[run] for run in merged.changed], replace=True)
         store.fold()
-    report(merged, store, len(sources_found))
+    report(merged, store, len(sources_found), copied)
     return 0
 
 
@@ -116,6 +128,7 @@ def _wrong(record: Record, dataset: str) -> str:
         return "is finished, but names no weights"
     try:
         paths_config.weights_file(weights["path"])
+        poison_files.checked(record)
     except ValueError as error:
         return f"is not to be trusted: {error}"
     return ""
@@ -223,7 +236,7 @@ def with_weights(record: Record, source: Path) -> Record:
     """The record with its weights copied here, under a name of their own where another file has theirs."""
     path, checksum = record["weights"]["path"], record["weights"]["sha256"]
     if paths_config.weights_file(path).exists():
-        path = str(Path(path).with_suffix(f".{checksum[:8]}.safetensors"))
+        path = str(Path(path).with_suffix(f".{checksum[:8]}{Path(path).suffix}"))
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(f"{source} changed while it was copied. Nothing was merged; try again")
@@ -242,13 +255,17 @@ def _located(weights: Mapping[str, str], folders: Sequence[Path]) -> Path | None
 # --- words -----------------------------------------------------------------------------------------------------
 
 
-def report(merged: Merged, store: RunStore, copied: int) -> None:
+def report(merged: Merged, store: RunStore, copied: int, poison: int) -> None:
     """Say what became of the runs, and show the conflicts."""
     added = f"{merged.added} added" + (f" ({merged.in_place} in place of failed ones)" if merged.in_place else "")
     there = f"{merged.there} already there" + (f" ({merged.completed} gained evaluations)" if merged.completed else "")
     say(f"{store.path}: {added}, {there}, {len(merged.conflicts)} conflicts; it holds {len(store)} runs")
     if copied:
         say(f"{copied} weights copied to {paths_config.weights()}")
+    if poison:
+        say(f"{poison} files of added rows copied to {paths_config.poison()}")
+    if lost := sum(bool(poison_files.lacking(merged.runs[run])) for run in merged.taken):
+        say(f"{lost} of the added runs have no file of their added rows here; copy poison/ beside the database merged")
     without = sum(lacks_weights(merged.runs[run]) for run in merged.taken)
     if without:
         say(f"{without} of the added runs have no weights here; merge again with weights=FOLDER, or copy them")

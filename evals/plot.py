@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import paths_config
 from evals import query, style
-from evals.plots import groups, moving, parallel, policy, robustness, seeds, space
+from evals.plots import groups, moving, parallel, policy, robustness, seeds, shift, space, trace
 from evals.plots.frontier import frontier
 from evals.plots.picture import Picture
 
@@ -41,6 +41,8 @@ KINDS: dict[str, Kind] = {
     "parallel": Kind(parallel.parallel, {"metrics", "points", "reference"}, ("kind",)),
     "robustness": Kind(robustness.robustness, {"bars", "reference"}, ("kind",)),
     "groups": Kind(groups.groups, {"metrics", "bars"}, ("kind",)),
+    "trace": Kind(trace.trace, set(), ("kind",)),
+    "shift": Kind(shift.shift, {"x", "y", "x_better", "y_better", "seeds", "split"}, ("kind",)),
     "seeds": Kind(seeds.seeds, {"metrics", "bars", "reference"}, ("kind",)),
 }
 

@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 
 FACTS = (
     *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
-    *("seed", "radius", "run_id", "group_id", "status", "created"),
+    *("seed", "radius", "run_id", "group_id", "status", "created", "poison_metric", "poison_objective"),
 )
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
 CHOICES = ("regularizer", "prepare", "model", "scm", "attack", "decide")
@@ -44,6 +44,7 @@ LABELS_OMIT = (
     "model.std",
     "watch",
     "evaluation.watch",
+    "attack.poison.workers",
 )
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda a, b: a <= b,
@@ -54,7 +55,8 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": lambda a, b: a > b,
 }
 DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
-DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_")  # the same, and later evaluations
+# the same, later evaluations, and what poisoned runs were before and on validation rows
+DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_|_(unpoisoned|valid|under_poisoning)$")
 COMPARISON = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
@@ -108,6 +110,7 @@ def _facts(record: Record) -> dict[str, Any]:
     radius = (params.get("epsilon") or {}).get("radius")
     taken = {key: record.get(key) for key in FACTS}
     taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
+    taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
     return taken | {"experiment": params.get("experiment"), "radius": math.nan if radius is None else number(radius)}
 
 

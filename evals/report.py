@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
 import paths_config
-from evals import query, reproduce
+from evals import poison_facts, query, reproduce
 from evals.points import with_points
 from utils import atomic
 from utils.metrics.directions import describe, direction
@@ -44,7 +44,9 @@ ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 DIGITS, COARSE = 9, 6  # of metrics, and of the ends of their intervals, which nothing ranks
 FACETS = ("regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment")
 ENDS = ("_low", "_high")  # of an interval: beside a metric, none by themselves
-PER_RUN = re.compile(r"seed|choices\..*|device|threads|existing|watch|evaluation\.watch|model\.(mean|std)")
+PER_RUN = re.compile(
+    r"seed|choices\..*|device|threads|existing|watch|evaluation\.watch|model\.(mean|std)|attack\.poison\.workers"
+)
 NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
 # the metrics that are offered first, in this order, at most so many
 MOST = 12
@@ -54,6 +56,7 @@ HEADLINES = (
     *(rf"robust_accuracy_(?:l\w+_)?{NUMBER}", rf"uai_{NUMBER}", "uai_cf", rf"robust_accuracy_worst_class_{NUMBER}"),
 )
 SECTIONS = (
+    ("Poisoning: before, and on validation rows", r".*_(unpoisoned|valid|under_poisoning|poisoning_harm)"),
     ("Checks and chance", r"check_.*|.*_null|support.*|robust_rows|bayes_.*"),
     ("Each class", r".*(?<!worst)_class_\d.*"),
     ("Each group", r".*_group\d+"),
@@ -206,6 +209,7 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
         "created": texts(_text(record.get("created")) for record in records),
         "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
+        "poison": texts(tuple(poison_facts.facts(record)) or None for record in records),
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], COARSE if key.endswith(ENDS) else DIGITS) for key in measured},
     }

@@ -26,6 +26,7 @@ Node = Mapping[str, Any]
 BESIDE = (
     *("seed", "device", "threads", "existing", "choices", "watch", "experiment", "study", "evaluation.watch"),
     *("model.inputs", "model.outputs", "model.mean", "model.std", "trainer.compile", "trainer.checkpoint_every"),
+    "attack.poison.workers",
 )
 REFERENCE = re.compile(r"\$\{([\w.\[\]]+)\}")
 STEP = re.compile(r"[^.\[\]]+")
@@ -94,9 +95,16 @@ def _chosen(params: Node) -> tuple[tuple[str, ...], Composed]:
     composing = term if preset or not set(terms) <= set(_options()) else f"regularizer={_written(list(_options()))}"
     alone = _composed((*preset, dataset, composing))
     mode = ("hydra.mode=RUN",) if alone.mode == "MULTIRUN" else ()
-    own = [g for g in _groups() if g in choices and g != "regularizer" and choices[g] != alone.chosen.get(g)]
-    others = tuple(f"{group}={choices[group]}" for group in own)
+    other_model = _differing(("model",), choices, alone)  # which may choose options too
+    alone = _composed((*preset, dataset, composing, *other_model))
+    groups = [group for group in _groups() if group not in ("regularizer", "model")]
+    others = tuple(sorted((*other_model, *_differing(groups, choices, alone))))
     return (*preset, dataset, term, *mode, *others), _composed((*preset, dataset, composing, *others))
+
+
+def _differing(groups: Sequence[str], choices: Node, composed: Composed) -> tuple[str, ...]:
+    """The words for those of the groups of which another option was chosen than is composed."""
+    return tuple(f"{g}={choices[g]}" for g in groups if g in choices and choices[g] != composed.chosen.get(g))
 
 
 @lru_cache

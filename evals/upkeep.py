@@ -1,10 +1,12 @@
 """Check, rebuild and fold the run database of a data set.
 
     python -m evals.database check dataset=NAME
-        reads the database and compares the weights of every finished run with their checksum
+        reads the database and compares the weights of every finished run, and the rows that were added to its training
+        with their trace, with their checksums
     python -m evals.database rebuild dataset=NAME [runs=FOLDER | runs=[FOLDER,FOLDER]]
         moves a damaged database aside and stores the runs whose record.json lies below the folders
-        (default: outputs and multirun of the project); what a readable database holds stays as it is
+        (default: outputs and multirun of the project); what a readable database holds stays as it is,
+        and so do weights, added rows and traces
     python -m evals.database fold dataset=NAME
         writes the journal beside a large database into it, so that any TinyDB sees every run
 
@@ -12,7 +14,6 @@ Imported records claim no weights, so check asks for none. They have no record.j
 import their file again.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import paths_config
+from evals.poison_files import digest, wrong
 from evals.query import near
 from utils.console import say
 from utils.run_store import STATUS, RunStore, StoreError
@@ -40,11 +42,12 @@ def check(dataset: str) -> int:
         return 1
     finished = [record for record in records if record.get("status") == "finished"]
     trained = [record for record in finished if not record.get("imported")]
-    problems = [f"record {r['doc_id']}: {wrong}" for r in trained if (wrong := _wrong(r))] + _repeated(finished)
+    problems = [f"record {r['doc_id']}: {what}" for r in trained for what in (_wrong(r), *wrong(r)) if what]
+    problems += _repeated(finished)
     imported = f" ({len(finished) - len(trained)} of them imported, without weights)" if trained != finished else ""
     say(f"{store.path}: {len(finished)} finished{imported}, {len(records) - len(finished)} failed")
     say_some(problems)
-    say("every finished run has its weights" if not problems else f"{len(problems)} problems")
+    say("every finished run has its files" if not problems else f"{len(problems)} problems")
     return 1 if problems else 0
 
 
@@ -102,12 +105,6 @@ def existing(dataset: str) -> Path:
 def is_database(path: Path) -> bool:
     """Whether there is the file of a database, or a journal that will become one."""
     return path.is_file() or path.with_name(path.name + ".journal").is_file()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def say_some(lines: Sequence[str]) -> None:

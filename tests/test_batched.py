@@ -354,16 +354,16 @@ def test_a_killed_worker_costs_no_job(own):
 
 def test_more_memory_than_there_is_halves_the_stack(own, monkeypatch):
     """As CUDA says it; the limit of three models is put in by hand."""
-    from utils import runs
+    from utils import fitting
 
-    fit = runs.fit_many
+    fit = fitting.fit_many
 
     def limited(stack, *args, **kwargs):
         if len(stack.each) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return fit(stack, *args, **kwargs)
 
-    monkeypatch.setattr(runs, "fit_many", limited)
+    monkeypatch.setattr(fitting, "fit_many", limited)
     answer = command("train", "-m", "seed=range(5)", *FEW, *BATCHED)
     assert "5 models are too many" in answer.out
     assert "5 finished" in answer.out

@@ -21,6 +21,7 @@ from torch import nn
 from utils import processes, seeding
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
+from utils.models.learner import Learner
 from utils.objective import Objective, Weighted, make_objective
 from utils.poisoning.shipped import checksum, with_file
 from utils.radius import radius_value
@@ -28,8 +29,8 @@ from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
-from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Prepare, Scalar
-from utils.validation import TERM_KINDS, TRAINER, validate_pixels
+from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
+from utils.validation import POISON_KINDS, TERM_KINDS, TRAINER, validate_pixels
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
@@ -38,6 +39,7 @@ HEADLINES = {"robust", "ensemble"}  # metrics that report at the training radius
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch", "operating_points")
 ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
+OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Run:
     metrics: Mapping[str, Metric]
     adaptations: Sequence[Adaptation] = ()
     recipe: Recipe = PLAIN
+    poison: Poison | None = None
 
     @property
     def seed(self) -> int:
@@ -179,6 +182,8 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
         scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}
         size = {"inputs": list(dataset.shape), "outputs": outputs} | scaling
     _check_fits(params, dataset)
+    if is_learner(params):
+        _refuse_terms(params)
     make = shared("model", lambda: bind(params["model"] | {"_partial_": True}, "model"), params["model"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(params["seed"], "weights"))
@@ -188,14 +193,40 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
 
 def _check_fits(params: Params, dataset: Dataset) -> None:
     """Refuse a model for images on a table, and the other way round. Raises ValueError."""
-    module, _, name = params["model"]["_target_"].rpartition(".")
-    for_images = "mean" in inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    for_images = "mean" in inspect.signature(_kind(params)).parameters
     if for_images != bool(dataset.shape):
         kinds = ("images", "tables") if for_images else ("tables", "images")
         fitting = "small_cnn or preact_resnet18" if dataset.shape else "mlp or logistic"
         raise ValueError(
-            f"model={module.rpartition('.')[2]} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
+            f"model={_module(params)} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
             f"choose model={fitting}"
+        )
+
+
+def _kind(params: Params) -> type[nn.Module]:
+    """The class of the model that a configuration names."""
+    module, _, name = params["model"]["_target_"].rpartition(".")
+    kind: type[nn.Module] = getattr(importlib.import_module(module), name)
+    return kind
+
+
+def _module(params: Params) -> str:
+    """The last name of the model's module, that of its option."""
+    return str(params["model"]["_target_"]).split(".")[-2]
+
+
+def is_learner(params: Params) -> bool:
+    """Whether the model is one of scikit-learn's: trained at once by what it minimises itself, without a gradient."""
+    return issubclass(_kind(params), Learner)
+
+
+def _refuse_terms(params: Params) -> None:
+    """Refuse terms that a learner would not minimise; a weight of 0 counts as none. Raises ValueError."""
+    unread = [name for name, node in params["regularizer"].items() if name != "erm" and node["weight"]]
+    if unread:
+        raise ValueError(
+            f"model={_module(params)} minimises a loss of its own, so regularizer={unread[0]} would say nothing to it; "
+            "leave regularizer=erm, and weigh the training rows by prepare, or choose thresholds by decide"
         )
 
 
@@ -225,6 +256,15 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     return [adaptation.to(device) for adaptation in made]
 
 
+def build_poison(params: Params) -> Poison | None:
+    """What chooses rows to add to the training rows, where the ``attack`` option has one."""
+    node = params["attack"].get("poison")
+    if node is None:
+        return None
+    found: Poison = bind({key: value for key, value in node.items() if key not in POISON_KINDS}, "attack.poison")
+    return found
+
+
 def _own(node: Params) -> Params:
     """A regularizer's settings without what the objective needs to know of it."""
     return {key: value for key, value in node.items() if key not in TERM_KEYS}
@@ -246,13 +286,13 @@ def nominal_weight(params: Params) -> float:
 
 
 def perturbs(params: Params) -> bool:
-    """Whether any term of the objective reads the training radius."""
-    return any(node["perturbs"] for node in params["regularizer"].values())
+    """Whether any term of the objective reads the training radius; a learner has none."""
+    return not is_learner(params) and any(node["perturbs"] for node in params["regularizer"].values())
 
 
 def reads_radius(params: Params) -> bool:
     """Whether the training depends on the radius: a term reads it, or the validation rows are attacked within it."""
-    trainer = params["trainer"]
+    trainer = {} if is_learner(params) else params["trainer"]
     return perturbs(params) or trainer.get("keep") == "best" or bool(trainer.get("ema_floor"))
 
 
@@ -291,9 +331,14 @@ def identity(params: Params, fingerprint: str) -> Params:
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
     kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "watch"}
+    if "poison" in kept["attack"]:
+        poison = {key: value for key, value in kept["attack"]["poison"].items() if key != "workers"}
+        kept["attack"] = kept["attack"] | {"poison": poison}
     for key in ("prepare", "added"):  # the rows as they are
         if not kept.get(key):
             kept.pop(key, None)
+    if is_learner(params):
+        kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
     if not reads_radius(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
     if not perturbs(params):
@@ -316,15 +361,32 @@ def structure_of(params: Params) -> str:
 
 
 def stackable(params: Params) -> bool:
-    """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing the training."""
-    observed = any(node.get("adapts") for node in params["regularizer"].values())
-    return params["trainer"].keys() <= set(TRAINER) and not observed
+    """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing or choosing rows."""
+    return not why_alone(params)
+
+
+def why_alone(params: Params) -> str:
+    """Why runs like this one are trained one by one; empty where they can be trained as a stack."""
+    if is_learner(params):
+        return f"scikit-learn trains one model={_module(params)} at a time"
+    observing = [name for name, node in params["regularizer"].items() if node.get("adapts")]
+    if observing:
+        return f"regularizer={observing[0]} observes the training of one model"
+    if not params["trainer"].keys() <= set(TRAINER):
+        return "a recipe such as trainer.schedule is for one model at a time"
+    if "poison" in params["attack"]:
+        return "a search for rows to add trains one model on many sets of rows"
+    return ""
+
+
+def without_poison(params: Params) -> Params:
+    """The settings of a run whose rows are chosen, so that no search stands before its training."""
+    return params | {"attack": {key: value for key, value in params["attack"].items() if key != "poison"}}
 
 
 def run_name(params: Params) -> str:
     """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
-    module = params["model"]["_target_"].split(".")[-2]
-    model = params.get("choices", {}).get("model", module)
+    model = params.get("choices", {}).get("model", _module(params))
     return f"{params['dataset']['name']}_{model}_{'+'.join(params['regularizer'])}"
 
 
@@ -400,4 +462,5 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         ),
         adaptations=adaptations(params, dataset),
         recipe=recipe(params),
+        poison=build_poison(params),
     )

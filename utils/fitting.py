@@ -1,14 +1,17 @@
 """Training the model of a run, alone or beside others, and what its logits are."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import paths_config
 from utils import seeding
-from utils.build import Run, stackable, stacked_objective
+from utils.build import Run, stacked_objective, why_alone, without_poison
+from utils.models.learner import Learner
 from utils.objective import Objective
 from utils.parts import parts
 from utils.recipe import fit
@@ -27,6 +30,25 @@ def probing(run: Run) -> Context:
     return replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
 
 
+def trial_of(run: Run) -> nn.Module:
+    """A copy of the model to try the parts of a run on, since running statistics stay those of the beginning.
+
+    A learner answers nothing before it is trained: it is, on a few rows of each class. Raises ValueError where the
+    training rows are of one class.
+    """
+    model = copy.deepcopy(run.model)
+    if isinstance(model, Learner):
+        train = run.dataset.train
+        of_each = [((train.y == c) & (train.w > 0)).nonzero().squeeze(1)[:FEW] for c in range(run.dataset.classes)]
+        model.fit(train.rows(torch.cat(of_each)), learner_seed(run.seed))
+    return model
+
+
+def learner_seed(seed: int) -> int:
+    """The seed of what a learner draws, as scikit-learn takes it, from that of its run."""
+    return seeding.derive(seed, "learner") % 2**32
+
+
 def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
     """Train models of one structure as a stack; the error of each that left the finite numbers.
 
@@ -34,8 +56,8 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
         UnstackableError: runs that form no stack; nothing has been trained.
     """
     first = runs[0].params["trainer"]
-    if not stackable(runs[0].params):
-        raise UnstackableError("a recipe such as trainer.schedule is for one model at a time")
+    if reason := why_alone(runs[0].params if runs[0].poison else without_poison(runs[0].params)):
+        raise UnstackableError(reason)
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
     stack = Stack([run.model for run in runs])
@@ -87,11 +109,14 @@ def _probe(ctx: Context) -> seeding.Source:
 
 
 def fit_plainly(run: Run, *, watch: Watch) -> None:
-    """Train one model by its recipe.
+    """Train one model by its recipe; a learner at once.
 
     Raises:
-        ValueError: the batches do not fit the memory, saying how many rows would.
+        ValueError: the batches do not fit the memory, saying how many rows would; rows that a learner refuses.
     """
+    if isinstance(run.model, Learner):
+        run.model.fit(run.dataset.train, learner_seed(run.seed))
+        return
     trainer, data = run.params["trainer"], run.dataset
     try:
         fit(

@@ -15,6 +15,7 @@ from utils.build import bind
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
+from utils.models.learner import Learner
 from utils.objective import log_probabilities
 from utils.parts import parts
 from utils.run_store import RunStore
@@ -93,10 +94,12 @@ class StoredModel(nn.Module):
 
 
 def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
-    """Write the parameters atomically; path (relative to the weights folder) and SHA-256 for the record."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    data = safetensors.torch.save(tensors)
-    path = f"{dataset}/{run_id}.safetensors"
+    """Write the parameters, or a trained learner, atomically; path (below the weights folder) and SHA-256."""
+    if isinstance(model, Learner):
+        path, data = f"{dataset}/{run_id}.skops", model.to_bytes()
+    else:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        path, data = f"{dataset}/{run_id}.safetensors", safetensors.torch.save(tensors)
     atomic.write_bytes(paths_config.weights() / path, data)
     return {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -140,9 +143,13 @@ def from_record(record: Record, device: str = "cpu", point: int | None = None) -
     require_trusted(record["params"]["model"], "utils.models")
     require_trusted(record["decide"], "utils.decides")
     network = bind(record["params"]["model"], "params.model")
+    data = _checked_bytes(record, which)
     try:
-        network.load_state_dict(safetensors.torch.load(_checked_bytes(record, which)))
-    except (RuntimeError, safetensors.SafetensorError) as error:
+        if isinstance(network, Learner):
+            network.from_bytes(data)
+        else:
+            network.load_state_dict(safetensors.torch.load(data))
+    except (RuntimeError, ValueError, safetensors.SafetensorError) as error:
         raise ValueError(f"the weights of {which} do not fit its model: {str(error).splitlines()[0]}") from error
     stored = record["preprocessing"]
     columns = tuple(

@@ -1,4 +1,4 @@
-"""Progress of long work: the epochs of a training, the jobs of a sweep."""
+"""Progress of long work: the epochs of a training, the evaluations of a search, the jobs of a sweep."""
 
 import sys
 import time
@@ -11,19 +11,20 @@ from utils.console import say, stop_if_interrupted
 from utils.metrics.directions import direction
 from utils.outcomes import Outcome, now, told
 
-Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoch with its share, and figures
+Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
 PAUSE = 30.0  # seconds between two lines within an epoch
 POLL = 0.5  # seconds between two looks at what jobs have told
 
 
 @contextmanager
-def epochs_said(title: str, epochs: int, say_now: SayNow) -> Iterator[Watch]:
-    """Tell the epochs of a training in a sweep, which has a bar of its own."""
+def steps_said(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> Iterator[Watch]:
+    """Tell the steps of a training or a search in a sweep, which has a bar of its own."""
 
-    def tell(epoch: float, _: dict[str, float]) -> None:
+    def tell(step: float, figures: dict[str, float]) -> None:
         stop_if_interrupted()
-        say_now(f"{title}: epoch {epoch:.3g}/{epochs}" if epoch < epochs else f"{title}: judging")
+        best = f"  {_figures(figures)}" if unit != "epoch" else ""
+        say_now(f"{title}: {unit} {step:.3g}/{steps}{best}" if step < steps else f"{title}: judging")
 
     try:
         yield tell
@@ -32,30 +33,30 @@ def epochs_said(title: str, epochs: int, say_now: SayNow) -> Iterator[Watch]:
 
 
 @contextmanager
-def epochs_shown(title: str, epochs: int) -> Iterator[Watch]:
-    """Show the epochs of a training: a bar with metrics and ETA on a terminal, plain lines elsewhere."""
+def steps_shown(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
+    """Show the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere."""
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         text, shown, eta = (TextColumn(t) for t in ("{task.description}", "{task.fields[figures]}", "eta"))
         columns = (text, BarColumn(), MofNCompleteColumn(), shown, eta, TimeRemainingColumn())
         with Progress(*columns, transient=True) as bar:
-            job = bar.add_task(title, total=epochs, figures="")
+            job = bar.add_task(title, total=steps, figures="")
 
-            def update(epoch: float, figures: dict[str, float]) -> None:
+            def update(step: float, figures: dict[str, float]) -> None:
                 stop_if_interrupted()
-                bar.update(job, completed=epoch, figures=_figures(figures))
+                bar.update(job, completed=step, figures=_figures(figures))
 
             yield update
     else:
-        every, said = max(1, epochs // 10), time.monotonic()
+        every, tenths, said = max(1, steps // 10), 0, time.monotonic()
 
-        def line(epoch: float, figures: dict[str, float]) -> None:
-            nonlocal said
+        def line(step: float, figures: dict[str, float]) -> None:
+            nonlocal tenths, said
             stop_if_interrupted()
-            if epoch % every == 0 or epoch == epochs or time.monotonic() - said > PAUSE:
-                said = time.monotonic()
-                say(f"{title}  epoch {epoch:.4g}/{epochs}  {_figures(figures)}")
+            if step // every > tenths or step == steps or time.monotonic() - said > PAUSE:
+                tenths, said = int(step // every), time.monotonic()
+                say(f"{title}  {unit} {step:.4g}/{steps}  {_figures(figures)}")
 
         yield line
 

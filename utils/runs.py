@@ -1,6 +1,5 @@
 """One run from its configuration to its record: what every engine that trains does before and after the training."""
 
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,27 +11,30 @@ from typing import Any, TypeGuard
 
 import torch
 from filelock import FileLock
+from torch import nn
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
 from evals.operating_points import operating_points
 from utils import atomic, processes
-from utils.build import Params, Run, build_run, stackable
+from utils.build import Params, Run, build_run, is_learner, stackable
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
 from utils.environment import environment
-from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold
+from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
 from utils.metrics.directions import under_norms
 from utils.model_zoo import describe_preprocessing, save_weights
+from utils.models.learner import Learner
 from utils.outcomes import Outcome
-from utils.progress import SayNow, epochs_said, epochs_shown
+from utils.poisoned import account, poisoned, rehearse_poison
+from utils.progress import SayNow, steps_said, steps_shown
 from utils.recipe import NO_VALID
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch
-from utils.types import Context, StoredDecide
+from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
 
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
@@ -56,7 +58,9 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool, say_now: SayNow =
         say_now: hears what is being done, and None when it is done.
     """
     check(params)
-    if processes.launched() > 1 and (in_sweep or stackable(params)):
+    if processes.launched() > 1 and (
+        in_sweep or stackable(params) or is_learner(params) or "poison" in params["attack"]
+    ):
         raise ValueError("torchrun trains one model of images by several processes; start sweeps and tables without it")
     run = build_run(params)
     with processes.joined(run.dataset.train.y.device):
@@ -80,8 +84,9 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
         if run.dataset.shape and not in_sweep:
             say(described(run.dataset))
         write_record(blank_record(run) | {"status": "running"}, folder)
-        shown = epochs_said(run.name, params["trainer"]["epochs"], say_now) if in_sweep else None
-        with shown or epochs_shown(run.name, params["trainer"]["epochs"]) as watch:
+        steps, unit = steps_of(run)
+        shown = steps_said(run.name, steps, say_now, unit) if in_sweep else None
+        with shown or steps_shown(run.name, steps, unit) as watch:
             record = trained_alone(run, watch=watch)
         doc_id = store.add(write_record(record, folder), replace=finished is not None)
         forget_checkpoint(run, record)
@@ -134,6 +139,8 @@ def stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
 def rehearse(run: Run) -> None:
     """Try objective, attack and threshold on a few rows, so that what does not fit is refused before any training.
 
+    Of a learner the evaluation too, which could ask for a gradient.
+
     Raises:
         ValueError: parts that do not fit each other, or no rows to fit the threshold on.
     """
@@ -141,7 +148,23 @@ def rehearse(run: Run) -> None:
     rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, FEW))
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
-    model, probe = copy.deepcopy(run.model), probing(run)  # running statistics stay those of the beginning
+    model, probe = trial_of(run), probing(run)
+    if not isinstance(model, Learner):
+        _rehearse_training(run, model, few, probe)
+    model.eval()
+    run.ctx.attack(model, few, probe.on(few))
+    if isinstance(model, Learner):
+        evaluate(model, run.dataset.test.rows(slice(0, FEW)), probe, run.metrics)
+    with torch.no_grad():
+        # of images only what the labels and groups tell: their logits come after the training
+        logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
+        run.fit_decide(logits, rows, run.dataset.groups)
+    if run.poison is not None:
+        rehearse_poison(run)
+
+
+def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:
+    """The objective, and what looks at the validation rows after an epoch. Raises ValueError as ``rehearse``."""
     heard: list[Any] = []
     run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
     _check_observed(run, heard)
@@ -149,12 +172,13 @@ def rehearse(run: Run) -> None:
         raise ValueError(NO_VALID)
     for adaptation in run.adaptations:
         adaptation.epoch_ended(model, run.dataset.valid, probe)
-    model.eval()
-    run.ctx.attack(model, few, probe.on(few))
-    with torch.no_grad():
-        # of images only what the labels and groups tell: their logits come after the training
-        logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
-        run.fit_decide(logits, rows, run.dataset.groups)
+
+
+def steps_of(run: Run) -> tuple[int, str]:
+    """How many steps the longest part of a run has, and what they are."""
+    if run.poison is not None:
+        return run.params["attack"]["poison"]["budget"], "evaluation"
+    return run.params["trainer"]["epochs"], "epoch"
 
 
 def _check_observed(run: Run, heard: Sequence[Any]) -> None:
@@ -171,7 +195,18 @@ def _check_observed(run: Run, heard: Sequence[Any]) -> None:
 
 
 def trained_alone(run: Run, *, watch: Watch) -> Record:
-    """The record of a run that is trained by itself: as a stack of one, so that its bits are those of any stack."""
+    """The record of a run that is trained by itself, on rows that some are added to where it asks for that."""
+    if run.poison is None:
+        return _trained_alone(run, watch=watch)
+    try:
+        poisoning = poisoned(run, watch=watch)
+        return account(poisoning, _trained_alone(poisoning.run, watch=lambda *_: None))
+    except FAILURES as error:
+        return failed_record(run, error)
+
+
+def _trained_alone(run: Run, *, watch: Watch) -> Record:
+    """As a stack of one, so that its bits are those of any stack."""
     try:
         return trained_together([run], watch=watch)[0]
     except UnstackableError:
@@ -399,6 +434,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
             shown = "undefined" if value is None or value != value else f"{value:.4f}"
             interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
             say(f"  {key:<32} {shown}{interval}")
+    for line in _of_poison(record):
+        say(line)
     for warning in record.get("warnings", []):
         warn(warning)
     if record["params"]["model"]["outputs"] == 1:
@@ -408,6 +445,26 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     say(f"filed as record {doc_id} of {database}")
     say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
     say(f"compare what is there with python -m evals.plot dataset={record['dataset']}")
+
+
+def _of_poison(record: Record) -> list[str]:
+    """What was added to the training rows of a run, and what that changed; nothing where nothing was."""
+    found = record.get("poison")
+    if not found:
+        return []
+    metrics = record["metrics"]
+    lines = [
+        f"  {found['rows']} rows added ({found['distinct']} distinct) after {found['evaluations']} evaluations, "
+        f"{found['failed']} of them failed: {paths_config.evals() / 'poison' / found['csv']['path']}"
+    ]
+    for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
+        changes = [
+            f"{key} {metrics[f'{key}{end}_unpoisoned']:.4f} -> {metrics[f'{key}{end}']:.4f}"
+            for key in (found["metric"], "accuracy")
+            if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
+        ]
+        lines.append(f"    {split}: {', '.join(changes)}")
+    return lines
 
 
 def _thresholds(record: Record) -> str:

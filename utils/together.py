@@ -15,7 +15,7 @@ from utils.build import Run, build_run, stackable
 from utils.console import complain, said, say
 from utils.fitting import FEW, probing
 from utils.outcomes import Outcome
-from utils.progress import SayNow, Watch, epochs_said
+from utils.progress import SayNow, Watch, steps_said
 from utils.run_store import Record, RunStore
 from utils.runs import (
     blank_record,
@@ -28,6 +28,7 @@ from utils.runs import (
     rehearse,
     skipped,
     stands,
+    steps_of,
     trained_alone,
     trained_together,
     write_record,
@@ -119,7 +120,8 @@ def _stack(pairs: Sequence[Pair], store: RunStore, say_now: SayNow) -> Iterator[
     for job, run in pairs:
         write_record(blank_record(run) | {"status": "running"}, job.folder)
     run = pairs[0][1]
-    with epochs_said(f"{len(pairs)} {run.name}", run.params["trainer"]["epochs"], say_now) as watch:
+    steps, unit = steps_of(run)
+    with steps_said(f"{len(pairs)} {run.name}", steps, say_now, unit) as watch:
         yield from _trained(pairs, store, watch, say_now)
 
 

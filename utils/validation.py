@@ -78,6 +78,10 @@ TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "adapts": (lambda v: isinstance(v, bool), "true or false"),
     "published_radius": (_real, "a number"),
 }
+POISON_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "inner_seeds": (_whole(1), "a whole number, 1 or more"),
+    "workers": (lambda v: v is None or _whole(1)(v), "null, for one a core, or a whole number, 1 or more"),
+}
 TRAINER = ("epochs", "batch_size", "lr", "weight_decay", "optimizer")  # of every training; the rest is its recipe
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a database file and a folder of weights
@@ -94,7 +98,7 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
     for part in parts:
         if not isinstance(params.get(part), Mapping):
             raise ValueError(f"{part}={params.get(part)!r}: expected one of its options, such as --help lists")
-        check_settings(params[part], part)
+        check_settings(_less_poison_kinds(params[part]) if part == "attack" else params[part], part)
         if part == "trainer" and (recipe := {k: v for k, v in params[part].items() if k not in TRAINER}):
             check_settings({"_target_": "utils.recipe.Recipe"} | recipe, part)
         if part in INNER and not isinstance(params[part].get(INNER[part]), Mapping):
@@ -110,6 +114,21 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
                 raise ValueError(f"regularizer.{term}.{key}={node[key]!r}: expected {expected}")
         own = {key: value for key, value in node.items() if key not in ("weight", *TERM_KINDS)}
         check_settings(own, f"regularizer.{term}")
+
+
+def _less_poison_kinds(attack: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An attack's settings without what a search for rows is told beside its own, which is checked here.
+
+    Raises:
+        ValueError: such a value out of range.
+    """
+    poison = attack.get("poison")
+    if not isinstance(poison, Mapping):
+        return attack
+    for key, (accepts, expected) in POISON_KINDS.items():
+        if key in poison and not accepts(poison[key]):
+            raise ValueError(f"attack.poison.{key}={poison[key]!r}: expected {expected}")
+    return {**attack, "poison": {key: value for key, value in poison.items() if key not in POISON_KINDS}}
 
 
 def require_name(name: Any) -> None:

@@ -89,6 +89,7 @@ function showRecord(view) {
     ...warningsOf(marks, i),
     definitions(tellingApart(setting)),
     headlineTable(view, i),
+    ...poisonOf(marks, i),
     ...commandBlocks(marks, i),
     details("All metrics", () => metricTable(marks, i, held.metrics)),
     details("All settings", () => definitions(allParams(setting))),
@@ -116,6 +117,12 @@ function warningsOf(marks, i) {
   const same = saysOneThing(marks, i) && "Decides the same about everybody: no difference between groups, and no use.";
   const said = [same, runs.warnings[marks.first(i)]].filter(Boolean).join("\n");
   return said ? [element("p", { class: "warning" }, said)] : [];
+}
+
+/** What was added to the training rows of a mark's runs, and what it changed. */
+function poisonOf(marks, i) {
+  const of = marks.runsOf(i).filter((run) => runs.poison[run] !== null);
+  return of.map((run) => details(`Added rows, seed ${runs.seed[run] ?? "?"}`, () => definitions(runs.poison[run])));
 }
 
 /** What differs between runs: options first, then settings. */

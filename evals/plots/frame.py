@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from evals.plots.axis import Axis
@@ -70,13 +72,16 @@ def title(shown: Chart, given: str | None, words: str) -> str:
     return given or f"{shown.runs['dataset'].iloc[0]}: {words}"
 
 
-def head(figure: "Figure", text: str, below: str, *, indent: float = 0.0) -> None:
-    """Title and subtitle over several axes, whose first begins ``indent`` inches from the left edge."""
+def head(figure: "Figure", text: str, below: str, *, indent: float = 0.0, above: float = 8) -> None:
+    """Title and subtitle over several axes, whose first begins ``indent`` inches from the left edge.
+
+    The subtitle stands so many points ``above`` the axes.
+    """
     wide = figure.get_figwidth()
     figure.suptitle(textwrap.fill(text, round(8.4 * wide)), x=0.012, ha="left", fontsize=12, fontweight="bold")
     # as the title of the first axes: the layout knows its height and takes no account of its width
     figure.axes[0].set_title(
-        textwrap.fill(below, round(12 * (wide - indent))), loc="left", color=GREYER, fontsize=9.5, pad=8
+        textwrap.fill(below, round(12 * (wide - indent))), loc="left", color=GREYER, fontsize=9.5, pad=above
     )
 
 
@@ -85,6 +90,36 @@ def heading(axes: "Axes", text: str, below: str) -> None:
     axes.set_title(textwrap.fill(text, 54), loc="left", fontsize=12, fontweight="bold", pad=22)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(below, (0, 1), (0, 7), **place, color=GREYER, size=9.5)
+
+
+def corner(axes: "Axes", signs: Sequence[int]) -> None:
+    """An arrow to the corner where the better models are."""
+    from matplotlib.patheffects import withStroke
+
+    right, up = (0.985 if sign > 0 else 0.015 for sign in signs)
+    inside = (-34 * signs[0], -20 * signs[1])
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    axes.annotate(
+        "better", (right, up), inside, xycoords="axes fraction", textcoords="offset points", color=GREY, size=9,
+        ha="center", va="center", path_effects=halo, zorder=6,
+        arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 1, "shrinkB": 0},
+    )  # fmt: skip
+
+
+def room(limits: tuple[float, float], sign: int, include: float) -> tuple[float, float]:
+    """Limits with room around them, more of it towards the better end, where the corner mark stands."""
+    low, high = np.nanmin([limits[0], include]), np.nanmax([limits[1], include])
+    span = (high - low) or 0.1 * abs(high) or 1.0
+    worse, better = 0.07 * span, 0.22 * span
+    return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
+
+
+def ticks(axes: "Axes", values: NDArray[np.float64]) -> None:
+    """No tick below zero on an axis of which no value (n, 2) is negative: in the room beside marks there are none."""
+    for k, along in enumerate((axes.xaxis, axes.yaxis)):
+        low, high = along.get_view_interval()
+        if (values[:, k] >= 0).all():
+            along.set_ticks([tick for tick in along.get_ticklocs() if max(low, 0) <= tick <= high])
 
 
 # --- rows ------------------------------------------------------------------------------------------------------

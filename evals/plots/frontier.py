@@ -149,19 +149,9 @@ def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
     """Room around the marks, more of it towards the better ends, where the corner mark stands."""
     axes.margins(0)
     x, y = policy.include if policy else (np.nan, np.nan)
-    axes.set_xlim(_room(axes.get_xlim(), shown.signs[0], x))
-    axes.set_ylim(_room(axes.get_ylim(), shown.signs[1], y))
-    for k, along in enumerate((axes.xaxis, axes.yaxis)):
-        low, high = along.get_view_interval()
-        if (shown.values[:, k] >= 0).all():  # in the room beside the marks there are no values
-            along.set_ticks([tick for tick in along.get_ticklocs() if max(low, 0) <= tick <= high])
-
-
-def _room(limits: tuple[float, float], sign: int, include: float) -> tuple[float, float]:
-    low, high = np.nanmin([limits[0], include]), np.nanmax([limits[1], include])
-    span = (high - low) or 0.1 * abs(high) or 1.0
-    worse, better = 0.07 * span, 0.22 * span
-    return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
+    axes.set_xlim(frame.room(axes.get_xlim(), shown.signs[0], x))
+    axes.set_ylim(frame.room(axes.get_ylim(), shown.signs[1], y))
+    frame.ticks(axes, shown.values)
 
 
 # --- words -----------------------------------------------------------------------------------------------------
@@ -169,20 +159,11 @@ def _room(limits: tuple[float, float], sign: int, include: float) -> tuple[float
 
 def _words(axes: "Axes", shown: Chart, title: str | None) -> None:
     """Title, what is shown, axis labels, and the corner where the better models are."""
-    from matplotlib.patheffects import withStroke
-
     x, y = shown.axes
     axes.set_xlabel(frame.axis_label(x, room=64))
     axes.set_ylabel(frame.axis_label(y, room=42))  # turned by 90 degrees: its arrows point up and down
     frame.heading(axes, frame.title(shown, title, f"{x.brief} and {y.brief}"), text.extent(shown))
-    right, up = (0.985 if sign > 0 else 0.015 for sign in shown.signs)
-    inside = (-34 * shown.signs[0], -20 * shown.signs[1])
-    halo = [withStroke(linewidth=2.5, foreground="white")]
-    axes.annotate(
-        "better", (right, up), inside, xycoords="axes fraction", textcoords="offset points", color=GREY, size=9,
-        ha="center", va="center", path_effects=halo, zorder=6,
-        arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 1, "shrinkB": 0},
-    )  # fmt: skip
+    frame.corner(axes, shown.signs)
 
 
 def _signs(shown: Chart, look: Style, dots: bool) -> list[Any]:

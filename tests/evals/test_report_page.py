@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals import pareto, query, report, reproduce
+from evals import pareto, poison_facts, query, report, reproduce
 from evals.points import with_points
 from tests.benchmarks import bench_report
 from tests.evals.chromium import browser, executable, opened
+from tests.evals.poisoned_records import poisoned
 from tests.evals.test_query import record
 from utils.metrics.directions import direction
 
@@ -613,3 +614,15 @@ def test_the_example_opens(visit):
     page = visit([made | {"doc_id": int(i)} for i, made in stored.items()])
     assert page.complaints == []
     assert page.locator("#finding").inner_text().startswith("Of 10 settings and 80 operating points, ")
+
+
+def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(chromium, tmp_path):
+    run = poisoned(1, gap=((0.20, 0.10), (0.22, 0.18)))
+    page = opened(chromium, written([run, poisoned(2, seed=1, gap=((0.2, 0.1), (0.2, 0.2)))], tmp_path / "p.html"))
+    page.locator("tbody tr").first.click()
+    summaries = page.locator("#record summary", has_text="Added rows")
+    assert summaries.all_inner_texts() == ["Added rows, seed 0", "Added rows, seed 1"]
+    summaries.first.click()
+    shown = page.locator("#record details", has_text="Added rows, seed 0").inner_text()
+    assert all(value in shown for _, value in poison_facts.facts(run))
+    assert page.complaints == []

@@ -70,6 +70,22 @@ def test_configurations_of_images_that_are_not_here_have_the_same_identity(words
     assert run_id(identity(before, "data")) == run_id(identity(after, "data"))
 
 
+POISONERS = [p.stem for p in sorted((CONFIG / "attack").glob("*.yaml")) if "\npoison:" in p.read_text()]
+
+
+@pytest.mark.parametrize("attack", POISONERS)
+def test_the_command_of_a_poisoned_run_composes_its_search_without_what_is_of_the_machine(attack):
+    words = [f"attack={attack}", "attack.poison.budget=495", "attack.poison.objective=unfair"]
+    before = composed(["dataset=lin", *words, "++attack.poison.workers=3"])["attack"]["poison"]
+    line = reproduce.command({"params": composed(["dataset=lin", *words, "++attack.poison.workers=3", "seed=1"])})
+    again = composed(shlex.split(line)[2:])["attack"]["poison"]
+    assert {key: again[key] for key in before if key != "workers"} == {
+        k: v for k, v in before.items() if k != "workers"
+    }
+    assert set(words) <= set(shlex.split(line))
+    assert "workers" not in line
+
+
 def composed(words):
     with initialize_config_dir(config_dir=str(CONFIG), version_base="1.3"):
         found = compose("train", overrides=normalised(words), return_hydra_config=True)

@@ -5,15 +5,12 @@ An engine, never a different experiment: every job files the record that it woul
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import wait
 from functools import partial
 from itertools import chain, pairwise
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
-from threading import Thread
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
@@ -22,6 +19,7 @@ from omegaconf import DictConfig
 
 from utils.console import complain, say
 from utils.outcomes import at_work, defect, tell, told
+from utils.pool import pool
 from utils.sweep import Job, Planner
 
 TRIES = 3  # times that stacks are begun whose process died
@@ -66,6 +64,8 @@ class Batched(Launcher):
         budget = self.max_memory // workers
         singles = sum(len(stack) == 1 for stack in stacks)
         say(f"{len(jobs)} jobs in {len(stacks)} stacks, {singles} of a single job, on {workers} processes")
+        for reason, number in alone(jobs).items():
+            say(f"{number} jobs one by one, since {reason}")
         if workers == 1:
             for stack in stacks:
                 work(stack, sweep, budget)
@@ -109,6 +109,13 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
     return sorted(stacks, key=len, reverse=True)
 
 
+def alone(jobs: Sequence[Job]) -> Counter[str]:
+    """How many jobs form no stack, by the reason."""
+    from utils.build import why_alone  # imports torch
+
+    return Counter(reason for job in jobs if (reason := why_alone(job.params)))
+
+
 def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
     """The same stacks, in turns on the CUDA devices where there are several and none is asked for."""
     if devices < 2:
@@ -141,41 +148,14 @@ def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
             tell(sweep, job.number, defect(error, job.folder))
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with the command, also when it is interrupted."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_as_child)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in active_children():
-            child.terminate()
-        raise
-    pool.shutdown()
-
-
 def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, budget: int) -> list[list[Job]]:
     """Train the stacks; those of jobs that left no word, since a process died, which ends the others too."""
     if not stacks:
         return []
-    with _pool(workers) as pool:
-        wait([pool.submit(work, stack, sweep, budget) for stack in stacks])
+    with pool(workers) as processes:
+        wait([processes.submit(work, stack, sweep, budget) for stack in stacks])
     left = [[job for job in stack if told(sweep, job.number) is None] for stack in stacks]
     left = [stack for stack in left if stack]
     if left:
         complain(f"a process of the sweep died; {sum(map(len, left))} of its jobs are not done")
     return left
-
-
-def _as_child() -> None:
-    """Leave interrupts to the parent, and end with it, however it ends."""
-    signal(SIGINT, SIG_IGN)
-    Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

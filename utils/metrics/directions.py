@@ -1,7 +1,8 @@
 """What a metric's key means: which way is better, and how to say it in words.
 
 A key is a name, followed by a group (``fnr_group1``) or a class, a norm (``robust_accuracy_linf_0.01``), a radius
-(``uai_0.05``, ``robust_accuracy_8/255``) and one of ``_low``, ``_high``, ``_null``, each where it applies.
+(``uai_0.05``, ``robust_accuracy_8/255``), of poisoned runs one of POISONING (``fpr_gap_valid_unpoisoned``), and one of
+``_low``, ``_high``, ``_null``, each where it applies.
 """
 
 import re
@@ -62,6 +63,13 @@ ENDS = {
     "high": "upper end of the interval",
     "null": "expected by chance alone",
 }
+POISONING = {
+    "_valid_unpoisoned": "on validation rows, without the added rows",
+    "_valid": "on validation rows",
+    "_unpoisoned": "without the added rows",
+    "_under_poisoning": "under poisoning",
+    "_poisoning_harm": "added by poisoning",
+}
 NORMS = {"l1": "L1", "l2": "L2", "linf": "Linf"}
 OF_THE_DATA = ("prevalence", "bayes_fnr")  # gaps in these are no model's fault
 AFTER = re.compile(r"robust_accuracy_after_(?P<attack>[a-z]\w*)")
@@ -73,16 +81,20 @@ GROUP = re.compile(r"(?P<rest>.+)_group(?P<group>\d+)")
 CLASS = re.compile(r"(?P<rest>(robust_)?accuracy)_class_(?P<label>\d+)")
 UNDER_NORM = re.compile(r"robust_accuracy_(worst_group_)?(l1|l2|linf)_[^_]+")
 NORM = re.compile(r"(?P<rest>.+)_(?P<norm>l1|l2|linf)")
+POISONED = re.compile(rf"(?P<rest>.+?)(?P<state>{'|'.join(POISONING)})")
 RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+)?)", re.IGNORECASE)
 
 
 def direction(key: str) -> int:
     """+1 where a higher value is better, -1 where a lower one is, 0 for neither or an unknown key.
 
-    A signed gap has none: it is best at 0.
+    A signed gap has none: it is best at 0. What poisoning adds to a metric is a harm, of which less is better.
     """
-    meaning = _meaning(_split(key, ())[0], ())
-    return meaning.direction if meaning else 0
+    name, details, _ = _split(key, ())
+    meaning = _meaning(name, ())
+    if meaning is None:
+        return 0
+    return -1 if POISONING["_poisoning_harm"] in details else meaning.direction
 
 
 def describe(key: str, groups: Sequence[str] = ()) -> str:
@@ -110,16 +122,18 @@ def suggest(key: str, known: Iterable[str]) -> list[str]:
 
 
 def _split(key: str, groups: Sequence[str]) -> tuple[str, list[str], str]:
-    """The name; of whom, in which norm and at which radius, in words; and the end: low, high, null or nothing."""
-    of = norm = radius = end = ""
+    """The name; of whom, in which norm, at which radius, how poisoned, in words; the end: low, high, null or none."""
+    of = norm = radius = state = end = ""
     if found := END.fullmatch(key):
         key, end = found["rest"], found["end"]
+    if found := POISONED.fullmatch(key):
+        key, state = found["rest"], POISONING[found["state"]]
     if not CLASS.fullmatch(key) and (found := RADIUS.fullmatch(key)):
         key, radius = found["rest"], f"at radius {found['radius']}"
     if (found := NORM.fullmatch(key)) and _is_known(_whose(found["rest"], ())[0]):
         key, norm = found["rest"], f"under {NORMS[found['norm']]} attacks"
     key, of = _whose(key, groups)
-    return key, [words for words in (of, norm, radius) if words], end
+    return key, [words for words in (of, norm, radius, state) if words], end
 
 
 def _is_known(name: str) -> bool:

@@ -48,7 +48,7 @@ def unfair_area(
     samples: int,
     steps: int,
     rel_step: float,
-    estimators: Literal["separate", "union"],
+    estimators: Literal["separate", "union", "random"],
     intervals: int,
     level: float,
 ) -> Figures | Sequence[Figures]:
@@ -72,7 +72,8 @@ def unfair_area(
         steps: gradient evaluations per radius.
         rel_step: length of a gradient step, as a share of the radius.
         estimators: "separate" runs each in full; "union" searches at random only around those whom the gradient
-            left undecided, and leaves out the raw random figures.
+            left undecided, and leaves out the raw random figures; "random" searches at random alone, for models
+            without a gradient, and leaves out the raw gradient figures.
         intervals: bootstrap draws.
         level: of the intervals, in (0, 1).
 
@@ -83,8 +84,8 @@ def unfair_area(
         raise ValueError(f"evaluation samples={samples}: expected at least 1 random point per twin")
     if individuals not in ("rows", "scm"):
         raise ValueError(f"evaluation individuals={individuals!r} is not known; choose rows or scm")
-    if estimators not in ("separate", "union"):
-        raise ValueError(f"evaluation estimators={estimators!r} is not known; choose separate or union")
+    if estimators not in ("separate", "union", "random"):
+        raise ValueError(f"evaluation estimators={estimators!r} is not known; choose separate, union or random")
     threat = CausalThreat(ctx.scm, Ball("l2"), twins=True)
 
     def margin(moved: Tensor, level: Tensor) -> Tensor:
@@ -97,13 +98,15 @@ def unfair_area(
         found = _counterfactual_figures(people)
         for radius in sorted(radii, key=radius_value):
             r = radius_value(radius)
-            gradient = gradient | _by_gradient(people, margin, threat, r, steps=steps, rel_step=rel_step)
+            if estimators != "random":
+                gradient = gradient | _by_gradient(people, margin, threat, r, steps=steps, rel_step=rel_step)
             if estimators == "union":
                 random = gradient | random
             random = _by_random_each(people, predict, ctx, r, random, samples=samples)
             found |= _figures("", radius, gradient | random, people)
-            found |= _figures("gradient_", radius, gradient, people)
-            if estimators == "separate":
+            if estimators != "random":
+                found |= _figures("gradient_", radius, gradient, people)
+            if estimators != "union":
                 found |= _figures("random_", radius, random, people)
     names = list(found)
     return ctx.of_each(

@@ -149,3 +149,28 @@ def test_a_class_is_no_radius():
         "robust accuracy after apgd ce and those before at radius 0.06"
     )
     assert direction("check_black_box") == -1
+
+
+@pytest.mark.parametrize("ending", ["_unpoisoned", "_valid", "_valid_unpoisoned", "_under_poisoning"])
+def test_figures_of_a_poisoned_run_point_the_way_of_their_metric(ending):
+    found = [direction(key + ending) for key in ("accuracy", "fpr_gap", "fpr_group1", "acceptance_rate", "colour")]
+    assert found == [1, -1, -1, 0, 0]
+
+
+def test_less_harm_is_better():
+    assert (direction("fpr_gap_poisoning_harm"), direction("colour_poisoning_harm")) == (-1, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("accuracy_unpoisoned", "accuracy without the added rows"),
+        ("accuracy_valid_unpoisoned", "accuracy on validation rows, without the added rows"),
+        ("fpr_group1_valid", "false positive rate of men on validation rows"),
+        ("fpr_gap_under_poisoning", "difference in false positive rate between women and men under poisoning"),
+        ("fpr_gap_poisoning_harm", "difference in false positive rate between women and men added by poisoning"),
+        ("colour_valid", "colour_valid"),
+    ],
+)
+def test_figures_of_a_poisoned_run_in_words(key, words):
+    assert describe(key, ["women", "men"]) == words

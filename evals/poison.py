@@ -1,0 +1,189 @@
+"""What rows that were added to the training rows changed, and what of it holds on rows that the search never saw.
+
+``python -m evals.poison dataset=compas_two_years [where="..."] [metrics=all] [format=csv] [out=table.csv]``; options
+and defaults stand in ``config/poison.yaml``. Differences are those of single seeds, with and without the added rows;
+their intervals are Student's t, since seeds are few.
+"""
+
+import csv
+import io
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+import paths_config
+from evals import query
+from evals.poison_words import Said, statement
+from evals.poisoned import ENDINGS, Change, Setting, paired, settings_of
+from evals.table import DASH, LATEX
+from utils import atomic
+from utils.metrics.directions import describe
+
+OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
+ACCURACY = "accuracy"
+SPLITS = {"valid": "validation", "test": "test"}
+SPENDERS = ("optimiser", "learner")  # of CPU-seconds
+LEGEND = (
+    "Mean ± standard deviation over seeds without the added rows → with them; behind it the mean change, paired by "
+    "seed, in brackets its 95 % interval by Student's t, which few seeds make wide, not wrong. The search saw the "
+    "validation rows; the test rows were touched once. CPU-s: CPU-seconds an evaluation, of the optimiser + of the "
+    "learner."
+)
+SEVERAL = "On the test rows. Each interval holds by itself: of 20 that only chance moves, one on average looks changed."
+FIELDS = ("setting", "name", "attack", "poison_metric", "objective", "seeds", "rows", "evaluations", "metric", "split")
+
+
+def asked(option: Any, settings: Sequence[Setting]) -> list[str]:
+    """The metrics of the second table. Raises ValueError for one that is not known before and after."""
+    words = [word.strip() for word in str("" if option is None else option).strip("[]").split(",") if word.strip()]
+    runs = pd.concat([setting.runs for setting in settings])
+    known = [key for key in paired(query.metrics(runs)) if any(s.change(key, "test").n for s in settings)]
+    for word in words:
+        if word not in (*known, "all"):
+            raise ValueError(
+                f"metrics={word} is not known with and without the added rows{query.near(word, known)} "
+                f"There is {', '.join(known)}"
+            )
+    return known if "all" in words else words
+
+
+def statements(settings: Sequence[Setting]) -> list[str]:
+    """A sentence for each setting on what holds on the test rows."""
+    found = []
+    for setting in settings:
+        words = f"the {describe(setting.metric, query.group_names(setting.records)).partition(' (')[0]}"
+        said = Said(setting.label, setting.metric, words, setting.objective, setting.mean("rows"), len(setting.runs))
+        valid, test = (setting.change(setting.metric, split) for split in SPLITS)
+        accuracy = None if setting.metric == ACCURACY else setting.change(ACCURACY, "test")
+        found.append(statement(said, valid, test, accuracy))
+    return found
+
+
+# --- text ------------------------------------------------------------------------------------------------------
+
+
+def _first(settings: Sequence[Setting]) -> list[list[str]]:
+    """Header and rows of the first table; what all settings have in common is no column."""
+    searched = [f"{setting.metric} ({setting.objective})" for setting in settings]
+    mixed = len(set(searched)) > 1
+    measures = [
+        f"{key}, {rows}" for key in ("metric" if mixed else settings[0].metric, ACCURACY) for rows in SPLITS.values()
+    ]
+    header = ["setting", "name", "attack", "metric", "seeds", "rows added", "evaluations", *measures, "CPU-s"]
+    rows = []
+    for setting, metric in zip(settings, searched, strict=True):
+        facts = setting.runs.iloc[0]
+        changes = [setting.change(key, split) for key in (setting.metric, ACCURACY) for split in SPLITS]
+        counts = [f"{setting.mean(fact):.4g}" for fact in ("rows", "evaluations")]
+        names = [setting.label, str(facts["name"]), str(facts["attack"]), metric]
+        spent = " + ".join(_figure(setting.seconds(spender), 2) for spender in SPENDERS)
+        rows.append([*names, str(len(setting.runs)), *counts, *map(_cell, changes), spent])
+    idle = {i for i, idle in ((0, len(settings) == 1), (3, not mixed)) if idle}
+    return [[cell for i, cell in enumerate(line) if i not in idle] for line in (header, *rows)]
+
+
+def _second(settings: Sequence[Setting], metrics: Sequence[str]) -> list[list[str]]:
+    """Header and rows of the table of many metrics, on test rows."""
+    rows = [["setting", "metric", "before", "after", "change", "95 % interval"]]
+    for setting in settings:
+        for key in metrics:
+            found = setting.change(key, "test")
+            means = [_mean(found.before, found.before_sd), _mean(found.after, found.after_sd)]
+            rows.append([setting.label, key, *means, _figure(found.mean, 3, "+"), _interval(found) or DASH])
+    return rows
+
+
+def _cell(found: Change) -> str:
+    """``0.108 ± 0.012 → 0.093 ± 0.010, -0.015 [-0.020, -0.010]``."""
+    if not found.n:
+        return DASH
+    means = f"{_mean(found.before, found.before_sd)} → {_mean(found.after, found.after_sd)}"
+    return f"{means}, {found.mean:+.3f} {_interval(found)}".rstrip()
+
+
+def _interval(found: Change) -> str:
+    return "" if math.isnan(found.low) else f"[{found.low:.3f}, {found.high:.3f}]"
+
+
+def _mean(mean: float, sd: float) -> str:
+    return _figure(mean, 3) + ("" if math.isnan(sd) else f" ± {sd:.3f}")
+
+
+def _figure(value: float, decimals: int, sign: str = "") -> str:
+    return DASH if math.isnan(value) else f"{value:{sign}.{decimals}f}"
+
+
+def markdown(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
+    """The tables, and below the first what holds."""
+    parts = [_piped(_first(settings)), f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
+    parts += [_piped(_second(settings, metrics)), f"{SEVERAL}\n"] if metrics else []
+    return "\n".join(parts)
+
+
+def _piped(lines: Sequence[Sequence[str]]) -> str:
+    header, *rows = lines
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
+
+
+def latex(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
+    """The same for the booktabs package."""
+    parts = [_tabular(_first(settings)), _escaped(LEGEND), *map(_escaped, statements(settings))]
+    parts += [_tabular(_second(settings, metrics)), _escaped(SEVERAL)] if metrics else []
+    return "% needs \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
+
+
+def _tabular(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = [" & ".join(map(_escaped, line)) + r" \\" for line in lines]
+    opening = [rf"\begin{{tabular}}{{{'l' * len(lines[0])}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*opening, *rows, r"\bottomrule", r"\end{tabular}"])
+
+
+def _escaped(text: str) -> str:
+    return text.translate(LATEX | {ord("→"): r"$\to$"})
+
+
+def comma_separated(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
+    """One line per setting, metric and split, with all digits; an empty field where there is no figure."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*FIELDS, *Change._fields, *(f"{spender}_seconds" for spender in SPENDERS)])
+    for setting in settings:
+        for key, split in _measured(setting, metrics):
+            facts = setting.runs.iloc[0]
+            names = [setting.label, facts["name"], facts["attack"], setting.metric, setting.objective]
+            means = [len(setting.runs), setting.mean("rows"), setting.mean("evaluations"), key, split]
+            figures = [*setting.change(key, split), *(setting.seconds(spender) for spender in SPENDERS)]
+            writer.writerow([*names, *means, *("" if math.isnan(figure) else figure for figure in figures)])
+    return text.getvalue()
+
+
+def _measured(setting: Setting, metrics: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of each metric the splits: the poisoned one and accuracy on both, further ones on test rows."""
+    first = dict.fromkeys((setting.metric, ACCURACY))
+    yield from ((key, split) for key in first for split in ENDINGS)
+    yield from ((key, "test") for key in metrics if key not in first)
+
+
+FORMATS = {"markdown": markdown, "csv": comma_separated, "latex": latex}
+
+
+def poison(options: DictConfig) -> None:
+    """Read the database, build the tables, print or write them."""
+    if options.format not in FORMATS:
+        raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
+    settings = settings_of(query.read(str(options.dataset)), options.where)
+    text = FORMATS[options.format](settings, asked(options.metrics, settings))
+    if options.out is None:
+        sys.stdout.write(text)
+        return
+    atomic.write_text(Path(str(options.out)), text)
+    sys.stdout.write(f"{options.out}: {len(settings)} settings\n")
+
+
+if __name__ == "__main__":
+    sys.exit(query.command(poison, OPTIONS, sys.argv[1:]))

@@ -1,0 +1,189 @@
+"""Traces and shifts: the numbers drawn are those of records made by hand."""
+
+import numpy as np
+import pytest
+from matplotlib.quiver import Quiver
+
+from evals import plot, query
+from evals.plots import trace
+from tests.commands import command, refused
+from tests.evals.poisoned_records import poisoned
+from tests.evals.test_plot_kinds import legend, lines
+from tests.evals.test_query import record, write
+
+GAPS = (((0.20, 0.10), (0.22, 0.18)), ((0.30, 0.20), (0.28, 0.26)))
+STEPS = ([[0, 0.20], [5, 0.15], [20, 0.10]], [[0, 0.30], [10, 0.20]])
+RECORDS = [poisoned(i + 1, seed=i, gap=GAPS[i], steps=STEPS[i]) for i in (0, 1)]
+TWO = [*RECORDS, *(poisoned(i + 3, "mlp", i, gap=GAPS[1 - i], steps=STEPS[1 - i]) for i in (0, 1))]
+MIXED = [*RECORDS, poisoned(3, metric="fnr_gap", gap=GAPS[0])]
+
+
+def draw(kind, *words, records=RECORDS):
+    options = query.options(["dataset=compas", f"kind={kind}", *words], plot.OPTIONS)
+    return plot.KINDS[kind].draw(records, options)
+
+
+def offsets(panel, label):
+    return [c.get_offsets().tolist() for c in panel.collections if c.get_label() == label]
+
+
+# --- trace -----------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_is_the_steps_of_its_record_to_the_last_evaluation():
+    panel = draw("trace").figure.axes[0]
+    found = [np.transpose(line.get_data()).tolist() for line in lines(panel, "_seed")]
+    assert found == [[*STEPS[0], [50, 0.10]], [*STEPS[1], [50, 0.20]]]
+    assert {line.get_drawstyle() for line in panel.lines} == {"steps-post"}
+
+
+def test_the_bold_line_is_the_mean_of_the_seeds_at_every_evaluation():
+    panel = draw("trace").figure.axes[0]
+    (bold,) = [line for line in panel.lines if line.get_linewidth() == 2]
+    by_hand = [[0, 0.25], [5, 0.225], [10, 0.175], [20, 0.15], [50, 0.15]]
+    assert np.transpose(bold.get_data()) == pytest.approx(np.array(by_hand))
+
+
+def test_a_search_that_ended_early_keeps_its_value_in_the_mean():
+    short, long = (np.array([0.0, 10.0]), np.array([0.2, 0.1])), (np.array([0.0, 30.0]), np.array([0.4, 0.2]))
+    at, values = trace.mean([short, long])
+    assert at.tolist() == [0, 10, 30]
+    assert values == pytest.approx([0.3, 0.25, 0.15])
+
+
+def test_a_trace_starts_at_the_unpoisoned_model():
+    panel = draw("trace").figure.axes[0]
+    assert panel.collections[0].get_offsets().tolist() == [[0, pytest.approx(0.25)]]
+    assert panel.get_xlim()[0] == 0
+
+
+def test_one_seed_is_its_own_mean():
+    panel = draw("trace", records=RECORDS[:1]).figure.axes[0]
+    assert len(panel.lines) == 1
+    assert "one seed" not in legend(draw("trace", records=RECORDS[:1]).figure)
+
+
+def test_every_setting_has_a_line_of_its_own_look():
+    many = [poisoned(i, f"model{i % 4}", gap=GAPS[0], steps=STEPS[0], budget=50 + i) for i in range(1, 9)]
+    for hue in ("regularizer", "model"):
+        figure = draw("trace", f"hue={hue}", records=many).figure
+        assert len({(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].lines}) == 8
+        named = [name for name in legend(figure) if "budget" in name]
+        assert len(named) == len(set(named)) == 8
+
+
+def test_it_is_said_where_the_means_start_and_end():
+    first, second, extent = draw("trace", records=TWO).text.splitlines()[1:]
+    assert first.split()[1:] == ["random_forest", "0.2500", "0.1500", "50", "2"]
+    assert second.split()[1] == "mlp"
+    assert extent == "4 runs, 2 settings, 2 seeds each"
+
+
+# --- shift -----------------------------------------------------------------------------------------------------
+
+
+def test_an_arrow_a_seed_leads_from_before_to_after_on_each_split():
+    panels = draw("shift").figure.axes
+    for panel, split, accuracy in zip(panels, (0, 1), ((0.68, 0.67), (0.66, 0.66)), strict=True):
+        (arrows,) = [c for c in panel.collections if isinstance(c, Quiver)]
+        assert arrows.get_label() == "_seeds"
+        before, after = np.array([gap[split] for gap in GAPS]).T
+        assert arrows.XY.tolist() == [[accuracy[0], y] for y in before]
+        assert np.stack([arrows.U, arrows.V], 1) == pytest.approx(
+            np.stack([np.full(2, accuracy[1] - accuracy[0]), after - before], 1)
+        )
+
+
+def test_the_large_marks_are_means():
+    panel = draw("shift").figure.axes[1]
+    assert np.array(offsets(panel, "_before")).ravel() == pytest.approx([0.66, 0.25])
+    assert np.array(offsets(panel, "_after")).ravel() == pytest.approx([0.66, 0.22])
+
+
+def test_both_panels_have_the_same_axes_and_say_whose_rows_they_are():
+    first, second = draw("shift").figure.axes
+    assert (first.get_xlim(), first.get_ylim()) == (second.get_xlim(), second.get_ylim())
+    words = [[text.get_text() for text in panel.texts] for panel in (first, second)]
+    assert "validation rows, which the search saw" in words[0]
+    assert "test rows, touched once" in words[1]
+
+
+@pytest.mark.parametrize(("split", "gap"), [("valid", 0.15), ("test", 0.22)])
+def test_one_split_alone_is_one_panel(split, gap):
+    (panel,) = draw("shift", f"split={split}").figure.axes
+    assert offsets(panel, "_after")[0][0][1] == pytest.approx(gap)
+
+
+def test_an_axis_may_be_what_the_metric_lacks_to_one():
+    (panel,) = draw("shift", "split=valid", "x=error").figure.axes
+    assert offsets(panel, "_before")[0][0] == pytest.approx([0.32, 0.25])
+    assert panel.get_xlabel().replace("\N{NO-BREAK SPACE}", " ") == "error (← lower is better)"
+
+
+def test_the_better_corner_is_marked_on_every_panel():
+    assert all("better" in [text.get_text() for text in panel.texts] for panel in draw("shift").figure.axes)
+
+
+def test_without_single_seeds_there_are_no_thin_arrows():
+    assert not [c for c in draw("shift", "seeds=mean").figure.axes[0].collections if isinstance(c, Quiver)]
+
+
+def test_it_is_said_what_became_of_the_means():
+    line = draw("shift", records=TWO).text.splitlines()[1]
+    assert "0.2500 -> 0.1500" in line
+    assert "0.2500 -> 0.2200" in line
+
+
+def test_a_run_that_lacks_a_figure_is_said_to_be_left_out():
+    lacking = RECORDS[0] | {"metrics": RECORDS[0]["metrics"] | {"fpr_gap_unpoisoned": None}}
+    assert draw("shift", records=[lacking, RECORDS[1]]).text.startswith("left out: 1 run that")
+
+
+def test_another_metric_can_be_shown_where_runs_were_poisoned_for_several():
+    assert draw("shift", "y=balanced_accuracy", records=[with_balanced(r) for r in MIXED]).figure.axes
+
+
+def with_balanced(found):
+    ends = ("", "_unpoisoned", "_valid", "_valid_unpoisoned")
+    return found | {"metrics": found["metrics"] | {f"balanced_accuracy{end}": 0.6 for end in ends}}
+
+
+# --- bad input -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "records", "phrase"),
+    [
+        (["kind=trace"], MIXED, 'where="poison_metric==fnr_gap"'),
+        (["kind=shift"], MIXED, 'where="poison_metric==fnr_gap", or y='),
+        (["kind=trace"], [record(1)], "none of these 1 runs was poisoned"),
+        (["kind=shift", "y=fpr_gp"], RECORDS, "did you mean fpr_gap"),
+        (
+            ["kind=shift", "y=mcc"],
+            [RECORDS[0] | {"metrics": RECORDS[0]["metrics"] | {"mcc": 0.1}}],
+            "there is accuracy",
+        ),
+        (["kind=shift", "y=accuracy"], RECORDS, "x and y are both accuracy"),
+        (["kind=shift", "split=train"], RECORDS, "expected both, valid, test"),
+        (["kind=trace", "where=accuracy>2"], RECORDS, "leaves none of the 2 poisoned runs"),
+        (["kind=trace", "x=error"], RECORDS, "x=error has no part in kind=trace"),
+        (["kind=frontier", "split=test"], RECORDS, "only in shift"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence(folder, words, records, phrase):
+    write(folder, "compas", records)
+    refused(command("evals.plot", "dataset=compas", *words), phrase)
+
+
+def test_the_pictures_are_named_by_their_kinds(folder):
+    write(folder, "compas", RECORDS)
+    answers = [command("evals.plot", "dataset=compas", f"kind={kind}") for kind in ("trace", "shift")]
+    assert [answer.code for answer in answers] == [0, 0]
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["compas_shift.png", "compas_trace.png"]

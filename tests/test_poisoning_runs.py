@@ -1,0 +1,188 @@
+"""A run that adds rows to its training data, through the command line: what it files, and that the claim holds."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from commands import command, environment, house, line, refused
+
+import paths_config
+from utils.model_zoo import from_database
+from utils.run_store import RunStore
+
+SEARCH = (
+    *("dataset=loan", "dataset.rows=150", "device=cpu", "trainer.epochs=2", "attack=bo_poison"),
+    *("attack.poison.sampler=random", "attack.poison.budget=6", "attack.poison.metric=demographic_parity_difference"),
+    *("attack.poison.workers=1", "attack.poison.accuracy=ignore", "evaluation.metrics.group.groups_min=1"),
+    *("evaluation.metrics.classification.intervals=20", "evaluation.metrics.group.intervals=20"),
+    *("evaluation=black_box", "~evaluation.metrics.unfair_area", "~evaluation.metrics.ensemble"),
+)
+METRIC = "demographic_parity_difference"
+
+
+@pytest.fixture
+def home(tmp_path):
+    with house(tmp_path) as folder:
+        yield folder
+
+
+def trained(*words):
+    answer = command("train", *SEARCH, *words)
+    assert answer.code == 0, answer
+    return RunStore(paths_config.database("loan")).all()[-1]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Of a network and of a learner, with what is filed beside them."""
+    found = {}
+    for model in (("model=logistic",), ("model=logistic_sklearn",)):
+        with house(tmp_path_factory.mktemp("house")) as folder:
+            found[model[0].partition("=")[2]] = trained(*model), folder
+    return found
+
+
+@pytest.fixture(params=["logistic", "logistic_sklearn"])
+def filed(request, records, monkeypatch):
+    record, folder = records[request.param]
+    for variable in ("DATA", "EVALS", "WEIGHTS"):
+        monkeypatch.setenv(f"TRILEMMA_{variable}", str(folder / variable.lower()))
+    return record
+
+
+def test_the_claimed_objective_is_that_of_the_stored_model_exactly(filed):
+    claimed, metrics = filed["poison"]["claimed"], filed["metrics"]
+    assert metrics[f"{METRIC}_valid"] == claimed["after"][METRIC]
+    assert metrics["accuracy_valid"] == claimed["after"]["accuracy"]
+    assert metrics[f"{METRIC}_valid_unpoisoned"] == claimed["before"][METRIC]
+
+
+def test_training_on_the_shipped_rows_gives_the_same_model(filed):
+    """The CSV holds all that was added: a run on the training rows and these has the same answers."""
+    path = paths_config.evals() / "poison" / filed["poison"]["csv"]["path"]
+    model = f"model={filed['params']['choices']['model']}"
+    words = [word for word in SEARCH if not word.startswith("attack")]
+    answer = command("train", *words, model, f"added={path}", "dataset.name=again")
+    assert answer.code == 0, answer
+    again = RunStore(paths_config.database("again")).all()[-1]
+    rows = torch.randn(50, 7)
+    one, other = from_database(filed["doc_id"], "loan"), from_database(again["doc_id"], "again")
+    assert torch.equal(one(rows), other(rows))
+
+
+def test_the_best_value_never_gets_worse(filed):
+    values = [value for _, value in filed["poison"]["steps"]]
+    assert values == sorted(values, reverse=True)
+    assert filed["poison"]["steps"][0] == [0, filed["poison"]["claimed"]["before"][METRIC]]
+
+
+def test_the_shipped_rows_are_those_of_the_record(filed):
+    path = paths_config.evals() / "poison" / filed["poison"]["csv"]["path"]
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == filed["poison"]["rows"] == filed["rows"]["train"] - 96
+    assert filed["poison"]["distinct"] <= len(rows)
+    assert sum(filed["poison"]["labels"].values()) == len(rows)
+
+
+def test_every_evaluation_is_in_the_trace(filed):
+    path = paths_config.evals() / "poison" / filed["poison"]["trace"]["path"]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(lines) == 1 + 1 + 6  # what search it is, the model without rows, the budget
+    assert filed["poison"]["evaluations"] == 6
+
+
+def test_without_a_budget_the_record_is_that_of_the_unpoisoned_run(home):
+    poisoned = trained("model=logistic", "attack.poison.budget=0")
+    plain = [word for word in SEARCH if not word.startswith("attack")]
+    assert command("train", *plain, "model=logistic", "attack=square_columns").code == 0
+    unpoisoned = RunStore(paths_config.database("loan")).all()[-1]
+    assert unpoisoned["weights"]["sha256"] == poisoned["weights"]["sha256"]
+    for key, value in unpoisoned["metrics"].items():
+        assert poisoned["metrics"][key] == value
+        if f"{key}_unpoisoned" in poisoned["metrics"]:
+            assert poisoned["metrics"][f"{key}_unpoisoned"] == value
+    assert poisoned["poison"]["rows"] == 0
+
+
+def test_the_number_of_processes_is_no_part_of_the_run(home):
+    trained("model=logistic")
+    answer = command("train", *SEARCH, "model=logistic", "attack.poison.workers=2")
+    assert "finished before" in answer.out
+
+
+def test_the_attacker_s_version_files_what_it_attains_on_the_test_rows(home):
+    record = trained("model=logistic", "attack.poison.objective=unfair", "attack.poison.copies=40")
+    metrics = record["metrics"]
+    assert metrics[f"{METRIC}_under_poisoning"] == metrics[METRIC]
+    assert metrics[f"{METRIC}_poisoning_harm"] == metrics[METRIC] - metrics[f"{METRIC}_unpoisoned"]
+    assert metrics[f"{METRIC}_valid"] >= metrics[f"{METRIC}_valid_unpoisoned"]
+
+
+def test_a_search_that_is_killed_goes_on_where_it_was(home):
+    words = (*SEARCH, "model=logistic_sklearn", "attack.poison.budget=400")
+    going = subprocess.Popen(line("train", *words), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    journals = paths_config.evals() / "poison" / "loan"
+    for _ in range(600):
+        time.sleep(0.05)
+        if any(path.read_bytes().count(b"\n") > 20 for path in journals.glob("*.jsonl")):
+            break
+    going.send_signal(signal.SIGKILL)
+    going.wait()
+    (journal,) = journals.glob("*.jsonl")
+    made = journal.read_text().splitlines()[:-1]  # the last may be torn
+    assert 20 <= len(made) < 400
+    os.utime(journal)
+    record = trained(*words[len(SEARCH) :])
+    assert journal.read_text().splitlines()[: len(made)] == made
+    assert record["poison"]["evaluations"] == 400
+    assert len(journal.read_text().splitlines()) == 402
+
+
+@pytest.mark.parametrize(
+    ("words", "phrases"),
+    [
+        (["attack.poison.budget=-1"], ["budget"]),
+        (["attack.poison.metric=fpr_gab"], ["fpr_gap"]),
+        (["attack.poison.objective=evil"], ["fair", "unfair"]),
+        (["attack.poison.bounds={income: [9, 1]}"], ["income", "9", "1"]),
+        (["attack.poison.bounds={incme: [1, 9]}"], ["income"]),
+        (["attack.poison.workers=0"], ["attack.poison.workers"]),
+        (["attack.poison.inner_seeds=0"], ["attack.poison.inner_seeds"]),
+        (["attack.poison.copies=0"], ["copies"]),
+        (["attack.poison.label=2"], ["label"]),
+        (["fit_on=train"], ["fit_on"]),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_leaves_nothing(words, phrases, home):
+    refused(command("train", *SEARCH, "model=logistic", *words), *phrases)
+    assert not paths_config.database("loan").exists()
+    assert not list(paths_config.evals().rglob("*.jsonl"))
+
+
+def test_images_have_no_rows_to_add(home):
+    answer = command("train", "dataset=digits", "model=small_cnn", "attack=bo_poison", "attack.poison.budget=1")
+    refused(answer, "table")
+
+
+def test_test_rows_in_the_search_are_refused(home, monkeypatch):
+    """Planted where the validation rows are."""
+    from utils import build
+    from utils.types import Batch
+
+    own = build.build_dataset
+
+    def planted(params, device):
+        import dataclasses
+
+        data = own(params, device)
+        valid = Batch(*(torch.cat([a, b[:1]]) for a, b in zip(data.valid, data.test, strict=True)))
+        return dataclasses.replace(data, valid=valid)
+
+    monkeypatch.setattr(build, "build_dataset", planted)
+    refused(command("train", *SEARCH, "model=logistic"), "both valid and test")

@@ -1,0 +1,90 @@
+"""scikit-learn's classifiers on arrays: how they are fitted, and what their answers are as log-odds. Without torch."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Estimator = Any  # a classifier of scikit-learn, which has no types of its own
+Floats = NDArray[np.floating[Any]]
+LEAST = 1e-6  # a probability, so that log-odds are finite: of a forest whose trees agree it would be 0
+
+
+def fitted(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, seed: int) -> Estimator:
+    """A copy of the estimator, trained on rows x (n, d) of classes y (n,) and weights w (n,), all >= 0.
+
+    The seed, in [0, 2^32), decides all that it draws. Where all weights are 1 the training is one without weights.
+
+    Raises:
+        ValueError: rows of one class alone, rows of weight 0 not counted; or whatever the estimator refuses.
+    """
+    from sklearn.base import clone  # which takes a second, and many runs need none of it
+
+    seen = np.unique(y[w > 0]).tolist()
+    if len(seen) < 2:
+        held = f"all of class {seen[0]}" if seen else "none of a weight above 0"
+        raise ValueError(
+            f"the {len(y)} training rows are {held}, and a classifier learns from two classes or more; choose another "
+            "split, or weights that leave some of each class"
+        )
+    own = clone(estimator)
+    if "random_state" in own.get_params():
+        own.set_params(random_state=seed)
+    return own.fit(x.astype(np.float64), y, sample_weight=None if (w == 1).all() else w.astype(np.float64))
+
+
+def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float32]:
+    """Of a trained estimator on rows x (n, d): (n, 1) log(p / (1 - p)) of class 1, or (n, k) log p of k classes.
+
+    Probabilities are cut to at least 1e-6, but where the estimator adds log-odds up itself. A class without training
+    rows has that probability.
+
+    Args:
+        estimator: of ``fitted``.
+        x: in the units that it was trained in.
+        outputs: 1 of two classes, else their number.
+    """
+    if outputs == 1 and _adds_log_odds(estimator):
+        return estimator.decision_function(x).astype(np.float32)[:, None]
+    known = probabilities(estimator, x).clip(LEAST, 1 - LEAST)
+    if outputs == 1:
+        return (np.log(known[:, 1:]) - np.log(known[:, :1])).astype(np.float32)
+    every = np.full((len(x), outputs), LEAST)
+    every[:, estimator.classes_] = known
+    return np.log(every).astype(np.float32)
+
+
+def probabilities(estimator: Estimator, x: Floats) -> Floats:
+    """Of the classes that the training rows had, (n, c).
+
+    Of a forest the mean over its trees, in the order of its own ``predict_proba`` and so to the bit, without the
+    bookkeeping of each call, which on a few hundred rows takes longer than the trees.
+    """
+    if not isinstance(estimator, _forest()):
+        return estimator.predict_proba(x)
+    rows = np.ascontiguousarray(x, np.float32)
+    total = np.zeros((len(rows), len(estimator.classes_)))
+    for tree in estimator.estimators_:
+        total += tree.tree_.predict(rows)
+    return total / len(estimator.estimators_)
+
+
+def _adds_log_odds(estimator: Estimator) -> bool:
+    """Whether ``decision_function`` is the log-odds: of estimators that are linear, or sums of trees, in these."""
+    return isinstance(estimator, _additive()) and getattr(estimator, "loss", "log_loss") == "log_loss"
+
+
+@cache
+def _additive() -> tuple[type, ...]:
+    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    return GradientBoostingClassifier, HistGradientBoostingClassifier, LogisticRegression
+
+
+@cache
+def _forest() -> type[Any]:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier

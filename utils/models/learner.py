@@ -1,0 +1,101 @@
+"""A classifier of scikit-learn as a model: it answers with log-odds, has no gradient, and is stored by skops."""
+
+import zipfile
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from utils.models.estimators import Estimator, fitted, log_odds
+from utils.types import Batch
+
+
+class Learner(nn.Module):
+    """Log-odds (..., k) of x (..., d) by an estimator that ``fit`` trains, all at once and on the CPU.
+
+    Args:
+        estimator: not trained; ``fit`` trains a copy.
+        inputs: columns.
+        outputs: 1 for two classes, else their number.
+        types: beside scikit-learn's own classes, what a stored one is made of, by full names.
+    """
+
+    def __init__(self, estimator: Estimator, inputs: int, outputs: int, *, types: Sequence[str]) -> None:
+        super().__init__()
+        self.estimator, self.inputs, self.outputs, self.types = estimator, inputs, outputs, tuple(types)
+        self.trained: Estimator | None = None
+
+    @property
+    def option(self) -> str:
+        """Its name in the configuration, that of its module."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def fit(self, rows: Batch, seed: int) -> None:
+        """Train on weighted rows (n, d); the seed, in [0, 2^32), decides all that is drawn.
+
+        Raises:
+            ValueError: rows of one class alone.
+        """
+        x, y, w = (column.detach().cpu().numpy() for column in (rows.x, rows.y, rows.w))
+        self.trained = fitted(self.estimator, x, y, w, seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., d) -> log-odds (..., k) of the type and device of x: k = 1 for two classes.
+
+        Raises:
+            ValueError: a gradient through it is asked for, or it is not trained.
+        """
+        if self.trained is None:
+            raise ValueError(f"model={self.option} is not trained yet: call fit first")
+        if x.requires_grad and torch.is_grad_enabled():
+            raise ValueError(self._no_gradient())
+        try:
+            rows = x.detach().reshape(-1, x.shape[-1]).cpu().numpy()
+        except RuntimeError:  # within a transform of torch.func
+            raise ValueError(self._no_gradient()) from None
+        if not len(rows):
+            return x.new_zeros(*x.shape[:-1], self.outputs)
+        answers = torch.from_numpy(log_odds(self.trained, rows, self.outputs))
+        return answers.to(x).reshape(*x.shape[:-1], self.outputs)
+
+    def _no_gradient(self) -> str:
+        return (
+            f"model={self.option} has no gradient, and the attack or evaluation asks for one; choose "
+            "attack=square_columns evaluation=black_box, which ask for answers alone"
+        )
+
+    def to_bytes(self) -> bytes:
+        """The trained estimator as the content of a skops file, compressed. Raises ValueError before training."""
+        from skops.io import dumps  # which takes a second, and only this needs it
+
+        if self.trained is None:
+            raise ValueError(f"model={self.option} is not trained yet: call fit first")
+        return dumps(self.trained, compression=zipfile.ZIP_DEFLATED)
+
+    def from_bytes(self, data: bytes) -> None:
+        """Take the trained estimator of ``to_bytes``; nothing of it is made before all of its types are known.
+
+        Raises:
+            ValueError: another estimator, a type that such an estimator does not consist of, or no skops file.
+        """
+        from skops.io import get_untrusted_types, loads
+
+        try:
+            foreign = sorted(set(get_untrusted_types(data=data)) - set(self.types))
+            found = None if foreign else loads(data, trusted=list(self.types))
+        except Exception as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"no {type(self.estimator).__name__} that this scikit-learn reads: {said}") from error
+        if foreign:
+            raise ValueError(f"it holds {', '.join(foreign)}, of which no {type(self.estimator).__name__} consists")
+        if type(found) is not type(self.estimator):
+            raise ValueError(f"it holds a {type(found).__name__} in place of a {type(self.estimator).__name__}")
+        if found.n_features_in_ != self.inputs or max(found.classes_) >= max(2, self.outputs):
+            raise ValueError(f"it was trained on other columns or classes than {self.inputs} and {self.outputs}")
+        self.trained = found
+
+
+def require(setting: str, value: object, legal: bool, expected: str) -> None:
+    """Refuse a setting of a model that is out of range. Raises ValueError where it is not ``legal``."""
+    if not legal:
+        raise ValueError(f"model.{setting}={value!r}: expected {expected}")

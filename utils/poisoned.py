@@ -1,0 +1,191 @@
+"""A run to whose training rows some are added: the search for them, and what the record says of it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import nn
+
+import paths_config
+from evals.evaluation import evaluate
+from utils import atomic
+from utils.build import Run
+from utils.fitting import logits_of
+from utils.models.learner import Learner
+from utils.poisoning.shipped import to_csv
+from utils.progress import Watch
+from utils.refits import fitted, loss_of, refits, with_rows
+from utils.run_store import Record
+from utils.types import Batch, Poisoned, Refit, Victim
+
+JUDGED = ("classification", "group", "unfair_area")  # metrics that a record holds of the unpoisoned model too
+TABLES = ("classification", "group")  # those of them that cost nothing, and so of the validation rows as well
+
+LABELS = ("class", "label")  # what the label's column is called, the first that no other column is
+
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Poisoning:
+    """The run with the rows that were chosen, and all that is known before it is trained."""
+
+    run: Run
+    chosen: Poisoned
+    unpoisoned: Figures  # on the test rows
+    unpoisoned_valid: Figures
+
+
+def poisoned(run: Run, *, watch: Watch) -> Poisoning:
+    """Search the rows to add to the training rows of a run.
+
+    The test rows play no part: they only judge the model without the rows, here, and later that with them.
+
+    Raises:
+        ValueError: splits that share rows, settings that fit neither data nor model, or a learner that always fails.
+        DivergenceError: the loss of the model without the rows left the finite numbers.
+    """
+    assert run.poison is not None
+    settings = run.params["attack"]["poison"]
+    journal = files(run, ".jsonl")
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with refits(run, inner_seeds=settings["inner_seeds"], processes=settings["workers"]) as refit:
+        chosen = run.poison(_victim(run, refit, journal, lambda done, figures: watch(done, dict(figures))))
+    before = replace(run, model=fitted(run, _no_rows(run.dataset.train)))
+    return Poisoning(
+        with_rows(run, chosen.rows),
+        chosen,
+        _figures(before, before.model, run.dataset.test, JUDGED),
+        _figures(before, before.model, run.dataset.valid, TABLES),
+    )
+
+
+def rehearse_poison(run: Run) -> None:
+    """Refuse a search that cannot be meant before anything is trained.
+
+    Raises:
+        ValueError: splits that share rows, or settings that fit neither data nor model.
+    """
+    assert run.poison is not None
+    require_apart(run)
+
+    def reached(_: Any) -> Any:
+        raise _ReachedError
+
+    with TemporaryDirectory() as folder, suppress(_ReachedError):
+        run.poison(_victim(run, reached, Path(folder) / "journal.jsonl", lambda *_: None))
+
+
+class _ReachedError(Exception):
+    """A search has come to its first training."""
+
+
+def _victim(run: Run, refit: Refit, journal: Path, watch: Callable[[int, Mapping[str, float]], None]) -> Victim:
+    data, differentiable = run.dataset, not isinstance(run.model, Learner)
+    return Victim(
+        columns=data.columns,
+        groups=data.groups,
+        loc=data.loc,
+        scale=data.scale,
+        train=data.train,
+        valid=data.valid,
+        refit=refit,
+        fit=(lambda rows: fitted(run, rows)) if differentiable else None,
+        loss=loss_of(run) if differentiable else None,
+        fit_decide=run.fit_decide,
+        seed=run.seed,
+        journal=journal,
+        watch=watch,
+    )
+
+
+def require_apart(run: Run) -> None:
+    """Refuse splits that share rows, as the search would then see what it is judged by. Raises ValueError."""
+    splits = {"train": run.dataset.train, "valid": run.dataset.valid, "test": run.dataset.test}
+    seen: dict[int, str] = {}
+    for name, rows in splits.items():
+        for number in rows.index.tolist():
+            if number in seen:
+                raise ValueError(
+                    f"row {number} of the data is in both {seen[number]} and {name}: what judges the search for rows "
+                    "must be apart from what it sees"
+                )
+            seen[number] = name
+    if run.params["fit_on"] != "valid":
+        raise ValueError(
+            f"fit_on={run.params['fit_on']}: a search for rows fits thresholds on the rows that judge it; leave it out"
+        )
+
+
+def account(poisoning: Poisoning, record: Record) -> Record:
+    """The record of the trained run with what the search did: its rows and trace as files, before and after."""
+    if record["status"] != "finished":
+        return record
+    run, chosen = poisoning.run, poisoning.chosen
+    settings = run.params["attack"]["poison"]
+    after_valid = _figures(run, run.model, run.dataset.valid, TABLES)
+    metrics = record["metrics"]
+    metrics |= {f"{key}_unpoisoned": value for key, value in poisoning.unpoisoned.items()}
+    metrics |= {f"{key}_valid": value for key, value in after_valid.items()}
+    metrics |= {f"{key}_valid_unpoisoned": value for key, value in poisoning.unpoisoned_valid.items()}
+    metric = settings["metric"]
+    if settings["objective"] == "unfair":
+        after, before = metrics.get(metric), metrics.get(f"{metric}_unpoisoned")
+        harm = None if after is None or before is None else after - before
+        metrics |= {f"{metric}_under_poisoning": after, f"{metric}_poisoning_harm": harm}
+    section = {
+        "metric": metric,
+        "objective": settings["objective"],
+        "budget": settings["budget"],
+        "rows": len(chosen.rows.y),
+        "distinct": len({(*row, y) for row, y in zip(chosen.natural.tolist(), chosen.rows.y.tolist(), strict=True)}),
+        "labels": _counts(chosen.rows.y.tolist()),
+        "groups": _counts([run.dataset.groups[s] for s in chosen.rows.s.tolist()]),
+        "claimed": {"before": dict(chosen.before), "after": dict(chosen.after)},
+        "steps": [list(step) for step in chosen.steps],
+        "csv": _filed(files(run, ".csv"), _csv(run, chosen)),
+        "trace": _filed(files(run, ".jsonl"), None),
+        **chosen.facts,
+    }
+    return record | {"metrics": metrics, "poison": section}
+
+
+def files(run: Run, suffix: str) -> Path:
+    """Where what a search leaves behind is kept."""
+    return paths_config.evals() / "poison" / run.dataset.name / f"{run.run_id}{suffix}"
+
+
+def _csv(run: Run, chosen: Poisoned) -> str:
+    names = {column.name for column in run.dataset.columns}
+    label = next(name for name in (*LABELS, "_class") if name not in names)
+    return to_csv(run.dataset.columns, chosen.natural, chosen.rows.y, label)
+
+
+def _filed(path: Path, content: str | None) -> dict[str, str]:
+    """Write a file, or take it as it is; its path, relative to the folder of all of them, and its SHA-256."""
+    if content is not None:
+        atomic.write_text(path, content)
+    relative = path.relative_to(paths_config.evals() / "poison").as_posix()
+    return {"path": relative, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _figures(run: Run, model: nn.Module, rows: Batch, names: tuple[str, ...]) -> Figures:
+    """Metrics of a trained model without their intervals, by thresholds fitted on the validation rows."""
+    valid = run.dataset.valid
+    decide = run.fit_decide(logits_of(run, valid), valid, run.dataset.groups)
+    metrics = {name: metric for name, metric in run.metrics.items() if name in names}
+    found = evaluate(model, rows, replace(run.ctx, decide=decide), metrics)
+    return {key: value for key, value in found.items() if not key.endswith(("_low", "_high", "_null"))}
+
+
+def _no_rows(like: Batch) -> Batch:
+    return like.rows(slice(0, 0))
+
+
+def _counts(values: list[Any]) -> dict[str, int]:
+    return {str(value): number for value, number in sorted(Counter(values).items())}

@@ -1,0 +1,166 @@
+"""Training the model of a run again and again, each time on some rows more: what a search for rows asks for."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
+from dataclasses import replace
+from time import process_time
+from typing import Any
+
+import torch
+from joblib import cpu_count
+from torch import Tensor, nn
+
+from utils import seeding, workers
+from utils.build import Run, build_model
+from utils.fitting import fit_plainly, fit_together, learner_seed, logits_of
+from utils.models.learner import Learner
+from utils.poisoning.shipped import with_rows as extended
+from utils.pool import pool
+from utils.stacking import UnstackableError
+from utils.training import DivergenceError
+from utils.types import Answer, Batch, Predict, Refit
+from utils.workers import Work
+
+DIED = "a process of the learner died (out of memory?)"
+
+
+@contextmanager
+def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Refit]:
+    """How to train the model of a run on its training rows and some more, as often as wanted.
+
+    Args:
+        run: whose model stays as it is.
+        inner_seeds: trainings of each set of rows; the first is that of the run itself.
+        processes: that train learners side by side; None: one a core. Models of torch train as stacks in this one.
+    """
+    if not isinstance(run.model, Learner):
+        yield lambda added: _known(_of_stacks(run, added, inner_seeds))
+        return
+    data = run.dataset
+    others = [learner_seed(seeding.derive(run.seed, f"inner {i}")) for i in range(1, inner_seeds)]
+    x, y, w, valid = (of.cpu().numpy() for of in (data.train.x, data.train.y, data.train.w, data.valid.x))
+    work = Work(run.model.estimator, x, y, w, valid, run.model.outputs, (learner_seed(run.seed), *others))
+    count = processes or int(cpu_count())
+    if count == 1:
+        yield lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added])
+        return
+    with pool(count, workers.begin, work) as executor:
+        yield lambda added: _waiting([executor.submit(workers.given_answer, *_arrays(rows)) for rows in added])
+
+
+def with_rows(run: Run, added: Batch) -> Run:
+    """The run with some more training rows, which asks for no others."""
+    return replace(run, dataset=replace(run.dataset, train=extended(run.dataset.train, added)), poison=None)
+
+
+def fitted(run: Run, added: Batch) -> nn.Module:
+    """A model like that of the run, trained on some more rows, in eval mode; that of the run stays as it is.
+
+    Raises:
+        DivergenceError: its loss left the finite numbers.
+    """
+    fresh = _fresh(run, added, 0)
+    if isinstance(fresh.model, Learner):
+        fresh.model.fit(fresh.dataset.train, learner_seed(run.seed))
+    elif error := _fit([fresh])[0]:
+        raise error
+    return fresh.model.eval()
+
+
+def loss_of(run: Run) -> Callable[[Predict, Batch], Tensor]:
+    """What the training minimises, ()."""
+    return lambda predict, batch: run.objective(predict, batch, run.ctx.on(batch))[0]
+
+
+# --- learners --------------------------------------------------------------------------------------------------
+
+
+def _arrays(rows: Batch) -> tuple[Any, Any]:
+    return rows.x.cpu().numpy(), rows.y.cpu().numpy()
+
+
+def _answer(logits: Any, error: str, seconds: float) -> Answer:
+    return Answer(None if logits is None else torch.from_numpy(logits), error, seconds)
+
+
+def _known(answers: list[Answer]) -> Callable[[], list[Answer]]:
+    return lambda: answers
+
+
+def _waiting(futures: "Sequence[Future[Any]]") -> Callable[[], list[Answer]]:
+    """Of work that goes on meanwhile.
+
+    Raises:
+        ValueError: a process died; the others ended with it.
+    """
+
+    def wait() -> list[Answer]:
+        try:
+            return [_answer(*future.result()) for future in futures]
+        except BrokenExecutor:
+            raise ValueError(
+                f"{DIED}; no finished evaluation is lost: relaunch, with attack.poison.workers=1 where memory is short"
+            ) from None
+
+    return wait
+
+
+# --- models of torch -------------------------------------------------------------------------------------------
+
+
+def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answer]:
+    """Models on equally many rows are trained as one stack."""
+    started = process_time()
+    fresh = [[_fresh(run, rows, i) for i in range(inner_seeds)] for rows in added]
+    by_size: defaultdict[int, list[Run]] = defaultdict(list)
+    for own in fresh:
+        by_size[len(own[0].dataset.train.y)] += own
+    errors: dict[int, DivergenceError | None] = {}
+    for alike in by_size.values():
+        errors |= {id(one): error for one, error in zip(alike, _fit(alike), strict=True)}
+    answers = []
+    for own in fresh:
+        wrong = next((str(error) for one in own if (error := errors[id(one)])), "")
+        logits = None if wrong else torch.stack([logits_of(one, one.dataset.valid) for one in own]).cpu()
+        answers.append(Answer(logits, wrong))
+    share = (process_time() - started) / max(1, len(added))
+    return [answer._replace(seconds=share) for answer in answers]
+
+
+def _fresh(run: Run, added: Batch, inner: int) -> Run:
+    """The run with more rows, untrained, with random streams from their beginning; inner seed 0 is the run's own."""
+    seed = run.seed if inner == 0 else seeding.derive(run.seed, f"inner {inner}") % 2**31
+    params = run.params | {"seed": seed}
+    model = copy.deepcopy(run.model) if inner == 0 else build_model(_without_size(params), run.dataset)[0]
+    ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
+    return replace(with_rows(run, added), params=params, model=model, ctx=ctx)
+
+
+def _without_size(params: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a model as configured, which building completes."""
+    return params | {
+        "model": {key: value for key, value in params["model"].items() if key not in ("inputs", "outputs")}
+    }
+
+
+def _fit(runs: Sequence[Run]) -> list[DivergenceError | None]:
+    """Train models on equally many rows; the error of each whose loss left the finite numbers."""
+    try:
+        return fit_together(runs, watch=_unwatched)
+    except UnstackableError:
+        return [_fit_one(run) for run in runs]
+
+
+def _fit_one(run: Run) -> DivergenceError | None:
+    try:
+        fit_plainly(run, watch=_unwatched)
+    except DivergenceError as error:
+        return error
+    return None
+
+
+def _unwatched(epoch: float, figures: dict[str, float]) -> None:
+    """Nobody looks at the epochs of a training among hundreds."""

@@ -1,0 +1,57 @@
+"""What the processes of a search do: train a learner on some rows more, and tell what it says of the validation rows.
+
+Without torch, which a process would need seconds to import.
+"""
+
+from time import process_time
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.models.estimators import fitted, log_odds
+
+Array = NDArray[Any]
+
+
+class Work(NamedTuple):
+    """All that a process needs to know but once."""
+
+    estimator: Any  # not fitted
+    x: Array  # (n, d), the training rows
+    y: Array  # (n,)
+    w: Array  # (n,)
+    valid: Array  # (v, d)
+    outputs: int
+    seeds: tuple[int, ...]
+
+
+_given: list[Work] = []
+
+
+def begin(work: Work) -> None:
+    """Take note of what to work on."""
+    _given[:] = [work]
+
+
+def given_answer(x: Array, y: Array) -> tuple[Array | None, str, float]:
+    """``answer`` of what ``begin`` was told."""
+    return answer(_given[0], x, y)
+
+
+def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
+    """The logits (r, v, k) of r seeds once the rows x (m, d) of classes y (m,) are added, or what went wrong.
+
+    Returns:
+        the logits or None, the error or nothing, CPU-seconds.
+    """
+    started = process_time()
+    rows = np.concatenate([work.x, x]), np.concatenate([work.y, y]), np.concatenate([work.w, np.ones_like(x[:, 0])])
+    try:
+        logits = np.stack(
+            [log_odds(fitted(work.estimator, *rows, seed), work.valid, work.outputs) for seed in work.seeds]
+        )
+    except Exception as error:  # noqa: BLE001  whatever a learner of others raises, the search goes on without it
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return None, reason[0], process_time() - started
+    return logits, "", process_time() - started
