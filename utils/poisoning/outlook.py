@@ -1,0 +1,78 @@
+"""What rows are predicted to do to the loss of a search, by the influence functions of the trained model."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad
+
+from utils import seeding
+from utils.datasets.tabular import natural
+from utils.metrics.directions import direction
+from utils.poisoning.influence import hessian_product, influences, slopes, solved, trained
+from utils.poisoning.judge import Judge
+from utils.poisoning.proposals import Ranked, ranked
+from utils.poisoning.space import Rows, Space
+from utils.poisoning.surrogate import surrogate
+from utils.types import Batch, Victim
+
+TOLERANCE = 1e-4  # of the residual of a solution, as a share of the gradient
+
+
+class Outlook(NamedTuple):
+    """What predicts: the victim and how its influences are computed."""
+
+    victim: Victim
+    space: Space
+    judge: Judge
+    candidates: int
+    steps: int
+    damping: float
+    cg_steps: int
+    temperature: float
+
+    def ranked(self, model: nn.Module, added: Rows, pressure: float, number: int) -> Ranked:
+        """Candidates of a round by their influence on the model that was trained on the added rows too."""
+        victim = self.victim
+        assert victim.loss is not None
+        weights = loss_weights(self.judge, pressure)
+        of = trained(model.eval())
+        rows = Batch(*(torch.cat(pair) for pair in zip(victim.train, self.space.batch(added), strict=True)))
+        with torch.no_grad():
+            decide = victim.fit_decide(model(victim.valid.x), victim.valid, victim.groups)
+
+        def figure(theta: Tensor) -> Tensor:
+            logits, groups = of.at(theta)(victim.valid.x), len(victim.groups)
+            return surrogate(logits, victim.valid, decide, weights, groups=groups, temperature=self.temperature)
+
+        product = hessian_product(of, victim.loss, rows)
+        g = grad(figure)(of.theta)
+        v = solved(product, g, damping=self.damping, steps=self.cg_steps, tolerance=TOLERANCE)
+        return ranked(
+            self.space,
+            natural(victim, victim.train.x.double()).cpu(),
+            added,
+            partial(influences, of, v, victim.loss, rows),
+            partial(slopes, of, v, victim.loss, rows),
+            candidates=self.candidates,
+            steps=self.steps,
+            source=seeding.rng(victim.seed, f"poison candidates {number}"),
+        )
+
+
+def loss_weights(judge: Judge, pressure: float) -> dict[str, float]:
+    """What the loss of the judge is made of, metric -> weight, with the accuracy where it must be spared."""
+    spared = {"weight": judge.accuracy_weight, "constraint": pressure}.get(judge.accuracy, 0.0)
+    sign = -direction(judge.metric) * (1 if judge.objective == "fair" else -1)
+    found: dict[str, float] = {}
+    for name, weight in ((judge.metric, sign), *judge.penalties.items(), ("accuracy", -spared)):
+        found[name] = found.get(name, 0.0) + weight
+    return {name: weight for name, weight in found.items() if weight}
+
+
+def wanted(judge: Judge, metrics: Mapping[str, float]) -> float:
+    """How far the loss could fall at most, were each metric at the better end of its range, 0 or 1."""
+    weights = loss_weights(judge, 0.0)
+    return sum(abs(w) * (metrics[name] if w > 0 else 1 - metrics[name]) for name, w in weights.items())
