@@ -261,7 +261,8 @@ def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
             last = i == len(own[0]["marks"]) - 1
             costs = [statistics.mean(r["seconds"][part] / max(1, r["evaluations"]) for r in own) for part in (0, 1)]
             ends = [f"{statistics.mean(r['accepted'] for r in own):.1f}", *(f"{cost:.2f}" for cost in costs)]
-            yield f"| {' | '.join([*kind, str(mark['mark']), *figures, f'{added:.0f}', *(ends if last else [''] * 3)])} |"
+            cells = [*kind, str(mark["mark"]), *figures, f"{added:.0f}", *(ends if last else [""] * 3)]
+            yield f"| {' | '.join(cells)} |"
 
 
 def _kind(result: dict[str, Any]) -> tuple[str, str]:
