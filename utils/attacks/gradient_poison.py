@@ -8,7 +8,7 @@ proposes: whatever is added has been judged by training on it.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from utils.attacks.bo_poison import fingerprint
 from utils.poisoning.evaluations import Added, Evaluations, Trial, expanded
@@ -21,10 +21,9 @@ from utils.poisoning.space import Space
 from utils.poisoning.surrogate import smooth
 from utils.types import Poisoned, Victim
 
-START = 0.0
+PATIENCE = 12  # rounds without a better set
+PRESSURE = 0.25  # least weight of the accuracy in what is predicted, where it must be kept
 OTHERS = 20  # of the first rows that may be left out, for a set that is new
-PATIENCE = 6  # rounds without a better set
-PRESSURE = 0.5  # first weight of the accuracy in what is predicted, once it falls too low
 ACCURACIES = ("constraint", "weight", "ignore")
 
 
@@ -34,15 +33,15 @@ def gradient_poison(
     budget: int,
     metric: str,
     objective: str,
-    penalties: Mapping[str, float],
+    penalties: Mapping[str, float] | None,
     accuracy: str,
     accuracy_loss: float,
     accuracy_weight: float,
     label: str | int,
     rows: int | None,
     copies: int,
-    bounds: Mapping[str, Sequence[float]],
-    fixed: Mapping[str, float | str],
+    bounds: Mapping[str, Sequence[float]] | None,
+    fixed: Mapping[str, float | str] | None,
     batch: int,
     candidates: int,
     steps: int,
@@ -87,7 +86,7 @@ def gradient_poison(
     judge = Judge(
         metric=metric,
         objective=objective,
-        penalties=penalties,
+        penalties=penalties or {},
         accuracy=accuracy,
         accuracy_loss=accuracy_loss,
         accuracy_weight=accuracy_weight,
@@ -95,7 +94,7 @@ def gradient_poison(
         groups=victim.groups,
         fit_decide=victim.fit_decide,
     )
-    for name in (metric, *penalties):
+    for name in (metric, *(penalties or {})):
         smooth(name, len(victim.groups))
     space = Space.of(
         victim.columns,
@@ -105,8 +104,8 @@ def gradient_poison(
         label=None if label == "search" else int(label),
         classes=2,
         copies=copies,
-        bounds=bounds,
-        fixed=fixed,
+        bounds=bounds or {},
+        fixed=fixed or {},
     )
     definition = settings | {"seed": victim.seed, "data": fingerprint(victim.train, victim.valid)}
     evaluations = Evaluations(victim, space, judge, Journal(victim.journal, definition))
@@ -117,10 +116,31 @@ def gradient_poison(
     return _poisoned(evaluations, facts)
 
 
+class _Pace(NamedTuple):
+    """How far the next round goes."""
+
+    share: float = 1.0  # of the copies that the prediction asks for
+    pressure: float = PRESSURE  # weight of the accuracy in what is predicted
+    failures: int = 0  # rounds since the last better set
+
+    def after(self, trials: Sequence[Trial], best: Trial, sizes: Sequence[int]) -> "_Pace":
+        """The pace after a round: as far as went well, or twice as far; else shorter, and from one copy on anew."""
+        for k, trial in enumerate(trials):
+            if trial.accepted:
+                return self._replace(share=min(1.0, self.share / 2 ** (k - 1)), failures=0)
+        spent = sizes[-1] <= 1
+        blocked = any(trial.violation > 0 and _is_better(trial, best) for trial in trials)
+        return _Pace(
+            1.0 if spent else self.share / 2 ** len(sizes),
+            2 * self.pressure if blocked else max(self.pressure / 2, PRESSURE),
+            self.failures + 1,
+        )
+
+
 def _search(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: int, batch: int) -> dict[str, Any]:
     """Evaluate until there is a reason to end; the reason, and the rounds and trainings that it took."""
-    scale, pressure, failures, rounds, fits, model = 1.0, START, 0, 0, 0, None
-    victim, space = outlook.victim, outlook.space
+    pace, rounds, fits, model = _Pace(), 0, 0, None
+    victim, space, metric = outlook.victim, outlook.space, outlook.judge.metric
     assert victim.fit is not None
     while True:
         best, left = evaluations.best, budget - len(evaluations.made) + 1
@@ -128,29 +148,22 @@ def _search(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: in
         for reason, holds in (
             ("budget", left < 1),
             ("nothing left to gain", hoped <= 0),
-            ("nothing improves", failures == PATIENCE),
+            ("nothing improves", pace.failures == PATIENCE),
         ):
             if holds:
                 return {"ended": reason, "rounds": rounds, "fits": fits}
         added = expanded(best.added, len(victim.columns))
         if model is None:
             model, fits = victim.fit(space.batch(added)), fits + 1
-        ranking = outlook.ranked(model, added, pressure, rounds)
+        ranking = outlook.ranked(model, added, pace.pressure, rounds)
         if not ranking.influence[0] < 0:
             return {"ended": "no row is predicted to help", "rounds": rounds, "fits": fits}
-        whole = max(1.0, min(hoped / -float(ranking.influence[0]), most * space.copies, len(victim.train.y)))
-        sizes = [max(1, round(whole * scale / 2**k)) for k in range(min(batch, left))]
+        whole = min(hoped / -float(ranking.influence[0]), most * space.copies, len(victim.train.y))
+        sizes = [max(1, round(whole * pace.share / 2**k)) for k in range(min(batch, left))]
         trials = evaluations.judged(_sets(evaluations, ranking, sizes, most=most, copies=space.copies))
-        rounds += 1
-        accepted = next((k for k, trial in enumerate(trials) if trial.accepted), None)
-        if accepted is not None:
-            scale, failures, model = min(1.0, scale / 2 ** (accepted - 1)), 0, None
-        else:
-            scale, failures = max(scale / 2**batch, 1 / whole), failures + 1
-            if any(trial.violation > 0 and _is_better(trial, best) for trial in trials):
-                pressure = max(2 * pressure, PRESSURE)
-        metric = outlook.judge.metric
-        now, before = (trial.metrics[metric] for trial in (evaluations.best, evaluations.made[0]))
+        pace, rounds = pace.after(trials, best, sizes), rounds + 1
+        model = model if evaluations.best is best else None
+        now, before = evaluations.best.metrics[metric], evaluations.made[0].metrics[metric]
         victim.watch(len(evaluations.made) - 1, {metric: now, "unpoisoned": before})
 
 
