@@ -121,10 +121,14 @@ class _Pace(NamedTuple):
 
     share: float = 1.0  # of the copies that the prediction asks for
     pressure: float = PRESSURE  # weight of the accuracy in what is predicted
+    near: bool = False  # whether candidates are neighbours of training rows
     failures: int = 0  # rounds since the last better set
 
     def after(self, trials: Sequence[Trial], best: Trial, sizes: Sequence[int]) -> "_Pace":
-        """The pace after a round: as far as went well, or twice as far; else shorter, and from one copy on anew."""
+        """The pace after a round: as far as went well, or twice as far; else shorter.
+
+        Where even a single copy brought nothing, from the whole prediction on anew, with candidates of the other kind.
+        """
         for k, trial in enumerate(trials):
             if trial.accepted:
                 return self._replace(share=min(1.0, self.share / 2 ** (k - 1)), failures=0)
@@ -133,6 +137,7 @@ class _Pace(NamedTuple):
         return _Pace(
             1.0 if spent else self.share / 2 ** len(sizes),
             2 * self.pressure if blocked else max(self.pressure / 2, PRESSURE),
+            self.near != spent,
             self.failures + 1,
         )
 
@@ -155,7 +160,7 @@ def _search(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: in
         added = expanded(best.added, len(victim.columns))
         if model is None:
             model, fits = victim.fit(space.batch(added)), fits + 1
-        ranking = outlook.ranked(model, added, pace.pressure, rounds)
+        ranking = outlook.ranked(model, added, pace.pressure, near=pace.near, number=rounds)
         if not ranking.influence[0] < 0:
             return {"ended": "no row is predicted to help", "rounds": rounds, "fits": fits}
         whole = min(hoped / -float(ranking.influence[0]), most * space.copies, len(victim.train.y))
