@@ -22,6 +22,7 @@ from utils.poisoning.surrogate import smooth
 from utils.types import Poisoned, Victim
 
 PATIENCE = 12  # rounds without a better set
+BOLDER = 4.0  # how much larger the first share is each time that even one copy brought nothing
 PRESSURE = 0.25  # least weight of the accuracy in what is predicted, where it must be kept
 OTHERS = 20  # of the first rows that may be left out, for a set that is new
 ACCURACIES = ("constraint", "weight", "ignore")
@@ -120,6 +121,7 @@ class _Pace(NamedTuple):
     """How far the next round goes."""
 
     share: float = 1.0  # of the copies that the prediction asks for
+    first: float = 1.0  # what the share was when it began to fall
     pressure: float = PRESSURE  # weight of the accuracy in what is predicted
     near: bool = False  # whether candidates are neighbours of training rows
     failures: int = 0  # rounds since the last better set
@@ -131,11 +133,12 @@ class _Pace(NamedTuple):
         """
         for k, trial in enumerate(trials):
             if trial.accepted:
-                return self._replace(share=min(1.0, self.share / 2 ** (k - 1)), failures=0)
+                return self._replace(share=min(1.0, self.share / 2 ** (k - 1)), first=1.0, failures=0)
         spent = sizes[-1] <= 1
         blocked = any(trial.violation > 0 and _is_better(trial, best) for trial in trials)
         return _Pace(
-            1.0 if spent else self.share / 2 ** len(sizes),
+            BOLDER * self.first if spent else self.share / 2 ** len(sizes),
+            BOLDER * self.first if spent else self.first,
             2 * self.pressure if blocked else max(self.pressure / 2, PRESSURE),
             self.near != spent,
             self.failures + 1,
@@ -163,8 +166,9 @@ def _search(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: in
         ranking = outlook.ranked(model, added, pace.pressure, near=pace.near, number=rounds)
         if not ranking.influence[0] < 0:
             return {"ended": "no row is predicted to help", "rounds": rounds, "fits": fits}
-        whole = min(hoped / -float(ranking.influence[0]), most * space.copies, len(victim.train.y))
-        sizes = [max(1, round(whole * pace.share / 2**k)) for k in range(min(batch, left))]
+        whole = hoped / -float(ranking.influence[0])
+        size = min(pace.share * whole, most * space.copies, len(victim.train.y))
+        sizes = [max(1, round(size / 2**k)) for k in range(min(batch, left))]
         trials = evaluations.judged(_sets(evaluations, ranking, sizes, most=most, copies=space.copies))
         pace, rounds = pace.after(trials, best, sizes), rounds + 1
         model = model if evaluations.best is best else None
