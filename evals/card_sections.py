@@ -32,6 +32,7 @@ OVERALL = ("accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc"
 MOST_COLUMNS = 4  # groups up to which each is a column: a telephone shows no more
 GIVEN = "utils.decides.fixed."  # thresholds that no data decide
 SURE = 7.6  # of a threshold's logit: beyond, the probability is 0.000 or 1.000
+AT_ONCE = ".skops"  # files of models that no gradients trained
 GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
 GAP = "A gap is the largest rate less the smallest, never negative unless it says which group's is subtracted"
@@ -127,7 +128,8 @@ def details(record: Record, others: Sequence[Record], commit: str = "commit") ->
 
 def _training(record: Record) -> Iterator[list[str]]:
     params = record["params"]
-    terms = params.get("regularizer") or {}
+    at_once = str((record.get("weights") or {}).get("path")).endswith(AT_ONCE)
+    terms = {} if at_once else params.get("regularizer") or {}
     for name, node in terms.items():
         if isinstance(node, Mapping) and "_target_" in node:
             weight = f"weight {node.get('weight', 1):g}"
@@ -139,12 +141,15 @@ def _training(record: Record) -> Iterator[list[str]]:
         yield ["Radius in training", f"{epsilon.get('radius')} ({unit}). {schedule}"]
     evasion = (params.get("attack") or {}).get("evasion")
     if evasion:
-        yield ["Attack configured", f"{part(evasion)}; terms that take an attack train against it"]
+        use = "" if at_once else "; terms that take an attack train against it"
+        yield ["Attack configured", part(evasion) + use]
     prepare = params.get("prepare") or {}
     weighted = part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"
     yield ["Training rows", weighted + ("; and the added rows below" if record.get("poison") else "")]
     trainer = params.get("trainer") or {}
-    if trainer:
+    if at_once:
+        yield ["Trainer", "scikit-learn, at once, by what the architecture minimises itself"]
+    elif trainer:
         optimizer = str((trainer.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]
         plain = {k: v for k, v in trainer.items() if k != "optimizer"}
         yield ["Trainer", f"{optimizer}: {'; '.join(settings(plain))}"]

@@ -47,8 +47,11 @@ CONFINED = {
     "sqlalchemy": r"utils\.search\.study",
     "torch": r"utils\..*|train|evals\.(evaluation|operating_points)",
 }
-# what a term's yaml says beside its settings, and settings that are given at the call
-BESIDE = {"weight", "own_loss", "perturbs", "adapts", "published_radius"}
+# what a yaml says beside the settings of its function, and settings that are given at the call
+BESIDE = {
+    "regularizer": {"weight", "own_loss", "perturbs", "adapts", "published_radius"},
+    "attack": {"inner_seeds", "workers"},
+}
 LATE = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "prepare", "decide", "trainer", "evaluation")
 
@@ -120,15 +123,9 @@ def test_every_target_exists_and_takes_the_settings_of_its_yaml(path):
         if not module.startswith("utils."):
             continue
         known = {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
-        beside = (
-            {"weight", "own_loss", "perturbs", "adapts", "published_radius"}
-            if path.parent.name == "regularizer"
-            else set()
-        )
+        beside = BESIDE.get(path.parent.name, set())
         given = {key for key in node if not key.startswith("_") and key != "defaults"} - beside
-        late = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}.get(
-            path.parent.name, set()
-        )
+        late = LATE.get(path.parent.name, set())
         assert given <= known
         assert known - given <= late, "a setting has one home, the yaml"
 

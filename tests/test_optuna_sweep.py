@@ -26,7 +26,7 @@ from utils.search.results import judge, shown
 from utils.search.space import Choice, Interval, Steps, read
 
 needs_optuna = pytest.mark.skipif(
-    find_spec("optuna") is None, reason="Optuna is not installed: pip install -r requirements/optuna.txt"
+    find_spec("optuna") is None, reason="Optuna is not installed: pip install -r requirements.txt"
 )
 SPACE = ("regularizer.causal_adv.twins=tag(log,interval(0.1,10))", "epsilon.radius=interval(0.01,0.2)", "seed=0,1")
 SEARCH = ("-m", "hydra/sweeper=optuna", *SMALL)
@@ -403,7 +403,7 @@ def test_a_mistake_is_refused_before_any_training(own, words, phrases):
 
 def test_a_missing_optuna_is_said_with_the_remedy(own, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)  # what Python does where a package is not there
-    refused(command("train", *SEARCH, RADIUS), "pip install -r requirements/optuna.txt")
+    refused(command("train", *SEARCH, RADIUS), "pip install -r requirements.txt")
 
 
 @needs_optuna

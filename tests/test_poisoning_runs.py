@@ -128,8 +128,8 @@ def test_a_search_that_is_killed_goes_on_where_it_was(home):
     words = (*SEARCH, "model=logistic_sklearn", "attack.poison.budget=400")
     going = subprocess.Popen(line("train", *words), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     journals = paths_config.evals() / "poison" / "loan"
-    for _ in range(600):
-        time.sleep(0.05)
+    for _ in range(1200):
+        time.sleep(0.1)
         if any(path.read_bytes().count(b"\n") > 20 for path in journals.glob("*.jsonl")):
             break
     going.send_signal(signal.SIGKILL)
@@ -142,6 +142,26 @@ def test_a_search_that_is_killed_goes_on_where_it_was(home):
     assert journal.read_text().splitlines()[: len(made)] == made
     assert record["poison"]["evaluations"] == 400
     assert len(journal.read_text().splitlines()) == 402
+
+
+def test_replacing_a_finished_run_searches_anew(home):
+    first = trained("model=logistic_sklearn")
+    (journal,) = paths_config.evals().rglob("*.jsonl")
+    lines = journal.read_text().splitlines()
+    second = trained("model=logistic_sklearn", "existing=replace")
+    seconds = [json.loads(line).get("seconds") for line in journal.read_text().splitlines()]
+    assert seconds != [json.loads(line).get("seconds") for line in lines]  # trained again, as the clock tells
+    assert second["poison"]["steps"] == first["poison"]["steps"]
+    assert second["doc_id"] == first["doc_id"]
+
+
+def test_a_replacement_that_was_interrupted_keeps_what_it_has_evaluated(home, monkeypatch):
+    trained("model=logistic_sklearn")
+    (journal,) = paths_config.evals().rglob("*.jsonl")
+    half = "".join(journal.read_text().splitlines(keepends=True)[:4])
+    journal.write_text(half)
+    trained("model=logistic_sklearn", "existing=replace")
+    assert journal.read_text().startswith(half)
 
 
 @pytest.mark.parametrize(

@@ -256,11 +256,18 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     return [adaptation.to(device) for adaptation in made]
 
 
-def build_poison(params: Params) -> Poison | None:
-    """What chooses rows to add to the training rows, where the ``attack`` option has one."""
+def build_poison(params: Params, dataset: Dataset) -> Poison | None:
+    """What chooses rows to add to the training rows, where the ``attack`` option has one.
+
+    Raises:
+        ValueError: the rows are images.
+    """
     node = params["attack"].get("poison")
     if node is None:
         return None
+    if dataset.shape:
+        name = node["_target_"].rpartition(".")[2]
+        raise ValueError(f"attack={name} adds rows to a table, and dataset={dataset.name} holds images")
     found: Poison = bind({key: value for key, value in node.items() if key not in POISON_KINDS}, "attack.poison")
     return found
 
@@ -462,5 +469,5 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
         ),
         adaptations=adaptations(params, dataset),
         recipe=recipe(params),
-        poison=build_poison(params),
+        poison=build_poison(params, dataset),
     )

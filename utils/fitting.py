@@ -30,18 +30,21 @@ def probing(run: Run) -> Context:
     return replace(run.ctx, generator=seeding.generator(run.seed, "probe"))
 
 
-def trial_of(run: Run) -> nn.Module:
-    """A copy of the model to try the parts of a run on, since running statistics stay those of the beginning.
+def trial_of(run: Run) -> tuple[nn.Module, Batch]:
+    """A copy of the model and a few rows to try the parts of a run on; running statistics stay as they are.
 
-    A learner answers nothing before it is trained: it is, on a few rows of each class. Raises ValueError where the
-    training rows are of one class.
+    A learner answers nothing before it is trained: it is, on these rows, which are some of each class.
+
+    Raises:
+        ValueError: a learner's training rows are of one class alone.
     """
-    model = copy.deepcopy(run.model)
-    if isinstance(model, Learner):
-        train = run.dataset.train
-        of_each = [((train.y == c) & (train.w > 0)).nonzero().squeeze(1)[:FEW] for c in range(run.dataset.classes)]
-        model.fit(train.rows(torch.cat(of_each)), learner_seed(run.seed))
-    return model
+    model, train = copy.deepcopy(run.model), run.dataset.train
+    if not isinstance(model, Learner):
+        return model, train.rows(slice(0, FEW))
+    of_each = [((train.y == c) & (train.w > 0)).nonzero().squeeze(1)[:FEW] for c in range(run.dataset.classes)]
+    few = train.rows(torch.cat(of_each))
+    model.fit(few, learner_seed(run.seed))
+    return model, few
 
 
 def learner_seed(seed: int) -> int:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 from torch import nn
@@ -39,6 +40,7 @@ class Poisoning:
     chosen: Poisoned
     unpoisoned: Figures  # on the test rows
     unpoisoned_valid: Figures
+    seconds: float  # of the clock, in this process: less after an interruption
 
 
 def poisoned(run: Run, *, watch: Watch) -> Poisoning:
@@ -52,7 +54,7 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
     """
     assert run.poison is not None
     settings = run.params["attack"]["poison"]
-    journal = files(run, ".jsonl")
+    started, journal = perf_counter(), files(run, ".jsonl")
     journal.parent.mkdir(parents=True, exist_ok=True)
     with refits(run, inner_seeds=settings["inner_seeds"], processes=settings["workers"]) as refit:
         chosen = run.poison(_victim(run, refit, journal, lambda done, figures: watch(done, dict(figures))))
@@ -62,7 +64,17 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
         chosen,
         _figures(before, before.model, run.dataset.test, JUDGED),
         _figures(before, before.model, run.dataset.valid, TABLES),
+        perf_counter() - started,
     )
+
+
+def forget_search(run: Run, finished: Mapping[str, Any] | None) -> None:
+    """Begin anew where a finished run is to be replaced; what an interrupted replacement has evaluated stays."""
+    if run.poison is None or finished is None or run.params["existing"] != "replace":
+        return
+    journal = files(run, ".jsonl")
+    if journal.is_file() and _checksum(journal) == finished.get("poison", {}).get("trace", {}).get("sha256"):
+        journal.unlink()
 
 
 def rehearse_poison(run: Run) -> None:
@@ -152,7 +164,8 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "trace": _filed(files(run, ".jsonl"), None),
         **chosen.facts,
     }
-    return record | {"metrics": metrics, "poison": section}
+    seconds = record["seconds"] | {"search": poisoning.seconds}
+    return record | {"metrics": metrics, "seconds": seconds, "poison": section}
 
 
 def files(run: Run, suffix: str) -> Path:
@@ -171,7 +184,11 @@ def _filed(path: Path, content: str | None) -> dict[str, str]:
     if content is not None:
         atomic.write_text(path, content)
     relative = path.relative_to(paths_config.evals() / "poison").as_posix()
-    return {"path": relative, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"path": relative, "sha256": _checksum(path)}
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _figures(run: Run, model: nn.Module, rows: Batch, names: tuple[str, ...]) -> Figures:

@@ -22,13 +22,13 @@ from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
 from utils.environment import environment
-from utils.fitting import FEW, checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
+from utils.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
 from utils.metrics.directions import under_norms
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.models.learner import Learner
 from utils.outcomes import Outcome
-from utils.poisoned import account, poisoned, rehearse_poison
+from utils.poisoned import account, forget_search, poisoned, rehearse_poison
 from utils.progress import SayNow, steps_said, steps_shown
 from utils.recipe import NO_VALID
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
@@ -84,6 +84,7 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
         if run.dataset.shape and not in_sweep:
             say(described(run.dataset))
         write_record(blank_record(run) | {"status": "running"}, folder)
+        forget_search(run, finished)
         steps, unit = steps_of(run)
         shown = steps_said(run.name, steps, say_now, unit) if in_sweep else None
         with shown or steps_shown(run.name, steps, unit) as watch:
@@ -145,16 +146,16 @@ def rehearse(run: Run) -> None:
         ValueError: parts that do not fit each other, or no rows to fit the threshold on.
     """
     fit_on = run.params["fit_on"]
-    rows, few = getattr(run.dataset, fit_on), run.dataset.train.rows(slice(0, FEW))
+    rows = getattr(run.dataset, fit_on)
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
-    model, probe = trial_of(run), probing(run)
+    (model, few), probe = trial_of(run), probing(run)
     if not isinstance(model, Learner):
         _rehearse_training(run, model, few, probe)
     model.eval()
     run.ctx.attack(model, few, probe.on(few))
     if isinstance(model, Learner):
-        evaluate(model, run.dataset.test.rows(slice(0, FEW)), probe, run.metrics)
+        evaluate(model, few, probe, run.metrics)
     with torch.no_grad():
         # of images only what the labels and groups tell: their logits come after the training
         logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
@@ -441,7 +442,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     if record["params"]["model"]["outputs"] == 1:
         say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
     seconds = record["seconds"]
-    say(f"  fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
+    search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
+    say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     say(f"filed as record {doc_id} of {database}")
     say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
     say(f"compare what is there with python -m evals.plot dataset={record['dataset']}")

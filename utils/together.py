@@ -15,6 +15,7 @@ from utils.build import Run, build_run, stackable
 from utils.console import complain, said, say
 from utils.fitting import FEW, probing
 from utils.outcomes import Outcome
+from utils.poisoned import forget_search
 from utils.progress import SayNow, Watch, steps_said
 from utils.run_store import Record, RunStore
 from utils.runs import (
@@ -89,6 +90,7 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
                 if stands(before, run.params):
                     yield job, skipped(run, before, in_sweep=True)
                 else:
+                    forget_search(run, before)
                     left.append((job, run))
             if left:
                 yield from _stack(left, store, say_now)

@@ -14,7 +14,8 @@ LEAST = 1e-6  # a probability, so that log-odds are finite: of a forest whose tr
 def fitted(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, seed: int) -> Estimator:
     """A copy of the estimator, trained on rows x (n, d) of classes y (n,) and weights w (n,), all >= 0.
 
-    The seed, in [0, 2^32), decides all that it draws. Where all weights are 1 the training is one without weights.
+    The seed, in [0, 2^32), decides all that it draws. Ratios of weights count alone, as in a mean weighted by them:
+    where all are equal the training is one without weights.
 
     Raises:
         ValueError: rows of one class alone, rows of weight 0 not counted; or whatever the estimator refuses.
@@ -31,7 +32,8 @@ def fitted(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, see
     own = clone(estimator)
     if "random_state" in own.get_params():
         own.set_params(random_state=seed)
-    return own.fit(x.astype(np.float64), y, sample_weight=None if (w == 1).all() else w.astype(np.float64))
+    weights = None if (w == w[0]).all() else w.astype(np.float64) / w.mean(dtype=np.float64)
+    return own.fit(x.astype(np.float64), y, sample_weight=weights)
 
 
 def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float32]:
@@ -61,7 +63,7 @@ def probabilities(estimator: Estimator, x: Floats) -> Floats:
     Of a forest the mean over its trees, in the order of its own ``predict_proba`` and so to the bit, without the
     bookkeeping of each call, which on a few hundred rows takes longer than the trees.
     """
-    if not isinstance(estimator, _forest()):
+    if not _is_forest(estimator):
         return estimator.predict_proba(x)
     rows = np.ascontiguousarray(x, np.float32)
     total = np.zeros((len(rows), len(estimator.classes_)))
@@ -83,8 +85,7 @@ def _additive() -> tuple[type, ...]:
     return GradientBoostingClassifier, HistGradientBoostingClassifier, LogisticRegression
 
 
-@cache
-def _forest() -> type[Any]:
+def _is_forest(estimator: Estimator) -> bool:
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier
+    return isinstance(estimator, RandomForestClassifier)

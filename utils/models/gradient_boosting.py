@@ -1,4 +1,4 @@
-"""Gradient boosting of trees (Friedman 2001), scikit-learn's ``GradientBoostingClassifier``."""
+"""Gradient boosting of trees (Friedman 2001), scikit-learn's GradientBoostingClassifier."""
 
 from sklearn.ensemble import GradientBoostingClassifier
 

@@ -1,4 +1,4 @@
-"""Gradient boosting on histograms (Ke et al. 2017, LightGBM), scikit-learn's ``HistGradientBoostingClassifier``."""
+"""Gradient boosting on histograms (Ke et al. 2017, LightGBM), scikit-learn's HistGradientBoostingClassifier."""
 
 from sklearn.ensemble import HistGradientBoostingClassifier
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.models.estimators import Estimator, fitted, log_odds
+from utils.models.trees import require_sound
 from utils.types import Batch
 
 
@@ -80,18 +81,20 @@ class Learner(nn.Module):
         """
         from skops.io import get_untrusted_types, loads
 
+        name = type(self.estimator).__name__
         try:
             foreign = sorted(set(get_untrusted_types(data=data)) - set(self.types))
-            found = None if foreign else loads(data, trusted=list(self.types))
+            found: Estimator = None if foreign else loads(data, trusted=list(self.types))
+            require_sound(found, self.inputs)
         except Exception as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"no {type(self.estimator).__name__} that this scikit-learn reads: {said}") from error
+            raise ValueError(f"there is no {name} in them that this scikit-learn reads: {said}") from error
         if foreign:
-            raise ValueError(f"it holds {', '.join(foreign)}, of which no {type(self.estimator).__name__} consists")
+            raise ValueError(f"they hold {', '.join(foreign)}, of which no {name} consists")
         if type(found) is not type(self.estimator):
-            raise ValueError(f"it holds a {type(found).__name__} in place of a {type(self.estimator).__name__}")
+            raise ValueError(f"they hold a {type(found).__name__} in place of a {name}")
         if found.n_features_in_ != self.inputs or max(found.classes_) >= max(2, self.outputs):
-            raise ValueError(f"it was trained on other columns or classes than {self.inputs} and {self.outputs}")
+            raise ValueError(f"they were trained on other columns or classes than {self.inputs} and {self.outputs}")
         self.trained = found
 
 

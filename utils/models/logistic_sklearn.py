@@ -1,4 +1,4 @@
-"""Logistic regression with an L2 penalty, fitted to its optimum: scikit-learn's ``LogisticRegression``."""
+"""Logistic regression with an L2 penalty, fitted to its optimum: scikit-learn's LogisticRegression."""
 
 from sklearn.linear_model import LogisticRegression
 

@@ -1,4 +1,4 @@
-"""A random forest (Breiman 2001), scikit-learn's ``RandomForestClassifier``."""
+"""A random forest (Breiman 2001), scikit-learn's RandomForestClassifier."""
 
 from typing import Literal
 

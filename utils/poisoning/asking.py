@@ -184,7 +184,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise ValueError(
-            "attack.poison.sampler needs Optuna, which is not installed: pip install -r requirements/optuna.txt, or "
+            "attack.poison.sampler needs Optuna, which is not installed: pip install -r requirements.txt, or "
             "take attack.poison.sampler=random"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -29,7 +29,7 @@ def installed() -> Any:
         import optuna
     except ImportError:
         raise ValueError(
-            "hydra/sweeper=optuna needs Optuna, which is not installed: pip install -r requirements/optuna.txt"
+            "hydra/sweeper=optuna needs Optuna, which is not installed: pip install -r requirements.txt"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

@@ -391,3 +391,23 @@ def test_no_sample_is_refused(dataset, context, trained):
 def test_three_classes_are_refused(dataset, context):
     with pytest.raises(ValueError, match="needs 1 logit per row, got 3"):
         areas(nn.Linear(3, 3), dataset("lin").test, context("lin"))
+
+
+# --- random search alone ---------------------------------------------------------------------------------------
+
+
+def test_without_a_gradient_the_random_figures_are_the_figures(dataset, context, trained):
+    """Those that both estimators in full report for random search; no gradient is asked for."""
+    rows, ctx, model = dataset("lin").test, context("lin"), trained("lin")
+
+    def answers(x):
+        assert not x.requires_grad
+        return model(x)
+
+    both, random = areas(model, rows, ctx), areas(answers, rows, ctx, estimators="random")
+    raw = {key: value for key, value in both.items() if "random_" in key}
+    assert random == {
+        **{key: both[key] for key in ("uai_cf", "counterfactual_flip_rate")},
+        **raw,
+        **{key.replace("random_", ""): value for key, value in raw.items()},
+    }

@@ -1,0 +1,43 @@
+"""The nodes of stored trees: compiled code follows them without a check, so a file must not lead it astray."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.models.estimators import Estimator
+
+LEAF = -1  # scikit-learn's left child of a leaf
+
+Nodes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+
+
+def require_sound(estimator: Estimator, columns: int) -> None:
+    """Refuse trees of which a split leads out of the tree, back to where it was, or to a column that is not there.
+
+    Every child stands behind its parent, as scikit-learn grows trees; so whoever follows them arrives.
+
+    Raises:
+        ValueError: the first such tree.
+    """
+    for number, (left, right, feature, split) in enumerate(_trees(estimator)):
+        place = np.arange(len(split))[split]
+        lost = [(child[split] <= place) | (child[split] >= len(split)) for child in (left, right)]
+        off = (feature[split] < 0) | (feature[split] >= columns)
+        if not len(split) or (lost[0] | lost[1] | off).any():
+            raise ValueError(f"tree {number} has nodes that lead nowhere")
+
+
+def _trees(estimator: Estimator) -> Iterator[Nodes]:
+    """Left and right children, columns, and whether a node splits, (nodes,) each, of every tree."""
+    for tree in np.ravel(getattr(estimator, "estimators_", [])):
+        found: Any = tree.tree_
+        whole = (found.children_left, found.children_right, found.feature)
+        left, right, feature = (np.asarray(column, np.int64) for column in whole)
+        yield left, right, feature, left != LEAF
+    for predictor in np.ravel(getattr(estimator, "_predictors", [])):
+        nodes = predictor.nodes
+        left, right, feature = (nodes[key].astype(np.int64) for key in ("left", "right", "feature_idx"))
+        split = nodes["is_leaf"] == 0
+        yield left, right, np.where(nodes["is_categorical"] > 0, LEAF, feature), split  # none of ours asks for one
