@@ -11,20 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from utils.attacks.bo_poison import fingerprint
-from utils.poisoning.evaluations import Added, Evaluations, Trial, expanded
-from utils.poisoning.exchange import changed
+from utils.poisoning.evaluations import Evaluations, expanded
 from utils.poisoning.journal import Journal
 from utils.poisoning.judge import Judge
-from utils.poisoning.outlook import Outlook, wanted
-from utils.poisoning.proposals import Ranked
+from utils.poisoning.outlook import Outlook
+from utils.poisoning.rounds import searched
 from utils.poisoning.space import Space
 from utils.poisoning.surrogate import smooth
 from utils.types import Poisoned, Victim
 
-START = 0.0
-OTHERS = 20  # of the first rows that may be left out, for a set that is new
-PATIENCE = 6  # rounds without a better set
-PRESSURE = 0.5  # first weight of the accuracy in what is predicted, once it falls too low
 ACCURACIES = ("constraint", "weight", "ignore")
 
 
@@ -34,15 +29,15 @@ def gradient_poison(
     budget: int,
     metric: str,
     objective: str,
-    penalties: Mapping[str, float],
+    penalties: Mapping[str, float] | None,
     accuracy: str,
     accuracy_loss: float,
     accuracy_weight: float,
     label: str | int,
     rows: int | None,
     copies: int,
-    bounds: Mapping[str, Sequence[float]],
-    fixed: Mapping[str, float | str],
+    bounds: Mapping[str, Sequence[float]] | None,
+    fixed: Mapping[str, float | str] | None,
     batch: int,
     candidates: int,
     steps: int,
@@ -52,11 +47,8 @@ def gradient_poison(
 ) -> Poisoned:
     """Rows that make the victim fairer on its validation rows, or less fair.
 
-    A round: the model is trained, candidates are ranked by influence, and ``batch`` sets of the best ones judged by
-    training: as many copies as the prediction asks for, half of them, a quarter. The best permitted set is kept if it
-    improves the loss of the judge; else the next round tries fewer copies and other candidates, and where only the
-    accuracy forbade a set, such as spare it. Ends when the budget is used, all rows are found, nothing is left to gain,
-    or six rounds bring nothing.
+    The set with the best loss of the judge among those that it permits, of all that rounds of prediction and training
+    try; see ``utils.poisoning.rounds``. Every set that is tried is trained on, and counts as an evaluation.
 
     Args:
         victim: whose model has gradients, of two classes.
@@ -68,26 +60,27 @@ def gradient_poison(
         accuracy_loss: of the constraint.
         accuracy_weight: of weight.
         label: class of the rows, or search.
-        rows: most distinct rows, or None for as many as are found.
+        rows: most distinct rows, or None for as many as help.
         copies: each is added 1 to so many times.
-        bounds: column -> lowest and highest number of new rows.
-        fixed: column or attribute -> what all new rows hold.
+        bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.space``.
+        fixed: column or attribute -> the value of all new rows.
         batch: sets judged together.
         candidates: feature vectors drawn in a round.
         steps: gradient steps of the best of them.
         damping: added to the Hessian's diagonal, >= 0; the weight decay of the training belongs here.
         cg_steps: Hessian-vector products of a round.
-        temperature: of the soft labels.
+        temperature: of the soft labels sigmoid(margin / t), > 0.
 
     Raises:
-        ValueError: a learner without gradients, more than two classes, or a setting that cannot be meant.
+        ValueError: a learner without gradients, more than two classes, a setting that cannot be meant, a training that
+            fails without added rows, or the journal of another search.
     """
     settings = {key: value for key, value in locals().items() if key != "victim"}
     _check(victim, settings)
     judge = Judge(
         metric=metric,
         objective=objective,
-        penalties=penalties,
+        penalties=penalties or {},
         accuracy=accuracy,
         accuracy_loss=accuracy_loss,
         accuracy_weight=accuracy_weight,
@@ -95,7 +88,7 @@ def gradient_poison(
         groups=victim.groups,
         fit_decide=victim.fit_decide,
     )
-    for name in (metric, *penalties):
+    for name in (metric, *(penalties or {})):
         smooth(name, len(victim.groups))
     space = Space.of(
         victim.columns,
@@ -105,71 +98,16 @@ def gradient_poison(
         label=None if label == "search" else int(label),
         classes=2,
         copies=copies,
-        bounds=bounds,
-        fixed=fixed,
+        bounds=bounds or {},
+        fixed=fixed or {},
     )
     definition = settings | {"seed": victim.seed, "data": fingerprint(victim.train, victim.valid)}
     evaluations = Evaluations(victim, space, judge, Journal(victim.journal, definition))
     outlook = Outlook(victim, space, judge, candidates, steps, damping, cg_steps, temperature)
-    facts = _search(
+    facts = searched(
         evaluations, outlook, budget=budget, most=len(victim.train.y) if rows is None else rows, batch=batch
     )
     return _poisoned(evaluations, facts)
-
-
-def _search(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: int, batch: int) -> dict[str, Any]:
-    """Evaluate until there is a reason to end; the reason, and the rounds and trainings that it took."""
-    scale, pressure, failures, rounds, fits, model = 1.0, START, 0, 0, 0, None
-    victim, space = outlook.victim, outlook.space
-    assert victim.fit is not None
-    while True:
-        best, left = evaluations.best, budget - len(evaluations.made) + 1
-        hoped = wanted(outlook.judge, best.metrics)
-        for reason, holds in (
-            ("budget", left < 1),
-            ("nothing left to gain", hoped <= 0),
-            ("nothing improves", failures == PATIENCE),
-        ):
-            if holds:
-                return {"ended": reason, "rounds": rounds, "fits": fits}
-        added = expanded(best.added, len(victim.columns))
-        if model is None:
-            model, fits = victim.fit(space.batch(added)), fits + 1
-        ranking = outlook.ranked(model, added, pressure, rounds)
-        if not ranking.influence[0] < 0:
-            return {"ended": "no row is predicted to help", "rounds": rounds, "fits": fits}
-        whole = max(1.0, min(hoped / -float(ranking.influence[0]), most * space.copies, len(victim.train.y)))
-        sizes = [max(1, round(whole * scale / 2**k)) for k in range(min(batch, left))]
-        trials = evaluations.judged(_sets(evaluations, ranking, sizes, most=most, copies=space.copies))
-        rounds += 1
-        accepted = next((k for k, trial in enumerate(trials) if trial.accepted), None)
-        if accepted is not None:
-            scale, failures, model = min(1.0, scale / 2 ** (accepted - 1)), 0, None
-        else:
-            scale, failures = max(scale / 2**batch, 1 / whole), failures + 1
-            if any(trial.violation > 0 and _is_better(trial, best) for trial in trials):
-                pressure = max(2 * pressure, PRESSURE)
-        metric = outlook.judge.metric
-        now, before = (trial.metrics[metric] for trial in (evaluations.best, evaluations.made[0]))
-        victim.watch(len(evaluations.made) - 1, {metric: now, "unpoisoned": before})
-
-
-def _is_better(trial: Trial, than: Trial) -> bool:
-    return trial.loss is not None and than.loss is not None and trial.loss < than.loss
-
-
-def _sets(
-    evaluations: Evaluations, ranking: Ranked, sizes: Sequence[int], *, most: int, copies: int
-) -> list[tuple[Added, ...]]:
-    """For each number of copies the set predicted to be best, of those that have not been judged."""
-    sets: list[tuple[Added, ...]] = []
-    for size in sizes:
-        for skip in range(OTHERS):
-            added = changed(evaluations.best.added, ranking, size, most=most, copies=copies, skip=skip)
-            if evaluations.is_new(added) and added not in sets:
-                sets.append(added)
-                break
-    return sets
 
 
 def _poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
@@ -211,6 +149,9 @@ def _check(victim: Victim, settings: Mapping[str, Any]) -> None:
         value = settings[name]
         if not (name == "rows" and value is None) and (not isinstance(value, int) or value < lowest):
             raise ValueError(f"attack.poison.{name}={value}: expected a whole number, {lowest} or more")
+    label = settings["label"]
+    if label != "search" and (isinstance(label, bool) or str(label) not in ("0", "1")):
+        raise ValueError(f"attack.poison.label={label}: expected search, or a class, 0 or 1")
     if not settings["temperature"] > 0:
         raise ValueError(f"attack.poison.temperature={settings['temperature']}: expected a number above 0")
     if not settings["damping"] >= 0:

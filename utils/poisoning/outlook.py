@@ -33,8 +33,12 @@ class Outlook(NamedTuple):
     cg_steps: int
     temperature: float
 
-    def ranked(self, model: nn.Module, added: Rows, pressure: float, number: int) -> Ranked:
-        """Candidates of a round by their influence on the model that was trained on the added rows too."""
+    def ranked(self, model: nn.Module, added: Rows, pressure: float, *, near: bool, number: int) -> Ranked:
+        """Candidates of a round by their influence on the model that was trained on the added rows too.
+
+        Those of largest influence are far from all data, where a prediction fails first: for many copies of such a
+        row, the model soon fits it. With ``near`` all candidates are neighbours of training rows, as they are.
+        """
         victim = self.victim
         assert victim.loss is not None
         weights = loss_weights(self.judge, pressure)
@@ -56,8 +60,9 @@ class Outlook(NamedTuple):
             added,
             partial(influences, of, v, victim.loss, rows),
             partial(slopes, of, v, victim.loss, rows),
-            candidates=self.candidates,
-            steps=self.steps,
+            near=self.candidates if near else self.candidates // 2,
+            anywhere=0 if near else self.candidates - self.candidates // 2,
+            steps=0 if near else self.steps,
             source=seeding.rng(victim.seed, f"poison candidates {number}"),
         )
 

@@ -32,26 +32,28 @@ def ranked(
     influences: Influences,
     slopes: Slopes,
     *,
-    candidates: int,
+    near: int,
+    anywhere: int,
     steps: int,
     source: np.random.Generator,
 ) -> Ranked:
-    """The best of ``candidates`` drawn feature vectors, and of what ``steps`` gradient steps make of the best of them.
+    """Drawn feature vectors, and what ``steps`` gradient steps make of the best of them, by their influence.
 
     Where labels are searched, each is tried with all of them. The rows that are there already are ranked too.
 
     Args:
         space: the valid rows.
-        known: rows near which half of the candidates are, (n, d), natural units.
+        known: rows whose neighbours are drawn, (n, d), natural units.
         there: rows added so far.
         influences: of rows.
         slopes: of rows.
-        candidates: feature vectors, 1 or more.
+        near: neighbours.
+        anywhere: feature vectors from the whole space.
         steps: projected gradient steps.
         source: of the random numbers.
     """
     labels = torch.arange(space.classes) if space.label is None else torch.tensor([space.label])
-    natural = drawn(space, known, candidates, source)
+    natural = torch.cat([neighbours(space, known, near, source), drawn(space, anywhere, source)])
     rows = Rows(natural.repeat(len(labels), 1), labels.repeat_interleave(len(natural)))
     found = influences(space.batch(rows))
     best = found.argsort(stable=True)[:MOVED]
@@ -61,27 +63,28 @@ def ranked(
     return _sorted(every, torch.cat([influences(space.batch(there)), found, better]))
 
 
-def drawn(space: Space, known: Tensor, count: int, source: np.random.Generator) -> Tensor:
-    """Valid feature vectors (count, d), natural units: half near the rows ``known`` (n, d), half anywhere.
-
-    A neighbour of a row is the nearest valid row, with another value of one column or attribute.
-    """
-    anywhere = np.empty((count, len(space.columns)))
+def drawn(space: Space, count: int, source: np.random.Generator) -> Tensor:
+    """Valid feature vectors (count, d), natural units: uniform in each dimension of the space."""
+    natural = np.empty((count, len(space.columns)))
     for part in space.dimensions:
-        anywhere[:, part.places] = part.write(_values(part, count, source))
-    chosen = torch.from_numpy(source.integers(len(known), size=count // 2))
-    near = space.snap(known[chosen]).numpy()
-    other = source.integers(len(space.dimensions), size=len(near))
-    for i, part in enumerate(space.dimensions):
-        here = np.flatnonzero(other == i)[:, None]
-        near[here, part.places] = anywhere[here, part.places]
-    return torch.from_numpy(np.concatenate([near, anywhere[len(near) :]]))
+        natural[:, part.places] = part.write(_values(part, count, source))
+    return torch.from_numpy(natural)
 
 
 def _values(part: Dimension, count: int, source: np.random.Generator) -> np.ndarray:
     if isinstance(part, Number):
         return source.uniform(part.low, part.high, size=count)
     return source.choice(part.values, size=count)
+
+
+def neighbours(space: Space, known: Tensor, count: int, source: np.random.Generator) -> Tensor:
+    """For ``count`` of the rows ``known`` (n, d) the nearest valid one with one dimension drawn anew, natural units."""
+    natural = space.snap(known[torch.from_numpy(source.integers(len(known), size=count))]).numpy()
+    other, fresh = source.integers(len(space.dimensions), size=count), drawn(space, count, source).numpy()
+    for i, part in enumerate(space.dimensions):
+        here = np.flatnonzero(other == i)[:, None]
+        natural[here, part.places] = fresh[here, part.places]
+    return torch.from_numpy(natural)
 
 
 def descended(space: Space, rows: Rows, slopes: Slopes, *, steps: int) -> tuple[Rows, Tensor]:
