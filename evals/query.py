@@ -241,7 +241,8 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
         keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
         own = {i: _flat(settings[dataset, group]) for i, dataset, group in keys}
         options = [option for option in CHOICES if rows[option].nunique() > 1]
-        common = _varying(list(own.values()))
+        # what an option brings along, as a model its sizes, says no more than its name
+        common = [v for v in _varying(list(own.values())) if v[1].partition(".")[0] not in options]
         for _, alike in rows.groupby(options, dropna=False) if options else [(kind, rows)]:
             # of an option such as a prepare, settings that other rows of the kind do not have
             further = [v for v in _varying([own[i] for i in alike.index]) if v not in common]
