@@ -56,7 +56,7 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
     settings = run.params["attack"]["poison"]
     started, journal = perf_counter(), files(run, ".jsonl")
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with refits(run, inner_seeds=settings["inner_seeds"], processes=settings["workers"]) as refit:
+    with refits(run, inner_seeds=settings["inner_seeds"], processes=settings.get("workers")) as refit:
         chosen = run.poison(_victim(run, refit, journal, lambda done, figures: watch(done, dict(figures))))
     before = replace(run, model=fitted(run, _no_rows(run.dataset.train)))
     return Poisoning(
