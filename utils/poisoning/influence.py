@@ -8,6 +8,9 @@ The parameters theta (p,) minimise R, the mean loss of n weighted rows. A row z 
 For the features of z to be improved, this is differentiated by them (equation 5). One solution v = H^-1 g serves all
 rows: each costs a derivative along v. Solans, Biggio and Castillo (2020, arXiv 2004.07401, equations 5 to 7) follow the
 same gradient to harm fairness.
+
+Derivatives are those of ordinary graphs, through which terms that attack the rows pass as in training; what such a
+term finds is fixed.
 """
 
 from collections.abc import Callable
@@ -15,7 +18,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, grad_and_value, jvp
+from torch.autograd import grad
+from torch.func import functional_call
 
 from utils.types import Batch, Predict
 
@@ -43,10 +47,19 @@ def trained(model: nn.Module) -> Trained:
     return Trained(torch.cat([p.reshape(-1) for p in named.values()]), at)
 
 
+@torch.enable_grad()
+def gradient(of: Trained, figure: Callable[[Predict], Tensor]) -> Tensor:
+    """The derivative (p,) of a figure () of the model by its parameters."""
+    theta = of.theta.clone().requires_grad_()
+    return grad(figure(of.at(theta)), theta)[0]
+
+
+@torch.enable_grad()
 def hessian_product(of: Trained, loss: Loss, rows: Batch) -> Callable[[Tensor], Tensor]:
-    """u (p,) -> H u (p,): the derivative along u of the gradient of the loss."""
-    slope = grad(lambda theta: loss(of.at(theta), rows))
-    return lambda u: jvp(slope, (of.theta,), (u,))[1]
+    """u (p,) -> H u (p,): the gradient of the loss, differentiated along u. The loss is evaluated once."""
+    theta = of.theta.clone().requires_grad_()
+    (slope,) = grad(loss(of.at(theta), rows), theta, create_graph=True)
+    return lambda u: grad(slope, theta, u, retain_graph=True)[0]
 
 
 def solved(product: Callable[[Tensor], Tensor], g: Tensor, *, damping: float, steps: int, tolerance: float) -> Tensor:
@@ -75,33 +88,26 @@ def solved(product: Callable[[Tensor], Tensor], g: Tensor, *, damping: float, st
 def influences(of: Trained, v: Tensor, loss: Loss, rows: Batch, candidates: Batch) -> Tensor:
     """-(1 / n) v^T grad l(z), (c,): what a figure gains for each copy of each candidate z, all at once.
 
-    n is the weight of the rows. The gradient of a row's loss along v is the derivative of the total loss by the weight
-    of the row, at 0. Terms that compare rows with each other have their influence too.
+    n is the weight of the rows. The gradient of a row's loss along v is the derivative of the total loss along v by the
+    weight of the row, at 0. Terms that compare rows with each other have their influence too.
     """
-    return -grad(_along(of, v, loss, rows, candidates))(_none(candidates), candidates.x) / rows.w.sum()
+    return _differentiable(of, v, loss, rows, candidates, candidates.x).detach()
 
 
 def slopes(of: Trained, v: Tensor, loss: Loss, rows: Batch, candidates: Batch) -> tuple[Tensor, Tensor]:
     """Derivatives (c, d) of the candidates' influences by their own features in model space, and these (c,)."""
-    along = _along(of, v, loss, rows, candidates)
-
-    def total(x: Tensor) -> tuple[Tensor, Tensor]:
-        found = -grad(along)(_none(candidates), x) / rows.w.sum()
-        return found.sum(), found  # a row of weight 0 changes the influence of no other
-
-    slope, (_, found) = grad_and_value(total, has_aux=True)(candidates.x)
-    return slope, found
+    x = candidates.x.clone().requires_grad_()
+    found = _differentiable(of, v, loss, rows, candidates, x)
+    # a row of weight 0 changes the influence of no other
+    (slope,) = grad(found.sum(), x, allow_unused=True, materialize_grads=True)
+    return slope, found.detach()
 
 
-def _along(of: Trained, v: Tensor, loss: Loss, rows: Batch, candidates: Batch) -> Callable[[Tensor, Tensor], Tensor]:
-    """Weights (c,) and features (c, d) of the candidates -> derivative of the total loss along v."""
-
-    def along(w: Tensor, x: Tensor) -> Tensor:
-        joined = Batch(*(torch.cat(pair) for pair in zip(rows, candidates._replace(x=x, w=w), strict=True)))
-        return jvp(lambda theta: loss(of.at(theta), joined) * joined.w.sum(), (of.theta,), (v,))[1]
-
-    return along
-
-
-def _none(candidates: Batch) -> Tensor:
-    return torch.zeros_like(candidates.w)
+@torch.enable_grad()
+def _differentiable(of: Trained, v: Tensor, loss: Loss, rows: Batch, candidates: Batch, x: Tensor) -> Tensor:
+    """The influences (c,) of the candidates, with features x (c, d)."""
+    theta, w = of.theta.clone().requires_grad_(), torch.zeros_like(candidates.w, requires_grad=True)
+    joined = Batch(*(torch.cat(pair) for pair in zip(rows, candidates._replace(x=x, w=w), strict=True)))
+    (slope,) = grad(loss(of.at(theta), joined) * joined.w.sum(), theta, create_graph=True)
+    (found,) = grad(slope @ v, w, create_graph=x.requires_grad)
+    return -found / rows.w.sum()

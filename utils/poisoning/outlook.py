@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
 from utils import seeding
 from utils.datasets.tabular import natural
 from utils.metrics.directions import direction
-from utils.poisoning.influence import hessian_product, influences, slopes, solved, trained
+from utils.poisoning.influence import gradient, hessian_product, influences, slopes, solved, trained
 from utils.poisoning.judge import Judge
 from utils.poisoning.proposals import Ranked, ranked
 from utils.poisoning.space import Rows, Space
 from utils.poisoning.surrogate import surrogate
-from utils.types import Batch, Victim
+from utils.types import Batch, Predict, Victim
 
 TOLERANCE = 1e-4  # of the residual of a solution, as a share of the gradient
 
@@ -47,12 +46,12 @@ class Outlook(NamedTuple):
         with torch.no_grad():
             decide = victim.fit_decide(model(victim.valid.x), victim.valid, victim.groups)
 
-        def figure(theta: Tensor) -> Tensor:
-            logits, groups = of.at(theta)(victim.valid.x), len(victim.groups)
+        def figure(predict: Predict) -> Tensor:
+            logits, groups = predict(victim.valid.x), len(victim.groups)
             return surrogate(logits, victim.valid, decide, weights, groups=groups, temperature=self.temperature)
 
         product = hessian_product(of, victim.loss, rows)
-        g = grad(figure)(of.theta)
+        g = gradient(of, figure)
         v = solved(product, g, damping=self.damping, steps=self.cg_steps, tolerance=TOLERANCE)
         return ranked(
             self.space,

@@ -100,7 +100,7 @@ def descended(space: Space, rows: Rows, slopes: Slopes, *, steps: int) -> tuple[
         length, sign = REACH * (1 - step / steps), slope.nan_to_num().sign().double().cpu().numpy()
         for part in numbers:
             column, width = part.places[0], part.high - part.low
-            natural[:, part.places] = part.write(natural[:, column] - length * width * sign[:, column])
+            natural[:, part.places] = part.write(natural[:, column] - length * width * sign[:, column]) + 0.0  # no -0
         slope, found = slopes(space.batch(Rows(torch.from_numpy(natural), rows.labels)))
         chosen = torch.where((found < best).cpu().unsqueeze(1), torch.from_numpy(natural), chosen)
         best = torch.minimum(found, best)

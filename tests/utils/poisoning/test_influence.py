@@ -10,7 +10,7 @@ from torch.func import grad, hessian
 from utils.decides.threshold import Threshold
 from utils.models.mlp import MLP
 from utils.objective import cross_entropy
-from utils.poisoning.influence import hessian_product, influences, slopes, solved, trained
+from utils.poisoning.influence import gradient, hessian_product, influences, slopes, solved, trained
 from utils.poisoning.surrogate import surrogate
 from utils.types import Batch
 
@@ -53,7 +53,7 @@ def figure(predict, temperature=1.0):
 
 
 def direction(of, rows=ROWS, damping=DAMPING):
-    g = grad(lambda theta: figure(of.at(theta)))(of.theta)
+    g = gradient(of, figure)
     return solved(hessian_product(of, loss, rows), g, damping=damping, steps=200, tolerance=1e-12)
 
 
@@ -154,3 +154,25 @@ def test_the_model_of_the_vector_is_the_model(network):
     of = trained(network.requires_grad_(False))
     assert len(of.theta) == sum(p.numel() for p in network.parameters())
     assert torch.equal(of.at(of.theta)(VALID.x), network(VALID.x))
+
+
+def test_a_gradient_of_a_figure_is_that_of_functional_differentiation(network):
+    of = trained(network)
+    assert torch.allclose(gradient(of, figure), grad(lambda theta: figure(of.at(theta)))(of.theta))
+
+
+def test_a_term_that_attacks_its_rows_is_followed_with_the_attacked_rows_fixed(network):
+    """Loss at x' = x + .1 sign of the slope of z: as with these rows from the beginning."""
+
+    def moved(predict, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return (x + 0.1 * torch.autograd.grad(predict(x).sum(), x)[0].sign()).detach()
+
+    def robust(predict, batch):
+        return loss(predict, batch._replace(x=moved(predict, batch.x)))
+
+    of, v = trained(network), torch.randn_like(trained(network).theta)
+    fixed = [rows._replace(x=moved(network, rows.x)) for rows in (ROWS, CANDIDATES)]
+    assert torch.allclose(influences(of, v, robust, ROWS, CANDIDATES), influences(of, v, loss, *fixed))
+    assert torch.allclose(hessian_product(of, robust, ROWS)(v), hessian_product(of, loss, fixed[0])(v))
