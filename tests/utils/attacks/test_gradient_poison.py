@@ -246,6 +246,7 @@ def test_more_than_two_classes_are_refused(of, poison, dataset):
         poison(replace(victim, train=data.train._replace(y=data.train.y + 1)))
 
 
+@pytest.mark.slow
 def test_on_compas_most_of_the_gap_goes_within_twenty_evaluations(of, poison):
     """Logistic regression's gap in false positive rates, .19 on the validation rows."""
     if not (paths_config.data() / "compas").is_dir():

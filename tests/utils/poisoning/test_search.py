@@ -137,7 +137,10 @@ def killer(table, evaluations):
     return refit
 
 
-@pytest.mark.parametrize(("sampler", "plan"), [("random", sequential), ("random", joint), ("gp", sequential)])
+@pytest.mark.parametrize(
+    ("sampler", "plan"),
+    [("random", sequential), ("random", joint), pytest.param("gp", sequential, marks=pytest.mark.slow)],
+)
 def test_a_search_that_was_killed_anywhere_ends_as_if_it_had_not_been(tmp_path, sampler, plan):
     kind = {"sampler": sampler, "plan": plan, "rows": 2 if plan is joint else None, "budget": 19, "batch": 3}
     whole = searched(tmp_path / "whole", Table(helps), **kind)
