@@ -17,6 +17,7 @@ from evals.evaluation import evaluate
 from utils import atomic
 from utils.build import Run
 from utils.fitting import logits_of
+from utils.metrics.directions import direction
 from utils.models.learner import Learner
 from utils.poisoning.shipped import to_csv
 from utils.progress import Watch
@@ -148,7 +149,7 @@ def account(poisoning: Poisoning, record: Record) -> Record:
     metric = settings["metric"]
     if settings["objective"] == "unfair":
         after, before = metrics.get(metric), metrics.get(f"{metric}_unpoisoned")
-        harm = None if after is None or before is None else after - before
+        harm = None if after is None or before is None else -(direction(metric) or -1) * (after - before)
         metrics |= {f"{metric}_under_poisoning": after, f"{metric}_poisoning_harm": harm}
     section = {
         "metric": metric,
