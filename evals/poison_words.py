@@ -7,9 +7,7 @@ from evals.poisoned import Change
 from utils.metrics.directions import direction
 
 CLOSE = 5e-4  # a difference that three decimals do not show
-TIED = (
-    1e-9  # width of an interval of equal differences, as few test rows give; their spread says nothing of other seeds
-)
+TIED = 1e-9  # width of an interval of equal differences, as few test rows give; it tells nothing of other seeds
 
 
 class Said(NamedTuple):

@@ -154,8 +154,8 @@ class Search:
         made = history.made[1:]
         if len(made) >= min(PATIENCE, self.budget) and made and all(e.loss is None for e in made[:PATIENCE]):
             raise ValueError(
-                f"all of the first {min(len(made), PATIENCE)} evaluations fail: {made[0].error}; where this has a cause "
-                f"beside the settings, move {self.victim.journal}, which keeps them, away and relaunch"
+                f"all of the first {min(len(made), PATIENCE)} evaluations fail: {made[0].error}; where the cause is no "
+                f"setting, move {self.victim.journal}, which keeps them, away and relaunch"
             )
         metric = self.judge.metric
         now = {metric: history.best.metrics[metric], "unpoisoned": history.baseline.metrics[metric]}
