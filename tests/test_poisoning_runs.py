@@ -212,3 +212,9 @@ def test_harm_is_positive_where_more_of_the_metric_is_better(home):
     words = ("attack.poison.objective=unfair", "attack.poison.metric=accuracy", "attack.poison.copies=60")
     metrics = trained("model=logistic_sklearn", *words)["metrics"]
     assert metrics["accuracy_poisoning_harm"] == metrics["accuracy_unpoisoned"] - metrics["accuracy"]
+
+
+def test_a_metric_of_too_few_validation_rows_is_warned_of(home):
+    record = trained("model=logistic_sklearn", "evaluation.metrics.group.groups_min=20")
+    assert record["metrics"][f"{METRIC}_valid"] is None
+    assert any(f"led by {METRIC} of the validation rows" in warning for warning in record["warnings"])

@@ -30,6 +30,11 @@ TABLES = ("classification", "group")  # those of them that cost nothing, and so 
 
 LABELS = ("class", "label")  # what the label's column is called, the first that no other column is
 
+UNHELD = (
+    "the search was led by {metric} of the validation rows, which the record has no figure of: a group has fewer of "
+    "them than evaluation.metrics.group.groups_min, or no metric of the evaluation reports it"
+)
+
 Figures = dict[str, float | None]
 
 
@@ -165,6 +170,8 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "trace": _filed(files(run, ".jsonl"), None),
         **chosen.facts,
     }
+    if after_valid.get(metric) is None:
+        record = record | {"warnings": [*record.get("warnings", []), UNHELD.format(metric=metric)]}
     seconds = record["seconds"] | {"search": poisoning.seconds}
     return record | {"metrics": metrics, "seconds": seconds, "poison": section}
 
