@@ -206,3 +206,15 @@ def test_test_rows_in_the_search_are_refused(home, monkeypatch):
 
     monkeypatch.setattr(build, "build_dataset", planted)
     refused(command("train", *SEARCH, "model=logistic"), "both valid and test")
+
+
+def test_harm_is_positive_where_more_of_the_metric_is_better(home):
+    words = ("attack.poison.objective=unfair", "attack.poison.metric=accuracy", "attack.poison.copies=60")
+    metrics = trained("model=logistic_sklearn", *words)["metrics"]
+    assert metrics["accuracy_poisoning_harm"] == metrics["accuracy_unpoisoned"] - metrics["accuracy"]
+
+
+def test_a_metric_of_too_few_validation_rows_is_warned_of(home):
+    record = trained("model=logistic_sklearn", "evaluation.metrics.group.groups_min=20")
+    assert record["metrics"][f"{METRIC}_valid"] is None
+    assert any(f"led by {METRIC} of the validation rows" in warning for warning in record["warnings"])

@@ -17,6 +17,7 @@ from evals.evaluation import evaluate
 from utils import atomic
 from utils.build import Run
 from utils.fitting import logits_of
+from utils.metrics.directions import direction
 from utils.models.learner import Learner
 from utils.poisoning.shipped import to_csv
 from utils.progress import Watch
@@ -28,6 +29,11 @@ JUDGED = ("classification", "group", "unfair_area")  # metrics that a record hol
 TABLES = ("classification", "group")  # those of them that cost nothing, and so of the validation rows as well
 
 LABELS = ("class", "label")  # what the label's column is called, the first that no other column is
+
+UNHELD = (
+    "the search was led by {metric} of the validation rows, which the record has no figure of: a group has fewer of "
+    "them than evaluation.metrics.group.groups_min, or no metric of the evaluation reports it"
+)
 
 Figures = dict[str, float | None]
 
@@ -148,7 +154,7 @@ def account(poisoning: Poisoning, record: Record) -> Record:
     metric = settings["metric"]
     if settings["objective"] == "unfair":
         after, before = metrics.get(metric), metrics.get(f"{metric}_unpoisoned")
-        harm = None if after is None or before is None else after - before
+        harm = None if after is None or before is None else -(direction(metric) or -1) * (after - before)
         metrics |= {f"{metric}_under_poisoning": after, f"{metric}_poisoning_harm": harm}
     section = {
         "metric": metric,
@@ -164,6 +170,8 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "trace": _filed(files(run, ".jsonl"), None),
         **chosen.facts,
     }
+    if after_valid.get(metric) is None:
+        record = record | {"warnings": [*record.get("warnings", []), UNHELD.format(metric=metric)]}
     seconds = record["seconds"] | {"search": poisoning.seconds}
     return record | {"metrics": metrics, "seconds": seconds, "poison": section}
 

@@ -4,7 +4,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import (
+    active_children,
+    get_all_start_methods,
+    get_context,
+    get_start_method,
+    parent_process,
+    set_start_method,
+)
 from signal import SIG_IGN, SIGINT, signal
 from threading import Thread
 from typing import Any
@@ -13,6 +20,8 @@ from typing import Any
 @contextmanager
 def pool(workers: int, begin: Callable[..., None] | None = None, *given: Any) -> Iterator[ProcessPoolExecutor]:
     """Processes that leave interrupts to this one; each calls ``begin(*given)`` first."""
+    if get_start_method() not in get_all_start_methods():  # in a job of joblib, whose own a new process does not know
+        set_start_method("spawn", force=True)
     processes = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_as_child, initargs=(begin, *given)
     )

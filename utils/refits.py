@@ -3,7 +3,7 @@
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from time import process_time
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from utils import seeding, workers
 from utils.build import Run, build_model
-from utils.fitting import fit_plainly, fit_together, learner_seed, logits_of
+from utils.fitting import fit_plainly, fit_together, learner_seed, logits_of, probing
 from utils.models.learner import Learner
 from utils.poisoning.shipped import with_rows as extended
 from utils.pool import pool
@@ -24,7 +24,7 @@ from utils.training import DivergenceError
 from utils.types import Answer, Batch, Predict, Refit
 from utils.workers import Work
 
-DIED = "a process of the learner died (out of memory?)"
+DIED = "a training ran out of memory, or its process was killed"
 
 
 @contextmanager
@@ -45,10 +45,15 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
     work = Work(run.model.estimator, x, y, w, valid, run.model.outputs, (learner_seed(run.seed), *others))
     count = processes or int(cpu_count())
     if count == 1:
-        yield lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added])
+        yield _at_hand(lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added]))
         return
     with pool(count, workers.begin, work) as executor:
-        yield lambda added: _waiting([executor.submit(workers.given_answer, *_arrays(rows)) for rows in added])
+
+        def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
+            futures = [executor.submit(workers.given_answer, *_arrays(rows)) for rows in added]
+            return lambda: [_answer(*future.result()) for future in futures]
+
+        yield _at_hand(begun)
 
 
 def with_rows(run: Run, added: Batch) -> Run:
@@ -71,8 +76,8 @@ def fitted(run: Run, added: Batch) -> nn.Module:
 
 
 def loss_of(run: Run) -> Callable[[Predict, Batch], Tensor]:
-    """What the training minimises, ()."""
-    return lambda predict, batch: run.objective(predict, batch, run.ctx.on(batch))[0]
+    """What the training minimises, (): always by the same random numbers, of which the training's own are none."""
+    return lambda predict, batch: run.objective(predict, batch, probing(run).on(batch))[0]
 
 
 # --- learners --------------------------------------------------------------------------------------------------
@@ -90,22 +95,34 @@ def _known(answers: list[Answer]) -> Callable[[], list[Answer]]:
     return lambda: answers
 
 
-def _waiting(futures: "Sequence[Future[Any]]") -> Callable[[], list[Answer]]:
-    """Of work that goes on meanwhile.
+def _at_hand(refit: Refit) -> Refit:
+    """The same, where what ends a process or its memory is an error that says what to do.
 
     Raises:
-        ValueError: a process died; the others ended with it.
+        ValueError: a process died, and the others with it, or there is no memory left: both while work is handed over
+            and while it is waited for.
     """
 
-    def wait() -> list[Answer]:
+    @contextmanager
+    def told() -> Iterator[None]:
         try:
-            return [_answer(*future.result()) for future in futures]
-        except BrokenExecutor:
+            yield
+        except (BrokenExecutor, MemoryError):
             raise ValueError(
                 f"{DIED}; no finished evaluation is lost: relaunch, with attack.poison.workers=1 where memory is short"
             ) from None
 
-    return wait
+    def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
+        with told():
+            wait = refit(added)
+
+        def answers() -> list[Answer]:
+            with told():
+                return wait()
+
+        return answers
+
+    return begun
 
 
 # --- models of torch -------------------------------------------------------------------------------------------
@@ -131,12 +148,17 @@ def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answe
 
 
 def _fresh(run: Run, added: Batch, inner: int) -> Run:
-    """The run with more rows, untrained, with random streams from their beginning; inner seed 0 is the run's own."""
+    """The run with more rows, untrained, with random streams from their beginning; inner seed 0 is the run's own.
+
+    What adapts to the training starts anew too. No checkpoint: the next set of rows would go on from that of this one.
+    """
     seed = run.seed if inner == 0 else seeding.derive(run.seed, f"inner {inner}") % 2**31
     params = run.params | {"seed": seed}
     model = copy.deepcopy(run.model) if inner == 0 else build_model(_without_size(params), run.dataset)[0]
     ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
-    return replace(with_rows(run, added), params=params, model=model, ctx=ctx)
+    recipe, adaptations = replace(run.recipe, checkpoint_every=0), copy.deepcopy(run.adaptations)
+    own = with_rows(run, added)
+    return replace(own, params=params, model=model, ctx=ctx, recipe=recipe, adaptations=adaptations)
 
 
 def _without_size(params: dict[str, Any]) -> dict[str, Any]:

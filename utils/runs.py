@@ -462,7 +462,7 @@ def _of_poison(record: Record) -> list[str]:
     for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
         changes = [
             f"{key} {metrics[f'{key}{end}_unpoisoned']:.4f} -> {metrics[f'{key}{end}']:.4f}"
-            for key in (found["metric"], "accuracy")
+            for key in dict.fromkeys((found["metric"], "accuracy"))
             if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
         ]
         lines.append(f"    {split}: {', '.join(changes)}")

@@ -44,6 +44,9 @@ def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
 
     Returns:
         the logits or None, the error or nothing, CPU-seconds.
+
+    Raises:
+        MemoryError: there is none left.
     """
     started = process_time()
     rows = np.concatenate([work.x, x]), np.concatenate([work.y, y]), np.concatenate([work.w, np.ones_like(x[:, 0])])
@@ -51,6 +54,8 @@ def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
         logits = np.stack(
             [log_odds(fitted(work.estimator, *rows, seed), work.valid, work.outputs) for seed in work.seeds]
         )
+    except MemoryError:  # of this machine now, not of these rows: no result to be kept
+        raise
     except Exception as error:  # noqa: BLE001  whatever a learner of others raises, the search goes on without it
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return None, reason[0], process_time() - started

@@ -233,3 +233,9 @@ def test_the_command_says_the_sentence_of_every_setting(folder):
     assert [line.partition(":")[0] for line in sentences] == ["- random_forest", "- gradient_boosting"]
     assert "not distinguishable from none over 5 seeds" in sentences[0]
     assert ": distinguishable from none over 5 seeds" in sentences[1]
+
+
+def test_equal_changes_of_few_seeds_prove_nothing():
+    """As few test rows give: an interval of no width would be distinguishable from everything."""
+    text = statement(said(), FALL, moved(-0.02, -0.02, -0.02, n=2), None)
+    assert "of that 0.020 remain on the test rows: the same in each of 2 seeds, so no interval can be given." in text

@@ -1,15 +1,19 @@
 """Training a model again on more rows: the same bits as a run on all of these rows."""
 
 import copy
+import time
+from multiprocessing import active_children
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from sklearn.dummy import DummyClassifier
 
 from utils import build, seeding
 from utils.cli import CONFIG
-from utils.fitting import fit_together, logits_of
+from utils.fitting import fit_plainly, fit_together, logits_of
+from utils.models.learner import Learner
 from utils.refits import fitted, loss_of, refits, with_rows
 
 WORDS = ("dataset=loan", "dataset.rows=120", "device=cpu", "trainer.epochs=2")
@@ -40,6 +44,20 @@ def forest():
 @pytest.fixture(params=["network", "forest"])
 def run(request):
     return request.getfixturevalue(request.param)
+
+
+class Starving(DummyClassifier):
+    """For whose training there is no memory."""
+
+    def fit(self, *_, **__):
+        raise MemoryError
+
+
+class Hungry(Learner):
+    """A learner that never has enough."""
+
+    def __init__(self, like):
+        super().__init__(Starving(), like.inputs, like.outputs)
 
 
 def rows(run, *numbers):
@@ -125,3 +143,60 @@ def test_the_loss_is_the_objective_of_the_run(network):
     model, batch = fitted(network, rows(network)), network.dataset.train
     own = torch.nn.functional.binary_cross_entropy_with_logits(model(batch.x).squeeze(1), batch.y.float())
     assert torch.allclose(loss_of(network)(model, batch), own)
+
+
+RECIPE = (
+    "model=logistic",
+    "trainer=image",
+    "trainer.lr=0.05",
+    "trainer.precision=float32",
+    "trainer.checkpoint_every=1",
+)
+ADAPTED = (
+    *("regularizer=[trades,dafa]", "regularizer.trades.threat._target_=utils.threats.features"),
+    *("+regularizer.trades.threat.movable_columns=all", "+regularizer.trades.threat.relax=true"),
+)
+
+
+@pytest.mark.parametrize("more", [(), ADAPTED], ids=["checkpoints", "adapts"])
+def test_no_training_goes_on_from_another(more, tmp_path, monkeypatch):
+    """Neither from its checkpoint nor with what adapted to it: the last answer is that of the run that is filed."""
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
+    run = run_of(*RECIPE, *more)
+    sets = [rows(run, *range(40)), rows(run)]
+    first, last = answers(run, sets)
+    assert not torch.equal(first.logits, last.logits)
+    own = with_rows(run, sets[1])
+    fit_plainly(own, watch=lambda *_: None)
+    assert torch.equal(last.logits[0], logits_of(own, run.dataset.valid))
+
+
+def test_the_loss_draws_nothing_from_the_stream_of_the_training():
+    run = run_of("model=logistic", "regularizer=adversarial", "attack.evasion.random_start=true")
+    before = run.ctx.generator.get_state()
+    batch = rows(run, 1, 2, 3)
+    one, other = (loss_of(run)(run.model, batch) for _ in range(2))
+    assert torch.equal(one, other)
+    assert torch.equal(run.ctx.generator.get_state(), before)
+
+
+def test_a_process_that_dies_between_two_batches_is_an_error_that_says_what_to_do(forest):
+    with refits(forest, inner_seeds=1, processes=2) as refit:
+        refit([rows(forest, 1)])()
+        children = active_children()
+        for child in children:
+            child.kill()
+        for child in children:
+            child.join()
+        time.sleep(0.5)
+        with pytest.raises(ValueError, match="no finished evaluation is lost: relaunch"):
+            refit([rows(forest, 2)])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_lack_of_memory_is_no_result_of_a_set_of_rows(forest, processes):
+    with (
+        pytest.raises(ValueError, match="attack.poison.workers=1 where memory is short"),
+        refits(build.replace(forest, model=Hungry(forest.model)), inner_seeds=1, processes=processes) as refit,
+    ):
+        refit([rows(forest, 1)])()

@@ -12,6 +12,7 @@ from typing import Any
 
 from utils.attacks.bo_poison import fingerprint
 from utils.poisoning.evaluations import Evaluations, expanded
+from utils.poisoning.influence import Trained, hessian_product
 from utils.poisoning.journal import Journal
 from utils.poisoning.judge import Judge
 from utils.poisoning.outlook import Outlook
@@ -20,6 +21,7 @@ from utils.poisoning.space import Space
 from utils.poisoning.surrogate import smooth
 from utils.types import Poisoned, Victim
 
+FEW = 4  # rows that the loss is tried on
 ACCURACIES = ("constraint", "weight", "ignore")
 
 
@@ -130,6 +132,19 @@ def _poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
     )
 
 
+def _check_loss(victim: Victim) -> None:
+    """Refuse a loss that cannot be differentiated twice, tried on a linear model. Raises ValueError."""
+    assert victim.loss is not None
+    linear = Trained(victim.train.x.new_zeros(victim.train.x.shape[1]), lambda theta: lambda x: x @ theta[:, None])
+    try:
+        hessian_product(linear, victim.loss, victim.train.rows(slice(0, FEW)))(linear.theta)
+    except RuntimeError:
+        raise ValueError(
+            "attack=gradient_poison needs second derivatives of the training loss, which a term that attacks rows "
+            "itself does not give; leave regularizer=erm, or use attack=bo_poison"
+        ) from None
+
+
 def _check(victim: Victim, settings: Mapping[str, Any]) -> None:
     """Refuse a victim without gradients, and settings that cannot be meant. Raises ValueError."""
     if victim.fit is None or victim.loss is None:
@@ -139,6 +154,7 @@ def _check(victim: Victim, settings: Mapping[str, Any]) -> None:
         )
     if (classes := 1 + max(int(victim.train.y.max()), int(victim.valid.y.max()))) > 2:
         raise ValueError(f"attack=gradient_poison is for two classes, and there are {classes}; use attack=bo_poison")
+    _check_loss(victim)
     if settings["accuracy"] == "objective":
         raise ValueError(
             "attack.poison.accuracy=objective searches many compromises, which attack=bo_poison does; with "

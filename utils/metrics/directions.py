@@ -70,6 +70,7 @@ POISONING = {
     "_under_poisoning": "under poisoning",
     "_poisoning_harm": "added by poisoning",
 }
+LOST = "lost by poisoning"  # of a metric whose higher values are better: harm is positive either way
 NORMS = {"l1": "L1", "l2": "L2", "linf": "Linf"}
 OF_THE_DATA = ("prevalence", "bayes_fnr")  # gaps in these are no model's fault
 AFTER = re.compile(r"robust_accuracy_after_(?P<attack>[a-z]\w*)")
@@ -88,7 +89,7 @@ RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+
 def direction(key: str) -> int:
     """+1 where a higher value is better, -1 where a lower one is, 0 for neither or an unknown key.
 
-    A signed gap has none: it is best at 0. What poisoning adds to a metric is a harm, of which less is better.
+    A signed gap has none: it is best at 0. What poisoning makes worse of a metric is a harm, of which less is better.
     """
     name, details, _ = _split(key, ())
     meaning = _meaning(name, ())
@@ -107,6 +108,8 @@ def describe(key: str, groups: Sequence[str] = ()) -> str:
     meaning = _meaning(name, groups)
     if meaning is None:
         return key
+    if meaning.direction > 0:
+        details = [LOST if words == POISONING["_poisoning_harm"] else words for words in details]
     words = " ".join([meaning.words, *details]) + (f" ({meaning.unit})" if meaning.unit else "")
     return f"{words}, {ENDS[end]}" if end else words
 

@@ -20,6 +20,8 @@ class GradientBoosting(Learner):
         ValueError: a setting out of range.
     """
 
+    types = ("sklearn.tree._tree.Tree",)
+
     def __init__(
         self,
         inputs: int,
@@ -37,4 +39,4 @@ class GradientBoosting(Learner):
         estimator = GradientBoostingClassifier(
             n_estimators=trees, max_depth=max_depth, learning_rate=learning_rate, subsample=subsample
         )
-        super().__init__(estimator, inputs, outputs, types=["sklearn.tree._tree.Tree"])
+        super().__init__(estimator, inputs, outputs)

@@ -24,6 +24,8 @@ class HistGradientBoosting(Learner):
         ValueError: a setting out of range.
     """
 
+    types = (PREDICTOR,)
+
     def __init__(
         self,
         inputs: int,
@@ -42,4 +44,4 @@ class HistGradientBoosting(Learner):
         estimator = HistGradientBoostingClassifier(
             max_iter=iterations, learning_rate=learning_rate, max_leaf_nodes=max_leaf_nodes, l2_regularization=l2
         )
-        super().__init__(estimator, inputs, outputs, types=[PREDICTOR])
+        super().__init__(estimator, inputs, outputs)

@@ -1,7 +1,7 @@
 """A classifier of scikit-learn as a model: it answers with log-odds, has no gradient, and is stored by skops."""
 
 import zipfile
-from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,14 @@ class Learner(nn.Module):
         estimator: not trained; ``fit`` trains a copy.
         inputs: columns.
         outputs: 1 for two classes, else their number.
-        types: beside scikit-learn's own classes, what a stored one is made of, by full names.
     """
 
-    def __init__(self, estimator: Estimator, inputs: int, outputs: int, *, types: Sequence[str]) -> None:
+    # beside scikit-learn's own classes, what a stored one is made of, by full names: no argument, which a record sets
+    types: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, estimator: Estimator, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.estimator, self.inputs, self.outputs, self.types = estimator, inputs, outputs, tuple(types)
+        self.estimator, self.inputs, self.outputs = estimator, inputs, outputs
         self.trained: Estimator | None = None
 
     @property

@@ -21,4 +21,4 @@ class LogisticSklearn(Learner):
     def __init__(self, inputs: int, outputs: int, *, C: float, max_iter: int) -> None:
         require("C", C, C > 0, "a number above 0")
         require("max_iter", max_iter, max_iter >= 1, "a whole number, 1 or more")
-        super().__init__(LogisticRegression(C=C, max_iter=max_iter), inputs, outputs, types=[])
+        super().__init__(LogisticRegression(C=C, max_iter=max_iter), inputs, outputs)

@@ -22,6 +22,8 @@ class RandomForest(Learner):
         ValueError: a setting out of range.
     """
 
+    types = ("sklearn.tree._tree.Tree",)
+
     def __init__(
         self,
         inputs: int,
@@ -41,4 +43,4 @@ class RandomForest(Learner):
         estimator = RandomForestClassifier(
             n_estimators=trees, max_depth=max_depth, min_samples_leaf=min_samples_leaf, max_features=share
         )
-        super().__init__(estimator, inputs, outputs, types=["sklearn.tree._tree.Tree"])
+        super().__init__(estimator, inputs, outputs)

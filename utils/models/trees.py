@@ -19,14 +19,23 @@ def require_sound(estimator: Estimator, columns: int) -> None:
     Every child stands behind its parent, as scikit-learn grows trees; so whoever follows them arrives.
 
     Raises:
-        ValueError: the first such tree.
+        ValueError: the first such tree; boosted ones of more classes than the sum has room for.
     """
+    grown: Any = getattr(estimator, "estimators_", None)
+    if hasattr(estimator, "_raw_predict_init") and np.shape(grown)[1:] != _sums(estimator, columns):
+        raise ValueError(f"its trees are {np.shape(grown)}, which their sum has no room for")
     for number, (left, right, feature, split) in enumerate(_trees(estimator)):
         place = np.arange(len(split))[split]
         lost = [(child[split] <= place) | (child[split] >= len(split)) for child in (left, right)]
         off = (feature[split] < 0) | (feature[split] >= columns)
         if not len(split) or (lost[0] | lost[1] | off).any():
             raise ValueError(f"tree {number} has nodes that lead nowhere")
+
+
+def _sums(estimator: Estimator, columns: int) -> tuple[int, ...]:
+    """Shape of what the trees of a boosted estimator are added up in, of one row."""
+    shape: tuple[int, ...] = estimator._raw_predict_init(np.zeros((1, columns))).shape[1:]
+    return shape
 
 
 def _trees(estimator: Estimator) -> Iterator[Nodes]:

@@ -112,7 +112,7 @@ class Judge:
         """Confusion tables of each inner seed and group, (r, g, k, k), true class before label.
 
         Raises:
-            UndefinedError: the learner failed, or a logit is nan.
+            UndefinedError: the learner failed, a logit is nan, or a label is of a class that no row has.
         """
         if answer.logits is None:
             raise UndefinedError(answer.error or "the learner gave no answer")
@@ -121,7 +121,10 @@ class Judge:
         shape = (len(self.groups), self._classes, self._classes)
         found = []
         for logits in answer.logits:
-            labels = self.fit_decide(logits, self.valid, self.groups)(logits, self.valid.s).cpu().numpy()
+            own = logits.to(self.valid.y.device)  # where the thresholds of the stored model are fitted
+            labels = self.fit_decide(own, self.valid, self.groups)(own, self.valid.s).cpu().numpy()
+            if labels.max() >= self._classes:
+                raise UndefinedError(f"the learner answers class {labels.max()}, of which no validation row is")
             found.append(np.bincount(self._cells + labels, minlength=math.prod(shape)).reshape(shape))
         return np.stack(found)
 

@@ -153,7 +153,10 @@ class Search:
         """Tell whoever watches. Raises ValueError where all of the first evaluations failed."""
         made = history.made[1:]
         if len(made) >= min(PATIENCE, self.budget) and made and all(e.loss is None for e in made[:PATIENCE]):
-            raise ValueError(f"all of the first {min(len(made), PATIENCE)} evaluations fail: {made[0].error}")
+            raise ValueError(
+                f"all of the first {min(len(made), PATIENCE)} evaluations fail: {made[0].error}; where the cause is no "
+                f"setting, move {self.victim.journal}, which keeps them, away and relaunch"
+            )
         metric = self.judge.metric
         now = {metric: history.best.metrics[metric], "unpoisoned": history.baseline.metrics[metric]}
         self.victim.watch(len(made), now)

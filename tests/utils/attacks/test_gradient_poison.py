@@ -258,3 +258,14 @@ def test_on_compas_most_of_the_gap_goes_within_twenty_evaluations(of, poison):
     assert found.before["fpr_gap"] > 0.15
     assert found.after["fpr_gap"] < 0.05
     assert found.after["accuracy"] >= found.before["accuracy"] - 0.01
+
+
+def test_a_loss_without_second_derivatives_is_refused_before_anything_is_trained(of, poison, dataset):
+    def attacking(predict, batch):
+        x = batch.x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(predict(x).sum(), x)
+        return loss(predict, batch._replace(x=batch.x + slope))
+
+    with pytest.raises(ValueError, match="leave regularizer=erm, or use attack=bo_poison"):
+        poison(of(dataset("lin"), loss=attacking))
+    assert of.trained == 0

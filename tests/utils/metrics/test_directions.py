@@ -174,3 +174,8 @@ def test_less_harm_is_better():
 )
 def test_figures_of_a_poisoned_run_in_words(key, words):
     assert describe(key, ["women", "men"]) == words
+
+
+def test_what_is_lost_of_a_good_metric_is_a_harm():
+    assert direction("accuracy_poisoning_harm") == -1
+    assert describe("accuracy_poisoning_harm") == "accuracy lost by poisoning"

@@ -10,6 +10,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from torch.func import grad, vmap
 
+from utils.build import bind
 from utils.models.learner import Learner
 from utils.models.logistic_sklearn import LogisticSklearn
 from utils.models.random_forest import RandomForest
@@ -113,3 +114,10 @@ def test_bytes_that_are_no_skops_file_are_refused():
 def test_its_option_is_its_module(rows):
     assert RandomForest(3, 1, **FOREST).option == "random_forest"
     assert issubclass(RandomForest, Learner)
+
+
+def test_a_record_cannot_say_what_a_stored_one_may_be_made_of():
+    """Else a database could make the program load anything."""
+    record = {"_target_": "utils.models.learner.Learner", "types": ["functools.partial"], "inputs": 3, "outputs": 1}
+    with pytest.raises(ValueError, match="types"):
+        bind(record | {"estimator": "any"}, "model")

@@ -40,6 +40,15 @@ def test_a_child_that_is_not_behind_its_parent_is_refused(column, child):
         require_sound(grown, 3)
 
 
+def test_more_trees_than_their_sum_has_room_for_are_refused():
+    """scikit-learn would write beside it."""
+    grown = GradientBoostingClassifier(n_estimators=2).fit(X, Y > 0)
+    require_sound(grown, 3)
+    grown.estimators_ = np.repeat(grown.estimators_, 4, axis=1)
+    with pytest.raises(ValueError, match="no room"):
+        require_sound(grown, 3)
+
+
 @pytest.mark.parametrize("feature", [3, -2])
 def test_a_split_on_a_column_that_is_not_there_is_refused(feature):
     grown = forest()

@@ -173,3 +173,8 @@ def test_a_threshold_for_each_group_is_applied_by_group():
     z = torch.full((1, 400, 1), 0.5)
     found = judge(fit_decide=lambda *_: ByGroup(0.5)).metrics(Answer(z))
     assert (found["fpr_group0"], found["fpr_group1"]) == (1, 0)
+
+
+def test_a_label_of_a_class_that_no_row_has_is_no_label_of_another():
+    with pytest.raises(UndefinedError, match="answers class 2, of which no validation row is"):
+        judge(fit_decide=lambda *_: lambda z, s: z.argmax(1)).metrics(Answer(torch.eye(3)[torch.full((1, 400), 2)]))
