@@ -190,6 +190,11 @@ def test_images_have_no_rows_to_add(home):
     refused(answer, "table")
 
 
+def test_a_learner_without_gradients_is_told_which_search_to_use(home):
+    words = [word for word in SEARCH if not word.startswith("attack")]
+    refused(command("train", *words, "model=logistic_sklearn", "attack=gradient_poison"), "attack=bo_poison")
+
+
 def test_test_rows_in_the_search_are_refused(home, monkeypatch):
     """Planted where the validation rows are."""
     from utils import build

@@ -149,6 +149,8 @@ def rehearse(run: Run) -> None:
     rows = getattr(run.dataset, fit_on)
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
+    if run.poison is not None:
+        rehearse_poison(run)
     (model, few), probe = trial_of(run), probing(run)
     if not isinstance(model, Learner):
         _rehearse_training(run, model, few, probe)
@@ -160,8 +162,6 @@ def rehearse(run: Run) -> None:
         # of images only what the labels and groups tell: their logits come after the training
         logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
         run.fit_decide(logits, rows, run.dataset.groups)
-    if run.poison is not None:
-        rehearse_poison(run)
 
 
 def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:

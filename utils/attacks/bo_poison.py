@@ -5,18 +5,17 @@ on validation rows, and starts anew on top of it as soon as one does. Here the s
 it has seen; see ``utils.poisoning.search``.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from utils.poisoning.asking import asker
 from utils.poisoning.history import Evaluation, History
-from utils.poisoning.journal import Journal
+from utils.poisoning.journal import Journal, fingerprint
 from utils.poisoning.judge import Judge, chosen
 from utils.poisoning.search import Search, joint, sequential
 from utils.poisoning.space import Space
-from utils.types import Batch, Poisoned, Victim
+from utils.types import Poisoned, Victim
 
 PLANS = {"sequential": sequential, "joint": joint}
 SAMPLERS = ("gp", "tpe", "random")
@@ -128,15 +127,6 @@ def bo_poison(
         steps=[(e.number, e.metrics[metric]) for e in (history.baseline, *history.accepted)],
         facts=_facts(history, judge, sampler),
     )
-
-
-def fingerprint(*splits: Batch) -> str:
-    """Of rows, to tell one search's data from another's."""
-    digest = hashlib.sha256()
-    for split in splits:
-        for column in split:
-            digest.update(column.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _facts(history: History, judge: Judge, sampler: str) -> dict[str, Any]:

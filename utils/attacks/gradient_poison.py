@@ -10,10 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from utils.attacks.bo_poison import fingerprint
 from utils.poisoning.evaluations import Evaluations, expanded
 from utils.poisoning.influence import Trained, hessian_product
-from utils.poisoning.journal import Journal
+from utils.poisoning.journal import Journal, fingerprint
 from utils.poisoning.judge import Judge
 from utils.poisoning.outlook import Outlook
 from utils.poisoning.rounds import searched

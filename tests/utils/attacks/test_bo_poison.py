@@ -6,8 +6,9 @@ import yaml
 
 import paths_config
 from tests.utils.poisoning.table_learner import victim as table_victim
-from utils.attacks.bo_poison import bo_poison, fingerprint
+from utils.attacks.bo_poison import bo_poison
 from utils.decides.threshold import Threshold
+from utils.poisoning.journal import fingerprint
 from utils.types import Answer, Victim
 
 DEFAULTS = yaml.safe_load((paths_config.ROOT / "config" / "attack" / "bo_poison.yaml").read_text())["poison"]
