@@ -223,3 +223,16 @@ def test_a_metric_of_too_few_validation_rows_is_warned_of(home):
     record = trained("model=logistic_sklearn", "evaluation.metrics.group.groups_min=20")
     assert record["metrics"][f"{METRIC}_valid"] is None
     assert any(f"led by {METRIC} of the validation rows" in warning for warning in record["warnings"])
+
+
+def test_a_claim_that_the_stored_model_does_not_meet_is_warned_of(home):
+    """As after an update of the learner between the search and its end."""
+    first = trained("model=logistic_sklearn")
+    assert not any("the search claims" in warning for warning in first.get("warnings", []))
+    (journal,) = paths_config.evals().rglob("*.jsonl")
+    definition, *entries = map(json.loads, journal.read_text().splitlines())
+    for entry in entries:
+        entry["metrics"][METRIC] += 0.01
+    journal.write_text("".join(json.dumps(entry) + "\n" for entry in (definition, *entries)))
+    second = trained("model=logistic_sklearn", "existing=replace")
+    assert any("the search claims" in warning for warning in second["warnings"])

@@ -34,6 +34,11 @@ UNHELD = (
     "the search was led by {metric} of the validation rows, which the record has no figure of: a group has fewer of "
     "them than evaluation.metrics.group.groups_min, or no metric of the evaluation reports it"
 )
+UNLIKE = (
+    "the search claims {metric} {claimed:.4f} on the validation rows and the stored model has {found:.4f}: its journal "
+    "is of another machine or other versions, or the training does not repeat to the bit; move it away to search anew"
+)
+ROUNDING = 1e-9  # of a mean
 
 Figures = dict[str, float | None]
 
@@ -170,10 +175,20 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "trace": _filed(files(run, ".jsonl"), None),
         **chosen.facts,
     }
-    if after_valid.get(metric) is None:
-        record = record | {"warnings": [*record.get("warnings", []), UNHELD.format(metric=metric)]}
+    if doubts := _doubts(settings, chosen, after_valid.get(metric)):
+        record = record | {"warnings": [*record.get("warnings", []), *doubts]}
     seconds = record["seconds"] | {"search": poisoning.seconds}
     return record | {"metrics": metrics, "seconds": seconds, "poison": section}
+
+
+def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:
+    """Where the stored model is not known to have, or has not, what the search claims; means have no one model."""
+    metric, claimed = settings["metric"], chosen.after[settings["metric"]]
+    if found is None:
+        return [UNHELD.format(metric=metric)]
+    if settings["inner_seeds"] == 1 and abs(found - claimed) > ROUNDING:
+        return [UNLIKE.format(metric=metric, claimed=claimed, found=found)]
+    return []
 
 
 def files(run: Run, suffix: str) -> Path:

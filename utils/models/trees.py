@@ -19,8 +19,14 @@ def require_sound(estimator: Estimator, columns: int) -> None:
     Every child stands behind its parent, as scikit-learn grows trees; so whoever follows them arrives.
 
     Raises:
-        ValueError: the first such tree; boosted ones of more classes than the sum has room for.
+        ValueError: the first such tree; boosted ones of more classes than the sum has room for, or with
+            a model before them.
     """
+    from sklearn.dummy import DummyClassifier  # which takes a second, and many runs need none of it
+
+    for part, legal in (("init_", DummyClassifier), ("_preprocessor", type(None))):
+        if not isinstance(getattr(estimator, part, None), legal | None):
+            raise ValueError(f"its {part.strip('_')} is none that ours have, and might hold trees of its own")
     grown: Any = getattr(estimator, "estimators_", None)
     if hasattr(estimator, "_raw_predict_init") and np.shape(grown)[1:] != _sums(estimator, columns):
         raise ValueError(f"its trees are {np.shape(grown)}, which their sum has no room for")

@@ -49,6 +49,17 @@ def test_more_trees_than_their_sum_has_room_for_are_refused():
         require_sound(grown, 3)
 
 
+@pytest.mark.parametrize(
+    ("grown", "part"), [(GradientBoostingClassifier, "init_"), (HistGradientBoostingClassifier, "_preprocessor")]
+)
+def test_a_model_before_the_trees_is_refused(grown, part):
+    """Its trees, which nobody would look at, would be followed too."""
+    found = grown().set_params(**{"max_leaf_nodes": 3}).fit(X, Y)
+    setattr(found, part, forest())
+    with pytest.raises(ValueError, match=part.strip("_")):
+        require_sound(found, 3)
+
+
 @pytest.mark.parametrize("feature", [3, -2])
 def test_a_split_on_a_column_that_is_not_there_is_refused(feature):
     grown = forest()
