@@ -31,9 +31,10 @@ SMALL = (
 
 
 def for_tables(group: str) -> list[str]:
-    """The options of a group that work on tables: all but those that move pixels or adapt those that do."""
+    """The options of a group that work on tables, all but those that move pixels, adapt those that do or add rows."""
     paths = sorted((ROOT / "config" / group).glob("*.yaml"))
-    return [p.stem for p in paths if not any(word in p.read_text() for word in ("threats.pixels", "adapts: true"))]
+    others = ("threats.pixels", "adapts: true", "poison:")
+    return [p.stem for p in paths if not any(word in p.read_text() for word in others)]
 
 
 @dataclass(frozen=True)

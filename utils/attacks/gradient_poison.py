@@ -139,8 +139,8 @@ def _check_loss(victim: Victim) -> None:
         hessian_product(linear, victim.loss, victim.train.rows(slice(0, FEW)))(linear.theta)
     except RuntimeError:
         raise ValueError(
-            "attack=gradient_poison needs second derivatives of the training loss, which a term that attacks rows "
-            "itself does not give; leave regularizer=erm, or use attack=bo_poison"
+            "attack=gradient_poison needs second derivatives of the training loss, which this one does not give; "
+            "leave regularizer=erm, or use attack=bo_poison"
         ) from None
 
 
