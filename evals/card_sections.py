@@ -1,7 +1,6 @@
 """The sections of a model card that one record alone fills: the model, its data, its figures, its thresholds."""
 
 import ast
-import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from evals.document import Block, Bullets, Heading, Paragraph, Table
 from evals.intervals import Interval, over_rows, whole, wilson
 from evals.points import named
 from evals.query import Record
+from utils.atomic import digest
 from utils.decides.words import in_words
 from utils.metrics.directions import describe
 
@@ -165,7 +165,7 @@ def _weights(record: Record) -> Iterator[list[str]]:
     if not path.is_file():
         yield ["SHA-256 of the weights", f"{stored['sha256']} (file {stored['path']} is not on this machine)"]
         return
-    intact = hashlib.sha256(path.read_bytes()).hexdigest() == stored["sha256"]
+    intact = digest(path) == stored["sha256"]
     if intact and path.suffix == ".safetensors":
         yield ["Parameters", f"{_parameters(path):,}"]
     state = "verified when this card was written" if intact else "NOT that of the file here, which was altered"

@@ -25,10 +25,10 @@ from typing import Any
 
 import paths_config
 from evals import poison_files
-from evals.poison_files import digest
 from evals.query import aligned
 from evals.upkeep import is_database, say_some
 from utils import atomic
+from utils.atomic import digest
 from utils.console import say
 from utils.run_store import SCHEMA, STATUS, RunStore, StoreError
 

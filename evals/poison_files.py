@@ -3,23 +3,17 @@
 They lie below ``poison/`` in the folder of the databases; records hold their paths there and their SHA-256.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import paths_config
 from utils import atomic
+from utils.atomic import digest
 
 WORDS = {"csv": "added rows", "trace": "trace of the search for rows"}
 
 Record = Mapping[str, Any]
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stated(record: Record) -> dict[str, Mapping[str, str]]:

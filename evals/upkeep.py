@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import paths_config
-from evals.poison_files import digest, wrong
+from evals.poison_files import wrong
 from evals.query import near
+from utils.atomic import digest
 from utils.console import say
 from utils.run_store import STATUS, RunStore, StoreError
 

@@ -1,16 +1,23 @@
 """Files that are there whole or not at all, and stay after a crash. Standard library only.
 
-Every function raises OSError naming the file when the disk is full or the folder is read-only.
+Every function that writes raises OSError naming the file when the disk is full or the folder is read-only.
 """
 
 import errno
 import glob
+import hashlib
 import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

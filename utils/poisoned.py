@@ -1,6 +1,5 @@
 """A run to whose training rows some are added: the search for them, and what the record says of it."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,24 +9,21 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from torch import nn
-
 import paths_config
 from evals.evaluation import evaluate
 from utils import atomic
 from utils.build import Run
-from utils.fitting import logits_of
+from utils.fitting import threshold
 from utils.metrics.directions import direction
 from utils.models.learner import Learner
 from utils.poisoning.shipped import to_csv
 from utils.progress import Watch
 from utils.refits import fitted, loss_of, refits, with_rows
 from utils.run_store import Record
-from utils.types import Batch, Poisoned, Refit, Victim
+from utils.types import Batch, Poisoned, Refit, StoredDecide, Victim
 
 JUDGED = ("classification", "group", "unfair_area")  # metrics that a record holds of the unpoisoned model too
 TABLES = ("classification", "group")  # those of them that cost nothing, and so of the validation rows as well
-
 LABELS = ("class", "label")  # what the label's column is called, the first that no other column is
 
 UNHELD = (
@@ -69,12 +65,13 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
     journal.parent.mkdir(parents=True, exist_ok=True)
     with refits(run, inner_seeds=settings["inner_seeds"], processes=settings.get("workers")) as refit:
         chosen = run.poison(_victim(run, refit, journal, lambda done, figures: watch(done, dict(figures))))
-    before = replace(run, model=fitted(run, _no_rows(run.dataset.train)))
+    before = replace(run, model=fitted(run, run.dataset.train.rows(slice(0, 0))))
+    decide = threshold(before)
     return Poisoning(
         with_rows(run, chosen.rows),
         chosen,
-        _figures(before, before.model, run.dataset.test, JUDGED),
-        _figures(before, before.model, run.dataset.valid, TABLES),
+        _figures(before, decide, run.dataset.test, JUDGED),
+        _figures(before, decide, run.dataset.valid, TABLES),
         perf_counter() - started,
     )
 
@@ -84,7 +81,7 @@ def forget_search(run: Run, finished: Mapping[str, Any] | None) -> None:
     if run.poison is None or finished is None or run.params["existing"] != "replace":
         return
     journal = files(run, ".jsonl")
-    if journal.is_file() and _checksum(journal) == finished.get("poison", {}).get("trace", {}).get("sha256"):
+    if journal.is_file() and atomic.digest(journal) == finished.get("poison", {}).get("trace", {}).get("sha256"):
         journal.unlink()
 
 
@@ -151,7 +148,7 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         return record
     run, chosen = poisoning.run, poisoning.chosen
     settings = run.params["attack"]["poison"]
-    after_valid = _figures(run, run.model, run.dataset.valid, TABLES)
+    after_valid = _figures(run, threshold(run), run.dataset.valid, TABLES)
     metrics = record["metrics"]
     metrics |= {f"{key}_unpoisoned": value for key, value in poisoning.unpoisoned.items()}
     metrics |= {f"{key}_valid": value for key, value in after_valid.items()}
@@ -193,7 +190,7 @@ def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) 
 
 def files(run: Run, suffix: str) -> Path:
     """Where what a search leaves behind is kept."""
-    return paths_config.evals() / "poison" / run.dataset.name / f"{run.run_id}{suffix}"
+    return paths_config.poison() / run.dataset.name / f"{run.run_id}{suffix}"
 
 
 def _csv(run: Run, chosen: Poisoned) -> str:
@@ -206,25 +203,15 @@ def _filed(path: Path, content: str | None) -> dict[str, str]:
     """Write a file, or take it as it is; its path, relative to the folder of all of them, and its SHA-256."""
     if content is not None:
         atomic.write_text(path, content)
-    relative = path.relative_to(paths_config.evals() / "poison").as_posix()
-    return {"path": relative, "sha256": _checksum(path)}
+    relative = path.relative_to(paths_config.poison()).as_posix()
+    return {"path": relative, "sha256": atomic.digest(path)}
 
 
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _figures(run: Run, model: nn.Module, rows: Batch, names: tuple[str, ...]) -> Figures:
-    """Metrics of a trained model without their intervals, by thresholds fitted on the validation rows."""
-    valid = run.dataset.valid
-    decide = run.fit_decide(logits_of(run, valid), valid, run.dataset.groups)
+def _figures(run: Run, decide: StoredDecide, rows: Batch, names: tuple[str, ...]) -> Figures:
+    """Metrics of the trained model of a run, without their intervals."""
     metrics = {name: metric for name, metric in run.metrics.items() if name in names}
-    found = evaluate(model, rows, replace(run.ctx, decide=decide), metrics)
+    found = evaluate(run.model, rows, replace(run.ctx, decide=decide), metrics)
     return {key: value for key, value in found.items() if not key.endswith(("_low", "_high", "_null"))}
-
-
-def _no_rows(like: Batch) -> Batch:
-    return like.rows(slice(0, 0))
 
 
 def _counts(values: list[Any]) -> dict[str, int]:

@@ -10,7 +10,6 @@ from time import process_time
 from typing import Any
 
 import torch
-from joblib import cpu_count
 from torch import Tensor, nn
 
 from utils import seeding, workers
@@ -36,6 +35,8 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
         inner_seeds: trainings of each set of rows; the first is that of the run itself.
         processes: that train learners side by side; None: one a core. Models of torch train as stacks in this one.
     """
+    from joblib import cpu_count  # which runs without a search need not wait for
+
     if not isinstance(run.model, Learner):
         yield lambda added: _known(_of_stacks(run, added, inner_seeds))
         return
@@ -68,9 +69,7 @@ def fitted(run: Run, added: Batch) -> nn.Module:
         DivergenceError: its loss left the finite numbers.
     """
     fresh = _fresh(run, added, 0)
-    if isinstance(fresh.model, Learner):
-        fresh.model.fit(fresh.dataset.train, learner_seed(run.seed))
-    elif error := _fit([fresh])[0]:
+    if error := _fit([fresh])[0]:
         raise error
     return fresh.model.eval()
 

@@ -9,12 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from utils.poisoning.asked import journal_of, judge_of, require_whole, space_of
 from utils.poisoning.asking import asker
 from utils.poisoning.history import Evaluation, History
-from utils.poisoning.journal import Journal, fingerprint
 from utils.poisoning.judge import Judge, chosen
 from utils.poisoning.search import Search, joint, sequential
-from utils.poisoning.space import Space
 from utils.types import Poisoned, Victim
 
 PLANS = {"sequential": sequential, "joint": joint}
@@ -66,58 +65,14 @@ def bo_poison(
         ValueError: a setting that cannot be meant, a metric that is undefined without added rows, a training that
             fails without added rows or with every one of the first sets, or the journal of another search.
     """
-    _whole("budget", budget, 0)
-    _whole("copies", copies, 1)
-    _whole("batch", batch, 1)
-    if rows is not None:
-        _whole("rows", rows, 1)
+    settings = {key: value for key, value in locals().items() if key != "victim"}
+    require_whole(settings, budget=0, copies=1, batch=1, rows=1)
     chosen("search", search, tuple(PLANS))
     chosen("sampler", sampler, SAMPLERS)
-    judge = Judge(
-        metric=metric,
-        objective=objective,
-        penalties=penalties or {},
-        accuracy=accuracy,
-        accuracy_loss=accuracy_loss,
-        accuracy_weight=accuracy_weight,
-        valid=victim.valid,
-        groups=victim.groups,
-        fit_decide=victim.fit_decide,
-    )
-    classes = 1 + max(1, int(victim.train.y.max()), int(victim.valid.y.max()))
-    space = Space.of(
-        victim.columns,
-        victim.train,
-        victim.loc,
-        victim.scale,
-        label=None if label == "search" else _class(label),
-        classes=classes,
-        copies=copies,
-        bounds=bounds or {},
-        fixed=fixed or {},
-    )
-    settings = {
-        "budget": budget,
-        "metric": metric,
-        "objective": objective,
-        "penalties": dict(penalties or {}),
-        "accuracy": accuracy,
-        "accuracy_loss": accuracy_loss,
-        "accuracy_weight": accuracy_weight,
-        "label": label,
-        "bounds": {name: list(ends) for name, ends in (bounds or {}).items()},
-        "fixed": dict(fixed or {}),
-        "search": search,
-        "rows": rows,
-        "copies": copies,
-        "sampler": sampler,
-        "batch": batch,
-        "seed": victim.seed,
-        "data": fingerprint(victim.train, victim.valid),
-    }
+    judge, space = judge_of(victim, settings), space_of(victim, settings)
     plan = PLANS[search](space, rows)
     ask = asker(sampler, plan.parameters, judge.objectives)
-    history = Search(victim, space, judge, plan, ask, budget, batch).run(Journal(victim.journal, settings))
+    history = Search(victim, space, judge, plan, ask, budget, batch).run(journal_of(victim, settings))
     found = space.rows(history.points(history.best))
     return Poisoned(
         rows=space.batch(found),
@@ -149,16 +104,3 @@ def _facts(history: History, judge: Judge, sampler: str) -> dict[str, Any]:
 
 def _on_the_front(e: Evaluation, metric: str) -> dict[str, float]:
     return {"evaluation": e.number, metric: e.metrics[metric], "accuracy": e.metrics["accuracy"]}
-
-
-def _whole(setting: str, value: Any, least: int) -> None:
-    """Raise ValueError unless a setting is a whole number that is large enough."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"attack.poison.{setting}={value}: expected a whole number, {least} or more")
-
-
-def _class(label: Any) -> int:
-    """Of a word, the class; which ones there are the space checks."""
-    if isinstance(label, bool) or not (isinstance(label, int) or str(label).isdigit()):
-        raise ValueError(f"attack.poison.label={label}: expected search, or a class such as 1")
-    return int(label)

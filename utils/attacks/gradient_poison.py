@@ -10,13 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from utils.poisoning.asked import classes, journal_of, judge_of, require_whole, space_of
 from utils.poisoning.evaluations import Evaluations, expanded
 from utils.poisoning.influence import Trained, hessian_product
-from utils.poisoning.journal import Journal, fingerprint
-from utils.poisoning.judge import Judge
 from utils.poisoning.outlook import Outlook
 from utils.poisoning.rounds import searched
-from utils.poisoning.space import Space
 from utils.poisoning.surrogate import smooth
 from utils.types import Poisoned, Victim
 
@@ -78,32 +76,11 @@ def gradient_poison(
     """
     settings = {key: value for key, value in locals().items() if key != "victim"}
     _check(victim, settings)
-    judge = Judge(
-        metric=metric,
-        objective=objective,
-        penalties=penalties or {},
-        accuracy=accuracy,
-        accuracy_loss=accuracy_loss,
-        accuracy_weight=accuracy_weight,
-        valid=victim.valid,
-        groups=victim.groups,
-        fit_decide=victim.fit_decide,
-    )
+    judge = judge_of(victim, settings)
     for name in (metric, *(penalties or {})):
         smooth(name, len(victim.groups))
-    space = Space.of(
-        victim.columns,
-        victim.train,
-        victim.loc,
-        victim.scale,
-        label=None if label == "search" else int(label),
-        classes=2,
-        copies=copies,
-        bounds=bounds or {},
-        fixed=fixed or {},
-    )
-    definition = settings | {"seed": victim.seed, "data": fingerprint(victim.train, victim.valid)}
-    evaluations = Evaluations(victim, space, judge, Journal(victim.journal, definition))
+    space = space_of(victim, settings)
+    evaluations = Evaluations(victim, space, judge, journal_of(victim, settings))
     outlook = Outlook(victim, space, judge, candidates, steps, damping, cg_steps, temperature)
     facts = searched(
         evaluations, outlook, budget=budget, most=len(victim.train.y) if rows is None else rows, batch=batch
@@ -151,22 +128,15 @@ def _check(victim: Victim, settings: Mapping[str, Any]) -> None:
             "attack=gradient_poison follows the gradients of a network, and this model has none; use attack=bo_poison, "
             "or model=logistic or model=mlp"
         )
-    if (classes := 1 + max(int(victim.train.y.max()), int(victim.valid.y.max()))) > 2:
-        raise ValueError(f"attack=gradient_poison is for two classes, and there are {classes}; use attack=bo_poison")
+    if (found := classes(victim)) > 2:
+        raise ValueError(f"attack=gradient_poison is for two classes, and there are {found}; use attack=bo_poison")
     _check_loss(victim)
     if settings["accuracy"] == "objective":
         raise ValueError(
             "attack.poison.accuracy=objective searches many compromises, which attack=bo_poison does; with "
             f"attack=gradient_poison choose one of {', '.join(ACCURACIES)}"
         )
-    least = {"budget": 0, "rows": 1, "copies": 1, "batch": 1, "candidates": 1, "steps": 0, "cg_steps": 1}
-    for name, lowest in least.items():
-        value = settings[name]
-        if not (name == "rows" and value is None) and (not isinstance(value, int) or value < lowest):
-            raise ValueError(f"attack.poison.{name}={value}: expected a whole number, {lowest} or more")
-    label = settings["label"]
-    if label != "search" and (isinstance(label, bool) or str(label) not in ("0", "1")):
-        raise ValueError(f"attack.poison.label={label}: expected search, or a class, 0 or 1")
+    require_whole(settings, budget=0, rows=1, copies=1, batch=1, candidates=1, steps=0, cg_steps=1)
     if not settings["temperature"] > 0:
         raise ValueError(f"attack.poison.temperature={settings['temperature']}: expected a number above 0")
     if not settings["damping"] >= 0:

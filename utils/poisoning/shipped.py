@@ -4,7 +4,6 @@ The header is the columns of the data set and the label's; a row that is added s
 """
 
 import csv
-import hashlib
 import io
 import math
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from utils.atomic import digest
 from utils.datasets import schema
 from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import unknown_name
@@ -121,4 +121,4 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file, hex. Raises ValueError where there is none."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest(path)

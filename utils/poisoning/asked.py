@@ -1,0 +1,72 @@
+"""What every search for rows is asked: by what rows are judged, which rows there are, which search it is.
+
+``settings`` are those of the searches (``utils.attacks.bo_poison``, ``utils.attacks.gradient_poison``), by name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from utils.poisoning.journal import Journal, fingerprint
+from utils.poisoning.judge import Judge
+from utils.poisoning.space import Space
+from utils.types import Victim
+
+JUDGING = ("metric", "objective", "accuracy", "accuracy_loss", "accuracy_weight")
+
+Settings = Mapping[str, Any]
+
+
+def judge_of(victim: Victim, settings: Settings) -> Judge:
+    """Who judges rows by the victim's validation rows. Raises ValueError as ``Judge``."""
+    return Judge(
+        **{key: settings[key] for key in JUDGING},
+        penalties=settings["penalties"] or {},
+        valid=victim.valid,
+        groups=victim.groups,
+        fit_decide=victim.fit_decide,
+    )
+
+
+def space_of(victim: Victim, settings: Settings) -> Space:
+    """The rows that may be added to the victim's. Raises ValueError as ``Space.of``, and for a label that is none."""
+    return Space.of(
+        victim.columns,
+        victim.train,
+        victim.loc,
+        victim.scale,
+        label=_label(settings["label"]),
+        classes=classes(victim),
+        copies=settings["copies"],
+        bounds=settings["bounds"] or {},
+        fixed=settings["fixed"] or {},
+    )
+
+
+def journal_of(victim: Victim, settings: Settings) -> Journal:
+    """The journal of this search among the victim's rows. Raises ValueError as ``Journal``."""
+    data = fingerprint(victim.train, victim.valid)
+    return Journal(victim.journal, {**settings, "seed": victim.seed, "data": data})
+
+
+def classes(victim: Victim) -> int:
+    """How many classes the victim's rows have, two at least."""
+    return 1 + max(1, int(victim.train.y.max()), int(victim.valid.y.max()))
+
+
+def require_whole(settings: Settings, **least: int) -> None:
+    """Raise ValueError unless each of these settings is a whole number that is large enough; null rows are no limit."""
+    for name, lowest in least.items():
+        value = settings[name]
+        if name == "rows" and value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+            raise ValueError(f"attack.poison.{name}={value}: expected a whole number, {lowest} or more")
+
+
+def _label(label: Any) -> int | None:
+    """Of a word the class, or None where it is searched; which classes there are the space checks."""
+    if label == "search":
+        return None
+    if isinstance(label, bool) or not (isinstance(label, int) or str(label).isdigit()):
+        raise ValueError(f"attack.poison.label={label}: expected search, or a class such as 1")
+    return int(label)
