@@ -5,7 +5,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -330,7 +329,6 @@ def test_ctrl_c_in_a_sweep_keeps_the_finished_runs(own):
     )
     for text in started.stdout:
         if "record 2," in text:
-            time.sleep(1)  # it meets the training of the second job, not the moment between two
             started.send_signal(signal.SIGINT)
             break
     _, err = started.communicate(timeout=60)

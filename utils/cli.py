@@ -94,9 +94,11 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
         except BrokenPipeError:
             raise SystemExit(unread()) from None  # which Hydra lets through without a word
         except (ValueError, OSError) as error:
+            stop_if_interrupted()  # which may come out of a library as an error of its own
             complain(said(error))
             outcome = Outcome("", "refused", said(error))
         except Exception as error:
+            stop_if_interrupted()
             if not in_sweep():
                 raise
             outcome = defect(error, Path(HydraConfig.get().runtime.output_dir))

@@ -37,7 +37,7 @@ def interruptible() -> Iterator[None]:
 
 
 def stop_if_interrupted() -> None:
-    """Raise the KeyboardInterrupt that a destructor would have swallowed."""
+    """Raise the KeyboardInterrupt that a destructor swallowed, or that a library made an error of its own of."""
     if _interrupts:
         raise KeyboardInterrupt
 

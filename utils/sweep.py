@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils.console import complain, said, say
+from utils.console import complain, said, say, stop_if_interrupted
 from utils.outcomes import EXIT, Outcome, at_work, ended, word
 from utils.overrides import explain, groups, resolved
 from utils.progress import Tally, row, sweep_shown
@@ -302,4 +302,5 @@ def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -
     try:
         launcher.launch(jobs, initial_job_idx=first)
     except Exception as error:  # noqa: BLE001  whatever an engine of others raises must not lose what has ended
+        stop_if_interrupted()
         complain(f"the launcher stopped: {type(error).__name__}: {said(error).splitlines()[0]}")

@@ -1,5 +1,6 @@
 """The words of a command line before Hydra sees them, and what its errors mean."""
 
+import contextlib
 import signal
 from fractions import Fraction
 
@@ -204,3 +205,17 @@ def test_an_interrupt_that_meets_a_destructor_is_not_lost():
         Closing()
         with pytest.raises(KeyboardInterrupt):
             watch(1, {})
+
+
+@pytest.mark.parametrize("kind", [KeyError, ValueError, OSError])
+def test_an_interrupt_that_a_library_makes_an_error_of_is_an_interrupt(kind, monkeypatch):
+    """As OmegaConf does where it meets one between two jobs."""
+
+    def task(cfg):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise kind("no attribute")
+
+    monkeypatch.setattr(cli, "in_sweep", lambda: True)
+    with console.interruptible(), pytest.raises(KeyboardInterrupt):
+        cli._guarded(task)(None)
