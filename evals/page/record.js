@@ -202,10 +202,11 @@ function block(title, text, kind) {
   );
 }
 
-/** A part that is filled when it is opened. */
+/** A part that is filled by the click that opens it: `toggle` comes later, and would show it empty first. */
 function details(title, make) {
-  const made = element("details", {}, element("summary", {}, title));
-  made.addEventListener("toggle", () => made.children.length === 1 && made.append(make()), { once: true });
+  const summary = element("summary", {}, title);
+  const made = element("details", {}, summary);
+  summary.addEventListener("click", () => made.append(make()), { once: true });
   return made;
 }
 
