@@ -144,6 +144,23 @@ def test_a_search_that_is_killed_goes_on_where_it_was(home):
     assert len(journal.read_text().splitlines()) == 402
 
 
+def test_a_larger_budget_goes_on_where_a_smaller_one_ended(home):
+    """The evaluations are the same to their seconds; those of another training, or to be made anew, are not taken."""
+    first = trained("model=logistic_sklearn", "attack.poison.budget=4")
+    second = trained("model=logistic_sklearn")
+    other = trained("model=logistic_sklearn", "model.C=3")
+    (before, after, apart) = (
+        (paths_config.evals() / "poison" / record["poison"]["trace"]["path"]).read_text().splitlines()
+        for record in (first, second, other)
+    )
+    assert after[1 : len(before)] == before[1:]
+    assert apart[1] != before[1]
+    again = trained("model=logistic_sklearn", "existing=replace")
+    anew = (paths_config.evals() / "poison" / again["poison"]["trace"]["path"]).read_text().splitlines()
+    assert anew[1] != after[1]
+    assert again["poison"]["steps"] == second["poison"]["steps"]
+
+
 def test_replacing_a_finished_run_searches_anew(home):
     first = trained("model=logistic_sklearn")
     (journal,) = paths_config.evals().rglob("*.jsonl")

@@ -12,14 +12,14 @@ from typing import Any
 import paths_config
 from evals.evaluation import evaluate
 from utils import atomic
-from utils.build import Run
+from utils.build import Run, identity
 from utils.fitting import threshold
 from utils.metrics.directions import direction
 from utils.models.learner import Learner
 from utils.poisoning.shipped import to_csv
 from utils.progress import Watch
 from utils.refits import fitted, loss_of, refits, with_rows
-from utils.run_store import Record
+from utils.run_store import Record, run_id
 from utils.types import Batch, Poisoned, Refit, StoredDecide, Victim
 
 JUDGED = ("classification", "group", "unfair_area")  # metrics that a record holds of the unpoisoned model too
@@ -32,7 +32,7 @@ UNHELD = (
 )
 UNLIKE = (
     "the search claims {metric} {claimed:.4f} on the validation rows and the stored model has {found:.4f}: its journal "
-    "is of another machine or other versions, or the training does not repeat to the bit; move it away to search anew"
+    "is of another machine or other versions, or training does not repeat to the bit: existing=replace searches anew"
 )
 ROUNDING = 1e-9  # of a mean
 
@@ -64,7 +64,8 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
     started, journal = perf_counter(), files(run, ".jsonl")
     journal.parent.mkdir(parents=True, exist_ok=True)
     with refits(run, inner_seeds=settings["inner_seeds"], processes=settings.get("workers")) as refit:
-        chosen = run.poison(_victim(run, refit, journal, lambda done, figures: watch(done, dict(figures))))
+        victim = _victim(run, refit, journal, lambda done, figures: watch(done, dict(figures)))
+        chosen = run.poison(replace(victim, earlier=_earlier(run)))
     before = replace(run, model=fitted(run, run.dataset.train.rows(slice(0, 0))))
     decide = threshold(before)
     return Poisoning(
@@ -119,9 +120,26 @@ def _victim(run: Run, refit: Refit, journal: Path, watch: Callable[[int, Mapping
         loss=loss_of(run) if differentiable else None,
         fit_decide=run.fit_decide,
         seed=run.seed,
+        run=_but_for_its_budget(run),
         journal=journal,
+        earlier=(),
         watch=watch,
     )
+
+
+def _but_for_its_budget(run: Run) -> str:
+    """Equal for runs that differ in the budget of their search alone."""
+    attack = run.params["attack"]
+    poison = {key: value for key, value in attack["poison"].items() if key != "budget"}
+    return run_id(identity(run.params | {"attack": attack | {"poison": poison}}, run.dataset.fingerprint))
+
+
+def _earlier(run: Run) -> list[Path]:
+    """Journals of other runs, of which some may be of this search; none where all is to be made again."""
+    own = files(run, ".jsonl")
+    if run.params["existing"] == "replace":
+        return []
+    return sorted(path for path in own.parent.glob("*.jsonl") if path != own)
 
 
 def require_apart(run: Run) -> None:

@@ -299,7 +299,9 @@ class Victim:
     loss: Callable[[Predict, Batch], Tensor] | None  # that it minimises, (), on the weighted rows; None likewise
     fit_decide: "FitDecide"
     seed: int
+    run: str  # equal for runs that differ in the budget of their search alone
     journal: Path  # where evaluations are kept as they are made
+    earlier: Sequence[Path]  # other journals; what they hold of this search with another budget is not made again
     watch: Callable[[int, Mapping[str, float]], None]  # hears the evaluations made and what is best so far
 
 

@@ -117,7 +117,9 @@ def victim(rows: Dataset, job: Job, journal: Path) -> Victim:
         loss=None,
         fit_decide=lambda *_: Threshold(0.5),
         seed=job.seed,
+        run=job.learner,
         journal=journal,
+        earlier=(),
         watch=lambda *_: None,
     )
 

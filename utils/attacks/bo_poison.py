@@ -7,13 +7,14 @@ it has seen; see ``utils.poisoning.search``.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from utils.poisoning.asked import journal_of, judge_of, require_whole, space_of
 from utils.poisoning.asking import asker
 from utils.poisoning.history import Evaluation, History
 from utils.poisoning.judge import Judge, chosen
-from utils.poisoning.search import Search, joint, sequential
+from utils.poisoning.search import Search, joint, sequential, shared
 from utils.types import Poisoned, Victim
 
 PLANS = {"sequential": sequential, "joint": joint}
@@ -72,7 +73,8 @@ def bo_poison(
     judge, space = judge_of(victim, settings), space_of(victim, settings)
     plan = PLANS[search](space, rows)
     ask = asker(sampler, plan.parameters, judge.objectives)
-    history = Search(victim, space, judge, plan, ask, budget, batch).run(journal_of(victim, settings))
+    journal = journal_of(victim, settings, partial(shared, budget=budget, batch=batch))
+    history = Search(victim, space, judge, plan, ask, budget, batch).run(journal)
     found = space.rows(history.points(history.best))
     return Poisoned(
         rows=space.batch(found),

@@ -8,10 +8,11 @@ proposes: whatever is added has been judged by training on it.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from utils.poisoning.asked import classes, journal_of, judge_of, require_whole, space_of
-from utils.poisoning.evaluations import Evaluations, expanded
+from utils.poisoning.evaluations import Evaluations, expanded, shared
 from utils.poisoning.influence import Trained, hessian_product
 from utils.poisoning.outlook import Outlook
 from utils.poisoning.rounds import searched
@@ -80,7 +81,8 @@ def gradient_poison(
     for name in (metric, *(penalties or {})):
         smooth(name, len(victim.groups))
     space = space_of(victim, settings)
-    evaluations = Evaluations(victim, space, judge, journal_of(victim, settings))
+    journal = journal_of(victim, settings, partial(shared, budget=budget))
+    evaluations = Evaluations(victim, space, judge, journal)
     outlook = Outlook(victim, space, judge, candidates, steps, damping, cg_steps, temperature)
     facts = searched(
         evaluations, outlook, budget=budget, most=len(victim.train.y) if rows is None else rows, batch=batch

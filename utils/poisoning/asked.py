@@ -3,10 +3,10 @@
 ``settings`` are those of the searches (``utils.attacks.bo_poison``, ``utils.attacks.gradient_poison``), by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from utils.poisoning.journal import Journal, fingerprint
+from utils.poisoning.journal import Entry, Journal, fingerprint, of_other_budgets
 from utils.poisoning.judge import Judge
 from utils.poisoning.space import Space
 from utils.types import Victim
@@ -42,10 +42,20 @@ def space_of(victim: Victim, settings: Settings) -> Space:
     )
 
 
-def journal_of(victim: Victim, settings: Settings) -> Journal:
-    """The journal of this search among the victim's rows. Raises ValueError as ``Journal``."""
+def journal_of(victim: Victim, settings: Settings, shared: Callable[[list[Entry]], list[Entry]]) -> Journal:
+    """The journal of this search among the victim's rows. Raises ValueError as ``Journal``.
+
+    A new one begins with what the same search has evaluated with another budget, where that is more than nothing:
+    ``shared`` takes from its evaluations those that this one would make too.
+    """
     data = fingerprint(victim.train, victim.valid)
-    return Journal(victim.journal, {**settings, "seed": victim.seed, "data": data})
+    definition = {"run": victim.run, **settings, "seed": victim.seed, "data": data}
+    journal = Journal(victim.journal, definition)
+    if not journal.entries:
+        others = [shared(entries) for entries in of_other_budgets(victim.earlier, definition)]
+        most: list[Entry] = max(others, key=len, default=[])
+        journal.add(most)
+    return journal
 
 
 def classes(victim: Victim) -> int:

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import torch
 
-from utils.poisoning.journal import Journal
+from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
 from utils.poisoning.space import Rows, Space
 from utils.types import Answer, Victim
+
+
+def shared(entries: Sequence[Entry], *, budget: int) -> list[Entry]:
+    """The first sets that a search judges whatever its budget, before the first that failed."""
+    return list(takewhile(lambda entry: not entry["error"], entries[: budget + 1]))
 
 
 class Added(NamedTuple):

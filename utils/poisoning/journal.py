@@ -5,7 +5,8 @@ The first line says what search it is; every other is one evaluation, on the dis
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from utils.atomic import append
 from utils.types import Batch
 
 KIND = "trilemma poison search"
+
+Entry = dict[str, Any]
 
 
 class Journal:
@@ -26,13 +29,12 @@ class Journal:
 
     def __init__(self, path: Path, definition: Mapping[str, Any]):
         self.path = path
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[Entry] = []
         self._size = 0
         whole = path.read_bytes() if path.exists() else b""
-        lines = whole[: whole.rfind(b"\n") + 1].splitlines()
-        if lines:
-            self._compare(self._read(0, lines[0]), json.loads(json.dumps(definition)))
-            self.entries = [self._read(number, line) for number, line in enumerate(lines[1:], 1)]
+        if b"\n" in whole:
+            first, *self.entries = _parsed(path, whole)
+            self._compare(first, _plain(definition))
             self._size = whole.rfind(b"\n") + 1
         elif whole and not f'{{"kind": "{KIND}"'.encode().startswith(whole[: len(KIND) + 11]):
             raise ValueError(f"{path} is no journal of a search for poison; move it away to search anew")
@@ -42,29 +44,16 @@ class Journal:
 
     def add(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Append evaluations, one a line, and return when they are on the disk. Raises OSError as ``append``."""
-        for entry in entries:
-            self._write([entry])
-            self.entries.append(dict(entry))
+        made = [dict(entry) for entry in entries]
+        self._write(made)
+        self.entries += made
 
     def _write(self, entries: Iterable[Mapping[str, Any]]) -> None:
         data = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in entries).encode()
         append(self.path, data, keep=self._size)
         self._size += len(data)
 
-    def _read(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        expected = isinstance(entry, dict) and (entry.get("kind") == KIND if not number else "kind" not in entry)
-        if not expected:
-            raise ValueError(
-                f"line {number + 1} of the journal {self.path} cannot be read; the file is left as it is: move it away "
-                "to search anew"
-            )
-        return entry
-
-    def _compare(self, there: dict[str, Any], wanted: Mapping[str, Any]) -> None:
+    def _compare(self, there: Entry, wanted: Entry) -> None:
         known = {key: value for key, value in there.items() if key != "kind"}
         if known == wanted:
             return
@@ -76,6 +65,42 @@ class Journal:
         raise ValueError(
             f"the journal {self.path} is of another search: {'; '.join(changes)}. Move it away to search anew"
         )
+
+
+def of_other_budgets(paths: Iterable[Path], definition: Mapping[str, Any]) -> Iterator[list[Entry]]:
+    """What those of some journals hold that are of the same search but for its budget; unreadable ones are passed."""
+    wanted = {"kind": KIND} | _plain(definition)
+    for path in paths:
+        with suppress(OSError, ValueError):
+            with path.open("rb") as file:
+                first = _parsed(path, file.readline())
+            if [entry | {"budget": wanted["budget"]} for entry in first] == [wanted]:
+                yield _parsed(path, path.read_bytes())[1:]
+
+
+def _parsed(path: Path, content: bytes) -> list[Entry]:
+    """The lines that have an end. Raises ValueError naming the first that is none of a journal."""
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    return [_read(path, number, line) for number, line in enumerate(lines)]
+
+
+def _read(path: Path, number: int, line: bytes) -> Entry:
+    try:
+        entry: Any = json.loads(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or (entry.get("kind") == KIND) != (number == 0):
+        raise ValueError(
+            f"line {number + 1} of the journal {path} cannot be read; the file is left as it is: move it away to "
+            "search anew"
+        )
+    return entry
+
+
+def _plain(definition: Mapping[str, Any]) -> Entry:
+    """As it comes back from a file."""
+    plain: Entry = json.loads(json.dumps(definition))
+    return plain
 
 
 def fingerprint(*splits: Batch) -> str:

@@ -7,12 +7,13 @@ up to the batch before; so what is found depends on the size of a batch, but on 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from time import thread_time
 from typing import NamedTuple
 
 from utils.poisoning.asking import Ask, Point, batch_seed, drawn
 from utils.poisoning.history import Evaluation, History, Plan, read
-from utils.poisoning.journal import Journal
+from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
 from utils.poisoning.space import Space
 from utils.seeding import rng
@@ -38,6 +39,19 @@ def joint(space: Space, rows: int | None) -> Plan:
         False,
         None,
     )
+
+
+def shared(entries: Sequence[Entry], *, budget: int, batch: int) -> list[Entry]:
+    """The first evaluations that a search makes whatever its budget: whole batches within this one.
+
+    They end before the first that failed, since what it lacked may be there by now.
+    """
+
+    def same(entry: Entry) -> bool:
+        whole = entry["number"] == 0 or entry["size"] == batch
+        return whole and entry["batch"] * batch <= budget and not entry["error"]
+
+    return list(takewhile(same, entries))
 
 
 class Asked(NamedTuple):

@@ -36,7 +36,8 @@ def of(dataset, tmp_path):
         data = dataset(name, 400)
         parts = {"columns": data.columns, "groups": data.groups, "loc": data.loc, "scale": data.scale}
         parts |= {"train": data.train, "valid": data.valid, "refit": centroids(data)}
-        return table_victim(None, tmp_path / "a.journal", seed, **(parts | changes))
+        parts |= {"journal": tmp_path / "a.journal", "seed": seed}
+        return table_victim(None, **(parts | changes))
 
     return make
 
@@ -107,6 +108,33 @@ def test_a_second_call_evaluates_nothing_anew(of):
     again = bo_poison(of(refit=None), **FAST)
     assert torch.equal(first.rows.x, again.rows.x)
     assert first.facts == again.facts
+
+
+@pytest.mark.parametrize("before", [8, 10, 23, 40])
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_another_budget_goes_on_from_what_is_there_to_the_same_rows(of, tmp_path, before, sampler):
+    """As if the whole had been searched at once: batches of 4 that are whole are taken over, and only those."""
+    settings = FAST | {"sampler": sampler}
+    whole = bo_poison(of(), **settings)
+    earlier = tmp_path / "b.journal"
+    bo_poison(of(journal=earlier), **(settings | {"budget": before}))
+    trained, own = [], of()
+    refit = lambda sets: trained.extend(sets) or own.refit(sets)  # noqa: E731
+    again = bo_poison(of(journal=tmp_path / "c.journal", earlier=[earlier], refit=refit), **settings)
+    assert len(trained) == 24 - min(24, before // 4 * 4)
+    assert torch.equal(whole.rows.x, again.rows.x)
+    assert whole.steps == again.steps
+
+
+def test_what_failed_with_another_budget_is_tried_again(of, tmp_path):
+    def failing(sets):
+        answers = [Answer(None, "no memory", 0.1) if len(added.y) else own.refit([added])()[0] for added in sets]
+        return lambda: answers
+
+    own, earlier = of(), tmp_path / "b.journal"
+    with pytest.raises(ValueError, match="no memory"):
+        bo_poison(of(journal=earlier, refit=failing), **(FAST | {"budget": 8}))
+    assert bo_poison(of(earlier=[earlier]), **FAST).facts["failed"] == 0
 
 
 @pytest.mark.parametrize("change", [{"budget": 25}, {"metric": "fnr_gap"}, {"copies": 61}])

@@ -68,7 +68,9 @@ def of(tmp_path):
             loss=loss,
             fit_decide=partial(fixed, probability=0.5),
             seed=0,
+            run="of a data set",
             journal=tmp_path / "journal.jsonl",
+            earlier=(),
             watch=lambda *_: None,
         )
         return replace(own, **changes)
@@ -190,6 +192,18 @@ def test_a_search_that_was_cut_off_goes_on_to_the_same_rows(of, poison, dataset)
         assert again.steps == whole.steps
         assert of.trained == trained - kept + 1
         assert victim.journal.read_bytes() == journal
+
+
+@pytest.mark.parametrize("before", [1, 5, 30])
+def test_another_budget_goes_on_from_what_is_there_to_the_same_rows(of, poison, dataset, tmp_path, before):
+    data, earlier = dataset("lin", 500), tmp_path / "earlier.jsonl"
+    poison(of(data, journal=earlier), **QUICK | {"budget": before})
+    whole = poison(of(data), **QUICK)
+    searched = of.trained
+    again = poison(of(data, journal=tmp_path / "again.jsonl", earlier=[earlier]), **QUICK)
+    assert torch.equal(again.natural, whole.natural)
+    assert again.steps == whole.steps
+    assert of.trained == max(0, searched - before - 1)
 
 
 def test_the_journal_of_another_search_is_refused(of, poison, dataset):

@@ -90,7 +90,9 @@ def victim(table: object, journal: Path, seed: int = 0, **changes: object) -> Vi
         "loss": None,
         "fit_decide": lambda z, batch, groups: Threshold(0.5),
         "seed": seed,
+        "run": "of a table",
         "journal": journal,
+        "earlier": (),
         "watch": lambda n, figures: told.append((n, figures)),
     }
     return Victim(**(parts | changes))  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 import pytest
 
-from utils.poisoning.journal import Journal
+from utils.poisoning.journal import Journal, of_other_budgets
 
 SEARCH = {"budget": 3, "seed": 0}
 
@@ -40,6 +40,20 @@ def test_a_torn_first_line_begins_anew(path, left):
 def test_another_search_is_refused_by_what_differs(path):
     with pytest.raises(ValueError, match=r"another search: budget=3, now 4\. Move it away"):
         Journal(path, SEARCH | {"budget": 4})
+
+
+def test_those_of_other_budgets_are_found_and_all_else_is_passed_over(path):
+    others = {"torn": SEARCH, "another": SEARCH | {"seed": 1}, "empty": SEARCH}
+    for name, search in others.items():
+        Journal(path.with_name(name), search).add([{"number": 0}])
+    path.with_name("torn").write_bytes(path.read_bytes()[:-3])
+    path.with_name("empty").write_bytes(b"")
+    path.with_name("foreign").write_bytes(b"hello\n")
+    path.with_name("unreadable").write_bytes(path.read_bytes().replace(b"null", b"nil"))
+    paths = [path, *(path.with_name(name) for name in (*others, "foreign", "unreadable", "missing"))]
+    found = list(of_other_budgets(paths, SEARCH | {"budget": 9}))
+    assert [[entry["number"] for entry in entries] for entries in found] == [[0, 1], [0]]
+    assert list(of_other_budgets(paths, SEARCH | {"budget": 9, "more": 1})) == []
 
 
 @pytest.mark.parametrize("content", [b"hello", b"hello\nyou\n", b'{"a": 1}\n', b"[]\n"])
