@@ -375,7 +375,7 @@ def ask(
         found = query.COMPARISON.fullmatch(text)
         assert found is not None
         key, sign, bound = found.groups()
-        if key in query.FACTS:
+        if key in query.FACTS or key not in table.columns:  # a fact or a setting
             facts.append(text)
         else:
             _metric(key, table)

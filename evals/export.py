@@ -89,7 +89,7 @@ def tracked(records: Sequence[Record]) -> list[tracking.Tracked]:
 def rows(records: Sequence[Record]) -> pd.DataFrame:
     """One row per record; every column is whole numbers, floats, booleans or text, whatever the records mix."""
     found = query.frame(records)
-    facts = {str(key): found[key] for key in query.FACTS}
+    facts = {str(key): found[key] for key in query.FACTS if key != "params"}
     facts["seed"] = pd.Series([record.get("seed") for record in records], dtype=object)  # whole numbers stay whole
     if any(record.get("reason") for record in records):
         facts["reason"] = pd.Series([record.get("reason") for record in records], dtype=object)

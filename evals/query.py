@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 
 FACTS = (
     *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
-    *("seed", "radius", "run_id", "group_id", "status", "created", "poison_metric", "poison_objective"),
+    *("seed", "radius", "run_id", "group_id", "status", "created", "poison_metric", "poison_objective", "params"),
 )
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
 CHOICES = ("regularizer", "prepare", "model", "scm", "attack", "decide")
@@ -111,6 +111,7 @@ def _facts(record: Record) -> dict[str, Any]:
     taken = {key: record.get(key) for key in FACTS}
     taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
     taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
+    taken["params"] = params
     return taken | {"experiment": params.get("experiment"), "radius": math.nan if radius is None else number(radius)}
 
 
@@ -156,10 +157,11 @@ def of_evaluation(key: str, evaluations: Iterable[str]) -> tuple[str | None, str
 
 
 def where(table: pd.DataFrame, conditions: str | None) -> pd.DataFrame:
-    """The rows that meet every condition: ``"uai_0.05<=0.1, regularizer==erm, accuracy>=.8"``.
+    """The rows that meet every condition: ``"uai_0.05<=0.1, regularizer==erm, attack.poison.copies>1"``.
 
-    A row that lacks a value meets no condition on it, ``!=`` included. Raises ValueError for an unknown column, a
-    condition that is no comparison, a value of the wrong type, or ``==`` with a name that no row has.
+    Beside columns it knows settings by their dotted keys. A row that lacks a value meets no condition on it, ``!=``
+    included. Raises ValueError for an unknown column, a condition that is no comparison, a value of the wrong type, or
+    ``==`` with a name that no row has.
     """
     kept = pd.Series(True, index=table.index)
     for condition in [c for c in str(conditions or "").split(",") if c.strip()]:
@@ -175,7 +177,7 @@ def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
             f"{' '.join(COMPARE)}, several separated by commas"
         )
     key, sign, text = match.groups()
-    column = table[known(key, table)]
+    column = values(key, table)
     if not is_numeric_dtype(column):
         if sign not in ("==", "!="):
             raise ValueError(f"where: {key} holds names, so {condition.strip()!r} is undefined; compare by == or !=")
@@ -193,12 +195,44 @@ def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
 
 
 def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
-    """Rows ordered by comma-separated columns, a leading ``-`` for falling: ``"-accuracy,uai_0.05"``; NaN last."""
+    """Rows ordered by comma-separated columns or settings, ``-`` for falling: ``"-accuracy,model.C"``; NaN last."""
     words = [word.strip() for word in str(keys or "").split(",") if word.strip()]
     for word in reversed(words):  # stable: the first key is sorted last
-        column = known(word.removeprefix("-"), table)
-        table = table.sort_values(column, ascending=not word.startswith("-"), kind="stable", na_position="last")
+        column = values(word.removeprefix("-"), table)
+        order = column.sort_values(ascending=not word.startswith("-"), kind="stable", na_position="last")
+        table = table.loc[order.index]
     return table
+
+
+def values(key: str, table: pd.DataFrame) -> pd.Series:
+    """A column, or of every row the setting ``model.C``: numbers where all are, else text; raises as ``known``."""
+    if key in table.columns or "params" not in table.columns:
+        return table[known(key, table)]
+    found = [_setting(params, key) for params in table["params"]]
+    if all(value is None for value in found):
+        known(key, table)
+    return _typed(found, table.index)
+
+
+def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
+    value: Any = params or {}
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return None if isinstance(value, Mapping) else value
+
+
+def _typed(found: Sequence[Any], index: pd.Index) -> pd.Series:
+    """As numbers, ``8/255`` too, where every value is one; else as the command line writes them."""
+    try:
+        if not any(isinstance(value, bool) for value in found):
+            return pd.Series([math.nan if value is None else number(value) for value in found], index, dtype=float)
+    except ValueError:
+        pass
+    return pd.Series([None if value is None else _text(value) for value in found], index, dtype=object)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = bootstrap) -> pd.DataFrame:
@@ -232,8 +266,8 @@ def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = boo
 def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) -> list[str]:
     """A short label per row of ``groups``: in what it differs from the rows of equal ``within``.
 
-    At most two things are named: options (``causal_adv``), then settings (``radius 0.1``). The only row of its
-    kind is named by its kind.
+    Two things are named at most, or as many more as tell all rows of a kind apart: options (``causal_adv``), then
+    settings (``radius 0.1``). The only row of its kind is named by its kind.
     """
     settings = {(record["dataset"], record["group_id"]): record["params"] for record in records}
     labels = pd.Series("", index=groups.index)
@@ -243,14 +277,24 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
         options = [option for option in CHOICES if rows[option].nunique() > 1]
         # what an option brings along, as a model its sizes, says no more than its name
         common = [v for v in _varying(list(own.values())) if v[1].partition(".")[0] not in options]
+        words = {}
         for _, alike in rows.groupby(options, dropna=False) if options else [(kind, rows)]:
             # of an option such as a prepare, settings that other rows of the kind do not have
             further = [v for v in _varying([own[i] for i in alike.index]) if v not in common]
             for i in alike.index:
-                words = [str(rows.at[i, option]) for option in options]
-                words += [f"{leaf} {_short(own[i][key])}" for leaf, key in (*common, *further)]
-                labels[i] = ", ".join(words[:2]) or str(kind)
+                words[i] = [str(rows.at[i, option]) for option in options]
+                words[i] += [f"{leaf} {_short(own[i][key])}" for leaf, key in (*common, *further)]
+        few = _telling(list(words.values()))
+        for i in words:
+            labels[i] = ", ".join(words[i][:few]) or str(kind)
     return list(labels)
+
+
+def _telling(words: Sequence[Sequence[str]]) -> int:
+    """How many of the words of each tell as many apart as all of them do, 2 at least."""
+    apart = len(set(map(tuple, words)))
+    counts = range(2, max(2, *map(len, words)) + 1)
+    return next(few for few in counts if len({tuple(own[:few]) for own in words}) == apart)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -286,7 +330,19 @@ def known(key: str, table: pd.DataFrame) -> str:
     if key in table.columns:
         return key
     plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
-    raise ValueError(f"no column {key!r}{near(key, table.columns)} Metrics here: {', '.join(plain) or 'none'}")
+    settings = _settings(table)
+    ends = [setting for setting in settings if setting.endswith(f".{key}")]
+    meant = (
+        f"; did you mean {', '.join(ends)}?"
+        if ends
+        else near(key, [*table.columns.drop("params", "ignore"), *settings])
+    )
+    raise ValueError(f"no column {key!r}{meant} Metrics here: {', '.join(plain) or 'none'}")
+
+
+def _settings(table: pd.DataFrame) -> list[str]:
+    """The dotted keys of all settings of a frame."""
+    return list(dict.fromkeys(key for params in table.get("params", ()) for key in _flat(params or {})))
 
 
 def near(key: str, candidates: Iterable[Any]) -> str:

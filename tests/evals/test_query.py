@@ -106,6 +106,19 @@ def test_labels_name_the_settings_that_runs_of_one_option_differ_in():
     assert labels == ["none", "group_weights, weights [1, 2]", "group_weights, weights [1, 4]"]
 
 
+def test_labels_name_as_many_settings_as_tell_all_apart():
+    def searched(doc_id, **poison):
+        params = {"choices": {"regularizer": "erm"}, "attack": {"poison": poison}}
+        return record(doc_id, group_id=str(doc_id), params=params)
+
+    cube = [(a, b, c) for a in (1, 2) for b in (3, 4) for c in (5, 6)]
+    records = [searched(i, rows=a, copies=b, batch=c) for i, (a, b, c) in enumerate(cube)]
+    labels = query.differences(records, query.aggregate(query.frame(records), ["accuracy"]), "regularizer")
+    assert labels == [f"rows {a}, copies {b}, batch {c}" for a, b, c in cube]
+    labels = query.differences(records, query.aggregate(query.frame(records[::2]), ["accuracy"]), "regularizer")
+    assert labels == [f"rows {a}, copies {b}" for a, b, _ in cube[::2]]
+
+
 def test_a_radius_may_be_a_fraction():
     assert query.frame([record(1, radius="8/255")])["radius"][0] == pytest.approx(8 / 255)
 
@@ -126,6 +139,45 @@ def test_a_radius_may_be_a_fraction():
 )
 def test_where_keeps_the_rows_that_meet_every_condition(table, conditions, ids):
     assert query.where(table, conditions)["doc_id"].tolist() == ids
+
+
+@pytest.fixture
+def settings():
+    """Of three runs, of which the last lacks all but one."""
+    made = [
+        {"attack": {"poison": {"copies": 1, "label": "search"}}, "model": {"C": "1/4", "bias": True}},
+        {"attack": {"poison": {"copies": 100, "label": 1}}, "model": {"C": 2, "bias": False}},
+        {"attack": {"evasion": None}, "model": {"C": 1e-3}},
+    ]
+    return query.frame([record(i, params=params) for i, params in enumerate(made, 1)])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ids"),
+    [
+        ("attack.poison.copies>1", [2]),
+        ("attack.poison.copies!=1", [2]),
+        ("attack.poison.label==search", [1]),
+        ("attack.poison.label==1", [2]),
+        ("model.C<=0.25", [1, 3]),
+        ("model.C==1/4, accuracy>=0", [1]),
+        ("model.bias==true", [1]),
+    ],
+)
+def test_settings_are_named_as_in_the_command_line(settings, conditions, ids):
+    assert query.where(settings, conditions)["doc_id"].tolist() == ids
+
+
+def test_settings_sort_with_those_that_lack_them_last(settings):
+    assert query.sort(settings, "-attack.poison.copies")["doc_id"].tolist() == [2, 1, 3]
+    assert query.sort(settings, "model.C")["doc_id"].tolist() == [3, 1, 2]
+
+
+@pytest.mark.parametrize("key", ["attack.poison.copy", "attack.poison", "attack.evasion", "poison.copies", "copies"])
+def test_a_setting_that_no_run_has_is_told_from_those_it_may_be(settings, key):
+    with pytest.raises(ValueError, match="no column") as told:
+        query.where(settings, f"{key}==1")
+    assert "evasion" in key or "attack.poison.copies" in str(told.value).partition("Metrics")[0]
 
 
 def test_where_never_keeps_a_row_without_the_value():
