@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import paths_config
 from evals import query, style
-from evals.plots import groups, moving, parallel, policy, robustness, seeds, shift, space, trace
+from evals.plots import compromises, groups, moving, parallel, policy, robustness, seeds, shift, space, trace
 from evals.plots.frontier import frontier
 from evals.plots.picture import Picture
 
@@ -42,6 +42,7 @@ KINDS: dict[str, Kind] = {
     "robustness": Kind(robustness.robustness, {"bars", "reference"}, ("kind",)),
     "groups": Kind(groups.groups, {"metrics", "bars"}, ("kind",)),
     "trace": Kind(trace.trace, set(), ("kind",)),
+    "compromises": Kind(compromises.compromises, set(), ("kind",)),
     "shift": Kind(shift.shift, {"x", "y", "x_better", "y_better", "seeds", "split"}, ("kind",)),
     "seeds": Kind(seeds.seeds, {"metrics", "bars", "reference"}, ("kind",)),
 }

@@ -148,6 +148,41 @@ def with_balanced(found):
     return found | {"metrics": found["metrics"] | {f"balanced_accuracy{end}": 0.6 for end in ends}}
 
 
+# --- compromises -----------------------------------------------------------------------------------------------
+
+FRONT = [(7, 0.10, 0.64), (3, 0.14, 0.66), (0, 0.20, 0.68)]  # evaluation, gap and accuracy, the lowest gap first
+
+
+def with_front(found, front=FRONT):
+    points = [{"evaluation": e, "fpr_gap": gap, "accuracy": accuracy} for e, gap, accuracy in front]
+    claimed = {"before": {"fpr_gap": 0.2, "accuracy": 0.68}, "after": {"fpr_gap": 0.14, "accuracy": 0.66}}
+    return found | {"poison": found["poison"] | {"front": points, "claimed": claimed}}
+
+
+FRONTS = [with_front(made) for made in RECORDS]
+
+
+def test_a_front_is_drawn_as_what_is_attained_at_each_accuracy_or_more():
+    panel = draw("compromises", records=FRONTS[:1]).figure.axes[0]
+    (line,) = lines(panel, "_front")
+    assert np.transpose(line.get_data()).tolist() == [[0.64, 0.10], [0.66, 0.14], [0.68, 0.20]]
+    assert line.get_drawstyle() == "steps-pre"  # between two points that of the more accurate one
+
+
+def test_what_was_chosen_and_what_it_began_with_are_marked():
+    panel = draw("compromises", records=FRONTS[:1]).figure.axes[0]
+    assert offsets(panel, "_before") == [[[0.68, 0.2]]]
+    assert offsets(panel, "_kept") == [[[0.66, 0.14]]]
+    assert "better" in [text.get_text() for text in panel.texts]
+
+
+def test_every_search_has_its_front_and_those_with_one_objective_none():
+    drawn = draw("compromises", records=[*FRONTS, *TWO[2:]])
+    assert len(lines(drawn.figure.axes[0], "_front")) == 2
+    first = " ".join(drawn.text.splitlines()[1].split())
+    assert first.endswith("0 0.1000 at 0.6400 0.2000 at 0.6800 0.1400 at 0.6600 3")
+
+
 # --- bad input -------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +210,8 @@ def folder(tmp_path, monkeypatch):
         (["kind=trace", "where=accuracy>2"], RECORDS, "leaves none of the 2 poisoned runs"),
         (["kind=trace", "x=error"], RECORDS, "x=error has no part in kind=trace"),
         (["kind=frontier", "split=test"], RECORDS, "only in shift"),
+        (["kind=compromises"], RECORDS, "search with attack.poison.accuracy=objective"),
+        (["kind=compromises", "where=seed>5"], FRONTS, "leaves none of the 2 poisoned runs"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(folder, words, records, phrase):
