@@ -70,6 +70,7 @@ def test_training_on_the_shipped_rows_gives_the_same_model(filed):
     answer = command("train", *words, model, f"added={path}", "dataset.name=again")
     assert answer.code == 0, answer
     again = RunStore(paths_config.database("again")).all()[-1]
+    assert again["weights"]["sha256"] == filed["weights"]["sha256"]
     rows = torch.randn(50, 7)
     one, other = from_database(filed["doc_id"], "loan"), from_database(again["doc_id"], "again")
     assert torch.equal(one(rows), other(rows))

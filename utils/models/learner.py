@@ -1,12 +1,12 @@
 """A classifier of scikit-learn as a model: it answers with log-odds, has no gradient, and is stored by skops."""
 
-import zipfile
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from utils.models.estimators import Estimator, fitted, log_odds
+from utils.models.repeatable import repeatable
 from utils.models.trees import require_sound
 from utils.types import Batch
 
@@ -68,12 +68,16 @@ class Learner(nn.Module):
         )
 
     def to_bytes(self) -> bytes:
-        """The trained estimator as the content of a skops file, compressed. Raises ValueError before training."""
+        """The trained estimator as the content of a skops file, the same for the same training.
+
+        Raises:
+            ValueError: it is not trained yet.
+        """
         from skops.io import dumps  # which takes a second, and only this needs it
 
         if self.trained is None:
             raise ValueError(f"model={self.option} is not trained yet: call fit first")
-        return dumps(self.trained, compression=zipfile.ZIP_DEFLATED)
+        return repeatable(dumps(self.trained))
 
     def from_bytes(self, data: bytes) -> None:
         """Take the trained estimator of ``to_bytes``; nothing of it is made before all of its types are known.
