@@ -129,8 +129,8 @@ def test_a_search_that_is_killed_goes_on_where_it_was(home):
     words = (*SEARCH, "model=logistic_sklearn", "attack.poison.budget=400")
     going = subprocess.Popen(line("train", *words), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     journals = paths_config.evals() / "poison" / "loan"
-    for _ in range(1200):
-        time.sleep(0.1)
+    for _ in range(6000):
+        time.sleep(0.02)
         if any(path.read_bytes().count(b"\n") > 20 for path in journals.glob("*.jsonl")):
             break
     going.send_signal(signal.SIGKILL)
