@@ -169,7 +169,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) ->
 
     from hydra.core.hydra_config import HydraConfig
 
-    from evals.query import aligned, known
+    from evals.query import aligned, values
     from utils import atomic
     from utils.metrics.directions import under_norms
 
@@ -177,7 +177,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) ->
     if named:
         for key in params["columns"]:  # of the default ones, those that no record has are left out
             if not any(column.endswith(f"/{key}") for column in table.columns):
-                known(key, table)
+                table = table.assign(**{key: values(key, table)})  # of a setting
     facts = ["doc_id", "name", "seed", "radius"]
     wanted = list(params["columns"])
     if not named:
@@ -194,7 +194,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) ->
     ]
     say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
     if params["csv"]:
-        atomic.write_text(Path(params["csv"]), table.to_csv(index=False))
+        atomic.write_text(Path(params["csv"]), table.drop(columns="params").to_csv(index=False))
         say(f"{len(table)} rows written to {params['csv']}")
 
 

@@ -329,6 +329,15 @@ def test_the_csv_holds_every_metric(shop):
         rows = list(csv.DictReader(file))
     assert [float(row["accuracy"]) for row in rows] == [r["metrics"]["accuracy"] for r in records()]
     assert record(1)["metrics"].keys() <= rows[0].keys()
+    assert "params" not in rows[0]
+
+
+def test_settings_are_columns_where_they_are_named(shop):
+    out = succeeded(command("evaluate", "columns=[accuracy,epsilon.radius]", "csv=out/few.csv")).out
+    assert "epsilon.radius" in out.splitlines()[0]
+    with (shop / "out" / "few.csv").open() as file:
+        radii = [float(row["epsilon.radius"]) for row in csv.DictReader(file)]
+    assert radii == [r["params"]["epsilon"]["radius"] for r in records()]
 
 
 @pytest.mark.parametrize(("kind", "magic"), [("png", b"\x89PNG\r\n\x1a\n"), ("svg", b"<?xml"), ("pdf", b"%PDF-")])
