@@ -93,6 +93,19 @@ class Judge:
         """How many values are minimised: the loss and, where it is an objective, 1 - accuracy."""
         return 1 + (self.accuracy == "objective")
 
+    @property
+    def least(self) -> float:
+        """A loss below which there is none, where it is known: a gap is 0 at least. The weighted accuracy has none."""
+        below_0 = any(key == "mcc" or key.endswith("_signed_gap") for key in (self.metric, *self.penalties))
+        if self.accuracy == "weight" or below_0:
+            return -math.inf
+        return sum(min(0.0, weight) for weight in (self._sign, *self.penalties.values()))
+
+    @property
+    def _sign(self) -> int:
+        """Of the metric in the loss."""
+        return -direction(self.metric) * (1 if self.objective == "fair" else -1)
+
     @cached_property
     def _names(self) -> tuple[list[str], list[str]]:
         binary = self._classes == 2
@@ -154,9 +167,8 @@ class Judge:
         for key in self.needed:
             if key not in metrics:
                 raise UndefinedError(self._undefined(key))
-        sign = -direction(self.metric) * (1 if self.objective == "fair" else -1)
         lost = baseline["accuracy"] - metrics["accuracy"]
-        loss = sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
+        loss = self._sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
         loss += self.accuracy_weight * lost if self.accuracy == "weight" else 0.0
         bound = self.accuracy in ("constraint", "objective")
         return Judged(metrics, loss, round(lost - self.accuracy_loss, DIGITS) if bound else 0.0)

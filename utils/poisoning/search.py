@@ -74,7 +74,7 @@ class Search:
     batch: int
 
     def run(self, journal: Journal) -> History:
-        """Search until the budget is spent, as many points are accepted as may be, or nothing new is left.
+        """Search until the budget is spent, as many points are accepted as may be, or nothing is left to try or gain.
 
         Raises:
             ValueError: the unpoisoned training fails or lacks a metric, or all of the first evaluations fail.
@@ -83,7 +83,7 @@ class Search:
         batch = history.complete + 1
         before = history.until(batch - 1)
         asked = self._asked(history, batch, [e.point for e in before.of(batch - 1) if e.number])
-        while asked.points and not before.ended:
+        while asked.points and not before.ended and not self._perfect(before):
             chosen = self._new(before, batch, asked.points)
             if not chosen:
                 break
@@ -98,6 +98,11 @@ class Search:
             self._say(history)
             asked, batch = upcoming, batch + 1
         return history
+
+    def _perfect(self, history: History) -> bool:
+        """Whether nothing can be better: of two objectives the other one could."""
+        best = history.best.loss
+        return self.judge.objectives == 1 and best is not None and best <= self.judge.least
 
     def _begun(self, journal: Journal) -> History:
         """What the journal holds; of a new one the unpoisoned training."""

@@ -199,9 +199,9 @@ def test_another_seed_searches_elsewhere(tmp_path):
 
 
 def test_a_set_that_costs_too_much_accuracy_is_never_kept(path):
-    """With a = 1 every false positive avoided costs two false negatives."""
+    """With a = 1 every false positive avoided costs twenty false negatives."""
     strict = judge(accuracy="constraint", accuracy_loss=0.0)
-    history = searched(path, Table(costs), of=strict, budget=100)
+    history = searched(path, Table(lambda a, b: (int(b), int(20 * a * b))), of=strict, budget=100)
     least = history.baseline.metrics["accuracy"]
     assert all(e.metrics["accuracy"] >= least for e in history.accepted)
     assert len(history.accepted) > 1
@@ -223,12 +223,21 @@ def test_unfair_mirrors_fair(tmp_path):
 
 def test_a_failed_evaluation_is_recorded_and_the_search_goes_on(path):
     table = Table(helps, lambda rows: "it broke" if rows and rows[-1][1] == 5 else "")
-    history = searched(path, table, budget=30)
+    history = searched(path, table, budget=16)
     failed = [e for e in history.made if e.loss is None]
     assert failed
     assert {e.error for e in failed} == {"it broke"}
     assert not any(e.accepted for e in failed)
-    assert len(history.made) == 31
+    assert len(history.made) == 17
+
+
+def test_it_ends_where_nothing_can_be_better(path, tmp_path):
+    """40 false positives in group 1 and none in group 0: five times the best row leaves no gap."""
+    ended = searched(path, Table(helps), budget=200)
+    assert ended.best.loss == 0
+    assert ended.made[-1].batch == ended.best.batch
+    weighed = searched(tmp_path / "b.journal", Table(helps), budget=30, of=judge(accuracy="weight"))
+    assert len(weighed.made) == 31  # the accuracy could still rise
 
 
 def test_a_gaussian_process_is_not_disturbed_by_failures(path):
