@@ -28,7 +28,8 @@ def facts(record: Record) -> Iterator[tuple[str, str]]:
             yield name, _counted(poison[key])
     yield "Searched for", f"{metric}, {poison['objective']}"
     failed = f", {poison['failed']} of them failed" if poison.get("failed") else ""
-    yield "Evaluations", f"{poison['evaluations']}{failed}"
+    ended = f"; {poison['ended']}" if poison.get("ended") else ""
+    yield "Evaluations", f"{poison['evaluations']}{failed}{ended}"
     for split, name in SPLITS.items():
         yield name, "; ".join(_moved(record, key, split) for key in dict.fromkeys((metric, "accuracy")))
     for key, name in (("csv", "Table of the rows"), ("trace", "Trace of the search")):

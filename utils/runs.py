@@ -457,7 +457,7 @@ def _of_poison(record: Record) -> list[str]:
     metrics = record["metrics"]
     lines = [
         f"  {found['rows']} rows added ({found['distinct']} distinct) after {found['evaluations']} evaluations, "
-        f"{found['failed']} of them failed: {paths_config.poison_file(found['csv']['path'])}"
+        f"{found['failed']} of them failed; {found['ended']}: {paths_config.poison_file(found['csv']['path'])}"
     ]
     for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
         changes = [

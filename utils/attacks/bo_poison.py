@@ -74,7 +74,8 @@ def bo_poison(
     plan = PLANS[search](space, rows)
     ask = asker(sampler, plan.parameters, judge.objectives)
     journal = journal_of(victim, settings, partial(shared, budget=budget, batch=batch))
-    history = Search(victim, space, judge, plan, ask, budget, batch).run(journal)
+    searching = Search(victim, space, judge, plan, ask, budget, batch)
+    history = searching.run(journal)
     found = space.rows(history.points(history.best))
     return Poisoned(
         rows=space.batch(found),
@@ -82,14 +83,13 @@ def bo_poison(
         before=history.baseline.metrics,
         after=history.best.metrics,
         steps=[(e.number, e.metrics[metric]) for e in (history.baseline, *history.accepted)],
-        facts=_facts(history, judge, sampler),
+        facts={"sampler": sampler, "ended": searching.ended(history)} | _facts(history, judge),
     )
 
 
-def _facts(history: History, judge: Judge, sampler: str) -> dict[str, Any]:
+def _facts(history: History, judge: Judge) -> dict[str, Any]:
     made = history.made[1:]
     facts: dict[str, Any] = {
-        "sampler": sampler,
         "evaluations": len(made),
         "failed": sum(e.loss is None for e in made),
         "accepted": len(history.accepted),

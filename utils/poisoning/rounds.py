@@ -59,7 +59,7 @@ def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: i
         best, left = evaluations.best, budget - len(evaluations.made) + 1
         hoped = wanted(outlook.judge, best.metrics)
         for reason, holds in (
-            ("budget", left < 1),
+            ("the budget is spent", left < 1),
             ("nothing left to gain", hoped <= 0),
             ("nothing improves", pace.failures == PATIENCE),
         ):

@@ -83,7 +83,7 @@ class Search:
         batch = history.complete + 1
         before = history.until(batch - 1)
         asked = self._asked(history, batch, [e.point for e in before.of(batch - 1) if e.number])
-        while asked.points and not before.ended and not self._perfect(before):
+        while asked.points and not self._finished(before):
             chosen = self._new(before, batch, asked.points)
             if not chosen:
                 break
@@ -99,10 +99,18 @@ class Search:
             asked, batch = upcoming, batch + 1
         return history
 
-    def _perfect(self, history: History) -> bool:
-        """Whether nothing can be better: of two objectives the other one could."""
+    def ended(self, history: History) -> str:
+        """Why a search went no further, in words."""
+        spent = len(history.made) > self.budget
+        return self._finished(history) or ("the budget is spent" if spent else "nothing new to try")
+
+    def _finished(self, history: History) -> str:
+        """Why it needs no further evaluation; empty where it may."""
+        if history.ended:
+            return "as many rows as may be"
         best = history.best.loss
-        return self.judge.objectives == 1 and best is not None and best <= self.judge.least
+        perfect = best is not None and best <= self.judge.least and self.judge.objectives == 1
+        return "nothing left to gain" if perfect else ""  # of two objectives the other one could be better
 
     def _begun(self, journal: Journal) -> History:
         """What the journal holds; of a new one the unpoisoned training."""

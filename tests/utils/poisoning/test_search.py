@@ -25,11 +25,14 @@ def searched(
     of=None,
     stop=None,
 ):
+    return search(path, table, plan, rows, budget, batch, sampler, seed, of, stop).run(Journal(path, {"seed": seed}))
+
+
+def search(path, table, plan=sequential, rows=None, budget=40, batch=2, sampler="random", seed=0, of=None, stop=None):
     space = Grid()
     own, judged = plan(space, rows), of or judge()
     ask = asker(sampler, own.parameters, judged.objectives)
-    search = Search(victim(stop or table, path, seed), space, judged, own, ask, budget, batch)
-    return search.run(Journal(path, {"seed": seed}))
+    return Search(victim(stop or table, path, seed), space, judged, own, ask, budget, batch)
 
 
 def shown(history):
@@ -238,6 +241,21 @@ def test_it_ends_where_nothing_can_be_better(path, tmp_path):
     assert ended.made[-1].batch == ended.best.batch
     weighed = searched(tmp_path / "b.journal", Table(helps), budget=30, of=judge(accuracy="weight"))
     assert len(weighed.made) == 31  # the accuracy could still rise
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"budget": 4}, "the budget is spent"),
+        ({"budget": 5, "batch": 3}, "the budget is spent"),
+        ({"budget": 200}, "nothing left to gain"),
+        ({"budget": 200, "rows": 1}, "as many rows as may be"),
+        ({"budget": 200, "plan": joint, "rows": 1}, "nothing new to try"),
+    ],
+)
+def test_it_says_why_it_went_no_further(path, settings, why):
+    asked = search(path, Table(helps), **settings)
+    assert asked.ended(asked.run(Journal(path, {}))) == why
 
 
 def test_a_gaussian_process_is_not_disturbed_by_failures(path):
