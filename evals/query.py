@@ -326,18 +326,20 @@ def _short(value: Any) -> str:
 
 
 def known(key: str, table: pd.DataFrame) -> str:
-    """The column ``key``; ValueError with near misses and the metrics where the frame has none of that name."""
+    """The column ``key``; ValueError with near misses and the metrics, or settings, where the frame has none."""
     if key in table.columns:
         return key
-    plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
-    settings = _settings(table)
+    settings, part = _settings(table), key.partition(".")[0]
     ends = [setting for setting in settings if setting.endswith(f".{key}")]
     meant = (
         f"; did you mean {', '.join(ends)}?"
         if ends
         else near(key, [*table.columns.drop("params", "ignore"), *settings])
     )
-    raise ValueError(f"no column {key!r}{meant} Metrics here: {', '.join(plain) or 'none'}")
+    alike = [setting for setting in settings if "." in key and setting.startswith(f"{part}.")]
+    plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
+    there = f"Settings of {part}: {', '.join(alike)}" if alike else f"Metrics here: {', '.join(plain) or 'none'}"
+    raise ValueError(f"no column {key!r}{meant} {there}")
 
 
 def _settings(table: pd.DataFrame) -> list[str]:

@@ -177,7 +177,9 @@ def test_settings_sort_with_those_that_lack_them_last(settings):
 def test_a_setting_that_no_run_has_is_told_from_those_it_may_be(settings, key):
     with pytest.raises(ValueError, match="no column") as told:
         query.where(settings, f"{key}==1")
-    assert "evasion" in key or "attack.poison.copies" in str(told.value).partition("Metrics")[0]
+    meant, listed, _ = str(told.value).partition("Settings of attack: ")
+    assert "evasion" in key or "attack.poison.copies" in meant
+    assert bool(listed) == key.startswith("attack.")
 
 
 def test_where_never_keeps_a_row_without_the_value():
