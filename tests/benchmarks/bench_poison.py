@@ -7,7 +7,8 @@ On COMPAS within two years (TRILEMMA_DATA has the file), learners of scikit-lear
 - published: one row at a time, of label 1, by a Gaussian process with an upper confidence bound (bayesian-optimization,
   kappa 2.5) in the box of all 13 features, rounded to a valid row, started anew at every improvement;
 - random, tpe, gp: the same rows (one copy, label 1, accuracy ignored) by our sequential search with each sampler;
-- defaults: our search as its yaml has it, but for the budget: copies, label searched, accuracy constrained.
+- copies: the same with up to 100 copies of a row, of any label, the accuracy constrained;
+- defaults: our search as its yaml has it, but for the budget: training rows like the row in place of its copies.
 
 Shown are means over seeds: the gap in false positive rates on the validation rows after so many evaluations, the
 accuracy there, what is left of both on the test rows, and CPU-seconds an evaluation of choosing and of training. Every
@@ -47,11 +48,12 @@ LEARNERS = {
 }
 YAML = yaml.safe_load((paths_config.ROOT / "config" / "attack" / "bo_poison.yaml").read_text())["poison"]
 DEFAULTS = {key: value for key, value in YAML.items() if key[0] != "_" and key not in ("inner_seeds", "workers")}
-ONE_BY_ONE = {"accuracy": "ignore", "label": 1, "copies": 1, "rows": None}
+ONE_BY_ONE = {"accuracy": "ignore", "label": 1, "copies": 1, "spread": False, "rows": None}
 OURS = {
     "random": ONE_BY_ONE | {"sampler": "random"},
     "tpe": ONE_BY_ONE | {"sampler": "tpe"},
     "gp": ONE_BY_ONE | {"sampler": "gp"},
+    "copies": {"spread": False},
     "defaults": {},
 }
 METHODS = ("published", *OURS)
@@ -124,10 +126,19 @@ def victim(rows: Dataset, job: Job, journal: Path) -> Victim:
     )
 
 
-def space_of(own: Victim, label: int | None, copies: int) -> Space:
+def space_of(own: Victim, label: int | None, copies: int, spread: bool = False) -> Space:
     """The rows that may be added."""
     return Space.of(
-        own.columns, own.train, own.loc, own.scale, label=label, classes=2, copies=copies, bounds={}, fixed={}
+        own.columns,
+        own.train,
+        own.loc,
+        own.scale,
+        label=label,
+        classes=2,
+        copies=copies,
+        spread=spread,
+        bounds={},
+        fixed={},
     )
 
 
@@ -198,7 +209,7 @@ def ours(own: Victim, job: Job) -> Trace:
     settings = DEFAULTS | OURS[job.method] | dict(job.settings) | {"budget": job.budget}
     found: Poisoned = bo_poison(own, **settings)
     label = None if settings["label"] == "search" else settings["label"]
-    space = space_of(own, label, settings["copies"])
+    space = space_of(own, label, settings["copies"], settings["spread"])
     lines = own.journal.read_text().splitlines()[1:]
     plan = PLANS[settings["search"]](space, settings["rows"])
     history = History(plan, tuple(read(json.loads(line)) for line in lines))

@@ -37,6 +37,7 @@ def bo_poison(
     search: str,
     rows: int | None,
     copies: int,
+    spread: bool,
     sampler: str,
     batch: int,
 ) -> Poisoned:
@@ -59,6 +60,7 @@ def bo_poison(
         search: sequential (rows are kept as they are found) or joint (``rows`` rows at once).
         rows: of sequential the most points that are kept, None for all that help; of joint their number.
         copies: each point is added 1 to so many times, searched on a log scale.
+        spread: in place of its copies, as many training rows like it are added, of its group and with its label.
         sampler: gp, tpe or random.
         batch: evaluations that are chosen together.
 
@@ -68,6 +70,8 @@ def bo_poison(
     """
     settings = {key: value for key, value in locals().items() if key != "victim"}
     require_whole(settings, budget=0, copies=1, batch=1, rows=1)
+    if not isinstance(spread, bool):
+        raise ValueError(f"attack.poison.spread={spread}: expected true or false")
     chosen("search", search, tuple(PLANS))
     chosen("sampler", sampler, SAMPLERS)
     judge, space = judge_of(victim, settings), space_of(victim, settings)

@@ -37,6 +37,7 @@ def space_of(victim: Victim, settings: Settings) -> Space:
         label=_label(settings["label"]),
         classes=classes(victim),
         copies=settings["copies"],
+        spread=settings.get("spread", False),
         bounds=settings["bounds"] or {},
         fixed=settings["fixed"] or {},
     )

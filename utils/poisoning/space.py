@@ -13,7 +13,7 @@ by its column (``race: race_caucasian``) or, where columns are ``attribute=value
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -59,6 +59,7 @@ class Space:
     label: int | None  # of all new rows; None where it is searched
     classes: int
     copies: int  # most copies of a row
+    pool: Floats | None  # (n, d) training rows, as near as the space has them, that stand for copies; natural units
 
     @classmethod
     def of(
@@ -71,6 +72,7 @@ class Space:
         label: int | None,
         classes: int,
         copies: int,
+        spread: bool,
         bounds: Mapping[str, Sequence[float]],
         fixed: Mapping[str, float | str],
     ) -> "Space":
@@ -84,6 +86,7 @@ class Space:
             label: class of all new rows, or None to search it.
             classes: how many there are.
             copies: how often a row may be added, at most.
+            spread: add in place of copies as many training rows like the row, of its group.
             bounds: column -> [low, high] in place of the schema's.
             fixed: column -> number, or attribute -> indicator, of all new rows.
 
@@ -103,13 +106,15 @@ class Space:
         if copies < 1:
             raise ValueError(f"attack.poison.copies={copies}: expected a whole number, 1 or more")
         exact = scaling(columns, loc, scale)
-        columns = bounded(columns, exact[0] + exact[1] * train.x.detach().double().cpu().numpy(), bounds)
+        natural = exact[0] + exact[1] * train.x.detach().double().cpu().numpy()
+        columns = bounded(columns, natural, bounds)
         made = dimensions(columns, exact[1], fixed)
         for name in (d.name for d in made if d.name in OWN):
             raise ValueError(
                 f"a column or attribute has the name {name!r}, which a poisoner's own parameter has; rename it"
             )
-        return cls(columns, made, loc, scale, train.x.new_zeros(0), label, classes, copies)
+        space = cls(columns, made, loc, scale, train.x.new_zeros(0), label, classes, copies, None)
+        return replace(space, pool=space.snap(torch.from_numpy(natural)).numpy()) if spread else space
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -124,6 +129,9 @@ class Space:
     def rows(self, points: Sequence[Mapping[str, float]]) -> Rows:
         """The rows at some points, each as often as its copies say, side by side: m in all, valid ones.
 
+        Where they are ``spread``, a point stands for the training rows of its group that are nearest to it, as many as
+        its copies, with its class: those of the first one again where the group has fewer.
+
         Numbers outside of their bounds are taken for the bounds. Raises ValueError for a point that lacks a parameter,
         or holds a choice that there is not.
         """
@@ -136,11 +144,20 @@ class Space:
             table[:, d.places] = d.write(given)
         labels = [self.label if self.label is not None else self._class(point["label"]) for point in points]
         copies = [self._copies(point.get("copies", 1)) for point in points]
-        times = torch.tensor(copies, dtype=torch.int64)
-        return Rows(
-            torch.from_numpy(table).repeat_interleave(times, 0),
-            torch.tensor(labels, dtype=torch.int64).repeat_interleave(times),
-        )
+        natural = np.repeat(table, copies, 0) if self.pool is None else self._around(self.pool, table, copies)
+        return Rows(torch.from_numpy(natural), torch.tensor(np.repeat(labels, copies), dtype=torch.int64))
+
+    def _around(self, pool: Floats, table: Floats, copies: Sequence[int]) -> Floats:
+        """Of the pool the rows nearest to each row of a table, in standard deviations, of its group if there are any."""
+        scale = scaling(self.columns, self.loc, self.scale)[1]
+        groups = group_index(self.columns, pool)
+        found = [pool[:0]]
+        for row, group, k in zip(table, group_index(self.columns, table), copies, strict=True):
+            own = np.flatnonzero(groups == group)
+            own = own if len(own) else np.arange(len(pool))
+            nearest = own[np.argsort((((pool[own] - row) / scale) ** 2).sum(1), kind="stable")[:k]]
+            found.append(pool[np.resize(nearest, k)])
+        return np.concatenate(found)
 
     def point(self, natural: Tensor, label: int) -> dict[str, float]:
         """The point of one row (d,) of the space, to be added once. Raises ValueError where the space lacks it."""

@@ -50,5 +50,12 @@ def dataset(*, whole: bool = True, columns: tuple[Column, ...] = COLUMNS) -> Dat
 
 def space(data: Dataset, **changes) -> Space:
     """The space of a data set, its settings those of the yaml with one copy but for the changes."""
-    settings = {"label": None, "classes": data.classes, "copies": 1, "bounds": {}, "fixed": {}} | changes
+    settings = {
+        "label": None,
+        "classes": data.classes,
+        "copies": 1,
+        "spread": False,
+        "bounds": {},
+        "fixed": {},
+    } | changes
     return Space.of(data.columns, data.train, data.loc, data.scale, **settings)

@@ -25,7 +25,7 @@ def space():
     n = len(KNOWN)
     x = ((KNOWN - LOC) / SCALE).float()
     train = Batch(x, torch.tensor([0, 1, 1]), x[:, 5].long(), torch.ones(n), torch.arange(n))
-    narrowing = {"label": None, "classes": 2, "copies": 1, "bounds": {}, "fixed": {}}
+    narrowing = {"label": None, "classes": 2, "copies": 1, "spread": False, "bounds": {}, "fixed": {}}
     return Space.of(COLUMNS, train, LOC, SCALE, **narrowing)
 
 
