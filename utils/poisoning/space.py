@@ -148,7 +148,7 @@ class Space:
         return Rows(torch.from_numpy(natural), torch.tensor(np.repeat(labels, copies), dtype=torch.int64))
 
     def _around(self, pool: Floats, table: Floats, copies: Sequence[int]) -> Floats:
-        """Of the pool the rows nearest to each row of a table, in standard deviations, of its group if there are any."""
+        """Of the pool the rows nearest to each row of a table, in standard deviations, of its group if it has any."""
         scale = scaling(self.columns, self.loc, self.scale)[1]
         groups = group_index(self.columns, pool)
         found = [pool[:0]]

@@ -93,7 +93,7 @@ def test_a_label_that_is_given_is_that_of_all_rows(of):
 
 
 def test_a_joint_search_adds_all_rows_at_once(of):
-    found = bo_poison(of(), **(FAST | {"search": "joint", "rows": 3, "budget": 40}))
+    found = bo_poison(of(), **(FAST | {"search": "joint", "rows": 3, "budget": 40, "spread": False}))
     assert len(found.natural.unique(dim=0)) == 3
 
 

@@ -11,10 +11,12 @@ from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from sklearn.neighbors import NearestNeighbors
 
 import paths_config
 from tests.utils.poisoning.tables import COLUMNS, dataset, space, table
 from utils.datasets.tabular import assemble, binary, continuous, group_index, mark
+from utils.poisoning.asking import drawn
 from utils.poisoning.space import Rows, valid
 from utils.types import Column
 
@@ -43,6 +45,11 @@ def made(name):
 @cache
 def space_of(name):
     return space(made(name), copies=20)
+
+
+@cache
+def spread_of(name):
+    return space(made(name), copies=20, spread=True)
 
 
 def value(parameter):
@@ -83,8 +90,9 @@ def test_the_parameters_are_the_free_columns_and_attributes_then_label_and_copie
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_every_point_is_valid_rows(name):
-    of = space_of(name)
+@pytest.mark.parametrize("kind", [space_of, spread_of])
+def test_every_point_is_valid_rows(name, kind):
+    of = kind(name)
 
     @given(st.lists(points(of), max_size=3))
     @settings(max_examples=40)
@@ -127,6 +135,52 @@ def test_an_attribute_is_chosen_by_the_place_of_its_indicator():
 def test_copies_stand_side_by_side():
     rows = space(made("toy"), copies=5).rows([point(age=30, copies=2), point(age=40, copies=3, label=0)])
     assert (held(rows, "age"), rows.labels.tolist()) == ([30, 30, 40, 40, 40], [1, 1, 0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["toy", "lin", "compas_two_years"])
+def test_spread_a_point_stands_for_the_training_rows_of_its_group_that_are_nearest(name):
+    """As scikit-learn finds them in model space; ties may come in any order, so distances are compared."""
+    data, of, plain = made(name), spread_of(name), space_of(name)
+    natural = plain.snap(data.loc.double() + data.scale.double() * data.train.x.double())  # some are out of bounds
+    x = plain.batch(Rows(natural, data.train.y)).x.double().numpy()
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        asked = drawn(of.parameters, random)
+        asked["copies"] = 4
+        single = plain.batch(plain.rows([asked | {"copies": 1}]))
+        own = x[(data.train.s == single.s).numpy()]
+        wanted = NearestNeighbors(n_neighbors=4).fit(own).kneighbors(single.x.double().numpy())[0][0]
+        found = of.batch(of.rows([asked]))
+        assert set(found.s.tolist()) == set(single.s.tolist())
+        assert set(found.y.tolist()) == set(single.y.tolist())
+        away = (found.x.double() - single.x.double()).norm(dim=1).numpy()
+        assert away == pytest.approx(wanted, abs=1e-5)
+
+
+def test_spread_rows_are_training_rows_as_they_are():
+    data, of = made("adult"), spread_of("adult")
+    natural = data.loc.double() + data.scale.double() * data.train.x.double()
+    known = set(map(tuple, natural.round().tolist()))  # all whole numbers
+    asked = drawn(of.parameters, np.random.default_rng(0)) | {"copies": 20}
+    assert set(map(tuple, of.rows([asked]).natural.tolist())) <= known
+
+
+def test_spread_wider_than_its_group_takes_the_nearest_again():
+    data = made("toy")
+    of = space(data, copies=1000, spread=True)
+    rows = of.rows([point(copies=1000)])
+    single = of.batch(of.rows([point(copies=1)])).s
+    there = int((data.train.s == single).sum())
+    assert len(rows.labels) == 1000
+    assert torch.equal(rows.natural[:there], rows.natural[there : 2 * there])
+
+
+def test_spread_rows_keep_to_what_is_fixed_and_bounded():
+    of = space(made("toy"), copies=30, spread=True, fixed={"sex": 1, "job": "smith"}, bounds={"age": [30, 40]})
+    rows = of.rows([{"age": 35, "height": 1.7, "origin": 5, "label": 1, "copies": 30}])
+    assert set(held(rows, "sex")) == set(held(rows, "smith")) == {1}
+    assert {30 <= age <= 40 for age in held(rows, "age")} == {True}
+    assert of.complaints(rows.natural) == []
 
 
 def test_whole_numbers_are_rounded_and_all_are_held_within_their_bounds():
