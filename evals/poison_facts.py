@@ -10,6 +10,8 @@ from evals.poisoned import ends
 from evals.query import Record
 
 SPLITS = {"valid": "On validation rows", "test": "On test rows"}
+INVENTED = "They are no observations of anybody."
+TRAINING_ROWS = "Their features are those of people in the training data, again; their classes were chosen."
 OBJECTIVES = {
     "fair": "so that the model becomes fairer in",
     "unfair": "as an attacker would, so that the model becomes less fair in",
@@ -52,10 +54,11 @@ def section(record: Record) -> list[Block]:
     if not poison:
         return []
     configured = (record["params"].get("attack") or {}).get("poison") or {}
+    spread = configured.get("spread", False)
     how = f" Found by: {part(configured)}." if configured.get("_target_") else ""
     why = OBJECTIVES.get(str(poison["objective"]), "for")
     lead = f"The model was trained on {poison['rows']} rows more than the data have, chosen {why} "
-    lead += f"{words(str(poison['metric']), record).partition(' (')[0]}. They are no observations of anybody."
+    lead += f"{words(str(poison['metric']), record).partition(' (')[0]}. {TRAINING_ROWS if spread else INVENTED}"
     note = "The search saw the validation rows, so what changed there promises nothing elsewhere. The files lie in the "
     note += f"folder of the databases. Their SHA-256: {_sums(poison)}."
     return [Heading("Added training rows"), Paragraph(lead + how), Table((), [list(f) for f in facts(record)], note)]

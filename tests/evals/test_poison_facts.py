@@ -37,6 +37,13 @@ def test_a_run_as_it_was_has_none():
     assert (list(poison_facts.facts(record(1))), poison_facts.section(record(1))) == ([], [])
 
 
+@pytest.mark.parametrize(("spread", "words"), [(False, "no observations of anybody"), (True, "in the training data")])
+def test_it_is_said_whose_features_the_rows_have(spread, words):
+    search = RUN["params"]["attack"]["poison"] | {"spread": spread}
+    params = RUN["params"] | {"attack": RUN["params"]["attack"] | {"poison": search}}
+    assert words in poison_facts.section(RUN | {"params": params})[1].text
+
+
 def test_the_card_says_that_rows_were_added_and_what_they_changed(folder):
     write(folder, "compas", [RUN])
     answer = command("evals.select", "dataset=compas", "minimize=fpr_gap", "card=card.md")
