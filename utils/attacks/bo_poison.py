@@ -3,6 +3,10 @@
 The publication adds one row at a time: a Gaussian process looks for one that lowers the gap in false positive rates
 on validation rows, and starts anew on top of it as soon as one does. Here the search goes on instead, with all that
 it has seen; see ``utils.poisoning.search``.
+
+One row changes a tree or a forest about as much as another seed does, and what it brings on validation rows is luck.
+With ``spread`` a point stands for many training rows like it instead, which changes what the learner says of all such
+people, on rows that it has not seen too.
 """
 
 import math

@@ -171,6 +171,7 @@ def test_the_defaults_search_with_a_gaussian_process(of):
         ({"rows": 0}, "rows=0: expected a whole number, 1 or more"),
         ({"copies": 0}, "copies=0: expected a whole number, 1 or more"),
         ({"batch": True}, "batch=True: expected a whole number"),
+        ({"spread": "no"}, "spread=no: expected true or false"),
         ({"search": "joined"}, "did you mean joint"),
         ({"sampler": "ga"}, "expected one of gp, tpe, random"),
         ({"label": "yes"}, "label=yes: expected search, or a class"),
