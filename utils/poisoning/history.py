@@ -108,8 +108,8 @@ class History:
         again more often than not. The violation is that to be expected on top of the rows accepted by now. Of two
         objectives the second is the accuracy lost.
 
-        Measured on COMPAS within two years, logistic regression, up to 100 copies of a row, 100 evaluations, 4 seeds: the gap
-        in false positive rates falls from .194 to .038; to .131 where accepted points are told to change nothing, to
+        Measured on COMPAS within two years, logistic regression, up to 100 copies of a row, 100 evaluations, 4 seeds:
+        the gap in false positive rates falls from .194 to .038; to .131 where accepted points change nothing, to
         .127 with losses as they are, to .045 where the history is forgotten at every acceptance, as published, and to
         .057 with points at random.
         """

@@ -4,7 +4,8 @@ What a column may hold is in the schema (``utils.types.Column``). A continuous c
 rounded where it holds whole numbers; a 0/1 or categorical column is a choice of its levels; the indicators of an
 attribute are one choice, named after the attribute; columns that another implies are computed from it, and are no
 parameters. So every point is a valid row, and rounding comes before anything is evaluated: the row that is evaluated
-is the row that is added.
+is the row that is added. Where a space is ``spread``, a point stands for the training rows that are nearest to it, each
+moved into the space.
 
 Two settings of a poisoner narrow the space, both mappings, ``{}`` for none: ``attack.poison.bounds``, a continuous
 column to the lowest and the highest number of new rows in natural units, in place of those of the schema; and
