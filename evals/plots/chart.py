@@ -63,6 +63,12 @@ class Chart:
         return self.groups["policy"].isna()
 
     @property
+    def by_setting(self) -> list[list[query.Record]]:
+        """The records of each setting."""
+        of = self.runs["group_id"]
+        return [[self.records[i] for i in self.runs.index[of == group]] for group in self.groups["group_id"]]
+
+    @property
     def several(self) -> bool:
         """Whether some setting ran with several seeds."""
         return len(self.runs) > len(self.groups)

@@ -36,10 +36,7 @@ def compromises(records: Sequence[query.Record], options: DictConfig) -> Picture
     if metric == "accuracy":
         raise ValueError("these searches were for the accuracy itself, which is one objective; see kind=trace")
     shown = charts.chart(found, options, [Side(ends(key, "valid")[1]) for key in ("accuracy", metric)])
-    searches = [
-        [found[int(i)] for i in shown.runs.index[shown.runs["group_id"] == group]] for group in shown.groups["group_id"]
-    ]
-    return Picture(draw(shown, searches, metric, frame.given(options)), said(shown, searches, metric))
+    return Picture(draw(shown, metric, frame.given(options)), said(shown, metric))
 
 
 def front(record: query.Record, metric: str) -> Floats:
@@ -48,7 +45,7 @@ def front(record: query.Record, metric: str) -> Floats:
     return points[np.argsort(points[:, 0], kind="stable")]
 
 
-def draw(shown: Chart, searches: Sequence[Sequence[query.Record]], metric: str, title: str | None) -> "Figure":
+def draw(shown: Chart, metric: str, title: str | None) -> "Figure":
     """The figure: for each search a line of steps, from an open mark without added rows to a full one of those kept."""
     import matplotlib as mpl
 
@@ -56,7 +53,7 @@ def draw(shown: Chart, searches: Sequence[Sequence[query.Record]], metric: str, 
     with mpl.rc_context(STYLE):
         figure = frame.figure(6.4, 4.9)
         axes = figure.subplots()
-        pairs = [(look, record) for look, own in zip(looks, searches, strict=True) for record in own]
+        pairs = [(look, record) for look, own in zip(looks, shown.by_setting, strict=True) for record in own]
         values = np.concatenate([_search(axes, look, record, metric) for look, record in pairs])
         axes.set_xlim(frame.room((values[:, 0].min(), values[:, 0].max()), shown.signs[0], np.nan))
         axes.set_ylim(frame.room((values[:, 1].min(), values[:, 1].max()), shown.signs[1], np.nan))
@@ -94,10 +91,10 @@ def _signs() -> list[Any]:
     ]
 
 
-def said(shown: Chart, searches: Sequence[Sequence[query.Record]], metric: str) -> str:
+def said(shown: Chart, metric: str) -> str:
     """For each search both ends of its front, and what was chosen."""
     rows = []
-    for row, own in zip(shown.groups.to_dict("records"), searches, strict=True):
+    for row, own in zip(shown.groups.to_dict("records"), shown.by_setting, strict=True):
         for record in own:
             points, kept = front(record, metric), record["poison"]["claimed"]["after"]
             cells = [f"{value:.4f} at {accuracy:.4f}" for accuracy, value in (points[0], points[-1])]

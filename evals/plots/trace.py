@@ -29,10 +29,7 @@ def trace(records: Sequence[query.Record], options: DictConfig) -> Picture:
     found = poisoned(records)
     metric = metric_of(chosen(found, options.where))
     shown = charts.chart(found, options, [Side(key) for key in (metric, *ends(metric, "valid"))], oriented=False)
-    paths = [
-        [path(found[int(i)]) for i in shown.runs.index[shown.runs["group_id"] == group]]
-        for group in shown.groups["group_id"]
-    ]
+    paths = [[path(record) for record in own] for own in shown.by_setting]
     return Picture(draw(shown, paths, frame.given(options)), said(shown, paths, metric))
 
 

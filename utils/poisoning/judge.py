@@ -99,10 +99,10 @@ class Judge:
         below_0 = any(key == "mcc" or key.endswith("_signed_gap") for key in (self.metric, *self.penalties))
         if self.accuracy == "weight" or below_0:
             return -math.inf
-        return sum(min(0.0, weight) for weight in (self._sign, *self.penalties.values()))
+        return sum(min(0.0, weight) for weight in (self.sign, *self.penalties.values()))
 
     @property
-    def _sign(self) -> int:
+    def sign(self) -> int:
         """Of the metric in the loss."""
         return -direction(self.metric) * (1 if self.objective == "fair" else -1)
 
@@ -168,7 +168,7 @@ class Judge:
             if key not in metrics:
                 raise UndefinedError(self._undefined(key))
         lost = baseline["accuracy"] - metrics["accuracy"]
-        loss = self._sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
+        loss = self.sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
         loss += self.accuracy_weight * lost if self.accuracy == "weight" else 0.0
         bound = self.accuracy in ("constraint", "objective")
         return Judged(metrics, loss, round(lost - self.accuracy_loss, DIGITS) if bound else 0.0)

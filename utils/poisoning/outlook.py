@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from utils import seeding
 from utils.datasets.tabular import natural
-from utils.metrics.directions import direction
 from utils.poisoning.influence import gradient, hessian_product, influences, slopes, solved, trained
 from utils.poisoning.judge import Judge
 from utils.poisoning.proposals import Ranked, ranked
@@ -69,9 +68,8 @@ class Outlook(NamedTuple):
 def loss_weights(judge: Judge, pressure: float) -> dict[str, float]:
     """What the loss of the judge is made of, metric -> weight, with the accuracy where it must be spared."""
     spared = {"weight": judge.accuracy_weight, "constraint": pressure}.get(judge.accuracy, 0.0)
-    sign = -direction(judge.metric) * (1 if judge.objective == "fair" else -1)
     found: dict[str, float] = {}
-    for name, weight in ((judge.metric, sign), *judge.penalties.items(), ("accuracy", -spared)):
+    for name, weight in ((judge.metric, judge.sign), *judge.penalties.items(), ("accuracy", -spared)):
         found[name] = found.get(name, 0.0) + weight
     return {name: weight for name, weight in found.items() if weight}
 
