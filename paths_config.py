@@ -1,7 +1,8 @@
 """Where data, evaluations and weights live.
 
 Each folder has an environment variable that overrides its default inside the project:
-``TRILEMMA_DATA`` (``data/``), ``TRILEMMA_EVALS`` (``evals/``), ``TRILEMMA_WEIGHTS`` (``weights/``).
+``TRILEMMA_DATA`` (``data/``), ``TRILEMMA_EVALS`` (``evals/``), ``TRILEMMA_WEIGHTS`` (``weights/``). Tests that
+read tables which once went wrong look for them in ``TRILEMMA_CASES``, which has no default.
 """
 
 import os
@@ -17,6 +18,12 @@ def _folder(variable: str, default: str) -> Path:
 def data() -> Path:
     """Folder of the raw data files, as their publishers name them."""
     return _folder("TRILEMMA_DATA", "data")
+
+
+def cases() -> Path | None:
+    """Folder of the tables that once went wrong, or None where ``TRILEMMA_CASES`` is unset: tests then skip."""
+    given = os.environ.get("TRILEMMA_CASES")
+    return Path(given).expanduser().resolve() if given else None
 
 
 def evals() -> Path:
