@@ -1,5 +1,6 @@
 """Small data sets, causal models and contexts that many tests share."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -43,8 +44,9 @@ FITTED = {"binary": "anm", "sampling": "residuals", "radius_unit": "noise"}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _few_threads() -> None:
+    """One, as runs have by default, or as many as ``TRILEMMA_TEST_THREADS`` says."""
+    torch.set_num_threads(int(os.environ.get("TRILEMMA_TEST_THREADS", 1)))
 
 
 @pytest.fixture(autouse=True)
