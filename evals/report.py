@@ -31,7 +31,7 @@ import paths_config
 from evals import poison_facts, query, reproduce
 from evals.points import with_points
 from utils import atomic
-from utils.metrics.directions import describe, direction
+from utils.metrics.directions import describe, direction, headlines
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
 PAGE = paths_config.ROOT / "evals" / "page"
@@ -47,14 +47,7 @@ ENDS = ("_low", "_high")  # of an interval: beside a metric, none by themselves
 PER_RUN = re.compile(
     r"seed|choices\..*|device|threads|existing|watch|evaluation\.watch|model\.(mean|std)|attack\.poison\.workers"
 )
-NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
-# the metrics that are offered first, in this order, at most so many
-MOST = 12
-HEADLINES = (
-    *("accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc"),
-    *("fnr_gap", "fpr_gap", "demographic_parity_difference", "equalized_odds_difference"),
-    *(rf"robust_accuracy_(?:l\w+_)?{NUMBER}", rf"uai_{NUMBER}", "uai_cf", rf"robust_accuracy_worst_class_{NUMBER}"),
-)
+MOST = 14  # metrics that are offered first
 SECTIONS = (
     ("Poisoning: before, and on validation rows", r".*_(unpoisoned|valid|under_poisoning|poisoning_harm)"),
     ("Checks and chance", r"check_.*|.*_null|support.*|robust_rows|bayes_.*"),
@@ -146,21 +139,17 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
     evaluations = query.evaluations(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
     wanted = _watched(records)
-    leading = [key for key in keys if _rank(key) < len(HEADLINES) or key in wanted]
-    headlines = sorted(leading, key=lambda key: (key not in wanted, _rank(key)))[:MOST]
+    leading = [key for key in headlines(keys) if direction(key)]
+    leading += [key for key in keys if key in wanted and key not in leading]
+    first = set(sorted(leading, key=lambda key: key not in wanted)[:MOST])
     found = []
     for key in keys:
         evaluation, plain = query.of_evaluation(key, evaluations)
         words = describe(plain, groups) + ("" if evaluation is None else f" [{evaluation}]")
-        section = LATER if evaluation is not None else "" if key in headlines else _section(key)
+        section = LATER if evaluation is not None else "" if key in first else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
     order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]
-    return sorted(found, key=lambda m: (order.index(m["section"]), _rank(m["key"]) if not m["section"] else 0))
-
-
-def _rank(key: str) -> int:
-    """The place of a metric among HEADLINES, their number where it is none."""
-    return next((i for i, pattern in enumerate(HEADLINES) if re.fullmatch(pattern, key)), len(HEADLINES))
+    return sorted(found, key=lambda m: (order.index(m["section"]), leading.index(m["key"]) if not m["section"] else 0))
 
 
 def _section(key: str) -> str:

@@ -24,7 +24,7 @@ from utils.decides.words import in_words
 from utils.environment import environment
 from utils.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
-from utils.metrics.directions import under_norms
+from utils.metrics.directions import headlines
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.models.learner import Learner
 from utils.outcomes import Outcome
@@ -411,30 +411,12 @@ def watched(record: Record) -> dict[str, float | None]:
 def report(record: Record, doc_id: int, database: Path) -> None:
     """The headline figures on one screen, and what to do with them."""
     metrics = record["metrics"]
-    radii = record["params"]["epsilon"]["evaluate"]
-    keys = [
-        "accuracy",
-        "bayes_accuracy",
-        "balanced_accuracy",
-        "worst_class_accuracy",
-        "mcc",
-        "auc",
-        "fnr_gap",
-        "fnr_signed_gap",
-        "fpr_gap",
-    ]
-    keys += ["demographic_parity_difference", "equalized_odds_difference"]
-    keys += ["robust_accuracy", *(f"robust_accuracy_{r}" for r in radii)]
-    keys += under_norms(metrics)
-    keys += [f"robust_accuracy_worst_class_{r}" for r in radii] + [f"uai_{r}" for r in radii] + ["uai_cf"]
-    keys += [f"uai_ar_{r}" for r in radii]
     say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")
-    for key in keys:
-        if key in metrics:
-            value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
-            shown = "undefined" if value is None or value != value else f"{value:.4f}"
-            interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
-            say(f"  {key:<32} {shown}{interval}")
+    for key in headlines(metrics):
+        value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
+        shown = "undefined" if value is None or value != value else f"{value:.4f}"
+        interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
+        say(f"  {key:<32} {shown}{interval}")
     for line in _of_poison(record):
         say(line)
     for warning in record.get("warnings", []):

@@ -8,9 +8,21 @@ import numpy as np
 
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
+from utils.metrics.directions import Key
 from utils.metrics.intervals import drawn, entries, with_intervals
 from utils.types import Batch, Context, Figures, Predict
 
+KEYS = {
+    "accuracy": Key(1, "accuracy", headline=1),
+    "bayes_accuracy": Key(0, "best attainable accuracy", headline=1),  # of generated data, which state it
+    "balanced_accuracy": Key(1, "balanced accuracy", headline=1),
+    "worst_class_accuracy": Key(1, "accuracy of the worst class", headline=1),
+    "mcc": Key(1, "Matthews correlation", headline=1),
+    "auc": Key(1, "area under the ROC curve", headline=1),
+    "prevalence": Key(0, "share of class 1"),
+    "acceptance_rate": Key(0, "acceptance rate"),
+    "mean_max_confidence": Key(0, "mean probability of the label"),
+}
 # nan where a class has no rows: np.mean and np.min pass it on
 FROM_TABLE: dict[str, Callable[[Counts], Floats]] = {
     "accuracy": confusion.accuracy,

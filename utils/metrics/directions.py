@@ -1,63 +1,51 @@
-"""What a metric's key means: which way is better, and how to say it in words.
+"""What a metric's keys mean: which way is better, how to say it in words, which are printed first.
 
-A key is a name, followed by a group (``fnr_group1``) or a class, a norm (``robust_accuracy_linf_0.01``), a radius
+**Each metric says it in its own file**, in a constant ``KEYS`` of names and what they mean::
+
+    KEYS = {
+        "brier_score": Key(-1, "Brier score", headline=1),
+        "brier_skill": Key(1, "Brier skill score"),
+    }
+
+A key is such a name, followed by a group (``fnr_group1``) or a class, a norm (``robust_accuracy_linf_0.01``), a radius
 (``uai_0.05``, ``robust_accuracy_8/255``), of poisoned runs one of POISONING (``fpr_gap_valid_unpoisoned``), and one of
-``_low``, ``_high``, ``_null``, each where it applies.
+``_low``, ``_high``, ``_null``, each where it applies; KEYS names none of these. A ``{placeholder}`` in a name is
+any text, and in its words what is known of that, so that ``{rate}_gap`` speaks of every rate; in words ``{groups}``
+are the groups, and ``{contrast}`` is the second group minus the first.
+
+``meaning(key)`` is what a file states of a key, or None; ``direction``, ``describe``, ``is_causal`` and ``headlines``
+ask it. The files are read, not run, so that nobody who plots waits for torch: KEYS is a dict of plain values.
 """
 
+import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 
-class Meaning(NamedTuple):
-    """Direction (+1: higher is better, -1: lower, 0: neither), words, and of what it is a share."""
+@dataclass(frozen=True)
+class Key:
+    """What a metric states of one of its keys.
 
-    direction: int
-    words: str
-    unit: str = ""
+    Raises ValueError for a direction, a place or words that cannot be meant.
+    """
+
+    direction: int  # +1: higher is better, -1: lower, 0: neither
+    words: str  # for labels, such as "false negative rate"
+    unit: str = ""  # of what it is a share, such as "share of individuals"
+    headline: int = 0  # printed after a training and offered first in a report: those of 1 before those of 2; 0: not
+    causal: bool = False  # depends on the structural causal model, so it compares under the same one alone
+    norm: bool = True  # a norm may stand behind the name; False where it is part of an attack's name
+
+    def __post_init__(self) -> None:
+        if self.direction not in (-1, 0, 1) or not self.words.strip() or self.headline < 0:
+            raise ValueError(f"{self}: expected a direction of -1, 0 or 1, words, and a headline of 0 or more")
 
 
-INDIVIDUALS = "share of individuals"
-MEANINGS: dict[str, Meaning] = {
-    "accuracy": Meaning(1, "accuracy"),
-    "balanced_accuracy": Meaning(1, "balanced accuracy"),
-    "mcc": Meaning(1, "Matthews correlation"),
-    "auc": Meaning(1, "area under the ROC curve"),
-    "worst_class_accuracy": Meaning(1, "accuracy of the worst class"),
-    "robust_accuracy": Meaning(1, "robust accuracy"),
-    "robust_accuracy_worst_class": Meaning(1, "robust accuracy of the worst class"),
-    "robust_accuracy_worst_group": Meaning(1, "robust accuracy of the worst group"),
-    "uai": Meaning(-1, "unfair area", INDIVIDUALS),
-    "uai_cf": Meaning(-1, "counterfactually unfair area", INDIVIDUALS),
-    "uai_ar": Meaning(-1, "non-robust area", INDIVIDUALS),
-    "uai_random": Meaning(-1, "unfair area found by random search", INDIVIDUALS),
-    "uai_gradient": Meaning(-1, "unfair area found by the gradient attack", INDIVIDUALS),
-    "uai_ar_random": Meaning(-1, "non-robust area found by random search", INDIVIDUALS),
-    "uai_ar_gradient": Meaning(-1, "non-robust area found by the gradient attack", INDIVIDUALS),
-    "counterfactual_flip_rate": Meaning(-1, "labels that change with the group", "share of counterfactuals"),
-    "fair_certified": Meaning(1, "certified fair", INDIVIDUALS),
-    "unfair_certified": Meaning(-1, "certified unfair", INDIVIDUALS),
-    "demographic_parity_difference": Meaning(-1, "difference in acceptance rate between groups"),
-    "equalized_odds_difference": Meaning(-1, "largest difference in error rates between groups"),
-    "fnr": Meaning(-1, "false negative rate"),
-    "fpr": Meaning(-1, "false positive rate"),
-    "tpr": Meaning(1, "true positive rate"),
-    "ppv": Meaning(1, "positive predictive value"),
-    "prevalence": Meaning(0, "share of class 1"),
-    "acceptance_rate": Meaning(0, "acceptance rate"),
-    "bayes_accuracy": Meaning(0, "best attainable accuracy"),
-    "bayes_fnr": Meaning(0, "false negative rate of the most accurate decisions"),
-    "mean_max_confidence": Meaning(0, "mean probability of the label"),
-    "support": Meaning(0, "number of rows"),
-    "robust_rows": Meaning(0, "rows whose robustness was judged"),
-    "check_random": Meaning(-1, "answers that are random"),
-    "check_zero_gradient": Meaning(-1, "rows whose gradient is zero"),
-    "check_black_box": Meaning(-1, "rows that only the black-box attack breaks"),
-    "check_large_radius": Meaning(-1, "robust accuracy where none is possible"),
-    "check_chance": Meaning(0, "share of the largest class"),
-}
 ENDS = {
     "low": "lower end of the interval",
     "high": "upper end of the interval",
@@ -72,18 +60,19 @@ POISONING = {
 }
 LOST = "lost by poisoning"  # of a metric whose higher values are better: harm is positive either way
 NORMS = {"l1": "L1", "l2": "L2", "linf": "Linf"}
-OF_THE_DATA = ("prevalence", "bayes_fnr")  # gaps in these are no model's fault
-AFTER = re.compile(r"robust_accuracy_after_(?P<attack>[a-z]\w*)")
-ATTACKED = re.compile(r"robust_accuracy_(?P<attack>[a-z]\w*)")
-SIGNED = re.compile(r"(?P<of>.+)_signed_gap")
-GAP = re.compile(r"(?P<of>.+)_(gap|difference)")
 END = re.compile(r"(?P<rest>.+)_(?P<end>low|high|null)")
 GROUP = re.compile(r"(?P<rest>.+)_group(?P<group>\d+)")
-CLASS = re.compile(r"(?P<rest>(robust_)?accuracy)_class_(?P<label>\d+)")
+CLASS = re.compile(r"(?P<rest>.+)_class_(?P<label>\d+)")
+FIELD = re.compile(r"\{(\w+)\}")
 UNDER_NORM = re.compile(r"robust_accuracy_(worst_group_)?(l1|l2|linf)_[^_]+")
 NORM = re.compile(r"(?P<rest>.+)_(?P<norm>l1|l2|linf)")
 POISONED = re.compile(rf"(?P<rest>.+?)(?P<state>{'|'.join(POISONING)})")
 RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+)?)", re.IGNORECASE)
+
+
+def meaning(key: str) -> Key | None:
+    """What its metric's file states of a key; None where no file does."""
+    return _found(_split(key, ()).name, ())
 
 
 def direction(key: str) -> int:
@@ -91,11 +80,17 @@ def direction(key: str) -> int:
 
     A signed gap has none: it is best at 0. What poisoning makes worse of a metric is a harm, of which less is better.
     """
-    name, details, _ = _split(key, ())
-    meaning = _meaning(name, ())
-    if meaning is None:
+    parts = _split(key, ())
+    found = _found(parts.name, ())
+    if found is None:
         return 0
-    return -1 if POISONING["_poisoning_harm"] in details else meaning.direction
+    return -1 if parts.state == POISONING["_poisoning_harm"] else found.direction
+
+
+def is_causal(key: str) -> bool:
+    """Whether a figure depends on the structural causal model; not of an unknown key."""
+    found = meaning(key)
+    return found is not None and found.causal
 
 
 def describe(key: str, groups: Sequence[str] = ()) -> str:
@@ -104,14 +99,28 @@ def describe(key: str, groups: Sequence[str] = ()) -> str:
     ``uai_0.05`` is "unfair area at radius 0.05 (share of individuals)". With the names of the groups, such as women
     and men, ``fnr_signed_gap`` is "difference in false negative rate, men minus women".
     """
-    name, details, end = _split(key, groups)
-    meaning = _meaning(name, groups)
-    if meaning is None:
+    parts = _split(key, groups)
+    found = _found(parts.name, groups)
+    if found is None:
         return key
-    if meaning.direction > 0:
-        details = [LOST if words == POISONING["_poisoning_harm"] else words for words in details]
-    words = " ".join([meaning.words, *details]) + (f" ({meaning.unit})" if meaning.unit else "")
-    return f"{words}, {ENDS[end]}" if end else words
+    if found.direction > 0 and parts.state == POISONING["_poisoning_harm"]:
+        parts = parts._replace(state=LOST)
+    words = " ".join([found.words, *parts.details]) + (f" ({found.unit})" if found.unit else "")
+    return f"{words}, {ENDS[parts.end]}" if parts.end else words
+
+
+def headlines(keys: Iterable[str]) -> list[str]:
+    """Those of the keys that their metrics print, in the order of their headlines, then of the keys given.
+
+    What is said of one group, one class, or one end of an interval is a detail, and so is what poisoning changed.
+    """
+    ranked = [(found.headline, key) for key in keys if (found := meaning(key)) and not _is_detail(key)]
+    return [key for rank, key in sorted(ranked, key=lambda pair: pair[0]) if rank]
+
+
+def _is_detail(key: str) -> bool:
+    parts = _split(key, ())
+    return bool(parts.of or parts.state or parts.end)
 
 
 def under_norms(keys: Iterable[str]) -> list[str]:
@@ -119,36 +128,57 @@ def under_norms(keys: Iterable[str]) -> list[str]:
     return [key for key in keys if UNDER_NORM.fullmatch(key)]
 
 
+def names() -> list[str]:
+    """The keys that metrics state, without those that have a placeholder."""
+    return [name for name in stated() if "{" not in name]
+
+
 def suggest(key: str, known: Iterable[str]) -> list[str]:
     """Up to three known keys that a mistyped one may have meant, nearest first."""
     return get_close_matches(key, list(known), n=3)
 
 
-def _split(key: str, groups: Sequence[str]) -> tuple[str, list[str], str]:
-    """The name; of whom, in which norm, at which radius, how poisoned, in words; the end: low, high, null or none."""
-    of = norm = radius = state = end = ""
+class Parts(NamedTuple):
+    """A key taken apart: its name, then in words of whom, in which norm, at which radius, how poisoned, which end."""
+
+    name: str
+    of: str
+    norm: str
+    radius: str
+    state: str
+    end: str
+
+    @property
+    def details(self) -> list[str]:
+        """What stands behind the name, in words, but for the end."""
+        return [words for words in (self.of, self.norm, self.radius, self.state) if words]
+
+
+def _split(key: str, groups: Sequence[str]) -> Parts:
+    norm = radius = state = end = ""
     if found := END.fullmatch(key):
         key, end = found["rest"], found["end"]
     if found := POISONED.fullmatch(key):
         key, state = found["rest"], POISONING[found["state"]]
-    if not CLASS.fullmatch(key) and (found := RADIUS.fullmatch(key)):
+    if not _whose(key, ())[1] and (found := RADIUS.fullmatch(key)):
         key, radius = found["rest"], f"at radius {found['radius']}"
-    if (found := NORM.fullmatch(key)) and _is_known(_whose(found["rest"], ())[0]):
+    if (found := NORM.fullmatch(key)) and _takes_norm(_whose(found["rest"], ())[0]):
         key, norm = found["rest"], f"under {NORMS[found['norm']]} attacks"
-    key, of = _whose(key, groups)
-    return key, [words for words in (of, norm, radius, state) if words], end
+    name, of = _whose(key, groups)
+    return Parts(name, of, norm, radius, state, end)
 
 
-def _is_known(name: str) -> bool:
+def _takes_norm(name: str) -> bool:
     """Whether a norm can stand behind it; behind the name of an attack it is part of that."""
-    return name in MEANINGS or AFTER.fullmatch(name) is not None
+    found = stated().get(name) or _template(name)[0]
+    return found is not None and found.norm
 
 
 def _whose(key: str, groups: Sequence[str]) -> tuple[str, str]:
     """A key without its group or class, and these in words."""
     if found := GROUP.fullmatch(key):
         return found["rest"], f"of {_named(int(found['group']), groups)}"
-    if found := CLASS.fullmatch(key):
+    if (found := CLASS.fullmatch(key)) and found["rest"] in stated():
         return found["rest"], f"of class {found['label']}"
     return key, ""
 
@@ -157,30 +187,91 @@ def _named(group: int, groups: Sequence[str]) -> str:
     return groups[group] if group < len(groups) else f"group {group}"
 
 
-def _meaning(name: str, groups: Sequence[str]) -> Meaning | None:
-    """The meaning of a name, of accuracy under a named attack, and of a gap or difference in anything."""
-    if name in MEANINGS:
-        meaning = MEANINGS[name]
-        return meaning._replace(words=_between(meaning.words, groups))
-    if found := SIGNED.fullmatch(name):
-        who = f"{_named(1, groups)} minus {_named(0, groups)}"
-        return Meaning(0, f"difference in {_words(found['of'])}, {who}")
-    if found := GAP.fullmatch(name):
-        words = f"difference in {_words(found['of'])} between groups"
-        return Meaning(0 if found["of"] in OF_THE_DATA else -1, _between(words, groups))
-    if found := AFTER.fullmatch(name):
-        return Meaning(1, f"robust accuracy after {found['attack'].replace('_', ' ')} and those before")
-    if found := ATTACKED.fullmatch(name):
-        return Meaning(1, f"robust accuracy against {found['attack'].replace('_', ' ')}")
-    return None
+def _found(name: str, groups: Sequence[str]) -> Key | None:
+    """The meaning of a name without what stands behind it, in the words of these groups."""
+    found, rest = stated().get(name), ""
+    if found is None:
+        found, rest = _template(name)
+    if found is None:
+        return None
+    known = {
+        "contrast": f"{_named(1, groups)} minus {_named(0, groups)}",
+        "groups": f"{groups[0]} and {groups[1]}" if len(groups) == 2 else "groups",
+    }
+    of_rest = FIELD.sub(lambda field: field[0] if field[1] in known else _words(rest), found.words)
+    filled = FIELD.sub(lambda field: known.get(field[1], ""), of_rest)
+    largest = len(groups) > 2 and "{groups}" in found.words and not filled.startswith("largest")
+    return replace(found, words=f"largest {filled}" if largest else filled)
 
 
-def _words(rate: str) -> str:
-    return MEANINGS[rate].words if rate in MEANINGS else rate.replace("_", " ")
+def _words(name: str) -> str:
+    return stated()[name].words if name in stated() else name.replace("_", " ")
 
 
-def _between(words: str, groups: Sequence[str]) -> str:
-    """The groups by name where there are two; of more, the difference is the largest."""
-    if len(groups) == 2:
-        return words.replace("between groups", f"between {groups[0]} and {groups[1]}")
-    return f"largest {words}" if len(groups) > 2 and words.startswith("difference in") else words
+def _template(name: str) -> tuple[Key | None, str]:
+    """The meaning of a name that has a placeholder, and what stands in its place."""
+    matches = ((key, pattern.fullmatch(name)) for pattern, key in _templates())
+    return next(((key, found[1]) for key, found in matches if found), (None, ""))
+
+
+@cache
+def _templates() -> tuple[tuple[re.Pattern[str], Key], ...]:
+    """Names with a placeholder, those that end in words before those that end in it, and the longest first."""
+    names = sorted((name for name in stated() if "{" in name), key=lambda n: (n.endswith("}"), -len(FIELD.sub("", n))))
+    return tuple((_pattern(name), stated()[name]) for name in names)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    before, after = FIELD.sub("{}", name).split("{}")
+    return re.compile(re.escape(before) + (r"([a-z]\w*)" if before else r"(.+)") + re.escape(after))
+
+
+# --- what the metrics' files state -----------------------------------------------------------------------------
+
+
+@cache
+def stated() -> Mapping[str, Key]:
+    """Every name that a file of this room states in KEYS.
+
+    Raises ValueError where two files state one name, or KEYS is not made of plain values.
+    """
+    found: dict[str, Key] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        own = keys_of(path)
+        if twice := sorted(found.keys() & own.keys()):
+            raise ValueError(f"{path}: KEYS states {', '.join(twice)}, which another metric states too; state it once")
+        found |= own
+    return found
+
+
+def keys_of(path: Path) -> dict[str, Key]:
+    """The KEYS of a metric's file, read without running it; none where it states none.
+
+    Raises ValueError where they are not plain values.
+    """
+    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(target, ast.Name) and target.id == "KEYS" for target in targets):
+            return _read(node.value, path)  # type: ignore[attr-defined]
+    return {}
+
+
+def _read(written: ast.expr | None, path: Path) -> dict[str, Key]:
+    try:
+        if not isinstance(written, ast.Dict):
+            raise TypeError("no dict")
+        names = [ast.literal_eval(name) for name in written.keys if name is not None]
+        return dict(zip(names, map(_key, written.values), strict=True))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}: KEYS is read without running the file, so expected a dict of plain values such as "
+            f'{{"brier_score": Key(-1, "Brier score", headline=1)}}; {error}'
+        ) from error
+
+
+def _key(call: ast.expr) -> Key:
+    if not isinstance(call, ast.Call):
+        raise TypeError("a meaning is written Key(...)")
+    return Key(*map(ast.literal_eval, call.args), **{w.arg or "": ast.literal_eval(w.value) for w in call.keywords})

@@ -8,10 +8,16 @@ from torch import Tensor
 
 from utils.metrics.breakdown import broken_down, groups_of, mean, tables
 from utils.metrics.confusion import Counts, defined
+from utils.metrics.directions import Key
 from utils.parts import parts, sample
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
 from utils.worst_case import UNBROKEN, worst_case
+
+KEYS = {
+    "robust_accuracy_after_{attack}": Key(1, "robust accuracy after {attack} and those before"),
+    "robust_rows": Key(0, "rows whose robustness was judged"),
+}
 
 
 def ensemble(

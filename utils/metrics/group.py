@@ -9,9 +9,28 @@ from utils import seeding
 from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import Counts, Floats
+from utils.metrics.directions import Key
 from utils.metrics.intervals import drawn, entries, with_intervals
 from utils.types import Batch, Context, Figures, Predict
 
+KEYS = {
+    "fnr": Key(-1, "false negative rate"),
+    "fpr": Key(-1, "false positive rate"),
+    "tpr": Key(1, "true positive rate"),
+    "ppv": Key(1, "positive predictive value"),
+    "support": Key(0, "number of rows"),
+    "fnr_gap": Key(-1, "difference in false negative rate between {groups}", headline=2),
+    "fnr_signed_gap": Key(0, "difference in false negative rate, {contrast}", headline=2),
+    "fpr_gap": Key(-1, "difference in false positive rate between {groups}", headline=2),
+    "demographic_parity_difference": Key(-1, "difference in acceptance rate between {groups}", headline=2),
+    "equalized_odds_difference": Key(-1, "largest difference in error rates between {groups}", headline=2),
+    "prevalence_gap": Key(0, "difference in share of class 1 between {groups}"),  # no model's fault
+    "bayes_fnr": Key(0, "false negative rate of the most accurate decisions"),  # of generated data, which state it
+    "bayes_fnr_gap": Key(0, "difference in false negative rate of the most accurate decisions between {groups}"),
+    "{rate}_gap": Key(-1, "difference in {rate} between {groups}"),
+    "{rate}_difference": Key(-1, "difference in {rate} between {groups}"),
+    "{rate}_signed_gap": Key(0, "difference in {rate}, {contrast}"),
+}
 Rate = Callable[[Counts], Floats]  # tables (..., k, k) -> a rate (...), or (..., g, k, k) -> a gap (...)
 
 

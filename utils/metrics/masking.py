@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from utils.metrics.directions import Key
 from utils.metrics.ensemble import first_broken
 from utils.objective import log_odds_against
 from utils.parts import parts, sample
@@ -18,6 +19,13 @@ from utils.threats import slope
 from utils.types import Attack, Batch, Context, Figures, Predict
 from utils.worst_case import UNBROKEN, still_right, threat_of
 
+KEYS = {
+    "check_random": Key(-1, "answers that are random"),
+    "check_zero_gradient": Key(-1, "rows whose gradient is zero"),
+    "check_black_box": Key(-1, "rows that only the black-box attack breaks"),
+    "check_large_radius": Key(-1, "robust accuracy where none is possible"),
+    "check_chance": Key(0, "share of the largest class"),
+}
 PASSES = 5  # over the same rows, to see whether the answers are random
 ROUNDING = 1e-5  # of a logit, as a share of the largest: what the order of a sum may change
 ZERO_GRADIENTS = 0.05  # share of rows without a gradient that calls for a warning

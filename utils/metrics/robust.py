@@ -8,12 +8,19 @@ import torch
 from torch import Tensor
 
 from utils.metrics.breakdown import broken_down, groups_of, tables
+from utils.metrics.directions import Key
 from utils.metrics.intervals import of_means
 from utils.parts import parts
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
 from utils.worst_case import still_right, within_budget
 
+KEYS = {
+    "robust_accuracy": Key(1, "robust accuracy", headline=3),
+    "robust_accuracy_worst_class": Key(1, "robust accuracy of the worst class", headline=5),
+    "robust_accuracy_worst_group": Key(1, "robust accuracy of the worst group", headline=5),
+    "robust_accuracy_{attack}": Key(1, "robust accuracy against {attack}", norm=False),
+}
 Radius = str | Scalar
 
 

@@ -13,12 +13,25 @@ from torch import Tensor
 
 from utils import seeding
 from utils.bounds import Neurons, bounds_over, counterfactuals, has_bounds
+from utils.metrics.directions import Key
 from utils.metrics.intervals import of_means
 from utils.radius import radius_value
 from utils.scms.counterfactual import draw, factual_level, twins
 from utils.threats import Ball, CausalThreat, ascend
 from utils.types import SCM, Batch, Context, Figures, Predict
 
+KEYS = {
+    "uai": Key(-1, "unfair area", "share of individuals", headline=4, causal=True),
+    "uai_cf": Key(-1, "counterfactually unfair area", "share of individuals", headline=4, causal=True),
+    "uai_ar": Key(-1, "non-robust area", "share of individuals", headline=5, causal=True),
+    "uai_random": Key(-1, "unfair area found by random search", "share of individuals", causal=True),
+    "uai_gradient": Key(-1, "unfair area found by the gradient attack", "share of individuals", causal=True),
+    "uai_ar_random": Key(-1, "non-robust area found by random search", "share of individuals", causal=True),
+    "uai_ar_gradient": Key(-1, "non-robust area found by the gradient attack", "share of individuals", causal=True),
+    "counterfactual_flip_rate": Key(-1, "labels that change with the group", "share of counterfactuals", causal=True),
+    "fair_certified": Key(1, "certified fair", "share of individuals", causal=True),  # by tools whose records are read
+    "unfair_certified": Key(-1, "certified unfair", "share of individuals", causal=True),
+}
 ROWS = 8192  # a forward pass: its activations stay in the cache
 BOUNDED = 512  # balls that are bounded together, for the same reason
 BLOCK = 250  # random points between two looks at who is decided

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from utils.metrics.directions import MEANINGS, RADIUS, direction, suggest
+from utils.metrics.directions import RADIUS, direction, names, suggest
 from utils.search.space import Line
 
 BOUND = re.compile(r"\s*(?P<key>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<value>[^<>=\s]+)\s*")
@@ -94,7 +94,7 @@ def _better(key: str, end: Any) -> str:
     if sign := direction(key):
         return "maximize" if sign > 0 else "minimize"
     found = RADIUS.fullmatch(key)
-    known = [*MEANINGS, *(f"{name}_{found['radius']}" for name in MEANINGS if found)]
+    known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
     raise ValueError(
         f"hydra.sweeper.objectives: it is not known which end of {key} is better{near(key, known) or '.'} "
         f"If it is meant, say {{{key}: maximize}} or {{{key}: minimize}}"

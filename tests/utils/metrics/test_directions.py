@@ -1,6 +1,12 @@
+import importlib
+from pathlib import Path
+
 import pytest
 
-from utils.metrics.directions import describe, direction, suggest
+from utils.metrics import directions
+from utils.metrics.directions import Key, describe, direction, headlines, is_causal, keys_of, meaning, suggest
+
+ROOM = Path(directions.__file__).parent
 
 BETTER_HIGH = [
     "accuracy",
@@ -179,3 +185,62 @@ def test_figures_of_a_poisoned_run_in_words(key, words):
 def test_what_is_lost_of_a_good_metric_is_a_harm():
     assert direction("accuracy_poisoning_harm") == -1
     assert describe("accuracy_poisoning_harm") == "accuracy lost by poisoning"
+
+
+def test_what_is_read_from_a_file_is_what_python_runs():
+    files = [path for path in sorted(ROOM.glob("*.py")) if keys_of(path)]
+    assert [keys_of(path) for path in files] == [
+        importlib.import_module(f"utils.metrics.{path.stem}").KEYS for path in files
+    ]
+    assert {"classification", "group", "robust", "unfair_area"} <= {path.stem for path in files}
+
+
+@pytest.mark.parametrize(
+    ("key", "causal"),
+    [("uai_0.05_low", True), ("uai_cf", True), ("counterfactual_flip_rate", True), ("fnr_gap", False), ("x", False)],
+)
+def test_a_figure_of_the_causal_model_says_so(key, causal):
+    assert is_causal(key) is causal
+
+
+def test_the_meaning_of_a_key_is_that_of_its_name():
+    assert meaning("uai_ar_0.05_high") == directions.stated()["uai_ar"]
+    assert meaning("colour_0.05") is None
+
+
+def test_headlines_stand_in_their_order_and_details_are_none():
+    keys = ["uai_0.05", "uai_0.05_low", "fnr_gap", "fnr_group1", "robust_accuracy_class_0_0.05", "accuracy", "colour"]
+    keys += ["accuracy_class_3", "accuracy_valid_unpoisoned", "robust_accuracy_linf_8/255", "fnr_gap_null"]
+    assert headlines(keys) == ["accuracy", "fnr_gap", "robust_accuracy_linf_8/255", "uai_0.05"]
+
+
+def test_headlines_of_one_place_keep_the_order_of_the_record():
+    assert headlines(["mcc", "accuracy", "auc"]) == ["mcc", "accuracy", "auc"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KEYS = [1]",
+        "KEYS = {'a': 1}",
+        "KEYS = {'a': Key(-1, WORDS)}",
+        "KEYS = {'a': Key(2, 'words')}",
+        "KEYS = {'a': Key(1, ' ')}",
+        "KEYS = {'a': Key(1, 'words', colour=3)}",
+        "KEYS = {name: Key(1, 'words') for name in ('a', 'b')}",
+    ],
+)
+def test_a_statement_that_cannot_be_read_names_its_file_and_shows_one(tmp_path, text):
+    (tmp_path / "brier.py").write_text(text)
+    with pytest.raises(ValueError, match=r"brier\.py: KEYS is read without running .* such as"):
+        keys_of(tmp_path / "brier.py")
+
+
+def test_a_statement_with_a_type_is_read_too(tmp_path):
+    (tmp_path / "brier.py").write_text("KEYS: dict[str, Key] = {'brier_score': Key(-1, 'Brier score', headline=1)}")
+    assert keys_of(tmp_path / "brier.py") == {"brier_score": Key(-1, "Brier score", headline=1)}
+
+
+def test_a_file_that_states_nothing_is_no_error(tmp_path):
+    (tmp_path / "brier.py").write_text("LEVELS = {}")
+    assert keys_of(tmp_path / "brier.py") == {}
