@@ -37,12 +37,8 @@ def weights() -> Path:
 
 
 def weights_file(relative: str) -> Path:
-    """A file of the weights folder.
-
-    Raises:
-        ValueError: the path leads out of the folder.
-    """
-    return _inside(weights(), relative, "its weights")
+    """A file of the weights folder. Raises ValueError where the path leads out of it, as ``inside``."""
+    return inside(weights(), relative, "its weights")
 
 
 def poison() -> Path:
@@ -51,19 +47,23 @@ def poison() -> Path:
 
 
 def poison_file(relative: str) -> Path:
-    """A file of the poison folder.
+    """A file of the poison folder. Raises ValueError where the path leads out of it, as ``inside``."""
+    return inside(poison(), relative, "its added rows")
+
+
+def inside(folder: Path, relative: str, what: str) -> Path:
+    """The file of that path below a folder: one rule for writing and for reading.
+
+    The path is judged as it is written, since a record's comes from outside. Where the owner of the folder has made
+    a part of it a symbolic link, to another disk say, the link is followed.
 
     Raises:
-        ValueError: the path leads out of the folder.
+        ValueError: an absolute path, one with ``..`` or without a name.
     """
-    return _inside(poison(), relative, "its added rows")
-
-
-def _inside(folder: Path, relative: str, what: str) -> Path:
-    path = (folder / relative).resolve()
-    if not path.is_relative_to(folder):
-        raise ValueError(f"{what} {relative} lie outside {folder}")
-    return path
+    path = Path(relative)
+    if path.anchor or ".." in path.parts or not path.name or "\0" in relative:
+        raise ValueError(f"{what} {relative!r} lie outside {folder}")
+    return folder / path
 
 
 def database(dataset: str) -> Path:

@@ -3,7 +3,7 @@
     python -m evals.database export dataset=NAME out=FILE [failed=true] [replace=true]
 
 out decides the form:
-    runs.csv            CSV
+    runs.csv            CSV; also of a pipe or a device, such as /dev/stdout
     runs.parquet        Parquet (needs pyarrow)
     runs.db             an SQLite file of MLflow (needs mlflow); sqlite:///runs.db means the same.
                         `mlflow ui --backend-store-uri sqlite:///runs.db` shows it
@@ -32,7 +32,7 @@ import pandas as pd
 from evals import query, tracking
 from evals.upkeep import existing
 from utils import atomic
-from utils.console import say
+from utils.console import say, say_of
 from utils.run_store import RunStore
 
 SQLITE = "sqlite:///"
@@ -48,19 +48,22 @@ def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
         ValueError: no database or no run, an unknown suffix, an existing file without ``replace``, a missing package.
     """
     path = Path(out.removeprefix(SQLITE)).expanduser()
-    kind = ".db" if out.startswith(SQLITE) else path.suffix.lower()
+    stream = atomic.is_stream(path)
+    kind = ".db" if out.startswith(SQLITE) else path.suffix.lower() or (".csv" if stream else "")
     if kind not in (".csv", ".parquet", ".db"):
         raise ValueError(f"out={out}: expected a name ending in .csv, .parquet or .db, or {SQLITE}FILE for MLflow")
     records = chosen(dataset, failed)
     if kind == ".db":
+        if stream:
+            raise ValueError(f"out={out} is a pipe or a device, and MLflow's form is a file; give another name")
         _require("mlflow", "the MLflow form")
         say(tracking.store(dataset, tracked(records), path, replace=replace))
         return 0
-    if path.exists() and not replace:
+    if path.exists() and not replace and not stream:
         raise ValueError(f"out={out} exists; give another name, or replace=true to make it anew")
     table = rows(records)
     atomic.write_bytes(path, to_csv(table) if kind == ".csv" else to_parquet(table))
-    say(f"{path}: {len(table)} runs, {len(table.columns)} columns")
+    say_of(path, f"{len(table)} runs, {len(table.columns)} columns")
     return 0
 
 

@@ -246,8 +246,8 @@ def with_weights(record: Record, source: Path) -> Record:
 
 def _located(weights: Mapping[str, str], folders: Sequence[Path]) -> Path | None:
     for folder in folders:
-        source = (folder / weights["path"]).resolve()
-        if source.is_relative_to(folder.resolve()) and source.is_file() and digest(source) == weights["sha256"]:
+        source = paths_config.inside(folder, weights["path"], "its weights")
+        if source.is_file() and digest(source) == weights["sha256"]:
             return source
     return None
 

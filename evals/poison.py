@@ -22,6 +22,7 @@ from evals.poison_words import Said, statement
 from evals.poisoned import ENDINGS, Change, Setting, paired, settings_of
 from evals.table import DASH, LATEX
 from utils import atomic
+from utils.console import say_of
 from utils.metrics.directions import describe
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
@@ -182,7 +183,7 @@ def poison(options: DictConfig) -> None:
         sys.stdout.write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
-    sys.stdout.write(f"{options.out}: {len(settings)} settings\n")
+    say_of(str(options.out), f"{len(settings)} settings")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import paths_config
 from evals import poison_facts, query, reproduce
 from evals.points import with_points
 from utils import atomic
+from utils.console import say_of
 from utils.metrics.directions import describe, direction, headlines
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
@@ -331,7 +332,7 @@ def report(options: DictConfig) -> None:
     atomic.write_bytes(path, written)
     runs, points = held["runs"]["n"], (held["points"] or {}).get("n", 0)
     what = f"{runs} run{'s' * (runs != 1)}" + (f", {points} operating points" if points else "")
-    sys.stdout.write(f"{path}: {what}, {len(written) / 1e6:.1f} MB, {perf_counter() - started:.1f} s\n")
+    say_of(path, f"{what}, {len(written) / 1e6:.1f} MB, {perf_counter() - started:.1f} s")
 
 
 def target(out: object, dataset: str) -> Path:

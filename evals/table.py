@@ -21,6 +21,7 @@ import paths_config
 from evals import query
 from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils import atomic
+from utils.console import say_of
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
@@ -366,7 +367,7 @@ def table(options: DictConfig) -> None:
         sys.stdout.write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
-    sys.stdout.write(f"{options.out}: {len(built.rows)} rows, {built.missing} figures missing\n")
+    say_of(str(options.out), f"{len(built.rows)} rows, {built.missing} figures missing")
 
 
 def _meeting(found: list[dict[str, Any]], conditions: str | None) -> list[dict[str, Any]]:

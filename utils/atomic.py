@@ -1,5 +1,7 @@
 """Files that are there whole or not at all, and stay after a crash. Standard library only.
 
+What is there already and is no regular file, such as a pipe or /dev/stdout, is written to as it is.
+
 Every function that writes raises OSError naming the file when the disk is full or the folder is read-only.
 """
 
@@ -9,6 +11,7 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +36,16 @@ def write_text(path: str | Path, text: str) -> None:
 def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
     """Replace the content of ``path`` in one step; a reader sees the old bytes or the new ones, never a part.
 
-    Missing folders are created; a symbolic link is followed; an existing file keeps its permissions.
+    Missing folders are created; a symbolic link is followed; an existing file keeps its permissions. A pipe, a
+    device and this process's own output are no files that could be replaced: the chunks are written to them.
 
     Raises:
         OSError: the disk is full or the folder read-only; the old file is then unchanged.
     """
+    if is_stream(path):
+        with _naming(Path(path)):
+            _write_through(Path(path), chunks)
+        return
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     with _naming(target):
@@ -53,6 +61,40 @@ def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
         finally:  # also on KeyboardInterrupt; after a success nothing is left to remove
             temporary.unlink(missing_ok=True)
         sync_folder(target.parent)
+
+
+def is_stream(path: str | Path) -> bool:
+    """Whether ``path`` is there and cannot be replaced: a pipe, a device, a socket, or where this process writes to."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of /dev/fd/63 too, which leads to no path
+    except OSError:
+        return False
+    kinds = (stat.S_ISREG(found.st_mode), stat.S_ISDIR(found.st_mode))
+    return not any(kinds) or _own_output(found) is not None
+
+
+def _own_output(found: os.stat_result) -> int | None:
+    """The number of the standard output or error that is this very file, or None."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None and os.path.samestat(found, os.fstat(stream.fileno())):
+            return stream.fileno()
+    return None
+
+
+def _write_through(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write to what is there. Our own output goes on where it is: opened again, a file would begin anew."""
+    own = _own_output(path.stat())
+    handle = os.open(path, os.O_WRONLY) if own is None else own
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    try:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+    finally:
+        if own is None:
+            os.close(handle)
 
 
 def append(path: str | Path, data: bytes, *, keep: int) -> None:

@@ -5,9 +5,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from omegaconf.errors import OmegaConfBaseException
+
+from utils import atomic
 
 PIPE_CLOSED = 141
 
@@ -46,6 +49,13 @@ def say(text: str = "") -> None:
     """One line to the reader."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def say_of(path: str | Path, text: str) -> None:
+    """One line about what was written to a file; on stderr where that is a pipe or a device, as our own output is."""
+    stream = sys.stderr if atomic.is_stream(path) else sys.stdout
+    stream.write(f"{path}: {text}\n")
+    stream.flush()
 
 
 def warn(text: str) -> None:

@@ -100,7 +100,7 @@ def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
     else:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         path, data = f"{dataset}/{run_id}.safetensors", safetensors.torch.save(tensors)
-    atomic.write_bytes(paths_config.weights() / path, data)
+    atomic.write_bytes(paths_config.weights_file(path), data)
     return {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
 
 

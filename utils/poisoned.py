@@ -208,7 +208,7 @@ def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) 
 
 def files(run: Run, suffix: str) -> Path:
     """Where what a search leaves behind is kept."""
-    return paths_config.poison() / run.dataset.name / f"{run.run_id}{suffix}"
+    return paths_config.poison_file(f"{run.dataset.name}/{run.run_id}{suffix}")
 
 
 def _csv(run: Run, chosen: Poisoned) -> str:

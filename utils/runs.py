@@ -73,7 +73,7 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
     """The run by the process that judges and files."""
     params = run.params
     store = RunStore(paths_config.database(run.dataset.name))
-    check_folders()
+    check_folders(run)
     with held(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
         finished = store.find(run.run_id)
         skip = stands(finished, params)
@@ -114,15 +114,23 @@ def lock_of(run: Run) -> FileLock:
     return FileLock(folder / f"{run.run_id}.lock")
 
 
-def check_folders() -> None:
+def check_folders(run: Run) -> None:
     """Write and remove an empty file where the results will go, so that a training is not lost for want of a folder.
 
+    The folders of weights and added rows are asked for as a reader asks for what a record names in them.
+
     Raises:
-        ValueError: a folder cannot be made or written to.
+        ValueError: a folder cannot be made or written to, or the data set's name leads out of the folder of all.
     """
-    for folder, variable in ((paths_config.evals(), "TRILEMMA_EVALS"), (paths_config.weights(), "TRILEMMA_WEIGHTS")):
+    places = [
+        (paths_config.evals(), "TRILEMMA_EVALS"),
+        (paths_config.weights_file(run.dataset.name), "TRILEMMA_WEIGHTS"),
+    ]
+    if run.poison is not None:
+        places.append((paths_config.poison_file(run.dataset.name), "TRILEMMA_EVALS"))
+    for folder, variable in places:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.resolve().mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
         except OSError as error:
             raise ValueError(

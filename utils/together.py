@@ -59,7 +59,7 @@ def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow) -> 
             yield job, _refused(job, error)
     ended: set[int] = set()
     try:
-        check_folders()
+        check_folders(built[0][1])
         for job, how in _in_stacks(built, budget, say_now):
             ended.add(job.number)
             yield job, how

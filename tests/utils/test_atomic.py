@@ -3,6 +3,7 @@ import resource
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,91 @@ def test_leftovers_are_the_temporary_files_of_that_file(tmp_path):
     for name in names:
         (tmp_path / name).touch()
     assert atomic.leftovers(tmp_path / "a.json") == [tmp_path / names[0]]
+
+
+# --- what is no file -------------------------------------------------------------------------------------------
+
+
+def read_by_another(path: Path) -> tuple[threading.Thread, list[bytes]]:
+    """A reader of a pipe in a thread of its own, and what it reads."""
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
+    reader.start()
+    return reader, read
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path, linked):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    reader, read = read_by_another(pipe)
+    atomic.write_chunks(tmp_path / "link" if linked else pipe, [b"a" * 100_000, b"b"])
+    reader.join(10)
+    assert read == [b"a" * 100_000 + b"b"]
+    assert pipe.is_fifo()
+    assert {file.name for file in tmp_path.iterdir()} == {"pipe", "link"}
+
+
+def test_a_device_gets_the_bytes_and_stays_a_device(tmp_path):
+    """A terminal of our own, behind a link, so that only the link is lost where this fails."""
+    ours, theirs = os.openpty()
+    link = tmp_path / "terminal"
+    link.symlink_to(os.ttyname(theirs))
+    try:
+        atomic.write_text(link, "a line\n")
+        assert os.read(ours, 100) == b"a line\r\n"
+        assert link.is_symlink()
+        assert link.is_char_device()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_pipe_that_nobody_reads_to_its_end_is_an_error_that_names_it(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    def chunks():
+        yield b"first"
+        os.close(reader)
+        yield b"second"
+
+    with pytest.raises(BrokenPipeError) as raised:
+        atomic.write_chunks(pipe, chunks())
+    assert raised.value.filename == str(pipe)
+
+
+SPEAKS = """
+import sys
+from utils import atomic
+print("before")
+atomic.write_text(sys.argv[1], "written\\n")
+print("after")
+"""
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+@pytest.mark.parametrize("into", ["a file", "a pipe"])
+def test_our_own_output_goes_on_where_it_is(tmp_path, name, into):
+    """Behind what was there before: a file that the shell appends to loses nothing."""
+    program = [sys.executable, "-c", SPEAKS, name]
+    if into == "a pipe":
+        out = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    else:
+        (tmp_path / "out").write_text("earlier\n")
+        with (tmp_path / "out").open("a") as file:
+            subprocess.run(program, stdout=file, check=True)
+        out = (tmp_path / "out").read_text().removeprefix("earlier\n")
+    assert out == "before\nwritten\nafter\n"
+
+
+@pytest.mark.parametrize(("make", "stream"), [("touch", False), ("mkdir", False), ("", False), ("mkfifo", True)])
+def test_only_what_is_there_and_no_file_is_a_stream(tmp_path, make, stream):
+    path = tmp_path / "a"
+    if make == "mkfifo":
+        os.mkfifo(path)
+    elif make:
+        getattr(path, make)()
+    assert atomic.is_stream(path) is stream
