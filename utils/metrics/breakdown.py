@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.metrics import confusion
+from utils.metrics.bootstrap import drawn, with_intervals
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.intervals import drawn, with_intervals
 from utils.types import Context, Figures
 
 

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 
 from utils.metrics import confusion
+from utils.metrics.bootstrap import drawn, with_intervals
 from utils.metrics.breakdown import of_class, tables
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.intervals import drawn, with_intervals
 from utils.types import Batch, Context, Figures, Predict
 
 

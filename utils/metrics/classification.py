@@ -7,9 +7,9 @@ from statistics import NormalDist
 import numpy as np
 
 from utils.metrics import confusion
+from utils.metrics.bootstrap import drawn, entries, with_intervals
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
-from utils.metrics.intervals import drawn, entries, with_intervals
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from utils.metrics.bootstrap import of_means
 from utils.metrics.ensemble import first_broken
-from utils.metrics.intervals import of_means
 from utils.parts import sample
 from utils.radius import radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict

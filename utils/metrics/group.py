@@ -7,10 +7,10 @@ import numpy as np
 
 from utils import seeding
 from utils.metrics import confusion
+from utils.metrics.bootstrap import drawn, entries, with_intervals
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
-from utils.metrics.intervals import drawn, entries, with_intervals
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {

@@ -1,53 +1,193 @@
-"""Intervals of figures over the test rows: percentiles of bootstrap draws, made from counts.
+"""Intervals of figures over the test rows, which hold the truth as often as they say or more often.
 
-``<key>_low`` and ``<key>_high`` stand beside a figure in a record. A share that is 0 or 1 has an interval without
-width, since no draw holds what the rows do not: read it as up to 3 / n away (Hanley and Lippman-Hand, 1983).
+- A share of rows: Clopper and Pearson (1934), from its numerator and denominator.
+- The difference of two groups' rates, ``<rate>_signed_gap``: Newcombe's hybrid (1998, Statistics in Medicine
+  17:873-890, method 10), d - sqrt((p - l)^2 + (u' - p')^2) to d + sqrt((u - p)^2 + (p' - l')^2), on limits of Clopper
+  and Pearson in place of Wilson's, which are too near for few rows and at high levels.
+- A gap without a sign, the largest rate less the smallest: simultaneous intervals of the k groups, each of level^(1/k)
+  (Sidak, 1967), hence [max(0, largest low - smallest high), largest high - smallest low].
+- The worst class or group: [smallest low, smallest high] of simultaneous intervals.
+- Equalized odds: [largest low, largest high] of its two gaps, all rates of which are simultaneous.
+- Any other figure: percentiles of bootstrap draws (Efron, 1979), of the area under the ROC curve DeLong's; their
+  standard deviation is filed, so that other levels have normal tails.
+
+``<key>_low`` and ``<key>_high`` stand beside a figure in a record.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
-from utils import seeding
-from utils.metrics import confusion
-from utils.metrics.confusion import Counts, Floats
-from utils.types import Context, Figures
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Figures = Mapping[str, float | None]
+Interval = tuple[float | None, float | None]  # lower and upper end; None where nothing is known
+Share = Sequence[int]  # numerator and denominator
+UNKNOWN: Interval = (None, None)
 
-
-def with_intervals(values: Mapping[str, float], draws: Mapping[str, Floats], level: float) -> Figures:
-    """The three entries of every figure, nan being undefined; its draws (B,). No interval around what is undefined."""
-    out: dict[str, float | None] = {}
-    ends = confusion.intervals(np.array([draws[key] for key in values]), level) if values else []
-    for (key, value), (low, high) in zip(values.items(), ends, strict=True):
-        out |= entries(key, value, low, high)
-    return out
-
-
-def entries(key: str, value: float, low: float | None, high: float | None) -> Figures:
-    """A figure and the ends of its interval; all None where the figure is nan."""
-    if np.isnan(value):
-        return {key: None, f"{key}_low": None, f"{key}_high": None}
-    return {key: float(value), f"{key}_low": low, f"{key}_high": high}
+RANGES = {  # by the first word of what is no share of rows: where normal tails are cut
+    "auc": (0.0, 1.0),
+    "balanced": (0.0, 1.0),
+    "counterfactual": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+}
+SIGNED = re.compile(r"(?P<rate>.+)_signed_gap(?P<end>.*)")
+GAP = re.compile(r"(?P<rate>.+)_gap(?P<end>.*)")
+WORST = re.compile(r"(?P<of>.+)_worst_(?P<whose>class|group)(?P<end>.*)")
+NAMED = re.compile(r"(?P<name>worst_class_accuracy|demographic_parity_difference|equalized_odds_difference)(?P<end>.*)")
+POISONED = "_under_poisoning"  # behind a key: the metric itself
 
 
-def drawn(table: Counts, count: int, ctx: Context) -> Counts:
-    """Tables (count, ...) of as many bootstrap samples, from the stream that all figures of a model share.
+def at_level(
+    key: str,
+    values: Figures,
+    shares: Mapping[str, Share],
+    deviations: Mapping[str, float],
+    level: float,
+) -> Interval:
+    """The interval of one metric at any level, from what a record holds; (None, None) where that is not enough.
 
-    Figures of equal tables have equal intervals, whichever others are asked for.
+    Args:
+        key: of a metric, also of one that is made of shares: a gap, the worst class or group, equalized odds.
+        values: the flat metrics of the record, of one of its points or of a later evaluation.
+        shares: numerator and denominator by key, of the same.
+        deviations: standard deviation by key, of the same.
+        level: in (0, 1).
+
+    Raises:
+        ValueError: a level outside (0, 1).
     """
-    return confusion.bootstrap(table, count, seeding.rng(ctx.own_seed, "bootstrap"))
+    return ends([key], values, shares, deviations, level)[key]
 
 
-def of_means(values: Mapping[str, Tensor], count: int, level: float, ctx: Context) -> Figures:
-    """Means of figures that every row has, (n,) each, with intervals: a draw counts how often each value comes."""
-    means = {key: float(of_rows.double().mean()) for key, of_rows in values.items()}
-    return with_intervals(means, {key: _mean_draws(of_rows, count, ctx) for key, of_rows in values.items()}, level)
+def ends(
+    keys: Iterable[str],
+    values: Figures,
+    shares: Mapping[str, Share],
+    deviations: Mapping[str, float],
+    level: float,
+) -> dict[str, Interval]:
+    """``at_level`` of many keys, all quantiles of the beta distribution in one call."""
+    require_level(level)
+    made = {key: _made_of(key, shares) for key in keys if values.get(key) is not None}
+    asked = list(dict.fromkeys((part, of.level(level)) for of in made.values() if of for part in of.parts))
+    limits = dict(zip(asked, zip(*_limits(asked, shares), strict=True), strict=True))
+    found = dict.fromkeys(keys, UNKNOWN)
+    for key, of in made.items():
+        if of:
+            bands = [[limits[part, of.level(level)] for part in family] for family in of.families]
+            found[key] = _combined(of.kind, [[shares[part] for part in family] for family in of.families], bands)
+        elif key in deviations:
+            found[key] = _normal(key, float(values[key] or 0), deviations[key], level)
+    return found
 
 
-def _mean_draws(values: Tensor, count: int, ctx: Context) -> Floats:
-    if not len(values):
-        return np.full(count, np.nan)
-    distinct, counts = np.unique(values.double().cpu().numpy(), return_counts=True)
-    means: Floats = drawn(counts, count, ctx) @ distinct / len(values)
-    return means
+def require_level(level: float) -> None:
+    """Refuse a level outside (0, 1). Raises ValueError."""
+    if not 0 < level < 1:
+        raise ValueError(f"evaluation: an interval's level of {level} is not in (0, 1); for 95 % give 0.95")
+
+
+def clopper_pearson(part: Counts, whole: Counts, level: float | Floats) -> tuple[Floats, Floats]:
+    """The ends (...) of the intervals of part / whole (...), of which no whole is 0 (Clopper and Pearson, 1934).
+
+    The lower end l has P(Bin(n, l) >= x) = (1 - level) / 2, the upper P(Bin(n, u) <= x) = the same.
+    """
+    from scipy.special import betaincinv  # tables and plots of no interval need not wait for it
+
+    tail, other = (1 - np.asarray(level)) / 2, whole - part
+    low = betaincinv(np.maximum(part, 1), other + 1, tail)
+    high = betaincinv(part + 1, np.maximum(other, 1), 1 - tail)
+    return np.where(part == 0, 0.0, low), np.where(other == 0, 1.0, high)
+
+
+def newcombe(first: Share, second: Share, bands: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The interval of the first share less the second, from the limits of both (Newcombe, 1998)."""
+    (p, q), ((low, high), (other_low, other_high)) = (part / whole for part, whole in (first, second)), bands
+    return (
+        max(-1.0, p - q - float(np.hypot(p - low, other_high - q))),
+        min(1.0, p - q + float(np.hypot(high - p, q - other_low))),
+    )
+
+
+class _Made(NamedTuple):
+    """What the interval of a key is made of: how, and from the keys of which shares, gap by gap."""
+
+    kind: str  # share, signed, gap, worst
+    families: tuple[tuple[str, ...], ...]
+
+    @property
+    def parts(self) -> list[str]:
+        return [part for family in self.families for part in family]
+
+    def level(self, level: float) -> float:
+        """The level of each part, so that what is made of them has ``level``."""
+        return level ** (1 / len(self.parts)) if self.kind in ("gap", "worst") else level
+
+
+def _made_of(key: str, shares: Mapping[str, Share]) -> _Made | None:
+    """None where the shares do not tell."""
+    if key in shares:
+        return _Made("share", ((key,),))
+    kind, prefixes, end = _grammar(key.removesuffix(POISONED))
+    families = [tuple(_numbered(prefix, end, shares)) for prefix in prefixes]
+    if kind == "signed" and [len(family) for family in families] != [2]:
+        return None
+    return _Made(kind, tuple(families)) if families and all(families) else None
+
+
+def _grammar(key: str) -> tuple[str, list[str], str]:
+    """How a key is made; of shares that begin how, before a number; and how these end."""
+    if found := NAMED.fullmatch(key):
+        if found["name"] == "worst_class_accuracy":
+            return "worst", ["accuracy_class_"], found["end"]
+        rates = ["acceptance_rate"] if found["name"].startswith("demographic") else ["fnr", "fpr"]
+        return "gap", [f"{rate}_group" for rate in rates], found["end"]
+    if found := WORST.fullmatch(key):
+        return "worst", [f"{found['of']}_{'class_' if found['whose'] == 'class' else 'group'}"], found["end"]
+    if found := SIGNED.fullmatch(key):
+        return "signed", [f"{found['rate']}_group"], found["end"]
+    if found := GAP.fullmatch(key):
+        return "gap", [f"{found['rate']}_group"], found["end"]
+    return "", [], ""
+
+
+def _numbered(prefix: str, end: str, shares: Mapping[str, Share]) -> list[str]:
+    """The keys ``<prefix><i><end>`` among the shares, by their number."""
+    stop = -len(end) or None
+    numbers = [key[len(prefix) : stop] for key in shares if key.startswith(prefix) and key.endswith(end)]
+    return [f"{prefix}{i}{end}" for i in sorted(int(number) for number in numbers if number.isdigit())]
+
+
+def _limits(asked: Sequence[tuple[str, float]], shares: Mapping[str, Share]) -> tuple[list[float], list[float]]:
+    """The limits of shares by key, each at its own level."""
+    counts = np.array([tuple(shares[key]) for key, _ in asked], dtype=np.int64).reshape(-1, 2)
+    low, high = clopper_pearson(counts[:, 0], counts[:, 1], np.array([level for _, level in asked]))
+    return low.tolist(), high.tolist()
+
+
+def _combined(
+    kind: str, shares: Sequence[Sequence[Share]], bands: Sequence[Sequence[tuple[float, float]]]
+) -> tuple[float, float]:
+    """The interval of a figure from the shares that it is made of and their limits, gap by gap."""
+    if kind == "share":
+        return bands[0][0]
+    if kind == "signed":
+        first, zeroth = shares[0][1], shares[0][0]
+        return newcombe(first, zeroth, [bands[0][1], bands[0][0]])
+    lows, highs = zip(*(tuple(zip(*family, strict=True)) for family in bands), strict=True)
+    if kind == "worst":
+        return min(lows[0]), min(highs[0])
+    gaps = [(max(0.0, max(low) - min(high)), max(high) - min(low)) for low, high in zip(lows, highs, strict=True)]
+    return max(low for low, _ in gaps), max(high for _, high in gaps)
+
+
+def _normal(key: str, value: float, deviation: float, level: float) -> tuple[float, float]:
+    """The interval of normal tails, inside the range of the figure where that is known."""
+    half = NormalDist().inv_cdf((1 + level) / 2) * deviation
+    least, most = RANGES.get(key.partition("_")[0], (-np.inf, np.inf))
+    return max(value - half, least), min(value + half, most)

@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from utils.metrics.bootstrap import of_means
 from utils.metrics.breakdown import broken_down, groups_of, tables
 from utils.metrics.directions import Key
-from utils.metrics.intervals import of_means
 from utils.parts import parts
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from utils import seeding
 from utils.bounds import Neurons, bounds_over, counterfactuals, has_bounds
+from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
-from utils.metrics.intervals import of_means
 from utils.radius import radius_value
 from utils.scms.counterfactual import draw, factual_level, twins
 from utils.threats import Ball, CausalThreat, ascend
