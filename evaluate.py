@@ -48,21 +48,21 @@ def check(params: dict[str, Any]) -> None:
     Raises:
         ValueError: a setting that does not exist, of the wrong kind or out of range.
     """
-    from utils.validation import validate_radii, validate_settings
+    from utils.command_line.ranges import require_ranges
+    from utils.validation import require_radii, validate_settings
 
     for key in ("where", "sort", "csv", "name"):
         params[key] = None if params[key] is None else str(params[key])
     if isinstance(params["columns"], str):
         params["columns"] = [params["columns"]]
-    if not isinstance(params["columns"], list):
+    if not isinstance(params["columns"], list) or not all(isinstance(key, str) for key in params["columns"]):
         raise ValueError(f"columns={params['columns']!r}: expected a list of metrics such as [accuracy,mcc]")
     if not isinstance(params["replace"], bool):
         raise ValueError(f"replace={params['replace']!r}: expected true or false")
-    if isinstance(params["threads"], bool) or not isinstance(params["threads"], int) or params["threads"] < 1:
-        raise ValueError(f"threads={params['threads']!r}: expected a whole number, 1 or more")
     if not isinstance(params["database"], str):
         raise ValueError(f"dataset={params['database']!r}: expected the name of a data set; quote a number")
-    validate_radii(params["epsilon"])
+    require_ranges(params, "evaluate")
+    require_radii(params["epsilon"]["evaluate"])
     validate_settings(params, ("attack", "epsilon", "evaluation"))
 
 

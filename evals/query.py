@@ -19,6 +19,7 @@ from pandas.api.types import is_numeric_dtype
 
 import paths_config
 from evals.seeds import Interval, bootstrap, by_setting
+from utils.command_line.ranges import require_ranges
 from utils.console import complain, said, unread
 from utils.metrics.directions import suggest
 from utils.run_store import RunStore
@@ -382,6 +383,7 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     required = [str(key) for key in defaults if OmegaConf.is_missing(defaults, key)]
     for missing in sorted({key for key in required if OmegaConf.is_missing(merged, key) or merged[key] is None}):
         raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
+    require_ranges({str(key): value for key, value in merged.items()}, path.stem)
     return merged
 
 

@@ -236,7 +236,7 @@ def test_settings_out_of_range_are_refused_by_name(own, setting):
 
 
 def test_a_diverging_job_fails_with_its_reason_and_leaves_the_others(own):
-    words = ("trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e30", "seed=0,1", *FEW, *BATCHED)
+    words = ("trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e6", "seed=0,1", *FEW, *BATCHED)
     answer = command("train", "-m", *words)
     assert answer.code == 1
     assert "2 finished, 2 failed" in answer.out
@@ -248,7 +248,7 @@ def test_the_reason_of_a_diverging_job_is_that_of_its_one_by_one_run(tmp_path):
     def reasons(folder, *words):
         folder.mkdir()
         with house(folder):
-            command("train", "-m", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e30", *FEW, *words)
+            command("train", "-m", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e6", *FEW, *words)
             return {run: r.get("reason") for run, r in by_run().items()}
 
     alone = reasons(tmp_path / "alone")

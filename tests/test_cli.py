@@ -414,7 +414,7 @@ def test_two_processes_with_the_same_run_train_it_once(tmp_path):
 def test_an_error_while_judging_fails_the_run_and_not_the_sweep(tmp_path):
     """Weights so large that the logits overflow: recorded as failed with its reason, the next job finishes."""
     with house(tmp_path):
-        answer = command("train", "-m", *SMALL, "trainer=sgd", "model.activation=relu", "trainer.lr=1e38,0.01")
+        answer = command("train", "-m", *SMALL, "trainer=sgd", "model.activation=relu", "trainer.lr=1e6,0.01")
         assert answer.code == 1
         assert [r["status"] for r in RunStore(paths_config.database("loan")).all()] == ["failed", "finished"]
         assert "Traceback" not in answer.err

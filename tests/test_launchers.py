@@ -22,7 +22,7 @@ from utils.run_store import RunStore
 
 EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
 # two jobs that finish, two whose loss is not finite
-WORDS = ("-m", "seed=0,1", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e38", *SMALL)
+WORDS = ("-m", "seed=0,1", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e6", *SMALL)
 LAUNCHERS = [
     "joblib",
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("submitit_local", "submitit_slurm", "ray")),

@@ -13,9 +13,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-import paths_config
+from utils.command_line.ranges import CONFIG
 
-CONFIG = paths_config.ROOT / "config"
 TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
 OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
+from utils.command_line.ranges import require_ranges
 from utils.console import complain, said, say, stop_if_interrupted
 from utils.outcomes import EXIT, Outcome, at_work, ended, word
 from utils.overrides import explain, groups, resolved
@@ -197,6 +198,9 @@ class Planned(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra."""
         self.config = config
+        for part in ("sweeper", "launcher"):
+            own: Any = OmegaConf.to_container(config.hydra[part], resolve=True)
+            require_ranges(own, prefix=f"hydra.{part}.")
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
         self.launcher = launcher_of(hydra_context, task_function, config)
         self.planner = Planner(hydra_context, config)

@@ -5,12 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from utils.command_line.ranges import range_of, require_ranges
 from utils.radius import radius_value
 from utils.targets import check_settings
-
-
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least
 
 
 def _real(v: Any) -> bool:
@@ -22,27 +19,22 @@ RATES = ("fnr", "fpr", "acceptance_rate")
 
 def _points(rates: Any = None, permitted: Any = None, **judging: Any) -> bool:
     listed = isinstance(rates, list) and bool(rates) and all(rate in RATES for rate in rates)
-    gaps = isinstance(permitted, list) and all(_real(gap) and 0 <= gap <= 1 for gap in permitted)
-    return listed and gaps and set(judging) == set(JUDGING) and all(JUDGING[key](v) for key, v in judging.items())
+    return listed and permitted is not None and set(judging) == JUDGING
 
 
-JUDGING = {"groups_min": _whole(0), "intervals": _whole(0), "level": lambda v: _real(v) and 0 < v < 1}
+JUDGING = {"groups_min", "intervals", "level"}
+NUMBERS = (
+    *("seed", "threads", "objective.nominal", "epsilon.radius", "epsilon.evaluate"),
+    *("trainer.epochs", "trainer.batch_size", "trainer.lr", "trainer.weight_decay"),
+)
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "seed": (_whole(0), "a whole number, 0 or more"),
-    "threads": (_whole(1), "a whole number, 1 or more"),
     "existing": (lambda v: v in ("skip", "replace"), "skip or replace"),
     "fit_on": (lambda v: v in ("valid", "train"), "valid or train"),
-    "trainer.epochs": (_whole(1), "a whole number, 1 or more"),
-    "trainer.batch_size": (_whole(1), "a whole number, 1 or more"),
-    "trainer.lr": (lambda v: _real(v) and v > 0, "a number above 0"),
-    "trainer.weight_decay": (lambda v: _real(v) and v >= 0, "a number, 0 or more"),
     "watch": (lambda v: isinstance(v, list) and all(isinstance(k, str) for k in v), "a list of metrics"),
     "operating_points": (
         lambda v: v is None or (isinstance(v, dict) and _points(**v)),
-        f"null, or rates, a list from {', '.join(RATES)}, permitted, a list of gaps in [0, 1], groups_min and "
-        "intervals, whole numbers, and level, in (0, 1)",
+        f"null, or rates, a list from {', '.join(RATES)}, permitted, groups_min, intervals and level",
     ),
-    "objective.nominal": (lambda v: v is None or (_real(v) and v >= 0), "null, or a number, 0 or more"),
 }
 
 
@@ -53,21 +45,29 @@ def validate(params: Mapping[str, Any]) -> None:
         ValueError: the first such value.
     """
     for key, (accepts, expected) in CHECKS.items():
-        value: Any = params
-        for part in key.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                raise ValueError(f"{key} is missing; expected {expected}")
-            value = value[part]
-        if not accepts(value):
+        if not accepts(value := _given(params, key, expected)):
             raise ValueError(f"{key}={value!r}: expected {expected}")
+    for key in NUMBERS:
+        _given(params, key, str(range_of(key)))
+    require_ranges(params)
     if not isinstance(params.get("added"), str | None):
         raise ValueError(f"added={params['added']!r}: expected null, or the path of a CSV file")
-    validate_radii(params["epsilon"])
+    require_radii(params["epsilon"]["evaluate"])
     for name, node in params["regularizer"].items():
         if not isinstance(node, Mapping) or "weight" not in node:
             raise ValueError(f"regularizer.{name} is set, but {name} is not chosen; choose it: regularizer={name}")
         if not (_real(node["weight"]) and node["weight"] >= 0):
             raise ValueError(f"regularizer.{name}.weight={node['weight']!r}: expected a number, 0 or more")
+
+
+def _given(params: Mapping[str, Any], key: str, expected: str) -> Any:
+    """The value under a dotted key. Raises ValueError where there is none."""
+    value: Any = params
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ValueError(f"{key} is missing; expected {expected}")
+        value = value[part]
+    return value
 
 
 PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
@@ -78,10 +78,7 @@ TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "adapts": (lambda v: isinstance(v, bool), "true or false"),
     "published_radius": (_real, "a number"),
 }
-POISON_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "inner_seeds": (_whole(1), "a whole number, 1 or more"),
-    "workers": (lambda v: v is None or _whole(1)(v), "null, for one a core, or a whole number, 1 or more"),
-}
+POISON_KINDS = ("inner_seeds", "workers")  # what a search for rows is told beside its own settings
 TRAINER = ("epochs", "batch_size", "lr", "weight_decay", "optimizer")  # of every training; the rest is its recipe
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a database file and a folder of weights
@@ -117,17 +114,10 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
 
 
 def _less_poison_kinds(attack: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An attack's settings without what a search for rows is told beside its own, which is checked here.
-
-    Raises:
-        ValueError: such a value out of range.
-    """
+    """An attack's settings without what a search for rows is told beside its own, whose ranges are checked before."""
     poison = attack.get("poison")
     if not isinstance(poison, Mapping):
         return attack
-    for key, (accepts, expected) in POISON_KINDS.items():
-        if key in poison and not accepts(poison[key]):
-            raise ValueError(f"attack.poison.{key}={poison[key]!r}: expected {expected}")
     return {**attack, "poison": {key: value for key, value in poison.items() if key not in POISON_KINDS}}
 
 
@@ -137,23 +127,10 @@ def require_name(name: Any) -> None:
         raise ValueError(f"dataset.name={name!r}: expected letters, digits and . _ + -, as it names files")
 
 
-def validate_radii(epsilon: Mapping[str, Any]) -> None:
-    """Refuse radii that are no numbers, negative or infinite.
-
-    Raises:
-        ValueError: the first such radius, or radii of the evaluation that are no list.
-    """
-    try:
-        radius_value(epsilon["radius"])
-    except ValueError as error:
-        raise ValueError(f"epsilon: {error}") from None
-    if not isinstance(epsilon["evaluate"], list) or not epsilon["evaluate"]:
-        raise ValueError(f"epsilon.evaluate={epsilon['evaluate']!r}: expected a list of radii such as [0.05,0.01]")
-    for radius in epsilon["evaluate"]:
-        try:
-            radius_value(radius)
-        except ValueError as error:
-            raise ValueError(f"epsilon.evaluate: {error}") from None
+def require_radii(radii: Sequence[Any]) -> None:
+    """Refuse an evaluation without a radius. Raises ValueError."""
+    if not radii:
+        raise ValueError(f"epsilon.evaluate=[]: expected {range_of('epsilon.evaluate')}, one or more")
 
 
 LONGEST = {"linf": 0.0, "l2": 0.5, "l1": 1.0}  # power of d: the distance of two images of d pixels in [0, 1]

@@ -35,13 +35,10 @@ class Batched(Launcher):
         workers: processes that train a stack each; null for one per CUDA device, or one per core where there is none.
 
     Raises:
-        ValueError: a setting out of range.
+        ValueError: a size that is none.
     """
 
     def __init__(self, max_models: int, max_memory: str, workers: int | None):
-        for name, value in (("max_models", max_models), ("workers", workers)):
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ValueError(f"hydra.launcher.{name}={value!r}: expected a whole number, 1 or more")
         self.max_models = max_models
         self.max_memory = in_bytes(max_memory)
         self.workers = workers

@@ -80,10 +80,6 @@ class Search(Planned):
                     say(line)
 
     def _check(self) -> None:
-        for key, least in (("trials", 1), ("batch", 1), ("sampler_seed", 0)):
-            value = getattr(self, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"hydra.sweeper.{key}={value}: expected a whole number, {least} or more")
         if self.sampler not in SAMPLERS:
             close = near(str(self.sampler), SAMPLERS)
             raise ValueError(f"hydra.sweeper.sampler={self.sampler}: expected one of {', '.join(SAMPLERS)}{close}")

@@ -1,0 +1,156 @@
+"""The range of every number that can be set, read from where its default is: the comments of the yamls.
+
+    steps: 10  # whole number in [1, 1e5]; of the gradient
+
+A comment begins with what the setting may be: perhaps words such as ``null``, then ``number``, ``whole number`` or
+``radius`` (a number, or a fraction as text), or a plural of these for a list of them; then the two ends, which belong
+to the range in square brackets. Neither torch nor Hydra is imported: help and mistakes need not wait for them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import paths_config
+
+CONFIG = paths_config.ROOT / "config"
+STATED = re.compile(
+    r"(?P<words>(?:\w+(?:, | or ))*)(?P<kind>whole numbers?|numbers?|radius|radii)"
+    r" in (?P<open>[\[(])(?P<low>[^,]+), (?P<high>[^\])]+)(?P<close>[\])])(?=;|$)"
+)
+LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: .*?)??(?:\s+# ?(?P<comment>.*))?")
+GROUP = re.compile(r" *- (?:/)?(?P<group>[\w/]+):.*")
+SAID = {
+    "number": "a number",
+    "whole number": "a whole number",
+    "radius": "a radius such as 0.1 or 8/255",
+    "numbers": "a list of numbers",
+    "whole numbers": "a list of whole numbers",
+    "radii": "a list of radii such as [0.1,8/255]",
+}
+ENGINES = ("hydra/launcher", "hydra/sweeper")  # groups that train.yaml need not name
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a setting may be: words, or numbers from ``low`` to ``high``, an open end left out."""
+
+    words: frozenset[str]
+    kind: str
+    low: float
+    high: float
+    ends: str  # the two brackets
+    text: str  # as stated
+
+    def __str__(self) -> str:
+        return self.text
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a plain value is one of the words or, each of them in a list, in the range."""
+        if isinstance(value, str | None) and ("null" if value is None else value) in self.words:
+            return True
+        if SAID[self.kind].startswith("a list"):
+            return isinstance(value, list | tuple) and all(self._holds(one) for one in value)
+        return self._holds(value)
+
+    def _holds(self, value: Any) -> bool:
+        number = _radius(value) if self.kind in ("radius", "radii") else value
+        whole = self.kind.startswith("whole")
+        if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
+            return False
+        above = number > self.low or (self.ends[0] == "[" and number == self.low)
+        return above and (number < self.high or (self.ends[1] == "]" and number == self.high))
+
+
+def _radius(value: Any) -> Any:
+    """The number that a radius means, None where it means none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(Fraction(value.strip()) if "/" in value else value)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+
+
+def stated(comment: str) -> Range | None:
+    """The range that the comment of a setting begins with, or None."""
+    found = STATED.match(comment)
+    if found is None:
+        return None
+    kind, ends = found["kind"], found["open"] + found["close"]
+    words = frozenset(re.split(", | or ", found["words"])) - {""}
+    text = f"{found['words']}{SAID[kind]} in {found['open']}{found['low']}, {found['high']}{found['close']}"
+    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text)
+
+
+def settings(path: Path) -> Iterator[tuple[str, str]]:
+    """The dotted keys of a yaml of block style, each with its comment, which may be empty."""
+    above: list[tuple[int, str]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = LINE.fullmatch(line)
+        if found is None:
+            continue
+        indent = len(found["indent"])
+        above = [*(own for own in above if own[0] < indent), (indent, found["key"])]
+        yield ".".join(key for _, key in above), found["comment"] or ""
+
+
+@cache
+def ranges(config_name: str = "train") -> Mapping[str, Mapping[str, Range]]:
+    """By dotted key the range of every setting of a command: by the option that states it, "" outside of groups."""
+    found: dict[str, dict[str, Range]] = {}
+    main = CONFIG / f"{config_name}.yaml"
+    for prefix, option, path in [("", "", main), *_options(main)]:
+        for key, comment in settings(path):
+            if own := stated(comment):
+                found.setdefault(f"{prefix}{key}", {})[option] = own
+    return found
+
+
+def _options(main: Path) -> Iterator[tuple[str, str, Path]]:
+    """Of every option of the groups that a command composes: the beginning of its keys, its name, its file."""
+    lines = [line for line in main.read_text(encoding="utf-8").splitlines() if "override" not in line]
+    groups = [found["group"] for line in lines if (found := GROUP.fullmatch(line))]
+    for group in [*groups, *ENGINES] if groups else ():
+        for path in sorted((CONFIG / group).rglob("*.yaml")):
+            inside = path.parent.relative_to(CONFIG).as_posix().replace("/", ".")
+            yield f"{inside}.", path.stem, path
+
+
+def require_ranges(params: Mapping[str, Any], config_name: str = "train", prefix: str = "") -> None:
+    """Refuse a number that is not in its range, or something else in its place.
+
+    Args:
+        params: plain values, with the names of the options of groups under ``choices`` where several state a range.
+        config_name: whose ranges: train, evaluate, or a command of evals.
+        prefix: keys of ``params`` begin with it.
+
+    Raises:
+        ValueError: the first such setting, with its range.
+    """
+    known, chosen = ranges(config_name), params.get("choices", {})
+
+    def check(node: Mapping[str, Any], prefix: str) -> None:
+        for name, value in node.items():
+            key = f"{prefix}{name}"
+            if key in known:
+                expected = _of_option(known[key], chosen.get(key.partition(".")[0]))
+                if not expected.accepts(value):
+                    raise ValueError(f"{key}={value!r}: expected {expected}")
+            elif isinstance(value, Mapping):
+                check(value, f"{key}.")
+
+    check(params, prefix)
+
+
+def range_of(key: str, config_name: str = "train") -> Range:
+    """The range of a setting that all options agree on."""
+    return _of_option(ranges(config_name)[key], None)
+
+
+def _of_option(by_option: Mapping[str, Range], option: Any) -> Range:
+    return by_option.get(option) or next(iter(by_option.values()))
