@@ -95,8 +95,8 @@ def build(
 ) -> Document:
     """The card of the best candidate, from its run that is to be used."""
     best = found.ranked[0]
-    place, _ = choice.to_deploy(found, best)
-    record, row = found.pool.records[place], found.pool.table.iloc[best]
+    record, _ = choice.handed_out(found, best)
+    row = found.pool.table.iloc[best]
     seeds = [found.pool.records[i] for i in row["members"]]
     point = f", operating point {record['point']} ({record['policy']})" if "point" in record else ""
     lead = f"Record {record['doc_id']} of the database {dataset}{point}. {AFTER}"
@@ -147,6 +147,7 @@ def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
     blocks: list[Block] = [
         Heading("How it was chosen"),
         Paragraph(f"Asked for: {found.question}. {choice_words.competing(found, facts)}."),
+        *(Paragraph(f"{line[0].upper()}{line[1:]}.") for line in choice_words.compared(found)),
     ]
     keys = found.question.keys
     rows = [[key, number(row[key]), _span(row, key), "; ".join(choice_words.meetings(found, row, key))] for key in keys]
@@ -160,9 +161,10 @@ def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
         blocks += [Heading("What the constraints cost", 3), Table(["constraint", "met by", "price"], rows)]
         blocks += [Paragraph(f"{costs[0].upper()}{costs[1:]}.")] if (costs := choice_words.together(found)) else []
     if row["seeds"] > 1:
-        place, meets = choice.to_deploy(found, found.ranked[0])
-        run = found.pool.records[place]
-        blocks.append(Paragraph(f"Record {run['doc_id']} is used{choice_words.why(found, row, meets)}."))
+        run, _ = choice.handed_out(found, found.ranked[0])
+        why = choice_words.why(found, found.ranked[0])
+        blocks.append(Paragraph(f"Record {run['doc_id']} is used{why}. Its own figures:"))
+        blocks.append(Bullets(choice_words.own_figures(found, found.ranked[0])))
     return [*blocks, *([figure] if figure else [])]
 
 

@@ -1,64 +1,31 @@
 """Choosing among trained models: the best of those that meet every constraint, and what each constraint costs.
 
 A candidate is a setting, judged by its mean over seeds, or a single run; each operating point of a record is one too.
+Every figure is one of the test rows. As the best of many on the same rows is partly luck, ``sure=true`` asks more: the
+mean has to meet every constraint, and one run of the candidate has to meet all of them with the whole of its own
+interval over the test rows, of level 1 - .05 / (runs compared x constraints). So with a probability of 95 % no run that
+violates a constraint is handed out (Bonferroni). An interval over seeds has no part in it: it is about the setting, and
+what is loaded is one run.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evals import query
-from evals.intervals import over_rows
+from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask
+from evals.choosing.handing import CLOSE, Handed, hand_out
+from evals.intervals import at_level, over_rows
 from evals.points import with_points
 from utils.metrics.directions import direction
 
-Mask = np.ndarray  # (candidates,) bool
-SIDES = {"<=": 1, "<": 1, ">=": -1, ">": -1}  # +1: the bound is from above
-ENDS = ("_low", "_high")
-CLOSE = 9  # decimals to which distances are compared
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A comparison of a metric with a number, ``uai_0.05<=0.1``."""
-
-    text: str
-    key: str
-    sign: str
-    bound: float
-
-    @property
-    def side(self) -> int:
-        """+1 where the bound is from above, -1 from below, 0 for == and !=."""
-        return SIDES.get(self.sign, 0)
-
-    def met(self, table: pd.DataFrame, *, sure: bool) -> Mask:
-        """Which candidates meet it; ``sure``: with the whole of their interval, which has to be known."""
-        meets = query.COMPARE[self.sign]
-        found = np.asarray(meets(table[self.key], self.bound) & table[self.key].notna())
-        if not sure:
-            return found
-        low, high = (table[f"{self.key}{end}"] for end in ("_low", "_high"))
-        inside = (low < self.bound) & (self.bound < high)  # what != must not have
-        ends = meets(low, self.bound) & meets(high, self.bound) & low.notna() & high.notna()
-        return found & np.asarray(ends & ~(inside & (self.sign == "!=")))
-
-    def worst(self, table: pd.DataFrame, *, sure: bool) -> np.ndarray:
-        """The value (candidates,) that has to meet it: the metric, or where sure its interval's worse end."""
-        ends = [table[f"{self.key}{end}"] for end in ("_low", "_high")] if sure and self.side else []
-        values = np.stack([np.asarray(column, dtype=float) for column in (table[self.key], *ends)])
-        return (values * (self.side or 1)).max(0) * (self.side or 1)  # NaN where an end is not known
-
-    def excess(self, table: pd.DataFrame, *, sure: bool) -> np.ndarray:
-        """How far (candidates,) the bound is missed, in ranges of the metric among them; inf where not known."""
-        beyond = self.worst(table, sure=sure) - self.bound
-        beyond = beyond * self.side if self.side else np.abs(beyond) * (self.sign == "==")
-        spread = float(table[self.key].max() - table[self.key].min())
-        return np.nan_to_num(np.maximum(beyond, 0.0) / (spread or 1.0), nan=np.inf, posinf=np.inf)
+CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
 
 
 @dataclass(frozen=True)
@@ -76,13 +43,18 @@ class Question:
         return list(dict.fromkeys([self.objective, *(c.key for c in self.constraints)]))
 
     @property
+    def limited(self) -> list[str]:
+        """The metrics of its constraints, each once."""
+        return list(dict.fromkeys(c.key for c in self.constraints))
+
+    @property
     def better(self) -> int:
         """+1 where a higher objective is better, else -1."""
         return 1 if self.higher else -1
 
     def __str__(self) -> str:
         met = " and ".join(c.text for c in self.constraints) or "no constraint"
-        sure = ", each met by its whole 95 % interval" if self.sure and self.constraints else ""
+        sure = ", for sure" if self.sure and self.constraints else ""
         return f"{'highest' if self.higher else 'lowest'} {self.objective} under {met}{sure}"
 
 
@@ -96,9 +68,12 @@ class Pool:
     """
 
     table: pd.DataFrame
+    each: pd.DataFrame  # one row a run or point that competes, its index the place in ``records``
+    owner: NDArray[np.int64]  # (len(each),), the candidate that each belongs to
     records: Sequence[Mapping[str, Any]]
     left_out: Sequence[str]  # a sentence for each reason why runs do not compete
     runs: bool  # single runs compete, not settings
+    level: float  # of the intervals that sure=true asks: 1 - .05 / (runs x constraints)
 
 
 @dataclass(frozen=True)
@@ -167,9 +142,28 @@ def compete(records: Sequence[query.Record], question: Question, *, facts: str, 
     left_out = _left_out(chosen, [made for made, _ in everyone], question.keys)
     if complete.empty:
         raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
+    level = sure_level(len(complete), len(question.constraints))
+    if question.sure:
+        complete = _with_sure_ends(complete, [made for made, _ in everyone], question, level)
     rows = _alone(complete, question.keys) if runs else _settings(complete, question.keys)
     rows["label"] = _labels(records, complete, rows, runs=runs)
-    return Pool(rows, [made for made, _ in everyone], left_out, runs)
+    owner = pd.Series({place: i for i, places in enumerate(rows["members"]) for place in places})
+    return Pool(rows, complete, owner[complete.index].to_numpy(), [made for made, _ in everyone], left_out, runs, level)
+
+
+def sure_level(compared: int, constraints: int) -> float:
+    """The level of each interval by which none of the runs compared is sure and violates a constraint, at 95 %."""
+    return 1 - (1 - CONFIDENCE) / max(compared * constraints, 1)
+
+
+def _with_sure_ends(
+    complete: pd.DataFrame, records: Sequence[query.Record], question: Question, level: float
+) -> pd.DataFrame:
+    """The table with the ends of the wide intervals of what is limited; NaN where a record has no counts."""
+    ends = {key: [at_level(records[i], key, level) for i in complete.index] for key in question.limited}
+    pairs = {key: zip(SURE_ENDS, zip(*of, strict=True), strict=True) for key, of in ends.items()}
+    columns = {f"{key}{end}": values for key, of in pairs.items() for end, values in of}
+    return pd.concat([complete, pd.DataFrame(columns, index=complete.index, dtype=float)], axis=1)
 
 
 def _left_out(chosen: pd.DataFrame, records: Sequence[query.Record], keys: Sequence[str]) -> list[str]:
@@ -245,71 +239,114 @@ def choose(pool: Pool, question: Question, *, near: int) -> Choice:
     Of equal candidates in the objective the one further inside the constraints wins, in the order in which they were
     given; then the one of more seeds, the lowest doc_id, the record's own thresholds before its points.
     """
-    table = pool.table
-    met = [c.met(table, sure=question.sure) for c in question.constraints]
-    everyone = np.ones(len(table), dtype=bool)
-    ranked = _ranked(table, _all(met, everyone), question)
-    prices = [_price(i, met, ranked, table, question) for i in range(len(met))]
-    misses = sum((c.excess(table, sure=question.sure) for c in question.constraints), np.zeros(len(table)))
-    order = _ranked(table, everyone, question)
+    table, everyone = pool.table, np.ones(len(pool.table), dtype=bool)
+    ranked = _ranked(table, meeting(pool, question, question.constraints), question)
+    prices = [_price(i, ranked, pool, question) for i in range(len(question.constraints))]
+    misses, order = _misses(pool, question), _ranked(table, everyone, question)
     nearest = sorted(order, key=lambda i: round(float(misses[i]), CLOSE))[:near]
     return Choice(question, pool, ranked, prices, order[0], [] if ranked else nearest)
 
 
-def _all(masks: Sequence[Mask], everyone: Mask) -> Mask:
-    return np.logical_and.reduce([everyone, *masks])
+def meeting(pool: Pool, question: Question, which: Sequence[Constraint]) -> Mask:
+    """The candidates that meet some constraints: by their mean, and for sure where one of their runs meets them all."""
+    found = _all([c.met(pool.table, sure=False) for c in which], len(pool.table))
+    if not question.sure:
+        return found
+    runs = _all([c.met(pool.each, sure=True) for c in which], len(pool.each))
+    return found & (np.bincount(pool.owner, runs, minlength=len(found)) > 0)
+
+
+def _all(masks: Sequence[Mask], n: int) -> Mask:
+    return np.asarray(np.logical_and.reduce([np.ones(n, dtype=bool), *masks]))
+
+
+def _misses(pool: Pool, question: Question) -> Floats:
+    """How far each candidate is from the constraints, in ranges of the metrics; for sure its nearest run beside it."""
+    ranges = {key: float(np.ptp(pool.table[key])) or 1.0 for key in question.limited}
+    zero = np.zeros(len(pool.table))
+    means = np.sum([zero, *(c.beyond(pool.table) / ranges[c.key] for c in question.constraints)], axis=0)
+    if not question.sure:
+        return np.asarray(means)
+    runs = [c.beyond(pool.each, SURE_ENDS) / ranges[c.key] for c in question.constraints]
+    return np.asarray(means + _least(pool, np.sum([np.zeros(len(pool.each)), *runs], axis=0)))
+
+
+def _least(pool: Pool, values: Floats) -> Floats:
+    """The least value (candidates,) of the runs of each candidate."""
+    found = np.full(len(pool.table), math.inf)
+    np.minimum.at(found, pool.owner, values)
+    return found
 
 
 def _ranked(table: pd.DataFrame, which: Mask, question: Question) -> list[int]:
     """Places of candidates, best first; see ``choose``."""
-    inside = [c.side * table[c.key] for c in question.constraints]
+    values = table[question.keys].round(DIGITS)  # means that are equal but for rounding are equal
+    inside = [c.side * values[c.key] for c in question.constraints]
     first = [ids[0] for ids in table["doc_ids"]]
-    keys = [-question.better * table[question.objective], *inside, -table["seeds"], first, table["point"]]
+    keys = [-question.better * values[question.objective], *inside, -table["seeds"], first, table["point"]]
     order = np.lexsort([np.asarray(key, dtype=float) for key in reversed(keys)])  # its last key is the first to count
     return [int(i) for i in order if which[i]]
 
 
-def _price(i: int, met: Sequence[Mask], ranked: Sequence[int], table: pd.DataFrame, question: Question) -> Price:
+def _price(i: int, ranked: Sequence[int], pool: Pool, question: Question) -> Price:
     """What constraint i costs beside the others."""
-    others = _all([*met[:i], *met[i + 1 :]], np.ones(len(table), dtype=bool))
-    without = _ranked(table, others, question)
-    best, constraint = (without[0] if without else None), question.constraints[i]
+    table, constraint = pool.table, question.constraints[i]
+    others = [*question.constraints[:i], *question.constraints[i + 1 :]]
+    without = _ranked(table, meeting(pool, question, others), question)
+    best, own = (without[0] if without else None), meeting(pool, question, [constraint])
     values = table[question.objective].to_numpy() * question.better
     gain = values[best] - values[ranked[0]] if ranked and best is not None else math.nan
-    better = [j for j in without if not met[i][j] and (not ranked or values[j] > values[ranked[0]])]
-    needed = constraint.worst(table, sure=question.sure)
-    reachable = [j for j in better if constraint.side and not math.isnan(needed[j])]
-    step = min(reachable, key=lambda j: constraint.side * needed[j], default=None)
-    bound = math.nan if step is None else float(needed[step])
-    return Price(constraint, int(met[i].sum()), best, float(gain), step, bound)
+    better = [j for j in without if j not in set(ranked) and (not ranked or values[j] > values[ranked[0]])]
+    reached = needed(constraint, others, pool, question)
+    reachable = [j for j in better if constraint.side and math.isfinite(reached[j])]
+    step = min(reachable, key=lambda j: constraint.side * reached[j], default=None)
+    bound = math.nan if step is None else float(reached[step])
+    return Price(constraint, int(own.sum()), best, float(gain), step, bound)
+
+
+def needed(constraint: Constraint, others: Sequence[Constraint], pool: Pool, question: Question) -> Floats:
+    """The bound (candidates,) by which each would meet a constraint beside the others; not finite where none would."""
+    means = constraint.worst(pool.table)
+    if not question.sure or not constraint.side:
+        return means
+    runs = constraint.side * constraint.worst(pool.each, SURE_ENDS)
+    others_met = _all([c.met(pool.each, sure=True) for c in others], len(pool.each))
+    least = _least(pool, np.where(others_met & ~np.isnan(runs), runs, math.inf))
+    return np.asarray(constraint.side * np.maximum(constraint.side * means, least))
 
 
 def conflicts(choice: Choice) -> list[Constraint]:
     """Where nothing was chosen, the fewest constraints that no candidate meets together: one, two, or all."""
-    table, question = choice.pool.table, choice.question
-    met = [c.met(table, sure=question.sure) for c in question.constraints]
+    question = choice.question
+    met = [meeting(choice.pool, question, [c]) for c in question.constraints]
     for i, alone in enumerate(met):
         if not alone.any():
             return [question.constraints[i]]
-    pairs = [(i, j) for i in range(len(met)) for j in range(i + 1, len(met)) if not (met[i] & met[j]).any()]
-    return [question.constraints[i] for i in (pairs[0] if pairs else range(len(met)))]
+    pairs = combinations(question.constraints, 2)
+    apart = [list(pair) for pair in pairs if not meeting(choice.pool, question, pair).any()]
+    return apart[0] if apart else list(question.constraints)
 
 
-def to_deploy(choice: Choice, candidate: int) -> tuple[int, bool]:
-    """The place in ``pool.records`` of the run of a candidate to use, and whether it meets every constraint itself.
-
-    It is the run nearest to the mean, of those that meet the constraints where there are any: the best one would be
-    chosen for the luck of its test rows, and its figures would promise too much. Nearest in the sum over the
-    question's metrics of distances in standard deviations over seeds; of equal ones the lowest seed.
-    """
+def handed_out(choice: Choice, candidate: int) -> tuple[query.Record, Handed]:
+    """The run of a candidate that is to be used, and how it stands to the constraints; see ``hand_out``."""
     question, members = choice.question, choice.pool.table.iloc[candidate]["members"]
-    runs = query.frame([choice.pool.records[i] for i in members])
-    meets = _all([c.met(runs, sure=False) for c in question.constraints], np.ones(len(runs), dtype=bool))
-    values = runs[question.keys]
-    distances = ((values - values.mean()).abs() / values.std().replace(0, math.nan)).sum(axis=1)  # NaN counts as 0
-    kept = np.flatnonzero(meets) if meets.any() else np.arange(len(runs))
-    place = min(kept, key=lambda i: (round(distances.iloc[i], CLOSE), runs["seed"].iloc[i], runs["doc_id"].iloc[i]))
-    return members[int(place)], bool(meets[place])
+    runs = choice.pool.each.loc[members]
+    handed = hand_out(runs, question.keys, question.constraints, sure=question.sure)
+    return choice.pool.records[members[handed.place]], handed
+
+
+def handed_row(choice: Choice, candidate: int) -> pd.Series:
+    """The facts and figures of the run that is handed out, a row of ``pool.each``."""
+    members = choice.pool.table.iloc[candidate]["members"]
+    return choice.pool.each.loc[members[handed_out(choice, candidate)[1].place]]
+
+
+def uncounted(pool: Pool, question: Question) -> int:
+    """How many of the runs can never be sure, for want of the counts that wide intervals are made of."""
+    if not question.sure:
+        return 0
+    ends = [f"{key}{end}" for key in question.limited for end in SURE_ENDS]
+    return int(pool.each[ends].isna().any(axis=1).sum())
 
 
 def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evals import query
 from evals.query import Record
+from utils.metrics import intervals
 
 Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
 
@@ -36,6 +38,19 @@ def over_rows(record: Record, key: str) -> Interval:
     if value is None or not rows or not whole(value * rows) or not 0 <= value <= 1:
         return UNKNOWN
     return wilson(value, rows)
+
+
+def at_level(record: Record, key: str, level: float) -> Interval:
+    """The interval of a metric of a record at a level, from the counts filed with it; unknown where there are none.
+
+    ``<evaluation>/<key>`` is that of a later evaluation, of the counts filed with that one. Of draws that are all one
+    value, as those of a rate of 0 are, nothing is known: their deviation is 0, the truth's need not be.
+    """
+    name, plain = query.of_evaluation(key, record.get("evaluations") or ())
+    held: Mapping[str, Any] = record if name is None else record["evaluations"][name]
+    values = held.get("metrics") or {}
+    low, high = intervals.at_level(plain, values, held.get("shares") or {}, held.get("deviations") or {}, level)
+    return UNKNOWN if low is None or high is None or low == high else (float(low), float(high))
 
 
 def _rows(record: Record, key: str) -> float:

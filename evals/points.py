@@ -26,7 +26,7 @@ def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _points(record: Record) -> Iterator[dict[str, Any]]:
     found = record.get("operating_points") or {}
-    kept = {key: value for key, value in record["metrics"].items() if key.startswith(KEPT)} if found else {}
+    kept = _kept(record["metrics"]) if found else {}
     for i, permitted in enumerate(found.get("permitted", ())):
         policy = named(tuple(found["rates"]), permitted)
         yield {
@@ -35,8 +35,30 @@ def _points(record: Record) -> Iterator[dict[str, Any]]:
             "policy": policy,
             "group_id": f"{record.get('group_id')}@{policy}",
             "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
+            "shares": _kept(record.get("shares")) | _recall_shares(_at(found.get("shares"), i)),
+            "deviations": _kept(record.get("deviations")) | _at(found.get("deviations"), i),
             "evaluations": {},
         }
+
+
+def _kept(held: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of a record's own figures thresholds do not change."""
+    return {key: value for key, value in (held or {}).items() if key.startswith(KEPT)}
+
+
+def _at(held: Mapping[str, Sequence[Any]] | None, i: int) -> dict[str, Any]:
+    """What is filed of point i; nothing of what is undefined there."""
+    return {key: values[i] for key, values in (held or {}).items() if values[i] is not None}
+
+
+def _recall_shares(shares: dict[str, Any]) -> dict[str, Any]:
+    """With the counts of true positive rates, told from those of false negative rates."""
+    recalls = {
+        key.replace("fnr", "tpr", 1): [whole - part, whole]
+        for key, (part, whole) in shares.items()
+        if key.startswith("fnr_group")
+    }
+    return recalls | shares
 
 
 def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -38,8 +38,8 @@ OPTIONS = paths_config.ROOT / "config" / "report.yaml"
 PAGE = paths_config.ROOT / "evals" / "page"
 # in this order, as one script: each defines what the later ones use
 SCRIPTS = (
-    *("columns.js", "pareto.js", "population.js", "state.js", "view.js", "looks.js", "scales.js", "plot.js", "dom.js"),
-    *("controls.js", "record.js", "table.js", "zoom.js", "report.js"),
+    *("columns.js", "pareto.js", "population.js", "state.js", "handing.js", "view.js", "looks.js", "scales.js"),
+    *("plot.js", "dom.js", "controls.js", "record.js", "table.js", "zoom.js", "report.js"),
 )
 ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
 DIGITS, COARSE = 9, 6  # of metrics, and of the ends of their intervals, which nothing ranks

@@ -1,8 +1,9 @@
 """Choose the best model that meets every constraint, say what each constraint costs, and write its model card.
 
 ``python -m evals.select dataset=loan where="uai_0.05<=0.1, fnr_gap<=0.05" maximize=accuracy``; options and defaults
-stand in ``config/select.yaml``. A constraint on a setting is met by its mean over seeds; ``sure=true`` demands it of
-the whole interval.
+stand in ``config/select.yaml``. A constraint on a setting is met by its mean over seeds, and the run that is handed out
+meets every constraint itself, or the answer says that none does. ``sure=true`` demands it of the whole interval of that
+run, wide enough for all the runs that were compared.
 """
 
 import json
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 from omegaconf import DictConfig
 
 import paths_config
@@ -43,7 +44,7 @@ def select(options: DictConfig) -> int:
     notes = choice.cautions(question, records)
     written: list[Path] = []
     if found.best is not None and files != []:
-        record = pool.records[choice.to_deploy(found, found.best)[0]]
+        record, _ = choice.handed_out(found, found.best)
         paths = files or _default_files(dataset, record)
         lines = commands(found, dataset, record)
         written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
@@ -81,10 +82,10 @@ def _default_files(dataset: str, record: query.Record) -> list[Path]:
 def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str]:
     """What to do with the chosen run, by purpose."""
     question = found.question
-    point = f", point={record['point']}" if "point" in record else ""
+    load = choice_words.loading(record, dataset)
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
     lines = {
-        "load": f'utils.model_zoo.from_database({record["doc_id"]}, "{dataset}"{point})',
+        "load": load if record.get("imported") else f"utils.model_zoo.{load}",
         "plot": f"python -m evals.plot dataset={dataset} x={axes[0]} y={axes[1]}" if len(axes) > 1 else "",
         "report": f"python -m evals.report dataset={dataset}",
         "reproduce": _reproducing(record),
@@ -108,6 +109,7 @@ def as_text(
 ) -> str:
     """The answer for a reader."""
     lines = [f"{dataset}: {found.question}", f"  {choice_words.competing(found, facts)}"]
+    lines += [f"  {line}" for line in choice_words.compared(found)]
     lines += [f"  left out: {reason}" for reason in found.pool.left_out] + [f"  note: {note}" for note in notes]
     lines += ["", *(_chosen_lines(found, dataset) if found.ranked else _unattained_lines(found))]
     lines += _price_lines(found) if found.ranked and found.prices else []
@@ -120,13 +122,13 @@ def as_text(
 def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     best = found.ranked[0]
     row = found.pool.table.iloc[best]
-    place, meets = choice.to_deploy(found, best)
-    record = found.pool.records[place]
+    record, _ = choice.handed_out(found, best)
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_words.seeds(row)})", *([f"          {apart}"] if apart else [])]
     lines += [f"          {choice_words.IDLE}"] if choice_words.idle(record) else []
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
-    lines += ["", f"use       record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, row, meets)}"]
+    lines += ["", f"use       record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, best)}"]
+    lines += [f"          {line}" for line in choice_words.own_figures(found, best)] if row["seeds"] > 1 else []
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
 
 
@@ -175,22 +177,23 @@ def _shortly(found: Choice, text: str) -> str:
 
 
 def _unattained_lines(found: Choice) -> list[str]:
-    table, sure = found.pool.table, found.question.sure
+    question, sure = found.question, found.question.sure
     missed = choice.conflicts(found)
     names = " and ".join(c.text for c in missed)
     lines = [f"no model meets {names}{' together' if len(missed) > 1 else ''}{' for sure' if sure else ''}"]
-    for c in found.question.constraints:
-        values = pd.Series(c.worst(table, sure=sure))
-        known = values.dropna()
-        met = int(c.met(table, sure=sure).sum())
-        reach = (
-            f"; the nearest reaches {(c.side * known).min() * c.side:.4f}" if c.side and len(known) and not met else ""
-        )
-        lost = f"; of {len(values) - len(known)} the interval is not known" if sure and len(known) < len(values) else ""
-        lines.append(f"  {c.text}: met by {met} of {len(table)}{reach}{lost}")
+    for c in question.constraints:
+        met = int(choice.meeting(found.pool, question, [c]).sum())
+        lines.append(f"  {c.text}: met by {met} of {len(found.pool.table)}{'' if met else _reach(found, c)}")
     if found.nearest:
         lines += ["", "nearest to meeting them", *_listing(found, found.nearest)]
     return lines
+
+
+def _reach(found: Choice, constraint: choice.Constraint) -> str:
+    """How near a constraint that nobody meets is to being met."""
+    needed = choice.needed(constraint, [], found.pool, found.question)
+    known = constraint.side * needed[np.isfinite(needed)]
+    return f"; the nearest reaches {known.min() * constraint.side:.4f}" if constraint.side and len(known) else ""
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------
@@ -210,6 +213,8 @@ def as_json(
             "sure": question.sure,
         },
         "candidates": len(found.pool.table),
+        "compared": len(found.pool.each),
+        "level": found.pool.level if question.sure else None,
         "meeting": len(found.ranked),
         "left_out": list(found.pool.left_out),
         "notes": list(notes),
@@ -237,9 +242,14 @@ def _candidate_json(found: Choice, candidate: int) -> dict[str, Any]:
 
 def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
     best = found.ranked[0]
-    place, meets = choice.to_deploy(found, best)
-    record = found.pool.records[place]
-    use = {"doc_id": record["doc_id"], "seed": record["seed"], "meets_every_constraint": meets}
+    record, handed = choice.handed_out(found, best)
+    use = {
+        "doc_id": record["doc_id"],
+        "seed": record["seed"],
+        "meets_every_constraint": handed.meets,
+        "missed": [c.text for c in handed.missed],
+        "metrics": {key: float(choice.handed_row(found, best)[key]) for key in found.question.keys},
+    }
     settings = choice.settings_apart(found, best)
     return _candidate_json(found, best) | {
         "settings": settings,

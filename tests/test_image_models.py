@@ -203,7 +203,10 @@ def test_a_table_s_model_on_images_is_refused_and_the_other_way_round(own):
         (("regularizer=group_gap",), "compares groups, and these data have one only"),
         (("regularizer=[trades,adversarial_debiasing]",), "compares groups, and these data have one only"),
         (("prepare=reweigh",), "all rows are of one (all); choose prepare=none"),
-        (("regularizer=half_adversarial", "regularizer.half_adversarial.share=2"), "share=2: expected a number in [0, 1]"),
+        (
+            ("regularizer=half_adversarial", "regularizer.half_adversarial.share=2"),
+            "share=2: expected a number in [0, 1]",
+        ),
         (("regularizer=half_adversarial", "regularizer.half_adversarial.attack.loss=targeted"), "expected ce or dlr"),
         (("model.strides=[1,2]",), "strides"),
     ],

@@ -271,9 +271,7 @@ function showVerdict(view) {
   const said = [`${view.allowed.toLocaleString("en")} of ${total.toLocaleString("en")} ${what} permitted.`];
   if (view.unknown)
     said.push(`${view.unknown.toLocaleString("en")} of them lack a required value and count as not permitted.`);
-  const required = state.needs
-    .map(({ key, sign, value }) => `${briefly(key)} ${sign > 0 ? "≥" : "≤"} ${value}`)
-    .join(", ");
+  const required = state.needs.map(inWords).join(", ");
   verdict.replaceChildren(
     element("p", { class: "required" }, `Required: ${required}; best by ${briefly(state.objective)}.`), // on paper
     element("p", {}, element("strong", {}, said[0]), ...said.slice(1).map((text) => ` ${text}`)),
@@ -282,8 +280,7 @@ function showVerdict(view) {
     if (view.allowed) verdict.append(element("p", {}, `None of them has ${briefly(state.objective)}.`));
     return;
   }
-  const value = view.objective[view.best];
-  const cost = Math.abs(view.objective[view.unconstrained] - value);
+  const { value, cost } = view;
   const setting = view.marks.setting(view.best);
   const name = [
     facetOf("regularizer", setting),
@@ -311,5 +308,12 @@ function showVerdict(view) {
   const price = ["The requirements cost ", element("strong", {}, figure(cost)), ` of ${briefly(state.objective)}.`];
   verdict.append(
     element("p", { class: "cost" }, ...(cost > 0 ? price : ["They cost nothing: the best of all is permitted."])),
+    element("p", { class: "handed" }, handedWords(view.marks, view.best)),
   );
+  if (view.compared > 1) {
+    const n = view.compared.toLocaleString("en");
+    verdict.append(
+      element("p", { class: "luck" }, `${n} were compared on the same test rows: part of the lead of the best is luck.`),
+    );
+  }
 }

@@ -56,6 +56,7 @@ function population({ models, setting, members, pointMembers, owner }) {
     isPoint,
     parent,
     first,
+    members: of,
     setting: (i) => settingOf[i],
     pointsOf: (i) => [models + starts[i], models + starts[i + 1]],
     runsOf: (i) => (isPoint(i) ? of(i).map((point) => points.run[point]) : of(i)),

@@ -49,10 +49,36 @@ function commandOf(marks, i) {
   return `${together} seed=${seeds.join(",")}${remark}`;
 }
 
+/** The line that loads the run of a mark that is handed out; null where it came without weights. */
 function loadingOf(marks, i) {
-  const run = marks.first(i);
-  const point = marks.isPoint(i) ? `, point=${marks.point(i)}` : "";
+  const { run, row } = handedOut(marks, i);
+  const point = marks.isPoint(i) ? `, point=${points.number[row]}` : "";
   return runs.loads[run] ? `from_database(${runs.id[run]}, ${JSON.stringify(held.dataset)}${point})` : null;
+}
+
+/** Which run is handed out, and why: that it meets every requirement itself, or that no single run does. */
+function handedWords(marks, i) {
+  const handed = handedOut(marks, i);
+  const name = `Record ${runs.id[handed.run]}${runs.seed[handed.run] === null ? "" : `, seed ${runs.seed[handed.run]}`}`;
+  const keys = handed.missed.length ? handed.missed.map((need) => need.key) : questioned();
+  const own = [...new Set(keys)].map((key) => `${briefly(key)} ${figure(handed.own(key))}`).join(", ");
+  const few = handed.of > 1 ? "of its seeds the nearest to the mean" : "";
+  if (!state.needs.length) return [`${name}, with ${own}`, few].filter(Boolean).join(": ") + ".";
+  if (handed.missed.length) {
+    const every = state.needs.map(inWords).join(" and ") + (state.needs.length > 1 ? " together" : "");
+    return handed.of > 1
+      ? `No single run of this setting meets ${every}. ${name} is the nearest, with ${own}.`
+      : `${name} does not meet ${handed.missed.map(inWords).join(" and ")}: ${own}.`;
+  }
+  const mine = `${handed.meeting} of ${handed.of} seeds meet every requirement by themselves, of these the nearest to the mean`;
+  const reach = state.needs.filter((need) => crosses(handed, need));
+  const crossing = reach.length ? ` Its interval over the test rows crosses ${reach.map(inWords).join(" and ")}.` : "";
+  return `${name}, with ${own}${handed.of > 1 ? `: ${mine}` : ""}.${crossing}`;
+}
+
+/** `difference in false negative rate ≤ 0.1` */
+function inWords({ key, sign, value }) {
+  return `${briefly(key)} ${sign > 0 ? "≥" : "≤"} ${value}`;
 }
 
 function showRecord(view) {
@@ -115,7 +141,8 @@ function subtitle(view, i) {
 
 function warningsOf(marks, i) {
   const same = saysOneThing(marks, i) && "Decides the same about everybody: no difference between groups, and no use.";
-  const said = [same, runs.warnings[marks.first(i)]].filter(Boolean).join("\n");
+  const own = new Set(marks.runsOf(i).map((run) => runs.warnings[run]));
+  const said = [same, ...own].filter(Boolean).join("\n");
   return said ? [element("p", { class: "warning" }, said)] : [];
 }
 
@@ -188,6 +215,8 @@ function commandBlocks(marks, i) {
   const loading = loadingOf(marks, i);
   const blocks = [line === null ? element("p", { class: "hint" }, lost) : block("Train it again", line, "command")];
   if (loading) blocks.push(block("Load it", loading, "loading"));
+  if (loading && (state.seeds === "mean" || state.needs.length))
+    blocks.push(element("p", { class: "hint handed" }, handedWords(marks, i)));
   return blocks;
 }
 

@@ -262,6 +262,9 @@ window.trilemma = {
       .interval(key)
       .map((ends) => ends[markOf(code)]),
   pixel: (code) => [plot.px[markOf(code)], plot.py[markOf(code)]],
+  loading: (code) => loadingOf(view.marks, markOf(code)),
+  missed: (code) => handedOut(view.marks, markOf(code)).missed.length,
+  handOut,
   command: (code) => commandOf(view.marks, markOf(code)),
   staircase: () => view.steps,
   axes: () => [plot.x.from, plot.x.to, plot.y.from, plot.y.to],

@@ -29,42 +29,6 @@ function look() {
   return found;
 }
 
-/** Which marks meet the requirements, the best of them by the objective, and the best of all. */
-function judged(marks, shown) {
-  const permitted = new Uint8Array(marks.n).fill(1);
-  const objective = marks.value(state.objective);
-  const sign = directionOf(state.objective) || 1;
-  let unknown = 0;
-  for (const i of shown) {
-    let lacks = false;
-    for (const { key, sign: side, value } of state.needs) {
-      const own = marks.value(key)[i];
-      lacks ||= Number.isNaN(own);
-      if (!((own - value) * side >= 0)) permitted[i] = 0;
-    }
-    unknown += lacks;
-  }
-  const bestOf = (of) =>
-    of.reduce(
-      (best, i) =>
-        Number.isNaN(objective[i]) || (best >= 0 && (objective[i] - objective[best]) * sign <= 0) ? best : i,
-      -1,
-    );
-  const allowed = shown.filter((i) => permitted[i]);
-  const best = state.needs.length ? bestOf(allowed) : -1;
-  const equals = best < 0 ? 0 : allowed.filter((i) => objective[i] === objective[best]).length;
-  return {
-    needs: state.needs,
-    permitted,
-    objective,
-    unknown,
-    allowed: allowed.length,
-    best,
-    equals,
-    unconstrained: bestOf(shown),
-  };
-}
-
 /** Which end of an axis is better, in words and by its arrow. */
 function betterEnd(key) {
   if (isSigned(key)) return [" · nearest to 0 is best", ""];

@@ -1,12 +1,13 @@
 """Frontiers on which a policy chooses: what a limit permits, or what weighs two metrics up."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import DictConfig
 
 from evals import query
+from evals.choosing.constraint import Constraint
 from evals.plots import chart as charts
 from evals.plots import frontier, text
 from evals.plots.axis import sides
@@ -22,17 +23,6 @@ LOWER, UPPER = (">=", ">"), ("<=", "<")
 OPPOSITE = {"<=": ">", "<": "≥", ">=": "<", ">": "≤"}
 
 
-class Limit(NamedTuple):
-    """The values of an axis that are permitted."""
-
-    key: str
-    compare: str  # <=, <, >= or >
-    value: float
-
-    def __str__(self) -> str:
-        return f"{self.key}{self.compare}{self.value:g}"
-
-
 # --- by threshold ----------------------------------------------------------------------------------------------
 
 
@@ -44,7 +34,7 @@ def excluded(records: Sequence[query.Record], options: DictConfig) -> Picture:
     return _picture(shown, policy, options)
 
 
-def parsed(given: Any) -> Limit:
+def parsed(given: Any) -> Constraint:
     """The limit as typed. Raises ValueError where it is none."""
     if given is None:
         raise ValueError("kind=excluded needs limit=..., such as limit='fnr_gap<=0.15'")
@@ -52,12 +42,13 @@ def parsed(given: Any) -> Limit:
     if match is None or match[2] not in (*LOWER, *UPPER):
         raise ValueError(f"limit={given!r} is no limit; write one comparison such as limit='fnr_gap<=0.15'")
     try:
-        return Limit(match[1], match[2], query.number(match[3]))
+        bound = query.number(match[3])
     except ValueError as error:
         raise ValueError(f"limit={given!r} compares with {match[3]!r}, which is no number") from error
+    return Constraint(f"{match[1]}{match[2]}{bound:g}", match[1], match[2], bound)
 
 
-def permitted(shown: Chart, limit: Limit) -> Policy:
+def permitted(shown: Chart, limit: Constraint) -> Policy:
     """The policy of a limit.
 
     Raises:
@@ -65,29 +56,31 @@ def permitted(shown: Chart, limit: Limit) -> Policy:
     """
     if limit.key not in shown.keys:
         raise ValueError(
-            f"limit={limit} is on neither axis{query.near(limit.key, shown.keys)} Axes: {', '.join(shown.keys)}"
+            f"limit={limit.text} is on neither axis{query.near(limit.key, shown.keys)} Axes: {', '.join(shown.keys)}"
         )
     i = shown.keys.index(limit.key)
     sign = shown.signs[i]
-    if (limit.compare in LOWER) != (sign > 0):
+    if (limit.sign in LOWER) != (sign > 0):
         word, sense = ("higher", ">=") if sign > 0 else ("lower", "<=")
-        raise ValueError(f"limit={limit} excludes the better end: {word} is better in {limit.key}; write {sense}")
+        raise ValueError(f"limit={limit.text} excludes the better end: {word} is better in {limit.key}; write {sense}")
     values = shown.values
-    meets = query.COMPARE[limit.compare](values[:, i], limit.value)
+    meets = limit.met(shown.groups, sure=False)
     if not meets.any():
         best = int(np.argmax(sign * values[:, i]))
         raise ValueError(
-            f"limit={limit} excludes all {text.count(len(values), 'setting')}; the nearest is "
+            f"limit={limit.text} excludes all {text.count(len(values), 'setting')}; the nearest is "
             f"{shown.groups['label'].iloc[best]} at {values[best, i]:.4g}"
         )
     gains = values * np.array(shown.signs)
     row = max(np.flatnonzero(meets), key=lambda j: (gains[j, 1 - i], gains[j, i]))
-    reason = f"best {shown.axes[1 - i].brief} with {limit}"
-    include = (np.nan, limit.value) if i else (limit.value, np.nan)
-    return Policy(text.Choice(int(row), reason), include, lambda axes: _hatch(axes, limit, upright=i == 0, sign=sign))
+    reason = f"best {shown.axes[1 - i].brief} with {limit.text}"
+    include = (np.nan, limit.bound) if i else (limit.bound, np.nan)
+    return Policy(
+        text.Choice(int(row), reason, (limit,)), include, lambda axes: _hatch(axes, limit, upright=i == 0, sign=sign)
+    )
 
 
-def _hatch(axes: "Axes", limit: Limit, *, upright: bool, sign: int) -> Any:
+def _hatch(axes: "Axes", limit: Constraint, *, upright: bool, sign: int) -> Any:
     """Hatch from the limit to the worse end of its axis; the entry of the legend."""
     from matplotlib.patches import Patch
 
@@ -99,9 +92,9 @@ def _hatch(axes: "Axes", limit: Limit, *, upright: bool, sign: int) -> Any:
         "edgecolor": (0.61, 0.23, 0.18, 0.45),
     }
     span, line = (axes.axvspan, axes.axvline) if upright else (axes.axhspan, axes.axhline)
-    span(limit.value, worst, linewidth=0, zorder=1, label="_excluded", **look)
-    line(limit.value, color=EXCLUDED, linewidth=1.3, zorder=4.5)
-    return Patch(label=f"excluded: {limit.key} {OPPOSITE[limit.compare]} {limit.value:g}", linewidth=0.6, **look)
+    span(limit.bound, worst, linewidth=0, zorder=1, label="_excluded", **look)
+    line(limit.bound, color=EXCLUDED, linewidth=1.3, zorder=4.5)
+    return Patch(label=f"excluded: {limit.key} {OPPOSITE[limit.sign]} {limit.bound:g}", linewidth=0.6, **look)
 
 
 # --- by weights ------------------------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 
 from evals import query
+from evals.choice_words import compared_among, loading
+from evals.choosing.constraint import ENDS, Constraint
+from evals.choosing.handing import Handed, hand_out
 from evals.plots.chart import Chart, hypervolume, reference
 
 
@@ -90,20 +93,34 @@ class Choice(NamedTuple):
 
     row: int  # of the settings
     reason: str
+    limits: tuple[Constraint, ...] = ()  # what it has to meet
 
 
 def chosen(shown: Chart, choice: Choice, dataset: str) -> str:
-    """The setting that a policy chooses, its figures, its records, and how to load one."""
+    """The setting that a policy chooses, its figures, its records, and which of these to load; see ``hand_out``."""
     row = shown.groups.loc[choice.row].to_dict()
-    figures = ", ".join(f"{key} {mean(row, key)}" for key in dict.fromkeys(shown.keys))
-    first = row["doc_ids"][0]
-    point = next(
-        (r.get("point") for r in shown.records if r["doc_id"] == first and r.get("policy") == row["policy"]), None
-    )
-    at = "" if point is None else f", point={point}"
-    others = f"  # or its other seeds: {ids(row['doc_ids'][1:])}" if len(row["doc_ids"]) > 1 else ""
-    return (
-        f"chosen ({choice.reason}): {row['name']}, {row['label']}, doc ids {ids(row['doc_ids'])}\n"
-        f"  {figures}\n"
-        f'  from_database({first}, "{dataset}"{at}){others}\n'
-    )
+    keys = list(dict.fromkeys(shown.keys))
+    runs = shown.runs[shown.runs["group_id"] == row["group_id"]]
+    handed = hand_out(runs, keys, choice.limits, sure=False)
+    own, record = runs.iloc[handed.place], shown.records[int(runs.index[handed.place])]
+    lines = [f"chosen ({choice.reason}): {row['name']}, {row['label']}, doc ids {ids(row['doc_ids'])}"]
+    lines += [f"  {', '.join(f'{key} {mean(row, key)}' for key in keys)}", f"  {loading(record, dataset)}"]
+    lines[-1] += _why(handed, choice.limits, own, keys, len(runs))
+    lines += [f"  {sentence}" for sentence in compared_among(len(shown.groups))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _why(handed: Handed, limits: Sequence[Constraint], own: pd.Series, keys: Sequence[str], seeds: int) -> str:
+    """Of several seeds the figures of this one and why it is handed out; and whose limit its interval crosses.
+
+    A mean that meets a limit has a seed that does.
+    """
+    words = []
+    if seeds > 1:
+        met = f"{handed.meeting} of {seeds} seeds meet {' and '.join(c.text for c in limits)} by themselves; of these"
+        words = [", ".join(f"{key} {own[key]:.4f}" for key in keys)]
+        words += [f"{met if limits else f'of {seeds} seeds'} the nearest to the mean"]
+    table = pd.DataFrame([own])
+    crossed = [c.text for c in limits if f"{c.key}{ENDS[0]}" in table and c.crossed(table)[0]]
+    words += [f"its interval crosses {' and '.join(crossed)}"] if crossed else []
+    return f"  # {'; '.join(words)}" if words else ""

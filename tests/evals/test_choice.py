@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 
-from evals import choice, query
+from evals import choice, choice_words, query
 from tests.evals.test_query import record
 
 QUESTION = {"maximize": "accuracy", "minimize": None, "conditions": None, "sure": False, "anyway": False}
@@ -109,31 +111,106 @@ def test_a_metric_that_is_null_or_absent_is_never_chosen_and_both_are_counted():
     ]
 
 
-def with_interval(doc_id, accuracy, gap, low, high, **changes):
-    metrics = {"accuracy": accuracy, "fnr_gap": gap, "fnr_gap_low": low, "fnr_gap_high": high}
-    return record(doc_id, metrics=metrics, **changes)
+def counted(doc_id, accuracy, *rates, **changes):
+    """A record that holds the counts of false negative rates: (misses, positives) of each group."""
+    shares = {f"fnr_group{i}": list(rate) for i, rate in enumerate(rates)}
+    of = [misses / positives for misses, positives in rates]
+    metrics = {"accuracy": accuracy, "fnr_gap": max(of) - min(of)} | {f"fnr_group{i}": v for i, v in enumerate(of)}
+    return record(doc_id, metrics=metrics, **{"shares": shares} | changes)
 
 
-def test_sure_demands_the_upper_end_of_the_interval():
-    records = [with_interval(1, 0.9, 0.03, 0.0, 0.07), with_interval(2, 0.8, 0.02, 0.0, 0.05)]
-    assert best(chosen(records, conditions="fnr_gap<=0.05")) == [1]
-    assert best(chosen(records, conditions="fnr_gap<=0.05", sure=True)) == [2]
+def test_sure_demands_the_whole_interval_of_the_run_at_the_level_of_all_comparisons():
+    """Two runs, one limit: each end at 1 - .05 / 2 by the definition of Clopper and Pearson."""
+    bounds = [beta.ppf(1 - 0.0125, misses + 1, 1000 - misses) for misses in (30, 35)]
+    records = [counted(1, 0.9, (35, 1000)), counted(2, 0.8, (30, 1000))]
+    for limit, expected in zip((bounds[1] + 1e-6, bounds[0] + 1e-6, bounds[0] - 1e-6), (1, 2, None), strict=True):
+        found = chosen(records, conditions=f"fnr_group0<={limit}", sure=True)
+        assert found.pool.level == pytest.approx(0.975)
+        assert (ids(found, found.ranked[:1]) or [None])[0] == (None if expected is None else [expected])
 
 
 def test_sure_demands_the_lower_end_of_a_lower_bound():
-    records = [with_interval(1, 0.9, 0.03, 0.0, 0.07), with_interval(2, 0.8, 0.05, 0.04, 0.05)]
-    assert best(chosen(records, conditions="fnr_gap>=0.03", sure=True)) == [2]
+    records = [counted(1, 0.9, (500, 1000)), counted(2, 0.8, (520, 1000))]
+    low = beta.ppf(0.0125, 520, 481)
+    assert best(chosen(records, conditions=f"fnr_group0>={low - 1e-6}", sure=True)) == [2]
 
 
-def test_what_has_no_interval_is_never_sure():
-    found = chosen([model(1, 0.9, gap=0.0)], conditions="fnr_gap<=0.5", sure=True)
-    assert (found.ranked, len(found.nearest)) == ([], 1)
+def test_more_candidates_and_more_limits_ask_a_higher_level():
+    records = [counted(i, 0.9, (35, 1000), (30, 1000)) for i in range(1, 11)]
+    found = chosen(records, conditions="fnr_group0<=0.5, fnr_gap<=0.5", sure=True)
+    assert found.pool.level == pytest.approx(1 - 0.05 / 20)
+    assert len(found.ranked) == 10
 
 
-def test_the_interval_of_a_setting_is_over_its_seeds_not_its_rows():
-    records = [with_interval(i, 0.9, gap, 0.0, 1.0, seed=i, group_id="a") for i, gap in ((1, 0.02), (2, 0.04))]
-    row = chosen(records, runs=False, conditions="fnr_gap<=0.05", sure=True).pool.table.iloc[0]
-    assert (row["fnr_gap_over"], row["fnr_gap_low"], row["fnr_gap_high"]) == ("seeds", 0.02, 0.04)
+def test_none_of_400_is_not_sure_of_every_limit():
+    records = [counted(1, 0.9, (0, 400), (0, 400))]
+    assert best(chosen(records, conditions="fnr_gap<=0.001")) == [1]
+    assert not chosen(records, conditions="fnr_gap<=0.001", sure=True).ranked
+    assert best(chosen(records, conditions="fnr_gap<=0.05", sure=True)) == [1]
+
+
+def test_a_figure_whose_draws_do_not_vary_is_not_sure():
+    """A rate of twins that were never decided otherwise has a deviation of 0, and no certainty."""
+    records = [model(1, 0.9, gap=0.0, deviations={"uai_0.05": 0.0}) | {"metrics": {"accuracy": 0.9, "uai_0.05": 0.0}}]
+    assert not chosen(records, conditions="uai_0.05<=0.01", sure=True).ranked
+
+
+def test_what_has_no_counts_is_never_sure_and_that_is_said():
+    found = chosen([model(1, 0.9, gap=0.0), counted(2, 0.8, (0, 4000))], conditions="fnr_gap<=0.5", sure=True)
+    assert ids(found, found.ranked) == [[2]]
+    assert any("1 of 2 are never sure: older or imported" in line for line in choice_words.compared(found))
+
+
+def test_a_setting_is_sure_by_one_of_its_runs_and_that_is_the_one_handed_out():
+    """The mean meets the limit, and the second run alone with its whole interval."""
+    runs = [counted(i, 0.9, (misses, 1000), seed=i, group_id="a") for i, misses in ((1, 70), (2, 20), (3, 75))]
+    found = chosen(runs, runs=False, conditions="fnr_group0<=0.08", sure=True)
+    record, handed = choice.handed_out(found, found.best)
+    assert (record["doc_id"], handed.meets, handed.meeting) == (2, True, 1)
+    assert choice.handed_out(chosen(runs, runs=False, conditions="fnr_group0<=0.08"), 0)[0]["doc_id"] == 1
+    assert not chosen(runs, runs=False, conditions="fnr_group0<=0.05", sure=True).ranked  # by its mean of .055
+
+
+def test_the_counts_of_points_and_of_later_evaluations_make_them_sure():
+    held = POINTS | {"shares": {"fnr_group0": [[2, 1000]] * 3, "fnr_group1": [[2, 1000]] * 3}}
+    later = {"pgd@8/255": {"metrics": {"accuracy": 0.7}, "shares": {"accuracy": [700, 1000]}}}
+    records = [model(1, 0.8, gap=0.3, operating_points=held, evaluations=later)]
+    found = chosen(records, conditions="fnr_gap<=0.05", sure=True)
+    assert [found.pool.table["point"].iloc[i] for i in found.ranked] == [1, 0]
+    assert best(chosen(records, conditions="pgd@8/255/accuracy>=0.64", sure=True)) == [1]
+    assert not chosen(records, conditions="pgd@8/255/accuracy>=0.69", sure=True).ranked
+
+
+def studies(rng, n, *, models, seeds):
+    """Studies of models whose gap in false negative rates is .06 in truth, judged on 300 positives of each group."""
+    misses = rng.binomial(300, np.array([0.10, 0.16]), (n, models, seeds, 2))
+    for study in misses:
+        yield [
+            counted(i * seeds + s + 1, 0.5 + i / 1000, *((int(m), 300) for m in run), seed=s, group_id=f"g{i}")
+            for i, of in enumerate(study)
+            for s, run in enumerate(of)
+        ]
+
+
+@pytest.mark.parametrize(("seeds", "runs"), [(1, True), (2, False)])
+def test_sure_hands_out_a_violating_model_in_at_most_one_study_of_twenty(seeds, runs):
+    """Known truth: every model violates fnr_gap<=.05. Without sure most studies hand one out; with it 5 %."""
+    rng = np.random.default_rng(1)
+    asked = {"runs": runs, "conditions": "fnr_gap<=0.05"}
+    handed = [
+        [bool(chosen(study, sure=sure, **asked).ranked) for sure in (False, True)]
+        for study in studies(rng, 40, models=8, seeds=seeds)
+    ]
+    plain, sure = np.array(handed).sum(0)
+    assert plain > 25
+    assert sure <= 5  # of Bin(40, .05) more than 5 have a probability of .014
+
+
+def test_sure_finds_models_that_meet_the_limit_by_far():
+    rng = np.random.default_rng(2)
+    misses = rng.binomial(3000, 0.1, (20, 2))
+    records = [counted(i + 1, 0.5, *((int(m), 3000) for m in run)) for i, run in enumerate(misses)]
+    assert len(chosen(records, conditions="fnr_gap<=0.1", sure=True).ranked) == 20
 
 
 def test_of_constraints_that_nobody_meets_the_fewest_are_named():
@@ -154,22 +231,23 @@ SEEDS = [model(i, a, u, seed=i, group_id="a") for i, a, u in ((1, 0.7, 0.1), (2,
 
 def test_the_run_to_use_is_the_nearest_to_the_mean_not_the_best():
     found = chosen(SEEDS, runs=False)
-    place, meets = choice.to_deploy(found, found.best)
-    assert (found.pool.records[place]["doc_id"], meets) == (2, True)
+    record, handed = choice.handed_out(found, found.best)
+    assert (record["doc_id"], handed.meets) == (2, True)
 
 
 def test_the_run_to_use_meets_the_constraints_where_one_does():
     found = chosen(SEEDS, runs=False, conditions="uai_0.05<=0.2, accuracy<=0.8, accuracy!=0.8")
     assert not found.ranked  # the mean is .8
     found = chosen(SEEDS, runs=False, conditions="uai_0.05<=0.2, accuracy<=0.81, uai_0.05!=0.11")
-    place, meets = choice.to_deploy(found, found.best)
-    assert (found.pool.records[place]["doc_id"], meets) == (1, True)
+    record, handed = choice.handed_out(found, found.best)
+    assert (record["doc_id"], handed.meets) == (1, True)
 
 
 def test_where_no_seed_meets_them_alone_it_is_said():
     records = [model(1, 0.8, 0.0, gap=0.2, seed=0, group_id="a"), model(2, 0.8, 0.2, gap=0.0, seed=1, group_id="a")]
     found = chosen(records, runs=False, conditions="uai_0.05<=0.1, fnr_gap<=0.1")
-    assert choice.to_deploy(found, found.best)[1] is False
+    _, handed = choice.handed_out(found, found.best)
+    assert (handed.meets, handed.meeting) == (False, 0)
 
 
 def test_facts_choose_who_competes_and_are_no_constraints():
@@ -195,7 +273,7 @@ POINTS = {
 def test_an_operating_point_can_be_chosen():
     records = [model(1, 0.8, gap=0.3, operating_points=POINTS), model(2, 0.65, gap=0.05, regularizer="llr")]
     found = chosen(records, conditions="fnr_gap<=0.05")
-    run = found.pool.records[choice.to_deploy(found, found.best)[0]]
+    run, _ = choice.handed_out(found, found.best)
     assert (run["doc_id"], run["point"], found.pool.table["label"].iloc[found.best]) == (
         *(1, 1),
         "loan_mlp_erm, seed 0, thresholds of fnr_gap<=0.05",
