@@ -91,7 +91,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
 
     import paths_config
     from evals.evaluation import evaluate as judge
-    from evals.evaluation import warnings_of
+    from evals.evaluation import rehearse, warnings_of
     from utils.build import choose_device, make_repeatable
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
@@ -107,7 +107,9 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     make_repeatable(params["threads"], device)
     model = from_record(record, str(device))
     data, ctx, metrics = rebuilt(record, params)
-    found = judge(model, data.test, replace(ctx, decide=model.decision), metrics)
+    ctx = replace(ctx, decide=model.decision)
+    rehearse(model, data.test, ctx, metrics)
+    found = judge(model, data.test, ctx, metrics)
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}

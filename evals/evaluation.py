@@ -1,31 +1,72 @@
 """Judging a model: every metric on the same rows, one flat dictionary."""
 
+import inspect
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from utils import seeding
+from utils.console import stop_if_interrupted
 from utils.metrics import masking
 from utils.metrics.undefined import undefined
 from utils.seeding import Rows, derive
-from utils.stacking import Stack, together
+from utils.stacking import Stack, UnstackableError, together
 from utils.types import Batch, Context, Figures, Metric, Predict
+
+# settings that count repetitions, which a rehearsal makes SHORT of
+REPETITIONS = {"intervals", "samples", "steps", "queries", "restarts", "n"}
+SHORT = 2
+FEW = 4  # rows of each class and group in a rehearsal
+FEW_IMAGES = 16  # and images at the most, one of each class and group
+
+
+class MetricError(ValueError):
+    """A metric ended in an error, or returned what is no figures."""
 
 
 def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> dict[str, float | None]:
     """All metrics of a model on the rows; an undefined one is None.
 
-    Each metric starts from a random stream of its own, so that a subset of them gives the same figures. Neither
-    the model nor its threshold changes.
+    Each metric starts from a random stream of its own, so that a subset of them gives the same figures, and runs
+    without gradients: one that needs them differentiates by ``utils.threats.slope`` or within ``torch.enable_grad()``.
+    Neither the model nor its threshold changes.
 
     Raises:
+        MetricError: a metric ended in an error, or returned no figures; the message names it.
         ValueError: two metrics report the same key.
     """
     found: dict[str, float | None] = {}
     for name, metric in metrics.items():
-        figures: Any = metric(predict, batch, _own_stream(ctx, name))
-        _add(found, name, figures)
+        _add(found, name, _figures(metric, name, predict, batch, ctx))
     return found
+
+
+def rehearse(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> dict[str, float | None]:
+    """``evaluate`` on a few rows of the batch, with repetitions cut short; only whether it works says something.
+
+    Raises:
+        ValueError: as ``evaluate``.
+    """
+    short = {name: _shortened(metric) for name, metric in metrics.items()}
+    return evaluate(predict, a_few(batch), replace(ctx, attack=_shortened(ctx.attack)), short)
+
+
+def a_few(batch: Batch) -> Batch:
+    """Rows of every class in every group: FEW of each, of images one of each and FEW_IMAGES at the most."""
+    images = batch.x.ndim > 2
+    _, cell = torch.stack([batch.y, batch.s], 1).unique(dim=0, return_inverse=True)
+    order = cell.argsort(stable=True)
+    sizes = cell.bincount()
+    before = sizes.cumsum(0) - sizes
+    place = torch.arange(len(order), device=cell.device) - before[cell[order]]  # of a row in its cell
+    chosen = order[place < (1 if images else FEW)]
+    return batch.rows(chosen[: FEW_IMAGES if images else None])
 
 
 def evaluate_many(
@@ -40,11 +81,8 @@ def evaluate_many(
     found: list[dict[str, float | None]] = [{} for _ in metrics]
     for name in metrics[0]:
         metric = together([own[name] for own in metrics], f"evaluation.metrics.{name}", batch.x.device)
-        try:
-            figures = metric(stack, batch, _own_stream(ctx, name))
-        except (RuntimeError, IndexError, TypeError):
-            figures = {}
-        if isinstance(figures, Mapping):  # a metric that knows nothing of stacks
+        figures = _of_stack(metric, name, stack, batch, ctx)
+        if figures is None:
             figures = _one_by_one([own[name] for own in metrics], stack, batch, ctx, name)
         for one, own_figures in zip(found, figures, strict=True):
             _add(one, name, own_figures)
@@ -65,9 +103,83 @@ def warnings_of(
     return masking.warnings_of(found) + undefined(found, groups, groups_min=least)
 
 
-def _one_by_one(metrics: Sequence[Metric], stack: Stack, batch: Batch, ctx: Context, name: str) -> list[Any]:
+def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:
+    """The figures of every model; None of a metric that knows nothing of stacks, and gives one mapping or an error."""
+    try:
+        with torch.no_grad():
+            figures: Any = metric(stack, batch, _own_stream(ctx, name))
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 - an error of the metric itself comes again, one by one, and is told there
+        stop_if_interrupted()
+        return None
+    if isinstance(figures, Sequence) and len(figures) == len(stack.each):
+        return [_checked(own, name) for own in figures]
+    return None
+
+
+def _one_by_one(metrics: Sequence[Metric], stack: Stack, batch: Batch, ctx: Context, name: str) -> list[Figures]:
     each = enumerate(zip(metrics, stack.each, ctx.each, strict=True))
-    return [metric(model, batch.of_model(i), _own_stream(own, name)) for i, (metric, model, own) in each]
+    return [_figures(metric, name, model, batch.of_model(i), own) for i, (metric, model, own) in each]
+
+
+def _figures(metric: Metric, name: str, predict: Predict, batch: Batch, ctx: Context) -> Figures:
+    """Those of one model, without gradients. Raises MetricError."""
+    try:
+        with torch.no_grad():
+            figures = metric(predict, batch, _own_stream(ctx, name))
+    except (torch.OutOfMemoryError, MemoryError, UnstackableError):
+        raise
+    except Exception as error:
+        stop_if_interrupted()
+        raise MetricError(_told(metric, name, error)) from error
+    return _checked(figures, name)
+
+
+def _checked(figures: Any, name: str) -> Figures:
+    """The figures as they are. Raises MetricError where they are none."""
+    if not isinstance(figures, Mapping) or not all(isinstance(key, str) for key in figures):
+        raise MetricError(
+            f"evaluation.metrics.{name} returned {_brief(figures)}: expected figures by key, such as "
+            '{"brier_score": 0.1}, from ctx.of_each where it knows stacks'
+        )
+    for key, value in figures.items():
+        if value is not None and not isinstance(value, Real):
+            raise MetricError(
+                f"evaluation.metrics.{name} gives {key}={_brief(value)}: expected a number, or None where it is "
+                "undefined; float(...) makes one of a tensor"
+            )
+    return figures
+
+
+def _brief(value: Any) -> str:
+    return " ".join(repr(value).split())[:80]
+
+
+def _told(metric: Metric, name: str, error: Exception) -> str:
+    """An error of a metric in one line: what we say to users as it is, anything else with its kind and place."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, ValueError | AssertionError):
+        return f"evaluation.metrics.{name}: {reason}"
+    function = getattr(metric, "func", metric)
+    file = function.__code__.co_filename if inspect.isfunction(function) else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    where = f" at line {lines[-1]} of {Path(file).name}" if lines else ""
+    remedy = "; metrics run without gradients: differentiate within torch.enable_grad()" * ("grad" in reason)
+    return f"evaluation.metrics.{name} ended in {type(error).__name__}{where}: {reason}{remedy}"
+
+
+def _shortened(method: Any) -> Any:
+    """A method with every setting of REPETITIONS at SHORT where it is larger, and those of its attacks."""
+    if isinstance(method, Mapping):
+        return {name: _shortened(of) for name, of in method.items()}
+    if not isinstance(method, partial):
+        return method
+    settings = {
+        key: min(value, SHORT) if key in REPETITIONS and isinstance(value, int) else _shortened(value)
+        for key, value in method.keywords.items()
+    }
+    return partial(method.func, *method.args, **settings)
 
 
 def _own_stream(ctx: Context, name: str) -> Context:

@@ -15,6 +15,7 @@ from torch import nn
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
+from evals.evaluation import rehearse as rehearse_metrics
 from evals.operating_points import operating_points
 from utils import atomic, processes
 from utils.build import Params, Run, build_run, is_learner, stackable
@@ -146,12 +147,10 @@ def stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
 
 
 def rehearse(run: Run) -> None:
-    """Try objective, attack and threshold on a few rows, so that what does not fit is refused before any training.
-
-    Of a learner the evaluation too, which could ask for a gradient.
+    """Try objective, attack, metrics and threshold on a few rows: what does not fit is refused before any training.
 
     Raises:
-        ValueError: parts that do not fit each other, or no rows to fit the threshold on.
+        ValueError: parts that do not fit each other, a metric that fails, or no rows to fit the threshold on.
     """
     fit_on = run.params["fit_on"]
     rows = getattr(run.dataset, fit_on)
@@ -164,8 +163,7 @@ def rehearse(run: Run) -> None:
         _rehearse_training(run, model, few, probe)
     model.eval()
     run.ctx.attack(model, few, probe.on(few))
-    if isinstance(model, Learner):
-        evaluate(model, few, probe, run.metrics)
+    rehearse_metrics(model, run.dataset.train, probe, run.metrics)
     with torch.no_grad():
         # of images only what the labels and groups tell: their logits come after the training
         logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
