@@ -93,6 +93,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     from evals.evaluation import evaluate as judge
     from evals.evaluation import rehearse, warnings_of
     from utils.build import choose_device, make_repeatable
+    from utils.metrics import twins
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
 
@@ -113,7 +114,9 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}
-    if warnings := warnings_of(found, data.groups, params["evaluation"]["metrics"]):
+    facts = twins.facts_of_twins(ctx.scm, data)
+    doubts = warnings_of(found, data.groups, params["evaluation"]["metrics"])
+    if warnings := [*doubts, *twins.warnings_of(facts, data.columns)]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from utils.overrides import CONFIG, explain, groups, options
 from utils.run_store import canonical
+from utils.scms.identity import settled
 
 Record = Mapping[str, Any]
 Node = Mapping[str, Any]
@@ -126,6 +127,7 @@ def _composed(words: tuple[str, ...]) -> Composed:
     with open_dict(found):
         del found["hydra"]
     raw, resolved = (_plain(found, resolve=resolve) for resolve in (False, True))
+    resolved = {**resolved, "scm": settled(resolved["scm"])}
     return Composed(raw, resolved, frozenset(_following(raw)), dict(chosen), mode.name if mode else "")
 
 

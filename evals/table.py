@@ -26,6 +26,8 @@ from utils.console import say_of
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
 DASH = "–"
+MOST_WARNINGS = 3
+FIGURE = re.compile(r"\d+(\.\d+)?")
 # what LaTeX would take for a command, as LaTeX prints it
 SIGNS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", DASH: "--"}
 SIGNS |= {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
@@ -60,6 +62,7 @@ class Table:
     ran: frozenset[str]  # data sets that have runs of ours
     published: frozenset[str]  # data sets that have published rows
     unclear: Sequence[str] = ()  # bases that ran with several settings
+    warnings: Sequence[str] = ()  # of the records, each kind once
 
     @property
     def expected(self) -> list[Cell]:
@@ -144,8 +147,27 @@ def build(
     cells |= {row: [_cell(key, {}, figures) for key in shown] for row, figures in theirs.items() if row not in ran}
     datasets = frozenset(frame["dataset"])
     ordered = dict(sorted(cells.items(), key=lambda item: (item[0][0] not in datasets, _natural(item[0]))))
-    made = Table(ordered, shown, source if theirs else "", datasets, frozenset(wanted["dataset"]), unclear(frame, base))
+    made = Table(
+        ordered,
+        shown,
+        source if theirs else "",
+        datasets,
+        frozenset(wanted["dataset"]),
+        unclear(frame, base),
+        warned(found),
+    )
     return made if metrics else _without_empty(made)
+
+
+def warned(found: Sequence[query.Record]) -> list[str]:
+    """The first clauses of the records' warnings, the most frequent kinds, which differ in more than numbers."""
+    kinds: dict[str, list[str]] = {}
+    for record in found:
+        for sentence in map(str, record.get("warnings") or ()):
+            kinds.setdefault(FIGURE.sub("#", sentence), []).append(sentence.partition("; ")[0])
+    often = sorted(kinds.values(), key=len, reverse=True)
+    less = [f"and {len(often) - MOST_WARNINGS} kinds of warnings more"] if len(often) > MOST_WARNINGS else []
+    return [f"{len(kind)} of {len(found)} runs warn: {kind[0]}" for kind in often[:MOST_WARNINGS]] + less
 
 
 def _natural(row: Row) -> list[tuple[int, float, str]]:
@@ -323,6 +345,7 @@ def _legend(table: Table, comparison: str) -> str:
         words += [comparison, table.source]
     if table.missing:
         words.append(f"{DASH}: {table.missing} of {len(table.expected)} figures are missing.")
+    words += [f"{sentence}." for sentence in table.warnings]
     return " ".join(words)
 
 

@@ -87,8 +87,9 @@ def bounds_over(predict: Predict, features: Neurons) -> tuple[Tensor, Tensor]:
 def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> Neurons:
     """What the counterfactuals of every row can be, its noise shifted: p rows in model space, for ``bounds_over``.
 
-    The box of the shifts goes through the equations if all are roots, set by do(), or additive with a network as
-    their mean, as those of fitted SCMs. If not, the shifted rows do, and their box is the answer.
+    The box of the shifts goes through the equations if all are roots, set by do(), or those of fitted SCMs: additive
+    with a network as their mean, or 1 where the noise is below a network's value. If not, the shifted rows do, and
+    their box is the answer.
 
     Args:
         scm: turns noise into features.
@@ -143,16 +144,32 @@ def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Neurons | None:
             mean = _mean(mechanism)
             if mean is None:
                 return None
-            columns[i] = _sum(_through(mean, _join([columns[p] for p in mechanism.parents])), own)
+            expected = _through(mean, _join([columns[p] for p in mechanism.parents]))
+            columns[i] = _sum(expected, own) if _is_additive(mechanism) else _cut(expected, own)
     v = _join([columns[i] for i in range(len(columns))])
     rest = v.rest + _rounding(v.value.abs() + v.reach() + scm.loc.abs())
     return Neurons(scm.model(v.value), v.slope / scm.scale, rest / scm.scale)
 
 
 def _mean(mechanism: Mechanism) -> Sequence[nn.Module] | None:
-    """The layers of f where the equation is x = f(parents) + u."""
+    """The layers of f where the equation is x = f(parents) + u, or x = 1[u < f(parents)]."""
     push = mechanism.push
-    return _chain(push.args[0]) if isinstance(push, partial) and push.func is fitting.add_noise else None
+    if not isinstance(push, partial) or push.func not in (fitting.add_noise, fitting.cut):
+        return None
+    return _chain(push.args[0])
+
+
+def _is_additive(mechanism: Mechanism) -> bool:
+    return isinstance(mechanism.push, partial) and mechanism.push.func is fitting.add_noise
+
+
+def _cut(expected: Neurons, noise: Neurons) -> Neurons:
+    """1 where the noise is surely below the chance, 0 where it surely is not, else anything from 0 to 1."""
+    lowest, highest = (fitting.as_chance(end) for end in _range(expected))
+    least, most = _range(noise)
+    one, zero = most < lowest, least >= highest
+    value = torch.where(one, 1.0, torch.where(zero, 0.0, 0.5)).to(least)
+    return Neurons(value, torch.zeros_like(noise.slope), torch.where(one | zero, 0.0, 0.5).to(least))
 
 
 def _join(columns: Sequence[Neurons]) -> Neurons:

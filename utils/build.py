@@ -27,6 +27,7 @@ from utils.poisoning.shipped import checksum, with_file
 from utils.radius import radius_value
 from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
+from utils.scms.identity import read_settings
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
 from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
@@ -356,6 +357,11 @@ def identity(params: Params, fingerprint: str) -> Params:
     return kept | {"data": fingerprint}
 
 
+def identity_of(params: Params, dataset: Dataset, scm: SCM) -> Params:
+    """The same of a run whose data and causal model are there, which say what of the SCM's settings they read."""
+    return identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
+
+
 def structure_of(params: Params) -> str:
     """Equal for runs that can be trained as one stack: they differ in seed, weights of rows and numbers alone."""
     kept: Params = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
@@ -446,8 +452,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
     if dataset.shape:
         validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)
-    named, optimizer = identity(params, dataset.fingerprint), params["trainer"]["optimizer"]
     ctx = build_context(params, dataset, shared)  # of the data set's own rows
+    named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
     if params.get("added"):
         path = Path(params["added"]).expanduser()
         named |= {"added": checksum(path)}

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from utils.command_line.ranges import CONFIG
+from utils.scms.identity import settled
 
 TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
 OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
@@ -151,6 +152,7 @@ def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
     if lost:
         raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
     choices = {group: chosen[group] for group in PARTS}
+    plain |= {"scm": settled(plain["scm"])}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
 
 

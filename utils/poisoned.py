@@ -12,7 +12,7 @@ from typing import Any
 import paths_config
 from evals.evaluation import evaluate
 from utils import atomic
-from utils.build import Run, identity
+from utils.build import Run, identity_of
 from utils.fitting import threshold
 from utils.metrics.directions import direction
 from utils.models.learner import Learner
@@ -131,7 +131,7 @@ def _but_for_its_budget(run: Run) -> str:
     """Equal for runs that differ in the budget of their search alone."""
     attack = run.params["attack"]
     poison = {key: value for key, value in attack["poison"].items() if key != "budget"}
-    return run_id(identity(run.params | {"attack": attack | {"poison": poison}}, run.dataset.fingerprint))
+    return run_id(identity_of(run.params | {"attack": attack | {"poison": poison}}, run.dataset, run.ctx.scm))
 
 
 def _earlier(run: Run) -> list[Path]:

@@ -25,6 +25,7 @@ from utils.decides.words import in_words
 from utils.environment import environment
 from utils.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
+from utils.metrics import twins
 from utils.metrics.directions import headlines
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.models.learner import Learner
@@ -338,7 +339,9 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     record = blank_record(run)
     points, without = _operating_points(run)
     doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
-    if warnings := [*doubts, *getattr(decide, "warnings", ()), *without]:
+    facts = twins.facts_of_twins(run.ctx.scm, data)
+    unlike = twins.warnings_of(facts, data.columns)
+    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *without]:
         record |= {"warnings": warnings}
     if points:
         record |= {"operating_points": points}
@@ -350,7 +353,7 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
         "preprocessing": describe_preprocessing(data),
         "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
         "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
-        "scm": dict(run.ctx.scm.facts),
+        "scm": facts,
         "metrics": metrics | dict(data.facts),
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
         "weights": weights,

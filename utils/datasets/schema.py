@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from utils.types import Column
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 INDICATOR = (0.0, 1.0)
+ROUNDED = 1e-4  # how far a number that single precision has been through may be from the one that is meant
 
 
 def attributes(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
@@ -94,3 +96,22 @@ def complaints(columns: Sequence[Column], table: Floats, *, bounded: bool) -> It
         for row in np.flatnonzero(ones != 1):
             named = ", ".join(columns[i].name for i in places)
             yield f"row {row}: {ones[row]} of the indicators of {attribute!r} ({named}) are 1; expected exactly one."
+
+
+def outside(columns: Sequence[Column], table: Floats) -> dict[str, Bools]:
+    """Which rows (n,) of (n, d) hold what they cannot, by the name of the attribute or of the discrete column.
+
+    A level that a column does not have; of the indicators of an attribute more or fewer than one 1; a cut that is not
+    what its column implies. A continuous column may hold any number. Natural units, up to rounding.
+    """
+    found: dict[str, Bools] = {}
+    for i, c in enumerate(columns):
+        if c.kind != "continuous":
+            wrong = np.abs(table[:, [i]] - np.array(c.levels)).min(1) > ROUNDED
+            if c.cut:
+                given = table[:, [each.name for each in columns].index(c.cut[0])] + ROUNDED
+                wrong |= (table[:, i] > 0.5) != ((c.cut[1] <= given) & (given < c.cut[2]))
+            found[c.attribute or c.name] = found.get(c.attribute or c.name, False) | wrong
+    for attribute, places in attributes(columns).items():
+        found[attribute] |= np.abs(table[:, places].sum(1) - 1) > ROUNDED
+    return found

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, reading
 from utils.scms.published_noise import published_noise
 from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resampled, structural
 from utils.types import SCM, Dataset
 
 Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
+LEAST_CHANCE = 1e-3  # of a threshold equation, so that a noise agrees with every row
 
 
 def require_graph(dataset: Dataset, option: str) -> Mapping[str, tuple[str, ...]]:
@@ -55,19 +57,21 @@ def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:
     {0, 1} and are monotone in the probability (the latent-threshold reading of a binary node; Pearl 2009,
     section 7.1, with one representative noise in place of its posterior).
     """
-    return Equation(parents, partial(_cut, f), partial(_middle, f))
+    return Equation(parents, partial(cut, f), partial(_middle, f))
 
 
-def _probability(f: Regression, p: tuple[Tensor, ...]) -> Tensor:
-    return f(torch.stack(p, -1)).clamp(1e-3, 1 - 1e-3)
+def as_chance(expected: Tensor) -> Tensor:
+    """The probability (...) that an expected value (...) of a binary child stands for; monotone."""
+    return expected.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE)
 
 
-def _cut(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
-    return (u < _probability(f, p)).to(u.dtype)
+def cut(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
+    """The child (...) of noise u (...) and parents p, (...) each: 1 where u < f(p), else 0; its gradient is 0."""
+    return (u < as_chance(f(torch.stack(p, -1)))).to(u.dtype)
 
 
 def _middle(f: Regression, x: Tensor, *p: Tensor) -> Tensor:
-    chance = _probability(f, p)
+    chance = as_chance(f(torch.stack(p, -1)))
     return torch.where(x > 0.5, chance / 2, (1 + chance) / 2)
 
 
@@ -87,7 +91,7 @@ def fitted(
     dataset: Dataset,
     regressions: Mapping[str, Regression],
     *,
-    binary: Literal["anm", "threshold"],
+    binary: Reading | None,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
@@ -97,34 +101,28 @@ def fitted(
         dataset: its graph gives the parents of each regression's child.
         regressions: child -> expected child given the stacked parents, on standardised columns.
         binary: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
-            {0, 1}); ``threshold`` keeps it in {0, 1}.
+            {0, 1}); ``threshold`` keeps it in {0, 1}; None as ``reading`` says.
         sampling: noise for fresh individuals: ``residuals`` of the training rows, or ``published``.
         radius_unit: ``noise`` or ``noise_sd``.
     """
-    if binary not in ("anm", "threshold"):
-        raise ValueError(f"scm.binary={binary!r} is not known; choose anm or threshold")
+    if sampling not in ("published", "residuals"):
+        raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
+    discrete = [c.name for c in dataset.columns if c.kind == "binary" and c.name in regressions]
+    cutting = discrete if reading(binary, sampling) == "threshold" else []
     parents = dataset.parents or {}
-    kinds = {c.name: c.kind for c in dataset.columns}
     equations = {
-        child: (threshold_equation if kinds[child] == "binary" and binary == "threshold" else regression_equation)(
-            parents[child], f
-        )
+        child: (threshold_equation if child in cutting else regression_equation)(parents[child], f)
         for child, f in regressions.items()
     }
     scm = on_device(structural(dataset.columns, equations, resampled(dataset.train.x)), dataset.train.x.device)
-    cut = [scm.names.index(child) for child in regressions if kinds[child] == "binary" and binary == "threshold"]
-    if sampling not in ("published", "residuals"):
-        raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
-    if sampling == "published" and cut:
-        raise ValueError("scm.sampling=published is noise of additive equations; use scm.binary=anm with it")
-    # says that counterfactuals of these binary columns may leave {0, 1}
-    real_valued = {f"scm_real_valued_{c}": 1.0 for c in regressions if kinds[c] == "binary" and binary == "anm"}
     sample = (
         published_noise(dataset.name, scm.names)
         if sampling == "published"
         else resampled(scm.to_noise(dataset.train.x))
     )
-    scm = replace(scm, sample_noise=uniform_at(cut, sample), facts=held_out_r2(dataset, regressions) | real_valued)
+    said = {f"{THRESHOLDED if cutting else REAL_VALUED}{child}": 1.0 for child in discrete}
+    facts = held_out_r2(dataset, regressions) | said
+    scm = replace(scm, sample_noise=uniform_at(list(map(scm.names.index, cutting)), sample), facts=facts)
     return in_radius_units(scm, dataset, radius_unit)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import paths_config
 from utils import atomic, seeding
 from utils.scms.fitting import Regression, fitted, require_graph
+from utils.scms.identity import Reading
 from utils.types import SCM, Dataset
 
 
@@ -38,7 +39,7 @@ def learned(
     steps: int,
     batch_size: int,
     lr: float,
-    binary: Literal["anm", "threshold"],
+    binary: Reading | None,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.scms.fitting import Regression, fitted, require_graph
+from utils.scms.identity import Reading
 from utils.types import SCM, Dataset
 
 
@@ -27,7 +28,7 @@ def linear(
     dataset: Dataset,
     *,
     seed: int,
-    binary: Literal["anm", "threshold"],
+    binary: Reading | None,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:

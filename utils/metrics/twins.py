@@ -1,0 +1,70 @@
+"""Twins that are no people: counterfactuals that hold what the columns of the data cannot.
+
+A model can tell such twins from rows, so figures on twins, unfair areas above all, then say little of people.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from utils.datasets.schema import attributes, outside
+from utils.datasets.tabular import natural
+from utils.scms.counterfactual import factual_level, twins
+from utils.scms.identity import REAL_VALUED, THRESHOLDED
+from utils.types import SCM, Column, Dataset
+
+ROWS = 10_000  # test rows whose twins are looked at: the split is in random order
+TOLERATED = 0.01  # share of the twins
+OUTSIDE = "twins_outside"
+MIDDLE_NOISE = "one middle noise, not its posterior"
+
+
+def facts_of_twins(scm: SCM, dataset: Dataset) -> dict[str, float]:
+    """The facts of the SCM, and shares of twins outside of their domain: ``twins_outside``, ``twins_outside_<name>``.
+
+    Of the test rows' counterfactuals under the levels that they do not have, those that hold what they cannot (see
+    ``schema.outside``): over all, and in each attribute and discrete column that no intervention sets.
+    """
+    if not scm.names or not len(dataset.test.y):
+        return dict(scm.facts)
+    x = dataset.test.x[:ROWS]
+    with torch.no_grad():
+        level = torch.arange(len(scm.levels), device=x.device).unsqueeze(1)
+        others = twins(scm, x)[level != factual_level(scm, x)]
+    wrong = outside(dataset.columns, natural(dataset, others.double()).cpu().numpy())
+    set_by_do = {dataset.columns[i].name for i in scm.sensitive}
+    shares = {f"{OUTSIDE}_{name}": float(of.mean()) for name, of in wrong.items() if name not in set_by_do}
+    whole = float(np.logical_or.reduce(list(wrong.values())).mean()) if wrong else 0.0
+    return {**scm.facts, OUTSIDE: whole, **shares}
+
+
+def warnings_of(facts: Mapping[str, float], columns: Sequence[Column]) -> list[str]:
+    """A sentence where more twins than TOLERATED are outside of their domain, with what settles it."""
+    if facts.get(OUTSIDE, 0.0) <= TOLERATED:
+        return []
+    shares = {key.removeprefix(f"{OUTSIDE}_"): value for key, value in facts.items() if key.startswith(f"{OUTSIDE}_")}
+    named = sorted((name for name in shares if shares[name] > TOLERATED), key=lambda name: -shares[name])
+    listed = ", ".join(f"{name} {shares[name]:.1%}" for name in named)
+    return [
+        f"{facts[OUTSIDE]:.1%} of the twins are no people ({listed}): a model can tell them from rows, so figures on "
+        f"twins, such as uai_cf, may be far from the truth; {_remedy(named, facts, columns)}"
+    ]
+
+
+def _remedy(named: Sequence[str], facts: Mapping[str, float], columns: Sequence[Column]) -> str:
+    indicators = attributes(columns)
+    binary = [name for name in named if f"{REAL_VALUED}{name}" in facts]
+    intervened = [name for name in named if any(columns[i].sensitive for i in indicators.get(name, ()))]
+    others = [name for name in named if name not in [*binary, *intervened]]
+    words = ["scm.binary=threshold keeps binary columns at 0 or 1"] if binary else []
+    if intervened:
+        words.append(f"arrows from the sensitive indicator of {', '.join(intervened)} to its others keep them in step")
+    if others:
+        words.append(f"no SCM keeps {', '.join(others)} at one level yet: leave its arrows out of dataset.graph")
+    return "; ".join(words)
+
+
+def rests_on_middle_noise(facts: Mapping[str, float]) -> bool:
+    """Whether some binary column is read by a threshold."""
+    return any(fact.startswith(THRESHOLDED) for fact in facts)
