@@ -205,7 +205,7 @@ def rescaled(scm):
 
 @pytest.mark.parametrize("radius", [0.5, 3.0])
 @pytest.mark.parametrize("units", [rescaled, lambda scm: scm], ids=["rescaled", "its own"])
-@pytest.mark.parametrize("name", ["linear", "learned", "loan"])
+@pytest.mark.parametrize("name", ["linear", "learned", "loan", "threshold"])
 def test_of_a_fitted_scm_the_whole_box_of_noise_is_bounded(dataset, scm, name, units, radius):
     """Corners that are not among the shifts: the equations are bounded, not sampled. Age is a root of loan."""
     data = dataset("loan" if name == "loan" else "toy")
