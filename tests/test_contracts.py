@@ -161,6 +161,16 @@ def test_every_method_has_a_test_of_its_own():
     assert missing == []
 
 
+@pytest.mark.parametrize(
+    ("package", "mended"), [("pillow", (13,)), ("filelock", (4, 2, 1)), ("orjson", (3, 11, 6)), ("pytest", (9, 0, 3))]
+)
+def test_no_version_with_a_published_advisory_is_admitted(package, mended):
+    """CVE-2026-96639, CVE-2026-112934, CVE-2025-67221 and CVE-2025-71176 are mended in these."""
+    lines = "\n".join((ROOT / name).read_text() for name in ("requirements.txt", "tests/requirements.txt"))
+    (least,) = re.findall(rf"^{package}>=([\d.]+)", lines, re.MULTILINE)
+    assert tuple(map(int, least.split("."))) >= mended
+
+
 def test_the_project_speaks_of_itself_alone():
     words = re.compile(r"/work/|\.\./shared|\.library|\bsubagent|\bCEO\b")
     folders = ("", "config/**/", "docs/**/", "evals/", "tests/**/", "utils/**/")  # not what its use leaves behind
