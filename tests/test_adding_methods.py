@@ -1,0 +1,131 @@
+"""What CONTRIBUTING.md tells a newcomer to write, written as it stands into a copy of the project, works at once."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import paths_config
+from tests.commands import SMALL, command, house, refused
+from utils.metrics import curve
+
+STEP = re.compile(r"^\*\*\d\. (?P<intro>.*?)^```\w+\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"`([\w/]+\.(?:py|yaml))`")
+METRIC = "+evaluation.metrics.mine={_target_: utils.metrics.curve.mine, _partial_: true}"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The project with all that CONTRIBUTING.md adds to it."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("config", "utils", "evals", "tests"):
+        shutil.copytree(paths_config.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.json"))
+    for name in ("train.py", "evaluate.py", "paths_config.py", "pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(paths_config.ROOT / name, folder / name)
+    for path, text in told():
+        if (folder / path).exists():
+            have = (folder / path).read_text()
+            assert have.count("\nmetrics:\n") == 1, path
+            text = have.replace("\nmetrics:\n", f"\nmetrics:\n{text}")
+        (folder / path).write_text(text)
+    return folder
+
+
+def told():
+    """Path and content of every file that CONTRIBUTING.md shows, each in a numbered step that names it first."""
+    text = (paths_config.ROOT / "CONTRIBUTING.md").read_text()
+    return [(FILE.search(step["intro"])[1], step["text"]) for step in STEP.finditer(text)]
+
+
+def run(folder, *words):
+    """A command of the copy that succeeds; what it printed."""
+    environment = {
+        name: str(folder / name.partition("_")[2].lower()) for name in ("TRILEMMA_EVALS", "TRILEMMA_WEIGHTS")
+    }
+    answer = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**environment, "PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
+
+
+def test_every_file_of_the_two_methods_is_told():
+    assert [path for path, _ in told()] == [
+        "utils/regularizers/logit_pairing.py",
+        "config/regularizer/logit_pairing.yaml",
+        "tests/utils/regularizers/test_logit_pairing.py",
+        "utils/metrics/brier.py",
+        "config/evaluation/tabular.yaml",
+        "tests/utils/metrics/test_brier.py",
+    ]
+
+
+def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy):
+    shown = run(copy, "train.py", "regularizer=logit_pairing", "dataset.rows=400", *SMALL)
+    assert re.search(r"^  brier_score +0\.\d{4}$", shown, re.MULTILINE)
+    (path,) = (copy / "outputs").rglob("record.json")
+    record = json.loads(path.read_text())
+    assert record["name"] == "loan_mlp_logit_pairing"
+    assert 0 < record["metrics"]["brier_score"] < 1
+    run(copy, "-m", "evals.plot", "dataset=loan", "x=accuracy", "y=brier_score", "out=front.svg")
+    assert "Brier score" in (copy / "front.svg").read_text()
+
+
+def test_the_tests_of_the_new_methods_pass(copy):
+    own = ["tests/utils/regularizers/test_logit_pairing.py", "tests/utils/metrics/test_brier.py"]
+    assert "3 passed" in run(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *own)
+
+
+def forgets(predict, batch, ctx):
+    x = batch.x.clone().requires_grad_()
+    return {"steepness": torch.autograd.grad(predict(x).sum(), x)[0].norm().item()}
+
+
+def doubles(predict, batch, ctx):
+    return {"accuracy": 1.0}
+
+
+@pytest.mark.parametrize("model", [(), ("model=random_forest", "attack=square_columns", "evaluation=black_box")])
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [(forgets, "evaluation.metrics.mine "), (doubles, "evaluation.metrics.mine reports ['accuracy'], which another")],
+)
+def test_a_metric_that_fails_is_told_before_any_training(tmp_path, monkeypatch, model, metric, words):
+    """One screen that names it, no record, whatever the model; a forest says itself that it has no gradient."""
+    monkeypatch.setattr(curve, "mine", metric, raising=False)
+    with house(tmp_path) as folder:
+        refused(command("train", METRIC, "device=cpu", *model), words)
+        assert not list(folder.glob("evals/*.json"))
+
+
+def test_a_metric_that_fails_is_told_before_a_stored_model_is_judged_again(tmp_path, monkeypatch):
+    """Before the first of the metrics has judged the test rows, which may take hours."""
+    judged = []
+    monkeypatch.setattr(curve, "mine", lambda predict, batch, ctx: judged.append(len(batch.y)) or {}, raising=False)
+    monkeypatch.setattr(curve, "bad", forgets, raising=False)
+    with house(tmp_path):
+        assert command("train", *SMALL, "dataset.rows=400").code == 0
+        refused(
+            command("evaluate", "id=1", METRIC, METRIC.replace("mine", "bad"), "device=cpu"), "evaluation.metrics.bad"
+        )
+    assert judged
+    assert max(judged) < 80  # the test rows
+
+
+def test_a_sweep_in_stacks_tells_a_failing_metric_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(curve, "mine", forgets, raising=False)
+    with house(tmp_path) as folder:
+        answer = command("train", "-m", "hydra/launcher=batched", "seed=0,1", METRIC, "device=cpu", "dataset.rows=400")
+        assert answer.code != 0
+        assert "evaluation.metrics.mine ended in RuntimeError at line" in answer.out + answer.err
+        assert "Traceback" not in answer.out + answer.err
+        assert not list(folder.rglob("*.safetensors"))
