@@ -32,7 +32,7 @@ from yaml import YAMLError
 
 from evals import export, foreign, merge, upkeep
 from evals.query import near
-from utils.console import complain, said, say, unread
+from utils.console import complain, said, say, show_everything, unread
 
 NAME = re.compile(r"[\w+-][\w.+-]*")
 
@@ -99,6 +99,7 @@ COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...], Any]] 
 
 def main(words: Sequence[str]) -> int:
     """Run one command; its exit code."""
+    show_everything()
     try:
         if {"-h", "--help"} & set(words):
             say(_help(words[0]).rstrip())

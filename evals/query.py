@@ -20,7 +20,7 @@ from pandas.api.types import is_numeric_dtype
 import paths_config
 from evals.seeds import Interval, bootstrap, by_setting
 from utils.command_line.ranges import require_ranges
-from utils.console import complain, said, unread
+from utils.console import complain, said, show_everything, unread
 from utils.metrics.directions import suggest
 from utils.run_store import RunStore
 
@@ -355,11 +355,14 @@ def near(key: str, candidates: Iterable[Any]) -> str:
 
 
 def number(value: Any) -> float:
-    """A number as typed, fractions such as ``8/255`` included."""
+    """A finite number as typed, fractions such as ``8/255`` included. Raises ValueError for anything else."""
     try:
-        return float(value) if "/" not in str(value) else float(Fraction(value))
+        found = float(value) if "/" not in str(value) else float(Fraction(value))
     except (TypeError, ZeroDivisionError) as error:
         raise ValueError(f"{value!r} is no number") from error
+    if not math.isfinite(found):  # to which nothing compares
+        raise ValueError(f"{value!r} is no finite number")
+    return found
 
 
 def options(words: Sequence[str], path: Path) -> DictConfig:
@@ -417,6 +420,7 @@ def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequenc
     """Run a command on its words; the exit code: its own, 0 where it has none, 2 after one ``error:`` line, 141
     where the reader left.
     """
+    show_everything()
     if {"-h", "--help"} & set(words):
         sys.stdout.write(explained(path))
         return 0

@@ -2,25 +2,28 @@
 
 import os
 import secrets
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra import main as hydra_main
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils.console import complain, interruptible, said, stop_if_interrupted, unread
-from utils.outcomes import Outcome, defect, ended, exit_code, tell
+from utils.console import Stopped, complain, interruptible, said, show_everything, stop_if_interrupted, unread
+from utils.outcomes import Outcome, defect, ended, exit_code, forget, tell
 from utils.overrides import CONFIG, explain, normalised
 
-INTERRUPTED = 130
+INTERRUPTED = 128  # and the number of the signal
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that would take every core
 # launchers of plugins have their own defaults here; that Hydra checks ours against theirs needs no word
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
@@ -29,9 +32,10 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     """Run a task under Hydra on the words of the command line; the exit code.
 
-    0: all went well; 1: a run failed; 2: a mistake in the command, nothing was run; 130: interrupted; 141: the
-    reader closed the pipe.
+    0: all went well; 1: a run failed; 2: a mistake in the command, nothing was run; 130: interrupted, 143: terminated,
+    129: hung up; 141: the reader closed the pipe.
     """
+    show_everything()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where they become one screen
     for pool in POOLS:
         os.environ.setdefault(pool, "1")  # in the processes of launchers too; torch obeys the run's ``threads``
@@ -39,6 +43,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     OmegaConf.register_new_resolver("unique", lambda: token, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("processes", _processes, replace=True)
     ended.clear()
+    _folder.clear()
     try:
         sys.argv[1:] = normalised(sys.argv[1:], config_name)
         _let_plugins_be_found()
@@ -50,12 +55,48 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     except BrokenPipeError:
         return unread()
     except (ValueError, OSError) as error:
-        complain(said(error))
+        complain(_of_folder(error) or said(error))
         return 2
-    except KeyboardInterrupt:
-        complain("interrupted; finished runs are in the database, relaunch the same line to go on")
-        return INTERRUPTED
+    except KeyboardInterrupt as stopped:
+        with suppress(OSError):  # whoever hung up reads no more
+            complain("interrupted; finished runs are in the database, relaunch the same line to go on")
+        return INTERRUPTED + (stopped.number if isinstance(stopped, Stopped) else signal.SIGINT)
+    if ended and all(outcome.status == "refused" for outcome in ended) and _folder:
+        forget(*_folder)
     return exit_code(ended)
+
+
+class Folder(Callback):
+    """Notes, before Hydra makes it, the folder of the run or sweep and the uppermost part of it that is missing."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Called by Hydra."""
+        self._note(str(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Called by Hydra."""
+        self._note(str(config.hydra.sweep.dir))
+
+    def _note(self, name: str) -> None:
+        folder = Path(name).absolute()
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        _folder[:] = [folder, missing[-1]] if missing else []
+
+
+_folder: list[Path] = []  # of the run or sweep, and its uppermost part that the command made; empty where it was there
+
+
+def _of_folder(error: Exception) -> str:
+    """What to do where the folder of the run or sweep cannot be made or written to; empty for another error."""
+    path = Path(error.filename).absolute() if isinstance(error, OSError) and error.filename else None
+    if path is None or not _folder or not (_folder[0].is_relative_to(path) or path.is_relative_to(_folder[0])):
+        return ""
+    key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
+    reason = error.strerror if isinstance(error, OSError) else ""
+    return (
+        f"cannot write to {_folder[0]}, the folder of this run's own files ({reason}); start in a folder that can be "
+        f"written to, or give another by {key}=FOLDER"
+    )
 
 
 def _let_plugins_be_found() -> None:
@@ -88,6 +129,7 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
     def job(cfg: DictConfig) -> str:
         os.chdir(here)  # on whichever machine, so that relative paths mean the same
         os.environ.update(folders)
+        show_everything()
         stop_if_interrupted()
         try:
             outcome = task(cfg)

@@ -1,5 +1,7 @@
 """What every command says, and how: one line at a time, errors as one reads them, a pipe that may close."""
 
+import codecs
+import io
 import os
 import signal
 import sys
@@ -13,13 +15,23 @@ from omegaconf.errors import OmegaConfBaseException
 from utils import atomic
 
 PIPE_CLOSED = 141
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # that ask a command to end, as far as the system has them
+ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "→": "->"})
 
-_interrupts: list[int] = []  # Ctrl-C since the start of the command
+_interrupts: list[int] = []  # signals since the start of the command that asked it to end
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to end, Ctrl-C among them."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
+    """A signal ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         _interrupts.append(number)
@@ -27,22 +39,43 @@ def interruptible() -> Iterator[None]:
             if frame.f_code.co_name == "__del__":
                 return
             frame = frame.f_back
-        raise KeyboardInterrupt
+        raise Stopped(number)
 
-    previous = signal.getsignal(signal.SIGINT)
-    if previous is not signal.SIG_IGN:  # as in a job in the background
-        signal.signal(signal.SIGINT, interrupted)
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    previous = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # as in a job in the background, or under nohup
+            signal.signal(number, interrupted)
     try:
         yield
     finally:
         _interrupts.clear()
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def stop_if_interrupted() -> None:
-    """Raise the KeyboardInterrupt that a destructor swallowed, or that a library made an error of its own of."""
+    """Raise the interrupt that a destructor swallowed, or that a library made an error of its own of."""
     if _interrupts:
-        raise KeyboardInterrupt
+        raise Stopped(_interrupts[-1])
+
+
+def _readable(error: UnicodeError) -> tuple[str, int]:
+    """What stands in for characters that a terminal cannot show."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(ASCII)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error("readable", _readable)
+
+
+def show_everything() -> None:
+    """Let stdout and stderr show what their encoding lacks by something like it, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="readable")
 
 
 def say(text: str = "") -> None:

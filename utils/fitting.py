@@ -80,6 +80,7 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
         weight_decay=[run.params["trainer"]["weight_decay"] for run in runs],
         orders=[seeding.generator(run.seed, "order") for run in runs],
         watch=watch,
+        checkpoints=[checkpoint_of(run) for run in runs],
     )
     stack.hand_back()
     return errors

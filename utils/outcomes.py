@@ -75,6 +75,24 @@ def defect(error: Exception, folder: Path) -> Outcome:
     return Outcome("", "failed", detail)
 
 
+def forget(folder: Path, made: Path) -> None:
+    """Remove what a command that was refused has left: its own files in ``folder``, and empty folders up to ``made``.
+
+    Args:
+        folder: of the run or sweep.
+        made: the uppermost folder that was not there before the command.
+    """
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+        own = path.parent.name in (".hydra", FOLDER) or path.name == "multirun.yaml"
+        with suppress(OSError):  # a folder that holds something else
+            path.rmdir() if path.is_dir() else path.unlink() if own else None
+    for path in (folder, *folder.parents):
+        if not path.is_relative_to(made):
+            return
+        with suppress(OSError):
+            path.rmdir()
+
+
 ended: list[Outcome] = []  # how the jobs of this command ended
 
 

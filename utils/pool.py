@@ -1,6 +1,8 @@
 """Processes that work for this one and end with it, however it ends."""
 
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +14,13 @@ from multiprocessing import (
     parent_process,
     set_start_method,
 )
-from signal import SIG_IGN, SIGINT, signal
 from threading import Thread
+from types import FrameType
 from typing import Any
+
+from utils.console import show_everything
+
+GRACE = 1.0  # seconds that a process has to clean up
 
 
 @contextmanager
@@ -37,10 +43,25 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *given: Any) ->
 
 def _as_child(begin: Callable[..., None] | None, *given: Any) -> None:
     """Leave interrupts to the parent, and end with it, however it ends."""
-    signal(SIGINT, SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):  # a terminal tells all processes of a command
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    show_everything()
     Thread(target=_end_with_the_parent, daemon=True).start()
     if begin is not None:
         begin(*given)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Let what is being done clean up behind it, then end."""
+    Thread(target=_gone, daemon=True).start()
+    raise SystemExit(1)
+
+
+def _gone() -> None:
+    time.sleep(GRACE)
+    os._exit(1)
 
 
 def _end_with_the_parent() -> None:

@@ -1,12 +1,10 @@
 """Fitting one model by a recipe: schedules, averaged weights, early stopping, checkpoints, several processes."""
 
-import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +12,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from utils import atomic, processes, seeding, views
+from utils import processes, seeding, views
 from utils.augment import none
 from utils.models.fold import folded, refold
 from utils.objective import Objective
 from utils.parts import parts
 from utils.schedules import Schedule, constant
-from utils.training import Watch, diverged, summary
+from utils.training import Watch, diverged, read_checkpoint, summary, write_checkpoint
 from utils.types import Adaptation, Attack, Batch, Context, Predict
 
 TICK = 2.0  # seconds between two words of progress within an epoch
@@ -214,7 +212,7 @@ def fit(
     modules = [a for a in adaptations if isinstance(a, nn.Module)]
     state = _State(model, optimizer, _average_of(model, recipe), modules)
     if checkpoint is not None and checkpoint.is_file():
-        state.take(_read(checkpoint), checkpoint)
+        state.take(read_checkpoint(checkpoint), checkpoint)
     for _ in range(state.epoch):  # so that the batches are those of a training without interruption
         torch.randperm(len(train.y), generator=order)
     steady = folded(model)
@@ -249,7 +247,7 @@ def fit(
         last = state.epoch == epochs or state.stopped(recipe)
         due = recipe.checkpoint_every and (last or state.epoch % recipe.checkpoint_every == 0)
         if checkpoint is not None and due and processes.rank() == 0:
-            _write(state, checkpoint)
+            write_checkpoint(checkpoint, state.to_dict())
         watch(state.epoch, summary(state.result, every, valid) | figures)
     chosen = state.best if recipe.keep == "best" and state.best else state.result.state_dict()
     model.load_state_dict(chosen)
@@ -359,22 +357,3 @@ def _robust_accuracy(model: nn.Module, recipe: Recipe, valid: Batch, ctx: Contex
     kept = torch.cat(right).double()
     worst = min(float(kept[valid.y == c].mean()) for c in valid.y.unique())
     return processes.told((float(kept.mean()), worst))
-
-
-# --- checkpoints -----------------------------------------------------------------------------------------------
-
-
-def _write(state: _State, path: Path) -> None:
-    data = BytesIO()
-    torch.save(state.to_dict(), data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(path, data.getvalue())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A checkpoint: tensors and plain values. Raises ValueError where the file is damaged."""
-    try:
-        stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
-        raise ValueError(f"{path} is no checkpoint, or a damaged one; remove it to train anew") from None
-    return stored

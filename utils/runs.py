@@ -1,7 +1,7 @@
 """One run from its configuration to its record: what every engine that trains does before and after the training."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ from utils.validation import validate, validate_settings
 
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
+JUDGED = 8  # models of a stack that are judged, and filed, at a time
 FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError)  # of a training; anything else is a defect of ours
 
 
@@ -216,50 +217,64 @@ def trained_alone(run: Run, *, watch: Watch) -> Record:
 def _trained_alone(run: Run, *, watch: Watch) -> Record:
     """As a stack of one, so that its bits are those of any stack."""
     try:
-        return trained_together([run], watch=watch)[0]
+        [[record]] = trained_together([run], watch=watch)
+        return record
     except UnstackableError:
         return _trained_plainly(run, watch=watch)
     except FAILURES as error:
         return failed_record(run, error)
 
 
-def trained_together(runs: Sequence[Run], *, watch: Watch) -> list[Record]:
+def trained_together(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
     """Train models of one structure together, fix their thresholds, save their weights, judge them on the test rows.
+
+    Judged by ``JUDGED`` at a time, so that an interrupt costs no more than the judging of so many.
 
     Args:
         runs: those of equal learning rate and weight decay side by side.
         watch: called after every epoch.
 
-    Returns:
-        Their records, finished or failed; the seconds of a run are its share.
+    Yields:
+        The records of some of the runs as soon as they are known, finished or failed; the seconds of a run are its
+        share.
 
     Raises:
         UnstackableError: runs that form no stack; nothing has been trained.
     """
     started = perf_counter()
     errors = fit_together(runs, watch=watch)
-    records: dict[str, Record] = {}
+    failed: list[Record] = []
     sound: list[tuple[Run, StoredDecide, Any]] = []
     for run, error in zip(runs, errors, strict=True):
         try:
             if error:
+                checkpoint_of(run).unlink(missing_ok=True)
                 raise error
             # the weights before judging, which may fail
             sound.append((run, threshold(run), save_weights(run.model, run.dataset.name, run.run_id)))
         except FAILURES as failure:
-            records[run.run_id] = failed_record(run, failure)
+            failed.append(failed_record(run, failure))
         except OSError as failure:
             if len(runs) == 1:
                 raise
             lost = ValueError(f"its weights could not be written: {failure.strerror}")
-            records[run.run_id] = failed_record(run, lost)
-    if sound:
-        trained = perf_counter()
-        judged = _judge_together([run for run, *_ in sound], [decide for _, decide, _ in sound])
-        seconds = ((trained - started) / len(runs), (perf_counter() - trained) / len(sound))
-        for (run, decide, weights), metrics in zip(sound, judged, strict=True):
-            records[run.run_id] = _judged_record(run, decide, weights, metrics, seconds)
-    return [records[run.run_id] for run in runs]
+            failed.append(failed_record(run, lost))
+    if failed:
+        yield failed
+    fitted = (perf_counter() - started) / len(runs)
+    for start in range(0, len(sound), JUDGED):
+        yield _judged_records(sound[start : start + JUDGED], fitted)
+
+
+def _judged_records(sound: Sequence[tuple[Run, StoredDecide, Any]], fitted: float) -> list[Record]:
+    """The records of trained models with their thresholds and weights; ``fitted``: the seconds of a training."""
+    started = perf_counter()
+    judged = _judge_together([run for run, *_ in sound], [decide for _, decide, _ in sound])
+    seconds = fitted, (perf_counter() - started) / len(sound)
+    return [
+        _judged_record(run, decide, weights, metrics, seconds)
+        for (run, decide, weights), metrics in zip(sound, judged, strict=True)
+    ]
 
 
 def _judge_together(runs: Sequence[Run], decides: Sequence[StoredDecide]) -> list[Any]:

@@ -129,23 +129,23 @@ def _stack(pairs: Sequence[Pair], store: RunStore, say_now: SayNow) -> Iterator[
 
 def _trained(pairs: Sequence[Pair], store: RunStore, watch: Watch, say_now: SayNow) -> Iterator[Ended]:
     run = pairs[0][1]
+    left = {run.run_id: (job, run) for job, run in pairs}
     try:
-        records = trained_together([run for _, run in pairs], watch=watch)
+        for records in trained_together([run for _, run in pairs], watch=watch):
+            yield from _filed([left.pop(record["run_id"]) for record in records], records, store)
     except UnstackableError as error:
         if len(pairs) > 1:
             say(f"{run.name}: {len(pairs)} jobs one by one, since {error}")
         for pair in pairs:
             yield from _filed([pair], [trained_alone(pair[1], watch=watch)], store)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        if len(pairs) == 1:
-            yield from _filed(pairs, [failed_record(run, error)], store)
+        if len(left) == 1:
+            yield from _filed(list(left.values()), [failed_record(run, error) for _, run in left.values()], store)
         else:
-            say(f"{run.name}: {len(pairs)} models are too many for the memory there is; going on with half as many")
-            again = [(job, build_run(job.params)) for job, _ in pairs]  # the parameters may have moved
+            say(f"{run.name}: {len(left)} models are too many for the memory there is; going on with half as many")
+            again = [(job, build_run(job.params)) for job, _ in left.values()]  # the parameters may have moved
             for half in (again[: len(again) // 2], again[len(again) // 2 :]):
                 yield from _stack(half, store, say_now)
-    else:
-        yield from _filed(pairs, records, store)
 
 
 def _filed(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:

@@ -1,16 +1,26 @@
 """Fitting many models of one structure together."""
 
+import pickle
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
+from utils import atomic
 from utils.objective import Objective
 from utils.parts import parts
 from utils.types import Batch, Context, Predict
 
 Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoch with its share, and figures
+
+
+Streams = tuple[Generator, Generator]  # of a model: the order of its batches, and what its terms draw
+PAUSE = 30.0  # seconds between two checkpoints of a stack
 
 
 class DivergenceError(ValueError):
@@ -31,6 +41,7 @@ def fit_many(
     weight_decay: Sequence[float],
     orders: Sequence[Generator],
     watch: Watch,
+    checkpoints: Sequence[Path] = (),
 ) -> list[DivergenceError | None]:
     """Train m models of one structure together, in place; each as ``recipe.fit`` would train it alone, to rounding.
 
@@ -50,6 +61,8 @@ def fit_many(
         weight_decay: m penalties.
         orders: m streams of the batch order.
         watch: called after every epoch with means over the models.
+        checkpoints: m files, each of a model that it was trained to by itself or in any stack. Where all are there, of
+            the same epoch, the training goes on from them; they are written now and then.
 
     Returns:
         The error of each model whose loss or parameters left the finite numbers, else None. Such a model ends
@@ -57,7 +70,10 @@ def fit_many(
     """
     optimizer = _SlicedOptimizer(stack, make_optimizer, lr, weight_decay)
     errors: list[DivergenceError | None] = [None] * len(orders)
-    for epoch in range(epochs):
+    streams = _streams(orders, ctx)
+    begun, started = _taken(checkpoints, optimizer, streams, errors), time.monotonic()
+    written = started
+    for epoch in range(begun, epochs):
         stack.train()
         ctx = replace(ctx, progress=epoch / epochs)
         losses = []
@@ -74,9 +90,77 @@ def fit_many(
             errors[i] = errors[i] or diverged(values[:, i], epoch, lr[i])
         if all(errors):
             break
+        since = started if epoch + 1 == epochs else written  # judging may take long too
+        if checkpoints and time.monotonic() - since > PAUSE:
+            _kept(checkpoints, optimizer, streams, errors, epoch + 1)
+            written = time.monotonic()
         sound = torch.tensor([error is None for error in errors], device=values.device)
         watch(epoch + 1, summary(stack, values[:, sound], valid))
     return errors
+
+
+def _streams(orders: Sequence[Generator], ctx: Context) -> list[Streams]:
+    """The random streams of each model; where the terms draw from none of their own, one that stays as it is."""
+    own = ctx.generator if isinstance(ctx.generator, tuple) and ctx.generator else [Generator() for _ in orders]
+    return list(zip(orders, own, strict=True))
+
+
+def _kept(
+    paths: Sequence[Path],
+    optimizer: "_SlicedOptimizer",
+    streams: Sequence[Streams],
+    errors: Sequence[DivergenceError | None],
+    epoch: int,
+) -> None:
+    """Write what each model has come to after an epoch."""
+    for i, (path, (order, own), error) in enumerate(zip(paths, streams, errors, strict=True)):
+        said = None if error is None else str(error)
+        states = {"order": order.get_state(), "own": own.get_state(), "error": said, "epoch": epoch}
+        write_checkpoint(path, optimizer.of_model(i) | states)
+
+
+def _taken(
+    paths: Sequence[Path],
+    optimizer: "_SlicedOptimizer",
+    streams: Sequence[Streams],
+    errors: list[DivergenceError | None],
+) -> int:
+    """Go on from checkpoints; the epochs done, 0 where not all models have one of the same epoch.
+
+    Raises:
+        ValueError: a checkpoint that is damaged or of another model.
+    """
+    if not paths or not all(path.is_file() for path in paths):
+        return 0
+    stored = [read_checkpoint(path) for path in paths]
+    if len({of.get("epoch") for of in stored}) > 1:
+        return 0
+    try:
+        optimizer.take(stored)
+        for i, (of, (order, own)) in enumerate(zip(stored, streams, strict=True)):
+            order.set_state(of["order"])
+            own.set_state(of["own"])
+            errors[i] = None if of["error"] is None else DivergenceError(of["error"])
+        return int(stored[0]["epoch"])
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{paths[0]} is a checkpoint of another model or training; remove it") from error
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all. Raises OSError where the disk is full."""
+    data = BytesIO()
+    torch.save(state, data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(path, data.getvalue())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What ``write_checkpoint`` wrote. Raises ValueError where the file is damaged."""
+    try:
+        stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
+        raise ValueError(f"{path} is no checkpoint, or a damaged one; remove it to train anew") from None
+    return stored
 
 
 # optimizers whose update of a number depends on that number, its gradient and its own past alone
@@ -118,6 +202,37 @@ class _SlicedOptimizer:
         self.optimizer.step()
         for p in self.parameters:
             p.grad = None
+
+    def of_model(self, i: int) -> dict[str, Any]:
+        """Parameters and optimizer state of one model, in tensors of their own."""
+        part, (a, _) = next((p, b) for p, b in zip(self.slices, self.bounds, strict=True) if b[0] <= i < b[1])
+        return {
+            "parameters": [own.data[i - a].clone() for own in part],
+            "optimizer": [
+                {key: value[i - a].clone() if _per_model(value, own) else value for key, value in state.items()}
+                for own in part
+                for state in (self.optimizer.state[own],)
+            ],
+        }
+
+    @torch.no_grad()
+    def take(self, stored: Sequence[dict[str, Any]]) -> None:
+        """Put what ``of_model`` gave for each model, one after another, in the place of what there is."""
+        for part, (a, b) in zip(self.slices, self.bounds, strict=True):
+            for k, own in enumerate(part):
+                own.copy_(torch.stack([of["parameters"][k] for of in stored[a:b]]))
+                states = [of["optimizer"][k] for of in stored[a:b]]
+                self.optimizer.state[own] = {
+                    key: torch.stack([state[key] for state in states]).to(own.device)
+                    if _per_model(value, own[0])
+                    else value
+                    for key, value in states[0].items()
+                }
+
+
+def _per_model(value: Any, like: Tensor) -> bool:
+    """Whether a part of an optimizer's state has an entry for every number of a parameter, rather than one for all."""
+    return isinstance(value, Tensor) and value.shape == like.shape and value.ndim > 0
 
 
 def diverged(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
