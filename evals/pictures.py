@@ -30,7 +30,8 @@ HEADLINE = re.compile(rf"robust_accuracy_({NUMBER})")
 CLASS = re.compile(r"accuracy_class_(\d+)")
 ROBUST_CLASS = re.compile(rf"robust_accuracy_class_\d+_({NUMBER})")
 EVERY_BYTE = re.compile(r"\d+(?:\.\d+)?/255")
-NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "l1": r"$\ell_1$"}
+NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
+PLAIN = str.maketrans({"ℓ": "l", "∞": "inf", "₂": "2", "₁": "1"})  # for tables of text
 
 
 class Picture(NamedTuple):
@@ -277,7 +278,7 @@ def _confused(panels: Sequence[Confusion], names: Sequence[str], most: int = 5) 
         said = ", ".join(f"{names[i]} → {names[j]} {wrong[i, j]} of {panel.counts[i].sum()}" for i, j in pairs)
         rows.append(
             [
-                panel.heading.replace("$", "").replace(r"\ell_", "l").replace(r"\infty", "inf"),
+                panel.heading.translate(PLAIN),
                 f"{panel.accuracy:.4f}",
                 said,
             ]

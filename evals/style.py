@@ -20,6 +20,7 @@ STYLE: Any = {
     **{"font.size": 10, "axes.labelsize": 10.5, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555", "axes.axisbelow": True},
     **{"axes.grid": True, "grid.color": "#ececec", "grid.linewidth": 0.8, "xtick.color": "#444444"},
+    "text.parse_math": False,  # what users write is shown as written, "$" too
     **{"ytick.color": "#444444", "svg.hashsalt": "trilemma", "legend.frameon": False, "legend.fontsize": 9.5},
 }
 

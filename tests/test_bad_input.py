@@ -6,10 +6,13 @@ import shutil
 import signal
 import subprocess
 
+import numpy as np
 import pytest
+import torch
 
 import paths_config
 from tests.commands import SMALL, command, environment, house, line, process, refused
+from utils import build
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
 
@@ -99,6 +102,14 @@ MISSPELT = [
     ("prepare=rewiegh", "prepare=rewiegh: there is no such option; did you mean reweigh"),
     ("prepare=null", "prepare takes the name of an option: group_weights, none, reweigh"),
     ("prepare.weights=[1,2]", "it belongs to prepare=group_weights"),
+    ("--nope", "--nope: there is no such flag"),
+    ("--config-dir=nowhere", "--config-dir=nowhere: there is no such folder"),
+    ("--config-dir", "--config-dir needs a value"),
+    ("--cfg=jobs", "expected one of job, hydra, all"),
+    ("--resolve", "can only be used in conjunction with --cfg"),
+    ("watch=[accuracy,nope]", "there is no metric nope"),
+    ("watch=[acuracy]", "did you mean accuracy"),
+    ("watch=[robust_accuracy_0.3]", "epsilon.evaluate=[0.05,0.01]"),
     ("~prepare", "prepare is required"),
 ]
 
@@ -169,6 +180,10 @@ WRONG = [
     ("evaluation.metrics.robust=null", "~evaluation.metrics.robust"),
     ("evaluation.metrics.group.groups_min=a", "evaluation.metrics.group.groups_min='a'"),
     ("model._target_=utils.models.foo.Foo", "there is no such function"),
+    ("scm=none", "scm=none is for images", "scm=independent"),
+    (f"dataset.name={'a' * 240}", "at most 100"),
+    (f"dataset.name='{'ä' * 51}'", "it has 102 bytes"),
+    ("+trainer.optimizer.eps=inf", "trainer.optimizer.eps=inf: expected finite numbers"),
 ]
 
 
@@ -218,6 +233,62 @@ def test_parts_that_do_not_fit_are_refused_before_any_training(untouched, words,
     answer = command("train", *SMALL, *words)
     refused(answer, phrase)
     assert "epoch 1" not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (["dataset=lin", "dataset=loan"], "dataset is chosen twice, dataset=lin and dataset=loan"),
+        (["regularizer=erm", "regularizer=llr"], "for both write 'regularizer=[a,b]'"),
+        (["-m", "seed=range(0)"], "seed=range(0): no number is in this range"),
+        (["-m", "hydra/sweeper=optuna", "epsilon=interval(0.1,0.2)", "seed=range(3,1)"], "no number is in this range"),
+        (
+            ["-m", "hydra/sweeper=optuna", "epsilon=interval(0.1,0.2)", "hydra.sweeper.objectives={nope: maximize}"],
+            "hydra.sweeper.objectives: there is no metric nope",
+        ),
+        (
+            ["-m", "hydra/sweeper=optuna", "epsilon=interval(0.1,0.2)", "hydra.sweeper.constraints=['fnr_gapp<=1']"],
+            "did you mean fnr_gap",
+        ),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused_before_any_training(untouched, words, phrase):
+    refused(command("train", *words), phrase)
+
+
+LATE = "regularizer=half_adversarial"  # on a table: refused once data and model are there
+
+
+@pytest.mark.parametrize(
+    "words", [[LATE], [LATE, "hydra.run.dir=own/a/b"], ["-m", LATE, "seed=1,2"], ["-m", "seed=1,-2"], ["seed=-1"]]
+)
+def test_a_refused_command_leaves_nothing(own, words):
+    def there():
+        return {path for path in own.rglob("*") if ".locks" not in path.parts}  # which stay, as others may hold them
+
+    before = there()
+    assert command("train", *SMALL, *words).code == 2
+    assert there() == before
+
+
+def test_a_refused_command_leaves_what_was_there(own):
+    (own / "outputs").mkdir()
+    (own / "outputs" / "notes.txt").write_text("mine")
+    assert command("train", *SMALL, LATE).code == 2
+    assert [path.name for path in (own / "outputs").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("words", "key"), [([], "hydra.run.dir"), (["-m", "seed=0,1"], "hydra.sweep.dir")])
+def test_a_folder_of_the_run_that_cannot_be_made_names_it_and_the_setting(own, words, key):
+    for name in ("outputs", "multirun"):
+        (own / name).write_text("a file")
+    refused(command("train", *SMALL, *words), f"cannot write to {own}/", f"or give another by {key}=FOLDER")
+
+
+@pytest.mark.parametrize("allocate", [lambda: np.zeros(2**55), lambda: torch.zeros(2**55)])
+def test_what_does_not_fit_the_memory_is_refused(untouched, monkeypatch, allocate):
+    monkeypatch.setattr(build, "build_dataset", lambda *_: allocate())
+    refused(command("train", *SMALL), "this needs more memory than there is (", "lower what is large")
 
 
 # --- data ------------------------------------------------------------------------------------------------------
@@ -388,6 +459,9 @@ EVALUATE = [
     (["sort=3"], "no column '3'"),
     (["columns=[accurracy]"], "did you mean accuracy"),
     (["columns=3"], "columns=3: expected a list"),
+    (["columns=[1,2]"], "columns=[1, 2]: expected a list of metrics"),
+    (["where=accuracy>=nan"], "compares it with 'nan'"),
+    (["dataset=loan", "dataset=lin"], "dataset is chosen twice"),
     (["csv=people.csv/x.csv"], "people.csv/x.csv"),
     (["id=1", "epsilon.evaluate=0.3"], "expected a list of radii"),
     (["id=1", "epsilon.evaluate=[-1]"], "epsilon.evaluate=[-1]: expected a list of radii"),

@@ -416,6 +416,15 @@ def test_a_metric_that_no_run_reports_is_found_after_the_first_trial(own):
 
 
 @needs_optuna
+def test_a_search_without_a_single_result_fails(own):
+    """The runs finish, but groups so large that the gap is undefined leave nothing to search by."""
+    words = ["trainer.lr=0.01,0.02", "hydra.sweeper.objectives=[fnr_gap]", "hydra.sweeper.trials=2"]
+    answer = command("train", *SEARCH, *words, "evaluation.metrics.group.groups_min=1000000")
+    assert answer.code == 1, answer
+    assert "none of its trials has a result" in answer.err
+
+
+@needs_optuna
 def test_a_failed_job_fails_its_trial_and_the_search_goes_on(own):
     """A learning rate so large that the logits overflow."""
     words = [

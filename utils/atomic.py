@@ -59,8 +59,17 @@ def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             temporary.replace(target)
         finally:  # also on KeyboardInterrupt; after a success nothing is left to remove
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
         sync_folder(target.parent)
+
+
+def _remove(temporary: Path) -> None:
+    """Remove a temporary file; where that takes room that a full disk lacks, as copy-on-write does, empty it."""
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        os.truncate(temporary, 0)
+        temporary.unlink(missing_ok=True)
 
 
 def is_stream(path: str | Path) -> bool:

@@ -4,7 +4,9 @@ import importlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -170,8 +172,17 @@ def _of_data(params: Params) -> tuple[Any, ...]:
 
 
 def build_scm(params: Params, dataset: Dataset) -> SCM:
-    """The causal model of the data set."""
+    """The causal model of the data set.
+
+    Raises:
+        ValueError: none, though the data are a table, whose individuals have twins.
+    """
     scm: SCM = bind(params["scm"], "scm")(dataset, seed=params["seed"])
+    if not scm.names and not dataset.shape:
+        raise ValueError(
+            f"scm=none is for images, and dataset={dataset.name} is a table; choose scm=independent, or scm=learned or "
+            "scm=linear where its graph is known"
+        )
     return scm
 
 
@@ -426,6 +437,23 @@ def stacked_objective(runs: Sequence[Run]) -> Objective:
     return make_objective(weight([run.nominal for run in runs], "objective.nominal"), every)
 
 
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Turn an allocation that fails into what a user can do about it. Raises ValueError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or "allocate" in str(error)):
+            raise
+        asked = re.search(r"\d+ bytes|[\d.]+ [KMGTPE]iB", str(error))
+        size = f" ({asked[0]} at once)" if asked else ""
+        raise ValueError(
+            f"this needs more memory than there is{size}; lower what is large, such as dataset.rows, model.hidden or "
+            "trainer.batch_size"
+        ) from error
+
+
+@in_memory()
 def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
     """Build everything that one training needs.
 

@@ -100,7 +100,10 @@ def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
     else:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         path, data = f"{dataset}/{run_id}.safetensors", safetensors.torch.save(tensors)
-    atomic.write_bytes(paths_config.weights_file(path), data)
+    file = paths_config.weights_file(path)
+    atomic.write_bytes(file, data)
+    for left in atomic.leftovers(file):  # by a process that was killed; nobody else writes this run now
+        left.unlink(missing_ok=True)
     return {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
 
 

@@ -17,6 +17,18 @@ from utils.command_line.ranges import CONFIG
 from utils.scms.identity import settled
 
 TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
+# Hydra's flags: those alone, those with a value, and one that may have a value
+SWITCHES = (
+    *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
+    *("--shell-completion", "-sc"),
+)
+VALUED = (
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+    "--experimental-rerun",
+)
+INFO = ("--info", "-i")
+CONFIGURATIONS = ("job", "hydra", "all")
+INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
 
 
@@ -30,14 +42,79 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
     key nor an empty choice gets as far as a training.
 
     Raises:
-        ValueError: a word without key, a sweep that mixes names and numbers, an unknown key, a group without a name.
+        ValueError: a word without key, a sweep that mixes names and numbers, an unknown key or flag, a group without
+            a name or with two.
     """
-    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    flags = [word for word in words if word not in overrides]  # argparse takes overrides on one side of a flag only
+    flags, overrides = _parted(words)
+    _refuse_twice(overrides)
     normal = [_normal(word, config_name) for word in overrides]
     if config_name == "evaluate":
         normal = [*_companions(normal), *normal]
     return flags + normal
+
+
+def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the other words: argparse takes these on one side of a flag only.
+
+    Raises:
+        ValueError: no such flag, or one without its value.
+    """
+    flags: list[str] = []
+    others: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        name = _flag(name)
+        if name in SWITCHES:
+            flags.append(word if equals else name)  # argparse says what is wrong with a value
+        elif name in INFO:  # which would take the word behind it for its value
+            given = value if equals else left.pop(0) if left and left[0] in INFORMATION else "all"
+            flags.append(f"{INFO[0]}={given}")
+        elif equals or left:
+            flags += [name, value if equals else left.pop(0)]
+        else:
+            raise ValueError(f"{name} needs a value{_values(name)}")
+        _check_flag(name, flags[-1])
+    return flags, others
+
+
+def _flag(name: str) -> str:
+    """A flag, or the only one that begins so. Raises ValueError where there is none."""
+    known = [*SWITCHES, *VALUED, *INFO]
+    begins = [flag for flag in known if flag.startswith(name) and name.startswith("--")]
+    if name in known or len(begins) == 1:
+        return name if name in known else begins[0]
+    raise ValueError(f"{name}: there is no such flag{_near(name, [flag for flag in known if flag.startswith('--')])}")
+
+
+def _check_flag(name: str, value: str) -> None:
+    """Refuse a value that a flag cannot have. Raises ValueError."""
+    if name in ("--config-dir", "-cd") and not Path(value).is_dir():
+        raise ValueError(f"{name}={value}: there is no such folder")
+    if name in ("--cfg", "-c") and value not in CONFIGURATIONS:
+        raise ValueError(f"{name} {value}: expected one of {', '.join(CONFIGURATIONS)}")
+    if name in INFO and value.partition("=")[2] not in INFORMATION:
+        raise ValueError(f"{value}: expected one of {', '.join(INFORMATION)}")
+
+
+def _values(name: str) -> str:
+    return f": {', '.join(CONFIGURATIONS)}" if name in ("--cfg", "-c") else ""
+
+
+def _refuse_twice(words: Sequence[str]) -> None:
+    """Refuse two options of one group, of which the last would win in silence. Raises ValueError."""
+    chosen: dict[str, str] = {}
+    for word in words:
+        group = word.partition("=")[0].lstrip("+")
+        if group not in groups() and "/" not in group:
+            continue
+        if chosen.setdefault(group, word) != word:
+            both = f"; for both write '{group}=[a,b]'" if group == "regularizer" else ""
+            raise ValueError(f"{group} is chosen twice, {chosen[group]} and {word}; leave one out{both}")
 
 
 def _companions(words: Sequence[str]) -> list[str]:

@@ -206,9 +206,13 @@ class Planned(Sweeper):
         self.planner = Planner(hydra_context, config)
 
     def words(self, arguments: list[str]) -> list[Override]:
-        """The words of the sweep; where a key stands twice the last counts."""
+        """The words of the sweep; where a key stands twice the last counts. Raises ValueError for an empty range."""
         given = [f"{key}={values}" for key, values in self.params.items()]
-        return self.parser.parse_overrides([*given, *arguments])
+        read = self.parser.parse_overrides([*given, *arguments])
+        for override in read:
+            if override.is_range_sweep() and not any(True for _ in override.sweep_iterator()):
+                raise ValueError(f"{override.input_line}: no number is in this range, so there is nothing to run")
+        return read
 
 
 class Grid(Planned):
@@ -266,9 +270,9 @@ def swept(config: DictConfig, numbers: Sequence[int]) -> Iterator[Tally]:
     finally:
         if complete:  # a job without a word has died
             tally.ended = {number: tally.ended.get(number, DIED) for number in tally.numbers}
-        _sum_up(tally)
         for journal in paths_config.evals().glob("*.json.journal"):
             RunStore(journal.with_suffix("")).fold()  # so that any TinyDB sees what the sweep has filed
+        _sum_up(tally)
 
 
 def _sum_up(tally: Tally) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from utils.command_line.ranges import range_of, require_ranges
+from utils.metrics.directions import RADIUS, meaning, names, suggest
 from utils.radius import radius_value
 from utils.targets import check_settings
 
@@ -53,6 +54,7 @@ def validate(params: Mapping[str, Any]) -> None:
     if not isinstance(params.get("added"), str | None):
         raise ValueError(f"added={params['added']!r}: expected null, or the path of a CSV file")
     require_radii(params["epsilon"]["evaluate"])
+    _require_watched(params)
     for name, node in params["regularizer"].items():
         if not isinstance(node, Mapping) or "weight" not in node:
             raise ValueError(f"regularizer.{name} is set, but {name} is not chosen; choose it: regularizer={name}")
@@ -82,6 +84,7 @@ POISON_KINDS = ("inner_seeds", "workers")  # what a search for rows is told besi
 TRAINER = ("epochs", "batch_size", "lr", "weight_decay", "optimizer")  # of every training; the rest is its recipe
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a database file and a folder of weights
+LONGEST_NAME = 100  # bytes: a file has 255, and what is written first or beside it is named after it too
 
 
 def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -> None:
@@ -125,6 +128,35 @@ def require_name(name: Any) -> None:
     """Refuse a name of a data set that cannot name a file. Raises ValueError."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(f"dataset.name={name!r}: expected letters, digits and . _ + -, as it names files")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(
+            f"dataset.name={name!r}: it has {len(name.encode())} bytes; expected at most {LONGEST_NAME}, as it names "
+            "files that have endings, and pictures are named after more than it"
+        )
+
+
+def require_metric(key: str, where: str) -> None:
+    """Refuse a name that no metric has. Raises ValueError, with near misses."""
+    if meaning(key) is None:
+        found = RADIUS.fullmatch(key)
+        known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
+        close = suggest(key, known)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"{where}: there is no metric {key}{meant}")
+
+
+def _require_watched(params: Mapping[str, Any]) -> None:
+    """Refuse to watch what a run cannot report. Raises ValueError."""
+    radii = list(map(str, params["epsilon"]["evaluate"]))
+    asked = params["watch"] != params.get("evaluation", {}).get("watch")  # rather than left as the evaluation has it
+    for key in params["watch"]:
+        require_metric(key, f"watch=[{','.join(params['watch'])}]")
+        found = RADIUS.fullmatch(key)
+        if asked and found and found["radius"] not in radii and meaning(found["rest"]):
+            raise ValueError(
+                f"watch: {key} is at a radius that the run is not judged at; it reports those of "
+                f"epsilon.evaluate=[{','.join(radii)}]"
+            )
 
 
 def require_radii(radii: Sequence[Any]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{NUMBER})")
 OTHER = re.compile(r"(after|worst|class|group\d+)(_|$)")  # what is not the accuracy of all rows under one attack
-NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "l1": r"$\ell_1$"}
+NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 PANEL, CHARACTER = 2.1, 0.085  # inches, about, that radii span and that a character of a tick takes
 MOST_PANELS = 4
 Curve = Mapping[float, str]  # radius -> metric

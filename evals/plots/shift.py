@@ -127,14 +127,18 @@ def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> 
 
 
 def _signs(*, dots: bool) -> list[Any]:
+    import matplotlib as mpl
     from matplotlib.lines import Line2D
+    from matplotlib.markers import MarkerStyle
 
     open_: dict[str, Any] = {"marker": "o", "color": "white", "markeredgecolor": GREY, "markeredgewidth": 1.3}
     full: dict[str, Any] = {"marker": "o", "color": GREY, "markeredgecolor": INK, "markeredgewidth": 1.3}
     signs = [Line2D([], [], linestyle="", **open_, markersize=8, label="without added rows")]
     signs += [Line2D([], [], linestyle="", **full, markersize=8, label="with added rows")]
     if dots:
-        thin: dict[str, Any] = {"marker": r"$\rightarrow$", "markersize": 11, "color": GREY, "markeredgewidth": 0.2}
+        with mpl.rc_context({"text.parse_math": True}):  # an arrow, drawn as a letter
+            arrow = MarkerStyle(r"$\rightarrow$")
+        thin: dict[str, Any] = {"marker": arrow, "markersize": 11, "color": GREY, "markeredgewidth": 0.2}
         signs += [Line2D([], [], linestyle="", **thin, label="one seed; marks are means")]
     return signs
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import stat
@@ -236,3 +237,21 @@ def test_only_what_is_there_and_no_file_is_a_stream(tmp_path, make, stream):
     elif make:
         getattr(path, make)()
     assert atomic.is_stream(path) is stream
+
+
+def test_a_temporary_file_that_a_full_disk_keeps_is_emptied_and_removed(tmp_path, monkeypatch):
+    """Under copy-on-write a removal takes room itself."""
+    real, tried = Path.unlink, []
+
+    def unlink(self, missing_ok=False):
+        tried.append(self.stat().st_size)
+        if tried[-1]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(atomic.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        atomic.write_text(tmp_path / "a.json", "text")
+    assert tried == [4, 0]
+    assert list(tmp_path.iterdir()) == []

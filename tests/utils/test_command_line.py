@@ -83,6 +83,21 @@ def test_a_value_of_a_flag_stays_behind_it():
     assert normalised(["seed=1", "--cfg", "job"]) == ["--cfg", "job", "seed=1"]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["seed=1", "--info"], ["--info=all", "seed=1"]),
+        (["--info", "seed=1"], ["--info=all", "seed=1"]),
+        (["-i", "defaults", "seed=1"], ["--info=defaults", "seed=1"]),
+        (["seed=1", "--package", "a=b"], ["--package", "a=b", "seed=1"]),
+        (["seed=1", "--cfg=job", "--res"], ["--cfg", "job", "--resolve", "seed=1"]),
+        (["seed=1", "--multi", "--help"], ["--multirun", "--help", "seed=1"]),
+    ],
+)
+def test_a_flag_takes_its_own_value_and_no_override(words, expected):
+    assert normalised(words) == expected
+
+
 def test_no_words_stay_none():
     assert normalised([]) == []
 

@@ -7,8 +7,9 @@ A comment begins with what the setting may be: perhaps words such as ``null``, t
 to the range in square brackets. Neither torch nor Hydra is imported: help and mistakes need not wait for them.
 """
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -122,7 +123,7 @@ def _options(main: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def require_ranges(params: Mapping[str, Any], config_name: str = "train", prefix: str = "") -> None:
-    """Refuse a number that is not in its range, or something else in its place.
+    """Refuse a number that is not in its range, or something else in its place; one without a range must be finite.
 
     Args:
         params: plain values, with the names of the options of groups under ``choices`` where several state a range.
@@ -143,8 +144,14 @@ def require_ranges(params: Mapping[str, Any], config_name: str = "train", prefix
                     raise ValueError(f"{key}={value!r}: expected {expected}")
             elif isinstance(value, Mapping):
                 check(value, f"{key}.")
+            elif any(isinstance(one, float) and not math.isfinite(one) for one in _listed(value)):
+                raise ValueError(f"{key}={value!r}: expected finite numbers")
 
     check(params, prefix)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def range_of(key: str, config_name: str = "train") -> Range:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import paths_config
 from utils.console import complain, say
-from utils.outcomes import Outcome, told
+from utils.outcomes import Outcome, ended, told
 from utils.run_store import Record, RunStore
 from utils.search.question import Question, check_radii, constraints, definition, near, objectives
 from utils.search.results import NoResultError, UnreportedError, judge, shown
@@ -29,6 +29,7 @@ from utils.search.study import (
     unfinished,
 )
 from utils.sweep import Job, Planned, launch, swept
+from utils.validation import require_metric
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -78,6 +79,7 @@ class Search(Planned):
                     raise
                 for line in shown(study, question):
                     say(line)
+                _require_result(study)
 
     def _check(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -89,6 +91,10 @@ class Search(Planned):
     def _question(self, line: Line) -> Question:
         """What the line asks, under the name that is given or one that only this question has."""
         goals, bounds = objectives(self.objectives), constraints(self.constraints)
+        for key in goals:
+            require_metric(key, "hydra.sweeper.objectives")
+        for bound in bounds:
+            require_metric(bound.key, "hydra.sweeper.constraints")
         text = json.dumps(definition(line, goals, bounds), sort_keys=True)
         name = self.study or f"search_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         return Question(name, line, goals, bounds)
@@ -149,6 +155,16 @@ class Search(Planned):
             path = paths_config.database(job.params["dataset"]["name"])
             ends.append((outcome, self.stores.setdefault(path, RunStore(path)).get(outcome.record)))
         return ends
+
+
+def _require_result(study: "Study") -> None:
+    """Let the command fail where not a single trial has a result."""
+    from optuna.trial import TrialState
+
+    if not study.get_trials(states=(TrialState.COMPLETE,)):
+        reason = "the search has found nothing: none of its trials has a result"
+        complain(reason)
+        ended.append(Outcome("", "failed", reason))
 
 
 def _tell(study: "Study", question: Question, trial: "Trial", ends: Sequence[tuple[Outcome, Record]]) -> None:
