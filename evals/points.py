@@ -11,6 +11,7 @@ from typing import Any
 from evals.query import Record
 
 KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
+FITTED = "fitted"  # begins what the thresholds of a policy were fitted to
 OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
 
 
@@ -71,6 +72,12 @@ def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None
         elif name == "fnr":
             found[f"tpr_{of}"] = value if value is None or not of.startswith("group") else 1 - value
     return {**found, **metrics}
+
+
+def fitted_to(policy: str) -> str:
+    """What the thresholds of a policy were fitted to: ``fitted to fnr_gap<=0.05``, or without a limit on it."""
+    gap = policy.removeprefix("any ")
+    return f"{FITTED} to {policy}" if gap == policy else f"{FITTED} without a limit on {gap}"
 
 
 @cache

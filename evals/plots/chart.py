@@ -143,7 +143,7 @@ def of(chosen: Selection, runs: pd.DataFrame, axes: tuple[Axis, ...], bars: str)
     groups = query.aggregate(runs, keys)
     facts = runs.drop_duplicates("group_id").set_index("group_id")
     groups = groups.assign(**{fact: groups["group_id"].map(facts[fact]) for fact in ("kind", "policy")})
-    groups["model_label"] = query.differences(chosen.records, groups, "kind")
+    groups["model_label"] = _apart(groups, query.differences(chosen.records, groups, "kind"))
     groups["label"] = _with_policy(groups["model_label"], groups["policy"])
     values = groups[[axis.key for axis in axes]].to_numpy(dtype=float)
     known = all(axis.sign for axis in axes)
@@ -159,10 +159,18 @@ def of(chosen: Selection, runs: pd.DataFrame, axes: tuple[Axis, ...], bars: str)
     )
 
 
+def _apart(groups: pd.DataFrame, labels: Sequence[str]) -> list[str]:
+    """The labels of the models, those that several of a kind would share with the beginning of their group_id."""
+    models = groups["group_id"].str.partition("@")[0]
+    shared = models.groupby([groups["kind"], pd.Series(labels, index=groups.index)]).transform("nunique") > 1
+    named = zip(labels, models, shared, strict=True)
+    return [f"{label} [{model[:8]}]" if several else label for label, model, several in named]
+
+
 def _with_policy(labels: pd.Series, policies: pd.Series) -> list[str]:
-    """A short text for each setting, that of an operating point with its policy."""
+    """A short text for each setting, that of an operating point with what it was fitted to."""
     pairs = zip(labels, policies, strict=True)
-    return [label if pd.isna(policy) else f"{label}, {policy}" for label, policy in pairs]
+    return [label if pd.isna(policy) else f"{label}, {points.fitted_to(policy)}" for label, policy in pairs]
 
 
 # --- hypervolume -----------------------------------------------------------------------------------------------

@@ -194,14 +194,19 @@ def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
 
 
 def _names(shown: Chart, policy: Policy | None) -> list[tuple[str, Floats]]:
-    """Label and place of what is named: the choice, then along the frontier every model once."""
+    """Label and place of what is named: the choice, then along the frontier every model once.
+
+    A model that is efficient only by operating points is named at the first of these, with what it was fitted to.
+    """
     order = [i for i in np.argsort(shown.values[:, 0], kind="stable") if shown.efficient[i]]
-    labels = {_model(shown.groups["group_id"].iloc[i]): i for i in reversed(order)}
-    names = _together([(str(shown.groups["model_label"].iloc[i]), shown.values[i]) for i in reversed(labels.values())])
+    own = sorted(order, key=lambda i: not shown.models.iloc[i])
+    first = {_model(shown.groups["group_id"].iloc[i]): i for i in reversed(own)}
+    labels = shown.groups["label"]
+    names = _together([(str(labels.iloc[i]), shown.values[i]) for i in order if i in set(first.values())])
     if policy is None:
         return names
     row = policy.choice.row
-    chosen = shown.groups["label"].iloc[row], shown.values[row]
+    chosen = str(labels.iloc[row]), shown.values[row]
     return [chosen, *(name for name in names if (name[1] != chosen[1]).any())]
 
 

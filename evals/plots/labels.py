@@ -1,4 +1,7 @@
-"""Names beside marks, where they cover no mark, no other text, no line and no edge."""
+"""Names beside marks, where they cover no mark, no other text, no line and no edge, and belong to no other mark.
+
+A name stands where its own mark is the nearest of all; where there is no such place, farther off, with a line to it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.plots.frame import short
+from evals.points import FITTED
 from evals.style import GREY, INK
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 # places of a label about its mark, in points towards the better ends: the empty side of the frontier first
 PLACES = ((9, 6), (9, -6), (0, 13), (-9, 6), (0, -13), (14, 0), (-9, -6), (-14, 0))
+FAR = tuple((round(r * np.cos(a)), round(r * np.sin(a))) for r in (28, 46) for a in np.linspace(-2.75, 2.75, 15))
+CLEAR = 4  # points between a line to a mark and other marks
 AT_END, GAP = 12, 0.058  # names beside the ends of lines, and their distance as a share of the axes
 MOST = 40  # labels that are tried: more would be a grey carpet
 
@@ -51,18 +57,69 @@ def annotate(
     texts = np.array([text.get_window_extent(renderer).get_points() for text in axes.texts]).reshape(-1, 2, 2)
     blocks = np.concatenate([np.stack([marks - 5 * point, marks + 5 * point], 1), _strokes(to_pixels, taken), texts])
     soft = np.concatenate([to_pixels(taken.bars.reshape(-1, 2)).reshape(-1, 2, 2), _lines(axes, step=6 * point)])
+    lines = np.empty((0, 2))  # dots of those to marks
     for name, place in _spread(names):
-        options: list[tuple[int, int, Any]] = []
-        for rank, (right, up) in enumerate(PLACES):
-            text = _written(axes, short(name), place, (right * signs[0], up * signs[1]))
-            box = text.get_window_extent(renderer)
-            if contains(frame, box) and not overlaps(box, blocks):
-                options.append((overlaps(box, soft), rank, text))
+        at = to_pixels(place)
+        own = np.hypot(*(marks - at).T) < 1e-6
+        options: list[tuple[int, int, Any, Floats]] = []
+        for rank, (right, up) in enumerate((*PLACES, *FAR)):
+            far = rank >= len(PLACES)
+            if options and far:
+                break
+            text = _written(axes, folded(name), place, (right * signs[0], up * signs[1]), line=far)
+            box = _box(text, renderer)
+            line = _path(at, box, step=2 * point) if far else np.empty((0, 2))
+            others = np.concatenate([marks[~own], lines])
+            told = _alone(line, others, texts, at, CLEAR * point) if far else _nearest(marks, own, box)
+            if told and contains(frame, box) and not overlaps(box, blocks):
+                options.append((overlaps(box, soft), rank, text, line))
             text.remove()
         if options:
-            text = min(options, key=lambda option: option[:2])[2]
+            _, _, text, line = min(options, key=lambda option: option[:2])
             axes.add_artist(text)
-            blocks = np.concatenate([blocks, [text.get_window_extent(renderer).get_points()]])
+            written = _box(text, renderer).get_points()[None]
+            texts, lines = np.concatenate([texts, written]), np.concatenate([lines, line])
+            blocks = np.concatenate([blocks, written, np.stack([line, line], 1)])
+
+
+def folded(name: str) -> str:
+    """A name in its lines, each with its middle left out where it is long."""
+    return "\n".join(map(short, lines_of(name).split("\n")))
+
+
+def lines_of(name: str) -> str:
+    """A name with what it was fitted to in a line of its own."""
+    return name.replace(f", {FITTED}", f"\n{FITTED}")
+
+
+def _box(text: Any, renderer: Any) -> Any:
+    """The box of the text of a label alone, without the line to its mark."""
+    from matplotlib.text import Text
+
+    text.update_positions(renderer)
+    return Text.get_window_extent(text, renderer)
+
+
+def _nearest(marks: Floats, own: NDArray[np.bool_], box: Any) -> bool:
+    """Whether no other mark (n, 2) is as near to a text as the one that it names."""
+    low, high = box.get_points()
+    away = np.hypot(*np.maximum(np.maximum(low - marks, marks - high), 0).T)
+    return bool(own.all() or away[own].min() < away[~own].min())
+
+
+def _path(at: Floats, box: Any, *, step: float) -> Floats:
+    """Dots (d, 2) of the line from a mark towards the middle of its text, as far as the edge of that, in pixels."""
+    low, high = box.get_points()
+    dots = np.linspace(at, (low + high) / 2, 2 + int(np.hypot(*((low + high) / 2 - at)) / step))
+    return np.asarray(dots[~((dots >= low) & (dots <= high)).all(1)])
+
+
+def _alone(line: Floats, others: Floats, texts: Floats, at: Floats, clear: float) -> bool:
+    """Whether a line (d, 2), away from its own mark, passes by no other (n, 2) and through no text (t, 2, 2)."""
+    away = line[np.hypot(*(line - at).T) > clear]
+    near = np.hypot(*(others[:, None] - away).transpose(2, 0, 1)) < clear
+    through = (texts[:, None, 0] <= away) & (away <= texts[:, None, 1])
+    return not near.any() and not through.all(-1).any()
 
 
 def at_the_end(axes: "Axes", x: float, names: Sequence[tuple[str, float]]) -> None:
@@ -128,15 +185,16 @@ def _spread(names: Sequence[tuple[str, Floats]]) -> list[tuple[str, Floats]]:
     return [names[i] for i in np.linspace(0, len(names) - 1, MOST).astype(int)]
 
 
-def _written(axes: "Axes", name: str, place: Floats, offset: tuple[float, float]) -> Any:
+def _written(axes: "Axes", name: str, place: Floats, offset: tuple[float, float], *, line: bool) -> Any:
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2, foreground="white")]
     side = {1: "left", 0: "center", -1: "right"}[int(np.sign(offset[0]))]
+    pointing = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3} if line else None
     x, y = place
     return axes.annotate(
         name, (x, y), offset, textcoords="offset points",
-        size=9, color=INK, zorder=7, va="center", ha=side, path_effects=halo,
+        size=9, color=INK, zorder=7, va="center", ha=side, path_effects=halo, linespacing=1.1, arrowprops=pointing,
     )  # fmt: skip
 
 

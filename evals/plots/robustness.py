@@ -136,7 +136,8 @@ def _names(panel: "Axes", shown: Chart, curve: Curve) -> None:
     """The efficient settings at the right end of the last panel, where colours alone do not tell them apart."""
     radius, key = list(curve.items())[-1]
     rows = shown.groups[shown.efficient].to_dict("records")
-    labels.at_the_end(panel, radius, [(text.full_label(row), float(row[key])) for row in rows])
+    known = [row for row in rows if not np.isnan(row[key])]
+    labels.at_the_end(panel, radius, [(text.full_label(row), float(row[key])) for row in known])
 
 
 def _signs(shown: Chart, bars: str, crowded: bool) -> list[Any]:

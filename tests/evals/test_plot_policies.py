@@ -201,7 +201,7 @@ WITH_POINTS = [dict(MODELS[0], operating_points=POINTS), *MODELS[1:]]
 def test_operating_points_compete_with_the_models():
     shown = chart("points=true", records=WITH_POINTS)
     best = shown.groups[shown.efficient]
-    assert set(best["label"]) == {"erm", "erm, fnr_gap<=0", "erm, any fnr_gap"}
+    assert set(best["label"]) == {*("erm", "erm, fitted to fnr_gap<=0", "erm, fitted without a limit on fnr_gap")}
 
 
 def test_the_points_of_a_model_are_joined_by_a_line():
