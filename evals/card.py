@@ -13,6 +13,7 @@ from evals import tradeoff as drawing
 from evals.card_sections import groups, number, span, words
 from evals.choice import Choice
 from evals.document import Block, Bullets, Code, Document, Figure, Heading, Paragraph, Table, markdown, page
+from evals.points import fit_words, fits, fitted_to
 from evals.query import Record
 from evals.style import drawn
 from utils import atomic
@@ -98,7 +99,7 @@ def build(
     record, _ = choice.handed_out(found, best)
     row = found.pool.table.iloc[best]
     seeds = [found.pool.records[i] for i in row["members"]]
-    point = f", operating point {record['point']} ({record['policy']})" if "point" in record else ""
+    point = f", operating point {record['point']}, {fitted_to(record['policy'])}" if "point" in record else ""
     lead = f"Record {record['doc_id']} of the database {dataset}{point}. {AFTER}"
     blocks: list[Block] = [
         *_in_short(found, record),
@@ -180,6 +181,8 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
     yield from (str(warning) for warning in record.get("warnings") or [])
     if choice_words.idle(record):
         yield f"The model {choice_words.IDLE}."
+    told = zip(fit_words(record), fits(record), strict=True)
+    yield from (f"The thresholds were {line}." for line, fit in told if fit.crossed)
     yield from _undefined(record)
     yield from _few_rows(record)
     row = found.pool.table.iloc[found.ranked[0]]

@@ -12,7 +12,7 @@ import yaml
 import paths_config
 from evals.document import Block, Bullets, Heading, Paragraph, Table
 from evals.intervals import Interval, over_rows, whole, wilson
-from evals.points import named
+from evals.points import fit_words, fits, fitted_to, gap_of, with_points
 from evals.query import Record
 from utils.atomic import digest
 from utils.decides.words import in_words
@@ -394,15 +394,10 @@ def thresholds(record: Record) -> list[Block]:
     how = f" {part(params['decide'])}." if params.get("decide") and not given else ""
     points = record.get("operating_points") or {}
     if "point" in record:
-        text = (
-            f"The model is used at operating point {record['point']}: {record['policy']}. Class 1 from a probability "
-        )
-        text += f"of {_of_groups(points['logits'][record['point']], record)}. "
-        text += (
-            f"It was fitted on the rows of the split {points.get('fit_on')}, where that gap is what it says; on the "
-        )
-        text += "test rows it is what this card reports."
-        return [heading, Paragraph(text), _points(record)]
+        text = f"The model is used at operating point {record['point']}, {fitted_to(record['policy'])} on the rows of "
+        text += f"the split {points.get('fit_on')}. Class 1 from a probability of "
+        text += f"{_of_groups(points['logits'][record['point']], record)}."
+        return [heading, Paragraph(text), *_fits(record), _points(record)]
     decide = record.get("decide") or {}
     if "probability" in decide and (params.get("model") or {}).get("outputs", 1) == 1:
         text = f"Class 1 from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
@@ -411,26 +406,46 @@ def thresholds(record: Record) -> list[Block]:
         text = f"Class 1 from a probability of {said}. {fitted}{how}"
     else:
         text = "The class of the largest probability; there is no threshold."
-    return [heading, Paragraph(text), *([_points(record)] if points else [])]
+    return [heading, Paragraph(text), *_fits(record), *([_points(record)] if points else [])]
+
+
+def _fits(record: Record) -> list[Block]:
+    """What the thresholds in use were fitted to, there and on the test rows."""
+    return [Bullets([f"{line[0].upper()}{line[1:]}." for line in fit_words(record)])] if fits(record) else []
 
 
 def _points(record: Record) -> Table:
     """Every operating point, the one in use marked."""
     found = record["operating_points"]
-    keys = [key for key in ("accuracy", *(f"{rate}_gap" for rate in found["rates"])) if key in found["metrics"]]
+    gaps = [gap_of(rate) for rate in found["rates"]]
+    keys = [key for key in ("accuracy", *gaps) if key in found["metrics"]]
+    there = [key for key in gaps if key in (found.get("fitted") or {})]
+    own = with_points([record])[1:]
     rows = [
         [
             f"{i}{' (in use)' if record.get('point') == i else ''}",
-            named(tuple(found["rates"]), permitted),
+            point["policy"],
             *(_from(z) for z in found["logits"][i]),
-            *(number(found["metrics"][key][i]) for key in keys),
+            *(number(found["fitted"][key][i]) for key in there),
+            *(_with_span(point, key) for key in keys),
+            "yes" if any(fit.crossed for fit in fits(point)) else "",
         ]
-        for i, permitted in enumerate(found["permitted"])
+        for i, point in enumerate(own)
     ]
     note = "From: the probability from which the model decides for class 1. Each point is the most accurate pair of "
-    note += "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows."
+    note += (
+        "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows. "
+    )
+    note += "Beyond: there the gap, or its interval, reaches beyond what was fitted to."
     of = [f"{name} from" for name in _names(record, len(found["logits"][0]))]
-    return Table(["point", "policy when fitted", *of, *(words(key, record) for key in keys)], rows, note)
+    fitted = [f"{words(key, record)}, where fitted" for key in there]
+    return Table(["point", "fitted to", *of, *fitted, *(words(key, record) for key in keys), "beyond"], rows, note)
+
+
+def _with_span(record: Record, key: str) -> str:
+    """A figure and its interval."""
+    interval = over_rows(record, key)
+    return number(record["metrics"][key]) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
 
 
 def _of_groups(logits: Sequence[Any], record: Record, shares: Sequence[Sequence[float]] | None = None) -> str:

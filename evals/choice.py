@@ -22,7 +22,7 @@ from evals import query
 from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask
 from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.intervals import at_level, over_rows
-from evals.points import with_points
+from evals.points import fitted_to, with_points
 from utils.metrics.directions import direction
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
@@ -227,7 +227,7 @@ def _labels(records: Iterable[query.Record], table: pd.DataFrame, rows: pd.DataF
 
 
 def _thresholds(policy: str) -> str:
-    return f"thresholds of {policy}" if policy else ""
+    return fitted_to(policy) if policy else ""
 
 
 # --- the choice ------------------------------------------------------------------------------------------------

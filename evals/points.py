@@ -6,11 +6,14 @@ rows that they were fitted to. So the same point of every seed is one setting, a
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
+from evals.intervals import over_rows
 from evals.query import Record
 
 KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
+NAMES = {"acceptance_rate": "demographic_parity_difference"}  # of gaps that have one of their own
+BOTH = {"equalized_odds": ("fnr", "fpr")}  # rates of which both gaps are kept to
 FITTED = "fitted"  # begins what the thresholds of a policy were fitted to
 OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
 
@@ -72,6 +75,61 @@ def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None
         elif name == "fnr":
             found[f"tpr_{of}"] = value if value is None or not of.startswith("group") else 1 - value
     return {**found, **metrics}
+
+
+class Fit(NamedTuple):
+    """A gap that thresholds were fitted to, and what became of it."""
+
+    key: str  # of the gap, as metrics have it
+    permitted: float
+    fitted: float | None  # the gap on the rows that they were fitted to; None in older records
+    test: float | None
+    interval: tuple[float, float]  # over the test rows, NaN where it is not known
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the test gap, or its interval, reaches beyond what was permitted."""
+        return self.test is not None and max(self.test, self.interval[1]) > self.permitted
+
+
+def fits(record: Record) -> list[Fit]:
+    """What the thresholds of a point, or of a run that fitted its own, were fitted to; empty without a limit."""
+    if "point" in record:
+        found, i = record["operating_points"], record["point"]
+        rates, permitted = found["rates"], found["permitted"][i]
+        held = {key: values[i] for key, values in (found.get("fitted") or {}).items()}
+    else:
+        decide = record["params"].get("decide") or {}
+        rates, permitted = BOTH.get(str(decide.get("rate")), (decide.get("rate"),)), decide.get("permitted")
+        held = record.get("fitted") or {}
+    if permitted is None:
+        return []
+    keys = [gap_of(str(rate)) for rate in rates]
+    metrics = record["metrics"]
+    return [Fit(key, float(permitted), held.get(key), metrics.get(key), over_rows(record, key)) for key in keys]
+
+
+def gap_of(rate: str) -> str:
+    """The metric that is the gap in a rate."""
+    return NAMES.get(rate, f"{rate}_gap")
+
+
+def fit_words(record: Record) -> list[str]:
+    """``fitted to fnr_gap<=0.05 (0.038 on those rows); test 0.082 [0.040, 0.130], which exceeds 0.05``, one a gap."""
+    return [_in_words(fit) for fit in fits(record)]
+
+
+def _in_words(fit: Fit) -> str:
+    there = "" if fit.fitted is None else f" ({fit.fitted:.3f} on those rows)"
+    low, high = fit.interval
+    shown = (
+        "undefined" if fit.test is None else f"{fit.test:.3f}" + ("" if high != high else f" [{low:.3f}, {high:.3f}]")
+    )
+    crossed = ""
+    if fit.test is not None and fit.crossed:
+        word = "which exceeds" if fit.test > fit.permitted else "whose interval crosses"
+        crossed = f", {word} {fit.permitted:g}"
+    return f"{FITTED} to {fit.key}<={fit.permitted:g}{there}; test {shown}{crossed}"
 
 
 def fitted_to(policy: str) -> str:

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals import poison_facts, query, reproduce
-from evals.points import with_points
+from evals.points import fits, with_points
 from utils import atomic
 from utils.console import say_of
 from utils.metrics.directions import describe, direction, headlines
@@ -199,6 +200,7 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
         "created": texts(_text(record.get("created")) for record in records),
         "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
+        "fit": _fits(records),
         "poison": texts(tuple(poison_facts.facts(record)) or None for record in records),
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], COARSE if key.endswith(ENDS) else DIGITS) for key in measured},
@@ -220,7 +222,21 @@ def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:
         "run": numbers(owners[places]),
         "point": numbers([point["point"] for point in points]),
         "policy": texts(point["policy"] for point in points),
+        "fit": _fits(points),
         "metrics": {key: numbers([of.get(key) for of in metrics]) for key in keys},
+    }
+
+
+def _fits(records: Sequence[query.Record]) -> dict[str, Any]:
+    """Of every run or point: the gaps that its thresholds were fitted to, the limit, and each gap on those rows."""
+    found = [fits(record) for record in records]
+    there = [{fit.key: math.nan if fit.fitted is None else fit.fitted for fit in own} for own in found]
+    return {
+        "keys": texts("+".join(fit.key for fit in own) or None for own in found),
+        "limit": numbers([own[0].permitted if own else math.nan for own in found]),
+        "fitted": {
+            key: numbers([own.get(key, math.nan) for own in there]) for key in {key: 0 for own in there for key in own}
+        },
     }
 
 

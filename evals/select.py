@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 import paths_config
 from evals import card, choice, choice_words, query, reproduce, tradeoff
 from evals.choice import Choice, Price
+from evals.points import fit_words
 from utils.console import say
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
@@ -129,6 +130,7 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, best)}"]
     lines += [f"          {line}" for line in choice_words.own_figures(found, best)] if row["seeds"] > 1 else []
+    lines += [f"          {line}" for line in fit_words(record)]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
 
 
@@ -248,6 +250,7 @@ def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
         "seed": record["seed"],
         "meets_every_constraint": handed.meets,
         "missed": [c.text for c in handed.missed],
+        "fitted": fit_words(record),
         "metrics": {key: float(choice.handed_row(found, best)[key]) for key in found.question.keys},
     }
     settings = choice.settings_apart(found, best)

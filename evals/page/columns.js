@@ -53,6 +53,15 @@ const RUNS = held.runs.n;
 const SETTINGS = held.settings.n;
 const POINTS = held.points ? held.points.n : 0;
 
+/** What the thresholds of n runs or points were fitted to: the keys of the gaps, the limit, the gaps on those rows. */
+function fitsOf(of, n) {
+  return {
+    keys: of ? valuesOf(of.keys, n) : [],
+    limit: numbersOf(of && of.limit, n),
+    fitted: remembered((key) => numbersOf(of && of.fitted[key], n)),
+  };
+}
+
 const runs = {
   id: Array.from(numbersOf(held.runs.doc_id, RUNS)),
   name: valuesOf(held.runs.name, RUNS),
@@ -63,6 +72,7 @@ const runs = {
   poison: valuesOf(held.runs.poison, RUNS),
   setting: Uint32Array.from(numbersOf(held.runs.setting, RUNS)),
   metric: remembered((key) => numbersOf(held.runs.metrics[key], RUNS)),
+  fit: fitsOf(held.runs.fit, RUNS),
 };
 
 const points = {
@@ -70,6 +80,7 @@ const points = {
   number: held.points ? Uint32Array.from(numbersOf(held.points.point, POINTS)) : new Uint32Array(0),
   policy: held.points ? valuesOf(held.points.policy, POINTS) : [],
   metric: remembered((key) => numbersOf(held.points ? held.points.metrics[key] : null, POINTS)),
+  fit: fitsOf(held.points && held.points.fit, POINTS),
 };
 
 const settings = {

@@ -13,10 +13,28 @@ function seedsOf(marks, i) {
   return of.length === 1 ? `seed ${seeds[0]}` : `${of.length} seeds`;
 }
 
-/** `thresholds for fnr_gap<=0.1`: what an operating point was chosen for. */
+/** `fitted to fnr_gap<=0.1`: what the thresholds of an operating point were fitted to. */
 function policyOf(marks, i) {
   const policy = marks.policy(i);
-  return policy === null ? "" : `thresholds for ${policy}`;
+  if (policy === null) return "";
+  return policy.startsWith("any ") ? `fitted without a limit on ${policy.slice(4)}` : `fitted to ${policy}`;
+}
+
+/**
+ * What the thresholds of the run that is handed out were fitted to, there and on the test rows, gap by gap: {words,
+ * crossed}, crossed where the test gap or its interval reaches beyond the limit.
+ */
+function fitsAt(marks, i) {
+  const { row, own } = handedOut(marks, i);
+  const { keys, limit, fitted } = marks.isPoint(i) ? points.fit : runs.fit;
+  return (keys[row] || "").split("+").filter(Boolean).map((key) => {
+    const [low, high, value] = [own(`${key}_low`), own(`${key}_high`), own(key)];
+    const there = Number.isNaN(fitted(key)[row]) ? "" : ` (${figure(fitted(key)[row])} on those rows)`;
+    const interval = Number.isFinite(low) && Number.isFinite(high) ? ` [${figure(low)}, ${figure(high)}]` : "";
+    const crossed = value > limit[row] ? ", which exceeds" : high > limit[row] ? ", whose interval crosses" : "";
+    const end = crossed ? `${crossed} ${limit[row]}` : "";
+    return { words: `fitted to ${key}<=${limit[row]}${there}; test ${figure(value)}${interval}${end}`, crossed: end !== "" };
+  });
 }
 
 /** A parameter's key as short as it can be told from the others. */
@@ -142,8 +160,11 @@ function subtitle(view, i) {
 function warningsOf(marks, i) {
   const same = saysOneThing(marks, i) && "Decides the same about everybody: no difference between groups, and no use.";
   const own = new Set(marks.runsOf(i).map((run) => runs.warnings[run]));
-  const said = [same, ...own].filter(Boolean).join("\n");
-  return said ? [element("p", { class: "warning" }, said)] : [];
+  const fits = fitsAt(marks, i);
+  const beyond = fits.filter((fit) => fit.crossed).map((fit) => `Thresholds ${fit.words}.`);
+  const said = [same, ...own, ...beyond].filter(Boolean).join("\n");
+  const kept = fits.filter((fit) => !fit.crossed).map((fit) => element("p", { class: "hint" }, `Thresholds ${fit.words}.`));
+  return [...(said ? [element("p", { class: "warning" }, said)] : []), ...kept];
 }
 
 /** What was added to the training rows of a mark's runs, and what it changed. */

@@ -11,11 +11,12 @@ from evals.choice_words import compared_among, loading
 from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
 from evals.plots.chart import Chart, hypervolume, reference
+from evals.points import fit_words, fits
 
 
-def count(n: int, noun: str) -> str:
+def count(n: int, noun: str, several: str | None = None) -> str:
     """``1 run``, ``2 runs``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {several or f'{noun}s'}"
 
 
 def extent(shown: Chart) -> str:
@@ -33,7 +34,20 @@ def extent(shown: Chart) -> str:
 
 def summary(shown: Chart, given: str | None) -> str:
     """Left-out runs, the efficient settings, how many there are, and the hypervolume."""
-    return f"{missing(shown)}{listing(shown)}{measure(shown, given)}"
+    return f"{missing(shown)}{listing(shown)}{measure(shown, given)}{crossed(shown)}"
+
+
+def crossed(shown: Chart) -> str:
+    """How many of the policies shown reach beyond the gap that they were fitted to, by their interval on test rows."""
+    found = [fits(shown.records[int(i)]) for i in shown.runs.index]
+    limited = [own for own in found if own]
+    beyond = sum(any(fit.crossed for fit in own) for own in limited)
+    if not beyond:
+        return ""
+    fitted = count(len(limited), "policy", "policies")
+    return (
+        f"of {fitted} fitted to a limit on a gap {beyond:,} reach beyond it on test rows, by the gap or its interval\n"
+    )
 
 
 def measure(shown: Chart, given: str | None) -> str:
@@ -106,6 +120,7 @@ def chosen(shown: Chart, choice: Choice, dataset: str) -> str:
     lines = [f"chosen ({choice.reason}): {row['name']}, {row['label']}, doc ids {ids(row['doc_ids'])}"]
     lines += [f"  {', '.join(f'{key} {mean(row, key)}' for key in keys)}", f"  {loading(record, dataset)}"]
     lines[-1] += _why(handed, choice.limits, own, keys, len(runs))
+    lines += [f"  {sentence}" for sentence in fit_words(record)]
     lines += [f"  {sentence}" for sentence in compared_among(len(shown.groups))]
     return "".join(f"{line}\n" for line in lines)
 

@@ -216,7 +216,8 @@ def test_a_card_of_an_operating_point_gives_its_thresholds_and_not_the_robustnes
     write(folder, "loan", [with_points(1)])
     assert run("dataset=loan", "maximize=accuracy", "where=fnr_gap<=0.05") == 0
     text = (folder / "figures" / "cards" / "loan_1_point1.md").read_text()
-    assert "used at operating point 1: fnr_gap<=0.05. Class 1 from a probability of 0.52 (women), 0.57" in text
+    assert "used at operating point 1, fitted to fnr_gap<=0.05 on the rows of the split valid. Class 1 from" in text
+    assert "a probability of 0.52 (women), 0.57" in text
     assert section(text, "Decision thresholds")[1][0] == "1 (in use)"
     assert "not measured at the thresholds of this operating point" in text
 

@@ -276,7 +276,7 @@ def test_an_operating_point_can_be_chosen():
     run, _ = choice.handed_out(found, found.best)
     assert (run["doc_id"], run["point"], found.pool.table["label"].iloc[found.best]) == (
         *(1, 1),
-        "loan_mlp_erm, seed 0, thresholds of fnr_gap<=0.05",
+        "loan_mlp_erm, seed 0, fitted to fnr_gap<=0.05",
     )
 
 

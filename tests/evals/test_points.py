@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from evals.operating_points import operating_points
-from evals.points import with_points
-from tests.evals.test_query import record
+from evals.points import fit_words, fits, fitted_to, with_points
+from tests.commands import command
+from tests.evals.test_query import record, write
 from tests.utils.decides.rows import scored
 from utils.decides.group_thresholds import GroupThresholds
 from utils.metrics.group import group
@@ -34,3 +35,77 @@ def test_a_rate_that_is_undefined_stays_so():
     _, point = with_points([made])
     wanted = ("tpr_gap", "tpr_group0", "tpr_signed_gap_high")
     assert {key: point["metrics"][key] for key in wanted} == dict.fromkeys(wanted)
+
+
+# --- what thresholds were fitted to ------------------------------------------------------------------------------
+
+
+def fitted_record(test, low, high, *, fitted=0.038, permitted=0.05):
+    """A record with one operating point whose gap on the test rows and its interval are given."""
+    metrics = {"accuracy": [0.7], "fnr_gap": [test], "fnr_gap_low": [low], "fnr_gap_high": [high]}
+    held = {"rates": ["fnr"], "permitted": [permitted], "logits": [[0, 0]], "metrics": metrics, "fit_on": "valid"}
+    return record(1, operating_points=held | ({} if fitted is None else {"fitted": {"fnr_gap": [fitted]}}))
+
+
+THERE = "fitted to fnr_gap<=0.05 (0.038 on those rows); test"
+
+
+@pytest.mark.parametrize(
+    ("made", "words", "crossed"),
+    [
+        ((0.082, 0.04, 0.13), f"{THERE} 0.082 [0.040, 0.130], which exceeds 0.05", True),
+        ((0.03, 0.0, 0.07), f"{THERE} 0.030 [0.000, 0.070], whose interval crosses 0.05", True),
+        ((0.03, 0.0, 0.05), f"{THERE} 0.030 [0.000, 0.050]", False),
+        ((None, None, None), f"{THERE} undefined", False),
+    ],
+)
+def test_a_point_is_named_by_what_it_was_fitted_to_beside_its_test_gap(made, words, crossed):
+    _, point = with_points([fitted_record(*made)])
+    assert fit_words(point) == [words]
+    assert fits(point)[0].crossed is crossed
+
+
+def test_an_older_record_does_not_say_what_it_did_not_file():
+    _, point = with_points([fitted_record(0.03, 0.0, 0.04, fitted=None)])
+    assert fit_words(point) == ["fitted to fnr_gap<=0.05; test 0.030 [0.000, 0.040]"]
+
+
+def test_without_a_limit_nothing_was_promised():
+    _, point = with_points([fitted_record(0.3, 0.2, 0.4, permitted=None)])
+    assert (fit_words(point), fitted_to(point["policy"])) == ([], "fitted without a limit on fnr_gap")
+
+
+def test_the_thresholds_of_a_run_of_its_own_are_said_to_be_fitted_gap_by_gap():
+    """Equalized odds keep to two gaps; that in acceptance rates has a name of its own."""
+    made = record(1, metrics={"fnr_gap": 0.2, "fpr_gap": 0.01}, fitted={"fnr_gap": 0.02, "fpr_gap": 0.03})
+    made["params"]["decide"] = {
+        "_target_": "utils.decides.group_exact.group_exact",
+        "rate": "equalized_odds",
+        "permitted": 0.05,
+    }
+    assert [(fit.key, fit.fitted, fit.crossed) for fit in fits(made)] == [
+        ("fnr_gap", 0.02, True),
+        ("fpr_gap", 0.03, False),
+    ]
+    made["params"]["decide"]["rate"] = "acceptance_rate"
+    assert [fit.key for fit in fits(made)] == ["demographic_parity_difference"]
+    made["params"]["decide"] = {"_target_": "utils.decides.fixed.fixed", "probability": 0.5}
+    assert fits(made) == []
+
+
+def test_select_card_and_plot_say_what_was_fitted_and_that_the_test_rows_cross_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.chdir(tmp_path)
+    made = fitted_record(0.03, 0.0, 0.07) | {"metrics": {"accuracy": 0.6, "fnr_gap": 0.4}}
+    write(tmp_path, "loan", [made])
+    words = f"{THERE} 0.030 [0.000, 0.070], whose interval crosses 0.05"
+    found = command("evals.select", "dataset=loan", "where=fnr_gap<=0.05", "maximize=accuracy", "card=card.md")
+    assert words in found.out
+    card = (tmp_path / "card.md").read_text()
+    assert f"- The thresholds were {words}." in card  # among the caveats
+    assert "| 0.038 | 0.700 | 0.030 [0.000, 0.070] | yes |" in card  # there, accuracy, test, beyond
+    plane = ("evals.plot", "dataset=loan", "x=error", "y=fnr_gap", "points=true")
+    plot = command(*plane, "kind=excluded", "limit=fnr_gap<=0.05")
+    assert words in plot.out
+    assert "of 1 policy fitted to a limit on a gap 1 reach beyond it on test rows" in plot.out

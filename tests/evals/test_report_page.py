@@ -17,6 +17,7 @@ from evals.points import with_points
 from tests.benchmarks import bench_report
 from tests.evals.chromium import browser, executable, opened
 from tests.evals.poisoned_records import poisoned
+from tests.evals.test_points import fitted_record
 from tests.evals.test_query import record
 from utils.metrics.directions import direction
 
@@ -352,6 +353,17 @@ def test_pages_hold_all_rows_once(page):
             break
         page.locator("#next").click()
     assert sorted(map(int, seen)) == [i for i in range(1, 67) if i != 6]
+
+
+def test_a_fitted_point_says_what_became_of_its_limit(visit):
+    own = {"metrics": {"accuracy": 0.6, "fnr_gap": 0.4}}
+    page = visit([fitted_record(0.03, 0.0, 0.07) | own], "dataset=loan", hash="#points=1&seeds=runs&pick=1.0")
+    assert "fitted to fnr_gap<=0.05" in page.locator("#record .sub").first.inner_text()
+    words = "fitted to fnr_gap<=0.05 (0.0380 on those rows); test 0.0300 [0.0000, 0.0700], whose interval crosses 0.05"
+    assert f"Thresholds {words}." in page.locator("#record .warning").inner_text()
+    kept = visit([fitted_record(0.03, 0.0, 0.04) | own], "dataset=loan", hash="#points=1&seeds=runs&pick=1.0")
+    assert kept.locator("#record .warning").count() == 0
+    assert "test 0.0300 [0.0000, 0.0400]." in kept.locator("#record .hint").first.inner_text()
 
 
 # --- address, widths, colours, names -------------------------------------------------------------------------------
