@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evals import query
-from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask
+from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask, of_test_rows
 from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.intervals import at_level, over_rows
 from evals.points import fitted_to, with_points
@@ -416,6 +416,7 @@ def ask(
             facts.append(text)
         else:
             _metric(key, table)
+            of_test_rows(key)
             constraints.append(Constraint(f"{key}{sign}{bound}", key, sign, query.number(bound)))
     return Question(objective, higher, tuple(constraints), sure), ", ".join(facts)
 

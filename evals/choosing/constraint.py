@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evals import query
+from evals.intervals import SEARCHED
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]  # (candidates,) or (runs,)
@@ -14,6 +15,17 @@ SIDES = {"<=": 1, "<": 1, ">=": -1, ">": -1}  # +1: the bound is from above
 ENDS = ("_low", "_high")  # of the interval that is shown, 95 %
 SURE_ENDS = ("_sure_low", "_sure_high")  # of the interval that sure=true asks, wider: see evals.choice
 DIGITS = 9  # decimals to which a figure is compared with a bound: .8 - .7 is .1
+
+
+def of_test_rows(key: str) -> str:
+    """The key of a metric that may be required. Raises ValueError for one of validation rows."""
+    for ending in SEARCHED:
+        if key.endswith(ending):
+            raise ValueError(
+                f"{key} is of validation rows, which a search or a fit has seen; what is required is decided by test "
+                f"rows: write {key.removesuffix(ending)}"
+            )
+    return key
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,8 @@ function buildNeeds(change) {
     change(() => {
       const taken = new Set(state.needs.map((need) => need.key));
       const key =
-        [state.y, state.x, ...held.metrics.map((m) => m.key)].find((k) => directionOf(k) && !taken.has(k)) || state.y;
+        [state.y, state.x, ...held.metrics.map((m) => m.key)].find((k) => directionOf(k) && isOfTestRows(k) && !taken.has(k)) ||
+        START.objective;
       state.needs.push({ key, sign: directionOf(key) || -1, value: middle(key) });
     }),
   );
@@ -194,7 +195,7 @@ function needRow(need, i, change) {
   const step = Number(((high - low || 0.1) / 200).toPrecision(1));
   const set = (value) => change(() => (state.needs[i].value = Number(Number(value).toPrecision(6))));
   const select = element("select", { "aria-label": "metric of the requirement" });
-  fillMetrics(select, need.key);
+  fillMetrics(select, need.key, (metric) => isOfTestRows(metric.key));
   select.addEventListener("change", () =>
     change(
       () =>

@@ -13,6 +13,11 @@ function meets(value, need) {
   return (rounded(value) - need.value) * need.sign >= 0;
 }
 
+/** Whether a metric may be required: validation rows were seen by a search or a fit. */
+function isOfTestRows(key) {
+  return !/_valid(_unpoisoned)?$/.test(key);
+}
+
 /** The standard deviation of the sample; infinite where all values are one. */
 function scaleOf(values) {
   if (values.length < 2) return Infinity;

@@ -92,7 +92,7 @@ function fromHash(hash) {
   if (words.has("range") && range.length === 2 && range.every(Number.isFinite)) state.range = range;
   for (const text of words.getAll("need")) {
     const found = NEED.exec(text);
-    if (found && METRIC.has(found[1])) {
+    if (found && METRIC.has(found[1]) && isOfTestRows(found[1])) {
       state.needs.push({ key: found[1], sign: found[2] === ">=" ? 1 : -1, value: Number(found[3]) });
     }
   }

@@ -7,7 +7,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from evals import query
-from evals.choosing.constraint import Constraint
+from evals.choosing.constraint import Constraint, of_test_rows
 from evals.plots import chart as charts
 from evals.plots import frontier, text
 from evals.plots.axis import sides
@@ -35,7 +35,7 @@ def excluded(records: Sequence[query.Record], options: DictConfig) -> Picture:
 
 
 def parsed(given: Any) -> Constraint:
-    """The limit as typed. Raises ValueError where it is none."""
+    """The limit as typed. Raises ValueError where it is none, or not on test rows."""
     if given is None:
         raise ValueError("kind=excluded needs limit=..., such as limit='fnr_gap<=0.15'")
     match = query.COMPARISON.fullmatch(str(given).replace(" ", ""))
@@ -45,7 +45,7 @@ def parsed(given: Any) -> Constraint:
         bound = query.number(match[3])
     except ValueError as error:
         raise ValueError(f"limit={given!r} compares with {match[3]!r}, which is no number") from error
-    return Constraint(f"{match[1]}{match[2]}{bound:g}", match[1], match[2], bound)
+    return Constraint(f"{match[1]}{match[2]}{bound:g}", of_test_rows(match[1]), match[2], bound)
 
 
 def permitted(shown: Chart, limit: Constraint) -> Policy:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from evals import choice, choice_words, query
+from evals.plots import policy
 from tests.evals.test_query import record
 
 QUESTION = {"maximize": "accuracy", "minimize": None, "conditions": None, "sure": False, "anyway": False}
@@ -346,3 +347,14 @@ def test_without_constraints_nothing_has_a_price():
         *([[1]], []),
         True,
     )
+
+
+def test_what_is_required_is_decided_by_test_rows():
+    records = [
+        record(1, metrics={"accuracy": 0.5, "fpr_gap": 0.2, "fpr_gap_valid": 0.01, "fpr_gap_valid_unpoisoned": 0.1})
+    ]
+    for key in ("fpr_gap_valid", "fpr_gap_valid_unpoisoned"):
+        with pytest.raises(ValueError, match=f"{key} is of validation rows.* write fpr_gap$"):
+            choice.ask(records, **QUESTION | {"conditions": f"{key}<=0.05"})
+        with pytest.raises(ValueError, match="decided by test"):
+            policy.parsed(f"{key}<=0.05")
