@@ -118,7 +118,7 @@ def test_the_mean_may_meet_what_its_interval_does_not(folder, capsys):
         (["maximize=accuracy", "seeds=all"], "mean or runs"),
         (["maximize=accuracy", "format=xml"], "text or json"),
         (["maximize=accuracy", "sure=maybe"], "true or false"),
-        (["maximize=accuracy", "near=-1"], "0 or more"),
+        (["maximize=accuracy", "near=-1"], "a whole number in [0, 1000]"),
         (["maximize=accuracy", "intended_use=purpose.txt"], "no such file"),
         (["maximise=accuracy"], "did you mean maximize"),
     ],
