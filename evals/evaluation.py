@@ -53,8 +53,8 @@ def rehearse(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str,
     Raises:
         ValueError: as ``evaluate``.
     """
-    short = {name: _shortened(metric) for name, metric in metrics.items()}
-    return evaluate(predict, a_few(batch), replace(ctx, attack=_shortened(ctx.attack)), short)
+    short = {name: shortened(metric) for name, metric in metrics.items()}
+    return evaluate(predict, a_few(batch), replace(ctx, attack=shortened(ctx.attack)), short)
 
 
 def a_few(batch: Batch) -> Batch:
@@ -169,14 +169,14 @@ def _told(metric: Metric, name: str, error: Exception) -> str:
     return f"evaluation.metrics.{name} ended in {type(error).__name__}{where}: {reason}{remedy}"
 
 
-def _shortened(method: Any) -> Any:
+def shortened(method: Any) -> Any:
     """A method with every setting of REPETITIONS at SHORT where it is larger, and those of its attacks."""
     if isinstance(method, Mapping):
-        return {name: _shortened(of) for name, of in method.items()}
+        return {name: shortened(of) for name, of in method.items()}
     if not isinstance(method, partial):
         return method
     settings = {
-        key: min(value, SHORT) if key in REPETITIONS and isinstance(value, int) else _shortened(value)
+        key: min(value, SHORT) if key in REPETITIONS and isinstance(value, int) else shortened(value)
         for key, value in method.keywords.items()
     }
     return partial(method.func, *method.args, **settings)

@@ -20,7 +20,9 @@ GROWN = [
 
 @pytest.mark.parametrize("estimator", GROWN, ids=str)
 def test_what_scikit_learn_grows_is_sound(estimator):
-    require_sound(estimator.fit(X, Y), 3)
+    grown = estimator.fit(X, Y)
+    require_sound(grown, 3)
+    assert grown.predict(X).shape == Y.shape
 
 
 def forest():
