@@ -72,6 +72,8 @@ def databases() -> list[str]:
 
 def read(dataset: str) -> list[dict[str, Any]]:
     """The finished records of one data set. Raises ValueError where there is no database or no finished record."""
+    if not dataset or "/" in dataset or "\\" in dataset:
+        raise ValueError(f"dataset={dataset!r} is no name of a data set; databases there are: {', '.join(databases())}")
     path = paths_config.database(dataset)
     if not path.is_file():
         present = ", ".join(databases()) or "none"
@@ -386,7 +388,7 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     required = [str(key) for key in defaults if OmegaConf.is_missing(defaults, key)]
     for missing in sorted({key for key in required if OmegaConf.is_missing(merged, key) or merged[key] is None}):
         raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
-    require_ranges({str(key): value for key, value in merged.items()}, path.stem)
+    require_ranges({str(key): value for key, value in merged.items()}, path)
     return merged
 
 

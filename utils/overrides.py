@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
@@ -46,8 +46,8 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
             a name or with two.
     """
     flags, overrides = _parted(words)
-    _refuse_twice(overrides)
     normal = [_normal(word, config_name) for word in overrides]
+    _refuse_twice(normal)
     if config_name == "evaluate":
         normal = [*_companions(normal), *normal]
     return flags + normal
@@ -108,9 +108,10 @@ def _values(name: str) -> str:
 def _refuse_twice(words: Sequence[str]) -> None:
     """Refuse two options of one group, of which the last would win in silence. Raises ValueError."""
     chosen: dict[str, str] = {}
+    several = {*groups(), "database"}
     for word in words:
         group = word.partition("=")[0].lstrip("+")
-        if group not in groups() and "/" not in group:
+        if group not in several and "/" not in group:
             continue
         if chosen.setdefault(group, word) != word:
             both = f"; for both write '{group}=[a,b]'" if group == "regularizer" else ""
@@ -242,6 +243,8 @@ def explain(error: Exception, config_name: str = "train") -> str:
             return f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE, or --help for both"
         key, _, value = word.partition("=")
         return f"cannot read {word!r}; quote what holds signs or brackets: \"{key}='{value}'\""
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)  # of a launcher or sweeper of ours
     missing = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
     if missing:
         group, option = missing.groups()

@@ -184,7 +184,7 @@ def test_radii_are_written_as_in_the_settings(radius, ticks):
 
 
 def test_the_axis_says_the_norm():
-    assert picture("curve").figure.axes[0].get_xlabel() == r"radius ($\ell_\infty$, pixels in [0, 1])"
+    assert picture("curve").figure.axes[0].get_xlabel() == "radius (ℓ∞, pixels in [0, 1])"
 
 
 # --- confusions and examples -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from evals import plot, query
+from evals import plot, query, style
 from evals.plots import chart as charts
 from evals.plots import frontier, labels, text
 from evals.plots.axis import sides
@@ -207,3 +207,11 @@ def test_the_axes_say_what_is_better():
     assert axes.get_xlabel().split() == ["accuracy", "(higher", "is", "better", "→)"]
     assert axes.get_ylabel().split()[-4:] == ["(←", "lower", "is", "better)"]
     assert axes.get_title(loc="left") == "Mine"
+
+
+def test_a_dollar_in_a_title_is_a_dollar():
+    """Text of users is no formula, which could not be read."""
+    figure = draw(MODELS, r"title=cost $\x$ of $5")
+    (axes, *_) = figure.axes
+    assert axes.get_title(loc="left") == r"cost $\x$ of $5"
+    assert style.drawn(figure, "svg")

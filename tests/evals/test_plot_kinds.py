@@ -160,9 +160,7 @@ def test_classes_groups_and_steps_of_an_ensemble_are_no_attacks():
 
 def test_every_attack_has_a_panel_and_every_setting_a_line():
     figure = draw("robustness").figure
-    assert [panel.get_xlabel() for panel in figure.axes] == [
-        f"radius of the attack, $\\ell_{norm}$" for norm in ("2", "\\infty")
-    ]
+    assert [panel.get_xlabel() for panel in figure.axes] == [f"radius of the attack, ℓ{norm}" for norm in "₂∞"]
     assert [len(panel.lines) for panel in figure.axes] == [3, 3]
     assert figure.axes[1].lines[0].get_xydata() == pytest.approx(np.array([[0, 0.85], [0.003, 0.25], [0.01, 0.15]]))
 

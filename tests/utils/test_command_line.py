@@ -31,6 +31,10 @@ def test_names_given_to_epsilon_choose_the_option(value):
     assert normalised([f"epsilon={value}"]) == [f"epsilon={value}"]
 
 
+def test_a_name_and_a_number_choose_the_option_and_set_its_radius():
+    assert normalised(["epsilon=ramp", "epsilon=0.1"]) == ["epsilon=ramp", "epsilon.radius=0.1"]
+
+
 @pytest.mark.parametrize("value", ["0.1,ramp", "ramp,8/255", "choice(ramp,0.1)"])
 def test_a_sweep_of_both_is_refused(value):
     with pytest.raises(ValueError, match="mixes radii and names"):

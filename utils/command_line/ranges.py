@@ -101,10 +101,13 @@ def settings(path: Path) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def ranges(config_name: str = "train") -> Mapping[str, Mapping[str, Range]]:
-    """By dotted key the range of every setting of a command: by the option that states it, "" outside of groups."""
+def ranges(config: str | Path = "train") -> Mapping[str, Mapping[str, Range]]:
+    """By dotted key the range of every setting of a command: by the option that states it, "" outside of groups.
+
+    ``config`` is the command's yaml, or its name.
+    """
     found: dict[str, dict[str, Range]] = {}
-    main = CONFIG / f"{config_name}.yaml"
+    main = config if isinstance(config, Path) else CONFIG / f"{config}.yaml"
     for prefix, option, path in [("", "", main), *_options(main)]:
         for key, comment in settings(path):
             if own := stated(comment):
@@ -122,18 +125,18 @@ def _options(main: Path) -> Iterator[tuple[str, str, Path]]:
             yield f"{inside}.", path.stem, path
 
 
-def require_ranges(params: Mapping[str, Any], config_name: str = "train", prefix: str = "") -> None:
+def require_ranges(params: Mapping[str, Any], config: str | Path = "train", prefix: str = "") -> None:
     """Refuse a number that is not in its range, or something else in its place; one without a range must be finite.
 
     Args:
         params: plain values, with the names of the options of groups under ``choices`` where several state a range.
-        config_name: whose ranges: train, evaluate, or a command of evals.
+        config: whose ranges: train, evaluate, or a command of evals; or its yaml.
         prefix: keys of ``params`` begin with it.
 
     Raises:
         ValueError: the first such setting, with its range.
     """
-    known, chosen = ranges(config_name), params.get("choices", {})
+    known, chosen = ranges(config), params.get("choices", {})
 
     def check(node: Mapping[str, Any], prefix: str) -> None:
         for name, value in node.items():
@@ -154,9 +157,9 @@ def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def range_of(key: str, config_name: str = "train") -> Range:
+def range_of(key: str) -> Range:
     """The range of a setting that all options agree on."""
-    return _of_option(ranges(config_name)[key], None)
+    return _of_option(ranges()[key], None)
 
 
 def _of_option(by_option: Mapping[str, Range], option: Any) -> Range:
