@@ -14,7 +14,7 @@ from utils.console import say, warn
 from utils.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -28,6 +28,7 @@ DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data se
 def evaluate(cfg: DictConfig) -> Outcome:
     """Evaluate the chosen records, then print the table."""
     from evals import query
+    from evals.records import causal
 
     params: Any = OmegaConf.to_container(cfg, resolve=True)
     check(params)
@@ -38,7 +39,8 @@ def evaluate(cfg: DictConfig) -> Outcome:
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
-    show(query.sort(table, params["sort"]), params, settings(table, records))
+    causal.require_one([records[i] for i in table.index], sorting(params["sort"]))
+    show(query.sort(table, params["sort"]), params, settings(table, records), records)
     return Outcome("evaluate", "finished", "")
 
 
@@ -92,28 +94,33 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     import paths_config
     from evals.evaluation import evaluate as judge
     from evals.evaluation import rehearse, warnings_of
-    from utils.build import choose_device, make_repeatable
+    from evals.stored import scm_of
+    from utils.build import choose_device, describe_scm, make_repeatable
     from utils.metrics import twins
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
 
     store = RunStore(paths_config.database(params["database"]))
     record = store.get(doc_id)
-    radii = "+".join(map(str, params["epsilon"]["evaluate"]))
-    name = params["name"] or f"{judged_by(params)}@{radii}"
+    name = params["name"] or name_of(params)
     if name in record.get("evaluations", {}) and not params["replace"]:
         say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
         return
     device = choose_device(params["device"])
     make_repeatable(params["threads"], device)
     model = from_record(record, str(device))
-    data, ctx, metrics = rebuilt(record, params)
+    scm = scm_of(record, params.get("scm"))
+    data, ctx, metrics = rebuilt(record, params, scm)
     ctx = replace(ctx, decide=model.decision)
     rehearse(model, data.test, ctx, metrics)
     found = judge(model, data.test, ctx, metrics)
-    settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")}
+    settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")} | {"scm": scm}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"metrics": found, "settings": settings, "created": created}
+    graph = {} if params["graph"] is None else {"graph": params["graph"]}
+    stored = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
+    if causal := describe_scm(stored, data, ctx.scm):
+        result["causal"] = causal
     facts = twins.facts_of_twins(ctx.scm, data)
     doubts = warnings_of(found, data.groups, params["evaluation"]["metrics"])
     if warnings := [*doubts, *twins.warnings_of(facts, data.columns)]:
@@ -123,9 +130,38 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     for warning in warnings:
         warn(warning)
     before = record["metrics"]
+    anew = anew_under(causal, record)
     for key, value in found.items():
-        if value is not None and key not in before and not key.endswith(("_low", "_high", "_null")):
+        if value is not None and (key not in before or anew(key)) and not key.endswith(("_low", "_high", "_null")):
             say(f"  {key:<36} {value:.4f}")
+
+
+def anew_under(causal: "dict[str, Any] | None", record: dict[str, Any]) -> "Callable[[str], bool]":
+    """Whether a figure that the record has too stands on another causal model there."""
+    from utils.metrics.directions import is_causal
+    from utils.scms.identity import causal_of
+
+    other = causal is not None and causal["fingerprint"] != (causal_of(record) or {}).get("fingerprint")
+    return lambda key: other and is_causal(key)
+
+
+def name_of(params: dict[str, Any]) -> str:
+    """What an evaluation is called: who attacks and the radii; the causal model, where that is another."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from utils.scms.identity import hash_of_graph
+
+    radii = "+".join(map(str, params["epsilon"]["evaluate"]))
+    judged = f"{judged_by(params)}@{radii}"
+    words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
+    chosen = [word for word in words if word.startswith("scm=")]
+    changed = [word.removeprefix("scm.") if chosen else word for word in words if word.startswith("scm.")]
+    graph = [] if params["graph"] is None else [f"graph={hash_of_graph(params['graph'])}"]
+    causal = "+".join([*chosen, *changed, *graph])
+    if not causal:
+        return judged
+    attacked = any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
+    return f"{judged}+{causal}" if attacked else causal
 
 
 def judged_by(params: dict[str, Any]) -> str:
@@ -138,18 +174,23 @@ def judged_by(params: dict[str, Any]) -> str:
     return name if norm is None or name.endswith(norm) else f"{name}_{norm}"
 
 
-def rebuilt(record: dict[str, Any], params: dict[str, Any]) -> "tuple[Dataset, Context, dict[str, Metric]]":
-    """Data and SCM as the record was trained on, attack and metrics as this command line says.
+def rebuilt(
+    record: dict[str, Any], params: dict[str, Any], scm: dict[str, Any]
+) -> "tuple[Dataset, Context, dict[str, Metric]]":
+    """Data as the record was trained on, attack, metrics, graph and SCM as this command line says.
 
     Raises:
         ValueError: the data are not those of the record, or the record names code that is not ours.
     """
     from evals.stored import context_of, dataset_of
     from utils.build import bind_metrics
+    from utils.scms.identity import FITTED, part_of
 
-    data = dataset_of(record, params["device"])
+    if params["graph"] is not None and part_of(scm) not in FITTED:
+        raise ValueError(f"dataset.graph is read by scm={' and scm='.join(FITTED)}; choose one of them")
+    data = dataset_of(record, params["device"], params["graph"])
     metrics = bind_metrics(params["evaluation"]["metrics"], params["attack"]["evasion"], at_training_radius=False)
-    return data, context_of(record, data, params), metrics
+    return data, context_of(record, data, params, scm), metrics
 
 
 def settings(table: "pd.DataFrame", records: "Sequence[Record]") -> dict[int, str]:
@@ -167,14 +208,23 @@ def settings(table: "pd.DataFrame", records: "Sequence[Record]") -> dict[int, st
     return found if any(found.values()) else {}
 
 
-def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) -> None:
-    """Print the table, ``told`` what tells records of one name apart, and write it as CSV where asked."""
+def sorting(keys: str | None) -> list[str]:
+    """The columns and settings that the table is sorted by."""
+    return [word.strip().removeprefix("-") for word in str(keys or "").split(",") if word.strip()]
+
+
+def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], records: "Sequence[Record]") -> None:
+    """Print the table of some ``records``, and write it as CSV where asked.
+
+    ``told`` is what tells records of one name apart.
+    """
     import math
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
 
     from evals.query import aligned, values
+    from evals.records import causal
     from utils import atomic
     from utils.metrics.directions import under_norms
 
@@ -190,7 +240,9 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) ->
         wanted += under_norms(table.columns)
     metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
-    shown = table[facts + metrics + added]
+    kept = [records[i] for i in table.index]
+    apart = causal.why_apart(kept, [*metrics, *added])
+    shown = table[facts + (["scm"] if apart and "scm" not in wanted else []) + metrics + added]
     if told:
         shown.insert(2, "setting", [told.get(int(i), "") for i in shown["doc_id"]])
     cells = [
@@ -198,6 +250,8 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str]) ->
         for row in shown.itertuples(index=False)
     ]
     say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
+    for sentence in filter(None, (*causal.sentences(kept, [*metrics, *added]), apart)):
+        say(f"{sentence}.")
     if params["csv"]:
         atomic.write_text(Path(params["csv"]), table.drop(columns="params").to_csv(index=False))
         say(f"{len(table)} rows written to {params['csv']}")

@@ -14,6 +14,7 @@ from evals.document import Block, Bullets, Heading, Paragraph, Table
 from evals.intervals import Interval, over_rows, whole, wilson
 from evals.points import fit_words, fits, fitted_to, gap_of, with_points
 from evals.query import Record
+from evals.records import causal
 from utils.atomic import digest
 from utils.decides.words import in_words
 from utils.metrics.directions import describe
@@ -45,7 +46,7 @@ DETAIL = re.compile(r"(_low|_high|_null)$")
 
 def words(key: str, record: Record) -> str:
     """A metric in words, with the names of the record's groups."""
-    return describe(key, groups(record))
+    return causal.label([record], key, groups(record))
 
 
 def groups(record: Record) -> list[str]:

@@ -23,6 +23,7 @@ from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Float
 from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.intervals import at_level, over_rows
 from evals.points import fitted_to, with_points
+from evals.records import causal
 from utils.metrics.directions import direction
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
@@ -142,6 +143,7 @@ def compete(records: Sequence[query.Record], question: Question, *, facts: str, 
     left_out = _left_out(chosen, [made for made, _ in everyone], question.keys)
     if complete.empty:
         raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
+    causal.require_one([everyone[i][0] for i in complete.index], question.keys)
     level = sure_level(len(complete), len(question.constraints))
     if question.sure:
         complete = _with_sure_ends(complete, [made for made, _ in everyone], question, level)

@@ -58,7 +58,8 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
 # the same, later evaluations, and what poisoned runs were before and on validation rows
 DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_|_(unpoisoned|valid|under_poisoning)$")
-COMPARISON = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
+# a key may hold a single =, as those of the evaluation scm=learned do
+COMPARISON = re.compile(r"\s*((?:[^<>=!]|(?<![<>=!])=(?!=))+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
 

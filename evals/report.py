@@ -31,9 +31,10 @@ from omegaconf import DictConfig
 import paths_config
 from evals import poison_facts, query, reproduce
 from evals.points import fits, with_points
+from evals.records import causal
 from utils import atomic
 from utils.console import say_of
-from utils.metrics.directions import describe, direction, headlines
+from utils.metrics.directions import direction, headlines
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
 PAGE = paths_config.ROOT / "evals" / "page"
@@ -121,6 +122,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     offered = _offered(table, kept, groups)
     if not offered:
         raise ValueError(f"none of the {len(kept)} runs has a metric; there is nothing to show")
+    models = _models(offered, kept)
     x, y = _axes(options, offered, kept)
     settings, first = _settings(table)
     return {
@@ -130,6 +132,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
         "made": datetime.now(UTC).date().isoformat(),
         "axes": [x, y],
         "metrics": offered,
+        "models": models,
         "runs": _runs(table, kept, settings),
         "settings": _facts([kept[i] for i in first], table.loc[first]),
         "points": _points(kept) if options.points else None,
@@ -147,11 +150,30 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
     found = []
     for key in keys:
         evaluation, plain = query.of_evaluation(key, evaluations)
-        words = describe(plain, groups) + ("" if evaluation is None else f" [{evaluation}]")
+        words = causal.label(records, key, groups)
         section = LATER if evaluation is not None else "" if key in first else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
     order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]
     return sorted(found, key=lambda m: (order.index(m["section"]), leading.index(m["key"]) if not m["section"] else 0))
+
+
+def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record]) -> dict[str, Column]:
+    """By metric, of those whose runs rest on several causal models, the one of each run, none where it lacks it.
+
+    Such metrics get ``apart``, the sentence that says why they do not compare, and ``judge``, the command that judges
+    all under one.
+    """
+    found: dict[str, Column] = {}
+    for metric in offered:
+        key = metric["key"]
+        models = causal.models(records, key)
+        if len(models) > 1:
+            known = [model for model, _ in models.values() if model is not None]
+            named = {id(of): causal.name(model, known) for model, having in models.values() for of in having}
+            metric["apart"] = causal.why_apart(records, [key])
+            metric["judge"] = causal.judging(models)
+            found[key] = texts(named.get(id(record)) for record in records)
+    return found
 
 
 def _section(key: str) -> str:
@@ -159,7 +181,7 @@ def _section(key: str) -> str:
 
 
 def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Sequence[query.Record]) -> list[str]:
-    """The two metrics shown at first. Raises ValueError where one is asked for that no run has."""
+    """The two metrics shown at first. Raises ValueError where one is asked for that no run has, or none compares by."""
     keys = [metric["key"] for metric in offered]
     for axis in ("x", "y"):
         if options[axis] is not None and str(options[axis]) not in keys:
@@ -167,8 +189,12 @@ def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Se
                 f"{axis}={options[axis]}: no run has it{query.near(str(options[axis]), keys)} There is "
                 f"{', '.join(keys[:MOST])}"
             )
-    watched = _watched(records)
-    headed = [metric["key"] for metric in offered if metric["direction"]] + keys
+    apart = {metric["key"]: metric["apart"] for metric in offered if "apart" in metric}
+    for axis in ("x", "y"):
+        if str(options[axis]) in apart:
+            raise ValueError(apart[str(options[axis])])
+    watched = [key for key in _watched(records) if key not in apart]
+    headed = [metric["key"] for metric in offered if metric["direction"] and metric["key"] not in apart] + keys
     x, y = (None if options[axis] is None else str(options[axis]) for axis in ("x", "y"))
     x = x or next(key for key in ("accuracy", *watched, *headed) if key in keys)
     return [x, y or next((key for key in (*watched, *headed) if key in keys and key != x), x)]

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals import query
+from evals.records import causal
 from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils import atomic
 from utils.console import say_of
@@ -63,6 +64,7 @@ class Table:
     published: frozenset[str]  # data sets that have published rows
     unclear: Sequence[str] = ()  # bases that ran with several settings
     warnings: Sequence[str] = ()  # of the records, each kind once
+    causal: Sequence[str] = ()  # what the causal models of the figures make of them
 
     @property
     def expected(self) -> list[Cell]:
@@ -131,6 +133,7 @@ def build(
     _check_names("others", others, reference["dataset"])
     wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
     shown = _shown(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
+    under, remarks = _causal_models(found, shown)
     theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
     ours = _means(frame, shown, base)
     ours["regularizer"] = ours["regularizer"].fillna("none")
@@ -140,6 +143,9 @@ def build(
         row = name = (group["dataset"], group["regularizer"])
         if label != group["kind"]:
             name = (row[0], f"{row[1]} ({label})")
+        model = under.get((row[0], group["group_id"]), "")
+        if model not in name[1]:
+            name = (row[0], f"{name[1]} under scm {model}")
         if name in cells:  # a difference that the label does not show
             name = (row[0], f"{name[1]} [{group['group_id'][:8]}]")
         cells[name] = [_cell(key, group, theirs.get(row, {})) for key in shown]
@@ -155,8 +161,31 @@ def build(
         frozenset(wanted["dataset"]),
         unclear(frame, base),
         warned(found),
+        remarks,
     )
     return made if metrics else _without_empty(made)
+
+
+def _causal_models(found: Sequence[query.Record], shown: Sequence[str]) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """The causal model of each setting, data set and group_id, where a figure has several; and sentences on them.
+
+    Raises:
+        ValueError: a gain or rho of a causal figure, whose runs rest on several causal models.
+    """
+    under: dict[tuple[str, str], str] = {}
+    remarks: list[str] = []
+    for dataset in dict.fromkeys(record["dataset"] for record in found):
+        of = [record for record in found if record["dataset"] == dataset]
+        causal.require_one(of, _compared(shown))
+        remarks += causal.sentences(of, shown)
+        for key in shown:
+            models = causal.models(of, key)
+            known = [model for model, _ in models.values() if model is not None]
+            if len(models) > 1:
+                remarks += [causal.why_apart(of, [key])]
+                for model, having in models.values():
+                    under |= {(dataset, record["group_id"]): causal.name(model, known) for record in having}
+    return under, list(dict.fromkeys(remarks))
 
 
 def warned(found: Sequence[query.Record]) -> list[str]:
@@ -345,7 +374,7 @@ def _legend(table: Table, comparison: str) -> str:
         words += [comparison, table.source]
     if table.missing:
         words.append(f"{DASH}: {table.missing} of {len(table.expected)} figures are missing.")
-    words += [f"{sentence}." for sentence in table.warnings]
+    words += [f"{sentence}." for sentence in (*table.causal, *table.warnings)]
     return " ".join(words)
 
 

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from utils import processes, seeding
+from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
 from utils.models.learner import Learner
@@ -29,7 +30,8 @@ from utils.poisoning.shipped import checksum, with_file
 from utils.radius import radius_value
 from utils.recipe import PLAIN, Recipe
 from utils.run_store import canonical, group_id, run_id
-from utils.scms.identity import read_settings
+from utils.scms.fitting import hash_of_equations
+from utils.scms.identity import described, read_settings
 from utils.stacking import together
 from utils.targets import check_arguments, masked, structure
 from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
@@ -184,6 +186,21 @@ def build_scm(params: Params, dataset: Dataset) -> SCM:
             "scm=linear where its graph is known"
         )
     return scm
+
+
+def describe_scm(params: Params, dataset: Dataset, scm: SCM) -> Params | None:
+    """The causal model as a record holds it (see ``utils.scms.identity``); None where there is none, as of images."""
+    if not scm.names:
+        return None
+    return described(
+        params["scm"],
+        params["dataset"],
+        facts=scm.facts,
+        data=dataset.fingerprint,
+        drawing=None if dataset.scm is None else DRAWING,
+        arrows=dataset.parents,
+        equations=hash_of_equations(scm),
+    )
 
 
 def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Params]:

@@ -49,7 +49,7 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
     normal = [_normal(word, config_name) for word in overrides]
     _refuse_twice(normal)
     if config_name == "evaluate":
-        normal = [*_companions(normal), *normal]
+        normal = [*_companions(normal), *_of_the_scm(normal)]
     return flags + normal
 
 
@@ -118,6 +118,13 @@ def _refuse_twice(words: Sequence[str]) -> None:
             raise ValueError(f"{group} is chosen twice, {chosen[group]} and {word}; leave one out{both}")
 
 
+def _of_the_scm(words: Sequence[str]) -> list[str]:
+    """The words of an evaluation, settings of the causal model without its option as changes of each record's own."""
+    if any(word.startswith("scm=") for word in words):
+        return list(words)
+    return [f"+{word}" if word.startswith("scm.") else word for word in words]
+
+
 def _companions(words: Sequence[str]) -> list[str]:
     """The options that the data set's yaml chooses for how a model is judged, where the words choose none.
 
@@ -143,6 +150,8 @@ def _normal(word: str, config_name: str) -> str:
         word = f"+{word}"
     if config_name == "evaluate" and key == "dataset":
         return word.replace("dataset", "database", 1)  # there it names a database, which needs no option of its own
+    if config_name == "evaluate" and key == "dataset.graph":
+        return _normal(word.removeprefix("dataset."), config_name)
     if config_name == "evaluate" and key in TEXTS:
         return _quoted(word)
     try:

@@ -17,8 +17,9 @@ import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
 from evals.evaluation import rehearse as rehearse_metrics
 from evals.operating_points import operating_points
+from evals.records.causal import sentences
 from utils import atomic, processes
-from utils.build import Params, Run, build_run, is_learner, stackable
+from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
@@ -358,6 +359,8 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
     unlike = twins.warnings_of(facts, data.columns)
     if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *without]:
         record |= {"warnings": warnings}
+    if causal := describe_scm(run.params, data, run.ctx.scm):
+        record |= {"causal": causal}
     if points:
         record |= {"operating_points": points}
     if run.adaptations:
@@ -441,6 +444,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
         shown = "undefined" if value is None or value != value else f"{value:.4f}"
         interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
         say(f"  {key:<32} {shown}{interval}")
+    for sentence in sentences([record], headlines(metrics)):
+        say(f"  {sentence}")
     for line in _of_poison(record):
         say(line)
     for warning in record.get("warnings", []):

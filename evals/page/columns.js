@@ -73,6 +73,7 @@ const runs = {
   setting: Uint32Array.from(numbersOf(held.runs.setting, RUNS)),
   metric: remembered((key) => numbersOf(held.runs.metrics[key], RUNS)),
   fit: fitsOf(held.runs.fit, RUNS),
+  model: remembered((key) => (key in held.models ? valuesOf(held.models[key], RUNS) : null)),
 };
 
 const points = {

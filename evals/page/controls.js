@@ -266,6 +266,10 @@ function showVerdict(view) {
       "Add one, such as the largest difference you permit, to see which runs meet it, the best, and what it costs.";
     return;
   }
+  if (view.unlike) {
+    verdict.textContent = `No best: ${view.unlike}.`;
+    return;
+  }
   const total = view.shown.length;
   const noun = state.seeds === "mean" ? "setting" : "run";
   const what = view.shown.some(view.marks.isPoint) ? `${noun}s and operating points` : `${noun}s`;

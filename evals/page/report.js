@@ -15,7 +15,7 @@ function showFinding() {
   const finding = byId("finding");
   if (!view.shown.length) finding.textContent = `No ${noun} that passes the filters has ${axes}.`;
   else if (!view.ranked)
-    finding.textContent = `${total}. No frontier: ${whyUnranked(unranked())}.`;
+    finding.textContent = `${total}. No frontier: ${view.apart || whyUnranked(unranked())}.`;
   else if (view.shown.length < 2)
     finding.textContent = `Only one ${noun} is shown: there is nothing to compare it with yet.`;
   else {

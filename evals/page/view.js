@@ -14,19 +14,38 @@ function look() {
   const last = state.points ? marks.n : marks.models;
   for (let i = 0; i < last; i++) if (open[marks.setting(i)]) passing.push(i);
   const shown = passing.filter((i) => !Number.isNaN(xs[i]) && !Number.isNaN(ys[i]));
-  const ranked = signs[0] !== 0 && signs[1] !== 0;
+  const apart = apartOf(marks, shown, keys);
+  const ranked = signs[0] !== 0 && signs[1] !== 0 && !apart;
   const mask = ranked ? efficientMask(xs, ys, signs, shown) : new Uint8Array(marks.n);
   const bars = state.bars ? keys.map((key) => marks.interval(key)) : null;
   const found = { marks, keys, xs, ys, signs, shown, mask, ranked, bars, withPoints: state.points, zoom: state.zoom };
+  found.apart = apart;
   found.missing = passing.length - shown.length;
   found.words = keys.map((key) => METRIC.get(key).words);
   found.better = keys.map(betterEnd);
   found.steps = ranked ? staircase(xs, ys, signs, mask) : [];
   found.references = references(marks, keys, shown);
   Object.assign(found, judged(marks, shown));
+  found.unlike = state.needs.length ? apartOf(marks, shown, questioned()) : null;
+  if (found.unlike) Object.assign(found, { permitted: new Uint8Array(marks.n), allowed: 0, best: -1 });
   found.picked = shown.includes(markOf(state.pick)) ? markOf(state.pick) : -1;
   found.hovered = -1;
   return found;
+}
+
+/** Why the figures of one of the metrics do not compare: those of the marks rest on several causal models; else none. */
+function apartOf(marks, shown, keys) {
+  for (const key of keys) {
+    const models = runs.model(key);
+    const found = new Set();
+    for (const i of models ? shown : []) for (const run of marks.runsOf(i)) if (models[run] !== null) found.add(models[run]);
+    if (found.size > 1) {
+      const { judge } = METRIC.get(key);
+      const said = `${briefly(key)} belongs to its causal model, and these runs rest on several: ${[...found].join("; ")}`;
+      return `${said}. Choose one under Filters${judge ? `, or judge all under one: ${judge}` : ""}`;
+    }
+  }
+  return null;
 }
 
 /** Which end of an axis is better, in words and by its arrow. */

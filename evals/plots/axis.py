@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from evals import query
+from evals.records import causal
 from utils.metrics.directions import describe, direction
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
@@ -108,25 +109,31 @@ def _some(table: pd.DataFrame) -> pd.DataFrame:
 # --- words -----------------------------------------------------------------------------------------------------
 
 
-def axes(records: Sequence[query.Record], columns: Sequence[str], asked: Sequence[Side]) -> tuple[Axis, ...]:
+def axes(
+    records: Sequence[query.Record], columns: Sequence[str], asked: Sequence[Side], shown: Sequence[query.Record]
+) -> tuple[Axis, ...]:
     """The axes in words and with their better ends; 0 where neither the option nor the metric's name says it.
 
-    ``columns`` are those of the records, without derived ones.
+    ``columns`` are those of the records, without derived ones; the records ``shown`` say what a causal figure is.
 
     Raises:
         ValueError: an option that is neither higher nor lower.
     """
     evaluations, groups = query.evaluations(records), query.group_names(records)
     units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
-    return tuple(_axis(side, columns, evaluations, groups, units) for side in asked)
+    remarks = [causal.remark(shown, source(side.key, columns)[0]) for side in asked]
+    pairs = zip(asked, remarks, strict=True)
+    return tuple(_axis(side, columns, evaluations, groups, units, remark) for side, remark in pairs)
 
 
-def _axis(side: Side, columns: Sequence[str], evaluations: set[str], groups: Sequence[str], units: set[str]) -> Axis:
+def _axis(
+    side: Side, columns: Sequence[str], evaluations: set[str], groups: Sequence[str], units: set[str], remark: str
+) -> Axis:
     if side.better not in (None, *ENDS):
         raise ValueError(f"{side.option}={side.better}: expected higher or lower")
     metric, turned = source(side.key, columns)
     evaluation, plain = query.of_evaluation(metric, evaluations)
-    words = _with_unit(plain, describe(plain, groups), units)
+    words = causal.with_remark(_with_unit(plain, describe(plain, groups), units), remark)
     if turned:
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:

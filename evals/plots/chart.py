@@ -13,6 +13,7 @@ from pandas.api.types import is_numeric_dtype
 from evals import pareto, points, query
 from evals.plots import axis, spread
 from evals.plots.axis import Axis, Side
+from evals.records import causal
 from evals.style import COLOURS, MARKERS
 
 HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
@@ -121,19 +122,23 @@ def chart(
     With ``oriented`` each axis must have a better end; without, runs that have any of the axes are kept.
 
     Raises:
-        ValueError: an option that names what the records do not hold, or none left.
+        ValueError: an option that names what the records do not hold, none left, or an axis on which causal figures of
+            several causal models would be compared.
     """
     keys = [side.key for side in dict.fromkeys(asked)]
     chosen = select(records, options, keys)
     for key in keys:
         axis.measured(key, chosen.runs)
-    found = axis.axes(chosen.records, chosen.columns, asked)
+    kept = [chosen.records[i] for i in chosen.runs.index]
+    found = axis.axes(chosen.records, chosen.columns, asked, kept)
     if oriented:
         axis.oriented(found, asked)
     runs = chosen.runs.dropna(subset=list(dict.fromkeys(keys)), how="any" if oriented else "all")
     if runs.empty:
         listed = f"{', '.join(keys[:-1])} and {keys[-1]}"
         raise ValueError(f"none of the {len(chosen.runs)} runs has {listed} together; plot others")
+    metrics = [axis.source(key, chosen.columns)[0] for key in keys]
+    causal.require_one([chosen.records[i] for i in runs.index], metrics)
     return of(chosen, runs, found, str(options.bars))
 
 

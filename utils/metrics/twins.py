@@ -11,13 +11,12 @@ import torch
 from utils.datasets.schema import attributes, outside
 from utils.datasets.tabular import natural
 from utils.scms.counterfactual import factual_level, twins
-from utils.scms.identity import REAL_VALUED, THRESHOLDED
+from utils.scms.identity import REAL_VALUED
 from utils.types import SCM, Column, Dataset
 
 ROWS = 10_000  # test rows whose twins are looked at: the split is in random order
 TOLERATED = 0.01  # share of the twins
 OUTSIDE = "twins_outside"
-MIDDLE_NOISE = "one middle noise, not its posterior"
 
 
 def facts_of_twins(scm: SCM, dataset: Dataset) -> dict[str, float]:
@@ -63,8 +62,3 @@ def _remedy(named: Sequence[str], facts: Mapping[str, float], columns: Sequence[
     if others:
         words.append(f"no SCM keeps {', '.join(others)} at one level yet: leave its arrows out of dataset.graph")
     return "; ".join(words)
-
-
-def rests_on_middle_noise(facts: Mapping[str, float]) -> bool:
-    """Whether some binary column is read by a threshold."""
-    return any(fact.startswith(THRESHOLDED) for fact in facts)

@@ -1,5 +1,6 @@
 """What every SCM fitted to data shares: the graph it needs, the equations it judges, the noise it samples."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -7,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, reading
 from utils.scms.published_noise import published_noise
@@ -124,6 +125,18 @@ def fitted(
     facts = held_out_r2(dataset, regressions) | said
     scm = replace(scm, sample_noise=uniform_at(list(map(scm.names.index, cutting)), sample), facts=facts)
     return in_radius_units(scm, dataset, radius_unit)
+
+
+def hash_of_equations(scm: SCM) -> str | None:
+    """16 hex digits of the SHA-256 of all that the equations of an SCM were fitted to; None where nothing was."""
+    digest, names = hashlib.sha256(), []
+    for name, mechanism in zip(scm.names, scm.mechanisms, strict=True):
+        push = mechanism.push
+        if isinstance(push, partial) and isinstance(push.args[0], nn.Module):
+            names.append(name)
+            for key, value in push.args[0].state_dict().items():
+                digest.update(f"{name}.{key}".encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16] if names else None
 
 
 def held_out_r2(dataset: Dataset, regressions: Mapping[str, Regression]) -> dict[str, float]:

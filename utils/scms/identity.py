@@ -3,7 +3,9 @@
 Nothing here needs torch, so that whoever only reads records need not wait for it.
 """
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Reading = Literal["anm", "threshold"]  # of a binary column with parents
@@ -39,3 +41,109 @@ def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[s
     """
     read = any(fact.startswith((REAL_VALUED, THRESHOLDED)) for fact in facts)
     return dict(node) if read or "binary" not in node else {**node, "binary": "anm"}
+
+
+# --- which figures compare -------------------------------------------------------------------------------------
+
+
+FITTED = ("learned", "linear")  # options that read the causal graph
+FIRST_GENERATED = {
+    "lin",
+    "nlm",
+    "imf",
+    "loan",
+}  # data sets that were drawn when records did not hold their causal model
+
+
+def described(
+    scm: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    *,
+    facts: Mapping[str, float],
+    data: str,
+    drawing: int | None,
+    arrows: Mapping[str, Sequence[str]] | None,
+    equations: str | None,
+) -> dict[str, Any]:
+    """The causal model of a run as its record holds it, with the ``fingerprint`` by which its figures compare.
+
+    Figures compare where option, settings, graph and source agree: never the seed, nor what was fitted.
+
+    Args:
+        scm: the settings of the ``scm`` option, without a seed.
+        dataset: those of the data set, whose ``graph`` is that which was asked for.
+        facts: of the SCM.
+        data: the fingerprint of the rows.
+        drawing: the version of the generator of a data set that is drawn by the seed; None of any other.
+        arrows: the graph, child -> parents, as columns.
+        equations: the hash of what was fitted.
+    """
+    option = part_of(scm)
+    own = {key: value for key, value in read_settings(scm, facts).items() if not key.startswith("_")}
+    source: dict[str, Any] = {"fingerprint": data}
+    if drawing is not None:
+        source = {"generated": part_of(dataset), "rows": dataset.get("rows"), "version": drawing}
+    asked = _normal(dataset.get("graph")) if option in FITTED else None
+    return {
+        "option": option,
+        "settings": own,
+        "graph": {child: list(of) for child, of in arrows.items()} if arrows and option in FITTED else asked,
+        "source": source,
+        "fingerprint": _hash([option, own, asked, source]),
+        "equations": equations,
+    }
+
+
+def causal_of(record: Mapping[str, Any], evaluation: str | None = None) -> dict[str, Any] | None:
+    """The causal model that the figures of a record rest on, or those of a later evaluation; None where none is known.
+
+    Of records from before they held it, it follows from their settings.
+    """
+    later = (record.get("evaluations") or {}).get(evaluation) or {}
+    found: dict[str, Any] | None = later.get("causal") or record.get("causal")
+    if found is not None:
+        return found
+    params = record.get("params") or {}
+    scm, dataset = params.get("scm"), params.get("dataset")
+    if not (isinstance(scm, Mapping) and isinstance(dataset, Mapping) and part_of(scm) not in ("", "none")):
+        return None
+    return described(
+        scm,
+        dataset,
+        facts=record.get("scm") or {},
+        data=str(record.get("fingerprint")),
+        drawing=1 if part_of(dataset) in FIRST_GENERATED else None,
+        arrows=None,
+        equations=None,
+    )
+
+
+def part_of(node: Mapping[str, Any]) -> str:
+    """The option that a part of a configuration is: the name of its module."""
+    return str(node.get("_target_") or "").rpartition(".")[0].rpartition(".")[2]
+
+
+def _normal(graph: Any) -> dict[str, list[str]] | None:
+    """A graph as it is typed, in one form: children with parents, both in alphabetical order."""
+    if not isinstance(graph, Mapping):
+        return None
+    listed = {str(child): [of] if isinstance(of, str) else list(of or ()) for child, of in graph.items()}
+    return {child: sorted(map(str, listed[child])) for child in sorted(listed) if listed[child]}
+
+
+def hash_of_graph(graph: Mapping[str, Any]) -> str:
+    """6 hex digits that name a graph."""
+    return _hash(_normal(graph))[:6]
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(_numbers(value), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _numbers(value: Any) -> Any:
+    """The same with 1.0 for 1."""
+    if isinstance(value, Mapping):
+        return {str(key): _numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers(inner) for inner in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,195 @@
+"""A causal figure belongs to its causal model: which figures of which records compare, and what is said of them.
+
+A figure is causal where its metric says so (``utils.metrics.directions.is_causal``), and of a robust accuracy where
+the attack moved noise through the SCM. Causal figures compare where the fingerprints of their SCMs agree.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from evals import query
+from evals.query import Record
+from utils.metrics.directions import describe, is_causal
+from utils.scms.identity import THRESHOLDED, causal_of
+
+DIRECT = "the direct effect of the sensitive column alone"
+MIDDLE_NOISE = "one middle noise, not its posterior"
+WITHOUT_TWINS = "uai_ar"  # moves no sensitive column
+THREAT = "utils.threats.causal"
+BEST_FIRST = ("known", "learned", "linear", "independent")
+UNKNOWN = "not recorded"
+Causal = Mapping[str, Any]
+Models = Mapping[str, tuple[Causal | None, list[Record]]]  # by fingerprint, and the records under each
+_is_causal = lru_cache(is_causal)
+
+
+def rests_on_scm(record: Record, key: str) -> bool:
+    """Whether a figure of the record, ``uai_0.05`` or ``<evaluation>/uai_0.05``, depends on a causal model."""
+    evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
+    return _is_causal(plain) or (plain.startswith("robust_accuracy") and _attacked_causally(record, evaluation, plain))
+
+
+def _attacked_causally(record: Record, evaluation: str | None, key: str) -> bool:
+    """Whether the attack of a robust accuracy moved noise through the SCM; of several attacks, whether one did."""
+    later = ((record.get("evaluations") or {}).get(evaluation) or {}).get("settings")
+    settings = (record.get("params") or {}) if evaluation is None else (later or {})
+    attack = settings.get("attack") or {}
+    named = f"robust_accuracy_{attack.get('name')}_"
+    if f"{key}_".startswith(named):
+        return _moves_noise(attack.get("evasion"))
+    metrics = (settings.get("evaluation") or {}).get("metrics") or {}
+    return any(_moves_noise(metrics.get(name)) for name in ("robust", "ensemble"))
+
+
+def _moves_noise(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        return node.get("_target_") == THREAT or any(map(_moves_noise, node.values()))
+    return False
+
+
+def model_of(record: Record, key: str) -> Causal | None:
+    """The causal model that a figure rests on; None of a figure that rests on none, or on one that is not recorded."""
+    if not rests_on_scm(record, key):
+        return None
+    return causal_of(record, query.of_evaluation(key, record.get("evaluations") or {})[0])
+
+
+def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None, list[Record]]]:
+    """By fingerprint the causal models of a figure, and the records that have it under each; empty of no causal one."""
+    found: dict[str, tuple[Causal | None, list[Record]]] = {}
+    for record in records:
+        if _has(record, key) and rests_on_scm(record, key):
+            causal = model_of(record, key)
+            found.setdefault(str((causal or {}).get("fingerprint")), (causal, []))[1].append(record)
+    return found
+
+
+def _has(record: Record, key: str) -> bool:
+    evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
+    later = (record.get("evaluations") or {}).get(evaluation) or {}
+    value = ((record if evaluation is None else later).get("metrics") or {}).get(plain)
+    return value is not None and not math.isnan(value)
+
+
+def why_apart(records: Sequence[Record], keys: Sequence[str]) -> str:
+    """Why the figures of the first of the keys for which that is so do not compare, and what to do; else nothing."""
+    for key in dict.fromkeys(keys):
+        found = models(records, key)
+        if len(found) > 1:
+            return _sentence(key, found)
+    return ""
+
+
+def require_one(records: Sequence[Record], keys: Sequence[str]) -> None:
+    """Refuse to rank or average figures of different causal models. Raises ValueError as ``why_apart`` says."""
+    if said := why_apart(records, keys):
+        raise ValueError(said)
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def _sentence(key: str, found: Models) -> str:
+    known = _known(found)
+    listed = [f"{name(causal, known)} ({_records(of)})" for causal, of in found.values()]
+    said = f"{key} belongs to its causal model, and here are {len(found)}: {'; '.join(listed)}."
+    command = judging(found)
+    if not command:
+        return f"{said} Their data differ, so no command judges them under one: choose those of one by where=..."
+    option = _best(known)["option"]
+    plain = query.of_evaluation(key, query.evaluations(of[0] for _, of in found.values()))[1]
+    choosing = f' by where="scm=={option}"' if len({causal["option"] for causal in known}) == len(known) else ""
+    return f"{said} Judge all under one, `{command}`, and take scm={option}/{plain}; or choose those of one{choosing}"
+
+
+def judging(found: Models) -> str:
+    """The command that judges the records of a figure under one causal model; none where their data differ."""
+    known = _known(found)
+    if not known or len({_text(causal["source"]) for causal in known}) > 1:
+        return ""
+    dataset = next(of[0]["dataset"] for _, of in found.values())
+    return f"python evaluate.py dataset={dataset} id=all scm={_best(known)['option']}"
+
+
+def _known(found: Models) -> list[Causal]:
+    return [causal for causal, _ in found.values() if causal is not None]
+
+
+def _best(known: Sequence[Causal]) -> Causal:
+    """The one that says most of twins: the true one, else a fitted one."""
+    return min(known, key=lambda causal: _rank(str(causal["option"])))
+
+
+def _rank(option: str) -> int:
+    return BEST_FIRST.index(option) if option in BEST_FIRST else len(BEST_FIRST)
+
+
+def _records(of: Sequence[Record]) -> str:
+    ids = [str(record.get("doc_id")) for record in of]
+    shown = f"{', '.join(ids[:3])}, ..." if len(ids) > 3 else ", ".join(ids)
+    return f"record{'s' * (len(ids) > 1)} {shown}"
+
+
+def name(causal: Causal | None, among: Sequence[Causal]) -> str:
+    """A causal model in words: its option, and in what it differs from others of that option."""
+    if causal is None:
+        return UNKNOWN
+    own, alike = _facts(causal), [_facts(other) for other in among if other["option"] == causal["option"]]
+    apart = [key for key in own if any(other.get(key) != own[key] for other in alike)]
+    words = [causal["option"], *(f"{key} {own[key]}" for key in apart)]
+    return ", ".join(words)
+
+
+def _facts(causal: Causal) -> dict[str, str]:
+    graph = causal.get("graph") or {}
+    arrows = "; ".join(f"{', '.join(of)} -> {child}" for child, of in graph.items()) or "none"
+    source = {f"data {key}" if key == "fingerprint" else key: str(of) for key, of in (causal["source"] or {}).items()}
+    return {**{key: str(of) for key, of in causal["settings"].items()}, "graph": arrows, **source}
+
+
+def _text(value: Any) -> str:
+    return str(sorted(value.items())) if isinstance(value, Mapping) else str(value)
+
+
+def remark(records: Sequence[Record], key: str) -> str:
+    """What the label of a causal figure has to say, where all records say the same; else nothing."""
+    remarks = {_remark(record, key) for record in records if _has(record, key)}
+    return next(iter(remarks)) if len(remarks) == 1 else ""
+
+
+def _remark(record: Record, key: str) -> str:
+    evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
+    causal = model_of(record, key)
+    if causal is None:
+        return ""
+    if causal["option"] == "independent":
+        return DIRECT if is_causal(plain) and not plain.startswith(WITHOUT_TWINS) else ""
+    later = (record.get("evaluations") or {}).get(evaluation) or {}
+    facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}
+    return MIDDLE_NOISE if any(fact.startswith(THRESHOLDED) for fact in facts) else ""
+
+
+def label(records: Sequence[Record], key: str, groups: Sequence[str]) -> str:
+    """A metric's key in words, what its causal model makes of it in brackets, its later evaluation in square ones."""
+    evaluation, plain = query.of_evaluation(key, query.evaluations(records))
+    words = with_remark(describe(plain, groups), remark(records, key))
+    return words if evaluation is None else f"{words} [{evaluation}]"
+
+
+def with_remark(words: str, said: str) -> str:
+    """``unfair area (share of individuals; the direct effect of ...)``."""
+    if not said:
+        return words
+    return f"{words[:-1]}; {said})" if words.endswith(")") else f"{words} ({said})"
+
+
+def sentences(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
+    """For a legend: what the causal models of the figures shown make of them, each remark once."""
+    found: dict[str, list[str]] = {}
+    for key in dict.fromkeys(keys):
+        for record in records:
+            if _has(record, key) and (said := _remark(record, key)):
+                found.setdefault(f"under scm={(model_of(record, key) or {})['option']}: {said}", []).append(key)
+    return [f"{', '.join(dict.fromkeys(of))} {said}" for said, of in found.items()]
