@@ -126,7 +126,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     if warnings := [*doubts, *twins.warnings_of(facts, data.columns)]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
-    say(f"record {doc_id} ({record['name']}, seed {record['seed']}): evaluation {name!r} added")
+    say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")
     for warning in warnings:
         warn(warning)
     before = record["metrics"]

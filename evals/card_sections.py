@@ -108,7 +108,7 @@ def details(record: Record, others: Sequence[Record], commit: str = "commit") ->
     """The model: what it is, how it was trained, and what identifies it. ``others``: all seeds of its setting."""
     params, environment = record["params"], record.get("environment") or {}
     versions = ", ".join(f"{key} {environment[key]}" for key in environment if key not in ("device", commit))
-    seeds = sorted(other["seed"] for other in others if other["seed"] is not None)
+    seeds = sorted(other["seed"] for other in others if other.get("seed") is not None)
     known = f"; trained with seeds {', '.join(map(str, seeds))} in all" if len(seeds) > 1 else "; the only one trained"
     rows = [
         ["Name", str(record["name"])],
@@ -116,7 +116,7 @@ def details(record: Record, others: Sequence[Record], commit: str = "commit") ->
         ["Architecture", part(params["model"]) if params.get("model") else "not recorded"],
         *_weights(record),
         *_training(record),
-        ["Seed", "not recorded" if record["seed"] is None else f"{record['seed']}{known}"],
+        ["Seed", "not recorded" if record.get("seed") is None else f"{record['seed']}{known}"],
         [
             "Trained",
             f"{record.get('created') or 'date not recorded'}, on {environment.get('device', 'unknown device')}",

@@ -1,9 +1,11 @@
-"""Keep the run databases: check, rebuild, fold, export, merge, import.
+"""Keep the run databases: check, rebuild, remove, fold, export, merge, import.
 
     python -m evals.database check dataset=NAME
-        compare the weights of every finished run, and the rows added to its training, with their checksums
+        compare records, the weights of every finished run, and the rows added to its training, with their checksums
     python -m evals.database rebuild dataset=NAME [runs=FOLDER]
         build a damaged database anew from the record.json of every run
+    python -m evals.database remove dataset=NAME id=3,7 [weights=true]
+        take records out, and with weights=true remove their files
     python -m evals.database fold dataset=NAME
         write the journal beside a large database into it, so that any TinyDB sees every run
     python -m evals.database export dataset=NAME out=FILE [failed=true] [replace=true]
@@ -32,7 +34,7 @@ from yaml import YAMLError
 
 from evals import export, foreign, merge, upkeep
 from evals.query import near
-from utils.console import complain, said, say, show_everything, unread
+from utils.console import begin, complain, said, say, show_everything, unread
 
 NAME = re.compile(r"[\w+-][\w.+-]*")
 
@@ -81,6 +83,11 @@ def _merge(dataset: str, options: Options) -> int:
     return merge.merge(dataset, options.paths("from"), folders, prefer_theirs=preferred == "theirs")
 
 
+def _remove(dataset: str, options: Options) -> int:
+    options.text("id", "3,7")
+    return upkeep.remove(dataset, options.several("id"), weights=options.flag("weights"))
+
+
 def _import(dataset: str, options: Options) -> int:
     source = Path(options.text("from", "old.json")).expanduser()
     return foreign.adopt(dataset, source, foreign.renaming(options.several("metrics")), replace=options.flag("replace"))
@@ -90,6 +97,7 @@ def _import(dataset: str, options: Options) -> int:
 COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...], Any]] = {
     "check": (lambda dataset, _: upkeep.check(dataset), (), upkeep),
     "rebuild": (lambda dataset, options: upkeep.rebuild(dataset, options.paths("runs")), ("runs",), upkeep),
+    "remove": (_remove, ("id", "weights"), upkeep),
     "fold": (lambda dataset, _: upkeep.fold(dataset), (), upkeep),
     "export": (_export, ("out", "failed", "replace"), export),
     "merge": (_merge, ("from", "weights", "prefer"), merge),
@@ -100,6 +108,7 @@ COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...], Any]] 
 def main(words: Sequence[str]) -> int:
     """Run one command; its exit code."""
     show_everything()
+    begin()
     try:
         if {"-h", "--help"} & set(words):
             say(_help(words[0]).rstrip())

@@ -40,6 +40,7 @@ from evals.query import FACTS, number
 from evals.upkeep import say_some
 from utils.console import say
 from utils.metrics.directions import direction
+from utils.records.schema import flaw
 from utils.run_store import SCHEMA, STATUS, RunStore, canonical, group_id
 
 METRICS = ("metrics", "results", "scores")
@@ -85,7 +86,7 @@ def adopt(dataset: str, source: Path, names: Mapping[str, str], *, replace: bool
     for table, records in read(source).items():
         for doc_id, record in records.items():
             converted = convert(record, dataset, table, names)
-            if reason := _refusal(record, converted, table):
+            if reason := _refusal(record, converted, table) or flaw(converted):
                 left.append(f"record {doc_id} of table {table}: {reason}")
             else:
                 made.append(converted | {"source": source.name})

@@ -13,7 +13,8 @@ prefer=theirs           of two finished runs that differ, take theirs with its e
 A run is told by its run_id. A finished one takes the place of a failed one. Where both are finished with the same
 metrics (to nine digits), ours stays and gains the later evaluations that are new; where their figures differ, that is
 a conflict, which a table at the end shows. Records of ours keep their doc_ids, new ones get the next. Everything is
-checked first and stored in one write, so that a mistake in one file or folder leaves all as it was.
+checked first and stored in one write, so that a mistake in one file or folder leaves all as it was. Records of theirs
+that were altered, that lack what a record has, or that name files outside the folders are named and left out.
 """
 
 import hashlib
@@ -26,11 +27,11 @@ from typing import Any
 import paths_config
 from evals import poison_files
 from evals.query import aligned
-from evals.upkeep import is_database, say_some
+from evals.upkeep import SHOWN, is_database, say_some
 from utils import atomic
 from utils.atomic import digest
-from utils.console import say
-from utils.run_store import SCHEMA, STATUS, RunStore, StoreError
+from utils.console import say, warn
+from utils.run_store import SCHEMA, RunStore, StoreError
 
 CLOSE = 1e-9  # relative difference of figures that are the same on two machines
 
@@ -103,31 +104,45 @@ def read(source: Path, dataset: str) -> list[Record]:
     if not is_database(source):
         raise ValueError(f"from={source}: there is no such file; name databases such as machine_a/{dataset}.json")
     try:
-        records = RunStore(source).all()
+        records, flaws = RunStore(source).examined()
     except StoreError as error:
         what = str(error).partition(". It was left")[0]
         raise ValueError(f"{what}. Nothing was merged; `import` reads TinyDB files of other programs") from error
     for record in records:
         if wrong := _wrong(record, dataset):
             raise ValueError(f"record {record['doc_id']} of {source} {wrong}. Nothing was merged")
-    return records
+    flaws |= {record["doc_id"]: outside for record in records if (outside := _reaches_out(record))}
+    sound = [record for record in records if record["doc_id"] not in flaws]
+    lines = [f"record {i} of {source} {what}" for i, what in sorted(flaws.items())]
+    if lines and not sound:
+        raise ValueError(f"{lines[0]}{_more(lines)}. Nothing was merged; `import` takes records of other programs")
+    for line in lines[:SHOWN]:
+        warn(f"{line}; it is left out")
+    if len(lines) > SHOWN:
+        warn(f"... and {len(lines) - SHOWN} more are left out")
+    return sound
+
+
+def _more(lines: Sequence[str]) -> str:
+    return f", and {len(lines) - 1} more" if lines[1:] else ""
 
 
 def _wrong(record: Record, dataset: str) -> str:
-    """Why a record cannot be merged, or nothing."""
-    if not isinstance(record.get("run_id"), str) or record.get("status") not in STATUS:
-        return "has no run_id or status; `import` takes such files"
+    """Why a file with such a record is not one to merge, or nothing."""
     if record.get("schema", SCHEMA) != SCHEMA:
         return f"has schema {record['schema']}, not {SCHEMA}; `import` takes such files"
     if record.get("dataset", dataset) != dataset:
         return f"is a run on {record['dataset']}, not on {dataset}; say dataset={record['dataset']}"
-    if record["status"] == "failed" or record.get("imported"):
-        return ""
-    weights = record.get("weights")
-    if not isinstance(weights, dict) or not all(isinstance(weights.get(key), str) for key in ("path", "sha256")):
+    if record["status"] == "finished" and not record.get("imported") and not record.get("weights"):
         return "is finished, but names no weights"
+    return ""
+
+
+def _reaches_out(record: Record) -> str:
+    """That a record names files outside their folders, or nothing."""
     try:
-        paths_config.weights_file(weights["path"])
+        if record.get("weights"):
+            paths_config.weights_file(record["weights"]["path"])
         poison_files.checked(record)
     except ValueError as error:
         return f"is not to be trusted: {error}"

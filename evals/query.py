@@ -20,7 +20,7 @@ from pandas.api.types import is_numeric_dtype
 import paths_config
 from evals.seeds import Interval, bootstrap, by_setting
 from utils.command_line.ranges import require_ranges
-from utils.console import complain, said, show_everything, unread
+from utils.console import begin, complain, said, show_everything, unread
 from utils.metrics.directions import suggest
 from utils.run_store import RunStore
 
@@ -427,6 +427,7 @@ def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequenc
     if {"-h", "--help"} & set(words):
         sys.stdout.write(explained(path))
         return 0
+    begin()
     try:
         code = work(options(words, path)) or 0
         sys.stdout.flush()

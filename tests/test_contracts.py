@@ -15,7 +15,7 @@ ROOT = paths_config.ROOT
 # a module imports from its own layer or from lower ones
 LAYERS = (
     {"paths_config", "utils.types", "utils.seeding", "utils.atomic", "utils.radius", "utils.console", "utils.locks"}
-    | {"utils.command_line"},
+    | {"utils.command_line", "utils.records"},
     {"utils.processes", "utils.parts", "utils.views", "utils.augment", "utils.auto_augment", "utils.schedules"},
     {"utils.pool"},
     {"utils.scms", "utils.threats", "utils.stacking", "utils.outcomes"},

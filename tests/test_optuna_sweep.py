@@ -28,6 +28,7 @@ from utils.search.space import Choice, Interval, Steps, read
 needs_optuna = pytest.mark.skipif(
     find_spec("optuna") is None, reason="Optuna is not installed: pip install -r requirements.txt"
 )
+FACTS = {"name": "loan_mlp_erm", "dataset": "loan", "params": {}}
 SPACE = ("regularizer.causal_adv.twins=tag(log,interval(0.1,10))", "epsilon.radius=interval(0.01,0.2)", "seed=0,1")
 SEARCH = ("-m", "hydra/sweeper=optuna", *SMALL)
 THREE = "hydra.sweeper.objectives=[accuracy,robust_accuracy_0.05,uai_0.05]"
@@ -257,9 +258,7 @@ def test_the_pareto_set_is_that_of_the_means_of_the_records_under_the_constraint
     store, everything = RunStore(paths_config.database("loan")), {}
     for i, (trial, _) in enumerate(studies.points(study, question.line, 40, "random", 0)):
         metrics = [dict(zip((*keys, "auc"), row, strict=True)) for row in values(rng, keys)]
-        runs = [
-            {"run_id": f"{i}-{j}", "status": "finished", "dataset": "loan", "metrics": m} for j, m in enumerate(metrics)
-        ]
+        runs = [{"run_id": f"{i}-{j}", "status": "finished", **FACTS, "metrics": m} for j, m in enumerate(metrics)]
         ids = store.add_many(runs)
         judge(study, trial, question, [store.get(doc_id) for doc_id in ids])
         everything[",".join(map(str, ids))] = {key: (metrics[0][key] + metrics[1][key]) / 2 for key in metrics[0]}

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils.console import Stopped, complain, interruptible, said, show_everything, stop_if_interrupted, unread
+from utils.console import Stopped, begin, complain, interruptible, said, show_everything, stop_if_interrupted, unread
 from utils.outcomes import Outcome, defect, ended, exit_code, forget, tell
 from utils.overrides import CONFIG, explain, normalised
 
@@ -44,6 +44,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     OmegaConf.register_new_resolver("processes", _processes, replace=True)
     ended.clear()
     _folder.clear()
+    begin()
     try:
         sys.argv[1:] = normalised(sys.argv[1:], config_name)
         _let_plugins_be_found()

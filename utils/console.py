@@ -18,6 +18,7 @@ PIPE_CLOSED = 141
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # that ask a command to end, as far as the system has them
 ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "→": "->"})
 
+_warned: set[str] = set()  # since the start of the command
 _interrupts: list[int] = []  # signals since the start of the command that asked it to end
 
 
@@ -95,6 +96,18 @@ def warn(text: str) -> None:
     """One line of warning, which stops nothing."""
     sys.stderr.write(f"warning: {text}\n")
     sys.stderr.flush()
+
+
+def warn_once(text: str) -> None:
+    """The same, unless this command has said it."""
+    if text not in _warned:
+        _warned.add(text)
+        warn(text)
+
+
+def begin() -> None:
+    """A command begins: nothing was said yet."""
+    _warned.clear()
 
 
 def complain(text: str) -> None:

@@ -4,6 +4,11 @@ The file is one that any TinyDB reads and writes, table ``_default``. As we writ
 before each of its keys, so that records are found, added and rewritten as bytes and only those handed out are
 decoded. A file that another program wrote is parsed whole, and laid out so by our next write to it.
 
+Each record has a checksum (``utils.records.checksum``), is checked against ``utils.records.schema`` when it is written,
+and again when it is read unless its line is as we wrote it. A record that was altered, or that commands could not read,
+is left out, with a warning; it stays in the file until it is filed again or removed. To change one on purpose with
+another program, take its checksum out.
+
 Writers hold the lock ``<path>.lock``, readers need none. Up to ``journal_after`` records each write replaces the
 file atomically; above that, it adds the lines of the records to ``<path>.journal``, which is folded into the file
 once it holds more than a tenth as many lines as the file holds records. A fold writes nothing that is not in the
@@ -28,22 +33,28 @@ from filelock import FileLock, Timeout
 from tinydb.queries import QueryLike
 
 from utils import atomic
+from utils.records import checksum
+from utils.records.schema import STATUS as STATUS
+from utils.records.schema import flaw
 
 SCHEMA = 1  # of the records; a new number gives every run a new id
-STATUS = ("finished", "failed")
 DEFAULT = "_default"  # TinyDB's name of its first table
 
 FRACTION = re.compile(r"\s*\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*")
 DOC_ID = re.compile(r"0|[1-9][0-9]{0,17}")
-HEAD = f'{{"{DEFAULT}": {{\n'.encode()
+OLD_HEAD = f'{{"{DEFAULT}": {{\n'.encode()  # of files from before there were checksums
+HEAD = OLD_HEAD + b"\n"  # the empty line says that every record has one
 LINE = rb'"(0|[1-9][0-9]{0,17})": (\{\t.*\})'
 IN_FILE = re.compile(LINE + rb'(?:,\n(?=")|\n(?=\}))')
 IN_JOURNAL = re.compile(LINE + rb"\n")
-RUN = re.compile(rb'\{\t"run_id": "([^"\\]+)",\t"status": "([^"\\]+)"[,}]')
+TORN = re.compile(rb'"(0|[1-9][0-9]{0,17})": (\{\t.*\})(?s:.)')
+SEALED = b'{\t"checksum": '
+RUN = re.compile(rb'\{\t(?:"checksum": "[^"\\]*",\t)?"run_id": "([^"\\]+)",\t"status": "([^"\\]+)"[,}]')
 DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # other writers let NaN through
 SIGNS = bytes.maketrans(b"123456789-[:,\n\r\t", b"0000000000      ")
 WIDE = b" " + b"0" * 19  # an integer that may need more than 64 bits, after SIGNS
 CHUNK = 100  # records decoded at once
+NAMED = 3  # records in a warning
 
 Record = dict[str, Any]
 Index = dict[str, tuple[int, Any]]  # by run_id: doc_id and status
@@ -51,7 +62,11 @@ Signature = tuple[int, ...] | None
 
 
 class StoreError(ValueError):
-    """The file of a database cannot be read as one."""
+    """The file of a database cannot be read as one, or a record of it that is asked for cannot be used."""
+
+
+class FlawError(ValueError):
+    """What is wrong with a record, in words that follow its name."""
 
 
 # --- plain values and ids --------------------------------------------------------------------------------------
@@ -127,10 +142,33 @@ def _fraction(text: str) -> float | None:
 
 
 def _encoded(record: Record) -> bytes:
-    """A record on one line: a tab before each of its keys and nowhere else, ``run_id`` and ``status`` first."""
-    first = {key: record[key] for key in ("run_id", "status") if key in record}
+    """A record on one line: a tab before each of its keys and nowhere else, those that are looked at most first."""
+    first = {key: record[key] for key in (checksum.KEY, "run_id", "status") if key in record}
     fields = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in (first | record).items())
     return ("{\t" + ",\t".join(fields) + "}").encode()
+
+
+def _sealed(doc_id: int, record: Record) -> bytes:
+    """A record on one line, behind its checksum."""
+    plain = {key: value for key, value in record.items() if key not in (checksum.KEY, "doc_id")}
+    return checksum.seal(doc_id, plain, _encoded(plain))
+
+
+def _examined(doc_id: int, record: bytes, path: Path, *, needs_checksum: bool) -> Record:
+    """A record that may be another's or altered, without its checksum. Raises FlawError saying what is wrong."""
+    try:
+        [found] = _decoded([record], path)
+    except StoreError:
+        raise FlawError("is not JSON, so it was damaged") from None
+    if checksum.KEY in found:
+        if not checksum.agrees(doc_id, found):
+            raise FlawError("was altered since it was filed, as its checksum says")
+        del found[checksum.KEY]
+    elif needs_checksum:
+        raise FlawError("has lost its checksum, so it was altered")
+    if wrong := flaw(found):
+        raise FlawError(f"is no record of a run: {wrong}")
+    return found
 
 
 def _decoded(records: Sequence[bytes], path: Path) -> Iterator[Record]:
@@ -162,9 +200,12 @@ class _Fields(Mapping[str, Any]):
 def _run(record: bytes, path: Path) -> tuple[Any, Any]:
     """``run_id`` and ``status`` of an encoded record."""
     if match := RUN.match(record):
-        return match[1].decode(), match[2].decode()
+        return match[1].decode(errors="replace"), match[2].decode(errors="replace")
     fields = _Fields(record, path)
-    return fields.get("run_id"), fields.get("status")
+    try:
+        return fields.get("run_id"), fields.get("status")
+    except StoreError:  # damaged; whoever reads the record is told
+        return None, None
 
 
 def _json(content: bytes, path: Path) -> Any:
@@ -207,6 +248,7 @@ class _Content(NamedTuple):
     records: dict[int, bytes]
     rest: bytes  # of a file, from the end of its default table: other tables and the closing brace
     ours: bool  # laid out as we do
+    sealed: bool  # every record has its checksum
 
 
 class _Seen(NamedTuple):
@@ -221,7 +263,7 @@ class _Seen(NamedTuple):
     known: Index
 
 
-EMPTY = _Content({}, b"}}", True)
+EMPTY = _Content({}, b"}}", True, False)
 NOTHING = _Seen((), EMPTY, 0, b"", 0, {}, {})
 
 
@@ -253,12 +295,13 @@ class _Storage:
                 signature=signature, file=file, records=file.records, known=self._index(file.records, {})
             )
         new = journal[len(seen.last) : journal.rfind(b"\n") + 1]  # a line without an end was never acknowledged
+        _require_torn(journal[journal.rfind(b"\n") + 1 :], self.journal)
         self._seen = self._with_lines(seen, new) if new else seen
         return self._seen
 
     def write(self, seen: _Seen, changed: Mapping[int, Record]) -> None:
         """Add records to those ``seen`` under this lock, or replace some, durably."""
-        encoded = {i: _encoded(record) for i, record in changed.items()}
+        encoded = {i: _sealed(i, record) for i, record in changed.items()}
         records = {**seen.records, **encoded}
         small = len(records) <= self._journal_after
         if seen.lines and (small or not seen.file.ours or seen.lines > len(seen.file.records) / 10):
@@ -278,25 +321,44 @@ class _Storage:
             atomic.sync_folder(self.journal.parent)
         return seen
 
+    def remove(self, ids: Iterable[int]) -> None:
+        """Take records out of the file, in one step."""
+        seen = self.fold()  # a journal that is still there would bring them back
+        gone = set(ids)
+        self._rewrite(seen, {i: record for i, record in seen.records.items() if i not in gone})
+
     def damaged(self) -> list[Path]:
-        """Those of file and journal that cannot be read."""
-        broken = []
-        for path, parse in ((self.path, _opened), (self.journal, _journalled)):
-            try:
-                for _ in _decoded(list(parse(_content(path)[1], path).records.values()), path):
-                    pass
-            except StoreError:
-                broken.append(path)
+        """Those of file and journal that cannot be taken apart into records."""
+        broken, file = [], EMPTY
+        try:
+            file = _opened(_content(self.path)[1], self.path)
+        except StoreError:
+            broken.append(self.path)
+        try:
+            _journalled(_content(self.journal)[1], self.journal, file)
+        except StoreError:
+            broken.append(self.journal)
         return broken
 
     def _rewrite(self, seen: _Seen, records: dict[int, bytes]) -> _Seen:
         for temporary in atomic.leftovers(self.path):  # of killed writers: we hold the lock
             temporary.unlink(missing_ok=True)
-        file = _Content(records, seen.file.rest, True)
+        if not (seen.file.ours and seen.file.sealed):
+            records = {i: self._with_seal(i, record, seen.file) for i, record in records.items()}
+        file = _Content(records, seen.file.rest, True, True)
         atomic.write_chunks(self.path, _laid_out(file))
         signature, _ = _content(self.path, peek=True)
         self._seen = NOTHING._replace(signature=signature, file=file, records=records, known=self._index(records, {}))
         return self._seen
+
+    def _with_seal(self, doc_id: int, record: bytes, file: _Content) -> bytes:
+        """A record that another program or an older version wrote, sealed unless something is wrong with it."""
+        if checksum.unaltered(doc_id, record):
+            return record
+        try:
+            return _sealed(doc_id, _examined(doc_id, record, self.path, needs_checksum=file.sealed))
+        except FlawError:  # it stays as it is, and stays left out
+            return record
 
     def _append(self, seen: _Seen, records: dict[int, bytes]) -> None:
         lines = b"".join(_line(*pair) + b"\n" for pair in records.items())
@@ -305,7 +367,7 @@ class _Storage:
 
     def _with_lines(self, seen: _Seen, lines: bytes) -> _Seen:
         """What was seen, with more lines of the journal."""
-        new = _journalled(lines, self.journal).records
+        new = _journalled(lines, self.journal, seen.file).records
         records = {**seen.records, **new}
         grown = len(records) == len(seen.records) + len(new)
         return seen._replace(
@@ -346,46 +408,76 @@ def _line(doc_id: int, record: bytes) -> bytes:
 
 def _laid_out(file: _Content) -> Iterator[bytes]:
     yield HEAD
-    last = next(reversed(file.records))
+    last = next(reversed(file.records), None)
     for i, record in file.records.items():
         yield _line(i, record) + (b"\n" if i == last else b",\n")
     yield file.rest
 
 
-def _taken(line: re.Pattern[bytes], content: bytes, start: int = 0) -> tuple[dict[int, bytes], int]:
+def _taken(line: re.Pattern[bytes], content: bytes, start: int = 0) -> tuple[list[tuple[int, bytes]], int]:
     """The records of the lines from ``start`` on, and where the first line begins that is none of ours."""
-    records = {}
+    records = []
     while match := line.match(content, start):
-        records[int(match[1])] = match[2]
+        records.append((int(match[1]), match[2]))
         start = match.end()
     return records, start
 
 
-def _journalled(content: bytes, path: Path) -> _Content:
-    """The records of a journal by id, the last line of each."""
-    records, end = _taken(IN_JOURNAL, content)
+def _journalled(content: bytes, path: Path, file: _Content) -> _Content:
+    """The records of a journal by id, the last line of each.
+
+    A line has its seal, or is from before there were any: then the file is too, or holds the same record by a fold
+    that was killed.
+    """
+    lines, end = _taken(IN_JOURNAL, content)
     rest = content[end:]
     if b"\n" in rest:  # what follows the last line end was never acknowledged
         raise _unreadable(path, f"the line {rest[:40]!r}... is no record")
-    return _Content(records, b"", True)
+    records = {}
+    for i, record in lines:
+        known = file.records.get(i, b"")
+        if not record.startswith(SEALED) and checksum.unsealed(known) == record:
+            record = known
+        elif (file.sealed or record.startswith(SEALED)) and not checksum.unaltered(i, record):
+            raise _unreadable(path, f"its line of record {i} was altered")
+        records[i] = record
+    return _Content(records, b"", True, file.sealed)
+
+
+def _require_torn(rest: bytes, path: Path) -> None:
+    """Refuse what follows the last line end where it is a whole line and more, which no killed writer leaves."""
+    found = TORN.match(rest)
+    if found and checksum.unaltered(int(found[1]), found[2]):
+        raise _unreadable(path, f"the end of its line of record {found[1].decode()} was altered")
 
 
 def _opened(content: bytes, path: Path) -> _Content:
     """A TinyDB file, whoever wrote it; an empty one has no records, as in TinyDB."""
     if not content:
         return EMPTY
-    if content.startswith(HEAD):
-        records, end = _taken(IN_FILE, content, len(HEAD))
+    sealed = content.startswith(HEAD)
+    if content.startswith(OLD_HEAD):
+        lines, end = _taken(IN_FILE, content, len(HEAD if sealed else OLD_HEAD))
         rest = content[end:]
         if rest.startswith(b"}"):
             _tables(HEAD + rest, path)
-            return _Content(records, rest, True)
+            return _Content(_apart(lines, path), rest, sealed, sealed)
     with _uncollected():
         tables = _tables(content, path)
         default = tables.pop(DEFAULT, {})
         records = {int(i): _encoded(record) for i, record in default.items()}
     others = "".join(f", {json.dumps(name)}: {json.dumps(table)}" for name, table in tables.items())
-    return _Content(records, f"}}{others}}}".encode(), False)
+    return _Content(records, f"}}{others}}}".encode(), False, sealed)
+
+
+def _apart(lines: Sequence[tuple[int, bytes]], path: Path) -> dict[int, bytes]:
+    """The records by id. Raises StoreError where two have one id, of which a reader would see only the last."""
+    records = dict(lines)
+    if len(records) < len(lines):
+        numbers = [i for i, _ in lines]
+        twice = next(i for i in records if numbers.count(i) > 1)
+        raise _unreadable(path, f"two of its lines have the number {twice}, so one was altered")
+    return records
 
 
 def _tables(content: bytes, path: Path) -> dict[str, dict[str, Record]]:
@@ -424,11 +516,11 @@ class RunStore:
         """Store records in one write; their doc_ids.
 
         There is one record per ``run_id``: a failed one gives way to any newer one, and a finished one stays,
-        unless ``replace``, when a newer finished record takes its place and doc_id, and its evaluations go.
+        unless ``replace`` or something is wrong with it, when a newer finished record takes its place and doc_id, and
+        its evaluations go.
 
         Raises:
-            ValueError: a record without ``run_id``, of a status other than finished or failed, or with values that
-                JSON cannot hold.
+            ValueError: a record that the schema of records refuses, or with values that JSON cannot hold.
         """
         plain = [_checked(record) for record in records]
         with self._locked():
@@ -441,7 +533,8 @@ class RunStore:
                 doc_id, status = known.get(record["run_id"], (following, None))
                 following = max(following, doc_id + 1)
                 ids.append(doc_id)
-                if status != "finished" or (replace and record["status"] == "finished"):
+                finished = record["status"] == "finished"
+                if status != "finished" or (finished and (replace or self._is_flawed(seen, changed, doc_id))):
                     changed[doc_id] = record
                     known[record["run_id"]] = doc_id, record["status"]
             if changed:
@@ -459,14 +552,15 @@ class RunStore:
         result = to_plain(metrics)
         with self._locked():
             seen = self._storage.read()
-            [record] = self._records(seen, [self._existing(seen, doc_id)])
+            record = self._sound(seen, doc_id)
             evaluations = record.get("evaluations") or {}
             if name in evaluations and not replace:
                 raise ValueError(
                     f"record {doc_id} of {self.path} already has an evaluation {name!r}; give another name, "
                     "or replace it explicitly (replace=true)"
                 )
-            self._storage.write(seen, {doc_id: {**record, "evaluations": {**evaluations, name: result}}})
+            evaluated = _checked({**record, "evaluations": {**evaluations, name: result}})
+            self._storage.write(seen, {doc_id: evaluated})
 
     def replace(self, doc_id: int, record: Mapping[str, Any]) -> None:
         """Put another record in the place of one.
@@ -483,21 +577,50 @@ class RunStore:
                 raise ValueError(f"run {plain['run_id']} is record {other} of {self.path}; replace that one instead")
             self._storage.write(seen, {doc_id: plain})
 
+    def remove(self, doc_ids: Iterable[int]) -> None:
+        """Take records out, in one step, whatever is wrong with them. Raises ValueError naming the ids that exist."""
+        ids = list(doc_ids)
+        with self._locked():
+            seen = self._storage.read()
+            self._storage.remove([self._existing(seen, doc_id) for doc_id in ids])
+
     def get(self, doc_id: int) -> Record:
-        """A record of one's own, with its ``doc_id``. Raises ValueError naming the ids that exist."""
-        seen = self._storage.read()
-        return self._handed_out(seen, [self._existing(seen, doc_id)])[0]
+        """A record of one's own, with its ``doc_id``.
+
+        Raises:
+            ValueError: no such record, or something is wrong with it.
+        """
+        return {**self._sound(self._storage.read(), doc_id), "doc_id": doc_id}
 
     def all(self) -> list[Record]:
-        """All records by ascending id, each with its ``doc_id``."""
+        """All records by ascending id, each with its ``doc_id``, but for those with which something is wrong."""
         seen = self._storage.read()
         return self._handed_out(seen, sorted(seen.records))
 
+    def examined(self) -> tuple[list[Record], dict[int, str]]:
+        """Every record as ``all``, and what is wrong with the others, by id: ``was altered since it was filed``.
+
+        Nothing is taken on trust, as lines that we wrote are elsewhere; no warning is given.
+        """
+        seen = self._storage.read()
+        sound, flaws = [], {}
+        for i, record in sorted(seen.records.items()):
+            try:
+                found = _examined(i, record, self.path, needs_checksum=seen.file.sealed)
+                sound.append({**found, "doc_id": i})
+            except FlawError as error:
+                flaws[i] = str(error)
+        return sound, flaws
+
     def search(self, query: QueryLike) -> list[Record]:
-        """The records that meet a TinyDB query, each with its ``doc_id``. What the query asks for is decoded first."""
+        """The records that meet a TinyDB query, as ``all``. What the query asks for is decoded first."""
         seen = self._storage.read()
         with _uncollected():
-            found = [i for i, record in seen.records.items() if query(_Fields(record, self.path))]
+            sure = {
+                i: _Fields(record, self.path) for i, record in seen.records.items() if checksum.unaltered(i, record)
+            }
+            others = self._records(seen, [i for i in seen.records if i not in sure])
+            found = [i for i in seen.records if (i in sure or i in others) and query(sure.get(i) or others[i])]
             return self._handed_out(seen, found)
 
     def find(self, run_id: str, status: str | None = "finished") -> Record | None:
@@ -508,8 +631,8 @@ class RunStore:
         """The records of those runs that have one, by ``run_id``; ``status=None`` for any status."""
         seen = self._storage.read()
         there = {run: seen.known[run] for run in dict.fromkeys(run_ids) if run in seen.known}
-        ids = {run: i for run, (i, stored) in there.items() if status in (None, stored)}
-        return dict(zip(ids, self._handed_out(seen, list(ids.values())), strict=True))
+        ids = [i for i, stored in there.values() if status in (None, stored)]
+        return {record["run_id"]: record for record in self._handed_out(seen, ids)}
 
     def fold(self) -> int:
         """Write the journal into the file, so that any TinyDB sees every record; the number of lines folded."""
@@ -550,19 +673,59 @@ class RunStore:
         there = f"its ids run from {ids[0]} to {ids[-1]}" if ids else "it is empty; train a model first"
         raise ValueError(f"{self.path} has no record {doc_id!r}: {there}")
 
-    def _records(self, seen: _Seen, ids: Sequence[int]) -> list[Record]:
+    def _sound(self, seen: _Seen, doc_id: int) -> Record:
+        """A record, without its id. Raises ValueError where there is none, or something is wrong with it."""
+        record = seen.records[self._existing(seen, doc_id)]
+        try:
+            return _examined(doc_id, record, self.path, needs_checksum=seen.file.sealed)
+        except FlawError as error:
+            raise StoreError(
+                f"record {doc_id} of {self.path} {error}; `python -m evals.database rebuild dataset={self.path.stem}` "
+                f"restores it from the record.json of its run, and `python -m evals.database remove "
+                f"dataset={self.path.stem} id={doc_id}` takes it out"
+            ) from None
+
+    def _is_flawed(self, seen: _Seen, changed: Mapping[int, Record], doc_id: int) -> bool:
+        return doc_id not in changed and doc_id in seen.records and not self._records(seen, [doc_id])
+
+    def _records(self, seen: _Seen, ids: Sequence[int]) -> dict[int, Record]:
+        """Those of the records with which nothing is wrong, by id; a warning names the others, once a command."""
+        sure = [i for i in ids if checksum.unaltered(i, seen.records[i])]
         with _uncollected():
-            return list(_decoded([seen.records[i] for i in ids], self.path))
+            decoded = _decoded([seen.records[i] for i in sure], self.path)
+            found: dict[int, Record] = dict(zip(sure, decoded, strict=True))
+            flaws = {}
+            for i in ids:
+                if i in found:
+                    del found[i][checksum.KEY]
+                    continue
+                try:
+                    found[i] = _examined(i, seen.records[i], self.path, needs_checksum=seen.file.sealed)
+                except FlawError as error:
+                    flaws[i] = str(error)
+        if flaws:
+            _warn(self.path, flaws)
+        return found
 
     def _handed_out(self, seen: _Seen, ids: Sequence[int]) -> list[Record]:
         records = self._records(seen, ids)
-        for i, record in zip(ids, records, strict=True):
-            record["doc_id"] = i
-        return records
+        return [{**records[i], "doc_id": i} for i in ids if i in records]
+
+
+def _warn(path: Path, flaws: Mapping[int, str]) -> None:
+    """Name the records that are left out, once a command."""
+    from utils.console import warn_once  # which imports more than a store needs
+
+    named = [f"record {i} {flaw}" for i, flaw in list(flaws.items())[:NAMED]]
+    more = f"; and {len(flaws) - NAMED} more" if len(flaws) > NAMED else ""
+    warn_once(
+        f"{path}: {len(flaws)} record{'s' * (len(flaws) > 1)} left out: {'; '.join(named)}{more}. "
+        f"`python -m evals.database check dataset={path.stem}` names all of them"
+    )
 
 
 def _checked(record: Mapping[str, Any]) -> Record:
-    plain = {key: value for key, value in to_plain(record).items() if key != "doc_id"}
+    plain = {key: value for key, value in to_plain(record).items() if key not in ("doc_id", checksum.KEY)}
     if not plain.get("run_id") or not isinstance(plain["run_id"], str):
         raise ValueError(f"a record needs a run_id, not {plain.get('run_id')!r}; compute it by run_id(params)")
     if plain.get("status") not in STATUS:
@@ -570,6 +733,8 @@ def _checked(record: Mapping[str, Any]) -> Record:
             f"run {plain['run_id']}: status {plain.get('status')!r} cannot be stored; only runs that are "
             f"{' or '.join(STATUS)}"
         )
+    if wrong := flaw(plain):
+        raise ValueError(f"run {plain['run_id']} cannot be stored: {wrong}")
     return plain
 
 

@@ -34,6 +34,7 @@ from utils.outcomes import Outcome
 from utils.poisoned import account, forget_search, poisoned, rehearse_poison
 from utils.progress import SayNow, steps_said, steps_shown
 from utils.recipe import NO_VALID
+from utils.records import checksum
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch
@@ -401,7 +402,8 @@ def failed_record(run: Run, error: Exception) -> Record:
 def write_record(record: Record, folder: Path) -> Record:
     """Write the job's own ``record.json``, the source of truth; the record as plain values."""
     plain: Record = to_plain(record)
-    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in plain.items())
+    whole = {**plain, checksum.KEY: checksum.checksum(plain)}
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in whole.items())
     atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
     return plain
 

@@ -29,7 +29,19 @@ def finished(run, content=b"weights", **more):
     path.write_bytes(content)
     weights = {"path": f"loan/{run}.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
     created = "2026-01-01T00:00:00+00:00"
-    return {"run_id": run, "status": "finished", "dataset": "loan", "weights": weights, "created": created, **more}
+    facts = {
+        "run_id": run,
+        "status": "finished",
+        "dataset": "loan",
+        "name": "loan_mlp_erm",
+        "params": {},
+        "metrics": {},
+    }
+    return {**facts, "weights": weights, "created": created, **more}
+
+
+def failed(run, **more):
+    return {"run_id": run, "status": "failed", "dataset": "loan", "name": "loan_mlp_erm", "params": {}, **more}
 
 
 def ran(record, folder):
@@ -51,7 +63,7 @@ def stored():
 
 
 def test_a_database_with_its_weights_passes(capsys):
-    store().add_many([finished("a"), finished("b"), {"run_id": "c", "status": "failed"}])
+    store().add_many([finished("a"), finished("b"), failed("c")])
     assert main(["check", "dataset=loan"]) == 0
     assert "2 finished, 1 failed" in capsys.readouterr().out
 
@@ -111,9 +123,8 @@ def test_rebuild_stores_the_runs_of_the_data_set_by_age(capsys):
     assert "2 runs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("params", [{"dataset": "loan"}, {"dataset": {"name": "loan"}}])
-def test_the_settings_may_name_the_data_set(params):
-    record = finished("a", params=params)
+def test_the_settings_may_name_the_data_set():
+    record = finished("a", params={"dataset": {"name": "loan"}})
     del record["dataset"]
     ran(record, "outputs/x")
     assert main(["rebuild", "dataset=loan"]) == 0
@@ -131,7 +142,7 @@ def test_the_newest_of_a_run_counts_whatever_the_time_zone():
 
 def test_a_finished_run_counts_before_a_newer_failed_one():
     ran(finished("a"), "outputs/1")
-    ran({"run_id": "a", "status": "failed", "dataset": "loan", "created": "2027-01-01"}, "outputs/2")
+    ran(failed("a", created="2027-01-01"), "outputs/2")
     assert main(["rebuild", "dataset=loan"]) == 0
     assert stored()["a"]["status"] == "finished"
 
@@ -221,7 +232,7 @@ def test_fold_writes_the_journal_into_the_file(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give one of check, rebuild, fold"),
+        ([], "give one of check, rebuild, remove, fold"),
         (["chek", "dataset=loan"], "did you mean check?"),
         (["check"], "write for example dataset=loan"),
         (["check", "dataset="], "write for example dataset=loan"),
@@ -253,7 +264,7 @@ def test_an_unusable_folder_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
-VERBS = ("check", "rebuild", "fold", "export", "merge", "import")
+VERBS = ("check", "rebuild", "remove", "fold", "export", "merge", "import")
 
 
 def test_help_shows_every_command():
@@ -272,6 +283,6 @@ def test_help_of_a_command_explains_all_its_options(capsys, verb):
 
 
 def test_imported_runs_claim_no_weights(capsys):
-    store().add_many([finished("a"), {"run_id": "b", "status": "finished", "imported": True}])
+    store().add_many([finished("a"), finished("b", weights=None, imported=True)])
     assert main(["check", "dataset=loan"]) == 0
     assert "2 finished (1 of them imported, without weights), 0 failed" in capsys.readouterr().out

@@ -26,11 +26,15 @@ def store(*records):
     RunStore(paths_config.database("loan")).add_many(records)
 
 
+def failed(**more):
+    return {"run_id": "f", "status": "failed", "name": "loan_mlp_erm", "dataset": "loan", "params": {}, **more}
+
+
 def two_runs():
     first = record(1, radius=0.1, seconds={"fit": 1.5, "evaluate": 2.0}, evaluations=LATER)
     second = record(2, "llr", seed=1, radius="8/255", metrics={"accuracy": 0.1 + 0.2, "mcc": None})
     second["params"]["model"] = {"hidden": [100, 50], "deep": True}
-    store(first, second, {"run_id": "f", "status": "failed", "reason": 'no, "really"', "params": {"seed": 2}})
+    store(first, second, failed(reason='no, "really"', params={"seed": 2}))
 
 
 def run(*words):
@@ -121,7 +125,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(here, capsys, words, said):
 
 
 def test_a_database_of_failed_runs_alone_is_refused(capsys):
-    store({"run_id": "f", "status": "failed", "reason": "r"})
+    store(failed(reason="r"))
     assert run("out=runs.csv") == 2
     assert "holds no finished run (1 failed, which failed=true exports)" in capsys.readouterr().err
 

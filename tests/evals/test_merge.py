@@ -10,6 +10,8 @@ import paths_config
 from evals.database import main
 from utils.run_store import RunStore
 
+FACTS = {"dataset": "loan", "name": "loan_mlp_erm", "params": {}}
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
@@ -28,12 +30,12 @@ def finished(run, accuracy=0.8, content=b"weights", folder=None, **more):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     weights = {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
-    facts = {"run_id": run, "status": "finished", "dataset": "loan", "schema": 1, "name": "loan_mlp_erm", "seed": 0}
+    facts = {**FACTS, "run_id": run, "status": "finished", "schema": 1, "seed": 0}
     return {**facts, "weights": weights, "metrics": {"accuracy": accuracy, "mcc": None}, **more}
 
 
 def failed(run):
-    return {"run_id": run, "status": "failed", "dataset": "loan", "reason": "a reason"}
+    return {**FACTS, "run_id": run, "status": "failed", "reason": "a reason"}
 
 
 def ours(*records):
@@ -196,15 +198,35 @@ def test_a_record_cannot_reach_out_of_the_weights_folder(here, capsys):
     assert "not to be trusted" in capsys.readouterr().err
 
 
+def test_bad_records_are_named_and_left_out(here, capsys):
+    good, altered, hostile = finished("a"), finished("b"), finished("c", weights={"path": "../a", "sha256": "0"})
+    source = theirs(here, good, altered, hostile)
+    (here / "b.json").write_bytes((here / "b.json").read_bytes().replace(b'"run_id": "b"', b'"run_id": "x"'))
+    assert main(["merge", "dataset=loan", source]) == 0
+    assert list(stored()) == ["a"]
+    errors = capsys.readouterr().err.splitlines()
+    assert ["record 2 of b.json was altered" in errors[0], "record 3 of b.json is not to be" in errors[1]] == [True] * 2
+    assert len(errors) == 2
+
+
 # --- refusals --------------------------------------------------------------------------------------------------
+
+
+def tinydb(record):
+    return json.dumps({"_default": {"1": record}})
+
 
 SPOILT = [
     ("cut off", '{"_default": {"1": {"run', "b.json cannot be read: it is not JSON"),
     ("foreign", '{"runs": {"1": {}}}', "has no table '_default'. Nothing was merged; `import` reads"),
-    ("no run_id", '{"_default": {"7": {"accuracy": 1}}}', "record 7 of b.json has no run_id or status; `import`"),
-    ("schema", '{"_default": {"1": {"run_id": "a", "status": "failed", "schema": 0}}}', "has schema 0, not 1"),
-    ("adult", '{"_default": {"1": {"run_id": "a", "status": "failed", "dataset": "adult"}}}', "say dataset=adult"),
-    ("weights", '{"_default": {"1": {"run_id": "a", "status": "finished"}}}', "names no weights"),
+    (
+        "no run_id",
+        '{"_default": {"7": {"accuracy": 1}}}',
+        "record 7 of b.json is no record of a run: run_id is missing",
+    ),
+    ("schema", tinydb(failed("a") | {"schema": 0}), "has schema 0, not 1"),
+    ("adult", tinydb(failed("a") | {"dataset": "adult"}), "say dataset=adult"),
+    ("weights", tinydb({**FACTS, "run_id": "a", "status": "finished", "metrics": {}}), "names no weights"),
 ]
 
 

@@ -49,6 +49,7 @@ def record(dataset, network):
         "decide": {"_target_": "utils.decides.threshold.Threshold", "probability": 0.3},
         "preprocessing": describe_preprocessing(data),
         "weights": save_weights(network, "loan", "ab" * 8),
+        "metrics": {},
     }  # fmt: skip
 
 

@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydb import Query, TinyDB, where
 
-from utils import run_store
+from utils import console, run_store
 from utils.run_store import RunStore, StoreError, canonical, group_id, run_id, to_plain
 
 
 def record(run="a", status="finished", **more):
-    return {"run_id": run, "status": status, "metrics": {"accuracy": 0.5}, **more}
+    facts = {"run_id": run, "status": status, "name": "loan_mlp_erm", "dataset": "loan", "params": {}}
+    return {**facts, "metrics": {"accuracy": 0.5}, **more}
 
 
 @pytest.fixture
@@ -34,6 +35,19 @@ def path(tmp_path):
 @pytest.fixture(params=[1000, 0], ids=["file", "journal"])
 def store(path, request):
     return RunStore(path, journal_after=request.param)
+
+
+def by_tinydb(path, query=None):
+    """What plain TinyDB reads, with its ids and without the checksum that every record has."""
+    with TinyDB(path) as plain:
+        found = plain.all() if query is None else plain.search(query)
+        assert all(there["checksum"] for there in found)
+        return [{**there, "doc_id": there.doc_id} for there in map(without_checksum, found)]
+
+
+def without_checksum(found):
+    del found["checksum"]
+    return found
 
 
 def journal(path):
@@ -181,7 +195,8 @@ def test_ids_count_from_one(store):
 def test_a_doc_id_inside_a_record_is_not_stored(store, path):
     store.replace(store.add(record()), {**record(seed=1), "doc_id": 9})
     store.fold()
-    assert json.loads(path.read_text()) == {"_default": {"1": record(seed=1)}}
+    [stored] = json.loads(path.read_text())["_default"].values()
+    assert without_checksum(stored) == record(seed=1)
 
 
 def test_nan_is_stored_as_null(store, path):
@@ -256,8 +271,7 @@ def test_records_come_back_as_plain_tinydb_reads_them(fields):
         store.add_many({**more, **record(str(i))} for i, more in enumerate(fields))
         before = store.all()
         store.fold()
-        with TinyDB(path) as plain:
-            assert [{**found, "doc_id": found.doc_id} for found in plain.all()] == before == RunStore(path).all()
+        assert by_tinydb(path) == before == RunStore(path).all()
 
 
 QUERIES = {
@@ -289,8 +303,7 @@ def test_a_query_finds_what_plain_tinydb_finds(store, path, query):
     store.add_many(several)
     found = store.search(query)
     store.fold()
-    with TinyDB(path) as plain:
-        assert found == [{**there, "doc_id": there.doc_id} for there in plain.search(query)]
+    assert found == by_tinydb(path, query)
 
 
 @pytest.mark.parametrize("bad", [{"run_id": None}, {"run_id": ""}, {"status": "running"}, {"status": None}])
@@ -367,8 +380,8 @@ def test_a_record_cannot_be_replaced_by_a_run_that_another_holds(store):
 def test_plain_tinydb_reads_the_records(path):
     store = RunStore(path)
     store.add_many([record("a"), record("b", seed=1)])
+    assert by_tinydb(path) == [record("a") | {"doc_id": 1}, record("b", seed=1) | {"doc_id": 2}]
     with TinyDB(path) as plain:
-        assert plain.all() == [record("a"), record("b", seed=1)]
         assert plain.get(where("seed") == 1).doc_id == 2
 
 
@@ -392,11 +405,10 @@ def test_other_tables_of_the_file_are_kept(path):
 
 def test_the_file_has_a_record_a_line(path):
     RunStore(path).add_many([record("a", note="two\nlines"), record("b")])
-    lines = path.read_text().splitlines()
-    assert [json.loads(f"{{{line.rstrip(',')}}}") for line in lines[1:-1]] == [
-        {"1": record("a", note="two\nlines")},
-        {"2": record("b")},
-    ]
+    head, empty, *lines, end = path.read_text().splitlines()
+    assert (head, empty, end) == ('{"_default": {', "", "}}")
+    [one], [other] = (json.loads(f"{{{line.rstrip(',')}}}").values() for line in lines)
+    assert [without_checksum(found) for found in (one, other)] == [record("a", note="two\nlines"), record("b")]
 
 
 LAYOUTS = {"indented": {"indent": 2}, "dense": {"separators": (",", ":")}, "sorted": {"sort_keys": True}}
@@ -413,8 +425,8 @@ def test_the_layout_of_the_file_does_not_matter(path, layout, journal_after):
         assert [found["run_id"] for found in view.search(where("status") == "finished")] == ["a", "b"]
     assert store.add(record("c")) == 3
     store.fold()
-    with TinyDB(path) as plain:
-        assert plain.all() == [record("a"), record("b", seed=1), record("c")]
+    expected = [record("a"), record("b", seed=1), record("c")]
+    assert by_tinydb(path) == [found | {"doc_id": i} for i, found in enumerate(expected, 1)]
 
 
 def test_a_large_file_that_plain_tinydb_wrote_is_laid_out_anew_by_the_next_write(path):
@@ -422,7 +434,7 @@ def test_a_large_file_that_plain_tinydb_wrote_is_laid_out_anew_by_the_next_write
         plain.insert_multiple(record(str(i)) for i in range(30))
     RunStore(path, journal_after=0).add(record("a"))
     assert (in_file(path), lines(path)) == (31, 0)
-    assert path.read_bytes().count(b"\n") == 32
+    assert path.read_bytes().count(b"\n") == 33
 
 
 def test_records_in_the_journal_survive_that_plain_tinydb_writes_the_file(path):
@@ -439,14 +451,15 @@ def test_records_in_the_journal_survive_that_plain_tinydb_writes_the_file(path):
 
 @pytest.mark.parametrize("wide", [2**63, -(2**63) - 1, 2**64, 10**30, [2**70], {"a": [1, -(2**70)]}])
 def test_an_integer_of_any_size_is_kept(store, wide):
-    store.add(record(seed=wide))
-    assert repr(store.get(1)["seed"]) == repr(wide)
+    store.add(record(free=wide))
+    assert repr(store.get(1)["free"]) == repr(wide)
 
 
 @pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1" * 30])
 @pytest.mark.parametrize("content", ['{"seed":%s}', '{"a":[%s]}', '{"a":[1,%s]}', '{"a": [\n%s]}'])
 def test_a_wide_integer_is_read_from_any_layout(path, content, number):
-    path.write_text('{"_default":{"1":' + content % number + "}}")
+    facts = '{"run_id":"a","status":"failed","name":"","dataset":"","params":{},"free":'
+    path.write_text('{"_default":{"1":' + facts + content % number + "}}}")
     assert number in repr(RunStore(path).get(1))
 
 
@@ -459,11 +472,11 @@ JSON = st.recursive(
 
 @quick
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=3))
-def test_whatever_plain_tinydb_writes_is_read_as_python_reads_it(records):
+def test_whatever_plain_tinydb_writes_is_read_as_python_reads_it(contents):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "loan.json"
         with TinyDB(path) as plain:
-            plain.insert_multiple(records)
+            plain.insert_multiple(record(free=content) for content in contents)
         python = json.loads(path.read_bytes() or b"{}", parse_constant=lambda _: None).get("_default", {})
         assert repr(RunStore(path).all()) == repr([{**r, "doc_id": int(i)} for i, r in python.items()])
 
@@ -522,15 +535,20 @@ def test_a_damaged_journal_is_refused_and_left_alone(path):
     assert journal(path).read_bytes() == content
 
 
-def test_a_record_damaged_inside_is_refused_where_it_is_read_and_set_aside(path):
+@pytest.mark.parametrize("damage", [b"\0\0\0", b"0.6", b"\xff\xff\xff"])
+def test_a_record_damaged_inside_is_named_and_left_out(path, capsys, damage):
     store = RunStore(path)
     store.add_many([record("a"), record("b")])
-    damaged = path.read_bytes().replace(b"0.5", b"\0\0\0", 1)
+    damaged = path.read_bytes().replace(b"0.5", damage, 1)
     path.write_bytes(damaged)
-    for use in (store.all, lambda: store.get(1), lambda: store.search(where("metrics")["accuracy"] > 0)):
-        with pytest.raises(StoreError, match=rf"{path} .*not JSON"):
-            use()
-    assert [aside.read_bytes() for aside in store.set_aside()] == [damaged]
+    for use in (store.all, lambda: store.search(where("metrics")["accuracy"] > 0), lambda: store.find_many("ab")):
+        console.begin()
+        assert len(use()) == 1
+        assert f"{path}: 1 record left out: record 1 " in capsys.readouterr().err
+    with pytest.raises(StoreError, match=rf"record 1 of {path} .*rebuild dataset=loan`.*remove dataset=loan id=1`"):
+        store.get(1)
+    assert store.set_aside() == []
+    assert path.read_bytes() == damaged
 
 
 def test_a_damaged_file_is_set_aside_unchanged(path):
@@ -560,7 +578,8 @@ def test_a_locked_database_is_named_after_the_timeout(path):
     with FileLock(f"{path}.lock"):
         code = (
             "import sys; from utils.run_store import RunStore\n"
-            "try: RunStore(sys.argv[1], timeout=0.1).add({'run_id': 'a', 'status': 'failed'})\n"
+            "try: RunStore(sys.argv[1], timeout=0.1).add({'run_id': 'a', 'status': 'failed',"
+            " 'name': 'a', 'dataset': 'loan', 'params': {}})\n"
             "except TimeoutError as error: print(error)"
         )
         done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
@@ -847,6 +866,7 @@ while not Path(go).exists():
     pass
 for i in range(int(inserts)):
     record = {"run_id": f"{name}-{i}", "status": "finished", "params": {"filler": "x" * 3000}}
+    record |= {"name": "loan_mlp_erm", "dataset": "loan", "metrics": {}}
     print(store.add(record), record["run_id"], flush=True)
 """
 
@@ -875,9 +895,10 @@ def test_a_killed_writer_loses_nothing_acknowledged(path, journal_after):
     for name in range(6):
         process = worker(path, journal_after, name, 10**6)
         assert process.stdout.readline() == "ready\n"
+        out = "".join(process.stdout.readline() for _ in range(4))
         time.sleep(chance.uniform(0, 0.15))
         process.send_signal(signal.SIGKILL)
-        out = process.communicate()[0]
+        out += process.communicate()[0]
         told |= {int(line.split()[0]): line.split()[1] for line in out.splitlines() if len(line.split()) == 2}
         there = {found["doc_id"]: found["run_id"] for found in RunStore(path).all()}
         assert told.items() <= there.items()

@@ -1,0 +1,315 @@
+"""What a record is: the types of everything in it that a command reads. Keys that are not named here are free.
+
+The checks run on every record that is read, so they are made of few calls: a check takes a value and gives nothing, or
+what is wrong with it, which begins with its place in the value (``.metrics.auc is text, expected a number or null``).
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+STATUS = ("finished", "failed")
+LARGEST = 2**63  # of a whole number; beyond, no table holds it
+KINDS = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+
+Check = Callable[[Any], str]
+
+
+def flaw(record: Mapping[str, Any]) -> str:
+    """What is wrong with a record in JSON types, in words that name the place; nothing where commands can read it."""
+    found = RECORD(record) or _of_status(record) or _of_lengths(record)
+    return found.removeprefix(".")
+
+
+# --- checks ----------------------------------------------------------------------------------------------------
+
+
+class Leaf:
+    """A value of one of some types."""
+
+    def __init__(self, words: str, *types: type, largest: float = LARGEST):
+        self.types: Final = frozenset(types)
+        self.words: Final = words
+        self.largest: Final = largest
+
+    def __call__(self, value: Any) -> str:
+        """What is wrong with a value, if anything."""
+        if type(value) not in self.types:
+            return f" is {KINDS.get(type(value), type(value).__name__)}, expected {self.words}"
+        return " is too large a number" if type(value) is int and abs(value) >= self.largest else ""
+
+    def hold(self, values: Collection[Any]) -> bool:
+        """Whether all values are such."""
+        kinds = set(map(type, values))
+        return kinds <= self.types and (int not in kinds or not any(type(v) is int and self(v) for v in values))
+
+
+TEXT = Leaf("text", str)
+TEXT_OR_NULL = Leaf("text or null", str, type(None))
+NUMBER = Leaf("a number", int, float)
+NUMBER_OR_NULL = Leaf("a number or null", int, float, type(None))
+NUMBER_OR_TEXT = Leaf("a number or text", int, float, str)  # 8/255, or an infinite threshold
+WHOLE = Leaf("a whole number", int)
+SEED = Leaf("a number or null", int, float, type(None), largest=math.inf)
+FLAG = Leaf("true or false", bool)
+MAPPING = Leaf("a mapping", dict)
+SECTION = Leaf("a mapping or null", dict, type(None))
+LIST = Leaf("a list", list)
+
+
+def each(check: Check) -> Check:
+    """A list of such values."""
+
+    def found(values: Any) -> str:
+        if type(values) is not list:
+            return LIST(values)
+        if isinstance(check, Leaf) and check.hold(values):
+            return ""
+        return next((f"[{i}]{wrong}" for i, value in enumerate(values) if (wrong := check(value))), "")
+
+    return found
+
+
+def values(check: Check) -> Check:
+    """A mapping to such values."""
+
+    def found(mapping: Any) -> str:
+        if type(mapping) is not dict:
+            return MAPPING(mapping)
+        if isinstance(check, Leaf) and check.hold(mapping.values()):
+            return ""
+        return next((f".{key}{wrong}" for key, value in mapping.items() if (wrong := check(value))), "")
+
+    return found
+
+
+def either(first: Check, second: Check) -> Check:
+    """A value that one of two checks accepts; what the second finds where none does."""
+    return lambda value: first(value) and second(value)
+
+
+def optional(check: Check) -> Check:
+    """Such a value, or null."""
+    return lambda value: "" if value is None else check(value)
+
+
+def several(check: Check, fewest: int, most: int | None = None) -> Check:
+    """A list of so many such values."""
+    items = each(check)
+    expected = f"{fewest}" if most == fewest else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+
+    def found(values: Any) -> str:
+        if wrong := items(values):
+            return wrong
+        fits = fewest <= len(values) and (most is None or len(values) <= most)
+        return "" if fits else f" holds {len(values)} values, expected {expected}"
+
+    return found
+
+
+def fields(required: Mapping[str, Check], others: Mapping[str, Check] | None = None) -> Check:
+    """A mapping with the required keys and maybe others, each with its check; further keys are free."""
+    known = {**required, **(others or {})}
+    needed = required.keys()
+
+    def found(mapping: Any) -> str:
+        if type(mapping) is not dict:
+            return MAPPING(mapping)
+        if not needed <= mapping.keys():
+            return f".{next(key for key in required if key not in mapping)} is missing"
+        for key, value in mapping.items():
+            if key in known and (wrong := known[key](value)):
+                return f".{key}{wrong}"
+        return ""
+
+    return found
+
+
+# --- the schema ------------------------------------------------------------------------------------------------
+
+METRICS = values(NUMBER_OR_NULL)
+SHARES = values(optional(several(NUMBER, 2, 2)))  # numerator and denominator
+WORDS = optional(each(TEXT))
+RADIUS = optional(NUMBER_OR_TEXT)
+NODE = fields({}, {"_target_": TEXT, "threat": SECTION, "perturbs": FLAG, "weight": NUMBER_OR_NULL})
+PART = optional(NODE)
+FILE = fields({"path": TEXT, "sha256": TEXT})
+LOGITS = each(NUMBER_OR_TEXT)
+
+CHOICES = values(optional(either(TEXT, each(TEXT))))
+PARAMS = fields(
+    {},
+    {
+        "choices": CHOICES,
+        "epsilon": optional(
+            fields({}, {"radius": RADIUS, "evaluate": each(NUMBER_OR_TEXT), "schedule": PART}),
+        ),
+        "watch": WORDS,
+        "experiment": Leaf("text, a number or null", str, int, float, type(None)),
+        "seed": SEED,
+    },
+)
+TRAINED = fields(  # of runs that this program trained; the settings of imported ones are theirs
+    {},
+    {
+        "model": MAPPING,
+        "regularizer": values(NODE),
+        "attack": optional(fields({}, {"evasion": PART, "poison": PART})),
+        "prepare": PART,
+        "decide": PART,
+        "dataset": PART,
+        "scm": PART,
+        "trainer": optional(fields({}, {"optimizer": PART})),
+        "evaluation": optional(fields({}, {"metrics": optional(values(MAPPING))})),
+    },
+)
+POINTS = fields(
+    {
+        "rates": several(TEXT, 1),
+        "permitted": each(NUMBER_OR_NULL),
+        "logits": each(LOGITS),
+        "metrics": values(each(NUMBER_OR_NULL)),
+    },
+    {
+        "fit_on": TEXT,
+        "shares": optional(values(each(optional(several(NUMBER, 2, 2))))),
+        "deviations": optional(values(each(NUMBER_OR_NULL))),
+    },
+)
+COLUMN = fields({"name": TEXT, "kind": TEXT, "sensitive": FLAG, "levels": each(NUMBER)})
+PREPROCESSING = fields(
+    {},
+    {
+        "columns": each(COLUMN),
+        "loc": each(NUMBER),
+        "scale": each(NUMBER),
+        "groups": WORDS,
+        "shape": each(WHOLE),
+        "class_names": WORDS,
+    },
+)
+POISON = fields(
+    {
+        "metric": TEXT,
+        "objective": TEXT,
+        "rows": NUMBER,
+        "distinct": NUMBER,
+        "evaluations": NUMBER,
+        "claimed": fields({"before": values(NUMBER_OR_NULL), "after": values(NUMBER_OR_NULL)}),
+        "steps": several(several(NUMBER_OR_NULL, 2, 2), 1),
+    },
+    {
+        "failed": NUMBER_OR_NULL,
+        "ended": TEXT_OR_NULL,
+        "labels": values(NUMBER),
+        "groups": values(NUMBER),
+        "csv": optional(FILE),
+        "trace": optional(FILE),
+        "front": optional(each(values(NUMBER_OR_NULL))),
+        "seconds": optional(values(NUMBER_OR_NULL)),
+    },
+)
+JUDGED = fields(
+    {"metrics": METRICS},
+    {
+        "settings": optional(fields({}, {"attack": SECTION})),
+        "created": TEXT_OR_NULL,
+        "warnings": WORDS,
+        "shares": optional(SHARES),
+        "deviations": optional(METRICS),
+    },
+)
+
+
+def _later(evaluation: Any) -> str:
+    """A later evaluation; those of early versions are bare metrics."""
+    return JUDGED(evaluation) if type(evaluation) is dict and "metrics" in evaluation else METRICS(evaluation)
+
+
+DECIDE = fields(
+    {},
+    {
+        "_target_": TEXT,
+        "probability": NUMBER,
+        "logits": LOGITS,
+        "shares": optional(each(each(NUMBER))),
+        "warnings": WORDS,
+    },
+)
+CAUSAL = fields({}, {"option": TEXT_OR_NULL, "settings": SECTION, "graph": SECTION, "fingerprint": TEXT_OR_NULL})
+
+RECORD = fields(
+    {"run_id": TEXT, "status": TEXT, "name": TEXT, "dataset": TEXT, "params": PARAMS},
+    {
+        "schema": NUMBER,
+        "group_id": TEXT_OR_NULL,
+        "seed": SEED,
+        "created": TEXT_OR_NULL,
+        "reason": TEXT_OR_NULL,
+        "imported": FLAG,
+        "fingerprint": TEXT_OR_NULL,
+        "environment": optional(values(Leaf("text, a number or null", str, int, float, type(None)))),
+        "metrics": METRICS,
+        "shares": optional(SHARES),
+        "deviations": optional(METRICS),
+        "evaluations": optional(values(_later)),
+        "warnings": WORDS,
+        "seconds": optional(values(NUMBER_OR_NULL)),
+        "rows": optional(values(NUMBER)),
+        "units": optional(values(TEXT)),
+        "weights": optional(FILE),
+        "decide": optional(DECIDE),
+        "preprocessing": optional(PREPROCESSING),
+        "operating_points": optional(POINTS),
+        "poison": optional(POISON),
+        "causal": optional(CAUSAL),
+    },
+)
+
+
+# --- what several values have to be together -------------------------------------------------------------------
+
+
+def _of_status(record: Mapping[str, Any]) -> str:
+    """What a record lacks that one of its status has."""
+    if not record["run_id"]:
+        return ".run_id is empty"
+    if record["status"] not in STATUS:
+        return f".status is {record['status']!r:.40}, expected {' or '.join(STATUS)}"
+    if record["status"] == "finished" and "metrics" not in record:
+        return ".metrics is missing"
+    trained = "" if record.get("imported") else TRAINED(record["params"])
+    return trained and f".params{trained}"
+
+
+def _of_lengths(record: Mapping[str, Any]) -> str:
+    """Lists that belong together and differ in length."""
+    return _of_columns(record.get("preprocessing") or {}) or _of_points(record.get("operating_points") or {})
+
+
+def _of_columns(stored: Mapping[str, Any]) -> str:
+    n = len(stored.get("columns") or ())
+    for key in ("loc", "scale"):
+        if n and key in stored and len(stored[key]) != n:
+            return f".preprocessing.{key} holds {len(stored[key])} values for {n} columns"
+    return ""
+
+
+def _of_points(points: Mapping[str, Any]) -> str:
+    n = len(points.get("permitted", ()))
+    held = {"logits": {"": points.get("logits", ())}}
+    held |= {kind: points.get(kind) or {} for kind in ("metrics", "shares", "deviations")}
+    for kind, lists in held.items():
+        for key, of in lists.items():
+            if len(of) != n:
+                return f".operating_points.{kind}.{key} holds {len(of)} values for {n} points"
+    groups = set(map(len, points.get("logits", ())))
+    return f".operating_points.logits are of {sorted(groups)} groups" if len(groups) > 1 else ""
