@@ -31,6 +31,14 @@ def rests_on_scm(record: Record, key: str) -> bool:
     return _is_causal(plain) or (plain.startswith("robust_accuracy") and _attacked_causally(record, evaluation, plain))
 
 
+@lru_cache
+def _may_rest(key: str) -> bool:
+    """Whether some record's figure of this key could be causal; of most keys the name alone says that none is."""
+    parts = key.split("/")  # the name of a later evaluation may hold a slash too
+    plain = ["/".join(parts[i:]) for i in range(len(parts))]
+    return any(is_causal(own) or own.startswith("robust_accuracy") for own in plain)
+
+
 def _attacked_causally(record: Record, evaluation: str | None, key: str) -> bool:
     """Whether the attack of a robust accuracy moved noise through the SCM; of several attacks, whether one did."""
     later = ((record.get("evaluations") or {}).get(evaluation) or {}).get("settings")
@@ -59,7 +67,7 @@ def model_of(record: Record, key: str) -> Causal | None:
 def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None, list[Record]]]:
     """By fingerprint the causal models of a figure, and the records that have it under each; empty of no causal one."""
     found: dict[str, tuple[Causal | None, list[Record]]] = {}
-    for record in records:
+    for record in records if _may_rest(key) else ():
         if _has(record, key) and rests_on_scm(record, key):
             causal = model_of(record, key)
             found.setdefault(str((causal or {}).get("fingerprint")), (causal, []))[1].append(record)
@@ -155,7 +163,7 @@ def _text(value: Any) -> str:
 
 def remark(records: Sequence[Record], key: str) -> str:
     """What the label of a causal figure has to say, where all records say the same; else nothing."""
-    remarks = {_remark(record, key) for record in records if _has(record, key)}
+    remarks = {_remark(record, key) for record in (records if _may_rest(key) else ()) if _has(record, key)}
     return next(iter(remarks)) if len(remarks) == 1 else ""
 
 
@@ -188,7 +196,7 @@ def with_remark(words: str, said: str) -> str:
 def sentences(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
     """For a legend: what the causal models of the figures shown make of them, each remark once."""
     found: dict[str, list[str]] = {}
-    for key in dict.fromkeys(keys):
+    for key in filter(_may_rest, dict.fromkeys(keys)):
         for record in records:
             if _has(record, key) and (said := _remark(record, key)):
                 found.setdefault(f"under scm={(model_of(record, key) or {})['option']}: {said}", []).append(key)

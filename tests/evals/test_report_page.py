@@ -640,3 +640,30 @@ def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(chromiu
     shown = page.locator("#record details", has_text="Added rows, seed 0").inner_text()
     assert all(value in shown for _, value in poison_facts.facts(run))
     assert page.complaints == []
+
+
+# --- causal models ---------------------------------------------------------------------------------------------
+
+
+def under(scm, doc_id):
+    """A record whose figures rest on a causal model."""
+    made = record(doc_id, radius=doc_id / 10)
+    made["params"]["choices"]["scm"] = scm
+    held = {"option": scm, "settings": {}, "graph": None, "source": {"fingerprint": "f"}, "equations": None}
+    return made | {"causal": held | {"fingerprint": scm}}
+
+
+def test_figures_of_several_causal_models_have_no_frontier_and_no_best_until_one_is_chosen(visit):
+    page = visit([under("independent", 1), under("learned", 2), under("learned", 3)])
+    shown(page, x="accuracy", y="uai_0.05", seeds="runs", points=False)
+    finding, verdict = page.locator("#finding"), page.locator("#verdict")
+    assert "No frontier: unfair area at radius 0.05 belongs to its causal model" in finding.inner_text()
+    assert "independent; learned" in finding.inner_text()
+    assert "python evaluate.py dataset=loan id=all scm=learned" in finding.inner_text()
+    page.evaluate("trilemma.open('seeds=runs&need=uai_0.05<=0.3&objective=accuracy&x=accuracy&y=accuracy')")
+    assert verdict.inner_text().startswith("No best: unfair area at radius 0.05 belongs to its causal model")
+    hash = "seeds=runs&need=uai_0.05<=0.3&objective=accuracy&x=accuracy&y=uai_0.05&off.scm=independent"
+    page.evaluate(f"trilemma.open('{hash}')")
+    assert "belongs to its causal model" not in finding.inner_text() + verdict.inner_text()
+    assert "efficient" in finding.inner_text()
+    assert "2 of 2 runs permitted" in verdict.inner_text()
