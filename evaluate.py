@@ -223,6 +223,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
 
     from hydra.core.hydra_config import HydraConfig
 
+    from evals.export import to_csv
     from evals.query import aligned, values
     from evals.records import causal
     from utils import atomic
@@ -253,7 +254,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
     for sentence in filter(None, (*causal.sentences(kept, [*metrics, *added]), apart)):
         say(f"{sentence}.")
     if params["csv"]:
-        atomic.write_text(Path(params["csv"]), table.drop(columns="params").to_csv(index=False))
+        atomic.write_bytes(Path(params["csv"]), to_csv(table.drop(columns="params")))
         say(f"{len(table)} rows written to {params['csv']}")
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from evals import choice
 from evals.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
+from utils.command_line.words import call
 
 UNCOUNTED = (
     "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
@@ -73,8 +74,8 @@ def loading(record: Mapping[str, Any], dataset: str) -> str:
     """The call that loads a run, or an operating point of it; why there is none of a record without weights."""
     if record.get("imported"):
         return f"record {record['doc_id']} was imported without weights: it cannot be loaded"
-    point = f", point={record['point']}" if "point" in record else ""
-    return f'from_database({record["doc_id"]}, "{dataset}"{point})'
+    point = {"point": record["point"]} if "point" in record else {}
+    return call("from_database", record["doc_id"], dataset, **point)
 
 
 def seeds(row: pd.Series) -> str:

@@ -21,7 +21,6 @@ folders are separated by commas, or are a list: from=[a.json,b.json]. `COMMAND -
 Exit code: 0, 1 if check found something wrong, 2 for a mistake on the command line; nothing is changed then.
 """
 
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,10 +32,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from evals import export, foreign, merge, upkeep
-from evals.query import near
+from evals.query import NAME, near
 from utils.console import begin, complain, said, say, show_everything, unread
-
-NAME = re.compile(r"[\w+-][\w.+-]*")
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,9 @@ def _options(verb: str, keys: Sequence[str], words: Sequence[str]) -> Options:
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(f"cannot read {' '.join(words)!r}: {str(error).splitlines()[0]}") from error
     typed = {key: text for key, _, text in (word.partition("=") for word in words)}
-    # true, null and lists as YAML reads them; everything else, 007 or a:b too, is the text as typed
-    return Options({k: v if v is None or isinstance(v, bool | list) else typed[k] for k, v in read.items()})
+    # true, null, lists and quoted texts as YAML reads them; everything else, 007 or a:b too, is the text as typed
+    plain = {k: v for k, v in read.items() if v is None or isinstance(v, bool | list) or typed[k][:1] in ("'", '"')}
+    return Options(typed | plain)
 
 
 if __name__ == "__main__":

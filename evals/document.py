@@ -8,11 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from utils.console import CONTROL
+
 # what would be markup where it stands; an underscore within a word, or < before =, is none
 MARKED = re.compile(r"[\\`*|~$]|](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 OPENING = re.compile(r"^([#+\-=>]|\d+(?=[.)](\s|$)))")  # of a line: heading, list, rule, quotation
 BROKEN = re.compile(r"([\d.]+) (\[[\d., ]+\])")  # a figure and its interval, on a line each in narrow columns
-INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")  # control signs, and turns of direction
 # how it looks: a page of paper, dark where the reader's screen is, one column on a telephone
 CSS = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --soft: #5b6067; --line: #d9dce0; --tint: #f4f5f7;
@@ -129,7 +130,7 @@ def escaped(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    return INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _markdown(block: Block) -> str:

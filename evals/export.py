@@ -32,7 +32,7 @@ import pandas as pd
 from evals import query, tracking
 from evals.upkeep import existing
 from utils import atomic
-from utils.console import say, say_of
+from utils.console import disarmed, say, say_of
 from utils.run_store import RunStore
 
 SQLITE = "sqlite:///"
@@ -136,8 +136,11 @@ def _typed(values: Sequence[Any]) -> pd.Series:
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
-    """Comma-separated text, numbers with all their digits, nothing where there is no value."""
-    return str(table.to_csv(index=False)).encode()
+    """Comma-separated text for a spreadsheet: numbers with all their digits, nothing where there is no value."""
+    columns = (table.iloc[:, place] for place in range(table.shape[1]))
+    safe = [c if pd.api.types.is_numeric_dtype(c) else c.map(disarmed, na_action="ignore") for c in columns]
+    text = pd.concat(safe, axis=1).to_csv(index=False, header=[disarmed(str(name)) for name in table.columns])
+    return str(text).encode()
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

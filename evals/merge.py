@@ -30,6 +30,7 @@ from evals.query import aligned
 from evals.upkeep import SHOWN, is_database, say_some
 from utils import atomic
 from utils.atomic import digest
+from utils.command_line.words import option, quoted
 from utils.console import say, warn
 from utils.run_store import SCHEMA, RunStore, StoreError
 
@@ -132,7 +133,8 @@ def _wrong(record: Record, dataset: str) -> str:
     if record.get("schema", SCHEMA) != SCHEMA:
         return f"has schema {record['schema']}, not {SCHEMA}; `import` takes such files"
     if record.get("dataset", dataset) != dataset:
-        return f"is a run on {record['dataset']}, not on {dataset}; say dataset={record['dataset']}"
+        remedy = quoted(option("dataset", str(record["dataset"])))
+        return f"is a run on {record['dataset']}, not on {dataset}; say {remedy}"
     if record["status"] == "finished" and not record.get("imported") and not record.get("weights"):
         return "is finished, but names no weights"
     return ""

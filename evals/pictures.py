@@ -18,6 +18,7 @@ import paths_config
 from evals import drawings, query
 from evals.drawings import Confusion, Gallery, Kind
 from evals.style import COLOURS, MARKERS, save, targets
+from utils.console import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -378,8 +379,8 @@ def pictures(options: DictConfig) -> None:
     paths = targets(options.out, f"{options.dataset}_{options.kind}{ids}")
     drawn = PICTURES[options.kind](chosen(query.read(str(options.dataset)), options), options)
     save(drawn.figure, paths)
-    sys.stdout.write(drawn.text)
-    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    write(drawn.text)
+    write("".join(f"{path}\n" for path in paths))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 import paths_config
 from evals import query, style
-from evals.plots import compromises, groups, moving, parallel, policy, robustness, seeds, shift, space, trace
+from evals.plots import axis, compromises, groups, moving, parallel, policy, robustness, seeds, shift, space, trace
 from evals.plots.frontier import frontier
 from evals.plots.picture import Picture
+from utils.console import write
 
 OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
 EVERY = {"dataset", "kind", "where", "hue", "title", "out"}
@@ -30,6 +31,11 @@ class Kind(NamedTuple):
     reads: set[str]
     named: tuple[str, ...]
     formats: Sequence[str] = style.SUFFIXES
+
+    @property
+    def chosen(self) -> bool:
+        """Whether axes that are not given are chosen from the runs: those that it is named after."""
+        return {"x", "y"} <= set(self.named)
 
 
 KINDS: dict[str, Kind] = {
@@ -67,18 +73,17 @@ def check(options: DictConfig) -> Kind:
 def plot(options: DictConfig) -> None:
     """Read the database, draw, write, and say what was written."""
     kind = check(options)
+    records = query.read(str(options.dataset))
+    if kind.chosen:
+        options = axis.filled(records, options)
     named = "_".join(str(options[key]) for key in kind.named)
     paths = style.targets(options.out, f"{options.dataset}_{named}", kind.formats)
     moving.check(paths, options.frames)
-    drawn = kind.draw(query.read(str(options.dataset)), options)
+    drawn = kind.draw(records, options)
     moving.save(drawn.figure, [path for path in paths if path.suffix.lower() in moving.SUFFIXES], options.frames)
     style.save(drawn.figure, [path for path in paths if path.suffix.lower() in style.SUFFIXES])
-    _say(drawn.text)
-    _say("".join(f"{path}\n" for path in paths))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
+    write(drawn.text)
+    write("".join(f"{path}\n" for path in paths))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from evals.poison_words import Said, statement
 from evals.poisoned import ENDINGS, Change, Setting, paired, settings_of
 from evals.table import DASH, LATEX
 from utils import atomic
-from utils.console import say_of
+from utils.console import disarmed, say_of, write
 from utils.metrics.directions import describe
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
@@ -159,7 +159,9 @@ def comma_separated(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
             names = [setting.label, facts["name"], facts["attack"], setting.metric, setting.objective]
             means = [len(setting.runs), setting.mean("rows"), setting.mean("evaluations"), key, split]
             figures = [*setting.change(key, split), *(setting.seconds(spender) for spender in SPENDERS)]
-            writer.writerow([*names, *means, *("" if math.isnan(figure) else figure for figure in figures)])
+            writer.writerow(
+                [*map(disarmed, (*names, *means)), *("" if math.isnan(figure) else figure for figure in figures)]
+            )
     return text.getvalue()
 
 
@@ -180,7 +182,7 @@ def poison(options: DictConfig) -> None:
     settings = settings_of(query.read(str(options.dataset)), options.where)
     text = FORMATS[options.format](settings, asked(options.metrics, settings))
     if options.out is None:
-        sys.stdout.write(text)
+        write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
     say_of(str(options.out), f"{len(settings)} settings")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from pandas.api.types import is_numeric_dtype
 
 import paths_config
 from evals.seeds import Interval, bootstrap, by_setting
 from utils.command_line.ranges import require_ranges
+from utils.command_line.words import copyable, literal, override, read_option
 from utils.console import begin, complain, said, show_everything, unread
 from utils.metrics.directions import suggest
 from utils.run_store import RunStore
@@ -60,6 +60,7 @@ DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
 DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_|_(unpoisoned|valid|under_poisoning)$")
 # a key may hold a single =, as those of the evaluation scm=learned do
 COMPARISON = re.compile(r"\s*((?:[^<>=!]|(?<![<>=!])=(?!=))+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
+NAME = re.compile(r"[\w+-][\w.+-]*")  # of a data set, as it names files
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
 
@@ -77,18 +78,34 @@ def read(dataset: str) -> list[dict[str, Any]]:
         raise ValueError(f"dataset={dataset!r} is no name of a data set; databases there are: {', '.join(databases())}")
     path = paths_config.database(dataset)
     if not path.is_file():
-        present = ", ".join(databases()) or "none"
+        present = databases()
         raise ValueError(
-            f"no database for dataset={dataset}: {path} does not exist. Train a model with "
-            f"`python train.py dataset={dataset}`; databases in that folder: {present}"
+            f"no database for dataset={dataset}: {path} does not exist{near(dataset, present)} {training(dataset)}; "
+            f"databases in that folder: {', '.join(present) or 'none'}"
         )
     records = RunStore(path).all()
     done = [record for record in records if record["status"] == "finished"]
     if not done:
-        raise ValueError(
-            f"{path} holds no finished run ({len(records)} failed). Train one with `python train.py dataset={dataset}`"
-        )
+        raise ValueError(f"{path} holds no finished run ({len(records)} failed). {training(dataset)}")
     return done
+
+
+def training(dataset: str) -> str:
+    """How to train a model on a data set: the line to copy, of a table of one's own as far as its name says it."""
+    from utils.overrides import options as there  # imports Hydra, which answers need not wait for
+
+    if dataset in there("dataset"):
+        return f"Train a model with `{copyable('python train.py', f'dataset={dataset}')}`"
+    known = f"Data sets are {', '.join(there('dataset'))}"
+    if not NAME.fullmatch(dataset):
+        return f"{known}; the name of a table of your own has letters, digits and . _ + -"
+    own = (
+        override("dataset.name", dataset),
+        "dataset.path=FILE.csv",
+        "dataset.label=COLUMN",
+        "dataset.sensitive=COLUMN",
+    )
+    return f"{known}; train on a table of your own with `{copyable('python train.py', 'dataset=csv', *own)}`"
 
 
 def stored(dataset: str) -> list[dict[str, Any]]:
@@ -377,12 +394,13 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     assert isinstance(defaults, DictConfig)
     given: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
+        key, equals, _ = word.partition("=")
         if not equals:
             raise ValueError(f"cannot read {word!r}; write options as key=value, or --help for the list")
         if key not in list(defaults):  # `in defaults` is false for a required one
             raise ValueError(f"unknown option {key!r}{near(key, defaults)} Options: {', '.join(map(str, defaults))}")
-        given[key] = _value(word, key, text)
+        value = read_option(word)
+        given[key] = literal(value) if isinstance(value, str) else value
     OmegaConf.set_struct(defaults, True)
     merged = OmegaConf.merge(defaults, given)
     assert isinstance(merged, DictConfig)
@@ -391,15 +409,6 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
         raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
     require_ranges({str(key): value for key, value in merged.items()}, path)
     return merged
-
-
-def _value(word: str, key: str, text: str) -> Any:
-    """A number, null or boolean as YAML reads it; everything else is the text as typed (``title=Loan: all``)."""
-    try:
-        value = OmegaConf.from_cli([word])[key]
-    except yaml.YAMLError:  # not YAML, hence text
-        return text
-    return text if OmegaConf.is_config(value) else value
 
 
 def explained(path: Path) -> str:

@@ -30,6 +30,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals import poison_facts, query, reproduce
+from evals.plots import axis
 from evals.points import fits, with_points
 from evals.records import causal
 from utils import atomic
@@ -143,7 +144,7 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
     """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
     evaluations = query.evaluations(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
-    wanted = _watched(records)
+    wanted = axis.watched(records)
     leading = [key for key in headlines(keys) if direction(key)]
     leading += [key for key in keys if key in wanted and key not in leading]
     first = set(sorted(leading, key=lambda key: key not in wanted)[:MOST])
@@ -183,28 +184,16 @@ def _section(key: str) -> str:
 def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Sequence[query.Record]) -> list[str]:
     """The two metrics shown at first. Raises ValueError where one is asked for that no run has, or none compares by."""
     keys = [metric["key"] for metric in offered]
-    for axis in ("x", "y"):
-        if options[axis] is not None and str(options[axis]) not in keys:
-            raise ValueError(
-                f"{axis}={options[axis]}: no run has it{query.near(str(options[axis]), keys)} There is "
-                f"{', '.join(keys[:MOST])}"
-            )
+    given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
+    for name, key in zip("xy", given, strict=True):
+        if key is not None and key not in keys:
+            raise ValueError(f"{name}={key}: no run has it{query.near(key, keys)} There is {', '.join(keys[:MOST])}")
     apart = {metric["key"]: metric["apart"] for metric in offered if "apart" in metric}
-    for axis in ("x", "y"):
-        if str(options[axis]) in apart:
-            raise ValueError(apart[str(options[axis])])
-    watched = [key for key in _watched(records) if key not in apart]
-    headed = [metric["key"] for metric in offered if metric["direction"] and metric["key"] not in apart] + keys
-    x, y = (None if options[axis] is None else str(options[axis]) for axis in ("x", "y"))
-    x = x or next(key for key in ("accuracy", *watched, *headed) if key in keys)
-    return [x, y or next((key for key in (*watched, *headed) if key in keys and key != x), x)]
-
-
-def _watched(records: Sequence[query.Record]) -> list[str]:
-    """What the runs are about: the gap that their operating points trade for accuracy, and what they watch."""
-    traded = [f"{rate}_gap" for record in records for rate in (record.get("operating_points") or {}).get("rates", ())]
-    watched = [key for record in records[:1] for key in record["params"].get("watch") or ()]
-    return list(dict.fromkeys([*traded, *watched]))
+    for key in given:
+        if key in apart:
+            raise ValueError(apart[key])
+    headed = [metric["key"] for metric in offered if metric["direction"]] + keys
+    return list(axis.defaults(records, headed, *given))
 
 
 def _settings(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
@@ -277,9 +266,7 @@ def _facts(records: Sequence[query.Record], table: pd.DataFrame) -> dict[str, An
         "facets": {
             name: numbers(facts[name]) if name == "radius" else texts(map(_text, facts[name])) for name in facts
         },
-        "command": texts(command for command, _, _ in commands),
-        "remark": texts(remark for _, remark, _ in commands),
-        "lost": texts(lost for _, _, lost in commands),
+        **{key: texts(of.get(key) for of in commands) for key in ("command", "alone", "remark", "lost")},
         **_params([dict(_flat(record["params"])) for record in records]),
     }
 
@@ -288,12 +275,16 @@ def _text(value: Any) -> str | None:
     return None if value is None or value != value else str(value)
 
 
-def _command(record: query.Record) -> tuple[str | None, str | None, str | None]:
-    """The command without its seed, a remark for its end, and why there is none."""
+def _command(record: query.Record) -> dict[str, str]:
+    """The command without its seed, what it says of a single run, a remark for its end; or why there is none."""
     try:
-        return reproduce.setting(record), reproduce.remark(record), None
+        return {
+            "command": reproduce.setting(record),
+            "alone": reproduce.alone(record),
+            "remark": reproduce.remark(record),
+        }
     except ValueError as error:
-        return None, None, str(error)
+        return {"lost": str(error)}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

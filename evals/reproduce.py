@@ -2,20 +2,24 @@
 
 The options that the record chose are composed anew, and what its settings say otherwise becomes words of the
 command line. What no result depends on is left out: device, threads, and what a sweep shows.
+
+A record may come from anybody, and the line is made to be copied into a shell. So it holds nothing but names of options
+and of functions that the configuration has, whole numbers as seeds, and values that were quoted and read back; a record
+that asks for anything else has no command, and the error says why.
 """
 
+import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from utils.command_line.words import copyable, override, quoted, visible
 from utils.overrides import CONFIG, explain, groups, options
 from utils.run_store import canonical
 from utils.scms.identity import settled
@@ -29,9 +33,11 @@ BESIDE = (
     *("model.inputs", "model.outputs", "model.mean", "model.std", "trainer.compile", "trainer.checkpoint_every"),
     "attack.poison.workers",
 )
+PARTS = "evaluation.metrics."  # what stands below may be left out by ~
 REFERENCE = re.compile(r"\$\{([\w.\[\]]+)\}")
 STEP = re.compile(r"[^.\[\]]+")
-BARE = re.compile(r"(?!(?:null|true|false|inf|nan)$)[a-z_][\w./-]*|\d+(\.\d+)?/\d+(\.\d+)?", re.IGNORECASE)
+SPECIAL = re.compile(r"_[a-z]+_")  # keys that Hydra acts on, as _target_
+SETTLED = ("_target_", "_partial_")  # those of them that our options have
 
 
 class Composed(NamedTuple):
@@ -48,15 +54,10 @@ def command(record: Record) -> str:
     """One line for a shell that gives the run of a record again, ``python train.py ... seed=0``.
 
     Raises:
-        ValueError: the program did not train it, or no longer has an option that it names.
+        ValueError: the program did not train it, no longer has an option that it names, or its settings are such that
+            no line says them.
     """
-    return f"{setting(record)} seed={record['params']['seed']}{remark(record)}"
-
-
-def remark(record: Record) -> str:
-    """A comment for the end of the line, where the name that the run is filed under can no longer be given."""
-    params = record["params"]
-    return "" if _preset_is_there(params) else f"  # filed under experiment={params['experiment']}"
+    return f"{setting(record)}{alone(record)} {_word('seed', _seed(record))}{remark(record)}"
 
 
 def setting(record: Record) -> str:
@@ -64,48 +65,126 @@ def setting(record: Record) -> str:
     params = record["params"]
     if record.get("imported") or "dataset" not in params.get("choices", {}) or not params.get("regularizer"):
         raise ValueError("this program did not train it: no command gives it again")
+    _refuse_foreign(params)
     try:
         first, composed = _chosen(params)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"no command gives it any more: {explain(error)}") from error
     rest = dict.fromkeys(_inside(composed, composed.raw, composed.resolved, params, "", params))
     if any(node.get("perturbs") for node in params["regularizer"].values()):  # said even where it is the default
-        rest = {f"epsilon.radius={_written(params['epsilon']['radius'])}": None} | rest
+        rest = {_word("epsilon.radius", params["epsilon"]["radius"]): None} | rest
     words = [word.replace("epsilon.radius=", "epsilon=") if word.startswith("epsilon.") else word for word in rest]
-    return " ".join(["python train.py", *map(shlex.quote, [*first, *words])])
+    return copyable("python train.py", *first, *words)
+
+
+def alone(record: Record) -> str:
+    """What the line of a single run says beside the setting: that it is no sweep, where its preset is one."""
+    params = record["params"]
+    return " hydra.mode=RUN" if _composed(_beginning(params)[0]).mode == "MULTIRUN" else ""
+
+
+def remark(record: Record) -> str:
+    """A comment for the end of the line, where the name that the run is filed under can no longer be given."""
+    name = record["params"].get("experiment")
+    return "" if _preset_is_there(record["params"]) else f"  # filed under {_quoted(f'experiment={name}')}"
+
+
+def _quoted(text: str) -> str:
+    try:
+        return quoted(text)
+    except ValueError as error:
+        raise ValueError(f"no command gives it: {error}") from error
 
 
 def _preset_is_there(params: Node) -> bool:
     name = params.get("experiment")
-    return name is None or "study" in params or name in options("experiment")
+    return name is None or "study" in params or name in _options("experiment")
+
+
+def _seed(record: Record) -> int:
+    seed = record["params"].get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ValueError(f"no command gives it: its seed is {visible(seed)}, no whole number")
+    return seed
+
+
+def _refuse_foreign(node: Any, path: str = "") -> None:
+    """Refuse settings that name functions which no option names: a line that says them would call whatever they say.
+
+    Raises:
+        ValueError: there is one, or a key that Hydra acts on beside those of our options.
+    """
+    if isinstance(node, list | tuple):
+        for value in node:
+            _refuse_foreign(value, path)
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        below = f"{path}.{key}".lstrip(".")
+        if key == "_target_" and (not isinstance(value, str) or value not in _functions()):
+            raise ValueError(f"no command gives it: {visible(below)} is {visible(value)}, which no option names")
+        if SPECIAL.fullmatch(str(key)) and key not in SETTLED:
+            raise ValueError(f"no command gives it: {visible(below)} is no setting")
+        _refuse_foreign(value, below)
+
+
+@lru_cache
+def _functions() -> frozenset[str]:
+    """Every ``_target_`` of the options."""
+    found = (re.findall(r"\b_target_:\s*([\w.]+)", path.read_text("utf-8")) for path in sorted(CONFIG.rglob("*.yaml")))
+    return frozenset(name for names in found for name in names)
+
+
+def _named(group: str, name: Any) -> str:
+    """The name of an option. Raises ValueError where the group has none of this name."""
+    if not isinstance(name, str) or name not in _options(group):
+        raise ValueError(f"no command gives it any more: {group} {visible(name)}: there is no such option")
+    return name
+
+
+def _word(key: str, value: Any) -> str:
+    """A word of the line. Raises ValueError where none says it."""
+    try:
+        return _said(key, json.dumps(value))
+    except ValueError as error:
+        raise ValueError(f"no command gives it: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def _said(key: str, value: str) -> str:
+    return override(key, json.loads(value))
+
+
+def _beginning(params: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words that choose preset, data set and terms, as they are composed and as they are said."""
+    terms = [_named("regularizer", term) for term in params["regularizer"]]
+    preset: tuple[str, ...] = ()
+    if "study" in params:
+        preset = ("+experiment=study", _word("study", params["study"]))
+    elif params.get("experiment") is not None and _preset_is_there(params):
+        preset = (f"+experiment={params['experiment']}",)
+    dataset = f"dataset={_named('dataset', params['choices']['dataset'])}"
+    term = _word("regularizer", terms if len(terms) > 1 else terms[0])
+    # one composition with all terms serves every choice of them; only presets let other settings follow the terms
+    composing = term if preset else _word("regularizer", list(_options("regularizer")))
+    return (*preset, dataset, composing), (*preset, dataset, term)
 
 
 def _chosen(params: Node) -> tuple[tuple[str, ...], Composed]:
     """The words that choose options, preset, data set, terms and what these do not choose, and what they compose.
 
-    Raises HydraException or OmegaConfBaseException where one is not there.
+    Raises HydraException or OmegaConfBaseException where they compose nothing, ValueError where an option is not there.
     """
-    choices, terms = params["choices"], list(params["regularizer"])
-    preset: tuple[str, ...] = ()
-    if "study" in params:
-        preset = ("+experiment=study", f"study={_written(params['study'])}")
-    elif params.get("experiment") is not None and _preset_is_there(params):
-        preset = (f"+experiment={params['experiment']}",)
-    dataset, term = f"dataset={choices['dataset']}", f"regularizer={_written(terms if len(terms) > 1 else terms[0])}"
-    # one composition with all terms serves every choice of them; only presets let other settings follow the terms
-    composing = term if preset or not set(terms) <= set(_options()) else f"regularizer={_written(list(_options()))}"
-    alone = _composed((*preset, dataset, composing))
-    mode = ("hydra.mode=RUN",) if alone.mode == "MULTIRUN" else ()
-    other_model = _differing(("model",), choices, alone)  # which may choose options too
-    alone = _composed((*preset, dataset, composing, *other_model))
-    groups = [group for group in _groups() if group not in ("regularizer", "model")]
-    others = tuple(sorted((*other_model, *_differing(groups, choices, alone))))
-    return (*preset, dataset, term, *mode, *others), _composed((*preset, dataset, composing, *others))
+    composing, said = _beginning(params)
+    choices = params["choices"]
+    other_model = _differing(("model",), choices, _composed(composing))  # which may choose options too
+    rest = [group for group in _groups() if group not in ("regularizer", "model")]
+    others = tuple(sorted((*other_model, *_differing(rest, choices, _composed((*composing, *other_model))))))
+    return (*said, *others), _composed((*composing, *others))
 
 
 def _differing(groups: Sequence[str], choices: Node, composed: Composed) -> tuple[str, ...]:
     """The words for those of the groups of which another option was chosen than is composed."""
-    return tuple(f"{g}={choices[g]}" for g in groups if g in choices and choices[g] != composed.chosen.get(g))
+    other = [group for group in groups if group in choices and choices[group] != composed.chosen.get(group)]
+    return tuple(f"{group}={_named(group, choices[group])}" for group in other)
 
 
 @lru_cache
@@ -114,8 +193,8 @@ def _groups() -> tuple[str, ...]:
 
 
 @lru_cache
-def _options() -> tuple[str, ...]:
-    return tuple(options("regularizer"))
+def _options(group: str) -> tuple[str, ...]:
+    return tuple(options(group))
 
 
 @lru_cache(maxsize=256)
@@ -158,7 +237,7 @@ def _departures(composed: Composed, raw: Any, base: Any, found: Any, path: str, 
         yield from _inside(composed, raw, base, found, path, params)
         return
     if not _same(base, found):
-        yield f"{path}={_written(found)}"
+        yield _word(path, found)
 
 
 def _inside(composed: Composed, raw: Node, base: Node, found: Node, path: str, params: Node) -> Iterator[str]:
@@ -173,9 +252,11 @@ def _inside(composed: Composed, raw: Node, base: Node, found: Node, path: str, p
         if key in base:
             yield from _departures(composed, raw[key], base[key], value, below, params)
         elif below not in BESIDE:
-            yield f"+{below}={_written(value)}"
-    if base.get("_target_") != found.get("_target_"):
-        yield from (f"~{path}.{key}" for key in base if key not in found)
+            yield _word(f"+{below}", value)
+    lost = [key for key in base if key not in found]
+    if base.get("_target_") == found.get("_target_"):  # keys that older records lack mean what they meant then
+        lost = [key for key in lost if f"{path}.".startswith(PARTS) and isinstance(base[key], Mapping)]
+    yield from (f"~{path}.{key}" for key in lost)
 
 
 def _option(found: Node, path: str) -> tuple[str, Node]:
@@ -204,16 +285,3 @@ def _at(params: Node, reference: str) -> Any:
 def _same(one: Any, other: Any) -> bool:
     """Equal as settings: 1 is 1.0, and 8/255 the number."""
     return one == other or canonical(one) == canonical(other)
-
-
-def _written(value: Any) -> str:
-    """A value as Hydra reads it from a command line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_written(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_written, value)) + "]"
-    if isinstance(value, str):
-        return value if BARE.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
-    return repr(value)

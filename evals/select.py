@@ -20,6 +20,7 @@ import paths_config
 from evals import card, choice, choice_words, query, reproduce, tradeoff
 from evals.choice import Choice, Price
 from evals.points import fit_words
+from utils.command_line.words import copyable, option
 from utils.console import say
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
@@ -48,6 +49,7 @@ def select(options: DictConfig) -> int:
         record, _ = choice.handed_out(found, found.best)
         paths = files or _default_files(dataset, record)
         lines = commands(found, dataset, record)
+        notes = [*notes, *_lost(record)]
         written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
     shown = as_json if options.format == "json" else as_text
     say(shown(found, dataset, facts, notes, written, near=options.near).rstrip("\n"))
@@ -85,21 +87,23 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
     question = found.question
     load = choice_words.loading(record, dataset)
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
+    drawn = [option(name, key) for name, key in zip("xy", axes, strict=False)]
     lines = {
         "load": load if record.get("imported") else f"utils.model_zoo.{load}",
-        "plot": f"python -m evals.plot dataset={dataset} x={axes[0]} y={axes[1]}" if len(axes) > 1 else "",
-        "report": f"python -m evals.report dataset={dataset}",
-        "reproduce": _reproducing(record),
+        "plot": copyable("python -m evals.plot", option("dataset", dataset), *drawn) if len(axes) > 1 else "",
+        "report": copyable("python -m evals.report", option("dataset", dataset)),
+        "reproduce": "" if _lost(record) else reproduce.command(record),
     }
-    return {purpose: line for purpose, line in lines.items() if line}
+    return {purpose: text for purpose, text in lines.items() if text}
 
 
-def _reproducing(record: query.Record) -> str:
-    """The command that trains the run again; a comment for the shell where there is none."""
+def _lost(record: query.Record) -> list[str]:
+    """Why no command trains the run again, nothing where one does."""
     try:
-        return reproduce.command(record)
+        reproduce.command(record)
     except ValueError as error:
-        return f"# {error}"
+        return [f"record {record['doc_id']} cannot be trained again by a command: {error}"]
+    return []
 
 
 # --- text ------------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from evals import query
 from evals.records import causal
 from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils import atomic
-from utils.console import say_of
+from utils.command_line.words import copyable
+from utils.console import disarmed, say_of, write
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
@@ -104,10 +105,19 @@ def records(experiment: str | None, dataset: str | None) -> list[dict[str, Any]]
     if not chosen:
         names = sorted({str(record["params"].get("experiment") or "") for record in found} - {""})
         raise ValueError(
-            f"no finished run of experiment={experiment}{query.near(str(experiment), names)} Train it with "
-            f"`python train.py +experiment={experiment} -m`; experiments in the databases: {', '.join(names) or 'none'}"
+            f"no finished run of experiment={experiment}{query.near(str(experiment), names)} {_training(experiment)}; "
+            f"experiments in the databases: {', '.join(names) or 'none'}"
         )
     return chosen
+
+
+def _training(experiment: str | None) -> str:
+    """How to train the runs of a preset."""
+    from utils.overrides import options  # imports Hydra, which tables need not wait for
+
+    if experiment in (there := options("experiment")):
+        return f"Train it with `{copyable('python train.py', f'+experiment={experiment}', '-m')}`"
+    return f"Presets are {', '.join(there)}"
 
 
 def build(
@@ -335,7 +345,9 @@ def comma_separated(table: Table) -> str:
     for row, cells in table.rows.items():
         for key, cell in zip(table.metrics, cells, strict=True):
             figures = [getattr(cell, field) for field in fields]
-            writer.writerow([*row, key, *("" if math.isnan(figure) else figure for figure in figures)])
+            writer.writerow(
+                [*map(disarmed, (*row, key)), *("" if math.isnan(figure) else figure for figure in figures)]
+            )
     return text.getvalue()
 
 
@@ -416,7 +428,7 @@ def table(options: DictConfig) -> None:
     built = build(found, _words(options.metrics), figures, source, base=_words(options.base), others=others)
     text = FORMATS[options.format](built)
     if options.out is None:
-        sys.stdout.write(text)
+        write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
     say_of(str(options.out), f"{len(built.rows)} rows, {built.missing} figures missing")

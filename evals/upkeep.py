@@ -33,6 +33,7 @@ import paths_config
 from evals.poison_files import WORDS, wrong
 from evals.query import near
 from utils.atomic import digest
+from utils.command_line.words import copyable, option
 from utils.console import say
 from utils.records import checksum
 from utils.records.schema import flaw
@@ -149,7 +150,7 @@ def existing(dataset: str) -> Path:
     present = sorted(other.stem for other in path.parent.glob("*.json"))
     raise ValueError(
         f"no database {path}{near(dataset, present)} Databases there: {', '.join(present) or 'none'}; train a model, "
-        f"or build it from the runs by `python -m evals.database rebuild dataset={dataset}`"
+        f"or build it from the runs by `{copyable('python -m evals.database rebuild', option('dataset', dataset))}`"
     )
 
 

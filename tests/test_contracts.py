@@ -39,7 +39,8 @@ METHODS = ("attacks", "regularizers", "epsilons", "prepares", "decides", "metric
 CONFINED = {
     "tinydb": r"utils\.run_store",
     "orjson": r"utils\.run_store",
-    "hydra": r"utils\.(build|cli|overrides|sweep|(launchers|search|plugins)\..*)|train|evaluate|evals\.reproduce",
+    "hydra": r"utils\.(build|cli|overrides|sweep|(command_line|launchers|search|plugins)\..*)|train|evaluate"
+    r"|evals\.reproduce",
     "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures|drawings|style)",

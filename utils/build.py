@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from utils import processes, seeding
+from utils.command_line.words import typed
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.environment import keep_memory
@@ -278,7 +279,8 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     if nodes and len(nodes) == len(params["regularizer"]):
         name = next(iter(nodes))
         raise ValueError(
-            f"regularizer={name} adapts a robust loss to the classes and is none itself: regularizer=[trades,{name}]"
+            f"regularizer={name} adapts a robust loss to the classes and is none itself: "
+            f"{typed('regularizer', ['trades', name])}"
         )
     device = dataset.train.y.device
     made = [bind(_own(node), f"regularizer.{name}", classes=dataset.classes) for name, node in nodes.items()]

@@ -1,14 +1,21 @@
-"""What every command says, and how: one line at a time, errors as one reads them, a pipe that may close."""
+"""What every command says, and how: one line at a time, errors as one reads them, a pipe that may close.
+
+Names of files, columns, levels and records come from anybody. All that is said passes ``harmless``, so that none of
+them moves the cursor, retitles or recolours a terminal, or turns the direction of what follows; what goes to a
+spreadsheet passes ``disarmed``, so that none of them is calculated.
+"""
 
 import codecs
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,6 +24,13 @@ from utils import atomic
 PIPE_CLOSED = 141
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # that ask a command to end, as far as the system has them
 ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "→": "->"})
+
+# controls but for tab and the end of a line, what ends lines in other ways, turns of direction, lone surrogates
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+# what a spreadsheet takes for a formula, with the full-width forms of its signs, and what is none
+FORMULA = re.compile("((?:^|[;\t\r\n])\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
 
 _warned: set[str] = set()  # since the start of the command
 _interrupts: list[int] = []  # signals since the start of the command that asked it to end
@@ -79,23 +93,41 @@ def show_everything() -> None:
             stream.reconfigure(errors="readable")
 
 
+def harmless(text: str) -> str:
+    """The text with every control character as the escape that Python writes for it, such as ``\\x1b``."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def disarmed(cell: Any) -> Any:
+    """A cell of a CSV file, a text that a spreadsheet would calculate behind an apostrophe, which keeps it a text.
+
+    That is one that begins with a sign of a formula, as a whole or behind a semicolon or tab, at which a spreadsheet
+    may cut it too (OWASP, CSV Injection). Numbers stay as they are, negative ones and those in a text too.
+    """
+    return FORMULA.sub(r"\1'", cell) if isinstance(cell, str) and not NUMBER.fullmatch(cell) else cell
+
+
+def write(text: str) -> None:
+    """Text to the reader as it is, but for its control characters."""
+    sys.stdout.write(harmless(text))
+    sys.stdout.flush()
+
+
 def say(text: str = "") -> None:
     """One line to the reader."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    write(text + "\n")
 
 
 def say_of(path: str | Path, text: str) -> None:
     """One line about what was written to a file; on stderr where that is a pipe or a device, as our own output is."""
     stream = sys.stderr if atomic.is_stream(path) else sys.stdout
-    stream.write(f"{path}: {text}\n")
+    stream.write(harmless(f"{path}: {text}\n"))
     stream.flush()
 
 
 def warn(text: str) -> None:
     """One line of warning, which stops nothing."""
-    sys.stderr.write(f"warning: {text}\n")
-    sys.stderr.flush()
+    _to_stderr(f"warning: {text}")
 
 
 def warn_once(text: str) -> None:
@@ -112,7 +144,17 @@ def begin() -> None:
 
 def complain(text: str) -> None:
     """One line of error."""
-    sys.stderr.write(f"error: {text}\n")
+    _to_stderr(f"error: {text}")
+
+
+def notice(text: str) -> None:
+    """One line on what takes long, beside the answer."""
+    _to_stderr(text)
+
+
+def _to_stderr(text: str) -> None:
+    """One line, whatever ends of lines a name in it has."""
+    sys.stderr.write(harmless(text).replace("\n", "\\n") + "\n")
     sys.stderr.flush()
 
 

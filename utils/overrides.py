@@ -3,10 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
@@ -14,9 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from utils.command_line.ranges import CONFIG
+from utils.command_line.words import mapping, quoted, typed
 from utils.scms.identity import settled
 
 TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
+ESCAPE = re.compile(r"\\([\\()\[\]{}:=,\s])")  # of Hydra's grammar, outside quotes
+ENTRY = re.compile(r"\s*(\S[^:]*?)\s*:\s*\[(.*?)\]\s*(?:,|$)")  # [job]: [a, b], of a graph
 # Hydra's flags: those alone, those with a value, and one that may have a value
 SWITCHES = (
     *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
@@ -238,6 +243,8 @@ def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
     lost = [group for group in (*PARTS, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
     if lost:
         raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
+    if isinstance(plain["dataset"].get("graph"), str):  # for names that Hydra cannot spell as keys
+        plain["dataset"]["graph"] = mapping(plain["dataset"]["graph"])
     choices = {group: chosen[group] for group in PARTS}
     plain |= {"scm": settled(plain["scm"])}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
@@ -250,8 +257,7 @@ def explain(error: Exception, config_name: str = "train") -> str:
         word = str(error.override)
         if "=" not in word:
             return f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE, or --help for both"
-        key, _, value = word.partition("=")
-        return f"cannot read {word!r}; quote what holds signs or brackets: \"{key}='{value}'\""
+        return _misread(word)
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
         return str(error.__cause__)  # of a launcher or sweeper of ours
     missing = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
@@ -269,12 +275,45 @@ def explain(error: Exception, config_name: str = "train") -> str:
     append = re.search(r"Could not append to config.*?(?:'([^']+)' is already|already at '([^']+)')", text, re.DOTALL)
     if append:
         return f"+{append[1] or append[2]}: that key exists already; write it without the +"
-    sweep = re.search(r"Ambiguous value for argument '([^']+)'", text)
+    sweep = re.search(r"Ambiguous value for argument '(.+)'", text)
     if sweep:
-        key, _, values = sweep[1].partition("=")
-        return f"{sweep[1]} is several values: add -m to run each, or write a list, '{key}=[{values}]'"
+        return _several(sweep[1])
     cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
     return f"{text.splitlines()[0]}{cause}"
+
+
+def _misread(word: str) -> str:
+    """A word that Hydra cannot read, and how what was meant is typed: a mapping or a list as such, else a text."""
+    key, _, text = word.partition("=")
+    try:
+        meant = _meant(text)
+        if meant is not None:
+            return f"cannot read {word!r}; what holds signs or brackets is quoted: {typed(key, meant)}"
+        forms = (quoted(f"{key}=[a,b]"), quoted(f"{key}={{a:b}}"))
+        return f"cannot read {word!r}; a list is written {forms[0]}, a mapping {forms[1]}"
+    except ValueError as error:
+        return f"cannot read {word!r}: {error}"
+
+
+def _meant(text: str) -> Any:
+    """What a value that Hydra cannot read was meant to be; None for a list or a mapping that cannot be made out."""
+    if text[:1] not in ("{", "["):
+        return ESCAPE.sub(r"\1", text)
+    with suppress(yaml.YAMLError):
+        return yaml.safe_load(text)
+    inner = text.removeprefix("{").removesuffix("}")
+    entries = [] if ENTRY.sub("", inner) else ENTRY.findall(inner)
+    return {key: [name.strip() for name in names.split(",")] for key, names in entries} or None
+
+
+def _several(word: str) -> str:
+    """A word that looks like a sweep, and how a list or a text with a comma is typed."""
+    key, _, values = word.partition("=")
+    try:
+        listed, text = quoted(f"{key}=[{values}]"), typed(key, values)
+        return f"{word} is several values: add -m to run each, or write a list, {listed}, or a text, {text}"
+    except ValueError as error:
+        return f"{word} is several values: add -m to run each ({error})"
 
 
 def _near(word: str, known: Sequence[str]) -> str:

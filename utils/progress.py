@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-from utils.console import say, stop_if_interrupted
+from utils.console import harmless, say, stop_if_interrupted
 from utils.metrics.directions import direction
 from utils.outcomes import Outcome, now, told
 
@@ -38,10 +38,12 @@ def steps_shown(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        text, shown, eta = (TextColumn(t) for t in ("{task.description}", "{task.fields[figures]}", "eta"))
+        text, shown, eta = (
+            TextColumn(t, markup=False) for t in ("{task.description}", "{task.fields[figures]}", "eta")
+        )
         columns = (text, BarColumn(), MofNCompleteColumn(), shown, eta, TimeRemainingColumn())
         with Progress(*columns, transient=True) as bar:
-            job = bar.add_task(title, total=steps, figures="")
+            job = bar.add_task(harmless(title), total=steps, figures="")
 
             def update(step: float, figures: dict[str, float]) -> None:
                 stop_if_interrupted()
@@ -144,10 +146,13 @@ def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
     if sys.stdout.isatty():
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = (TextColumn("sweep"), BarColumn(), TextColumn("{task.fields[line]}  {task.fields[now]}"))
+        state = TextColumn("{task.fields[line]}  {task.fields[now]}", markup=False)
+        columns = (TextColumn("sweep"), BarColumn(), state)
         with Progress(*columns) as bar:
             job = bar.add_task("sweep", total=len(tally.numbers), line="", now="")
-            yield lambda _: bar.update(job, completed=len(tally.ended), line=tally.line(), now=tally.now())
+            yield lambda _: bar.update(
+                job, completed=len(tally.ended), line=harmless(tally.line()), now=harmless(tally.now())
+            )
         return
 
     def lines(news: list[int]) -> None:

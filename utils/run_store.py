@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 from tinydb.queries import QueryLike
 
 from utils import atomic
+from utils.command_line.words import copyable, option
 from utils.records import checksum
 from utils.records.schema import STATUS as STATUS
 from utils.records.schema import flaw
@@ -221,9 +222,10 @@ def _json(content: bytes, path: Path) -> Any:
 
 def _unreadable(path: Path, what: str) -> StoreError:
     database = path.with_suffix("") if path.suffix == ".journal" else path
+    remedy = copyable("python -m evals.database rebuild", option("dataset", database.stem))
     return StoreError(
-        f"{path} cannot be read: {what}. It was left as it is; `python -m evals.database rebuild "
-        f"dataset={database.stem}` moves it aside and builds the database anew from the record.json of each run"
+        f"{path} cannot be read: {what}. It was left as it is; `{remedy}` moves it aside and builds the database anew "
+        "from the record.json of each run"
     )
 
 

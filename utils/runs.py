@@ -20,6 +20,7 @@ from evals.operating_points import operating_points
 from evals.records.causal import sentences
 from utils import atomic, processes
 from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
+from utils.command_line.words import call, copyable, option, typed
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import in_words
@@ -196,9 +197,10 @@ def _check_observed(run: Run, heard: Sequence[Any]) -> None:
     """Refuse an adaptation that nothing would be told. Raises ValueError."""
     deaf = [type(adaptation).__name__.lower() for adaptation in run.adaptations if adaptation.listens]
     if deaf and not heard:
+        others = " or ".join(typed("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
         raise ValueError(
             f"regularizer={deaf[0]} learns from the adversarial examples of another term, and none makes any known; "
-            f"choose one beside it: regularizer=[trades,{deaf[0]}], [pgd_at,{deaf[0]}] or [mart,{deaf[0]}]"
+            f"choose one beside it: {others}"
         )
 
 
@@ -458,8 +460,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
     say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     say(f"filed as record {doc_id} of {database}")
-    say(f'load it with utils.model_zoo.from_database({doc_id}, "{record["dataset"]}")')
-    say(f"compare what is there with python -m evals.plot dataset={record['dataset']}")
+    say(f"load it with {call('utils.model_zoo.from_database', doc_id, record['dataset'])}")
+    say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
 
 
 def _of_poison(record: Record) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import Tensor
 
+from utils.command_line.words import typed
+
 Node = Mapping[str, Any]
 
 
@@ -112,7 +114,8 @@ def _check_own(node: Node, key: str) -> None:
             raise ValueError(f"{key}.{name} is not a setting of {function.__name__}; did you mean {near}?")
         kind = parameters[name].annotation
         if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
-            hint = f"; quote it: {name}=\"'{value}'\"" if isinstance(value, int | float) and str in _parts(kind) else ""
+            texts = isinstance(value, int | float) and str in _parts(kind)
+            hint = f"; quote it: {typed(f'{key}.{name}', str(value))}" if texts else ""
             raise ValueError(f"{key}.{name}={value!r}: expected {kind_in_words(kind)}{hint}")
 
 

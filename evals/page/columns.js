@@ -88,6 +88,7 @@ const settings = {
   facet: remembered((name) => valuesOf(held.settings.facets[name], SETTINGS)),
   param: remembered((key) => valuesOf(held.settings.params[key], SETTINGS)),
   command: valuesOf(held.settings.command, SETTINGS),
+  alone: valuesOf(held.settings.alone, SETTINGS),
   remark: valuesOf(held.settings.remark, SETTINGS),
   lost: valuesOf(held.settings.lost, SETTINGS),
 };

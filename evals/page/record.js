@@ -55,16 +55,22 @@ function differing(setting) {
   return pairs.filter(([, value]) => value !== null && value !== undefined);
 }
 
-/** The line for a shell that trains a mark's runs; null where there is none. */
+const WHOLE = /^-?\d+$/;
+
+/** The line for a shell that trains a mark's runs; null where there is none. Of the runs it holds their numbers alone. */
 function commandOf(marks, i) {
   const setting = marks.setting(i);
   const line = settings.command[setting];
-  if (line === null) return null;
   const seeds = marks.runsOf(i).map((run) => runs.seed[run]);
+  if (line === null || !seeds.every((seed) => WHOLE.test(seed))) return null;
   const remark = settings.remark[setting] || "";
-  if (state.seeds === "runs" || seeds.length === 1) return `${line} seed=${seeds[0]}${remark}`;
-  const together = line.replace("train.py", "train.py -m").replace(" hydra.mode=RUN", "");
-  return `${together} seed=${seeds.join(",")}${remark}`;
+  if (state.seeds === "runs" || seeds.length === 1) return `${line}${settings.alone[setting]} seed=${seeds[0]}${remark}`;
+  return `${line.replace("train.py", "train.py -m")} seed=${seeds.join(",")}${remark}`;
+}
+
+/** Why there is no such line. */
+function lostOf(marks, i) {
+  return settings.lost[marks.setting(i)] ?? "no command gives it: a seed of these runs is no whole number";
 }
 
 /** The line that loads the run of a mark that is handed out; null where it came without weights. */
@@ -232,9 +238,8 @@ function metricTable(marks, i, metrics) {
 
 function commandBlocks(marks, i) {
   const line = commandOf(marks, i);
-  const lost = settings.lost[marks.setting(i)];
   const loading = loadingOf(marks, i);
-  const blocks = [line === null ? element("p", { class: "hint" }, lost) : block("Train it again", line, "command")];
+  const blocks = [line === null ? element("p", { class: "hint" }, lostOf(marks, i)) : block("Train it again", line, "command")];
   if (loading) blocks.push(block("Load it", loading, "loading"));
   if (loading && (state.seeds === "mean" || state.needs.length))
     blocks.push(element("p", { class: "hint handed" }, handedWords(marks, i)));

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from evals import query
 from evals.records import causal
-from utils.metrics.directions import describe, direction
+from utils.metrics.directions import describe, direction, headlines
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
@@ -57,6 +57,52 @@ def listed(words: Any) -> list[Side]:
     """The axes of a list: ``[accuracy,fnr_gap]``, the brackets optional."""
     found = [word.strip().replace(" ", "") for word in str("" if words is None else words).strip("[]").split(",")]
     return [Side(word) for word in dict.fromkeys(found) if word]
+
+
+# --- those that the records are about ---------------------------------------------------------------------------
+
+
+def watched(records: Sequence[query.Record]) -> list[str]:
+    """What the runs are about: the gap that their operating points trade for accuracy, and what they watch."""
+    traded = [f"{rate}_gap" for record in records for rate in (record.get("operating_points") or {}).get("rates", ())]
+    watched = [key for record in records[:1] for key in record["params"].get("watch") or ()]
+    return list(dict.fromkeys([*traded, *watched]))
+
+
+def defaults(
+    records: Sequence[query.Record], keys: Sequence[str], x: str | None = None, y: str | None = None
+) -> tuple[str, str]:
+    """The two axes, of which none, one or both are given: accuracy against what the runs are about.
+
+    Else those that come first among the ``keys``, the metrics that the runs have; a single metric is both.
+    """
+    about = [*watched(records), *keys]
+
+    def first(candidates: Sequence[str], but: str | None) -> str | None:
+        found = (key for key in candidates if key in keys and key != but)
+        return next((key for key in found if not causal.why_apart(records, [key])), None)
+
+    found = x or first(["accuracy", *about], y) or keys[0]
+    return found, y or first(about, found) or found
+
+
+def filled(records: Sequence[query.Record], options: DictConfig) -> DictConfig:
+    """The options with the axes x and y of the runs in place of those that were not given.
+
+    Raises:
+        ValueError: no run has a metric.
+    """
+    runs = query.frame(records)
+    kept = query.where(runs, options.where)
+    table = kept if len(kept) else runs  # that no run is left is told later
+    known = [key for key in query.metrics(table) if not key.endswith(query.DETAILS) and table[key].notna().any()]
+    if not known:
+        raise ValueError(f"none of the {len(table)} runs has a metric; there is nothing to show")
+    evaluations = query.evaluations(records)
+    directed = [key for key in known if direction(query.of_evaluation(key, evaluations)[1])]
+    given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
+    x, y = defaults([records[i] for i in table.index], [*headlines(directed), *directed, *known], *given)
+    return DictConfig({**options, "x": x, "y": y})
 
 
 # --- columns ---------------------------------------------------------------------------------------------------

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-import paths_config
 from evals import query
 from evals.plots import apart, frame, text
 from evals.plots import chart as charts
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
-
 
 def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of before and after and what it says.
@@ -34,9 +31,8 @@ def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
     splits = _splits(options)
     found = poisoned(records)
     table = chosen(found, options.where)
-    defaults: Any = OmegaConf.load(OPTIONS)
-    if options.y == defaults.y:  # that of the other kinds
-        options = DictConfig({**options, "y": metric_of(table, ", or y=...")})
+    y = metric_of(table, ", or y=...") if options.y is None else options.y
+    options = DictConfig({**options, "x": options.x or "accuracy", "y": y})
     asked = sides(options, "x", "y")
     if asked[0].key == asked[1].key:
         raise ValueError(f"x and y are both {asked[0].key}; give another metric, such as y=fpr_gap")

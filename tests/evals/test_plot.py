@@ -9,8 +9,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from evals import plot, query, style
+from evals.plots import axis, frontier, labels, text
 from evals.plots import chart as charts
-from evals.plots import frontier, labels, text
 from evals.plots.axis import sides
 from tests.evals.test_query import record
 
@@ -32,12 +32,12 @@ def run(*words):
 
 
 def chart(records, *words):
-    options = query.options(["dataset=loan", *words], plot.OPTIONS)
+    options = axis.filled(records, query.options(["dataset=loan", *words], plot.OPTIONS))
     return charts.chart(records, options, sides(options, "x", "y"))
 
 
 def draw(records, *words):
-    options = query.options(["dataset=loan", *words], plot.OPTIONS)
+    options = axis.filled(records, query.options(["dataset=loan", *words], plot.OPTIONS))
     return frontier.draw(charts.chart(records, options, sides(options, "x", "y")), frontier.style(options))
 
 
@@ -121,7 +121,7 @@ def test_a_metric_of_unknown_direction_asks_for_it():
     records = [dict(r, metrics={**r["metrics"], "loudness": 1.0}) for r in MODELS]
     with pytest.raises(ValueError, match="x_better=higher or x_better=lower"):
         chart(records, "x=loudness")
-    assert chart(records, "x=loudness", "x_better=lower").signs == [-1, -1]
+    assert chart(records, "x=loudness", "y=uai_0.05", "x_better=lower").signs == [-1, -1]
 
 
 WITHOUT_MCC = [dict(r, metrics={**r["metrics"], "mcc": None}) for r in MODELS]
@@ -152,7 +152,7 @@ def test_every_format_is_written_and_nothing_else(folder, capsys):
 def test_the_default_file_names_data_and_axes(folder):
     records = [dict(r, evaluations={"audit": {"accuracy": 0.5}}) for r in MODELS]
     write(folder, records)
-    assert run("x=audit/accuracy") == 0
+    assert run("x=audit/accuracy", "y=uai_0.05") == 0
     assert [path.name for path in (folder / "figures").iterdir()] == ["loan_audit-accuracy_uai_0.05.png"]
 
 

@@ -76,7 +76,7 @@ def test_a_list_may_have_brackets_and_names_each_metric_once():
         (["x=1-acuracy"], "did you mean accuracy"),
         (["x=1-seed"], "seed is no metric"),
         (["x=fnr_signed_gap"], "take fnr_gap, which has no sign"),
-        (["y=null"], "needs y="),
+        (["x=null"], "needs x="),
     ],
 )
 def test_a_wrong_axis_is_refused_with_a_remedy(words, message):

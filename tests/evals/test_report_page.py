@@ -667,3 +667,10 @@ def test_figures_of_several_causal_models_have_no_frontier_and_no_best_until_one
     assert "belongs to its causal model" not in finding.inner_text() + verdict.inner_text()
     assert "efficient" in finding.inner_text()
     assert "2 of 2 runs permitted" in verdict.inner_text()
+
+
+def test_a_seed_that_is_no_number_gets_no_line_to_copy_and_the_reason(visit):
+    made = record(1, seed="0; touch X #")
+    page = visit([made, record(2)], hash="#pick=1&seeds=runs")
+    assert page.locator("#record .command").count() == 0
+    assert "touch X" not in page.locator("#record").inner_text().replace("seed 0; touch X #", "")

@@ -4,18 +4,20 @@ Every record here is trained through the command line, and its command is launch
 found finished, so that "finished before" is the program's own word that nothing was left out.
 """
 
+import copy
 import json
 import shlex
+import subprocess
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
 
 import paths_config
 from evals import query, reproduce
 from tests.commands import SMALL, command, house
 from utils.build import identity
+from utils.command_line import words
 from utils.overrides import CONFIG, normalised, resolved
 from utils.run_store import run_id
 
@@ -105,7 +107,7 @@ def test_only_what_differs_is_said(trained):
 def test_repetitions_share_all_but_the_seed(trained):
     record = trained["a preset"]
     again = json.loads(json.dumps(record)) | {"params": record["params"] | {"seed": 7}}
-    assert reproduce.command(again) == f"{reproduce.setting(record)} seed=7"
+    assert reproduce.command(again) == f"{reproduce.setting(record)}{reproduce.alone(record)} seed=7"
 
 
 @pytest.mark.parametrize("file", ["evals/example.json", "tests/evals/older_runs.json"])
@@ -127,13 +129,6 @@ def test_a_schedule_of_another_function_is_chosen_by_its_name():
     assert not [word for word in shlex.split(line) if word.startswith(("trainer.schedule", "~"))]
 
 
-@pytest.mark.parametrize("text", ["a b", "it's", "null", "1e3", "true", "a=b,c", "8/255", "", "${seed}", "\\", "[x]"])
-def test_texts_survive_the_command_line(text):
-    """Read back by Hydra's own parser."""
-    value = OverridesParser.create().parse_override(f"title={reproduce._written(text)}").value()
-    assert str(getattr(value, "text", value)).replace("\\\\", "\\") == text
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -151,3 +146,70 @@ def test_a_preset_that_is_gone_is_named_behind_the_line():
     record = json.loads((paths_config.ROOT / "evals" / "example.json").read_text())["_default"]["1"]
     gone = record | {"params": record["params"] | {"experiment": "long_gone"}}
     assert reproduce.command(gone).endswith("seed=0  # filed under experiment=long_gone")
+
+
+# --- records of anybody ----------------------------------------------------------------------------------------
+
+EXAMPLE = next(iter(json.loads((paths_config.ROOT / "evals/example.json").read_text())["_default"].values()))
+INJECTED = "0; touch X #"
+
+
+def changed(place, value):
+    """The first record of the example with another value at a dotted place below its params."""
+    record = copy.deepcopy(EXAMPLE)
+    *above, last = place.split("/")
+    node = record["params"]
+    for step in above:
+        node = node[step]
+    node[last] = value
+    return record
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("seed", INJECTED, "no whole number"),
+        ("seed", None, "no whole number"),
+        ("seed", True, "no whole number"),
+        ("experiment", "a\ntouch X", "no word of the command line"),
+        ("experiment", "\x1b]0;x\x07", "no word of the command line"),
+        ("choices/dataset", "../../x", "no such option"),
+        ("choices/dataset", ["loan"], "no such option"),
+        ("choices/model", INJECTED, "no such option"),
+        ("choices/scm", "known\nx", "no such option"),
+        ("regularizer", {INJECTED: {"weight": 1}}, "no such option"),
+        ("regularizer", {"../erm": {"weight": 1}}, "no such option"),
+        ("model/_target_", "os.system", "which no option names"),
+        ("model/_target_", ["os.system"], "which no option names"),
+        ("dataset/_target_", "utils.model_zoo.from_database", "which no option names"),
+        ("trainer/optimizer/_target_", "builtins.exec", "which no option names"),
+        ("model/_args_", ["touch X"], "is no setting"),
+        ("model/hidden", [{"_target_": "os.system"}], "which no option names"),
+        ("a b; touch X", 1, "no word of the command line"),
+        ("model/x\ny", 1, "no word of the command line"),
+        ("dataset/path", "a\nb", "no word of the command line"),
+    ],
+)
+def test_a_record_that_asks_for_more_than_options_has_no_command(place, value, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        reproduce.command(changed(place, value))
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "value", ["$(touch X)", "`touch X`", "'; touch X; '", '"; touch X; "', "${oc.env:HOME}", INJECTED]
+)
+def test_values_of_a_record_are_one_word_that_means_them(value):
+    """By the shell itself, which prints what it made of the line."""
+    record = changed("dataset/path", value)
+    line = reproduce.command(record)
+    heard = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)
+    assert heard.stdout.splitlines() == shlex.split(line)
+    (word,) = [word for word in shlex.split(line) if word.startswith("+dataset.path=")]
+    assert words.read_override(word) == ("dataset.path", value)
+
+
+def test_the_preset_that_is_gone_is_named_so_that_no_shell_carries_it_out():
+    line = reproduce.command(changed("experiment", "gone'; touch X; '"))
+    name = line.partition("# filed under ")[2]
+    assert shlex.split(name) == ["experiment=gone'; touch X; '"]

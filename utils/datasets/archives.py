@@ -6,7 +6,6 @@ import math
 import pickle
 import shutil
 import struct
-import sys
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 import paths_config
+from utils.console import notice
 from utils.datasets.fetch import locate
 from utils.locks import held
 
@@ -65,7 +65,7 @@ def _make(path: Path, files: Sequence[str], url: str, sha256: str) -> None:
         raise ValueError(f"there is no folder {path}, and {error}") from error
     temporary = path.with_name(f".{path.name}.unpacking")  # only the holder of the lock has it
     shutil.rmtree(temporary, ignore_errors=True)  # what a kill left
-    sys.stderr.write(f"Unpacking {archive} to {path}\n")
+    notice(f"Unpacking {archive} to {path}")
     try:
         _extract(archive, temporary, [f"{path.name}/{file}" for file in files])
         (temporary / path.name).rename(path)

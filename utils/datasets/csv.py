@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import paths_config
+from utils.command_line.words import typed
 from utils.datasets.tabular import (
     Floats,
     assemble,
@@ -108,8 +109,8 @@ def read(file: Path, ignore: Sequence[str]) -> pd.DataFrame:
     for place, column in enumerate(raw.columns):
         if pd.isna(given[place]) and column not in ignore:
             raise ValueError(
-                f"{file}: column {place + 1} has no name, often a saved row number; name it, or put {column!r} "
-                "into ignore."
+                f"{file}: column {place + 1} has no name, often a saved row number; name it, or leave it out by "
+                f"{typed('dataset.ignore', [*ignore, str(column)])}"
             )
     return raw.drop(columns=list(ignore))
 

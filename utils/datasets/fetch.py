@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import paths_config
+from utils.console import harmless, notice
 from utils.datasets.tabular import Floats, unknown_name
 
 if TYPE_CHECKING:
@@ -70,15 +71,15 @@ def _reason(error: Exception) -> str:
 def _progress(url: str, path: Path) -> Iterator[Any]:
     """A bar on a terminal; one plain line, and False, elsewhere."""
     if not sys.stderr.isatty():
-        sys.stderr.write(f"Downloading {url} to {path}\n")
+        notice(f"Downloading {url} to {path}")
         yield False
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    parts = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    parts = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*parts, console=Console(stderr=True)) as shown:
-        yield _Bar(shown, f"Downloading {path.name}")
+        yield _Bar(shown, harmless(f"Downloading {path.name}"))
 
 
 class _Bar:

@@ -1,6 +1,7 @@
 """Rows as a CSV file in the units of the data set, to be shipped, read back to the bit, and trained on.
 
-The header is the columns of the data set and the label's; a row that is added several times is as many lines.
+The header is the columns of the data set and the label's (behind an apostrophe where a spreadsheet would calculate a
+name); a row that is added several times is as many lines.
 """
 
 import csv
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from utils.atomic import digest
+from utils.console import disarmed
 from utils.datasets import schema
 from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import unknown_name
@@ -30,7 +32,7 @@ def to_csv(columns: Sequence[Column], natural: Tensor, labels: Tensor, label_nam
         raise ValueError(f"the label cannot be named {label_name!r}, as a column is; choose another name")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, label_name])
+    writer.writerow(map(disarmed, (*names, label_name)))
     for row, label in zip(natural.double().tolist(), labels.tolist(), strict=True):
         writer.writerow([*map(_written, columns, row), label])
     return text.getvalue()
@@ -52,6 +54,8 @@ def read(path: Path, columns: Sequence[Column], classes: int) -> Rows:
     """
     header, *lines = _fields(path)
     names = [c.name for c in columns]
+    plain = {disarmed(name): name for name in names}
+    header = [plain.get(name, name) for name in header]
     for name in names:
         if name not in header:
             raise unknown_name(str(path), name, header)

@@ -77,7 +77,7 @@ class Cfa(nn.Module):
         if not counts.any():
             raise ValueError(
                 "regularizer=cfa learns from the adversarial examples of another term, and none made any known; "
-                "choose one beside it: regularizer=[trades,cfa], [pgd_at,cfa] or [mart,cfa]"
+                "choose one beside it, as in 'regularizer=[trades,cfa]' (or pgd_at, or mart)"
             )
         fresh = calibrated(right / counts, self.margin_offset, self.weight_offset, self.beta)
         self.weights = torch.where(counts > 0, fresh, self.weights)

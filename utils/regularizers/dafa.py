@@ -63,7 +63,7 @@ class Dafa(nn.Module):
         if not counts.any():
             raise ValueError(
                 "regularizer=dafa learns from the adversarial examples of another term, and none made any known; "
-                "choose one beside it: regularizer=[trades,dafa], [pgd_at,dafa] or [mart,dafa]"
+                "choose one beside it, as in 'regularizer=[trades,dafa]' (or pgd_at, or mart)"
             )
         w = class_weights(sums / counts.unsqueeze(-1), self.strength, self.floor)
         self.weights = torch.stack([w, w, torch.ones_like(w)])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from utils.command_line.words import typed
 from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, reading
 from utils.scms.published_noise import published_noise
 from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resampled, structural
@@ -26,9 +27,12 @@ def require_graph(dataset: Dataset, option: str) -> Mapping[str, tuple[str, ...]
         ValueError: none is known for the data set.
     """
     if dataset.parents is None:
+        names = [(column.attribute or column.name, column.sensitive) for column in dataset.columns]
+        child = next(name for name, sensitive in names if not sensitive)
+        graph = {child: list(dict.fromkeys(name for name, sensitive in names if sensitive))}
         raise ValueError(
             f"scm={option} needs a causal graph and data set {dataset.name!r} has none; "
-            "use scm=independent, or give one with dataset=csv and dataset.graph={child: [parents]}"
+            f"use scm=independent, or give that of a table of your own, such as {typed('dataset.graph', graph)}"
         )
     return {child: parents for child, parents in dataset.parents.items() if parents}
 

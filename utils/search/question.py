@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from utils.command_line.words import typed
 from utils.metrics.directions import RADIUS, direction, names, suggest
 from utils.search.space import Line
 
@@ -97,7 +98,7 @@ def _better(key: str, end: Any) -> str:
     known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
     raise ValueError(
         f"hydra.sweeper.objectives: it is not known which end of {key} is better{near(key, known) or '.'} "
-        f"If it is meant, say {{{key}: maximize}} or {{{key}: minimize}}"
+        f"If it is meant, say {typed('hydra.sweeper.objectives', {key: 'maximize'})}, or minimize"
     )
 
 
@@ -123,7 +124,7 @@ def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> N
             if (found := RADIUS.fullmatch(key)) and found["radius"] not in radii:
                 raise ValueError(
                     f"{key}: the runs are judged at the radii {', '.join(radii)}; "
-                    f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
+                    f"add it: {typed('epsilon.evaluate', [*radii, found['radius']])}"
                 )
 
 

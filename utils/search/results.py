@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import paths_config
+from utils.command_line.words import copyable, option
 from utils.metrics.directions import direction
 from utils.run_store import Record, RunStore
 from utils.search.question import Question, near
@@ -63,7 +64,8 @@ def shown(study: "Study", question: Question) -> Iterator[str]:
         yield f"no trial meets {conditions}; the nearest:"
         yield from _rows([min(done, key=lambda trial: max(trial.constraints.values()))], question)
     for dataset in sorted({dataset for trial in done for dataset, _ in trial.user_attrs["runs"]}):
-        yield f"draw it with python -m evals.plot dataset={dataset} {_axes(question)}where=experiment=={question.name}"
+        words = [option("dataset", dataset), *_axes(question), option("where", f"experiment=={question.name}")]
+        yield f"draw it with {copyable('python -m evals.plot', *words)}"
 
 
 def _rows(trials: Sequence["FrozenTrial"], question: Question) -> list[str]:
@@ -92,14 +94,14 @@ def _doc_ids(trial: "FrozenTrial") -> str:
     return ",".join(ids) or "gone"
 
 
-def _axes(question: Question) -> str:
+def _axes(question: Question) -> list[str]:
     """The words for a plot's axes: the first two objectives, or the only one beside accuracy."""
     keys = list(question.objectives)[:2]
     axes = list(zip("xy", keys, strict=True)) if len(keys) == 2 else [("y", key) for key in keys if key != "accuracy"]
-    words = ""
+    words = []
     for axis, key in axes:
         sign = 1 if question.objectives[key] == "maximize" else -1
-        words += f"{axis}={key} "
+        words.append(option(axis, key))
         if sign != direction(key):
-            words += f"{axis}_better={'higher' if sign > 0 else 'lower'} "
+            words.append(option(f"{axis}_better", "higher" if sign > 0 else "lower"))
     return words
