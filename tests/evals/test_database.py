@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +209,98 @@ def test_a_record_that_cannot_be_read_is_named_and_skipped(folders, capsys, cont
     assert main(["rebuild", "dataset=loan"]) == 0
     assert f"skipped {bad}" in capsys.readouterr().out
     assert list(stored()) == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to a device", "link to nothing", "huge"])
+def test_what_is_no_file_of_a_record_is_named_and_skipped(folders, capsys, kind):
+    ran(finished("a"), "outputs/a")
+    bad = folders / "outputs" / "record.json"
+    if kind == "folder":
+        bad.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(bad)
+    elif kind == "huge":
+        with bad.open("wb") as file:
+            file.truncate(2**27)  # a hole: no disk is used
+    else:
+        bad.symlink_to("/dev/zero" if kind == "link to a device" else folders / "nothing")
+    assert main(["rebuild", "dataset=loan"]) == 0
+    assert f"skipped {bad}: " in capsys.readouterr().out
+    assert list(stored()) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights": {"path": "../../..", "sha256": "0"}}, "lie outside"),
+        ({"metrics": {"accuracy": "high"}}, "not a record: metrics.accuracy is text"),
+        ({"checksum": "0" * 16}, "was altered since it was written"),
+    ],
+)
+def test_a_record_that_is_not_to_be_trusted_is_named_and_skipped(capsys, change, said):
+    ran(finished("a"), "outputs/a")
+    ran(finished("b", **change), "outputs/b")
+    assert main(["rebuild", "dataset=loan"]) == 0
+    assert said in capsys.readouterr().out
+    assert list(stored()) == ["a"]
+
+
+def test_runs_behind_a_link_are_found_and_a_circle_of_links_ends(folders):
+    ran(finished("a"), "disk/a")
+    (folders / "outputs" / "link").symlink_to(folders / "disk")
+    (folders / "disk" / "back").symlink_to(folders / "outputs")
+    assert main(["rebuild", "dataset=loan"]) == 0
+    assert list(stored()) == ["a"]
+
+
+def test_an_altered_record_is_reported_and_restored_under_its_id(capsys):
+    store().add_many([finished("a", metrics={"accuracy": 0.5}), finished("b")])
+    ran(finished("a", metrics={"accuracy": 0.5}), "outputs/a")
+    path = paths_config.database("loan")
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
+    assert main(["check", "dataset=loan"]) == 1
+    assert "record 1 was altered since it was filed" in capsys.readouterr().out
+    assert main(["rebuild", "dataset=loan"]) == 0
+    assert main(["check", "dataset=loan"]) == 0
+    assert stored()["a"]["doc_id"] == 1
+
+
+# --- remove ----------------------------------------------------------------------------------------------------
+
+
+def test_records_are_removed_and_their_weights_stay_unless_asked(capsys):
+    store().add_many([finished("a"), finished("b"), finished("c")])
+    file = {run: paths_config.weights() / "loan" / f"{run}.safetensors" for run in "abc"}
+    assert main(["remove", "dataset=loan", "id=1"]) == 0
+    out = capsys.readouterr().out
+    assert "record 1 (loan_mlp_erm, seed None) removed" in out
+    assert "weights=true removes it too" in out
+    assert main(["remove", "dataset=loan", "id=2", "weights=true"]) == 0
+    assert list(stored()) == ["c"]
+    assert [file[run].exists() for run in "abc"] == [True, False, True]
+
+
+def test_weights_that_another_record_names_are_not_removed():
+    store().add_many([finished("a"), finished("b") | {"weights": finished("a")["weights"]}])
+    assert main(["remove", "dataset=loan", "id=2", "weights=true"]) == 0
+    assert main(["check", "dataset=loan"]) == 0
+
+
+def test_a_bad_record_can_be_removed(capsys):
+    paths_config.database("loan").write_text(json.dumps({"_default": {"1": {"run_id": 5}, "2": finished("a")}}))
+    assert main(["remove", "dataset=loan", "id=1"]) == 0
+    assert main(["check", "dataset=loan"]) == 0
+    assert list(stored()) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("id=9", "has no record 9"), ("id=x", "id=x: expected numbers"), ("id=", "id")]
+)
+def test_nothing_is_removed_by_a_mistake(capsys, word, said):
+    store().add_many([finished("a"), finished("b")])
+    assert main(["remove", "dataset=loan", word]) == 2
+    assert said in capsys.readouterr().err
+    assert len(stored()) == 2
 
 
 def test_more_runs_than_the_journal_takes_end_in_the_file(folders):

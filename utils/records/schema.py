@@ -5,10 +5,12 @@ what is wrong with it, which begins with its place in the value (``.metrics.auc 
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 STATUS = ("finished", "failed")
+INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 LARGEST = 2**63  # of a whole number; beyond, no table holds it
 KINDS = {
     type(None): "null",
@@ -142,7 +144,15 @@ RADIUS = optional(NUMBER_OR_TEXT)
 NODE = fields({}, {"_target_": TEXT, "threat": SECTION, "perturbs": FLAG, "weight": NUMBER_OR_NULL})
 PART = optional(NODE)
 FILE = fields({"path": TEXT, "sha256": TEXT})
-LOGITS = each(NUMBER_OR_TEXT)
+
+
+def _logit(value: Any) -> str:
+    """A threshold; an infinite one is filed as text."""
+    named = type(value) is str and not INFINITE.fullmatch(value)
+    return f" is {value!r:.20}, expected a number, inf or -inf" if named else NUMBER_OR_TEXT(value)
+
+
+LOGITS = each(_logit)
 
 CHOICES = values(optional(either(TEXT, each(TEXT))))
 PARAMS = fields(
