@@ -109,7 +109,7 @@ MISSPELT = [
     ("--resolve", "can only be used in conjunction with --cfg"),
     ("watch=[accuracy,nope]", "there is no metric nope"),
     ("watch=[acuracy]", "did you mean accuracy"),
-    ("watch=[robust_accuracy_0.3]", "epsilon.evaluate=[0.05,0.01]"),
+    ("watch=[robust_accuracy_0.3]", "epsilon.evaluate=[0.05,0.01,0.3]"),
     ("~prepare", "prepare is required"),
 ]
 

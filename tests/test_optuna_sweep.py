@@ -389,7 +389,7 @@ RADIUS = "epsilon=interval(0.01,0.2)"
         ([RADIUS, "hydra.sweeper.objectives=[uai_0.07]"], ["uai_0.07", "epsilon.evaluate=[0.05,0.01,0.07]"]),
         ([RADIUS, "hydra.sweeper.constraints=['uai_0.05<0.1']"], ["METRIC<=NUMBER"]),
         ([RADIUS, "hydra.sweeper.storage=nowhere"], ["storage nowhere cannot be used"]),
-        (["trainer.lr=interval(-1,0.1)"], ["trainer.lr=-1.0", "a number above 0"]),
+        (["trainer.lr=interval(-1,0.1)"], ["trainer.lr=-1.0", "a number in (0, 1e6]"]),
         (["regularizer=erm,ermm"], ["regularizer=ermm", "did you mean erm"]),
         (["regularizer.causal_adv.twins=interval(0,1)"], ["regularizer.causal_adv"]),
         ([RADIUS, "hydra.sweeper.trails=3"], ["hydra.sweeper.trails"]),
@@ -408,8 +408,8 @@ def test_a_missing_optuna_is_said_with_the_remedy(own, monkeypatch):
 @needs_optuna
 def test_a_metric_that_no_run_reports_is_found_after_the_first_trial(own):
     words = (*SEARCH, RADIUS, "hydra.sweeper.study=mine", "hydra.sweeper.trials=4")
-    answer = command("train", *words, "hydra.sweeper.objectives={uai_cf:minimize,uai_cff:minimize}")
-    refused(answer, "no metric uai_cff", "did you mean uai_cf")
+    answer = command("train", *words, "hydra.sweeper.objectives={uai_cf:minimize,bayes_accuracy:maximize}")
+    refused(answer, "no metric bayes_accuracy")
     assert len(records()) == 1
     assert command("train", *words, "hydra.sweeper.trials=1").code == 0  # the name is free
 
@@ -446,7 +446,7 @@ def test_an_undefined_metric_fails_the_trial_and_is_said(own):
     """Groups of a few test rows have no gap."""
     words = ["dataset.rows=60", RADIUS, "hydra.sweeper.objectives=[fnr_gap]", "hydra.sweeper.study=mine"]
     answer = command("train", *SEARCH, *words, "hydra.sweeper.trials=2")
-    assert answer.code == 0, answer
+    assert answer.code == 1, answer
     assert "fnr_gap is undefined (null) in record 1" in answer.out
     assert [trial.state.name for trial in opened("mine").trials] == ["FAIL", "FAIL"]
     assert [trial.values for trial in opened("mine").trials] == [None, None]

@@ -154,8 +154,8 @@ def _require_watched(params: Mapping[str, Any]) -> None:
         found = RADIUS.fullmatch(key)
         if asked and found and found["radius"] not in radii and meaning(found["rest"]):
             raise ValueError(
-                f"watch: {key} is at a radius that the run is not judged at; it reports those of "
-                f"epsilon.evaluate=[{','.join(radii)}]"
+                f"watch: {key} is at a radius that the run is not judged at; "
+                f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
             )
 
 
