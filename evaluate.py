@@ -116,7 +116,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     found = judge(model, data.test, ctx, metrics)
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")} | {"scm": scm}
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    result = {"metrics": found, "settings": settings, "created": created}
+    result = {**found.to_record(), "settings": settings, "created": created}
     graph = {} if params["graph"] is None else {"graph": params["graph"]}
     stored = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
     if causal := describe_scm(stored, data, ctx.scm):

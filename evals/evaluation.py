@@ -14,6 +14,7 @@ import torch
 from utils import seeding
 from utils.console import stop_if_interrupted
 from utils.metrics import masking
+from utils.metrics.intervals import Measured
 from utils.metrics.undefined import undefined
 from utils.seeding import Rows, derive
 from utils.stacking import Stack, UnstackableError, together
@@ -30,7 +31,7 @@ class MetricError(ValueError):
     """A metric ended in an error, or returned what is no figures."""
 
 
-def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> dict[str, float | None]:
+def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> Measured:
     """All metrics of a model on the rows; an undefined one is None.
 
     Each metric starts from a random stream of its own, so that a subset of them gives the same figures, and runs
@@ -41,13 +42,13 @@ def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str,
         MetricError: a metric ended in an error, or returned no figures; the message names it.
         ValueError: two metrics report the same key.
     """
-    found: dict[str, float | None] = {}
+    found = Measured()
     for name, metric in metrics.items():
         _add(found, name, _figures(metric, name, predict, batch, ctx))
     return found
 
 
-def rehearse(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> dict[str, float | None]:
+def rehearse(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> Measured:
     """``evaluate`` on a few rows of the batch, with repetitions cut short; only whether it works says something.
 
     Raises:
@@ -69,16 +70,14 @@ def a_few(batch: Batch) -> Batch:
     return batch.rows(chosen[: FEW_IMAGES if images else None])
 
 
-def evaluate_many(
-    stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Mapping[str, Metric]]
-) -> list[dict[str, float | None]]:
+def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Mapping[str, Metric]]) -> list[Measured]:
     """All metrics of every model of a stack on its rows (m, n, *), as ``evaluate`` gives them.
 
     Raises:
         ValueError: as ``evaluate``.
         UnstackableError: metrics that differ in more than numbers.
     """
-    found: list[dict[str, float | None]] = [{} for _ in metrics]
+    found = [Measured() for _ in metrics]
     for name in metrics[0]:
         metric = together([own[name] for own in metrics], f"evaluation.metrics.{name}", batch.x.device)
         figures = _of_stack(metric, name, stack, batch, ctx)
@@ -89,9 +88,7 @@ def evaluate_many(
     return found
 
 
-def warnings_of(
-    found: Mapping[str, float | None], groups: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
+def warnings_of(found: Measured, groups: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A sentence for each check of the evaluation itself that failed, and for each cause that left figures undefined.
 
     Args:
@@ -100,7 +97,7 @@ def warnings_of(
         nodes: the settings of the metrics, by name.
     """
     least = nodes.get("group", {}).get("groups_min", 0)
-    return masking.warnings_of(found) + undefined(found, groups, groups_min=least)
+    return masking.warnings_of(found) + undefined(found, found.shares, groups, groups_min=least)
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:
@@ -189,8 +186,8 @@ def _own_stream(ctx: Context, name: str) -> Context:
     return replace(ctx, generator=seeding.generators(ctx.seed, purpose))
 
 
-def _add(found: dict[str, float | None], name: str, figures: Figures) -> None:
+def _add(found: Measured, name: str, figures: Figures) -> None:
     twice = found.keys() & figures.keys()
     if twice:
         raise ValueError(f"evaluation.metrics.{name} reports {sorted(twice)}, which another metric reports too")
-    found |= figures
+    found.add(figures)

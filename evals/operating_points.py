@@ -1,8 +1,7 @@
 """What a two-class model attains by thresholds for each group: its operating points, judged on other rows."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -11,13 +10,15 @@ from utils import seeding
 from utils.decides.frontier import exact
 from utils.decides.group_thresholds import GroupThresholds, in_json
 from utils.metrics import confusion, group
-from utils.metrics.classification import FROM_TABLE
-from utils.metrics.confusion import Counts, Floats, defined
+from utils.metrics.bootstrap import spreads
+from utils.metrics.classification import DRAWN, FROM_TABLE
+from utils.metrics.confusion import Counts
+from utils.metrics.intervals import Measured, measured, numbered
 from utils.types import Batch
 
 Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
-Metric = Callable[[Counts], Floats]
-DIGITS = 10**4  # of the ends of intervals
+T = TypeVar("T")
+DIGITS = 4  # of the ends of intervals, of which there are many
 SAID = ("tpr", "prevalence")  # the one by fnr, the other by the record: records hold many points and should stay small
 
 
@@ -41,8 +42,8 @@ def operating_points(
         groups: their names.
         rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
         permitted: gaps on the fitted rows, in [0, 1].
-        groups_min: fewer judged rows in a group leave gaps undefined.
-        intervals: bootstrap draws.
+        groups_min: a rate of fewer judged rows of some group leaves its gap undefined.
+        intervals: bootstrap draws, of what is no share.
         level: of the intervals, in (0, 1).
         seed: of the draws.
 
@@ -50,7 +51,8 @@ def operating_points(
         ``rates``; ``permitted``, None at the end; ``logits``, a threshold for each group of each point; ``metrics``,
         for each key of a record one value a point, None where it is undefined: those of ``classification`` and
         ``group`` that depend on the labels, less what others say already (``SAID``); accuracy, the gaps, and the signed
-        gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``.
+        gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``. ``shares`` and ``deviations`` hold what other
+        intervals need (``utils.metrics.intervals.at_level``), one of each for a point likewise.
 
     Raises:
         ValueError: rates that are undefined on the fitted rows.
@@ -59,26 +61,38 @@ def operating_points(
     found = exact(*fitted, groups, rates=rates, permitted=asked)
     distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
     tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
-    rng = (seeding.rng(seed, "bootstrap") for _ in distinct)
-    drawn = np.stack([confusion.bootstrap(own, intervals, next(rng)) for own in tables])  # (p, draws, g, 2, 2)
-    supported = tables.sum((-2, -1)).min() >= groups_min  # tables without rows leave everything undefined
-    values = {key: metric(tables.sum(-3)) for key, metric in FROM_TABLE.items()}
-    draws = {"accuracy": FROM_TABLE["accuracy"](drawn.sum(-3))}
-    bare = {f"{rate}_signed_gap" for rate in group.RATES} - {f"{rate}_signed_gap" for rate in rates}
-    for key, gap in _gaps(len(groups)).items():
-        values[key] = gap(supported * tables)
-        if key not in bare:
-            draws[key] = gap(supported * drawn)
-    for key, rate in _unsaid(group.RATES).items():
-        values |= {f"{key}_group{i}": of for i, of in enumerate(rate(tables).T)}
-    point = [distinct.index(logits) for logits in found]
-    metrics = {key: list(map(defined, of[point])) for key, of in (values | _ends(values, draws, level)).items()}
+    made = [_measured(own, rates, groups_min, intervals, level, seed) for own in tables]
+    point = [made[distinct.index(logits)] for logits in found]
     return {
         "rates": list(rates),
         "permitted": asked,
         "logits": [in_json(logits) for logits in found],
-        "metrics": metrics,
+        "metrics": {key: [own[key] for own in point] for key in point[0]},
+        "shares": {key: [own.shares.get(key) for own in point] for key in _keys(own.shares for own in point)},
+        "deviations": {key: [own.deviations.get(key) for own in point] for key in _keys(o.deviations for o in point)},
     }
+
+
+def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys of all, in their order."""
+    return list(dict.fromkeys(key for of in each for key in of))
+
+
+def _measured(
+    table: Counts, rates: Sequence[str], groups_min: int, intervals: int, level: float, seed: int
+) -> Measured:
+    """The figures of one point, from its table (g, 2, 2)."""
+    everyone = table.sum(0)
+    of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min)
+    values = {key: float(metric(everyone)) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
+    shares = _unsaid(rates_of_groups) | {"accuracy": confusion.parts_of("accuracy", everyone)}
+    shares |= numbered("accuracy_class_", confusion.of_classes(everyone))
+    draws = confusion.bootstrap(everyone, intervals, seeding.rng(seed, "bootstrap"))
+    moved = spreads({key: values[key] for key in DRAWN}, {key: FROM_TABLE[key](draws) for key in DRAWN}, level)
+    found = measured(values, shares, level, moved, digits=DIGITS)
+    ended = {"accuracy", *group.OF_GAP, *(f"{rate}_signed_gap" for rate in rates)}
+    bare = {f"{key}{end}" for key in values.keys() - ended for end in ("_low", "_high")}
+    return Measured({key: value for key, value in found.items() if key not in bare}, found.shares, found.deviations)
 
 
 def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) -> Counts:
@@ -87,30 +101,6 @@ def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) ->
     return confusion.counts(y, label, s, groups=groups, classes=2)
 
 
-def _gaps(groups: int) -> dict[str, Metric]:
-    """The gaps from tables (..., g, 2, 2); of two groups the signed ones too."""
-    signed = {f"{key}_signed_gap": partial(_signed, rate) for key, rate in group.RATES.items()}
-    return _unsaid(group.GAPS | (signed if groups == 2 else {}))
-
-
-def _unsaid(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+def _unsaid(metrics: Mapping[str, T]) -> dict[str, T]:
+    """Without those that others say."""
     return {key: metric for key, metric in metrics.items() if not key.startswith(SAID)}
-
-
-def _signed(rate: Metric, tables: Counts) -> Floats:
-    """The rate of group 1 less that of group 0."""
-    of_groups = rate(tables)
-    return of_groups[..., 1] - of_groups[..., 0]
-
-
-def _ends(values: Mapping[str, Floats], draws: Mapping[str, Floats], level: float) -> dict[str, Floats]:
-    """The ends (p,) of the intervals of all figures (p,) that have draws (p, b).
-
-    They hold the value, as those of an unsigned gap might not, and are rounded outwards: draws tell no more digits.
-    """
-    ends = np.array(confusion.intervals(np.concatenate(list(draws.values())), level), dtype=float)
-    found: dict[str, Floats] = {}
-    for key, (low, high) in zip(draws, ends.reshape(len(draws), -1, 2).swapaxes(1, 2), strict=True):
-        found[f"{key}_low"] = np.floor(np.minimum(low, values[key]) * DIGITS) / DIGITS
-        found[f"{key}_high"] = np.ceil(np.maximum(high, values[key]) * DIGITS) / DIGITS
-    return found

@@ -15,6 +15,7 @@ from utils import atomic
 from utils.build import Run, identity_of
 from utils.fitting import threshold
 from utils.metrics.directions import direction
+from utils.metrics.intervals import Measured
 from utils.models.learner import Learner
 from utils.poisoning.shipped import to_csv
 from utils.progress import Watch
@@ -36,8 +37,6 @@ UNLIKE = (
 )
 ROUNDING = 1e-9  # of a mean
 
-Figures = dict[str, float | None]
-
 
 @dataclass(frozen=True)
 class Poisoning:
@@ -45,8 +44,8 @@ class Poisoning:
 
     run: Run
     chosen: Poisoned
-    unpoisoned: Figures  # on the test rows
-    unpoisoned_valid: Figures
+    unpoisoned: Measured  # on the test rows
+    unpoisoned_valid: Measured
     seconds: float  # of the clock, in this process: less after an interruption
 
 
@@ -167,10 +166,10 @@ def account(poisoning: Poisoning, record: Record) -> Record:
     run, chosen = poisoning.run, poisoning.chosen
     settings = run.params["attack"]["poison"]
     after_valid = _figures(run, threshold(run), run.dataset.valid, TABLES)
-    metrics = record["metrics"]
-    metrics |= {f"{key}_unpoisoned": value for key, value in poisoning.unpoisoned.items()}
-    metrics |= {f"{key}_valid": value for key, value in after_valid.items()}
-    metrics |= {f"{key}_valid_unpoisoned": value for key, value in poisoning.unpoisoned_valid.items()}
+    metrics = Measured(record["metrics"], record["shares"], record["deviations"])
+    metrics.add(poisoning.unpoisoned.plain("_unpoisoned"))
+    metrics.add(after_valid.plain("_valid"))
+    metrics.add(poisoning.unpoisoned_valid.plain("_valid_unpoisoned"))
     metric = settings["metric"]
     if settings["objective"] == "unfair":
         after, before = metrics.get(metric), metrics.get(f"{metric}_unpoisoned")
@@ -193,7 +192,7 @@ def account(poisoning: Poisoning, record: Record) -> Record:
     if doubts := _doubts(settings, chosen, after_valid.get(metric)):
         record = record | {"warnings": [*record.get("warnings", []), *doubts]}
     seconds = record["seconds"] | {"search": poisoning.seconds}
-    return record | {"metrics": metrics, "seconds": seconds, "poison": section}
+    return record | metrics.to_record() | {"seconds": seconds, "poison": section}
 
 
 def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:
@@ -225,11 +224,10 @@ def _filed(path: Path, content: str | None) -> dict[str, str]:
     return {"path": relative, "sha256": atomic.digest(path)}
 
 
-def _figures(run: Run, decide: StoredDecide, rows: Batch, names: tuple[str, ...]) -> Figures:
-    """Metrics of the trained model of a run, without their intervals."""
+def _figures(run: Run, decide: StoredDecide, rows: Batch, names: tuple[str, ...]) -> Measured:
+    """Metrics of the trained model of a run."""
     metrics = {name: metric for name, metric in run.metrics.items() if name in names}
-    found = evaluate(run.model, rows, replace(run.ctx, decide=decide), metrics)
-    return {key: value for key, value in found.items() if not key.endswith(("_low", "_high", "_null"))}
+    return evaluate(run.model, rows, replace(run.ctx, decide=decide), metrics)
 
 
 def _counts(values: list[Any]) -> dict[str, int]:

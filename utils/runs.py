@@ -29,6 +29,7 @@ from utils.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, p
 from utils.locks import held
 from utils.metrics import twins
 from utils.metrics.directions import headlines
+from utils.metrics.intervals import Measured
 from utils.model_zoo import describe_preprocessing, save_weights
 from utils.models.learner import Learner
 from utils.outcomes import Outcome
@@ -352,7 +353,9 @@ def blank_record(run: Run) -> Record:
     }
 
 
-def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, seconds: tuple[float, float]) -> Record:
+def finished_record(
+    run: Run, decide: StoredDecide, weights: Any, metrics: Measured, seconds: tuple[float, float]
+) -> Record:
     """The record of a trained and judged model; ``seconds`` of fit and of evaluation."""
     data = run.dataset
     record = blank_record(run)
@@ -375,7 +378,7 @@ def finished_record(run: Run, decide: StoredDecide, weights: Any, metrics: Any, 
         "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
         "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
         "scm": facts,
-        "metrics": metrics | dict(data.facts),
+        **Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record(),
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
         "weights": weights,
     }

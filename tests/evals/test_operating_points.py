@@ -12,6 +12,7 @@ from utils.decides.group_exact import group_exact
 from utils.decides.group_thresholds import GroupThresholds
 from utils.metrics.classification import classification
 from utils.metrics.group import group
+from utils.metrics.intervals import at_level
 
 PERMITTED = [0.0, 0.05, 0.3]
 NAMES = ("women", "men")
@@ -70,10 +71,26 @@ def test_every_figure_is_in_its_interval(points):
     assert {"accuracy_low", "fnr_gap_high", "fnr_signed_gap_low"} < set(metrics)
 
 
-def test_without_draws_there_are_no_intervals(rows):
-    found = operating_points(*rows, NAMES, rates=["fnr"], permitted=[0.1], **JUDGING | {"intervals": 0})["metrics"]
-    assert found["accuracy_low"] == found["fnr_gap_high"] == [None, None]
-    assert None not in found["accuracy"]
+def test_what_other_intervals_need_is_filed_for_each_point(rows, points):
+    """Numerators and denominators by hand; at the same level they give the same ends."""
+    _, (z, batch) = rows
+    for i, logits in enumerate(points["logits"]):
+        labels = GroupThresholds(logits)(z, batch.s)
+        for s in (0, 1):
+            own = (batch.y == 1) & (batch.s == s)
+            assert points["shares"][f"fnr_group{s}"][i] == (int((labels[own] == 0).sum()), int(own.sum()))
+        values, shares = ({key: of[i] for key, of in points[what].items()} for what in ("metrics", "shares"))
+        for key in ("accuracy", "fnr_gap", "fnr_signed_gap", "equalized_odds_difference"):
+            filed = (values[f"{key}_low"], values[f"{key}_high"])
+            assert at_level(key, values, shares, {}, 0.95) == pytest.approx(filed, abs=1e-4)
+        assert None not in at_level("worst_class_accuracy", values, shares, {}, 0.95)
+        assert points["deviations"]["mcc"][i] > 0
+
+
+def test_without_draws_what_needs_none_has_intervals_all_the_same(rows):
+    found = operating_points(*rows, NAMES, rates=["fnr"], permitted=[0.1], **JUDGING | {"intervals": 0})
+    assert None not in found["metrics"]["accuracy_low"] + found["metrics"]["fnr_gap_high"]
+    assert found["deviations"] == {}
 
 
 def test_two_rates_are_kept_to_together(rows):

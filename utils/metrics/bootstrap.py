@@ -1,8 +1,4 @@
-"""Intervals of figures over the test rows: percentiles of bootstrap draws, made from counts.
-
-``<key>_low`` and ``<key>_high`` stand beside a figure in a record. A share that is 0 or 1 has an interval without
-width, since no draw holds what the rows do not: read it as up to 3 / n away (Hanley and Lippman-Hand, 1983).
-"""
+"""How far chance moves figures that are no shares of rows: bootstrap draws over the rows (Efron, 1979), from counts."""
 
 from collections.abc import Mapping
 
@@ -12,23 +8,8 @@ from torch import Tensor
 from utils import seeding
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
-from utils.types import Context, Figures
-
-
-def with_intervals(values: Mapping[str, float], draws: Mapping[str, Floats], level: float) -> Figures:
-    """The three entries of every figure, nan being undefined; its draws (B,). No interval around what is undefined."""
-    out: dict[str, float | None] = {}
-    ends = confusion.intervals(np.array([draws[key] for key in values]), level) if values else []
-    for (key, value), (low, high) in zip(values.items(), ends, strict=True):
-        out |= entries(key, value, low, high)
-    return out
-
-
-def entries(key: str, value: float, low: float | None, high: float | None) -> Figures:
-    """A figure and the ends of its interval; all None where the figure is nan."""
-    if np.isnan(value):
-        return {key: None, f"{key}_low": None, f"{key}_high": None}
-    return {key: float(value), f"{key}_low": low, f"{key}_high": high}
+from utils.metrics.intervals import Measured, Share, Spread, measured, require_level
+from utils.types import Context
 
 
 def drawn(table: Counts, count: int, ctx: Context) -> Counts:
@@ -39,15 +20,36 @@ def drawn(table: Counts, count: int, ctx: Context) -> Counts:
     return confusion.bootstrap(table, count, seeding.rng(ctx.own_seed, "bootstrap"))
 
 
-def of_means(values: Mapping[str, Tensor], count: int, level: float, ctx: Context) -> Figures:
-    """Means of figures that every row has, (n,) each, with intervals: a draw counts how often each value comes."""
-    means = {key: float(of_rows.double().mean()) for key, of_rows in values.items()}
-    return with_intervals(means, {key: _mean_draws(of_rows, count, ctx) for key, of_rows in values.items()}, level)
+def spreads(values: Mapping[str, float], draws: Mapping[str, Floats], level: float) -> dict[str, Spread]:
+    """Percentiles of ``level`` in (0, 1) and standard deviation of the draws (B,) of every figure.
+
+    Draws that are undefined (nan) do not count, and the interval holds the value. Draws that are all the same, as of a
+    classifier without any error, do not tell how far chance moves the figure: then it has no interval.
+    """
+    require_level(level)
+    return {key: _spread(value, draws[key][~np.isnan(draws[key])], level) for key, value in values.items()}
 
 
-def _mean_draws(values: Tensor, count: int, ctx: Context) -> Floats:
-    if not len(values):
-        return np.full(count, np.nan)
-    distinct, counts = np.unique(values.double().cpu().numpy(), return_counts=True)
-    means: Floats = drawn(counts, count, ctx) @ distinct / len(values)
-    return means
+def _spread(value: float, draws: Floats, level: float) -> Spread:
+    if not len(draws) or np.ptp(draws) == 0:
+        return Spread(None, None, None)
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Spread(min(low, value), max(high, value), float(draws.std()))
+
+
+def of_means(values: Mapping[str, Tensor], count: int, level: float, ctx: Context) -> Measured:
+    """Means of figures that every row has, (n,) each, with intervals.
+
+    What is 0 or 1 of every row is a share of the rows; of other values, a draw counts how often each comes.
+    """
+    shares: dict[str, Share] = {}
+    means: dict[str, float] = {}
+    draws: dict[str, Floats] = {}
+    for key, of_rows in values.items():
+        distinct, counts = np.unique(of_rows.double().cpu().numpy(), return_counts=True)
+        means[key] = float(of_rows.double().mean())
+        if set(distinct) <= {0, 1}:
+            shares[key] = (int(counts[distinct == 1].sum()), len(of_rows))
+        else:
+            draws[key] = drawn(counts, count, ctx) @ distinct / len(of_rows)
+    return measured(means, shares, level, spreads({key: means[key] for key in draws}, draws, level))

@@ -1,15 +1,15 @@
 """Shares of rows that are right, in the mean, in each class, in each sensitive group, and in the worst of them.
 
-A table ``t`` is (..., g, k, 2): how many rows of each group and class are wrong and right; draws stand before.
+A table ``t`` is (..., g, k, 2): how many rows of each group and class are wrong and right.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from utils.metrics import confusion
-from utils.metrics.bootstrap import drawn, with_intervals
 from utils.metrics.confusion import Counts, Floats
-from utils.types import Context, Figures
+from utils.metrics.intervals import Measured, measured, numbered
+from utils.types import Context
 
 
 def tables(right: NDArray[np.bool_], y: Counts, s: Counts, *, groups: int, classes: int) -> Counts:
@@ -50,39 +50,33 @@ def groups_of(s: Counts, ctx: Context) -> int:
     return max(ctx.groups, 1 + int(s.max(initial=0)))
 
 
-def shares(t: Counts) -> Floats:
-    """All figures of ``keys`` in their order, (..., g, k, 2) -> (..., f)."""
-    classes, groups = of_class(t), of_group(t)
-    headline = [mean(t), least(classes), *([least(groups)] if groups.shape[-1] > 1 else [])]
-    details = [groups, classes] if groups.shape[-1] > 1 else [classes]
-    return np.concatenate([np.stack(headline, -1), *details], -1)
-
-
-def keys(name: str, end: str, table: Counts) -> list[str]:
-    """``<name><end>``, ``<name>_worst_class<end>``, ``<name>_worst_group<end>``, of each group, then of each class.
-
-    Nothing of groups where there is one only.
-    """
-    groups, classes = table.shape[:2]
-    parts = ["", "_worst_class", *(["_worst_group", *(f"_group{i}" for i in range(groups))] if groups > 1 else [])]
-    return [f"{name}{part}{end}" for part in [*parts, *(f"_class_{i}" for i in range(classes))]]
-
-
-def broken_down(
-    name: str, end: str, table: Counts, ctx: Context, *, intervals: int, level: float, headline: bool
-) -> Figures:
+def broken_down(name: str, end: str, table: Counts, *, level: float, headline: bool) -> Measured:
     """The shares of one table by key, with intervals; None where there are no rows.
+
+    ``<name><end>``, ``<name>_worst_class<end>``, ``<name>_worst_group<end>``, of each group, then of each class.
+    Nothing of groups where there is one only.
 
     Args:
         name: of the figure; a group or a class stands behind it.
         end: of the keys, such as ``_0.05``.
         table: of the rows.
-        ctx: of one model.
-        intervals: bootstrap draws.
         level: of the intervals, in (0, 1).
         headline: the mean and the worst class alone.
     """
-    number = 2 if headline else None
-    names = keys(name, end, table)[:number]
-    values, draws = shares(table)[:number], shares(drawn(table, intervals, ctx))[..., :number]
-    return with_intervals(dict(zip(names, values, strict=True)), dict(zip(names, draws.T, strict=True)), level)
+    several = len(table) > 1 and not headline
+    all_rows, of_groups, of_classes = table.sum((-3, -2)), table.sum(-2), table.sum(-3)
+    groups = numbered(f"{name}_group", parts(of_groups), end) if several else {}
+    classes = numbered(f"{name}_class_", parts(of_classes), end)
+    mean_of = {f"{name}{end}": (int(all_rows[1]), int(all_rows.sum()))}
+    values = {f"{name}{end}": float(mean(table)), f"{name}_worst_class{end}": float(least(of_class(table)))}
+    if several:
+        values |= {f"{name}_worst_group{end}": float(least(of_group(table)))}
+        values |= dict(zip(groups, of_group(table).tolist(), strict=True))
+    if not headline:
+        values |= dict(zip(classes, of_class(table).tolist(), strict=True))
+    return measured(values, mean_of | groups | classes, level)
+
+
+def parts(rows: Counts) -> confusion.Parts:
+    """Rows that are right, and all, of rows (..., 2) that are wrong and right."""
+    return rows[..., 1], rows.sum(-1)

@@ -7,9 +7,10 @@ from statistics import NormalDist
 import numpy as np
 
 from utils.metrics import confusion
-from utils.metrics.bootstrap import drawn, entries, with_intervals
+from utils.metrics.bootstrap import drawn, spreads
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
+from utils.metrics.intervals import Share, Spread, measured, numbered
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {
@@ -34,6 +35,8 @@ OF_TWO_CLASSES: dict[str, Callable[[Counts], Floats]] = {
     "prevalence": confusion.prevalence,
     "acceptance_rate": confusion.acceptance_rate,
 }
+BINARY = (*OF_TWO_CLASSES, "auc")
+DRAWN = ("balanced_accuracy", "mcc")  # no shares of rows
 
 
 def classification(
@@ -42,8 +45,8 @@ def classification(
     """Accuracy, balanced accuracy, accuracy of the worst class, Matthews' correlation and area under the ROC curve.
 
     ``prevalence`` and ``acceptance_rate`` are the shares of class 1 among classes and labels. Each has ``<key>_low``
-    and ``<key>_high``, its interval of ``level`` in (0, 1): percentiles of ``intervals`` bootstrap draws, and for the
-    area DeLong's interval, which needs no draw.
+    and ``<key>_high``, its interval of ``level`` in (0, 1), see ``utils.metrics.intervals``: of balanced accuracy and
+    correlation from ``intervals`` bootstrap draws, of the area DeLong's.
 
     What is undefined is None, an end of an interval too; mcc alone is 0 where labels or classes are all one, as in
     scikit-learn. From three classes on, the area, prevalence and acceptance rate are None.
@@ -56,34 +59,36 @@ def classification(
 def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, intervals: int, level: float) -> Figures:
     binary = logits.shape[-1] == 1
     table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=2 if binary else logits.shape[-1])[0]
+    metrics = FROM_TABLE | (OF_TWO_CLASSES if binary else {})
+    values = {key: float(metrics[key](table)) if key in metrics else np.nan for key in (*FROM_TABLE, *BINARY)}
+    shares: dict[str, Share] = {
+        key: confusion.parts_of(key, table) for key in metrics if key in confusion.PARTS
+    } | numbered("accuracy_class_", confusion.of_classes(table))
     draws = drawn(table, intervals, ctx)
-    metrics = FROM_TABLE | OF_TWO_CLASSES if binary else FROM_TABLE
-    values = {key: float(metric(table)) for key, metric in metrics.items()}
-    out: dict[str, float | None] = {}
-    out |= with_intervals(values, {key: metric(draws) for key, metric in metrics.items()}, level)
-    out |= entries("auc", *(auc(logits[:, 0], y, level) if binary else (np.nan, None, None)))
-    for key in OF_TWO_CLASSES.keys() - metrics.keys():
-        out |= entries(key, np.nan, None, None)
-    return out
+    moved = spreads({key: values[key] for key in DRAWN}, {key: metrics[key](draws) for key in DRAWN}, level)
+    if binary:
+        values["auc"], moved["auc"] = auc(logits[:, 0], y, level)
+    return measured(values, shares, level, moved)
 
 
-def auc(z: Floats, y: Counts, level: float) -> tuple[float, float | None, float | None]:
+def auc(z: Floats, y: Counts, level: float) -> tuple[float, Spread]:
     """Area under the ROC curve of scores z (n,) for class 1 of y (n,), and its interval of ``level``.
 
     The mean over class 1 of its placement, the share of class 0 that scores less, ties counting half (Mann and
     Whitney, 1947); the variance is that of the two classes' placements (DeLong et al., 1988), the interval is
-    normal and cut at 0 and 1. The area is nan without both classes; its ends are None without two rows of each.
+    normal and cut at 0 and 1. The area is nan without both classes. It has no interval without two rows of each, and
+    where the variance is 0, as with classes apart: that does not tell how far chance moves it.
     """
     positive, negative = np.sort(z[y == 1]), np.sort(z[y == 0])
     if not len(positive) or not len(negative):
-        return np.nan, None, None
+        return np.nan, Spread(None, None, None)
     above, below = _placement(positive, negative), 1 - _placement(negative, positive)
     area = float(above.mean())
-    if min(len(positive), len(negative)) < 2:
-        return area, None, None
-    error = np.sqrt(above.var(ddof=1) / len(positive) + below.var(ddof=1) / len(negative))
-    half = NormalDist().inv_cdf((1 + level) / 2) * float(error)
-    return area, max(area - half, 0.0), min(area + half, 1.0)
+    if min(len(positive), len(negative)) < 2 or np.ptp(above) == np.ptp(below) == 0:
+        return area, Spread(None, None, None)
+    error = float(np.sqrt(above.var(ddof=1) / len(positive) + below.var(ddof=1) / len(negative)))
+    half = NormalDist().inv_cdf((1 + level) / 2) * error
+    return area, Spread(max(area - half, 0.0), min(area + half, 1.0), error)
 
 
 def _placement(z: Floats, reference: Floats) -> Floats:

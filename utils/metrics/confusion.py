@@ -7,14 +7,14 @@ Accuracy, gaps and correlations depend on rows only through such counts, so the 
 multinomial draw over cells, and permuting the groups among rows is a hypergeometric one.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from utils.parts import parts
 from utils.types import Batch, Context, Predict
-
-DIGITS = 6  # of the ends of intervals, which chance moves by a thousandth
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -80,14 +80,39 @@ def share(part: NDArray, whole: NDArray) -> Floats:
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
 
 
+# --- rates: their numerators and denominators -------------------------------------------------------------------
+
+Parts = tuple[Counts, Counts]  # how many rows count, of how many
+PARTS: dict[str, Callable[[Counts], Parts]] = {  # (..., k, k) -> (...), (...)
+    "accuracy": lambda t: (np.trace(t, axis1=-2, axis2=-1), t.sum((-2, -1))),
+    "fnr": lambda t: (t[..., 1, 0], t[..., 1, :].sum(-1)),
+    "fpr": lambda t: (t[..., 0, 1], t[..., 0, :].sum(-1)),
+    "tpr": lambda t: (t[..., 1, 1], t[..., 1, :].sum(-1)),
+    "ppv": lambda t: (t[..., 1, 1], t[..., 1].sum(-1)),
+    "acceptance_rate": lambda t: (t[..., 1].sum(-1), t.sum((-2, -1))),
+    "prevalence": lambda t: (t[..., 1, :].sum(-1), t.sum((-2, -1))),
+}
+
+
+def parts_of(rate: str, t: Counts) -> tuple[int, int]:
+    """Numerator and denominator of a rate of one table (k, k)."""
+    part, whole = PARTS[rate](t)
+    return int(part), int(whole)
+
+
 def accuracy(t: Counts) -> Floats:
     """Share of rows with the right label, (..., k, k) -> (...)."""
-    return share(np.trace(t, axis1=-2, axis2=-1), t.sum((-2, -1)))
+    return share(*PARTS["accuracy"](t))
+
+
+def of_classes(t: Counts) -> Parts:
+    """Rows of each class with the right label, and all of the class, (..., k, k) -> (..., k), (..., k)."""
+    return np.diagonal(t, axis1=-2, axis2=-1), t.sum(-1)
 
 
 def recalls(t: Counts) -> Floats:
     """Share of the rows of each class with the right label, (..., k, k) -> (..., k)."""
-    return share(np.diagonal(t, axis1=-2, axis2=-1), t.sum(-1))
+    return share(*of_classes(t))
 
 
 def matthews(t: Counts) -> Floats:
@@ -101,57 +126,34 @@ def matthews(t: Counts) -> Floats:
 
 def fnr(t: Counts) -> Floats:
     """Share of class 1 with label 0, (..., 2, 2) -> (...)."""
-    return share(t[..., 1, 0], t[..., 1, :].sum(-1))
+    return share(*PARTS["fnr"](t))
 
 
 def fpr(t: Counts) -> Floats:
     """Share of class 0 with label 1, (..., 2, 2) -> (...)."""
-    return share(t[..., 0, 1], t[..., 0, :].sum(-1))
+    return share(*PARTS["fpr"](t))
 
 
 def tpr(t: Counts) -> Floats:
     """Share of class 1 with label 1, (..., 2, 2) -> (...)."""
-    return share(t[..., 1, 1], t[..., 1, :].sum(-1))
+    return share(*PARTS["tpr"](t))
 
 
 def ppv(t: Counts) -> Floats:
     """Share of the rows with label 1 that are of class 1, the precision, (..., 2, 2) -> (...)."""
-    return share(t[..., 1, 1], t[..., 1].sum(-1))
+    return share(*PARTS["ppv"](t))
 
 
 def acceptance_rate(t: Counts) -> Floats:
     """Share of rows with label 1, (..., 2, 2) -> (...)."""
-    return share(t[..., 1].sum(-1), t.sum((-2, -1)))
+    return share(*PARTS["acceptance_rate"](t))
 
 
 def prevalence(t: Counts) -> Floats:
     """Share of rows of class 1, (..., 2, 2) -> (...)."""
-    return share(t[..., 1, :].sum(-1), t.sum((-2, -1)))
+    return share(*PARTS["prevalence"](t))
 
 
 def defined(value: float) -> float | None:
     """A plain float, or None for nan."""
     return None if np.isnan(value) else float(value)
-
-
-def interval(draws: Floats, level: float) -> tuple[float | None, float | None]:
-    """Percentile interval of ``level`` in (0, 1) from draws (B,), leaving out those that are undefined.
-
-    (None, None) where none is defined. Raises ValueError outside (0, 1).
-    """
-    return intervals(draws[None], level)[0]
-
-
-def intervals(draws: Floats, level: float) -> list[tuple[float | None, float | None]]:
-    """``interval`` of each of f figures, from their draws (f, B)."""
-    if not 0 < level < 1:
-        raise ValueError(f"evaluation: an interval's level of {level} is not in (0, 1); for 95 % give 0.95")
-    found: list[tuple[float | None, float | None]] = [(None, None)] * len(draws)
-    known = ~np.isnan(draws)
-    whole = known.any(-1) & known.all(-1)  # these in one call, which is most of the cost
-    for of in (np.flatnonzero(whole), *np.flatnonzero(known.any(-1) & ~whole)[:, None]):
-        if len(of):
-            ends = np.quantile(draws[of][:, known[of[0]]], [(1 - level) / 2, (1 + level) / 2], axis=-1)
-            for i, (low, high) in zip(of, ends.T.round(DIGITS).tolist(), strict=True):
-                found[i] = (low, high)
-    return found

@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from utils.metrics.breakdown import broken_down, groups_of, mean, tables
-from utils.metrics.confusion import Counts, defined
+from utils.metrics.breakdown import broken_down, groups_of, tables
+from utils.metrics.confusion import Counts
 from utils.metrics.directions import Key
+from utils.metrics.intervals import Measured, of_shares
 from utils.parts import parts, sample
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
@@ -40,7 +41,7 @@ def ensemble(
     groups, ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_group<i>_<radius>``;
     ``robust_accuracy_after_<attack>_<radius>``, after this attack and those before it; and ``robust_accuracy`` and
     ``robust_accuracy_worst_class`` at the training radius. ``robust_rows`` is the number of rows. All but those after
-    an attack have ``<key>_low`` and ``<key>_high``, percentiles of bootstrap draws.
+    an attack have ``<key>_low`` and ``<key>_high``.
 
     The attacks run one after another, each on what is still right. Balls are nested, so a row lost at one radius
     counts at every larger one as lost to the same attack.
@@ -55,7 +56,6 @@ def ensemble(
         training_radius: None reports nothing under the plain names.
         attacks: by name, the cheapest first.
         rows: how many to judge, drawn by the seed; None: all.
-        intervals: bootstrap draws.
         level: of the intervals, in (0, 1).
 
     Raises:
@@ -68,16 +68,15 @@ def ensemble(
     ladder = sorted({*values.values(), *trained.values()})
     first = dict(zip(ladder, first_broken(predict, judged, ctx, ladder=ladder, attacks=attacks), strict=True))
     classes = _classes(predict, judged)
-    found: dict[str, float | None] = {f"robust_rows{tag}": float(len(judged.y))}
+    found = Measured({f"robust_rows{tag}": float(len(judged.y))})
     for end, value in (values | trained).items():
         table = _table(judged, first[value] == UNBROKEN, classes, ctx)
-        found |= broken_down(
-            "robust_accuracy", end, table, ctx, intervals=intervals, level=level, headline=end not in values
-        )
+        found.add(broken_down("robust_accuracy", end, table, level=level, headline=end not in values))
     for end, value in values.items():
         for position, attack in enumerate(attacks):
-            left = _table(judged, (first[value] == UNBROKEN) | (first[value] > position), classes, ctx)
-            found[f"robust_accuracy_after_{attack}{end}"] = defined(float(mean(left)))
+            left = int(((first[value] == UNBROKEN) | (first[value] > position)).sum())
+            key = f"robust_accuracy_after_{attack}{end}"
+            found.add(of_shares({key: (left, len(judged.y))}, level).plain(""))
     return found
 
 

@@ -1,16 +1,16 @@
 """How far the groups of the sensitive attributes are treated alike."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from utils import seeding
 from utils.metrics import confusion
-from utils.metrics.bootstrap import drawn, entries, with_intervals
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
+from utils.metrics.intervals import Measured, Share, measured, numbered
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {
@@ -48,16 +48,31 @@ RATES: dict[str, Rate] = {
     "acceptance_rate": confusion.acceptance_rate,
     "prevalence": confusion.prevalence,
 }
-GAPS: dict[str, Rate] = {
-    "demographic_parity_difference": lambda t: spread(confusion.acceptance_rate(t)),
-    "equalized_odds_difference": lambda t: np.maximum(spread(confusion.fnr(t)), spread(confusion.fpr(t))),
-    "fnr_gap": lambda t: spread(confusion.fnr(t)),
-    "fpr_gap": lambda t: spread(confusion.fpr(t)),
-    "accuracy_gap": lambda t: spread(confusion.accuracy(t)),
-    "tpr_gap": lambda t: spread(confusion.tpr(t)),
-    "ppv_gap": lambda t: spread(confusion.ppv(t)),
-    "prevalence_gap": lambda t: spread(confusion.prevalence(t)),
+OF_GAP = {  # the rates whose gaps it is the largest of
+    "demographic_parity_difference": ("acceptance_rate",),
+    "equalized_odds_difference": ("fnr", "fpr"),
+    "fnr_gap": ("fnr",),
+    "fpr_gap": ("fpr",),
+    "accuracy_gap": ("accuracy",),
+    "tpr_gap": ("tpr",),
+    "ppv_gap": ("ppv",),
+    "prevalence_gap": ("prevalence",),
 }
+
+
+def gap(rates: Sequence[str], t: Counts) -> Floats:
+    """The largest of the gaps in these rates, (..., g, 2, 2) -> (...); nan where a rate is."""
+    largest: Floats = np.max([spread(RATES[rate](t)) for rate in rates], axis=0)
+    return largest
+
+
+def signed_gap(rate: str, t: Counts) -> Floats:
+    """The rate of group 1 less that of group 0, (..., 2, 2, 2) -> (...)."""
+    of_groups = RATES[rate](t)
+    return of_groups[..., 1] - of_groups[..., 0]
+
+
+GAPS: dict[str, Rate] = {key: partial(gap, rates) for key, rates in OF_GAP.items()}
 SIGNED = tuple(RATES)  # rates of which two groups have a <rate>_signed_gap
 OF_ANY_CLASSES = ("accuracy", "accuracy_gap")  # rates and gaps that more than two classes have too
 
@@ -74,11 +89,12 @@ def group(
     arXiv:1610.02413). Where there are two groups, ``<rate>_signed_gap`` is the rate of group 1 less that of group 0.
 
     A gap is never negative, so chance alone gives one: ``<gap>_null`` is its mean over ``intervals`` permutations of
-    the groups among all rows. ``_low`` and ``_high`` of every rate and gap are percentiles of as many bootstrap draws,
-    of ``level`` in (0, 1). Draws in which it is undefined are left out.
+    the groups among all rows. ``_low`` and ``_high`` of every rate and gap are its interval of ``level`` in (0, 1), see
+    ``utils.metrics.intervals``.
 
-    A rate without rows is None. A gap is None with its companions where a group has fewer than ``groups_min`` rows, or
-    where a rate of some group is None. From three classes on only accuracies. Data of one group have no figures.
+    A rate without rows is None. A gap is None with its companions where the rate of some group is one of fewer than
+    ``groups_min`` rows: of a false negative rate, rows of class 1. From three classes on only accuracies. Data of one
+    group have no figures.
     """
     if all(own.groups == 1 for own in ctx.each or (ctx,)) and not batch.s.any():
         return ctx.of_each(lambda _: {})
@@ -101,56 +117,31 @@ def _figures(
     binary = logits.shape[-1] == 1
     classes = 2 if binary else logits.shape[-1]
     table = confusion.counts(y, labels, s, groups=groups_of(s, ctx), classes=classes)
-    support = table.sum((1, 2))
-    draws = drawn(table, intervals, ctx)
-    out: dict[str, float | None] = {f"support_group{i}": float(rows) for i, rows in enumerate(support)}
-    out |= _rates(_of(RATES, binary), table, draws, level)
+    values, shares = of_table(table, groups_min=groups_min)
+    found = Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))})
+    found.add(measured(values, shares, level))
     shuffled = confusion.permuted(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
-    supported = support.min() >= groups_min
-    out |= _gaps(_of(GAPS, binary), table if supported else 0 * table, draws, shuffled, level)
+    chance = {f"{key}_null": gap(of, shuffled) for key, of in OF_GAP.items() if key in values}
+    found.add({key: _by_chance(of, found[key.removesuffix("_null")]) for key, of in chance.items()})
+    return found
+
+
+def of_table(table: Counts, *, groups_min: int) -> tuple[dict[str, float], dict[str, Share]]:
+    """Rates of each group, gaps and signed gaps from a table (g, k, k), nan where undefined; and the shares."""
+    rates = [rate for rate in RATES if table.shape[-1] == 2 or rate in OF_ANY_CLASSES]
+    parts = {rate: confusion.PARTS[rate](table) for rate in rates}
+    enough = {rate for rate in rates if parts[rate][1].min() >= groups_min}
+    values = {f"{rate}_group{i}": float(of) for rate in rates for i, of in enumerate(RATES[rate](table))}
+    for key, of in OF_GAP.items():
+        if parts.keys() >= set(of):
+            values[key] = float(gap(of, table)) if enough >= set(of) else np.nan
     if len(table) == 2:
-        out |= _signed_gaps(_of(RATES, binary), table if supported else 0 * table, draws, level)
-    return out
+        values |= {f"{r}_signed_gap": float(signed_gap(r, table)) if r in enough else np.nan for r in rates}
+    shares = [numbered(f"{rate}_group", parts[rate]) for rate in rates]
+    return values, {key: share for of in shares for key, share in of.items()}
 
 
-def _of(rates: Mapping[str, Rate], binary: bool) -> dict[str, Rate]:
-    return {name: rate for name, rate in rates.items() if binary or name in OF_ANY_CLASSES}
-
-
-def _rates(rates: Mapping[str, Rate], table: Counts, draws: Counts, level: float) -> Figures:
-    """Each rate of each group, from tables (g, k, k) and draws (B, g, k, k)."""
-    values: dict[str, float] = {}
-    drawn_values: dict[str, Floats] = {}
-    for name, rate in rates.items():
-        for i, (value, of_draws) in enumerate(zip(rate(table), rate(draws).T, strict=True)):
-            values[f"{name}_group{i}"], drawn_values[f"{name}_group{i}"] = float(value), of_draws
-    return with_intervals(values, drawn_values, level)
-
-
-def _signed_gaps(rates: Mapping[str, Rate], table: Counts, draws: Counts, level: float) -> Figures:
-    """Of every rate, that of group 1 less that of group 0."""
-
-    def gap(rate: Rate, t: Counts) -> Floats:
-        of_groups = rate(t)
-        return of_groups[..., 1] - of_groups[..., 0]
-
-    values = {f"{name}_signed_gap": float(gap(rate, table)) for name, rate in rates.items()}
-    return with_intervals(values, {f"{name}_signed_gap": gap(rate, draws) for name, rate in rates.items()}, level)
-
-
-def _gaps(gaps: Mapping[str, Rate], table: Counts, draws: Counts, shuffled: Counts, level: float) -> Figures:
-    """Every gap, its interval and what chance alone gives; all None where it is undefined."""
-    out: dict[str, float | None] = {}
-    ends = confusion.intervals(np.array([gap(draws) for gap in gaps.values()]), level)
-    for (key, gap), (low, high) in zip(gaps.items(), ends, strict=True):
-        value = float(gap(table))
-        by_chance = gap(shuffled)
-        by_chance = by_chance[~np.isnan(by_chance)]
-        out |= entries(key, value, *_around(value, low, high))
-        out[f"{key}_null"] = None if np.isnan(value) or not len(by_chance) else float(by_chance.mean())
-    return out
-
-
-def _around(value: float, low: float | None, high: float | None) -> tuple[float | None, float | None]:
-    """An interval that holds the gap: draws of one near 0 lie above it, since a gap has no sign."""
-    return (None, None) if low is None or high is None else (min(low, value), max(high, value))
+def _by_chance(gaps: Floats, value: float | None) -> float | None:
+    """The mean of gaps (B,) of permuted groups, beside one that is defined."""
+    gaps = gaps[~np.isnan(gaps)]
+    return None if value is None or not len(gaps) else float(gaps.mean())

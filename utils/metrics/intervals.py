@@ -11,13 +11,14 @@
 - Any other figure: percentiles of bootstrap draws (Efron, 1979), of the area under the ROC curve DeLong's; their
   standard deviation is filed, so that other levels have normal tails.
 
-``<key>_low`` and ``<key>_high`` stand beside a figure in a record.
+``<key>_low`` and ``<key>_high`` stand beside a figure in a record. A metric that is a share of rows says so by
+returning ``of_shares({"hits": (3, 10)}, level)``: the figure, its interval, and what other levels need.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ Interval = tuple[float | None, float | None]  # lower and upper end; None where 
 Share = Sequence[int]  # numerator and denominator
 UNKNOWN: Interval = (None, None)
 
+
 RANGES = {  # by the first word of what is no share of rows: where normal tails are cut
     "auc": (0.0, 1.0),
     "balanced": (0.0, 1.0),
@@ -39,7 +41,99 @@ SIGNED = re.compile(r"(?P<rate>.+)_signed_gap(?P<end>.*)")
 GAP = re.compile(r"(?P<rate>.+)_gap(?P<end>.*)")
 WORST = re.compile(r"(?P<of>.+)_worst_(?P<whose>class|group)(?P<end>.*)")
 NAMED = re.compile(r"(?P<name>worst_class_accuracy|demographic_parity_difference|equalized_odds_difference)(?P<end>.*)")
+DIGITS = 6  # of the ends in a record
 POISONED = "_under_poisoning"  # behind a key: the metric itself
+
+
+class Measured(dict[str, float | None]):
+    """Figures by key, and what their intervals rest on; a mapping as every metric returns one.
+
+    ``shares`` holds numerator and denominator of the figures that are shares of rows, and of those that figures such as
+    the worst class are made of; ``deviations`` the standard deviation of the others, where it is known.
+    """
+
+    def __init__(
+        self,
+        figures: Figures | None = None,
+        shares: Mapping[str, Share] | None = None,
+        deviations: Mapping[str, float] | None = None,
+    ):
+        super().__init__(figures or {})
+        self.shares = dict(shares or getattr(figures, "shares", {}))
+        self.deviations = dict(deviations or getattr(figures, "deviations", {}))
+
+    def add(self, other: Figures) -> None:
+        """Take in other figures, and what theirs rest on."""
+        also = Measured(other)
+        self.update(also)
+        self.shares |= also.shares
+        self.deviations |= also.deviations
+
+    def to_record(self) -> dict[str, Any]:
+        """What a record holds of them."""
+        return {"metrics": dict(self), "shares": self.shares, "deviations": self.deviations}
+
+    def plain(self, end: str) -> "Measured":
+        """Without intervals and what chance gives, every key followed by ``end``."""
+        figures = {f"{key}{end}": value for key, value in self.items() if not key.endswith(("_low", "_high", "_null"))}
+        shares, deviations = ({f"{k}{end}": v for k, v in of.items()} for of in (self.shares, self.deviations))
+        return Measured(figures, shares, deviations)
+
+
+class Spread(NamedTuple):
+    """How far chance moves a figure that is no share."""
+
+    low: float | None
+    high: float | None
+    deviation: float | None  # standard; None where it is not known
+
+
+def measured(
+    values: Mapping[str, float],
+    shares: Mapping[str, Share],
+    level: float,
+    spreads: Mapping[str, Spread] | None = None,
+    *,
+    digits: int = DIGITS,
+) -> Measured:
+    """Figures with both ends of their intervals, None where they are undefined (nan).
+
+    Args:
+        values: by key; shares, what is made of them, and others.
+        shares: numerator and denominator by key, also of those that are no figures themselves.
+        level: of the intervals, in (0, 1).
+        spreads: of figures that are not made of shares.
+        digits: of the ends.
+    """
+    known = {key: (int(part), int(whole)) for key, (part, whole) in shares.items() if whole}
+    defined = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
+    of_draws = {key: spread for key, spread in (spreads or {}).items() if defined[key] is not None}
+    found = ends(defined, defined, known, {}, level)
+    out: dict[str, float | None] = {}
+    for key, value in defined.items():
+        low, high = of_draws[key][:2] if key in of_draws else found[key]
+        out |= {
+            key: value,
+            f"{key}_low": _rounded(low, np.floor, digits),
+            f"{key}_high": _rounded(high, np.ceil, digits),
+        }
+    deviations = {key: spread.deviation for key, spread in of_draws.items() if spread.deviation is not None}
+    return Measured(out, known, deviations)
+
+
+def of_shares(shares: Mapping[str, Share], level: float) -> Measured:
+    """Shares of rows as figures, from numerator and denominator by key; undefined where the denominator is 0."""
+    return measured({key: part / whole if whole else np.nan for key, (part, whole) in shares.items()}, shares, level)
+
+
+def numbered(key: str, parts: tuple[Counts, Counts], end: str = "") -> dict[str, Share]:
+    """``<key><i><end>`` for shares of several groups or classes, from numerators and denominators (g,)."""
+    return {f"{key}{i}{end}": (int(part), int(whole)) for i, (part, whole) in enumerate(zip(*parts, strict=True))}
+
+
+def _rounded(value: float | None, towards: Callable[[float], float], digits: int) -> float | None:
+    """Outwards, so that the interval holds what it held."""
+    return None if value is None else float(towards(value * 10**digits) / 10**digits)
 
 
 def at_level(

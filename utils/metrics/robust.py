@@ -10,6 +10,7 @@ from torch import Tensor
 from utils.metrics.bootstrap import of_means
 from utils.metrics.breakdown import broken_down, groups_of, tables
 from utils.metrics.directions import Key
+from utils.metrics.intervals import Measured
 from utils.parts import parts
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
@@ -40,25 +41,23 @@ def robust(
     Also ``robust_accuracy_group<i>_<radius>`` and ``robust_accuracy_class_<i>_<radius>`` of every sensitive group and
     true class, ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` of those with
     rows, and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training radius. Each has ``<key>_low``
-    and ``<key>_high``, percentiles of ``intervals`` bootstrap draws, of ``level`` in (0, 1). A row lost at one radius
+    and ``<key>_high``, the interval of ``level`` in (0, 1). A row lost at one radius
     counts as lost at every larger one, since the balls are nested.
     """
     trained = [] if training_radius is None else [training_radius]
     kept = attacked_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
     ends = [*(f"_{radius}" for radius in radii), *("" for _ in trained)]
-    return ctx.of_each(partial(_figures, ends, intervals, level), kept, batch.s, batch.y)
+    return ctx.of_each(partial(_figures, ends, level), kept, batch.s, batch.y)
 
 
-def _figures(
-    ends: Sequence[str], intervals: int, level: float, ctx: Context, kept: Tensor, s: Tensor, y: Tensor
-) -> Figures:
+def _figures(ends: Sequence[str], level: float, ctx: Context, kept: Tensor, s: Tensor, y: Tensor) -> Figures:
     """Of one model: kept (r, n), the training radius last where there is one, whose end is empty."""
-    found: dict[str, float | None] = {}
+    found = Measured()
     groups, classes = s.cpu().numpy(), y.cpu().numpy()
     size = {"groups": groups_of(groups, ctx), "classes": max(2, 1 + int(classes.max(initial=0)))}
     for end, right in zip(ends, kept.cpu().numpy(), strict=True):
         table = tables(right, classes, groups, **size)
-        found |= broken_down("robust_accuracy", end, table, ctx, intervals=intervals, level=level, headline=not end)
+        found.add(broken_down("robust_accuracy", end, table, level=level, headline=not end))
     return found
 
 

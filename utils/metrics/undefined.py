@@ -4,24 +4,27 @@ from collections.abc import Iterator, Mapping, Sequence
 
 Figures = Mapping[str, float | None]
 
-# by what a group lacks: the rates that need it, and the gaps of them
+# by what rates are shares of: these, and the gaps of them
 NEEDS = {
-    "no test row of class 1": (("fnr", "tpr"), ("fnr_gap", "tpr_gap", "equalized_odds_difference")),
-    "no test row of class 0": (("fpr",), ("fpr_gap", "equalized_odds_difference")),
-    "no test row that the model gives class 1": (("ppv",), ("ppv_gap",)),
+    "of class 1": (("fnr", "tpr"), ("fnr_gap", "tpr_gap", "equalized_odds_difference")),
+    "of class 0": (("fpr",), ("fpr_gap", "equalized_odds_difference")),
+    "that the model gives class 1": (("ppv",), ("ppv_gap",)),
 }
 OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "auc")
 
 
-def undefined(metrics: Figures, groups: Sequence[str], *, groups_min: int) -> list[str]:
+def undefined(
+    metrics: Figures, shares: Mapping[str, Sequence[int]], groups: Sequence[str], *, groups_min: int
+) -> list[str]:
     """A sentence for each cause: "fnr_gap is undefined: group men has no test row of class 1".
 
     Args:
         metrics: of one model, undefined ones None.
+        shares: numerator and denominator of those that are shares of rows.
         groups: names of the sensitive groups.
-        groups_min: the fewest rows of a group with which gaps are reported.
+        groups_min: the fewest rows of a group, of those that a rate is a share of, with which its gap is reported.
     """
-    return [*_of_classes(metrics), *_of_groups(metrics, groups, groups_min)]
+    return [*_of_classes(metrics), *_of_groups(metrics, shares, groups, groups_min)]
 
 
 def _of_classes(metrics: Figures) -> Iterator[str]:
@@ -38,8 +41,10 @@ def _of_classes(metrics: Figures) -> Iterator[str]:
         yield f"{_are(shown)} undefined: there is no test row of class {label}"
 
 
-def _of_groups(metrics: Figures, groups: Sequence[str], groups_min: int) -> Iterator[str]:
-    """Groups with too few rows, without any, or without those that a rate needs."""
+def _of_groups(
+    metrics: Figures, shares: Mapping[str, Sequence[int]], groups: Sequence[str], groups_min: int
+) -> Iterator[str]:
+    """Groups with too few rows, without any, or with too few of those that a rate needs."""
     support = [metrics.get(f"support_group{i}") for i in range(len(groups))]
     short = any(rows is not None and rows < groups_min for rows in support)
     least = f"fewer than groups_min={groups_min}"
@@ -48,11 +53,19 @@ def _of_groups(metrics: Figures, groups: Sequence[str], groups_min: int) -> Iter
             yield f"every gap is undefined, and every rate of group {name}: it has no test row"
         elif rows is not None:
             if rows < groups_min:
-                yield f"every gap is undefined: group {name} has {rows:.0f} test rows, {least}"
-            for lack, (rates, gaps) in NEEDS.items():
-                lost = [key for key in (f"{rate}_group{i}" for rate in rates) if metrics.get(key, 0.0) is None]
-                if lost:
-                    yield f"{_are(lost if short else gaps)} undefined: group {name} has {lack}"
+                yield f"every gap is undefined: group {name} has {_rows(rows)}, {least}"
+            for needed, (rates, gaps) in NEEDS.items():
+                known = [key for key in (f"{rate}_group{i}" for rate in rates) if key in metrics]
+                count = min((shares[key][1] if key in shares else 0 for key in known), default=groups_min)
+                if known and not count:
+                    yield f"{_are(known if short else gaps)} undefined: group {name} has no test row {needed}"
+                elif count < groups_min and not short:
+                    yield f"{_are(gaps)} undefined: group {name} has {_rows(count)} {needed}, {least}"
+
+
+def _rows(count: float) -> str:
+    """``1 test row``, ``4 test rows``."""
+    return f"{count:.0f} test row{'' if count == 1 else 's'}"
 
 
 def _are(keys: Sequence[str]) -> str:

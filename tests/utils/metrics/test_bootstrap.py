@@ -1,4 +1,4 @@
-"""Intervals of means over rows: exact binomial quantiles, scipy's bootstrap, degenerate shares."""
+"""How far chance moves means over rows and what is no share of them: scipy's bootstrap, numpy's quantiles."""
 
 from types import SimpleNamespace
 
@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, bootstrap
+from scipy.stats import bootstrap
 
-from utils.metrics import confusion
-from utils.metrics.bootstrap import drawn, entries, of_means, with_intervals
+from utils.metrics.bootstrap import drawn, of_means, spreads
+from utils.metrics.intervals import Spread, of_shares
 
 SEED = SimpleNamespace(own_seed=0)
 
@@ -20,11 +20,11 @@ def ends(values, count=20_000, level=0.95):
     return [found["key_low"], found["key_high"]]
 
 
-@pytest.mark.parametrize(("right", "n"), [(300, 400), (7, 400), (10, 20)])
-def test_the_interval_of_a_share_is_that_of_the_binomial(right, n):
-    """Resampling n rows of which a share p is right draws from Binomial(n, p): its exact quantiles, to a row."""
-    exact = binom.ppf([0.025, 0.975], n, right / n) / n
-    assert ends(np.arange(n) < right) == pytest.approx(exact, abs=1.01 / n)
+@pytest.mark.parametrize(("right", "n"), [(300, 400), (7, 400), (10, 20), (0, 400), (400, 400)])
+def test_what_is_0_or_1_of_every_row_is_a_share_of_them(right, n):
+    found = of_means({"key": torch.arange(n) < right}, 20, 0.9, SEED)
+    assert found == of_shares({"key": (right, n)}, 0.9)
+    assert (found.shares, found.deviations) == ({"key": (right, n)}, {})
 
 
 def test_the_interval_of_a_mean_of_several_values_is_that_of_a_bootstrap_by_scipy():
@@ -35,15 +35,11 @@ def test_the_interval_of_a_mean_of_several_values_is_that_of_a_bootstrap_by_scip
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
-def test_the_interval_lies_within_the_values_and_the_mean_is_theirs(values):
+def test_the_interval_of_other_values_lies_within_them_and_the_mean_is_theirs(values):
     found = of_means({"key": torch.tensor(values)}, 50, 0.9, SEED)
     assert found["key"] == pytest.approx(np.mean(values))
-    assert min(values) <= found["key_low"] <= found["key_high"] <= max(values)
-
-
-@pytest.mark.parametrize("share", [0, 1])
-def test_a_share_of_none_or_all_has_no_width(share):
-    assert ends([bool(share)] * 10, count=20) == [share, share]
+    if found["key_low"] is not None and not set(values) <= {0, 1}:
+        assert min(values) <= found["key_low"] <= found["key"] <= found["key_high"] <= max(values)
 
 
 def test_no_rows_are_undefined():
@@ -51,12 +47,20 @@ def test_no_rows_are_undefined():
 
 
 def test_no_draws_leave_the_mean():
-    assert of_means({"key": torch.tensor([1.0, 0.0])}, 0, 0.95, SEED) == {"key": 0.5, "key_low": None, "key_high": None}
+    found = of_means({"key": torch.tensor([1.0, 0.5])}, 0, 0.95, SEED)
+    assert (found, found.deviations) == ({"key": 0.75, "key_low": None, "key_high": None}, {})
+
+
+def test_the_deviation_is_that_of_the_mean():
+    """sd / sqrt(n) of n rows."""
+    values = torch.rand(300, generator=torch.Generator().manual_seed(0))
+    found = of_means({"key": values}, 5000, 0.95, SEED).deviations["key"]
+    assert found == pytest.approx(float(values.std()) / 300**0.5, rel=0.03)
 
 
 def test_equal_tables_have_equal_intervals_whatever_else_is_asked_for():
-    rows = torch.tensor([True, False, True, True])
-    together = of_means({"a": ~rows, "b": rows, "c": rows}, 30, 0.9, SEED)
+    rows = torch.tensor([1.0, 0.5, 0.5, 1.0])
+    together = of_means({"a": 1 - rows, "b": rows, "c": rows}, 30, 0.9, SEED)
     assert together["b_low"] == together["c_low"] == of_means({"b": rows}, 30, 0.9, SEED)["b_low"]
 
 
@@ -67,16 +71,23 @@ def test_the_seed_draws_the_intervals():
     assert not np.array_equal(first, other)
 
 
-def test_what_is_undefined_has_no_interval():
-    draws = {"a": np.linspace(0, 1, 5), "b": np.linspace(0, 1, 5)}
-    found = with_intervals({"a": np.nan, "b": 0.5}, draws, 0.5)
-    assert found == entries("a", np.nan, None, None) | {"b": 0.5, "b_low": 0.25, "b_high": 0.75}
+def test_draws_that_are_undefined_do_not_count():
+    """Against numpy."""
+    draws = np.random.default_rng(0).random(50)
+    with_holes = np.concatenate([draws, [np.nan] * 9])
+    low, high = np.quantile(draws, [0.05, 0.95])
+    assert spreads({"a": 0.5}, {"a": with_holes}, 0.9) == {"a": pytest.approx(Spread(low, high, draws.std()))}
 
 
-def test_many_intervals_in_one_call_are_those_of_each():
-    """Of numpy.quantile, with draws that are undefined and without."""
-    draws = np.random.default_rng(0).random((6, 50))
-    draws[1, 7] = draws[4, :49] = np.nan
-    draws[5] = np.nan
-    expected = [tuple(np.nanquantile(row, [0.05, 0.95]).round(confusion.DIGITS)) for row in draws[:5]]
-    assert confusion.intervals(draws, 0.9) == [*expected, (None, None)]
+def test_draws_around_another_value_are_stretched_to_hold_the_figure():
+    assert spreads({"a": 0.0}, {"a": np.array([0.1, 0.2, 0.3])}, 0.9)["a"].low == 0
+
+
+@pytest.mark.parametrize("draws", [np.ones(20), np.full(20, np.nan), np.zeros(0)])
+def test_draws_that_do_not_vary_tell_nothing(draws):
+    assert spreads({"a": 1.0}, {"a": draws}, 0.95) == {"a": Spread(None, None, None)}
+
+
+def test_a_level_outside_0_to_1_is_refused():
+    with pytest.raises(ValueError, match="level of 1.5 is not in"):
+        spreads({}, {}, 1.5)

@@ -1,16 +1,14 @@
 """Shares of rows by class and group: masks over the rows are the oracle."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.metrics import breakdown
+from utils.metrics.intervals import at_level
 
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 1)), min_size=1, max_size=40)
-SEED = SimpleNamespace(own_seed=0, groups=2)
 
 
 def columns(rows):
@@ -18,9 +16,9 @@ def columns(rows):
     return right, y, s
 
 
-def judge(rows, *, groups=2, classes=3, end="_0.1", headline=False, intervals=0, level=0.95):
+def judge(rows, *, groups=2, classes=3, end="_0.1", headline=False, level=0.95):
     table = breakdown.tables(*columns(rows), groups=groups, classes=classes)
-    return breakdown.broken_down("kept", end, table, SEED, intervals=intervals, level=level, headline=headline)
+    return breakdown.broken_down("kept", end, table, level=level, headline=headline)
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,6 +46,7 @@ def test_the_headline_is_the_mean_and_the_worst_class():
     found = judge([(True, 0, 0), (False, 1, 1)], end="", headline=True)
     assert (found["kept"], found["kept_worst_class"]) == (0.5, 0)
     assert len(found) == 6
+    assert found.shares.keys() == {"kept", "kept_class_0", "kept_class_1"}
 
 
 def test_a_declared_group_without_rows_is_undefined_and_not_the_worst():
@@ -60,17 +59,12 @@ def test_a_group_out_of_range_is_refused():
         judge([(True, 0, 2)])
 
 
-def test_intervals_are_those_of_an_explicit_bootstrap_over_rows():
-    """Oracle: rows resampled one draw at a time."""
-    rng = np.random.default_rng(0)
-    y, s = rng.integers(2, size=(2, 300))
-    right = rng.random(300) < 0.5 + 0.2 * y + 0.1 * s
-    found = judge(list(zip(right, y, s, strict=True)), classes=2, intervals=4000, level=0.9)
-    draws = []
-    for rows in rng.integers(300, size=(1500, 300)):
-        own, of, group = right[rows], y[rows], s[rows]
-        by_group = [own[group == i].mean() for i in range(2)]
-        draws.append([min(own[of == i].mean() for i in range(2)), min(by_group), by_group[1]])
-    for key, values in zip(("worst_class", "worst_group", "group1"), np.transpose(draws), strict=True):
-        ends = [found[f"kept_{key}_0.1_low"], found[f"kept_{key}_0.1_high"]]
-        assert ends == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=0.015)
+def test_intervals_are_those_of_the_shares():
+    """Of the worst simultaneous ones of the others; see ``tests/utils/metrics/test_intervals.py``."""
+    found = judge([(True, 0, 0)] * 30 + [(False, 0, 1)] * 4 + [(True, 2, 1)] * 9, level=0.9)
+    shares = {"kept_0.1": (39, 43), "kept_group0_0.1": (30, 30), "kept_group1_0.1": (9, 13)}
+    assert found.shares == shares | {"kept_class_0_0.1": (30, 34), "kept_class_2_0.1": (9, 9)}
+    for key in ("kept_0.1", "kept_group1_0.1", "kept_worst_group_0.1", "kept_worst_class_0.1"):
+        low, high = at_level(key, found, found.shares, {}, 0.9)
+        assert (found[f"{key}_low"], found[f"{key}_high"]) == pytest.approx((low, high), abs=1e-6)
+    assert found["kept_worst_class_0.1_low"] < found["kept_class_0_0.1_low"]

@@ -9,6 +9,7 @@ from sklearn import metrics as oracle
 
 from utils.decides.threshold import Threshold
 from utils.metrics.classification import auc, classification
+from utils.metrics.intervals import Spread
 from utils.types import SCM, Batch, Context
 
 ROWS = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 1)), min_size=2, max_size=40)
@@ -80,7 +81,7 @@ def test_one_class_alone_leaves_what_needs_both_undefined():
     found = evaluate(np.array([[1.0], [-1.0]]), np.array([1, 1]))
     undefined = {key for key, value in found.items() if value is None}
     both = ("balanced_accuracy", "worst_class_accuracy", "auc")
-    assert undefined == {key + end for key in both for end in ("", "_low", "_high")}
+    assert undefined == {key + end for key in both for end in ("", "_low", "_high")} | {"mcc_low", "mcc_high"}
 
 
 def test_constant_labels_have_zero_correlation_as_in_scikit_learn():
@@ -96,13 +97,12 @@ def test_a_model_that_answers_nan_is_refused():
         evaluate(np.array([[np.nan], [0.0]]), np.array([0, 1]))
 
 
-@pytest.mark.parametrize("key", ["accuracy", "balanced_accuracy", "mcc", "auc"])
+@pytest.mark.parametrize("key", ["balanced_accuracy", "mcc", "auc"])
 def test_intervals_are_those_of_an_explicit_bootstrap_over_rows(key):
     """Oracle: rows resampled one draw at a time, each figure by scikit-learn; for the area this checks DeLong."""
     z, y = sample()
     rng = np.random.default_rng(1)
     score = {
-        "accuracy": lambda rows: oracle.accuracy_score(y[rows], z[rows, 0] >= 0),
         "balanced_accuracy": lambda rows: oracle.balanced_accuracy_score(y[rows], z[rows, 0] >= 0),
         "mcc": lambda rows: oracle.matthews_corrcoef(y[rows], z[rows, 0] >= 0),
         "auc": lambda rows: oracle.roc_auc_score(y[rows], z[rows, 0]),
@@ -116,12 +116,29 @@ def test_delong_covers_the_true_area_as_often_as_it_says():
     """Scores N(1, 1) against N(0, 1) have the area Phi(1 / sqrt 2)."""
     truth, rng = 0.7602499389065233, np.random.default_rng(0)
     y = np.repeat([0, 1], [60, 40])
-    ends = [auc(y + rng.normal(size=100), y, 0.9)[1:] for _ in range(1000)]
-    assert np.mean([low < truth < high for low, high in ends]) == pytest.approx(0.9, abs=0.03)
+    spreads = [auc(y + rng.normal(size=100), y, 0.9)[1] for _ in range(1000)]
+    assert np.mean([of.low < truth < of.high for of in spreads]) == pytest.approx(0.9, abs=0.03)
 
 
 def test_the_interval_of_an_area_from_a_single_positive_is_undefined():
-    assert auc(np.array([0.0, 1.0, 2.0]), np.array([0, 0, 1]), 0.95) == (1.0, None, None)
+    assert auc(np.array([0.0, 1.0, 2.0]), np.array([0, 0, 1]), 0.95) == (1.0, Spread(None, None, None))
+
+
+def test_classes_apart_do_not_tell_how_far_chance_moves_what_is_no_share():
+    found = evaluate(np.repeat([[-1.0], [1.0]], 40, axis=0), np.repeat([0, 1], 40))
+    for key in ("auc", "balanced_accuracy", "mcc"):
+        assert (found[key], found[f"{key}_low"], found[f"{key}_high"]) == (1, None, None)
+    assert (found["accuracy_low"], found["accuracy_high"]) == (pytest.approx(0.025 ** (1 / 80), abs=1e-6), 1)
+    assert found.deviations == {}
+
+
+def test_what_the_intervals_rest_on_is_handed_out():
+    z, y = sample()
+    found, labels = evaluate(z, y), z[:, 0] >= 0
+    recalls = {f"accuracy_class_{i}": (int((labels == i)[y == i].sum()), int((y == i).sum())) for i in (0, 1)}
+    rates = {"accuracy": (labels == y).sum(), "prevalence": y.sum(), "acceptance_rate": labels.sum()}
+    assert found.shares == {key: (int(part), len(y)) for key, part in rates.items()} | recalls
+    assert found.deviations.keys() == {"balanced_accuracy", "mcc", "auc"}
 
 
 def test_the_seed_of_the_context_fixes_the_intervals():
@@ -130,7 +147,7 @@ def test_the_seed_of_the_context_fixes_the_intervals():
     assert evaluate(z, y)["mcc_low"] != evaluate(z, y, seed=1)["mcc_low"]
 
 
-def test_no_draws_leave_only_the_interval_of_the_area():
+def test_no_draws_leave_out_what_needs_them():
     found = evaluate(*sample(), intervals=0)
-    assert found["accuracy_low"] is None
-    assert found["auc_low"] is not None
+    assert (found["mcc_low"], found["balanced_accuracy_low"]) == (None, None)
+    assert None not in (found["accuracy_low"], found["auc_low"])

@@ -80,19 +80,6 @@ def test_a_share_of_nothing_is_undefined():
     np.testing.assert_array_equal(confusion.share(np.array([0, 1]), np.array([0, 2])), [np.nan, 0.5])
 
 
-def test_the_interval_leaves_out_undefined_draws():
-    assert confusion.interval(np.array([np.nan, 0.0, 1.0]), 0.5) == (0.25, 0.75)
-
-
-def test_no_defined_draw_gives_no_interval():
-    assert confusion.interval(np.array([np.nan]), 0.5) == (None, None)
-
-
-def test_a_level_in_percent_is_refused():
-    with pytest.raises(ValueError, match=r"give 0\.95"):
-        confusion.interval(np.zeros(3), 95)
-
-
 def test_images_are_decided_in_parts_with_the_figures_of_all_at_once(linear_task, image_context, monkeypatch):
     model, batch = linear_task()
     monkeypatch.setitem(parts.NUMBERS, "cpu", 60)

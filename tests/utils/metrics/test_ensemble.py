@@ -3,9 +3,9 @@
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from utils import parts
 from utils.attacks.pgd import pgd
@@ -130,19 +130,19 @@ def test_some_rows_give_the_figures_of_those_rows(task):
     assert found["robust_accuracy_0.02"] == pytest.approx(float(kept.double().mean()))
 
 
-def test_the_intervals_are_those_of_an_explicit_bootstrap_over_rows(linear_task, image_context):
+def test_the_shares_are_those_of_the_rows_that_no_perturbation_breaks(linear_task, image_context):
     model, batch = linear_task(300)
-    found = judge(model, batch, image_context(batch), [0.02], attacks=exact(model), intervals=4000, level=0.9)
-    rng, kept, y = np.random.default_rng(1), model.kept(batch, 0.02).numpy(), batch.y.numpy()
-    draws = []
-    for _ in range(1500):
-        rows = rng.integers(len(y), size=len(y))
-        draws.append([kept[rows].mean(), min(kept[rows][y[rows] == i].mean() for i in range(3))])
-    for key, values in zip(
-        ("robust_accuracy_0.02", "robust_accuracy_worst_class_0.02"), np.transpose(draws), strict=True
-    ):
-        ends = [found[f"{key}_low"], found[f"{key}_high"]]
-        assert ends == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=0.015)
+    found = judge(model, batch, image_context(batch), [0.02], attacks=exact(model), level=0.9)
+    kept, y = model.kept(batch, 0.02).numpy(), batch.y.numpy()
+    classes = {f"robust_accuracy_class_{i}_0.02": (kept[y == i].sum(), (y == i).sum()) for i in range(3)}
+    after = [key for key in found if "_after_" in key]
+    assert {key: found.shares[key] for key in classes} == classes
+    assert found.shares["robust_accuracy_0.02"] == found.shares[after[-1]] == (kept.sum(), 300)
+    assert [found.shares[key] for key in after] == sorted([found.shares[key] for key in after], reverse=True)
+    assert not [key for key in found if key in (f"{of}_low" for of in after)]
+    ends = binomtest(int(kept.sum()), 300).proportion_ci(0.9, method="exact")
+    filed = (found["robust_accuracy_0.02_low"], found["robust_accuracy_0.02_high"])
+    assert filed == pytest.approx((ends.low, ends.high), abs=1e-6)
 
 
 @pytest.mark.parametrize("numbers", [60, 6 * 30, 6 * 90])

@@ -16,12 +16,12 @@ from fairlearn.metrics import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, precision_score
 
 from utils.decides.threshold import Threshold
-from utils.metrics import group as group_metrics
 from utils.metrics.group import SIGNED, group
+from utils.metrics.intervals import Measured, at_level
 from utils.types import SCM, Batch, Context
 
 RATES = {
@@ -47,12 +47,12 @@ def context(levels: int, seed: int = 0) -> Context:
 
 def evaluate(
     y: Any, labels: Any, s: Any, *, groups: int = 3, seed: int = 0, classes: int = 2, **options: Any
-) -> dict[str, float | None]:
+) -> Measured:
     y, labels, s = (torch.as_tensor(np.asarray(column, dtype=np.int64)) for column in (y, labels, s))
     logits = labels[:, None] - 0.5 if classes == 2 else torch.nn.functional.one_hot(labels, classes).double()
     batch = Batch(logits, y, s, torch.ones(len(y)), torch.arange(len(y)))
     options = {"groups_min": 1, "intervals": 20, "level": 0.95, **options}
-    return group(lambda x: x, batch, context(groups, seed), **options)
+    return Measured(cast(Any, group(lambda x: x, batch, context(groups, seed), **options)))
 
 
 def biased(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -172,22 +172,20 @@ def test_a_classifier_that_accepts_one_group_only_has_the_largest_gap():
     assert [found[key] for key in GAPS] == [1, 1, 1, 1, 0]
 
 
-def test_intervals_of_rates_are_those_of_a_bootstrap_by_scipy():
-    """Oracle: scipy.stats.bootstrap over the rows of the whole table."""
+def test_intervals_of_rates_are_exact_ones_by_scipy():
     y, labels, s = biased()
-
-    def rates(y, labels, s):
-        own = s == 1
-        return np.array([labels[own & (y == 1)].mean(), y[own & (labels == 1)].mean(), y[own].mean()])
-
-    oracle = bootstrap(
-        (y, labels, s), rates, paired=True, vectorized=False, n_resamples=1500, method="percentile",
-        confidence_level=0.9, rng=np.random.default_rng(1),
-    ).confidence_interval  # fmt: skip
-    found = evaluate(y, labels, s, groups=2, intervals=4000, level=0.9)
-    keys = ("tpr_group1", "ppv_group1", "prevalence_group1")
-    assert [found[f"{key}_low"] for key in keys] == pytest.approx(oracle.low, abs=0.012)
-    assert [found[f"{key}_high"] for key in keys] == pytest.approx(oracle.high, abs=0.012)
+    own = s == 1
+    found = evaluate(y, labels, s, groups=2, level=0.9)
+    rows = {
+        "tpr": labels[own & (y == 1)] == 1,
+        "fpr": labels[own & (y == 0)] == 1,
+        "ppv": y[own & (labels == 1)] == 1,
+        "prevalence": y[own] == 1,
+    }
+    for rate, right in rows.items():
+        key, ends = f"{rate}_group1", binomtest(int(right.sum()), len(right)).proportion_ci(0.9, method="exact")
+        assert found.shares[key] == (right.sum(), len(right))
+        assert (found[f"{key}_low"], found[f"{key}_high"]) == pytest.approx((ends.low, ends.high), abs=1e-6)
 
 
 def explicit(y: np.ndarray, labels: np.ndarray, s: np.ndarray) -> list[float]:
@@ -201,15 +199,12 @@ def explicit(y: np.ndarray, labels: np.ndarray, s: np.ndarray) -> list[float]:
     return [gap(labels == 1, everyone), max(fnr, fpr), fnr, fpr, gap(labels == y, everyone)]
 
 
-def test_intervals_are_those_of_an_explicit_bootstrap_over_rows():
-    """Oracle: rows resampled one draw at a time."""
-    y, labels, s = biased()
-    rng = np.random.default_rng(1)
-    draws = np.array([explicit(y[r], labels[r], s[r]) for r in rng.integers(len(y), size=(2000, len(y)))])
-    found = evaluate(y, labels, s, groups=2, intervals=4000, level=0.9)
-    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
-    assert [found[f"{key}_low"] for key in GAPS] == pytest.approx(low, abs=0.012)
-    assert [found[f"{key}_high"] for key in GAPS] == pytest.approx(high, abs=0.012)
+def test_intervals_of_gaps_are_those_that_their_rates_give():
+    """See ``tests/utils/metrics/test_intervals.py``, also for values from elsewhere."""
+    found = evaluate(*biased(), groups=2, level=0.9)
+    for key in [*GAPS, "fnr_signed_gap", "ppv_signed_gap"]:
+        low, high = at_level(key, found, found.shares, {}, 0.9)
+        assert (found[f"{key}_low"], found[f"{key}_high"]) == pytest.approx((low, high), abs=1e-6)
 
 
 def test_the_null_gap_is_the_mean_gap_of_permuted_groups():
@@ -238,10 +233,17 @@ def test_three_classes_have_accuracies_only():
 
 def test_the_seed_of_the_context_fixes_every_figure():
     assert evaluate(*biased(), groups=2) == evaluate(*biased(), groups=2)
-    assert evaluate(*biased(), groups=2)["fnr_gap_low"] != evaluate(*biased(), groups=2, seed=1)["fnr_gap_low"]
+    assert evaluate(*biased(), groups=2)["fnr_gap_null"] != evaluate(*biased(), groups=2, seed=1)["fnr_gap_null"]
 
 
-def test_the_interval_of_a_gap_holds_the_gap():
-    """Also of one near 0, above which all its bootstrap draws lie."""
-    assert group_metrics._around(0.0, 0.01, 0.2) == (0.0, 0.2)
-    assert group_metrics._around(0.3, 0.01, 0.2) == (0.01, 0.3)
+def test_a_gap_needs_enough_of_the_rows_that_its_rate_is_of():
+    """Group 1 has 40 rows, 4 of class 1 and 10 that are accepted."""
+    y = np.concatenate([[0, 1] * 20, [1] * 4, [0] * 36])
+    labels, s = np.concatenate([[0, 1] * 20, [1] * 10, [0] * 30]), np.repeat([0, 1], 40)
+    found = evaluate(y, labels, s, groups=2, groups_min=5)
+    assert [key for key in ALL_GAPS if found[key] is None] == ["equalized_odds_difference", "fnr_gap", "tpr_gap"]
+    assert [rate for rate in SIGNED if found[f"{rate}_signed_gap"] is None] == ["fnr", "tpr"]
+    assert (found["fnr_gap_null"], found["fnr_signed_gap_low"]) == (None, None)
+    assert found["fnr_group1"] == 0
+    found = evaluate(y, labels, s, groups=2, groups_min=4)
+    assert None not in [found[key] for key in ALL_GAPS]
