@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from utils import seeding
-from utils.decides.frontier import exact
+from utils.decides.fitted import account, require_rows
+from utils.decides.frontier import curves, exact
 from utils.decides.group_thresholds import GroupThresholds, in_json
 from utils.metrics import confusion, group
 from utils.metrics.bootstrap import spreads
@@ -42,7 +43,7 @@ def operating_points(
         groups: their names.
         rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
         permitted: gaps on the fitted rows, in [0, 1].
-        groups_min: a rate of fewer judged rows of some group leaves its gap undefined.
+        groups_min: a rate of fewer fitted rows of some group is refused, of fewer judged rows leaves its gap undefined.
         intervals: bootstrap draws, of what is no share.
         level: of the intervals, in (0, 1).
         seed: of the draws.
@@ -52,12 +53,15 @@ def operating_points(
         for each key of a record one value a point, None where it is undefined: those of ``classification`` and
         ``group`` that depend on the labels, less what others say already (``SAID``); accuracy, the gaps, and the signed
         gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``. ``shares`` and ``deviations`` hold what other
-        intervals need (``utils.metrics.intervals.at_level``), one of each for a point likewise.
+        intervals need (``utils.metrics.intervals.at_level``), one of each for a point likewise. ``fitted`` says what
+        the points attain where they were fitted: a ``gap`` in the rates and an ``accuracy`` for each, on how many
+        ``rows``, with the ``denominators`` of each rate by group.
 
     Raises:
-        ValueError: rates that are undefined on the fitted rows.
+        ValueError: rates of too few of the fitted rows.
     """
     asked = [*permitted, None]
+    require_rows(curves(*fitted, groups, rates), groups, rates, groups_min)
     found = exact(*fitted, groups, rates=rates, permitted=asked)
     distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
     tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
@@ -67,10 +71,21 @@ def operating_points(
         "rates": list(rates),
         "permitted": asked,
         "logits": [in_json(logits) for logits in found],
+        "fitted": _fitted([GroupThresholds(logits) for logits in found], *fitted, len(groups), rates),
         "metrics": {key: [own[key] for own in point] for key in point[0]},
         "shares": {key: [own.shares.get(key) for own in point] for key in _keys(own.shares for own in point)},
         "deviations": {key: [own.deviations.get(key) for own in point] for key in _keys(o.deviations for o in point)},
     }
+
+
+def _fitted(
+    points: Sequence[GroupThresholds], logits: Tensor, rows: Batch, groups: int, rates: Sequence[str]
+) -> dict[str, Any]:
+    """What the points attain on the rows that they were fitted to."""
+    labels = [decide(logits, rows.s) for decide in points]
+    each = [account(of, rows, groups, rates) for of in labels]
+    accuracy = [float((of == rows.y).double().mean()) for of in labels]
+    return {**each[0], "gap": [own["gap"] for own in each], "accuracy": accuracy}
 
 
 def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:

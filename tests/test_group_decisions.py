@@ -115,9 +115,32 @@ def test_the_thresholds_of_each_group_are_said(home, words, said):
 
 def test_a_grid_without_a_permitted_policy_is_warned_of_in_the_record(home):
     answer = command("train", *LEAN, "seed=3", "decide=group_grid", "decide.permitted=0", "decide.levels=2")
-    (warning,) = records()[-1]["warnings"]
+    warning, beyond = records()[-1]["warnings"]
     assert "no policy of the grid keeps the gap in fnr to 0" in warning
     assert warning in answer.err
+    assert beyond in answer.err
+    assert "the gap may be larger than it was fitted to be: fitted to fnr_gap<=0 on" in beyond
+
+
+def test_what_thresholds_were_fitted_to_is_filed_and_said(home):
+    """By hand from the thresholds and the validation rows, which are not those of the test."""
+    answer = command("train", *LEAN, "seed=4", "decide=group_exact", "decide.permitted=0.3")
+    record, said = records()[-1], "fitted to fnr_gap<=0.3 on 96 validation rows (there "
+    fitted, rows = record["fitted"], data_of(record).valid
+    model = from_database(record["doc_id"], "loan")
+    _, gap = figures(model.decide(rows.x, rows.s), rows)
+    assert (fitted["rate"], fitted["permitted"], fitted["rows"], fitted["split"]) == ("fnr", 0.3, 96, "valid")
+    assert fitted["gap"] == pytest.approx(gap)
+    assert fitted["denominators"]["fnr"] == [int(((rows.s == i) & (rows.y == 1)).sum()) for i in (0, 1)]
+    assert f"{said}{gap:.3f}); test {record['metrics']['fnr_gap']:.3f} [" in answer.out + answer.err
+
+
+def test_a_fit_with_a_margin_is_asked_for_by_its_confidence(home):
+    answer = command("train", *LEAN, "seed=5", "decide=group_exact", "decide.permitted=0.3", "decide.confidence=0.8")
+    assert answer.code == 0, answer.err
+    fitted = records()[-1]["fitted"]
+    assert fitted["gap"] <= fitted["bound"] <= 0.3
+    assert "with a confidence of 0.8" in answer.out + answer.err
 
 
 def own_table(file, *words):
@@ -144,9 +167,9 @@ REFUSED = [
     (("decide=group_exact", "decide.rate=fnrr"), ("decide.rate='fnrr'", "expected fnr or fpr or acceptance_rate or")),
     (("decide=group_exct",), ("did you mean group_exact",)),
     (("decide=group_exact", "decide.permited=0.1"), ("did you mean decide.permitted?",)),
-    (("decide=group_grid", "decide.levels=1"), ("levels=1", "2 levels or more")),
+    (("decide=group_grid", "decide.levels=1"), ("levels=1", "in [2, 1000]")),
     (("operating_points.rates=[fnrr]",), ("operating_points=", "fnr, fpr, acceptance_rate")),
-    (("operating_points.permitted=[2]",), ("operating_points=", "gaps in [0, 1]")),
+    (("operating_points.permitted=[2]",), ("operating_points.permitted=", "in [0, 1]")),
 ]
 
 
@@ -169,6 +192,7 @@ def test_more_than_two_classes_are_refused(home):
 
 FACES = (
     "dataset=celeba", "dataset.size=8", "model=small_cnn", "decide=group_randomized", "decide.rate=acceptance_rate",
+    "decide.groups_min=1", "operating_points.groups_min=1",
     "fit_on=train", "trainer.epochs=1", "trainer.batch_size=4", "device=cpu", "epsilon.evaluate=[0.01]",
     "~evaluation.metrics.ensemble", "~evaluation.metrics.attacked", "~evaluation.metrics.curve",
     "~evaluation.metrics.masking", "watch=[accuracy]",
@@ -202,7 +226,8 @@ def test_faces_have_operating_points(faces):
     points = faces["operating_points"]
     assert points["fit_on"] == "train"
     assert None not in points["metrics"]["accuracy"]
-    assert set(points["metrics"]["fnr_gap"]) == {None}  # 4 test rows of each group
+    assert points["fitted"]["split"] == "train"
+    assert sum(points["fitted"]["denominators"]["fnr"]) > 0
 
 
 def test_faces_of_one_group_are_refused(faces):

@@ -45,6 +45,7 @@ HEADLINES = {"robust", "ensemble"}  # metrics that report at the training radius
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch", "operating_points")
 ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
+OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
 OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
 
 
@@ -372,6 +373,7 @@ def identity(params: Params, fingerprint: str) -> Params:
     if "poison" in kept["attack"]:
         poison = {key: value for key, value in kept["attack"]["poison"].items() if key != "workers"}
         kept["attack"] = kept["attack"] | {"poison": poison}
+    kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
     for key in ("prepare", "added"):  # the rows as they are
         if not kept.get(key):
             kept.pop(key, None)

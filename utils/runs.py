@@ -23,7 +23,7 @@ from utils.build import Params, Run, build_run, describe_scm, is_learner, stacka
 from utils.command_line.words import call, copyable, option, typed
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
-from utils.decides.words import in_words
+from utils.decides.words import doubts_of, fit_in_words, in_words
 from utils.environment import environment
 from utils.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
 from utils.locks import held
@@ -363,7 +363,11 @@ def finished_record(
     doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
     facts = twins.facts_of_twins(run.ctx.scm, data)
     unlike = twins.warnings_of(facts, data.columns)
-    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *without]:
+    fitted = getattr(decide, "fitted", None)
+    if fitted is not None:
+        record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}
+    beyond = doubts_of(record.get("fitted"), metrics)
+    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *without]:
         record |= {"warnings": warnings}
     if causal := describe_scm(run.params, data, run.ctx.scm):
         record |= {"causal": causal}
@@ -394,7 +398,7 @@ def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
         points = operating_points(fitted, judged, data.groups, **asked, seed=run.seed)
     except ValueError as error:
         return None, [f"no operating points: {error}"]
-    return {"fit_on": fit_on} | points, []
+    return {"fit_on": fit_on} | points | {"fitted": points["fitted"] | {"split": fit_on}}, []
 
 
 def failed_record(run: Run, error: Exception) -> Record:
@@ -455,6 +459,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
         say(f"  {sentence}")
     for line in _of_poison(record):
         say(line)
+    if "fitted" in record:
+        say(f"  {fit_in_words(record['fitted'], metrics)}")
     for warning in record.get("warnings", []):
         warn(warning)
     if record["params"]["model"]["outputs"] == 1:

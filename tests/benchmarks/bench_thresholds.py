@@ -16,6 +16,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ from fairlearn.postprocessing import ThresholdOptimizer
 
 from tests.utils.decides.rows import gap, scored
 from tests.utils.decides.test_group_randomized import FAIRLEARN, Scores, accuracy
+from utils.decides import group_exact as thresholds
+from utils.decides import group_randomized as mixtures
 from utils.decides.frontier import TOGETHER, curves, policies, sides
-from utils.decides.group_exact import group_exact
-from utils.decides.group_randomized import group_randomized
 from utils.types import Batch
 
 NAMES = ("women", "men")
+group_exact = partial(thresholds.group_exact, confidence=None, groups_min=1)
+group_randomized = partial(mixtures.group_randomized, groups_min=1)
 PERMITTED = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
 GRID = np.linspace(-1.5, 1.5, 20)
 

@@ -37,7 +37,9 @@ def test_there_is_a_point_for_each_permitted_gap_and_one_without_a_limit(points)
 def test_the_thresholds_are_those_of_group_exact(rows, points):
     (z, batch), _ = rows
     for permitted, logits in zip(PERMITTED, points["logits"], strict=False):
-        assert GroupThresholds(logits) == group_exact(z, batch, NAMES, rate="fnr", permitted=permitted)
+        assert GroupThresholds(logits) == group_exact(
+            z, batch, NAMES, rate="fnr", permitted=permitted, confidence=None, groups_min=10
+        )
 
 
 def test_the_metrics_are_those_of_a_run_with_such_thresholds(rows, points, context):
@@ -114,9 +116,25 @@ def test_a_rate_that_is_undefined_on_the_judged_rows_is_none(rows):
     assert found["fnr_gap"] == found["fnr_gap_low"] == [None]
 
 
+def test_the_gap_and_accuracy_on_the_fitted_rows_stand_beside(rows, points):
+    (z, batch), _ = rows
+    fitted = points["fitted"]
+    for i, logits in enumerate(points["logits"]):
+        labels = GroupThresholds(logits)(z, batch.s)
+        assert fitted["gap"][i] == pytest.approx(gap(labels, batch.y, batch.s, 2, ("fnr",)))
+        assert fitted["accuracy"][i] == pytest.approx(float((labels == batch.y).double().mean()))
+    positives = [int(((batch.y == 1) & (batch.s == s)).sum()) for s in (0, 1)]
+    assert (fitted["rows"], fitted["denominators"]) == (900, {"fnr": positives})
+
+
+def test_few_fitted_rows_of_a_rate_are_refused(rows):
+    with pytest.raises(ValueError, match="that thresholds are fitted on, fewer than groups_min=10"):
+        operating_points(scored(40), rows[1], NAMES, rates=["fnr"], permitted=[], **JUDGING)
+
+
 def test_thresholds_that_accept_all_are_filed_as_text(rows):
     """JSON has no infinity."""
-    rows_of_two = made([(0.0, 1, 0), (1.0, 0, 0), (0.0, 1, 1), (1.0, 0, 1)])
+    rows_of_two = made([(0.0, 1, 0), (1.0, 0, 0), (0.0, 1, 1), (1.0, 0, 1)] * 10)
     found = operating_points(rows_of_two, rows[1], NAMES, rates=["fnr"], permitted=[0.0], **JUDGING)
     assert found["logits"][0] == ["-inf", "-inf"]
     assert torch.equal(GroupThresholds(found["logits"][0])(*rows[1][:1], rows[1][1].s), torch.ones(1100).long())

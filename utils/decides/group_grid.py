@@ -1,12 +1,14 @@
 """Thresholds of the groups from a grid, as published."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
 from utils.decides import frontier
+from utils.decides.fitted import account, facts_of, require_rows, surely
 from utils.decides.group_thresholds import GroupThresholds
 from utils.types import Batch
 
@@ -18,6 +20,8 @@ def group_grid(
     *,
     rate: Literal["fnr", "fpr", "acceptance_rate", "equalized_odds"],
     permitted: float,
+    confidence: float | None,
+    groups_min: int,
     levels: int,
     reach: float,
 ) -> GroupThresholds:
@@ -34,6 +38,8 @@ def group_grid(
         groups: their names.
         rate: see ``group_exact``.
         permitted: the largest gap on these rows, in [0, 1].
+        confidence: see ``group_exact``; where no policy of the grid keeps to it, the one of the smallest gap.
+        groups_min: the fewest rows of a group that a rate may be of.
         levels: at least 2.
         reach: in logits, above 0.
 
@@ -45,12 +51,19 @@ def group_grid(
         raise ValueError(f"decide: a grid of levels={levels}, reach={reach}; expected 2 levels or more, and above 0")
     rates = frontier.TOGETHER[rate]
     of = frontier.curves(logits, batch, groups, rates, np.linspace(-reach, reach, levels))
-    sides = frontier.sides(of, rates)
-    if found := frontier.most_accurate(sides, permitted):
-        return GroupThresholds(frontier.cuts_of(of, found))
-    *_, nearest = frontier.policies(sides)
-    word = (
-        f"decide=group_grid: no policy of the grid keeps the gap in {rate} to {permitted:g} on the rows it is fitted "
-        f"to; taken is that of the smallest gap, {nearest.gap:.4f}. decide=group_exact keeps to it"
-    )
-    return GroupThresholds(frontier.cuts_of(of, nearest), [word])
+    require_rows(of, groups, rates, groups_min)
+    sides, warnings = frontier.sides(of, rates), []
+    if confidence is None:
+        policy = frontier.most_accurate(sides, permitted)
+    else:
+        policy = surely(of, sides, rates, permitted, confidence)
+    if policy is None:
+        *_, policy = frontier.policies(sides)
+        sure = "" if confidence is None else f", with a confidence of {confidence:g},"
+        warnings.append(
+            f"decide=group_grid: no policy of the grid keeps the gap in {rate} to {permitted:g}{sure} on the rows it "
+            f"is fitted to; taken is that of the smallest gap, {policy.gap:.4f}. decide=group_exact leaves none out"
+        )
+    decide = GroupThresholds(frontier.cuts_of(of, policy), warnings)
+    asked = {"rate": rate, "permitted": permitted, **facts_of(of, policy, rates, confidence)}
+    return replace(decide, fitted=account(decide(logits, batch.s), batch, len(groups), rates, **asked))

@@ -1,10 +1,12 @@
 """Thresholds of the groups between which a coin decides, so that rates are equal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor
 
+from utils.decides.fitted import account, require_rows
 from utils.decides.frontier import TOGETHER, curves, require_permitted
 from utils.decides.hulls import mixtures
 from utils.decides.random_thresholds import RandomThresholds
@@ -18,6 +20,7 @@ def group_randomized(
     *,
     rate: Literal["fnr", "fpr", "acceptance_rate", "equalized_odds"],
     permitted: float,
+    groups_min: int,
 ) -> RandomThresholds:
     """A mixture of thresholds for each group: of all there are, the most accurate whose gap in the rate is permitted.
 
@@ -31,11 +34,16 @@ def group_randomized(
         groups: their names.
         rate: of equalised odds both fnr and fpr are kept near each other.
         permitted: the largest expected gap on these rows, in [0, 1].
+        groups_min: the fewest rows of a group that a rate may be of.
 
     Raises:
         ValueError: a gap outside [0, 1], one group, three logits or more, or a rate that is undefined in a group.
     """
     require_permitted(permitted)
     rates = TOGETHER[rate]
-    found = mixtures(curves(logits, batch, groups, rates), rates, permitted)
-    return RandomThresholds([of.cuts for of in found], [of.shares for of in found])
+    of = curves(logits, batch, groups, rates)
+    require_rows(of, groups, rates, groups_min)
+    found = mixtures(of, rates, permitted)
+    decide = RandomThresholds([own.cuts for own in found], [own.shares for own in found])
+    chances = decide.probability(logits, batch.s)
+    return replace(decide, fitted=account(chances, batch, len(groups), rates, rate=rate, permitted=permitted))

@@ -1,6 +1,6 @@
 """A threshold of its own for each group."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ class GroupThresholds:
         logits: one threshold a group, on the logit of class 1, compared as in double precision; -inf accepts all, inf
             all but infinite logits.
         warnings: what who fitted them has to say, for the record of the run; no part of the decision.
+        fitted: what they were fitted to, see ``utils.decides.fitted``; likewise.
 
     Raises:
         ValueError: a threshold that is nan, or none at all.
@@ -26,6 +27,7 @@ class GroupThresholds:
     monotone: ClassVar[bool] = True
     logits: Sequence[float]
     warnings: Sequence[str] = field(default=(), compare=False)
+    fitted: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", tuple(float(z) for z in self.logits))

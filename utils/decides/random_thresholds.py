@@ -1,8 +1,8 @@
 """Several thresholds for each group, between which a coin decides."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -32,6 +32,7 @@ class RandomThresholds:
     Args:
         logits: the thresholds of each group, any number, -inf and inf included.
         shares: the chance of each, adding up to 1 in each group.
+        fitted: what they were fitted to, see ``utils.decides.fitted``; no part of the decision.
 
     Raises:
         ValueError: numbers of another kind.
@@ -40,6 +41,7 @@ class RandomThresholds:
     monotone: ClassVar[bool] = False
     logits: Sequence[Sequence[float]]
     shares: Sequence[Sequence[float]]
+    fitted: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         logits = tuple(tuple(map(float, of)) for of in self.logits)

@@ -1,10 +1,18 @@
 """Thresholds of groups in words, from what a record holds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
+# the metric that is the gap in a rate
+GAP_IN = {
+    "fnr": "fnr_gap",
+    "fpr": "fpr_gap",
+    "acceptance_rate": "demographic_parity_difference",
+    "equalized_odds": "equalized_odds_difference",
+}
+SPLITS = {"valid": "validation", "train": "training"}
 ALWAYS, NEVER = -math.inf, math.inf
 
 
@@ -19,6 +27,34 @@ def in_words(logits: Sequence[Any], shares: Sequence[Sequence[float]] | None = N
         _mixed(of, chances) if isinstance(of, list | tuple) else f"{_probability(float(of)):.2f}"
         for of, chances in zip(logits, repeat(()) if shares is None else shares, strict=False)
     ]
+
+
+def fit_in_words(fitted: Mapping[str, Any], metrics: Mapping[str, float | None]) -> str:
+    """``fitted to fnr_gap<=0.05 on 120 validation rows (there 0.038); test 0.082 [0.040, 0.130]``.
+
+    Args:
+        fitted: of a record: ``rate`` and ``permitted``, what was asked for; ``split`` and ``rows``, on which rows;
+            ``gap`` there, ``denominators``, by rate the rows of each group that it is of; with a margin ``confidence``
+            and ``bound``.
+        metrics: of the same record.
+    """
+    key = GAP_IN[fitted["rate"]]
+    sure = f" with a confidence of {fitted['confidence']:g}" if "confidence" in fitted else ""
+    value, low, high = (metrics.get(of) for of in (key, f"{key}_low", f"{key}_high"))
+    test = "undefined" if value is None else f"{value:.3f}"
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    return (
+        f"fitted to {key}<={fitted['permitted']:g}{sure} on {fitted['rows']} {SPLITS[fitted['split']]} rows "
+        f"(there {fitted['gap']:.3f}); test {test}{interval}"
+    )
+
+
+def doubts_of(fitted: Mapping[str, Any] | None, metrics: Mapping[str, float | None]) -> list[str]:
+    """A sentence where the test interval of a gap reaches beyond what thresholds were fitted to; arguments as above."""
+    high = metrics.get(f"{GAP_IN[fitted['rate']]}_high") if fitted else None
+    if fitted is None or high is None or high <= fitted["permitted"]:
+        return []
+    return [f"the gap may be larger than it was fitted to be: {fit_in_words(fitted, metrics)}"]
 
 
 def _mixed(logits: Sequence[Any], chances: Sequence[float]) -> str:

@@ -93,7 +93,6 @@ def measured(
     shares: Mapping[str, Share],
     level: float,
     spreads: Mapping[str, Spread] | None = None,
-    *,
     digits: int = DIGITS,
 ) -> Measured:
     """Figures with both ends of their intervals, None where they are undefined (nan).

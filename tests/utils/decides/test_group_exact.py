@@ -1,13 +1,16 @@
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.utils.decides.rows import every_policy, gap, made, rows_of, scored
+from utils.decides import group_exact as fits
 from utils.decides.frontier import TOGETHER
-from utils.decides.group_exact import group_exact
 
 NAMES = ("women", "men")
+group_exact = partial(fits.group_exact, confidence=None, groups_min=1)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,15 +1,19 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.utils.decides.rows import gap, made, rows_of, scored
+from utils.decides import group_exact as exact
+from utils.decides import group_grid as grids
 from utils.decides.frontier import TOGETHER
-from utils.decides.group_exact import group_exact
-from utils.decides.group_grid import group_grid
 from utils.decides.group_thresholds import GroupThresholds
 
 NAMES = ("women", "men")
+group_exact = partial(exact.group_exact, confidence=None, groups_min=1)
+group_grid = partial(grids.group_grid, confidence=None, groups_min=1)
 GRID = np.linspace(-1.5, 1.5, 5)
 
 

@@ -1,14 +1,16 @@
 """Hardt, Price and Srebro's derived predictor, beside fairlearn's ThresholdOptimizer."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tests.utils.decides.rows import gap, made, rates, scored
+from utils.decides import group_exact as exact
+from utils.decides import group_randomized as mixtures
 from utils.decides.frontier import TOGETHER
-from utils.decides.group_exact import group_exact
-from utils.decides.group_randomized import group_randomized
 
 NAMES = ("women", "men")
 FAIRLEARN = {
@@ -17,6 +19,8 @@ FAIRLEARN = {
     "acceptance_rate": "demographic_parity",
     "equalized_odds": "equalized_odds",
 }
+
+group_randomized = partial(mixtures.group_randomized, groups_min=1)
 
 
 class Scores(ClassifierMixin, BaseEstimator):
@@ -64,7 +68,8 @@ def test_the_accuracy_is_that_of_fairlearn_within_its_grid(rate, step):
 def test_chance_is_never_less_accurate_than_thresholds_alone(rate, permitted):
     z, batch = scored(300, seed=2)
     y = batch.y.numpy()
-    alone = group_exact(z, batch, NAMES, rate=rate, permitted=permitted)(z, batch.s).numpy()
+    of = {"rate": rate, "permitted": permitted, "confidence": None, "groups_min": 1}
+    alone = exact.group_exact(z, batch, NAMES, **of)(z, batch.s).numpy()
     assert accuracy(chances(z, batch, rate, permitted), y) >= accuracy(alone, y) - 1e-6
 
 

@@ -1,0 +1,125 @@
+"""What thresholds of groups were fitted to: the gap on these rows, on how many, and how far it may be from the truth.
+
+A gap that is small on the rows that thresholds were chosen by is larger on others: it was chosen for being small. The
+upper bound of a gap is the largest of those of all pairs of groups: p - q + sqrt((u - p)^2 + (q - l)^2), with the
+one-sided limits u of p and l of q of Clopper and Pearson (1934), put together after Newcombe (1998). Of more than two
+groups no level is lost, since all pairs have to keep to the limit (Berger 1982).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from utils.decides.frontier import CLASSES, WORDS, Counts, Curve, Floats, Policy, Side, most_accurate
+from utils.types import Batch
+
+HALVINGS = 25  # of the gap that is asked for, until the bound is what is permitted
+
+
+def require_rows(of: Sequence[Curve], groups: Sequence[str], rates: Sequence[str], groups_min: int) -> None:
+    """Refuse rates of so few rows that they say little. Raises ValueError."""
+    for rate in rates:
+        for name, curve in zip(groups, of, strict=True):
+            count = int(curve.rows[list(CLASSES[rate])].sum())
+            if count < groups_min:
+                which = f" of class {CLASSES[rate][0]}" if len(CLASSES[rate]) == 1 else ""
+                raise ValueError(
+                    f"decide: the {WORDS[rate]} of group {name} is one of {count} rows{which} that thresholds are "
+                    f"fitted on, fewer than groups_min={groups_min}; fit on more (fit_on=train, or more validation "
+                    "rows), compare another rate, or lower groups_min"
+                )
+
+
+def account(chances: Tensor, batch: Batch, groups: int, rates: Sequence[str], **facts: Any) -> dict[str, Any]:
+    """What a record says of a fit: the facts, ``gap``, ``rows`` and ``denominators``.
+
+    Args:
+        chances: of class 1, (n,), of the rows that the thresholds were fitted on.
+        batch: these rows.
+        groups: how many there are.
+        rates: whose largest gap it is.
+        facts: what was asked for.
+
+    Returns:
+        ``gap`` is the largest rate of a group less the smallest, of several rates the largest; ``denominators`` are, by
+        rate, the rows of each group that it is of.
+    """
+    y, s, rejected = (of.double().cpu().numpy() for of in (batch.y, batch.s, 1 - chances.double()))
+    wholes = {rate: np.bincount(s[np.isin(y, CLASSES[rate])].astype(int), minlength=groups) for rate in rates}
+    gaps = []
+    for rate, whole in wholes.items():
+        own = np.isin(y, CLASSES[rate])
+        gaps.append(float(np.ptp(np.bincount(s[own].astype(int), rejected[own], minlength=groups) / whole)))
+    return {
+        **facts,
+        "gap": max(gaps),
+        "rows": len(y),
+        "denominators": {rate: whole.tolist() for rate, whole in wholes.items()},
+    }
+
+
+def bound(of: Sequence[Curve], policy: Policy, rates: Sequence[str], confidence: float) -> float:
+    """The upper bound of the gap of a policy, at a ``confidence`` in (0, 1) that holds for each rate."""
+    return max(_bound(*_counts(of, policy, rate), confidence) for rate in rates)
+
+
+def _counts(of: Sequence[Curve], policy: Policy, rate: str) -> tuple[Counts, Counts]:
+    """Rejected rows and rows (g,) that a rate is of."""
+    classes = list(CLASSES[rate])
+    parts = [curve.rejected[place, classes].sum() for curve, place in zip(of, policy.places, strict=True)]
+    return np.array(parts), np.array([curve.rows[classes].sum() for curve in of])
+
+
+def _bound(part: Counts, whole: Counts, confidence: float) -> float:
+    from scipy.special import betaincinv
+
+    share = part / whole
+    low = np.where(part == 0, 0.0, betaincinv(np.maximum(part, 1), whole - part + 1, 1 - confidence))
+    high = np.where(part == whole, 1.0, betaincinv(part + 1, np.maximum(whole - part, 1), confidence))
+    up, down = high - share, share - low
+    pairs: Floats = share[:, None] - share + np.hypot(up[:, None], down)
+    np.fill_diagonal(pairs, 0.0)
+    return float(pairs.max())
+
+
+def surely(
+    of: Sequence[Curve], ready: Sequence[Side], rates: Sequence[str], permitted: float, confidence: float
+) -> Policy | None:
+    """The policy of the largest gap on these rows whose upper bound is permitted, found by halving; None: none is.
+
+    It is the most accurate of its gap. Raises ValueError for a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"decide.confidence={confidence}: expected null, or a number in (0, 1) such as 0.9")
+    low, high, found = 0.0, permitted, None
+    for step in range(HALVINGS):
+        asked = permitted if not step else (low + high) / 2
+        policy = most_accurate(ready, asked)
+        if policy is None:
+            low = asked
+        elif bound(of, policy, rates, confidence) <= permitted:
+            low, found = asked, policy
+            if asked == permitted:
+                break
+        else:
+            high = asked
+    return found
+
+
+def alike(of: Sequence[Curve], ready: Sequence[Side], rates: Sequence[str], confidence: float) -> tuple[Policy, float]:
+    """Of accepting everybody and nobody, the one with the smaller bound, then with fewer errors; and its bound."""
+    ends = [tuple(end % len(side.errors) for side in ready) for end in (0, -1)]
+    everybody = [
+        Policy(int(sum(side.errors[place] for side, place in zip(ready, places, strict=True))), 0.0, places)
+        for places in ends
+    ]
+    return min(
+        ((own, bound(of, own, rates, confidence)) for own in everybody), key=lambda p: (round(p[1], 9), p[0].errors)
+    )
+
+
+def facts_of(of: Sequence[Curve], policy: Policy, rates: Sequence[str], confidence: float | None) -> Mapping[str, Any]:
+    """Of a fit with a margin, the confidence and the bound that it keeps to."""
+    return {} if confidence is None else {"confidence": confidence, "bound": bound(of, policy, rates, confidence)}
