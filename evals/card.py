@@ -181,8 +181,10 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
     yield from (str(warning) for warning in record.get("warnings") or [])
     if choice_words.idle(record):
         yield f"The model {choice_words.IDLE}."
-    told = zip(fit_words(record), fits(record), strict=True)
-    yield from (f"The thresholds were {line}." for line, fit in told if fit.crossed)
+    said = any("fitted to" in str(warning) for warning in record.get("warnings") or ())
+    if "point" in record or not said:  # the warnings of a record say so of its own thresholds
+        told = zip(fit_words(record), fits(record), strict=True)
+        yield from (f"The thresholds were {line}." for line, fit in told if fit.crossed)
     yield from _undefined(record)
     yield from _few_rows(record)
     row = found.pool.table.iloc[found.ranked[0]]

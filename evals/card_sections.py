@@ -420,14 +420,14 @@ def _points(record: Record) -> Table:
     found = record["operating_points"]
     gaps = [gap_of(rate) for rate in found["rates"]]
     keys = [key for key in ("accuracy", *gaps) if key in found["metrics"]]
-    there = [key for key in gaps if key in (found.get("fitted") or {})]
+    there = (found.get("fitted") or {}).get("gap")
     own = with_points([record])[1:]
     rows = [
         [
             f"{i}{' (in use)' if record.get('point') == i else ''}",
             point["policy"],
             *(_from(z) for z in found["logits"][i]),
-            *(number(found["fitted"][key][i]) for key in there),
+            *([number(there[i])] if there else []),
             *(_with_span(point, key) for key in keys),
             "yes" if any(fit.crossed for fit in fits(point)) else "",
         ]
@@ -439,7 +439,7 @@ def _points(record: Record) -> Table:
     )
     note += "Beyond: there the gap, or its interval, reaches beyond what was fitted to."
     of = [f"{name} from" for name in _names(record, len(found["logits"][0]))]
-    fitted = [f"{words(key, record)}, where fitted" for key in there]
+    fitted = ["gap where fitted"] if there else []
     return Table(["point", "fitted to", *of, *fitted, *(words(key, record) for key in keys), "beyond"], rows, note)
 
 

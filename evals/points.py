@@ -12,8 +12,10 @@ from evals.intervals import over_rows
 from evals.query import Record
 
 KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
-NAMES = {"acceptance_rate": "demographic_parity_difference"}  # of gaps that have one of their own
-BOTH = {"equalized_odds": ("fnr", "fpr")}  # rates of which both gaps are kept to
+NAMES = {  # of gaps that have one of their own
+    "acceptance_rate": "demographic_parity_difference",
+    "equalized_odds": "equalized_odds_difference",
+}
 FITTED = "fitted"  # begins what the thresholds of a policy were fitted to
 OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
 
@@ -82,7 +84,10 @@ class Fit(NamedTuple):
 
     key: str  # of the gap, as metrics have it
     permitted: float
-    fitted: float | None  # the gap on the rows that they were fitted to; None in older records
+    confidence: float | None  # of keeping to it on other rows too, of a fit with a margin
+    fitted: (
+        float | None
+    )  # the gap on the rows that they were fitted to, of several rates the largest; None in older records
     test: float | None
     interval: tuple[float, float]  # over the test rows, NaN where it is not known
 
@@ -94,19 +99,19 @@ class Fit(NamedTuple):
 
 def fits(record: Record) -> list[Fit]:
     """What the thresholds of a point, or of a run that fitted its own, were fitted to; empty without a limit."""
+    held = record.get("fitted") or {}
     if "point" in record:
         found, i = record["operating_points"], record["point"]
-        rates, permitted = found["rates"], found["permitted"][i]
-        held = {key: values[i] for key, values in (found.get("fitted") or {}).items()}
+        rates, permitted, of = found["rates"], found["permitted"][i], found.get("fitted") or {}
+        held = {"gap": of["gap"][i]} if "gap" in of else {}
     else:
         decide = record["params"].get("decide") or {}
-        rates, permitted = BOTH.get(str(decide.get("rate")), (decide.get("rate"),)), decide.get("permitted")
-        held = record.get("fitted") or {}
+        rates, permitted = [decide.get("rate")], decide.get("permitted")
     if permitted is None:
         return []
+    metrics, there, confidence = record["metrics"], held.get("gap"), held.get("confidence")
     keys = [gap_of(str(rate)) for rate in rates]
-    metrics = record["metrics"]
-    return [Fit(key, float(permitted), held.get(key), metrics.get(key), over_rows(record, key)) for key in keys]
+    return [Fit(key, float(permitted), confidence, there, metrics.get(key), over_rows(record, key)) for key in keys]
 
 
 def gap_of(rate: str) -> str:
@@ -129,7 +134,8 @@ def _in_words(fit: Fit) -> str:
     if fit.test is not None and fit.crossed:
         word = "which exceeds" if fit.test > fit.permitted else "whose interval crosses"
         crossed = f", {word} {fit.permitted:g}"
-    return f"{FITTED} to {fit.key}<={fit.permitted:g}{there}; test {shown}{crossed}"
+    margin = "" if fit.confidence is None else f" with a confidence of {fit.confidence:g}"
+    return f"{FITTED} to {fit.key}<={fit.permitted:g}{margin}{there}; test {shown}{crossed}"
 
 
 def fitted_to(policy: str) -> str:

@@ -243,15 +243,13 @@ def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:
 
 
 def _fits(records: Sequence[query.Record]) -> dict[str, Any]:
-    """Of every run or point: the gaps that its thresholds were fitted to, the limit, and each gap on those rows."""
+    """Of every run or point: the gaps that its thresholds were fitted to, the limit, and the gap on those rows."""
     found = [fits(record) for record in records]
-    there = [{fit.key: math.nan if fit.fitted is None else fit.fitted for fit in own} for own in found]
+    limited = [own[0] if own else None for own in found]
     return {
         "keys": texts("+".join(fit.key for fit in own) or None for own in found),
-        "limit": numbers([own[0].permitted if own else math.nan for own in found]),
-        "fitted": {
-            key: numbers([own.get(key, math.nan) for own in there]) for key in {key: 0 for own in there for key in own}
-        },
+        "limit": numbers([math.nan if fit is None else fit.permitted for fit in limited]),
+        "fitted": numbers([math.nan if fit is None or fit.fitted is None else fit.fitted for fit in limited]),
     }
 
 

@@ -53,12 +53,12 @@ const RUNS = held.runs.n;
 const SETTINGS = held.settings.n;
 const POINTS = held.points ? held.points.n : 0;
 
-/** What the thresholds of n runs or points were fitted to: the keys of the gaps, the limit, the gaps on those rows. */
+/** What the thresholds of n runs or points were fitted to: the keys of the gaps, the limit, the gap on those rows. */
 function fitsOf(of, n) {
   return {
     keys: of ? valuesOf(of.keys, n) : [],
     limit: numbersOf(of && of.limit, n),
-    fitted: remembered((key) => numbersOf(of && of.fitted[key], n)),
+    fitted: numbersOf(of && of.fitted, n),
   };
 }
 

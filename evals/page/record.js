@@ -29,7 +29,7 @@ function fitsAt(marks, i) {
   const { keys, limit, fitted } = marks.isPoint(i) ? points.fit : runs.fit;
   return (keys[row] || "").split("+").filter(Boolean).map((key) => {
     const [low, high, value] = [own(`${key}_low`), own(`${key}_high`), own(key)];
-    const there = Number.isNaN(fitted(key)[row]) ? "" : ` (${figure(fitted(key)[row])} on those rows)`;
+    const there = Number.isNaN(fitted[row]) ? "" : ` (${figure(fitted[row])} on those rows)`;
     const interval = Number.isFinite(low) && Number.isFinite(high) ? ` [${figure(low)}, ${figure(high)}]` : "";
     const crossed = value > limit[row] ? ", which exceeds" : high > limit[row] ? ", whose interval crosses" : "";
     const end = crossed ? `${crossed} ${limit[row]}` : "";
@@ -167,7 +167,8 @@ function warningsOf(marks, i) {
   const same = saysOneThing(marks, i) && "Decides the same about everybody: no difference between groups, and no use.";
   const own = new Set(marks.runsOf(i).map((run) => runs.warnings[run]));
   const fits = fitsAt(marks, i);
-  const beyond = fits.filter((fit) => fit.crossed).map((fit) => `Thresholds ${fit.words}.`);
+  const known = !marks.isPoint(i) && [...own].some((text) => text && text.includes("fitted to")); // as filed
+  const beyond = fits.filter((fit) => fit.crossed && !known).map((fit) => `Thresholds ${fit.words}.`);
   const said = [same, ...own, ...beyond].filter(Boolean).join("\n");
   const kept = fits.filter((fit) => !fit.crossed).map((fit) => element("p", { class: "hint" }, `Thresholds ${fit.words}.`));
   return [...(said ? [element("p", { class: "warning" }, said)] : []), ...kept];

@@ -44,7 +44,7 @@ def fitted_record(test, low, high, *, fitted=0.038, permitted=0.05):
     """A record with one operating point whose gap on the test rows and its interval are given."""
     metrics = {"accuracy": [0.7], "fnr_gap": [test], "fnr_gap_low": [low], "fnr_gap_high": [high]}
     held = {"rates": ["fnr"], "permitted": [permitted], "logits": [[0, 0]], "metrics": metrics, "fit_on": "valid"}
-    return record(1, operating_points=held | ({} if fitted is None else {"fitted": {"fnr_gap": [fitted]}}))
+    return record(1, operating_points=held | ({} if fitted is None else {"fitted": {"gap": [fitted]}}))
 
 
 THERE = "fitted to fnr_gap<=0.05 (0.038 on those rows); test"
@@ -75,20 +75,16 @@ def test_without_a_limit_nothing_was_promised():
     assert (fit_words(point), fitted_to(point["policy"])) == ([], "fitted without a limit on fnr_gap")
 
 
-def test_the_thresholds_of_a_run_of_its_own_are_said_to_be_fitted_gap_by_gap():
-    """Equalized odds keep to two gaps; that in acceptance rates has a name of its own."""
-    made = record(1, metrics={"fnr_gap": 0.2, "fpr_gap": 0.01}, fitted={"fnr_gap": 0.02, "fpr_gap": 0.03})
-    made["params"]["decide"] = {
-        "_target_": "utils.decides.group_exact.group_exact",
-        "rate": "equalized_odds",
-        "permitted": 0.05,
-    }
-    assert [(fit.key, fit.fitted, fit.crossed) for fit in fits(made)] == [
-        ("fnr_gap", 0.02, True),
-        ("fpr_gap", 0.03, False),
-    ]
-    made["params"]["decide"]["rate"] = "acceptance_rate"
-    assert [fit.key for fit in fits(made)] == ["demographic_parity_difference"]
+def test_the_thresholds_of_a_run_of_its_own_are_said_to_be_fitted_too():
+    """Equalized odds and acceptance rates have gaps of other names."""
+    metrics = {"equalized_odds_difference": 0.2, "demographic_parity_difference": 0.01}
+    made = record(1, metrics=metrics, fitted={"gap": 0.02, "confidence": 0.9})
+    decide = {"_target_": "utils.decides.group_exact.group_exact", "rate": "equalized_odds", "permitted": 0.05}
+    made["params"]["decide"] = decide
+    words = "fitted to equalized_odds_difference<=0.05 with a confidence of 0.9 (0.020 on those rows); test 0.200"
+    assert fit_words(made) == [f"{words}, which exceeds 0.05"]
+    made["params"]["decide"] = decide | {"rate": "acceptance_rate"}
+    assert [(fit.key, fit.crossed) for fit in fits(made)] == [("demographic_parity_difference", False)]
     made["params"]["decide"] = {"_target_": "utils.decides.fixed.fixed", "probability": 0.5}
     assert fits(made) == []
 
