@@ -244,8 +244,8 @@ def choose(pool: Pool, question: Question, *, near: int) -> Choice:
     table, everyone = pool.table, np.ones(len(pool.table), dtype=bool)
     ranked = _ranked(table, meeting(pool, question, question.constraints), question)
     prices = [_price(i, ranked, pool, question) for i in range(len(question.constraints))]
-    misses, order = _misses(pool, question), _ranked(table, everyone, question)
-    nearest = sorted(order, key=lambda i: round(float(misses[i]), CLOSE))[:near]
+    misses, order = _misses(pool, question).round(CLOSE), _ranked(table, everyone, question)
+    nearest = sorted(order, key=lambda i: misses[i].tolist())[:near]
     return Choice(question, pool, ranked, prices, order[0], [] if ranked else nearest)
 
 
@@ -263,14 +263,15 @@ def _all(masks: Sequence[Mask], n: int) -> Mask:
 
 
 def _misses(pool: Pool, question: Question) -> Floats:
-    """How far each candidate is from the constraints, in ranges of the metrics; for sure its nearest run beside it."""
+    """How far the nearest run of each candidate is from being sure, then how far its mean is from the constraints.
+
+    (candidates, 2), in ranges of the metrics; inf where a run has no counts, and 0 where nothing has to be sure.
+    """
     ranges = {key: float(np.ptp(pool.table[key])) or 1.0 for key in question.limited}
-    zero = np.zeros(len(pool.table))
-    means = np.sum([zero, *(c.beyond(pool.table) / ranges[c.key] for c in question.constraints)], axis=0)
-    if not question.sure:
-        return np.asarray(means)
-    runs = [c.beyond(pool.each, SURE_ENDS) / ranges[c.key] for c in question.constraints]
-    return np.asarray(means + _least(pool, np.sum([np.zeros(len(pool.each)), *runs], axis=0)))
+    means = [c.beyond(pool.table) / ranges[c.key] for c in question.constraints]
+    runs = [c.beyond(pool.each, SURE_ENDS) / ranges[c.key] for c in question.constraints if question.sure]
+    sure = _least(pool, np.sum([np.zeros(len(pool.each)), *runs], axis=0))
+    return np.stack([sure, np.sum([np.zeros(len(pool.table)), *means], axis=0)], axis=1)
 
 
 def _least(pool: Pool, values: Floats) -> Floats:

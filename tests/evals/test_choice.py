@@ -162,6 +162,12 @@ def test_what_has_no_counts_is_never_sure_and_that_is_said():
     assert any("1 of 2 are never sure: older or imported" in line for line in choice_words.compared(found))
 
 
+def test_of_candidates_without_counts_the_nearest_are_told_by_their_figures():
+    records = [model(1, 0.9, gap=0.3), model(2, 0.8, gap=0.2), model(3, 0.7, gap=0.25)]
+    found = chosen(records, conditions="fnr_gap<=0.1", sure=True)
+    assert ids(found, found.nearest) == [[2], [3], [1]]
+
+
 def test_a_setting_is_sure_by_one_of_its_runs_and_that_is_the_one_handed_out():
     """The mean meets the limit, and the second run alone with its whole interval."""
     runs = [counted(i, 0.9, (misses, 1000), seed=i, group_id="a") for i, misses in ((1, 70), (2, 20), (3, 75))]
