@@ -249,7 +249,7 @@ DECIDE = fields(
     {
         "_target_": TEXT,
         "probability": NUMBER,
-        "logits": LOGITS,
+        "logits": either(LOGITS, each(LOGITS)),  # of each group one, or several between which a coin decides
         "shares": optional(each(each(NUMBER))),
         "warnings": WORDS,
     },
