@@ -134,16 +134,12 @@ def make_repeatable(threads: int, device: torch.device) -> None:
 
 
 def build_dataset(params: Params, device: torch.device) -> Dataset:
-    """The data set, split by the seed, on the device."""
+    """The data set, split by the seed, its rows on the device; natural units stay on the CPU, in double precision."""
     dataset: Dataset = bind(params["dataset"], "dataset")(seed=params["seed"])
-    return replace(
-        dataset,
-        train=dataset.train.to(device),
-        valid=dataset.valid.to(device),
-        test=dataset.test.to(device),
-        loc=dataset.loc.to(device),
-        scale=dataset.scale.to(device),
-    )
+    if dataset.shape:  # of whose channels the scaling is part of the model
+        dataset = replace(dataset, loc=dataset.loc.to(device), scale=dataset.scale.to(device))
+    train, valid, test = (rows.to(device) for rows in (dataset.train, dataset.valid, dataset.test))
+    return replace(dataset, train=train, valid=valid, test=test)
 
 
 def _anew(part: str, make: Callable[[], Any], *settings: Any) -> Any:

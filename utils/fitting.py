@@ -18,6 +18,7 @@ from utils.recipe import fit
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.training import DivergenceError, Watch, fit_many, treats_each_parameter_alone
 from utils.types import Batch, Context, StoredDecide
+from utils.views import scoring
 
 FEW = 4  # rows of a rehearsal
 
@@ -184,5 +185,6 @@ def checkpoint_of(run: Run) -> Path:
 
 @torch.no_grad()
 def logits_of(run: Run, rows: Batch) -> torch.Tensor:
-    """Of a trained model on rows (n, *): (n, k)."""
-    return torch.cat([run.model(some.x) for some in parts(rows)])
+    """Of a trained model on rows (n, *): (n, k), by which thresholds are fitted and operating points judged."""
+    model = run.model if run.dataset.shape else scoring(run.model)
+    return torch.cat([model(some.x) for some in parts(rows)])

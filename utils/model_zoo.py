@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import paths_config
 from utils import atomic
 from utils.build import bind
+from utils.console import warn
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
@@ -22,11 +23,13 @@ from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.targets import require_trusted
 from utils.types import Batch, Column, Dataset, Decide
+from utils.views import scoring
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Record = Mapping[str, Any]
+COARSE = 1e-3  # standard deviations by which a rounded scaling may move rows before it is told
 
 
 class StoredModel(nn.Module):
@@ -35,9 +38,6 @@ class StoredModel(nn.Module):
     ``forward`` takes model space (continuous columns standardised; images in [0, 1]) and gives logits; ``decide``
     gives labels by the stored thresholds; ``natural`` and ``scaled`` cross between model space and natural units.
     """
-
-    loc: Tensor
-    scale: Tensor
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class StoredModel(nn.Module):
         self.network = network
         self.decision = decide
         self.columns = columns
-        self.register_buffer("loc", loc)
-        self.register_buffer("scale", scale)
+        # no buffers: natural units stay in double precision on the CPU, wherever and in whatever type the network is
+        self.loc, self.scale = loc.double().cpu(), scale.double().cpu()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., d) in model space -> logits (..., k); k = 1 for two classes."""
@@ -65,14 +65,18 @@ class StoredModel(nn.Module):
     @torch.no_grad()
     def decide(self, x: Tensor, s: Tensor | None = None) -> Tensor:
         """x (n, d) in model space -> labels (n,); the sensitive group s (n,) is read from x where not given."""
-        return self.decision(self(x), self.groups(x) if s is None else s)
+        return self.decision(self.score(x), self.groups(x) if s is None else s)
+
+    def score(self, x: Tensor) -> Tensor:
+        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.scoring``."""
+        return self(x) if self.shape else scoring(self.network)(x)
 
     def scaled(self, values: Tensor) -> Tensor:
-        """Natural units (..., d) -> model space."""
+        """Natural units (..., d) -> model space, float32; natural units are read in double precision."""
         return model_space(self, values)
 
     def natural(self, x: Tensor) -> Tensor:
-        """Model space (..., d) -> natural units."""
+        """Model space (..., d) -> natural units, float64 on the CPU."""
         return natural(self, x)
 
     def groups(self, x: Tensor) -> Tensor:
@@ -162,8 +166,8 @@ def from_record(record: Record, device: str = "cpu", point: int | None = None) -
         network,
         bind(record["decide"], "decide") if point is None else _at_point(record, point, which),
         columns,
-        torch.tensor(stored["loc"]),
-        torch.tensor(stored["scale"]),
+        torch.tensor(stored["loc"], dtype=torch.float64),
+        torch.tensor(stored["scale"], dtype=torch.float64),
         tuple(stored.get("shape", ())),
         tuple(stored.get("class_names", ())),
     )
@@ -213,6 +217,7 @@ def predictor(
     model = from_database(doc_id, dataset, device, point)
     if model.shape:
         return partial(_of_images, model, device)
+    _tell_rounded_units(model, doc_id)
     names = [c.name for c in model.columns]
 
     @torch.no_grad()
@@ -221,17 +226,32 @@ def predictor(
         if missing:
             raise ValueError(f"the rows lack {missing}; the model was trained on {names}, in that data set's units")
         numbers = rows[names].apply(pd.to_numeric, errors="coerce")
-        values = torch.tensor(numbers.to_numpy(dtype="float32"), device=device)
+        values = torch.tensor(numbers.to_numpy(dtype="float64"))
         if not torch.isfinite(values).all():
             spoilt = [names[i] for i in (~torch.isfinite(values)).any(0).nonzero().flatten().tolist()]
             raise ValueError(f"the columns {spoilt} hold values that are missing, not finite or no numbers")
-        x = model.scaled(values)
-        logits = model(x)
+        x = model.scaled(values).to(device)
+        logits = model.score(x)
         chance = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)
-        decided = {"probability": chance[:, -1].cpu().numpy(), "decision": model.decide(x).cpu().numpy()}
+        decision = model.decision(logits, model.groups(x))
+        decided = {"probability": chance[:, -1].cpu().numpy(), "decision": decision.cpu().numpy()}
         return pd.DataFrame(decided, index=rows.index)
 
     return predict
+
+
+def _tell_rounded_units(model: StoredModel, doc_id: int) -> None:
+    """Say where an older version filed a scaling in single precision that is too coarse for its columns."""
+    rounded = all(torch.equal(of.float().double(), of) for of in (model.loc, model.scale))
+    off = model.loc.abs() / model.scale * torch.finfo(torch.float32).eps
+    names = [
+        c.name for c, by in zip(model.columns, off.tolist(), strict=True) if by > COARSE and c.kind == "continuous"
+    ]
+    if rounded and names:
+        warn(
+            f"record {doc_id} holds the scaling of {', '.join(names)} in single precision, as older versions filed it: "
+            "decisions on rows in natural units differ from those that were judged; train again with existing=replace"
+        )
 
 
 @torch.no_grad()

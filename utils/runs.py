@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import torch
 from filelock import FileLock
-from torch import nn
+from torch import Tensor, nn
 
 import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
@@ -42,6 +42,7 @@ from utils.stacking import Stack, UnstackableError, stack_batches, stack_context
 from utils.training import DivergenceError, Watch
 from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
+from utils.views import scoring
 
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
@@ -172,8 +173,21 @@ def rehearse(run: Run) -> None:
     rehearse_metrics(model, run.dataset.train, probe, run.metrics)
     with torch.no_grad():
         # of images only what the labels and groups tell: their logits come after the training
-        logits = few.w.new_zeros(len(rows.y), run.params["model"]["outputs"]) if run.dataset.shape else model(rows.x)
+        outputs = run.params["model"]["outputs"]
+        logits = few.w.new_zeros(len(rows.y), outputs) if run.dataset.shape else _scores(run, model, rows)
         run.fit_decide(logits, rows, run.dataset.groups)
+
+
+def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
+    """What thresholds are fitted to. Raises ValueError for a model that cannot be scored in double precision."""
+    try:
+        return scoring(model)(rows.x)
+    except RuntimeError as error:
+        said = str(error).splitlines()[0]
+        raise ValueError(
+            f"model={run.params['model']['_target_']} does not compute in double precision, by which decisions are "
+            f"made ({said}); make its constants from its inputs (x.new_zeros) or register them as buffers"
+        ) from error
 
 
 def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:

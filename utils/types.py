@@ -74,7 +74,6 @@ class Column:
     bounds: tuple[float, float] | None = None  # of a continuous column: what new rows may hold, natural units
     attribute: str = ""  # of a 0/1 column: what it is an indicator of; of the columns of an attribute one is 1
     cut: tuple[str, float, float] | None = None  # of a 0/1 column that another implies: 1 where low <= other < high
-    scaling: tuple[float, float] | None = None  # loc and scale of the column in double precision, as rows are scaled
 
 
 class Mechanism(NamedTuple):
@@ -136,7 +135,8 @@ class SCM:
 class Dataset:
     """A data set, split and scaled: what every other part needs to know of the data.
 
-    Of images there are no columns but a ``shape``; ``loc`` and ``scale`` are then of their channels, (c,).
+    Of images there are no columns but a ``shape``; ``loc`` and ``scale`` are then of their channels, (c,) float32.
+    Those of columns are float64 on the CPU, as natural units are.
     """
 
     name: str
@@ -146,8 +146,8 @@ class Dataset:
     train: Batch
     valid: Batch
     test: Batch
-    loc: Tensor  # (d,) natural units = loc + scale * x, estimated on the training split
-    scale: Tensor  # (d,)
+    loc: Tensor  # (d,) float64: natural units = loc + scale * x, estimated on the training split
+    scale: Tensor  # (d,) float64
     fingerprint: str  # hash of the rows and labels before splitting
     parents: Mapping[str, tuple[str, ...]] | None = None  # the causal graph, or None where none is known
     scm: SCM | None = None  # the true SCM, or None
@@ -290,8 +290,8 @@ class Victim:
 
     columns: tuple[Column, ...]  # the schema
     groups: tuple[str, ...]
-    loc: Tensor  # (d,) natural units = loc + scale * x
-    scale: Tensor  # (d,)
+    loc: Tensor  # (d,) float64: natural units = loc + scale * x
+    scale: Tensor  # (d,) float64
     train: Batch
     valid: Batch  # that the poison is judged by
     refit: Refit  # trains on ``train`` and some more rows, many sets of them side by side

@@ -1,9 +1,11 @@
-"""Other views of the model in training: the same weights, seen in eval mode, in another precision or layout."""
+"""Other views of a model: the same weights, seen in eval mode, in another precision or layout."""
 
 import copy
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from utils.types import Predict
 
@@ -34,3 +36,32 @@ def answering(model: nn.Module, device: torch.device, *, precision: torch.dtype,
             return model(x).to(x.dtype)
 
     return answer
+
+
+def scoring(predict: Predict) -> Predict:
+    """A model of tables as it is decided by: computed in double precision, its logits in the type of the input.
+
+    Then the logits of a row depend neither on the rows beside it nor on the models of a stack nor, but for one row in
+    millions, on the machine: in single precision each of these moves last bits, and with them rows that lie on a
+    threshold. So thresholds are fitted, rows are judged and users are answered by the same numbers. What has no
+    parameters, such as a learner, is taken as it is.
+    """
+    if not isinstance(predict, nn.Module):
+        return predict
+    model, tensors = predict, chain(predict.named_parameters(), predict.named_buffers())
+    exact = {name: tensor.detach().to(_double(tensor)) for name, tensor in tensors if tensor.is_floating_point()}
+    if not exact:
+        return predict
+    like = next(iter(exact.values()))
+
+    def score(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return functional_call(model, exact, (x.to(like),)).to(x)
+
+    return score
+
+
+def _double(like: Tensor) -> Tensor:
+    """An empty tensor in double precision on the same device, or on the CPU where that device has none."""
+    device = "cpu" if like.device.type == "mps" else like.device
+    return torch.empty(0, dtype=torch.float64, device=device)

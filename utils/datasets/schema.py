@@ -28,8 +28,8 @@ def attributes(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def filled(columns: Sequence[Column], train: Floats, loc: Floats, scale: Floats) -> tuple[Column, ...]:
-    """The columns with what continuous ones leave open: scaling, and of the rows (n, d) wholeness, min and max."""
+def filled(columns: Sequence[Column], train: Floats) -> tuple[Column, ...]:
+    """The columns with what continuous ones leave open: of the rows (n, d) wholeness, min and max."""
 
     def fill(i: int, c: Column) -> Column:
         values = train[:, i]
@@ -37,7 +37,6 @@ def filled(columns: Sequence[Column], train: Floats, loc: Floats, scale: Floats)
             c,
             integer=c.integer or bool((values == np.rint(values)).all()),
             bounds=c.bounds or (float(values.min()), float(values.max())),
-            scaling=(float(loc[i]), float(scale[i])),
         )
 
     return tuple(fill(i, c) if c.kind == "continuous" else c for i, c in enumerate(columns))

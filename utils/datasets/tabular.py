@@ -1,5 +1,7 @@
 """From columns in natural units to a Dataset: checks, split, scaling, groups, fingerprint.
 
+Natural units are double precision, model space is single: the one place where rows change from one to the other is
+``standardised``, for training, for rows that are added and for those that a stored model is asked about.
 Whatever enters is checked here once; everything behind it trusts the Dataset. Rows are counted from 0, below
 the header where there is one.
 """
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FEWEST_ROWS = 10
+FARTHEST = 1e4  # |mean| / deviation of a column whose causal model is in natural units: an error of 1e-3 deviations
 
 Floats = NDArray[np.float64]
 
 
 class Scaled(Protocol):
-    """Anything that knows ``natural = loc + scale * x``, both (d,): a Dataset, a Scaling."""
+    """Anything that knows ``natural = loc + scale * x``, both (d,) float64 on the CPU: a Dataset, a Scaling."""
 
     @property
     def loc(self) -> Tensor: ...  # noqa: D102
@@ -41,20 +44,20 @@ class Scaled(Protocol):
 
 
 class Scaling(NamedTuple):
-    """An affine map between model space and natural units, both (d,)."""
+    """An affine map between model space and natural units, both (d,) float64."""
 
     loc: Tensor
     scale: Tensor
 
 
 def natural(scaled: Scaled, x: Tensor) -> Tensor:
-    """Model space (..., d) to natural units (..., d)."""
-    return scaled.loc.to(x) + scaled.scale.to(x) * x
+    """Model space (..., d) to natural units (..., d), float64 on the CPU."""
+    return scaled.loc.double() + scaled.scale.double() * x.cpu().double()
 
 
 def model_space(scaled: Scaled, values: Tensor) -> Tensor:
-    """Natural units (..., d) to model space (..., d)."""
-    return (values - scaled.loc.to(values)) / scaled.scale.to(values)
+    """Natural units (..., d) to model space (..., d), float32 on the device of the values."""
+    return standardised(values.cpu(), scaled.loc, scaled.scale).to(values.device)
 
 
 def names(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -137,11 +140,11 @@ def assemble(
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
     loc, scale = _scaling(columns, table[parts[0]])
-    columns = schema.filled(columns, table[parts[0]], loc, scale)
-    x = standardised(table, loc, scale)
+    columns = schema.filled(columns, table[parts[0]])
+    shift, spread = torch.from_numpy(loc), torch.from_numpy(scale)
+    x = standardised(torch.from_numpy(table), shift, spread)
     rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))
     train, valid, test = (rows.rows(torch.from_numpy(part)) for part in parts)
-    shift, spread = torch.from_numpy(loc.astype(np.float32)), torch.from_numpy(scale.astype(np.float32))
     return Dataset(
         name=name,
         columns=columns,
@@ -154,13 +157,30 @@ def assemble(
         scale=spread,
         fingerprint=fingerprint(columns, table, labels),
         parents=graph,
-        scm=None if scm is None else replace(scm, loc=shift.to(scm.loc), scale=spread.to(scm.scale)),
+        scm=None if scm is None else _in_natural_units(name, scm, columns, shift, spread),
     )
 
 
-def standardised(table: Floats, loc: Floats, scale: Floats) -> Tensor:
-    """Natural units (n, d) to model space (n, d), single precision; the arithmetic is in double precision."""
-    return torch.from_numpy(((table - loc) / scale).astype(np.float32))
+def standardised(table: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    """Natural units (..., d) to model space (..., d), float32; the arithmetic is in double precision."""
+    return ((table.double() - loc.double()) / scale.double()).float()
+
+
+def _in_natural_units(name: str, scm: SCM, columns: Sequence[Column], loc: Tensor, scale: Tensor) -> SCM:
+    """The true SCM with the map from model space to its natural units, in the precision of its equations.
+
+    Raises:
+        ValueError: a column so far from 0 that this precision would lose more than a thousandth of its deviation.
+    """
+    farthest = (loc.abs() / scale).tolist()
+    for column, far in zip(columns, farthest, strict=True):
+        if far > FARTHEST:
+            raise ValueError(
+                f"data set {name}: column {column.name!r} has a mean of {far:.3g} standard deviations, and its causal "
+                f"model computes in single precision, which takes {FARTHEST:g} at most; give column and equation with "
+                "another origin"
+            )
+    return replace(scm, loc=loc.to(scm.loc), scale=scale.to(scm.scale))
 
 
 def fingerprint(columns: Sequence[Column], table: Floats, labels: NDArray[np.int64]) -> str:
@@ -214,10 +234,23 @@ def _check_sensitive(name: str, columns: Sequence[Column]) -> None:
                 f"data set {name}: the sensitive column {c.name!r} is continuous, so it has no finite set of levels; "
                 "discretise it or choose another."
             )
+        _require_apart(name, c)
         if c.sensitive and len(c.levels) < 2:
             raise ValueError(
                 f"data set {name}: the sensitive column {c.name!r} declares the levels {c.levels}; "
                 "it needs two or more."
+            )
+
+
+def _require_apart(name: str, column: Column) -> None:
+    """Refuse levels that are one number in model space. Raises ValueError."""
+    seen: dict[float, float] = {}
+    for level in column.levels:
+        first = seen.setdefault(float(np.float32(level)), level)
+        if first != level:
+            raise ValueError(
+                f"data set {name}: the levels {first!r} and {level!r} of column {column.name!r} are one number to a "
+                "model, which computes in single precision; number the levels 0, 1, 2, ..."
             )
 
 

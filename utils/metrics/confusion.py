@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from utils.parts import parts
 from utils.types import Batch, Context, Predict
+from utils.views import scoring
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 def decided(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Counts]:
-    """Logits (..., n, k) and labels (..., n) of the rows. Raises ValueError where a logit is nan."""
+    """Logits (..., n, k) and labels (..., n) of the rows, tables by ``scoring``. Raises ValueError for a nan logit."""
+    predict = scoring(predict) if ctx.columns else predict
     with torch.no_grad():
         answers = [(predict(part.x), part.s) for part in parts(batch)]
         labels = torch.cat([ctx.decide(logits, s) for logits, s in answers], -1)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from utils.datasets import schema
-from utils.datasets.tabular import Floats, group_index, standardised
+from utils.datasets.tabular import Floats, Scaling, group_index, model_space, natural
 from utils.poisoning.dimensions import Dimension, Number
 from utils.poisoning.narrowed import FIXED, bounded, dimensions
 from utils.types import Batch, Column
@@ -54,8 +54,8 @@ class Space:
 
     columns: tuple[Column, ...]  # with the bounds of new rows
     dimensions: tuple[Dimension, ...]  # together all columns
-    loc: Tensor  # (d,) natural units = loc + scale * x
-    scale: Tensor  # (d,)
+    loc: Tensor  # (d,) float64: natural units = loc + scale * x
+    scale: Tensor  # (d,) float64
     like: Tensor  # of the device of the training rows
     label: int | None  # of all new rows; None where it is searched
     classes: int
@@ -82,7 +82,7 @@ class Space:
         Args:
             columns: the schema.
             train: the training rows, model space.
-            loc: of the data set, (d,); columns that state their own scaling are scaled by that.
+            loc: of the data set, (d,) float64.
             scale: the same.
             label: class of all new rows, or None to search it.
             classes: how many there are.
@@ -106,16 +106,15 @@ class Space:
             )
         if copies < 1:
             raise ValueError(f"attack.poison.copies={copies}: expected a whole number, 1 or more")
-        exact = scaling(columns, loc, scale)
-        natural = exact[0] + exact[1] * train.x.detach().double().cpu().numpy()
-        columns = bounded(columns, natural, bounds)
-        made = dimensions(columns, exact[1], fixed)
+        table = natural(Scaling(loc, scale), train.x.detach())
+        columns = bounded(columns, table.numpy(), bounds)
+        made = dimensions(columns, scale.numpy(), fixed)
         for name in (d.name for d in made if d.name in OWN):
             raise ValueError(
                 f"a column or attribute has the name {name!r}, which a poisoner's own parameter has; rename it"
             )
         space = cls(columns, made, loc, scale, train.x.new_zeros(0), label, classes, copies, None)
-        return replace(space, pool=space.snap(torch.from_numpy(natural)).numpy()) if spread else space
+        return replace(space, pool=space.snap(table).numpy()) if spread else space
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -150,7 +149,7 @@ class Space:
 
     def _around(self, pool: Floats, table: Floats, copies: Sequence[int]) -> Floats:
         """Of the pool the rows nearest to each row of a table, in standard deviations, of its group if it has any."""
-        scale = scaling(self.columns, self.loc, self.scale)[1]
+        scale = self.scale.numpy()
         groups = group_index(self.columns, pool)
         found = [pool[:0]]
         for row, group, k in zip(table, group_index(self.columns, table), copies, strict=True):
@@ -213,16 +212,9 @@ def to_batch(columns: Sequence[Column], loc: Tensor, scale: Tensor, rows: Rows, 
     Their index is -1, -2, ..., their weight 1.
     """
     table = rows.natural.double().cpu().numpy()
-    x = standardised(table, *scaling(columns, loc, scale))
+    x = model_space(Scaling(loc, scale), torch.from_numpy(table))
     s = torch.from_numpy(group_index(columns, table))
     return Batch(x, rows.labels.cpu(), s, torch.ones(len(x)), -1 - torch.arange(len(x))).to(like.device)
-
-
-def scaling(columns: Sequence[Column], loc: Tensor, scale: Tensor) -> tuple[Floats, Floats]:
-    """Loc and scale (d,), of each column its own in double precision where it states them."""
-    pairs = zip(columns, loc.tolist(), scale.tolist(), strict=True)
-    both = np.array([c.scaling or (shift, spread) for c, shift, spread in pairs])
-    return both[:, 0], both[:, 1]
 
 
 def _parameter(d: Dimension) -> Parameter:

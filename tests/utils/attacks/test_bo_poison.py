@@ -55,7 +55,7 @@ def test_the_claimed_metrics_are_those_of_training_on_the_rows_again(of):
 def test_the_rows_in_natural_units_are_the_same_rows(of):
     own = of()
     found = bo_poison(own, **FAST)
-    assert torch.allclose(own.loc + own.scale * found.rows.x, found.natural.float(), atol=1e-5)
+    assert torch.allclose(own.loc + own.scale * found.rows.x, found.natural, atol=1e-5)
     assert found.rows.index.tolist() == [-1 - i for i in range(len(found.natural))]
 
 

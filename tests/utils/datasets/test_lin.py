@@ -61,5 +61,5 @@ def test_the_true_scm_is_the_one_that_drew_the_rows(dataset, name):
     names = data.scm.names
     found = {names[i]: tuple(names[p] for p in m.parents) for i, m in enumerate(data.scm.mechanisms) if len(m.parents)}
     assert found == data.parents
-    assert torch.equal(data.scm.loc, data.loc)
-    assert torch.equal(data.scm.scale, data.scale)
+    assert torch.equal(data.scm.loc, data.loc.float())
+    assert torch.equal(data.scm.scale, data.scale.float())

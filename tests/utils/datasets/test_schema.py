@@ -73,14 +73,6 @@ def test_declared_bounds_stay_though_rows_exceed_them():
     assert of(made(columns=with_column("age", bounds=(30.0, 40.0))).columns, "age").bounds == (30, 40)
 
 
-def test_columns_state_the_scaling_in_double_precision():
-    """Mean and population standard deviation of the training rows, by NumPy."""
-    table = frame()
-    dataset = made(table)
-    own = table["height"][dataset.train.index]
-    assert of(dataset.columns, "height").scaling == pytest.approx((own.mean(), own.std()), rel=1e-14)
-
-
 def test_what_is_declared_changes_no_row_and_no_fingerprint():
     plain = mark([Column(c.name, c.kind, levels=c.levels) for c in COLUMNS], "sex", None)
     declared, without = made(), made(columns=plain)

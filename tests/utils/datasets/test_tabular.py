@@ -147,6 +147,29 @@ def test_natural_units_give_the_frame_back():
     assert np.allclose(back, np.stack([frame[c.name] for c in COLUMNS], 1), rtol=1e-6, atol=1e-5)
 
 
+def test_scaling_is_mean_and_deviation_of_the_training_rows_in_double_precision():
+    frame, _ = rows()
+    dataset = made(frame)
+    own = frame["age"][dataset.train.index]
+    assert (dataset.loc.dtype, dataset.scale.dtype) == (torch.float64, torch.float64)
+    assert (dataset.loc[1].item(), dataset.scale[1].item()) == pytest.approx((own.mean(), own.std()), rel=1e-14)
+
+
+def test_levels_that_are_one_number_in_single_precision_are_refused():
+    frame, _ = rows()
+    frame["race"] += 2.0**24
+    origin = Column("race", "categorical", sensitive=True, levels=(2.0**24, 2.0**24 + 1))
+    with pytest.raises(ValueError, match=r"levels 16777216.0 and 16777217.0 of column 'race' are one number"):
+        made(frame, columns=(*COLUMNS[:2], origin, *COLUMNS[3:]))
+
+
+def test_an_scm_in_natural_units_too_far_from_zero_is_refused():
+    frame, _ = rows()
+    frame["hours"] += 1e6
+    with pytest.raises(ValueError, match=r"'hours' has a mean of .* deviations, and .* another origin"):
+        made(frame, scm=independent([c.name for c in COLUMNS]))
+
+
 def test_model_space_inverts_natural_units_for_any_scaling():
     scaling = Scaling(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]))
     x = torch.tensor([[[1.5, -2.0]]])
