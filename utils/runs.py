@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,7 @@ from utils.recipe import NO_VALID
 from utils.records import checksum
 from utils.run_store import SCHEMA, Record, RunStore, to_plain
 from utils.stacking import Stack, UnstackableError, stack_batches, stack_contexts
+from utils.threats import NothingToMoveError, freed
 from utils.training import DivergenceError, Watch
 from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
@@ -169,7 +171,8 @@ def rehearse(run: Run) -> None:
     if not isinstance(model, Learner):
         _rehearse_training(run, model, few, probe)
     model.eval()
-    run.ctx.attack(model, few, probe.on(few))
+    with suppress(NothingToMoveError):  # then what it would tell of the model is undefined, and the evaluation says so
+        run.ctx.attack(model, few, probe.on(few))
     rehearse_metrics(model, run.dataset.train, probe, run.metrics)
     with torch.no_grad():
         # of images only what the labels and groups tell: their logits come after the training
@@ -193,12 +196,32 @@ def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
 def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:
     """The objective, and what looks at the validation rows after an epoch. Raises ValueError as ``rehearse``."""
     heard: list[Any] = []
-    run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
+    try:
+        run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
+    except NothingToMoveError:
+        raise _unmoved(run, model, few, probe) from None
     _check_observed(run, heard)
     if run.recipe.judges and not len(run.dataset.valid.y):
         raise ValueError(NO_VALID)
     for adaptation in run.adaptations:
         adaptation.epoch_ended(model, run.dataset.valid, probe)
+
+
+def _unmoved(run: Run, model: nn.Module, few: Batch, probe: Context) -> ValueError:
+    """The error of a term that has nothing to move in these data, with the words that let it move something."""
+    lost = []
+    for name, weighted in run.terms.items():
+        with suppress(NothingToMoveError):
+            weighted.term(model, few, probe.on(few))
+            continue
+        lost.append(name)
+    words = {name: freed(run.params["regularizer"][name], f"regularizer.{name}") for name in lost}
+    attack = freed(run.params["attack"]["evasion"], "attack.evasion")
+    remedy = " ".join(dict.fromkeys(word for name in lost for word in words[name] or attack))
+    return ValueError(
+        f"regularizer={'+'.join(lost)} moves columns of numbers, and dataset={run.dataset.name} has none that may "
+        f"move; choose another, such as regularizer=erm, or let columns of 0 and 1 move as numbers: {remedy}"
+    )
 
 
 def steps_of(run: Run) -> tuple[int, str]:

@@ -6,9 +6,9 @@ stack of m models everything has (m, n) in place of n.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,12 @@ from utils.types import SCM, Column, Context, Predict, Scalar
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
 TINY = 1e-12
+NUMBERS_MOVE = "movable_columns=non_sensitive", "relax=true"  # settings of a threat by which levels move as numbers
 ROUNDING = 64  # tolerated rounding of a perturbation, in units of the last place
+
+
+class NothingToMoveError(ValueError):
+    """The data have no column that a method may move, as where all are categories."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,8 @@ def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
     """Mask (d,) of columns: ``continuous`` (and not sensitive), ``non_sensitive``, ``actionable`` or ``all``.
 
     Raises:
-        ValueError: another word, or no column is left.
+        ValueError: another word, or images, which have no columns.
+        NothingToMoveError: no column is left.
     """
     tests: dict[str, Callable[[Column], bool]] = {
         "continuous": lambda c: c.kind == "continuous" and not c.sensitive,
@@ -218,12 +224,26 @@ def movable(columns: Sequence[Column], which: str, like: Tensor) -> Tensor:
     if which not in tests:
         raise ValueError(f"{which!r} names no set of columns; choose one of {sorted(tests)}")
     mask = like.new_tensor([float(tests[which](c)) for c in columns])
+    return _some(mask, which)
+
+
+def _some(mask: Tensor, which: str) -> Tensor:
+    """The mask. Raises NothingToMoveError where it is empty."""
     if not mask.any():
-        raise ValueError(
-            f"the data set has no {which} column; name some in dataset.actionable or choose another set of columns "
-            "(movable_columns, mask), with relax=true where binary ones may move as numbers"
+        raise NothingToMoveError(
+            f"the data set has no {which} column to move; choose another set of columns (movable_columns, mask), with "
+            "relax=true where those of 0 and 1 may move as numbers"
         )
     return mask
+
+
+def freed(node: Any, key: str) -> list[str]:
+    """The words that let a method, configured under a key, move columns of 0 and 1 as numbers; none where none does."""
+    if not isinstance(node, Mapping):
+        return []
+    own = [f"{key}.{word}" for word in NUMBERS_MOVE] if "movable_columns" in node else []
+    own += [f"{key}.mask=non_sensitive"] if "mask" in node else []
+    return [*own, *(word for name, value in node.items() for word in freed(value, f"{key}.{name}"))]
 
 
 def features(ctx: Context, *, norm: str, movable_columns: str, relax: bool) -> FeatureThreat:
@@ -234,7 +254,7 @@ def features(ctx: Context, *, norm: str, movable_columns: str, relax: bool) -> F
     """
     mask = movable(ctx.columns, movable_columns, ctx.scm.loc)
     if not relax:
-        mask = mask * movable(ctx.columns, "continuous", mask)
+        mask = _some(mask * movable(ctx.columns, "continuous", mask), f"{movable_columns} continuous")
     return FeatureThreat(Ball(norm), mask)
 
 

@@ -36,6 +36,7 @@ from utils.runs import (
 )
 from utils.stacking import UnstackableError
 from utils.sweep import Job
+from utils.worst_case import moves
 
 LOCKED = 256  # runs that are locked at a time; every lock is an open file
 GRAPH = 6  # what autograd and temporaries hold at the most, in units of the outputs of all layers in one pass
@@ -166,8 +167,9 @@ def _largest(run: Run, budget: int) -> int:
     """How many models like this one fit the budget of bytes.
 
     Raises:
-        ValueError: not even one.
+        ValueError: not even one, or what a rehearsal refuses, with its remedy.
     """
+    rehearse(run)
     each = memory_of(run)
     if each > budget:
         raise ValueError(
@@ -192,7 +194,8 @@ def memory_of(run: Run) -> int:
     few = run.dataset.test.rows(slice(0, FEW))
     bound = [getattr(metric, "keywords", {}) for metric in run.metrics.values()]
     attacks = [run.ctx.attack, *(of["attack"] for of in bound if "attack" in of)]
-    judging = max(_largest_pass(model, partial(attack, model, few, probe.on(few))) for attack in attacks)
+    passes = (partial(attack, model, few, probe.on(few)) for attack in attacks if moves(attack, probe))
+    judging = max((_largest_pass(model, attack) for attack in passes), default=0)
     judging = judging * len(run.dataset.test.y) // max(1, len(few.y))
     return 2 * data + OPTIMIZER * parameters + GRAPH * max(step, judging)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from utils.seeding import Rows, derive
-from utils.threats import MakeThreat, check_budget
+from utils.threats import CausalThreat, MakeThreat, NothingToMoveError, check_budget
 from utils.types import Attack, Batch, Context, Predict
 
 UNBROKEN, WRONG = -1, -2  # of a row: right after every attack, wrong before the first
@@ -55,15 +55,30 @@ def still_right(predict: Predict, batch: Batch, ctx: Context) -> Tensor:
 def within_budget(attack: Attack, predict: Predict, batch: Batch, ctx: Context) -> Tensor:
     """x' (..., n, *) of the attack on the rows, checked against the threat that its settings name.
 
+    The rows themselves where it has nothing to move.
+
     Raises:
         AssertionError: it left the threat's set.
     """
     own = ctx.on(batch)
+    if not moves(attack, own):
+        return batch.x
     moved = attack(predict, batch, own)
     threat = threat_of(attack)
     if threat is not None:
         check_budget(threat(own), batch.x, moved, own.epsilon(batch, own))
     return moved
+
+
+def moves(attack: Attack, ctx: Context) -> bool:
+    """Whether the attack can move anything of the data: else it tells nothing of a model."""
+    make = threat_of(attack)
+    try:
+        threat = None if make is None else make(ctx)
+    except NothingToMoveError:
+        return False
+    twins = isinstance(threat, CausalThreat) and threat.twins
+    return threat is None or twins or bool(threat.mask.any())
 
 
 def threat_of(attack: Attack) -> MakeThreat | None:

@@ -7,7 +7,7 @@ from utils.metrics.ensemble import first_broken
 from utils.parts import sample
 from utils.radius import radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
-from utils.worst_case import UNBROKEN
+from utils.worst_case import UNBROKEN, moves
 
 
 def curve(
@@ -46,7 +46,7 @@ def curve(
     """
     if any(factor < 0 for factor in factors):
         raise ValueError(f"evaluation factors={list(factors)}: a radius is 0 or more, so expected factors of 0 or more")
-    judged = sample(batch, rows, ctx)
+    judged = sample(batch, rows if moves(attack, ctx) else 0, ctx)
     ladder = sorted({factor * radius_value(radius) for factor in factors})
     first = first_broken(predict, judged, ctx, ladder=ladder, attacks={name: attack})
     kept = {f"robust_accuracy_{name}_{r:.4g}": at == UNBROKEN for r, at in zip(ladder, first, strict=True)}

@@ -13,7 +13,7 @@ from utils.metrics.intervals import Measured, of_shares
 from utils.parts import parts, sample
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
-from utils.worst_case import UNBROKEN, worst_case
+from utils.worst_case import UNBROKEN, moves, worst_case
 
 KEYS = {
     "robust_accuracy_after_{attack}": Key(1, "robust accuracy after {attack} and those before"),
@@ -43,7 +43,8 @@ def ensemble(
     ``robust_accuracy_worst_class`` at the training radius. ``robust_rows`` is the number of rows. All but those after
     an attack have ``<key>_low`` and ``<key>_high``.
 
-    The attacks run one after another, each on what is still right. Balls are nested, so a row lost at one radius
+    The attacks run one after another, each on what is still right; one that has nothing to move breaks nothing, and
+    where none has, no row is judged and all is None. Balls are nested, so a row lost at one radius
     counts at every larger one as lost to the same attack.
 
     Args:
@@ -61,7 +62,7 @@ def ensemble(
     Raises:
         AssertionError: an attack left its threat's set.
     """
-    judged = sample(batch, rows, ctx)
+    judged = sample(batch, rows if any(moves(attack, ctx) for attack in attacks.values()) else 0, ctx)
     tag = "" if name is None else f"_{name}"
     values = {f"{tag}_{radius}": radius_value(radius) for radius in radii}
     trained = {} if training_radius is None else {tag: radius_value(training_radius)}

@@ -14,7 +14,7 @@ from utils.metrics.intervals import Measured
 from utils.parts import parts
 from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
-from utils.worst_case import still_right, within_budget
+from utils.worst_case import moves, still_right, within_budget
 
 KEYS = {
     "robust_accuracy": Key(1, "robust accuracy", headline=3),
@@ -42,9 +42,10 @@ def robust(
     true class, ``robust_accuracy_worst_group_<radius>`` and ``robust_accuracy_worst_class_<radius>`` of those with
     rows, and ``robust_accuracy`` and ``robust_accuracy_worst_class`` at the training radius. Each has ``<key>_low``
     and ``<key>_high``, the interval of ``level`` in (0, 1). A row lost at one radius
-    counts as lost at every larger one, since the balls are nested.
+    counts as lost at every larger one, since the balls are nested. Where the attack has nothing to move, all are None.
     """
     trained = [] if training_radius is None else [training_radius]
+    batch = _told_by(attack, batch, ctx)
     kept = attacked_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
     ends = [*(f"_{radius}" for radius in radii), *("" for _ in trained)]
     return ctx.of_each(partial(_figures, ends, level), kept, batch.s, batch.y)
@@ -72,9 +73,17 @@ def attacked(
     level: float,
 ) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<name>_<radius>``: accuracy under the attack of the ``attack`` group, with its interval."""
+    batch = _told_by(ctx.attack, batch, ctx)
     kept = attacked_rows(predict, batch, ctx, radii=radii, attack=ctx.attack)
     keys = [f"robust_accuracy_{name}_{radius}" for radius in radii]
     return ctx.of_each(lambda own, right: of_means(dict(zip(keys, right, strict=True)), intervals, level, own), kept)
+
+
+def _told_by(attack: Attack, batch: Batch, ctx: Context) -> Batch:
+    """The rows (..., n, *) that the attack tells something of: none where it has nothing to move, as in some tables."""
+    if moves(attack, ctx):
+        return batch
+    return Batch(batch.x[..., :0, :], *(column[..., :0] for column in batch[1:]))
 
 
 def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
@@ -98,7 +107,7 @@ def _attacked(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Radi
         moved = within_budget(attack, predict, batch, at_radius)
         right = right & still_right(predict, batch._replace(x=moved), ctx)
         rungs.append(right)
-    reached = torch.stack(rungs, -2).reshape(len(ladders), len(rungs), -1)
+    reached = torch.stack(rungs, -2).reshape(len(ladders), len(rungs), right.shape[-1])
     wanted = [[ladder.index(v) for v in own] for ladder, own in zip(ladders, values.tolist(), strict=True)]
     kept = torch.stack([steps[chosen] for steps, chosen in zip(reached, wanted, strict=True)])
     return kept.reshape(*models, *kept.shape[1:])

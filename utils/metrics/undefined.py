@@ -24,7 +24,7 @@ def undefined(
         groups: names of the sensitive groups.
         groups_min: the fewest rows of a group, of those that a rate is a share of, with which its gap is reported.
     """
-    return [*_of_classes(metrics), *_of_groups(metrics, shares, groups, groups_min)]
+    return [*_of_classes(metrics), *_of_groups(metrics, shares, groups, groups_min), *_of_attacks(metrics)]
 
 
 def _of_classes(metrics: Figures) -> Iterator[str]:
@@ -66,6 +66,15 @@ def _of_groups(
 def _rows(count: float) -> str:
     """``1 test row``, ``4 test rows``."""
     return f"{count:.0f} test row{'' if count == 1 else 's'}"
+
+
+def _of_attacks(metrics: Figures) -> Iterator[str]:
+    """Attacks that have nothing to move."""
+    parts = ("_low", "_high", "_class_", "_group", "_after_")
+    keys = [key for key, value in metrics.items() if value is None and key.startswith("robust_accuracy")]
+    lost = [key for key in keys if not any(part in key for part in parts)]
+    if lost and metrics.get("accuracy", 0.0) is not None:
+        yield f"{_are(lost)} undefined: the attack has no column to move, as none of numbers may move in these data"
 
 
 def _are(keys: Sequence[str]) -> str:
