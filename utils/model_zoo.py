@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 import paths_config
 from utils import atomic
-from utils.build import bind
-from utils.console import warn
+from utils.console import said, warn
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
@@ -21,7 +20,7 @@ from utils.objective import log_probabilities
 from utils.parts import parts
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
-from utils.targets import require_trusted
+from utils.targets import trusted
 from utils.types import Batch, Column, Dataset, Decide
 from utils.views import scoring
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Record = Mapping[str, Any]
+MOST_CLASSES = 2**16
+ROUNDING = 1e-5  # of logits, relative and absolute, that layers of images differ by from pass to pass
 COARSE = 1e-3  # standard deviations by which a rounded scaling may move rows before it is told
 
 
@@ -68,8 +69,15 @@ class StoredModel(nn.Module):
         return self.decision(self.score(x), self.groups(x) if s is None else s)
 
     def score(self, x: Tensor) -> Tensor:
-        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.scoring``."""
-        return self(x) if self.shape else scoring(self.network)(x)
+        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.scoring``.
+
+        Raises:
+            ValueError: a logit is nan, as of rows too far from those of the training.
+        """
+        logits = self(x) if self.shape else scoring(self.network)(x)
+        if broken := int(logits.isnan().any(-1).sum()):
+            raise ValueError(f"the model answers nan on {broken} of {len(x)} rows, so it decides nothing about them")
+        return logits
 
     def scaled(self, values: Tensor) -> Tensor:
         """Natural units (..., d) -> model space, float32; natural units are read in double precision."""
@@ -99,16 +107,21 @@ class StoredModel(nn.Module):
 
 def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
     """Write the parameters, or a trained learner, atomically; path (below the weights folder) and SHA-256."""
-    if isinstance(model, Learner):
-        path, data = f"{dataset}/{run_id}.skops", model.to_bytes()
-    else:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        path, data = f"{dataset}/{run_id}.safetensors", safetensors.torch.save(tensors)
+    data = content(model)
+    path = f"{dataset}/{run_id}.{'skops' if isinstance(model, Learner) else 'safetensors'}"
     file = paths_config.weights_file(path)
     atomic.write_bytes(file, data)
     for left in atomic.leftovers(file):  # by a process that was killed; nobody else writes this run now
         left.unlink(missing_ok=True)
     return {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def content(model: nn.Module) -> bytes:
+    """What the file of a model holds: safetensors of its parameters, or a learner by skops."""
+    if isinstance(model, Learner):
+        return model.to_bytes()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return safetensors.torch.save(tensors)
 
 
 def describe_preprocessing(dataset: Dataset) -> dict[str, Any]:
@@ -142,36 +155,109 @@ def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | N
 
 def from_record(record: Record, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model that a record describes, in eval mode; see ``from_database``."""
-    which = f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
+    which = _named(record)
     if record["status"] != "finished":
         raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
     if record.get("imported"):
         raise ValueError(f"{which} was imported without weights: it can be listed and drawn, not loaded or evaluated")
-    require_trusted(record["params"]["model"], "utils.models")
-    require_trusted(record["decide"], "utils.decides")
-    network = bind(record["params"]["model"], "params.model")
-    data = _checked_bytes(record, which)
-    try:
-        if isinstance(network, Learner):
-            network.from_bytes(data)
-        else:
-            network.load_state_dict(safetensors.torch.load(data))
-    except (RuntimeError, ValueError, safetensors.SafetensorError) as error:
-        raise ValueError(f"the weights of {which} do not fit its model: {str(error).splitlines()[0]}") from error
-    stored = record["preprocessing"]
+    return assembled(record, _checked_bytes(record, which), device, point)
+
+
+def _named(record: Record) -> str:
+    return f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
+
+
+def assembled(record: Record, data: bytes, device: str = "cpu", point: int | None = None) -> StoredModel:
+    """The model of a record and of the content of its file, in eval mode.
+
+    Raises:
+        ValueError: as ``from_database`` of a record and its weights.
+    """
+    which, stored = _named(record), record["preprocessing"]
     columns = tuple(
         Column(c["name"], c["kind"], sensitive=c["sensitive"], levels=tuple(c["levels"])) for c in stored["columns"]
     )
+    shape = tuple(stored.get("shape", ()))
     model = StoredModel(
-        network,
-        bind(record["decide"], "decide") if point is None else _at_point(record, point, which),
+        _network(record["params"]["model"], data, list(shape) or len(columns), which),
+        _decision(record, which) if point is None else _at_point(record, point, which),
         columns,
-        torch.tensor(stored["loc"], dtype=torch.float64),
-        torch.tensor(stored["scale"], dtype=torch.float64),
-        tuple(stored.get("shape", ())),
+        *_scaling(stored, which),
+        shape,
         tuple(stored.get("class_names", ())),
     )
     return model.to(device).eval()
+
+
+def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], bool]) -> Any:
+    """A part that a record names, made of a class of ours that fits. Raises ValueError, naming the record."""
+    try:
+        kind = trusted(node, package)
+        if not isinstance(kind, type) or not fits(kind):
+            raise ValueError(f"the record names {node['_target_']!r}, which is no {key} but a helper; it is not loaded")
+        return kind(**{name: value for name, value in node.items() if name != "_target_"})
+    except Exception as error:  # settings that somebody made up can fail in any way
+        raise ValueError(f"{which}: its {key} cannot be made: {said(error)}") from error
+
+
+def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:
+    """The trained network or learner. Raises ValueError, naming the record."""
+    make = partial(_part, node, "utils.models", "model", which, lambda kind: issubclass(kind, nn.Module))
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
+        network: nn.Module = make()
+    if node.get("inputs") != inputs or node.get("outputs") not in {1, *range(3, MOST_CLASSES)}:
+        raise ValueError(
+            f"{which}: its model takes inputs={node.get('inputs')!r} and gives outputs={node.get('outputs')!r}; "
+            f"expected the {inputs} of its data, and 1 or the number of classes, from 3 on"
+        )
+    try:
+        if isinstance(network, Learner):
+            network.from_bytes(data)
+            return network
+        tensors = safetensors.torch.load(data)
+        _require_like(network, tensors)
+        with torch.random.fork_rng(devices=[]):
+            network = make()
+        network.load_state_dict(tensors)
+    except (RuntimeError, ValueError, safetensors.SafetensorError) as error:
+        raise ValueError(f"the weights of {which} do not fit its model: {str(error).splitlines()[0]}") from error
+    return network
+
+
+def _require_like(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of other names, shapes or types than those of the network, or that are not finite."""
+    expected = network.state_dict()
+    if expected.keys() != tensors.keys():
+        raise ValueError(f"they hold {', '.join(sorted(tensors))} in place of {', '.join(sorted(expected))}")
+    for name, tensor in tensors.items():
+        own = expected[name]
+        if (tensor.shape, tensor.dtype) != (own.shape, own.dtype):
+            raise ValueError(
+                f"{name} is {tuple(tensor.shape)} of {tensor.dtype}, expected {tuple(own.shape)} of {own.dtype}"
+            )
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"{name} holds nan or infinite numbers; restore the file, or train with existing=replace")
+
+
+def _decision(record: Record, which: str) -> Decide:
+    """The stored decision. Raises ValueError, naming the record."""
+    verbs = ("__call__", "margin", "to_record")
+    decide: Decide = _part(
+        record["decide"], "utils.decides", "decide", which, lambda kind: all(hasattr(kind, verb) for verb in verbs)
+    )
+    return decide
+
+
+def _scaling(stored: Mapping[str, Any], which: str) -> tuple[Tensor, Tensor]:
+    """Loc and scale, float64. Raises ValueError where they are no scaling of the data that the record describes."""
+    try:
+        loc, scale = (torch.tensor(stored[key], dtype=torch.float64) for key in ("loc", "scale"))
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{which}: its scaling is no list of numbers; it is not loaded") from None
+    count = stored["shape"][0] if "shape" in stored else len(stored["columns"])
+    if not loc.shape == scale.shape == (count,) or not (loc.isfinite() & scale.isfinite() & (scale > 0)).all():
+        raise ValueError(f"{which}: its scaling is not one of {count} finite means and positive deviations")
+    return loc, scale
 
 
 def _at_point(record: Record, point: int, which: str) -> Decide:
@@ -180,18 +266,50 @@ def _at_point(record: Record, point: int, which: str) -> Decide:
     if not 0 <= point < len(thresholds):
         has = f"has {len(thresholds)}, numbered from 0" if thresholds else "has none"
         raise ValueError(f"point={point}: {which} {has} operating points")
-    return GroupThresholds(tuple(map(float, thresholds[point])))
+    try:
+        return GroupThresholds(tuple(map(float, thresholds[point])))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"point={point} of {which} holds no thresholds: {error}") from None
+
+
+def require_loadable(
+    record: Record, model: nn.Module, decide: Decide, rows: Batch, *, data: bytes | None = None
+) -> None:
+    """Load what a record describes as users do, and compare its answers with those of the model that is filed.
+
+    Args:
+        record: as it is filed, in plain values.
+        model: in eval mode.
+        decide: its decision.
+        rows: of a table or images as numbers.
+        data: the content of its file; None: the file is read.
+
+    Raises:
+        ValueError: it cannot be loaded, or it answers otherwise.
+    """
+    device = str(rows.x.device)
+    loaded = from_record(record, device) if data is None else assembled(record, data, device)
+    with torch.no_grad():
+        logits = model(rows.x) if loaded.shape else scoring(model)(rows.x)
+        again = loaded.score(rows.x)
+    if not torch.allclose(again, logits, rtol=ROUNDING, atol=ROUNDING):
+        raise ValueError("loaded again, its logits are others")
+    groups = rows.s if loaded.shape else loaded.groups(rows.x)
+    if not (torch.equal(groups, rows.s) and torch.equal(loaded.decision(logits, groups), decide(logits, rows.s))):
+        raise ValueError("loaded again, its decisions are others")
+    for point in range(len((record.get("operating_points") or {}).get("logits", []))):
+        _at_point(record, point, _named(record))(logits, groups)
 
 
 def _checked_bytes(record: Record, which: str) -> bytes:
     path = paths_config.weights_file(str(record["weights"]["path"]))
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not path.is_file():  # a pipe or a device would be read without an end
+        what = "is no regular file" if path.exists() else "does not exist"
         raise ValueError(
-            f"the weights of {which} are missing: {path} does not exist; set TRILEMMA_WEIGHTS to where they are, "
+            f"the weights of {which} are missing: {path} {what}; set TRILEMMA_WEIGHTS to where they are, "
             "or train again with existing=replace"
-        ) from None
+        )
+    data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != record["weights"]["sha256"]:
         raise ValueError(
             f"the weights of {which} were altered: {path} does not have the SHA-256 of the record; "

@@ -31,7 +31,7 @@ from utils.locks import held
 from utils.metrics import twins
 from utils.metrics.directions import headlines
 from utils.metrics.intervals import Measured
-from utils.model_zoo import describe_preprocessing, save_weights
+from utils.model_zoo import content, describe_preprocessing, require_loadable, save_weights
 from utils.models.learner import Learner
 from utils.outcomes import Outcome
 from utils.poisoned import account, forget_search, poisoned, rehearse_poison
@@ -46,6 +46,7 @@ from utils.types import Batch, Context, StoredDecide
 from utils.validation import validate, validate_settings
 from utils.views import scoring
 
+COMPARED = 64  # test rows that a loaded model answers before its record is filed
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
 JUDGED = 8  # models of a stack that are judged, and filed, at a time
@@ -178,7 +179,29 @@ def rehearse(run: Run) -> None:
         # of images only what the labels and groups tell: their logits come after the training
         outputs = run.params["model"]["outputs"]
         logits = few.w.new_zeros(len(rows.y), outputs) if run.dataset.shape else _scores(run, model, rows)
-        run.fit_decide(logits, rows, run.dataset.groups)
+        decide = run.fit_decide(logits, rows, run.dataset.groups)
+    _rehearse_filing(run, model, decide, few)
+
+
+def _rehearse_filing(run: Run, model: nn.Module, decide: StoredDecide, few: Batch) -> None:
+    """Load the model as users will, from the bytes that would be filed. Raises ValueError where that fails."""
+    try:
+        require_loadable(to_plain(_described(run, decide)), model, decide, few, data=content(model))
+    except (ValueError, RuntimeError) as error:
+        name = run.params["model"]["_target_"].split(".")[-2]
+        raise ValueError(f"model={name} could not be loaded again, so it is not trained: {said(error)}") from error
+
+
+def _described(run: Run, decide: StoredDecide) -> Record:
+    """What loading a model takes from its record, beside its weights."""
+    return {
+        "name": run.name,
+        "run_id": run.run_id,
+        "params": run.params,
+        "status": "finished",
+        "decide": decide.to_record(),
+        "preprocessing": describe_preprocessing(run.dataset),
+    }
 
 
 def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
@@ -314,7 +337,7 @@ def _judged_records(sound: Sequence[tuple[Run, StoredDecide, Any]], fitted: floa
     judged = _judge_together([run for run, *_ in sound], [decide for _, decide, _ in sound])
     seconds = fitted, (perf_counter() - started) / len(sound)
     return [
-        _judged_record(run, decide, weights, metrics, seconds)
+        _loaded_once(run, decide, _judged_record(run, decide, weights, metrics, seconds))
         for (run, decide, weights), metrics in zip(sound, judged, strict=True)
     ]
 
@@ -368,7 +391,19 @@ def _trained_plainly(run: Run, *, watch: Watch) -> Record:
         return failed_record(run, error)
     except FAILURES as error:
         return failed_record(run, error)
-    return finished_record(run, decide, weights, metrics, (trained - started, perf_counter() - trained))
+    record = finished_record(run, decide, weights, metrics, (trained - started, perf_counter() - trained))
+    return _loaded_once(run, decide, record)
+
+
+def _loaded_once(run: Run, decide: StoredDecide, record: Record) -> Record:
+    """The record, where what it says can be loaded from the disk by users and answers as the model; else a failure."""
+    if record["status"] != "finished":
+        return record
+    try:
+        require_loadable(to_plain(record), run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
+    except (ValueError, OSError) as error:
+        return failed_record(run, ValueError(f"what was filed cannot be loaded: {said(error)}"))
+    return record
 
 
 # --- records ---------------------------------------------------------------------------------------------------

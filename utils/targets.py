@@ -33,11 +33,17 @@ def require_trusted(node: Any, package: str) -> None:
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ValueError(f"the record says {node!r} in place of a part of {package}; it is not loaded")
     for key, value in _leaves({k: v for k, v in node.items() if k != "_target_"}):
-        if key == "_target_" or "${" in f"{key}{value}":
+        if key == "_target_" or "${" in f"{key}{value}" or value == "???":
             raise ValueError(
                 f"the record's part of {package} holds {key}={value!r}, which is no setting; it is not loaded"
             )
     _require_own(str(node["_target_"]), package)
+
+
+def trusted(node: Any, package: str) -> Any:
+    """What the ``_target_`` of a description that ``require_trusted`` passes names. Raises ValueError as that."""
+    require_trusted(node, package)
+    return _located(str(node["_target_"]), "record")
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:

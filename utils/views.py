@@ -43,8 +43,8 @@ def scoring(predict: Predict) -> Predict:
 
     Then the logits of a row depend neither on the rows beside it nor on the models of a stack nor, but for one row in
     millions, on the machine: in single precision each of these moves last bits, and with them rows that lie on a
-    threshold. So thresholds are fitted, rows are judged and users are answered by the same numbers. What has no
-    parameters, such as a learner, is taken as it is.
+    threshold. So thresholds are fitted, rows are judged and users are answered by the same numbers. A logit that the
+    type of the input cannot hold is nan. What has no parameters, such as a learner, is taken as it is.
     """
     if not isinstance(predict, nn.Module):
         return predict
@@ -56,7 +56,9 @@ def scoring(predict: Predict) -> Predict:
 
     def score(x: Tensor) -> Tensor:
         with torch.no_grad():
-            return functional_call(model, exact, (x.to(like),)).to(x)
+            exactly = functional_call(model, exact, (x.to(like),))
+            logits = exactly.to(x)
+        return logits.masked_fill(logits.isinf() & exactly.isfinite().to(x.device), torch.nan)
 
     return score
 

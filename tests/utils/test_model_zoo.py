@@ -1,11 +1,14 @@
 """Models to and from the database: the weights are checked, foreign code is refused, units are crossed rightly."""
 
+import hashlib
 import json
+import os
 from copy import deepcopy
 
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -281,3 +284,137 @@ def test_an_encoded_table_of_ones_own_keeps_its_columns(tmp_path):
         graph=None, ignore=None, seed=0, split=[0.6, 0.2, 0.2],
     )  # fmt: skip
     assert [c["name"] for c in describe_preprocessing(data)["columns"]] == ["sex", "age", "job=a", "job=b", "job=c"]
+
+
+# --- hostile files and records ---------------------------------------------------------------------------------
+
+
+def refiled(record, tensors):
+    """The record with other tensors in its file, and the SHA-256 that they have."""
+    data = safetensors.torch.save(tensors)
+    paths_config.weights_file(record["weights"]["path"]).write_bytes(data)
+    return record | {"weights": record["weights"] | {"sha256": hashlib.sha256(data).hexdigest()}}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(record, network, value):
+    """With nan every decision would be class 0."""
+    tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    tensors["layers.2.weight"][0, 3] = value
+    with pytest.raises(ValueError, match=r"record 1 \(loan_mlp_erm\) .*layers.2.weight holds nan or infinite"):
+        from_database(stored(refiled(record, tensors)), "loan")
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float16, torch.float64])
+def test_weights_of_another_type_are_refused(record, network, dtype):
+    tensors = network.state_dict()
+    tensors["layers.0.weight"] = tensors["layers.0.weight"].to(dtype)
+    with pytest.raises(ValueError, match=rf"record 1 .*is \(5, 7\) of {dtype}, expected \(5, 7\) of torch.float32"):
+        from_database(stored(refiled(record, tensors)), "loan")
+
+
+def test_a_weight_more_is_named(record, network):
+    with pytest.raises(ValueError, match="they hold extra, layers.0.bias"):
+        from_record(refiled(record, {**network.state_dict(), "extra": torch.zeros(1)}))
+
+
+@pytest.mark.parametrize("inputs", ["???", 8, None, [7], "7", True])
+def test_a_model_of_other_columns_than_its_data_is_refused(record, inputs):
+    record["params"]["model"]["inputs"] = inputs
+    with pytest.raises(ValueError, match=rf"record {'ab' * 8} \(loan_mlp_erm\)"):
+        from_record(record)
+
+
+@pytest.mark.parametrize("outputs", ["???", 2, 0, -1, 1.5, None, 10**9, [1]])
+def test_a_model_of_impossible_outputs_is_refused(record, outputs):
+    record["params"]["model"]["outputs"] = outputs
+    with pytest.raises(ValueError, match=rf"record {'ab' * 8} "):
+        from_record(record)
+
+
+def test_a_network_that_its_record_makes_huge_is_never_made(record):
+    """10^12 weights in a file of a few hundred bytes."""
+    record["params"]["model"]["hidden"] = [10**6, 10**6]
+    with pytest.raises(ValueError, match=r"do not fit its model"):
+        from_record(record)
+
+
+HELPERS = [
+    "utils.models.mlp.ACTIVATIONS",
+    "utils.models.learner.require",
+    "utils.models.fold.folded",
+    "utils.models.repeatable.repeatable",
+    "utils.models.estimators.log_odds",
+    "utils.models.trees.require_sound",
+]
+
+
+@pytest.mark.parametrize("target", HELPERS)
+def test_a_helper_in_place_of_a_model_is_refused_and_not_called(record, target):
+    record["params"]["model"] = {"_target_": target, "inputs": 7, "outputs": 1}
+    with pytest.raises(ValueError, match=rf"record {'ab' * 8} .*{target}.* is not loaded"):
+        from_record(record)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "utils.decides.threshold.logit", "probability": 0.5},
+        {"_target_": "utils.decides.threshold.cut", "probability": 0.5},
+        {"_target_": "utils.decides.words.in_words", "logits": [0.0]},
+        {"_target_": "utils.decides.frontier.Side"},
+        {"_target_": "utils.decides.fixed.fixed", "probability": 0.5},
+        {"_target_": "utils.decides.threshold.Threshold", "probability": "???"},
+        {"_target_": "utils.decides.threshold.Threshold", "probability": "many"},
+        {"_target_": "utils.decides.threshold.Threshold", "probability": float("nan")},
+        {"_target_": "utils.decides.threshold.Threshold", "probability": 0.5, "_partial_": True},
+        {"_target_": "utils.decides.threshold.Threshold"},
+        {"_target_": "utils.decides.group_thresholds.GroupThresholds", "logits": ["nan"]},
+        {"_target_": "utils.decides.group_thresholds.GroupThresholds", "logits": 3},
+    ],
+    ids=str,
+)
+def test_a_decision_that_is_none_is_refused(record, node):
+    record["decide"] = node
+    with pytest.raises(ValueError, match=rf"record {'ab' * 8} \(loan_mlp_erm\)"):
+        from_record(record)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loc": [0.0] * 6},
+        {"scale": [0.0] * 7},
+        {"scale": [float("nan")] * 7},
+        {"loc": ["a"] * 7},
+        {"loc": None},
+        {"loc": [[0.0] * 7]},
+    ],
+    ids=str,
+)
+def test_a_scaling_that_is_none_is_refused(record, change):
+    with pytest.raises(ValueError, match=rf"record {'ab' * 8} .*its scaling"):
+        from_record(record | {"preprocessing": record["preprocessing"] | change})
+
+
+@pytest.mark.parametrize("logits", [["nan", 0.0], ["low", 0.0], None, 3])
+def test_an_operating_point_that_is_none_is_refused(record, logits):
+    with pytest.raises(ValueError, match=rf"point=0 of record {'ab' * 8}"):
+        from_record(record | {"operating_points": {"logits": [logits]}}, point=0)
+
+
+def test_weights_that_are_a_pipe_are_refused(folders, record):
+    path = paths_config.weights_file(record["weights"]["path"])
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="is no regular file"):
+        from_record(record)
+
+
+def test_rows_that_the_model_answers_nan_on_are_refused(record):
+    model, predict = from_record(record), predictor(stored(record), "loan")
+    rows = frame(model, torch.zeros(3, 7)).astype(float)
+    rows.loc[1, "income"] = 1e300
+    rows.loc[1, "savings"] = -1e300
+    with pytest.raises(ValueError, match="answers nan on 1 of 3 rows"):
+        predict(rows)

@@ -132,7 +132,7 @@ def test_another_word_for_columns_is_refused(dataset):
 
 
 def test_an_empty_set_of_columns_is_refused(dataset):
-    with pytest.raises(ValueError, match="no continuous column; name some"):
+    with pytest.raises(ValueError, match="no continuous column to move; choose another set"):
         movable(dataset("toy").columns[:2], "continuous", torch.zeros(()))
 
 

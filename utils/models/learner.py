@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.models.estimators import Estimator, fitted, log_odds
-from utils.models.repeatable import repeatable
+from utils.models.repeatable import repeatable, require_bounded
 from utils.models.trees import require_sound
 from utils.types import Batch
 
@@ -83,12 +83,14 @@ class Learner(nn.Module):
         """Take the trained estimator of ``to_bytes``; nothing of it is made before all of its types are known.
 
         Raises:
-            ValueError: another estimator, a type that such an estimator does not consist of, or no skops file.
+            ValueError: another estimator, a type that such an estimator does not consist of, numbers that are not
+                finite, a file that unpacks to more than its size allows, or no skops file.
         """
         from skops.io import get_untrusted_types, loads
 
         name = type(self.estimator).__name__
         try:
+            require_bounded(data)
             foreign = sorted(set(get_untrusted_types(data=data)) - set(self.types))
             found: Estimator = None if foreign else loads(data, trusted=list(self.types))
             require_sound(found, self.inputs)
@@ -96,7 +98,8 @@ class Learner(nn.Module):
             said = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"there is no {name} in them that this scikit-learn reads: {said}") from error
         if foreign:
-            raise ValueError(f"they hold {', '.join(foreign)}, of which no {name} consists")
+            home = type(self).__module__.replace(".", "/")
+            raise ValueError(f"they hold {', '.join(foreign)}, of which no {name} consists by the types of {home}.py")
         if type(found) is not type(self.estimator):
             raise ValueError(f"they hold a {type(found).__name__} in place of a {name}")
         if found.n_features_in_ != self.inputs or max(found.classes_) >= max(2, self.outputs):

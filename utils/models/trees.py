@@ -14,12 +14,14 @@ Nodes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 
 def require_sound(estimator: Estimator, columns: int) -> None:
-    """Refuse trees of which a split leads out of the tree, back to where it was, or to a column that is not there.
+    """Refuse numbers that are not finite, and trees of which a split leads astray.
+
+    A split may lead out of the tree, back to where it was, or to a column that is not there.
 
     Every child stands behind its parent, as scikit-learn grows trees; so whoever follows them arrives.
 
     Raises:
-        ValueError: the first such tree; boosted ones of more classes than the sum has room for, or with
+        ValueError: the first such tree or number; boosted ones of more classes than the sum has room for, or with
             a model before them.
     """
     from sklearn.dummy import DummyClassifier  # which takes a second, and many runs need none of it
@@ -30,6 +32,9 @@ def require_sound(estimator: Estimator, columns: int) -> None:
     grown: Any = getattr(estimator, "estimators_", None)
     if hasattr(estimator, "_raw_predict_init") and np.shape(grown)[1:] != _sums(estimator, columns):
         raise ValueError(f"its trees are {np.shape(grown)}, which their sum has no room for")
+    for what, values in _numbers(estimator):
+        if not np.isfinite(values).all():
+            raise ValueError(f"its {what} are not finite")
     for number, (left, right, feature, split) in enumerate(_trees(estimator)):
         place = np.arange(len(split))[split]
         lost = [(child[split] <= place) | (child[split] >= len(split)) for child in (left, right)]
@@ -42,6 +47,19 @@ def _sums(estimator: Estimator, columns: int) -> tuple[int, ...]:
     """Shape of what the trees of a boosted estimator are added up in, of one row."""
     shape: tuple[int, ...] = estimator._raw_predict_init(np.zeros((1, columns))).shape[1:]
     return shape
+
+
+def _numbers(estimator: Estimator) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """What answers are computed from; thresholds of histograms may be infinite, where a split is by what is missing."""
+    for name in ("coef_", "intercept_", "_baseline_prediction"):
+        if hasattr(estimator, name):
+            yield name.strip("_"), np.asarray(getattr(estimator, name), np.float64)
+    for tree in np.ravel(getattr(estimator, "estimators_", [])):
+        yield "thresholds", np.asarray(tree.tree_.threshold)
+        yield "values", np.asarray(tree.tree_.value)
+    for predictor in np.ravel(getattr(estimator, "_predictors", [])):
+        yield "thresholds", np.nan_to_num(predictor.nodes["num_threshold"], nan=np.nan)
+        yield "values", predictor.nodes["value"]
 
 
 def _trees(estimator: Estimator) -> Iterator[Nodes]:

@@ -76,3 +76,26 @@ def test_so_is_one_of_histograms(key, value):
     grown._predictors[0][0].nodes[key][0] = value
     with pytest.raises(ValueError, match="tree 0"):
         require_sound(grown, 3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_leaves_that_are_not_finite_are_refused(value):
+    grown = forest()
+    grown.estimators_[1].tree_.value[0, 0, 0] = value
+    with pytest.raises(ValueError, match="its values are not finite"):
+        require_sound(grown, 3)
+    boosted = HistGradientBoostingClassifier(max_iter=2).fit(X, Y)
+    boosted._predictors[1][0].nodes["value"][-1] = value
+    with pytest.raises(ValueError, match="its values are not finite"):
+        require_sound(boosted, 3)
+
+
+def test_thresholds_and_coefficients_that_are_nan_are_refused():
+    grown = forest()
+    grown.estimators_[0].tree_.threshold[0] = np.nan
+    with pytest.raises(ValueError, match="its thresholds are not finite"):
+        require_sound(grown, 3)
+    line = LogisticRegression().fit(X, Y)
+    line.coef_[0, 1] = np.nan
+    with pytest.raises(ValueError, match="its coef are not finite"):
+        require_sound(line, 3)
