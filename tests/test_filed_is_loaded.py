@@ -125,7 +125,17 @@ def test_of_a_stack_the_spoilt_model_fails_alone(monkeypatch):
 
 
 def test_a_finished_record_is_plain_json_that_loads_at_every_point():
-    assert command("train", *QUICK, "decide=group_exact", "operating_points.intervals=20").code == 0
+    assert (
+        command(
+            "train",
+            *QUICK,
+            "decide=group_exact",
+            "decide.groups_min=1",
+            "operating_points.intervals=20",
+            "operating_points.groups_min=1",
+        ).code
+        == 0
+    )
     (record,) = records()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     for point in range(len(record["operating_points"]["logits"])):

@@ -28,6 +28,7 @@ PLAIN = (
     "device=cpu",
     "operating_points.permitted=[0.05]",
     "operating_points.intervals=20",
+    "operating_points.groups_min=1",
 )
 OF_TABLES = ("evaluation=tabular", "attack=square_columns")
 OTHERS = {  # than accuracy
@@ -113,7 +114,9 @@ def agrees(judged: Judged) -> None:
 
 @pytest.mark.parametrize("name", ["lin", "nlm", "imf", "loan"])
 def test_of_generated_rows(judge, name):
-    agrees(judge(f"dataset={name}", "dataset.rows=400", "trainer.epochs=3", "decide=group_exact"))
+    agrees(
+        judge(f"dataset={name}", "dataset.rows=400", "trainer.epochs=3", "decide=group_exact", "decide.groups_min=1")
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -140,7 +143,7 @@ def table(path: Path) -> tuple[str, ...]:
 def test_of_microseconds_since_1970(judge, tmp_path, model):
     """With scaling in single precision the predictor was right for .507 of rows that were judged at 1.000."""
     words = (f"model={model}", *LEARNERS.get(model, ("trainer.epochs=20", "trainer.lr=0.1")))
-    found = judge(*table(write_micro(tmp_path)), *words, "decide=group_exact")
+    found = judge(*table(write_micro(tmp_path)), *words, "decide=group_exact", "decide.groups_min=1")
     assert found.record["metrics"]["accuracy"] > 0.7
     agrees(found)
 
@@ -155,7 +158,7 @@ def test_of_the_table_that_went_wrong(judge):
 
 
 def test_rows_asked_one_by_one_are_decided_as_together(judge):
-    found = judge("dataset=loan", "dataset.rows=400", "trainer.epochs=3", "decide=group_exact")
+    found = judge("dataset=loan", "dataset.rows=400", "trainer.epochs=3", "decide=group_exact", "decide.groups_min=1")
     predict = predictor(found.record["doc_id"], "loan")
     alone = [predict(found.rows.iloc[[i]])["decision"].item() for i in range(len(found.rows))]
     assert np.array_equal(alone, found.labels)
