@@ -23,7 +23,9 @@ def poisoned(doc_id, model="random_forest", seed=0, *, gap, accuracy=((0.68, 0.6
         "attack": {"name": "square_columns", "evasion": {}, "poison": search},
         "seed": seed,
     }
+    valid = {metric: gap[0], "accuracy": accuracy[0]}
     poison = {
+        "claimed": {state: {key: of[i] for key, of in valid.items()} for i, state in enumerate(("before", "after"))},
         **{"rows": 30 + doc_id, "distinct": 5, "labels": {"0": 30, "1": doc_id}, "groups": {"a": 30, "b": doc_id}},
         "csv": {"path": f"compas/run{doc_id}.csv", "sha256": "0"},
         "trace": {"path": f"compas/run{doc_id}.jsonl", "sha256": "0"},

@@ -14,7 +14,9 @@ NAMES = {"csv": "loan/a.csv", "trace": "loan/a.jsonl"}
 
 def poisoned(run, folder=None, weights=None, **changes):
     """A finished record with the files of its rows, which lie in ``folder`` where one is given."""
-    poison = {"rows": 1, **{kind: {"path": NAMES[kind], "sha256": sha(FILES[kind])} for kind in FILES}} | changes
+    search = {"metric": "fpr_gap", "objective": "fair", "evaluations": 1, "steps": [[0, 0.2]]}
+    search |= {"rows": 1, "distinct": 1, "claimed": {"before": {"fpr_gap": 0.2}, "after": {"fpr_gap": 0.2}}}
+    poison = {**search, **{kind: {"path": NAMES[kind], "sha256": sha(FILES[kind])} for kind in FILES}} | changes
     for kind, content in FILES.items() if folder is not None else ():
         (folder / NAMES[kind]).parent.mkdir(parents=True, exist_ok=True)
         (folder / NAMES[kind]).write_bytes(content)
