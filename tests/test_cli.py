@@ -31,8 +31,9 @@ def newest(dataset="loan"):
 
 
 def succeeded(answer):
+    """Nothing but warnings beside the answer: a model of one epoch may leave a rate undefined."""
     assert answer.code == 0, answer
-    assert answer.err == ""
+    assert all(line.startswith("warning: ") for line in answer.err.splitlines()), answer
     return answer
 
 

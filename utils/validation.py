@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from utils.command_line.ranges import range_of, require_ranges
-from utils.metrics.directions import RADIUS, meaning, names, suggest
+from utils.metrics.directions import RADIUS, meaning, require_metric
 from utils.radius import radius_value
 from utils.targets import check_settings
 
@@ -133,16 +133,6 @@ def require_name(name: Any) -> None:
             f"dataset.name={name!r}: it has {len(name.encode())} bytes; expected at most {LONGEST_NAME}, as it names "
             "files that have endings, and pictures are named after more than it"
         )
-
-
-def require_metric(key: str, where: str) -> None:
-    """Refuse a name that no metric has. Raises ValueError, with near misses."""
-    if meaning(key) is None:
-        found = RADIUS.fullmatch(key)
-        known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
-        close = suggest(key, known)
-        meant = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"{where}: there is no metric {key}{meant}")
 
 
 def _require_watched(params: Mapping[str, Any]) -> None:

@@ -138,6 +138,16 @@ def suggest(key: str, known: Iterable[str]) -> list[str]:
     return get_close_matches(key, list(known), n=3)
 
 
+def require_metric(key: str, where: str) -> None:
+    """Refuse a name that no metric has. Raises ValueError, with near misses."""
+    if meaning(key) is None:
+        found = RADIUS.fullmatch(key)
+        known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
+        close = suggest(key, known)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"{where}: there is no metric {key}{meant}")
+
+
 class Parts(NamedTuple):
     """A key taken apart: its name, then in words of whom, in which norm, at which radius, how poisoned, which end."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import paths_config
 from utils.console import complain, say
+from utils.metrics.directions import require_metric
 from utils.outcomes import Outcome, ended, told
 from utils.run_store import Record, RunStore
 from utils.search.question import Question, check_radii, constraints, definition, near, objectives
@@ -29,7 +30,6 @@ from utils.search.study import (
     unfinished,
 )
 from utils.sweep import Job, Planned, launch, swept
-from utils.validation import require_metric
 
 if TYPE_CHECKING:
     from optuna.study import Study
