@@ -28,7 +28,7 @@ DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data se
 def evaluate(cfg: DictConfig) -> Outcome:
     """Evaluate the chosen records, then print the table."""
     from evals import query
-    from evals.records import causal
+    from evals.records import advice
 
     params: Any = OmegaConf.to_container(cfg, resolve=True)
     check(params)
@@ -39,7 +39,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
-    causal.require_one([records[i] for i in table.index], sorting(params["sort"]))
+    advice.require_one([records[i] for i in table.index], sorting(params["sort"]), params["database"])
     show(query.sort(table, params["sort"]), params, settings(table, records), records)
     return Outcome("evaluate", "finished", "")
 
@@ -51,10 +51,13 @@ def check(params: dict[str, Any]) -> None:
         ValueError: a setting that does not exist, of the wrong kind or out of range.
     """
     from utils.command_line.ranges import require_ranges
+    from utils.command_line.words import mapping
     from utils.validation import require_radii, validate_settings
 
     for key in ("where", "sort", "csv", "name"):
         params[key] = None if params[key] is None else str(params[key])
+    if isinstance(params["graph"], str):  # for names that Hydra cannot spell as keys
+        params["graph"] = mapping(params["graph"])
     if isinstance(params["columns"], str):
         params["columns"] = [params["columns"]]
     if not isinstance(params["columns"], list) or not all(isinstance(key, str) for key in params["columns"]):
@@ -149,15 +152,12 @@ def name_of(params: dict[str, Any]) -> str:
     """What an evaluation is called: who attacks and the radii; the causal model, where that is another."""
     from hydra.core.hydra_config import HydraConfig
 
-    from utils.scms.identity import hash_of_graph
+    from evals.records.advice import evaluation_under
 
     radii = "+".join(map(str, params["epsilon"]["evaluate"]))
     judged = f"{judged_by(params)}@{radii}"
     words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
-    chosen = [word for word in words if word.startswith("scm=")]
-    changed = [word.removeprefix("scm.") if chosen else word for word in words if word.startswith("scm.")]
-    graph = [] if params["graph"] is None else [f"graph={hash_of_graph(params['graph'])}"]
-    causal = "+".join([*chosen, *changed, *graph])
+    causal = evaluation_under(words, params["graph"])
     if not causal:
         return judged
     attacked = any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
@@ -225,7 +225,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
 
     from evals.export import to_csv
     from evals.query import aligned, values
-    from evals.records import causal
+    from evals.records import advice, causal
     from utils import atomic
     from utils.metrics.directions import under_norms
 
@@ -242,7 +242,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
     metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     kept = [records[i] for i in table.index]
-    apart = causal.why_apart(kept, [*metrics, *added])
+    apart = advice.sentences(kept, [*metrics, *added], params["database"])
     shown = table[facts + (["scm"] if apart and "scm" not in wanted else []) + metrics + added]
     if told:
         shown.insert(2, "setting", [told.get(int(i), "") for i in shown["doc_id"]])
@@ -251,7 +251,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
         for row in shown.itertuples(index=False)
     ]
     say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
-    for sentence in filter(None, (*causal.sentences(kept, [*metrics, *added]), apart)):
+    for sentence in (*causal.sentences(kept, [*metrics, *added]), *apart):
         say(f"{sentence}.")
     if params["csv"]:
         atomic.write_bytes(Path(params["csv"]), to_csv(table.drop(columns="params")))

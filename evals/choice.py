@@ -23,7 +23,7 @@ from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Float
 from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.intervals import at_level, over_rows
 from evals.points import fitted_to, with_points
-from evals.records import causal
+from evals.records import advice
 from utils.metrics.directions import direction
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
@@ -114,12 +114,15 @@ class Choice:
 # --- who competes ----------------------------------------------------------------------------------------------
 
 
-def compete(records: Sequence[query.Record], question: Question, *, facts: str, runs: bool, points: bool) -> Pool:
+def compete(
+    records: Sequence[query.Record], question: Question, *, database: str, facts: str, runs: bool, points: bool
+) -> Pool:
     """The candidates among finished records.
 
     Args:
         records: those of one data set.
         question: names the metrics that a candidate must have.
+        database: whose records they are, for commands that are said.
         facts: conditions on facts, such as ``regularizer==erm``, that runs have to meet.
         runs: single runs, or settings with the means over their seeds.
         points: operating points too.
@@ -143,7 +146,7 @@ def compete(records: Sequence[query.Record], question: Question, *, facts: str, 
     left_out = _left_out(chosen, [made for made, _ in everyone], question.keys)
     if complete.empty:
         raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
-    causal.require_one([everyone[i][0] for i in complete.index], question.keys)
+    advice.require_one([everyone[i][0] for i in complete.index], question.keys, database)
     level = sure_level(len(complete), len(question.constraints))
     if question.sure:
         complete = _with_sure_ends(complete, [made for made, _ in everyone], question, level)

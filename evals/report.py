@@ -32,7 +32,7 @@ import paths_config
 from evals import poison_facts, query, reproduce
 from evals.plots import axis
 from evals.points import fits, with_points
-from evals.records import causal
+from evals.records import advice, causal
 from utils import atomic
 from utils.console import say_of
 from utils.metrics.directions import direction, headlines
@@ -123,7 +123,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     offered = _offered(table, kept, groups)
     if not offered:
         raise ValueError(f"none of the {len(kept)} runs has a metric; there is nothing to show")
-    models = _models(offered, kept)
+    models = _models(offered, kept, str(options.dataset))
     x, y = _axes(options, offered, kept)
     settings, first = _settings(table)
     return {
@@ -158,11 +158,11 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
     return sorted(found, key=lambda m: (order.index(m["section"]), leading.index(m["key"]) if not m["section"] else 0))
 
 
-def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record]) -> dict[str, Column]:
+def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record], database: str) -> dict[str, Column]:
     """By metric, of those whose runs rest on several causal models, the one of each run, none where it lacks it.
 
     Such metrics get ``apart``, the sentence that says why they do not compare, and ``judge``, the command that judges
-    all under one.
+    all under one, or ``taken``, the key under which all are judged already.
     """
     found: dict[str, Column] = {}
     for metric in offered:
@@ -171,8 +171,8 @@ def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record]) 
         if len(models) > 1:
             known = [model for model, _ in models.values() if model is not None]
             named = {id(of): causal.name(model, known) for model, having in models.values() for of in having}
-            metric["apart"] = causal.why_apart(records, [key])
-            metric["judge"] = causal.judging(models)
+            metric["apart"] = advice.why_apart(records, [key], database)
+            metric |= advice.for_a_page(models, key, database)
             found[key] = texts(named.get(id(record)) for record in records)
     return found
 

@@ -41,7 +41,14 @@ def select(options: DictConfig) -> int:
         sure=options.sure,
         anyway=options.anyway,
     )
-    pool = choice.compete(records, question, facts=facts, runs=options.seeds == "runs", points=options.points)
+    pool = choice.compete(
+        records,
+        question,
+        database=dataset,
+        facts=facts,
+        runs=options.seeds == "runs",
+        points=options.points,
+    )
     found = choice.choose(pool, question, near=options.near)
     notes = choice.cautions(question, records)
     written: list[Path] = []

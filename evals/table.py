@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals import query
-from evals.records import causal
+from evals.records import advice, causal
 from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils import atomic
 from utils.command_line.words import copyable
@@ -128,12 +128,14 @@ def build(
     *,
     base: Sequence[str] = (),
     others: Sequence[str] = (),
+    database: str | None = None,
 ) -> Table:
     """Means and standard deviations over seeds, with the reference's rows of the same data sets and of ``others``.
 
     A regularizer that ran with several settings gets a row for each, named by what differs. Among the metrics may be
     ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.rho``); with ``base`` they
-    are added for every average whose worst class is shown.
+    are added for every average whose worst class is shown. ``database`` is that whose records these are; without, each
+    data set's own.
 
     Raises:
         ValueError: a metric that neither the records nor the reference have, or a base or data set that is not there.
@@ -143,7 +145,7 @@ def build(
     _check_names("others", others, reference["dataset"])
     wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
     shown = _shown(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
-    under, remarks = _causal_models(found, shown)
+    under, remarks = _causal_models(found, shown, database)
     theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
     ours = _means(frame, shown, base)
     ours["regularizer"] = ours["regularizer"].fillna("none")
@@ -176,7 +178,9 @@ def build(
     return made if metrics else _without_empty(made)
 
 
-def _causal_models(found: Sequence[query.Record], shown: Sequence[str]) -> tuple[dict[tuple[str, str], str], list[str]]:
+def _causal_models(
+    found: Sequence[query.Record], shown: Sequence[str], database: str | None
+) -> tuple[dict[tuple[str, str], str], list[str]]:
     """The causal model of each setting, data set and group_id, where a figure has several; and sentences on them.
 
     Raises:
@@ -186,13 +190,13 @@ def _causal_models(found: Sequence[query.Record], shown: Sequence[str]) -> tuple
     remarks: list[str] = []
     for dataset in dict.fromkeys(record["dataset"] for record in found):
         of = [record for record in found if record["dataset"] == dataset]
-        causal.require_one(of, _compared(shown))
+        advice.require_one(of, _compared(shown), database or dataset)
         remarks += causal.sentences(of, shown)
+        remarks += advice.sentences(of, shown, database or dataset)
         for key in shown:
             models = causal.models(of, key)
             known = [model for model, _ in models.values() if model is not None]
             if len(models) > 1:
-                remarks += [causal.why_apart(of, [key])]
                 for model, having in models.values():
                     under |= {(dataset, record["group_id"]): causal.name(model, known) for record in having}
     return under, list(dict.fromkeys(remarks))
@@ -425,7 +429,9 @@ def table(options: DictConfig) -> None:
     if experiment is None and not others:  # any runs of a data set: the published metrics, not the published figures
         figures = figures.head(0)
     others = sorted(set(figures["dataset"])) if others == ["all"] else others
-    built = build(found, _words(options.metrics), figures, source, base=_words(options.base), others=others)
+    built = build(
+        found, _words(options.metrics), figures, source, base=_words(options.base), others=others, database=dataset
+    )
     text = FORMATS[options.format](built)
     if options.out is None:
         write(text)

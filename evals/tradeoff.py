@@ -7,7 +7,7 @@ from evals.choice import Choice
 from evals.plots.axis import sides
 from evals.plots.chart import chart
 from evals.plots.frontier import draw, style
-from evals.records.causal import why_apart
+from evals.records.causal import compares
 from evals.style import GREY, INK
 
 AXES = ("fnr_gap", "uai_0.05", "demographic_parity_difference", "accuracy_gap", "worst_class_accuracy", "accuracy")
@@ -22,9 +22,7 @@ def axes_of(found: Choice) -> tuple[str, str] | None:
         *({k for k, v in found.pool.records[i]["metrics"].items() if v is not None} for i in members)
     )
     records = [found.pool.records[i] for i in members]
-    others += [
-        key for key in AXES if key in common and key != found.question.objective and not why_apart(records, [key])
-    ]
+    others += [key for key in AXES if key in common and key != found.question.objective and compares(records, key)]
     return (found.question.objective, others[0]) if others else None
 
 

@@ -40,9 +40,10 @@ function apartOf(marks, shown, keys) {
     const found = new Set();
     for (const i of models ? shown : []) for (const run of marks.runsOf(i)) if (models[run] !== null) found.add(models[run]);
     if (found.size > 1) {
-      const { judge } = METRIC.get(key);
+      const { judge, taken } = METRIC.get(key);
       const said = `${briefly(key)} belongs to its causal model, and these runs rest on several: ${[...found].join("; ")}`;
-      return `${said}. Choose one under Filters${judge ? `, or judge all under one: ${judge}` : ""}`;
+      const other = taken ? `, or take ${taken}, under which all are judged` : judge && `, or judge all under one: ${judge}`;
+      return `${said}. Choose one under Filters${other || ""}`;
     }
   }
   return null;

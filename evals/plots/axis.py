@@ -80,7 +80,7 @@ def defaults(
 
     def first(candidates: Sequence[str], but: str | None) -> str | None:
         found = (key for key in candidates if key in keys and key != but)
-        return next((key for key in found if not causal.why_apart(records, [key])), None)
+        return next((key for key in found if causal.compares(records, key)), None)
 
     found = x or first(["accuracy", *about], y) or keys[0]
     return found, y or first(about, found) or found

@@ -13,7 +13,7 @@ from pandas.api.types import is_numeric_dtype
 from evals import pareto, points, query
 from evals.plots import axis, spread
 from evals.plots.axis import Axis, Side
-from evals.records import causal
+from evals.records import advice
 from evals.style import COLOURS, MARKERS
 
 HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
@@ -138,7 +138,7 @@ def chart(
         listed = f"{', '.join(keys[:-1])} and {keys[-1]}"
         raise ValueError(f"none of the {len(chosen.runs)} runs has {listed} together; plot others")
     metrics = [axis.source(key, chosen.columns)[0] for key in keys]
-    causal.require_one([chosen.records[i] for i in runs.index], metrics)
+    advice.require_one([chosen.records[i] for i in runs.index], metrics, str(options.dataset))
     return of(chosen, runs, found, str(options.bars))
 
 

@@ -18,7 +18,6 @@ DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
 WITHOUT_TWINS = "uai_ar"  # moves no sensitive column
 THREAT = "utils.threats.causal"
-BEST_FIRST = ("known", "learned", "linear", "independent")
 UNKNOWN = "not recorded"
 Causal = Mapping[str, Any]
 Models = Mapping[str, tuple[Causal | None, list[Record]]]  # by fingerprint, and the records under each
@@ -68,76 +67,26 @@ def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None
     """By fingerprint the causal models of a figure, and the records that have it under each; empty of no causal one."""
     found: dict[str, tuple[Causal | None, list[Record]]] = {}
     for record in records if _may_rest(key) else ():
-        if _has(record, key) and rests_on_scm(record, key):
+        if has(record, key) and rests_on_scm(record, key):
             causal = model_of(record, key)
             found.setdefault(str((causal or {}).get("fingerprint")), (causal, []))[1].append(record)
     return found
 
 
-def _has(record: Record, key: str) -> bool:
+def has(record: Record, key: str) -> bool:
+    """Whether a record has a figure, of its training or of a later evaluation."""
     evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     value = ((record if evaluation is None else later).get("metrics") or {}).get(plain)
     return value is not None and not math.isnan(value)
 
 
-def why_apart(records: Sequence[Record], keys: Sequence[str]) -> str:
-    """Why the figures of the first of the keys for which that is so do not compare, and what to do; else nothing."""
-    for key in dict.fromkeys(keys):
-        found = models(records, key)
-        if len(found) > 1:
-            return _sentence(key, found)
-    return ""
-
-
-def require_one(records: Sequence[Record], keys: Sequence[str]) -> None:
-    """Refuse to rank or average figures of different causal models. Raises ValueError as ``why_apart`` says."""
-    if said := why_apart(records, keys):
-        raise ValueError(said)
+def compares(records: Sequence[Record], key: str) -> bool:
+    """Whether the figures of a key rest on one causal model, or on none."""
+    return len(models(records, key)) <= 1
 
 
 # --- words -----------------------------------------------------------------------------------------------------
-
-
-def _sentence(key: str, found: Models) -> str:
-    known = _known(found)
-    listed = [f"{name(causal, known)} ({_records(of)})" for causal, of in found.values()]
-    said = f"{key} belongs to its causal model, and here are {len(found)}: {'; '.join(listed)}."
-    command = judging(found)
-    if not command:
-        return f"{said} Their data differ, so no command judges them under one: choose those of one by where=..."
-    option = _best(known)["option"]
-    plain = query.of_evaluation(key, query.evaluations(of[0] for _, of in found.values()))[1]
-    choosing = f' by where="scm=={option}"' if len({causal["option"] for causal in known}) == len(known) else ""
-    return f"{said} Judge all under one, `{command}`, and take scm={option}/{plain}; or choose those of one{choosing}"
-
-
-def judging(found: Models) -> str:
-    """The command that judges the records of a figure under one causal model; none where their data differ."""
-    known = _known(found)
-    if not known or len({_text(causal["source"]) for causal in known}) > 1:
-        return ""
-    dataset = next(of[0]["dataset"] for _, of in found.values())
-    return f"python evaluate.py dataset={dataset} id=all scm={_best(known)['option']}"
-
-
-def _known(found: Models) -> list[Causal]:
-    return [causal for causal, _ in found.values() if causal is not None]
-
-
-def _best(known: Sequence[Causal]) -> Causal:
-    """The one that says most of twins: the true one, else a fitted one."""
-    return min(known, key=lambda causal: _rank(str(causal["option"])))
-
-
-def _rank(option: str) -> int:
-    return BEST_FIRST.index(option) if option in BEST_FIRST else len(BEST_FIRST)
-
-
-def _records(of: Sequence[Record]) -> str:
-    ids = [str(record.get("doc_id")) for record in of]
-    shown = f"{', '.join(ids[:3])}, ..." if len(ids) > 3 else ", ".join(ids)
-    return f"record{'s' * (len(ids) > 1)} {shown}"
 
 
 def name(causal: Causal | None, among: Sequence[Causal]) -> str:
@@ -157,13 +106,9 @@ def _facts(causal: Causal) -> dict[str, str]:
     return {**{key: str(of) for key, of in causal["settings"].items()}, "graph": arrows, **source}
 
 
-def _text(value: Any) -> str:
-    return str(sorted(value.items())) if isinstance(value, Mapping) else str(value)
-
-
 def remark(records: Sequence[Record], key: str) -> str:
     """What the label of a causal figure has to say, where all records say the same; else nothing."""
-    remarks = {_remark(record, key) for record in (records if _may_rest(key) else ()) if _has(record, key)}
+    remarks = {_remark(record, key) for record in (records if _may_rest(key) else ()) if has(record, key)}
     return next(iter(remarks)) if len(remarks) == 1 else ""
 
 
@@ -198,6 +143,6 @@ def sentences(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
     found: dict[str, list[str]] = {}
     for key in filter(_may_rest, dict.fromkeys(keys)):
         for record in records:
-            if _has(record, key) and (said := _remark(record, key)):
+            if has(record, key) and (said := _remark(record, key)):
                 found.setdefault(f"under scm={(model_of(record, key) or {})['option']}: {said}", []).append(key)
     return [f"{', '.join(dict.fromkeys(of))} {said}" for said, of in found.items()]

@@ -10,13 +10,13 @@ import shlex
 import pytest
 
 from evals import query
-from evals.records import causal
+from evals.records import advice, causal
 from tests.commands import SMALL, command, house, refused
 from utils.run_store import RunStore
 from utils.scms.identity import causal_of, described
 
 SCMS = ("independent", "linear", "learned")
-LIN = ("dataset=lin", "dataset.rows=200", "operating_points=null", *SMALL)
+LIN = ("dataset=lin", "dataset.rows=200", "operating_points=null", "evaluation.metrics.group.groups_min=1", *SMALL)
 QUICK = ("scm.steps=20", "scm.hidden=4")
 
 
@@ -111,7 +111,7 @@ def test_older_records_of_this_repository_compare_among_themselves():
     path = query.paths_config.ROOT / "tests/evals/older_runs.json"
     old = list(json.loads(path.read_text())["_default"].values())
     assert "causal" not in old[0]
-    assert causal.why_apart(old, ["uai_0.05"]) == ""
+    assert advice.why_apart(old, ["uai_0.05"], "lin") == ""
     assert {causal_of(record)["option"] for record in old} == {"known"}
 
 

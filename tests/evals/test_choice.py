@@ -22,7 +22,7 @@ def model(doc_id, accuracy, uai=None, regularizer="erm", gap=0.0, **changes):
 
 def chosen(records, *, runs=True, points=True, near=3, **asked):
     question, facts = choice.ask(records, **QUESTION | asked)
-    pool = choice.compete(records, question, facts=facts, runs=runs, points=points)
+    pool = choice.compete(records, question, database="loan", facts=facts, runs=runs, points=points)
     return choice.choose(pool, question, near=near)
 
 

@@ -217,7 +217,7 @@ def answered(records, needs, objective):
     words = ", ".join(f"{need['key']}{'>=' if need['sign'] > 0 else '<='}{need['value']}" for need in needs)
     asked = {"maximize": objective if higher else None, "minimize": None if higher else objective, "conditions": words}
     question, facts = choice.ask(records, **QUESTION | asked)
-    pool = choice.compete(records, question, facts=facts, runs=False, points=True)
+    pool = choice.compete(records, question, database="loan", facts=facts, runs=False, points=True)
     found = choice.choose(pool, question, near=1)
     codes = [
         f"{ids[0]}" + (f".{p}" if p >= 0 else "")

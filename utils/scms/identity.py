@@ -94,6 +94,12 @@ def described(
     }
 
 
+def is_under(causal: Mapping[str, Any], graph: Any) -> bool:
+    """Whether a causal model is that of its option, settings and source under a ``graph`` as it was asked for."""
+    asked = _normal(graph) if causal["option"] in FITTED else None
+    return bool(causal["fingerprint"] == _hash([causal["option"], causal["settings"], asked, causal["source"]]))
+
+
 def causal_of(record: Mapping[str, Any], evaluation: str | None = None) -> dict[str, Any] | None:
     """The causal model that the figures of a record rest on, or those of a later evaluation; None where none is known.
 

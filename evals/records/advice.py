@@ -1,0 +1,216 @@
+"""What is said where figures of several causal models meet, and the commands and keys by which they compare."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evals import query
+from evals.query import Record
+from evals.records.causal import Causal, Models, has, models, name
+from utils.command_line.words import copyable, override
+from utils.scms.identity import FITTED, hash_of_graph, is_under
+
+BEST_FIRST = ("known", "learned", "linear", "independent")
+SAYABLE = re.compile(r"[\w.+-]+", re.ASCII)  # values of settings that ``where`` reads and no shell touches
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How all records come to have a figure under one causal model: a later ``evaluation`` of each."""
+
+    evaluation: str
+    command: str  # to copy; empty where every record has the evaluation already
+
+
+def why_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> str:
+    """Why the figures of the first keys for which that is so do not compare, and what to do; else nothing."""
+    return next(iter(sentences(records, keys, database)), "")
+
+
+def require_one(records: Sequence[Record], keys: Sequence[str], database: str) -> None:
+    """Refuse to rank or average figures of different causal models. Raises ValueError as ``why_apart`` says."""
+    if said := why_apart(records, keys, database):
+        raise ValueError(said)
+
+
+def sentences(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
+    """Why figures do not compare and what to do, one sentence for all keys of the same causal models.
+
+    ``database`` is that which was asked for: a copy may have another name than the data set of its records.
+    """
+    evaluations = query.evaluations(records)
+    alike: dict[tuple[frozenset[str], str | None], dict[str, Models]] = {}
+    for key in dict.fromkeys(keys):
+        found = models(records, key)
+        if len(found) > 1:
+            alike.setdefault((frozenset(found), query.of_evaluation(key, evaluations)[0]), {})[key] = found
+    return [_sentence(list(of), _merged(list(of.values())), database) for of in alike.values()]
+
+
+def _merged(several: Sequence[Models]) -> Models:
+    """The causal models of several figures, and the records that have one of these under each."""
+    merged: dict[str, tuple[Causal | None, list[Record]]] = {}
+    for found in several:
+        for fingerprint, (causal, of) in found.items():
+            having = merged.setdefault(fingerprint, (causal, []))[1]
+            having += [record for record in of if not any(record is other for other in having)]
+    return merged
+
+
+def _sentence(keys: Sequence[str], found: Models, database: str) -> str:
+    known = [causal for causal, _ in found.values() if causal is not None]
+    listed = [f"{name(causal, known)} ({_records(of)})" for causal, of in found.values()]
+    belong = "belongs to its" if len(keys) == 1 else "belong to their"
+    said = f"{_joined(keys)} {belong} causal model, and here are {len(found)}: {'; '.join(listed)}."
+    condition = _choosing(found)
+    choosing = "choose those of one" + (f' by where="{condition}"' if condition else "")
+    if _sources(known) > 1:
+        return f"{said} Their data differ, so no command judges them under one: choose those of one by where=..."
+    way = judging(found, keys, database)
+    if way is None:
+        return f"{said} No command judges all under one: {choosing}"
+    taken = _joined([f"{way.evaluation}/{plain}" for plain in _plain(found, keys)])
+    if not way.command:
+        return f"{said} All are judged under one already, take {taken}; or {choosing}"
+    return f"{said} Judge all under one, `{way.command}`, and take {taken}; or {choosing}"
+
+
+def _joined(keys: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(keys[:-1]), keys[-1])))
+
+
+def _records(of: Sequence[Record]) -> str:
+    ids = [str(record.get("doc_id")) for record in of]
+    shown = f"{', '.join(ids[:3])}, ..." if len(ids) > 3 else ", ".join(ids)
+    return f"record{'s' * (len(ids) > 1)} {shown}"
+
+
+def _sources(known: Sequence[Causal]) -> int:
+    return len({str(sorted((causal["source"] or {}).items())) for causal in known})
+
+
+def _plain(found: Models, keys: Sequence[str]) -> list[str]:
+    """The keys of a figure as its metric calls it, without a later evaluation."""
+    evaluations = query.evaluations(_everyone(found))
+    return list(dict.fromkeys(query.of_evaluation(key, evaluations)[1] for key in keys))
+
+
+def _everyone(found: Models) -> list[Record]:
+    return [record for _, of in found.values() for record in of]
+
+
+def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
+    """``judge``, the command that judges all under one, and ``taken``, the key where all are judged so already."""
+    way = judging(found, [key], database)
+    filed = way is not None and not way.command
+    return {
+        "judge": "" if way is None else way.command,
+        "taken": f"{way.evaluation}/{_plain(found, [key])[0]}" if way is not None and filed else "",
+    }
+
+
+# --- judging all under one -------------------------------------------------------------------------------------
+
+
+def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None:
+    """How the records of some figures are judged under one causal model; None where no command does."""
+    known = _ranked(found)
+    if _sources([causal for causal, _ in known]) > 1:
+        return None
+    everyone = _everyone(found)
+    ways = (_way(causal, everyone, database) for causal, _ in known)
+    way = next(filter(None, ways), None)
+    named = [way.evaluation] if way else []
+    for evaluation in [*named, *sorted(query.evaluations(everyone))]:
+        if _filed(found, keys, evaluation):
+            return Judging(evaluation, "")
+    if way and any(len(models(everyone, f"{way.evaluation}/{plain}")) > 1 for plain in _plain(found, keys)):
+        return Judging(way.evaluation, f"{way.command} replace=true")
+    return way
+
+
+def _ranked(found: Models) -> list[tuple[Causal, list[Record]]]:
+    """Those that say most of twins first: the true one, else a fitted one."""
+    known = [(causal, of) for causal, of in found.values() if causal is not None]
+    return sorted(known, key=lambda pair: _rank(str(pair[0]["option"])))
+
+
+def _rank(option: str) -> int:
+    return BEST_FIRST.index(option) if option in BEST_FIRST else len(BEST_FIRST)
+
+
+def _way(causal: Causal, records: Sequence[Record], database: str) -> Judging | None:
+    """The command that judges records under the option and graph of a causal model; None where no words say it."""
+    own = [_graph_of(record) for record in records]
+    read = causal["option"] in FITTED and (causal.get("graph") or any(own))
+    alike = not read or all(is_under(causal, graph) for graph in own)
+    graph = None if alike else next((g for g in own if g and is_under(causal, g)), causal.get("graph"))
+    if not alike and not graph:
+        return None
+    chosen = [f"scm={causal['option']}"]
+    try:
+        said = [override("dataset.graph", graph)] if graph else []
+        command = copyable("python evaluate.py", override("dataset", database), "id=all", *chosen, *said)
+    except ValueError:
+        return None
+    return Judging(evaluation_under(chosen, graph), command)
+
+
+def _graph_of(record: Record) -> Mapping[str, Any] | None:
+    graph = ((record.get("params") or {}).get("dataset") or {}).get("graph")
+    return graph if isinstance(graph, Mapping) else None
+
+
+def evaluation_under(words: Sequence[str], graph: Mapping[str, Any] | None) -> str:
+    """What an evaluation is called after the words that choose another causal model; nothing where none does."""
+    chosen = [word for word in words if word.startswith("scm=")]
+    changed = [word.removeprefix("scm.") if chosen else word for word in words if word.startswith("scm.")]
+    said = [] if graph is None else [f"graph={hash_of_graph(graph)}"]
+    return "+".join([*chosen, *changed, *said])
+
+
+def _filed(found: Models, keys: Sequence[str], evaluation: str) -> bool:
+    """Whether every record of the figures has them in an evaluation, there under one causal model."""
+    everyone = _everyone(found)
+    evaluations = query.evaluations(everyone)
+    for key in keys:
+        later = f"{evaluation}/{query.of_evaluation(key, evaluations)[1]}"
+        complete = all(has(record, later) for record in everyone if has(record, key))
+        if not complete or len(models(everyone, later)) != 1:
+            return False
+    return True
+
+
+# --- choosing those of one -------------------------------------------------------------------------------------
+
+
+def _choosing(found: Models) -> str:
+    """A condition that keeps the records of one causal model, and no other; nothing where none was found."""
+    everyone = _everyone(found)
+    table = query.frame([{**record, "metrics": {}, "evaluations": {}} for record in everyone])
+    known = _ranked(found)
+    for causal, of in known:
+        own = [i for i, record in enumerate(everyone) if any(record is other for other in of)]
+        for condition in _conditions(causal, [other for other, _ in known]):
+            if _kept(table, condition) == own:
+                return condition
+    return ""
+
+
+def _conditions(causal: Causal, among: Sequence[Causal]) -> Iterator[str]:
+    """Its option, a setting in which it differs from another one, or both."""
+    option = f"scm=={causal['option']}"
+    yield option
+    told = {key: value for key, value in causal["settings"].items() if SAYABLE.fullmatch(str(value))}
+    apart = [key for key in told if any(other["settings"].get(key) != told[key] for other in among)]
+    settings = [f"scm.{key}=={str(told[key]).lower() if isinstance(told[key], bool) else told[key]}" for key in apart]
+    yield from settings
+    yield from (f"{option}, {setting}" for setting in settings)
+
+
+def _kept(table: Any, condition: str) -> list[int]:
+    try:
+        return list(query.where(table, condition).index)
+    except ValueError:  # no record has that setting
+        return []
