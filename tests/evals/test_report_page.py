@@ -659,7 +659,7 @@ def test_figures_of_several_causal_models_have_no_frontier_and_no_best_until_one
     finding, verdict = page.locator("#finding"), page.locator("#verdict")
     assert "No frontier: unfair area at radius 0.05 belongs to its causal model" in finding.inner_text()
     assert "independent; learned" in finding.inner_text()
-    assert "python evaluate.py dataset=loan id=all scm=learned" in finding.inner_text()
+    assert "python evaluate.py dataset=celeba_jobs id=all scm=learned" in finding.inner_text()
     page.evaluate("trilemma.open('seeds=runs&need=uai_0.05<=0.3&objective=accuracy&x=accuracy&y=accuracy')")
     assert verdict.inner_text().startswith("No best: unfair area at radius 0.05 belongs to its causal model")
     hash = "seeds=runs&need=uai_0.05<=0.3&objective=accuracy&x=accuracy&y=uai_0.05&off.scm=independent"
