@@ -54,7 +54,8 @@ def _merged(several: Sequence[Models]) -> Models:
     for found in several:
         for fingerprint, (causal, of) in found.items():
             having = merged.setdefault(fingerprint, (causal, []))[1]
-            having += [record for record in of if not any(record is other for other in having)]
+            there = set(map(id, having))
+            having += [record for record in of if id(record) not in there]
     return merged
 
 
@@ -191,7 +192,8 @@ def _choosing(found: Models) -> str:
     table = query.frame([{**record, "metrics": {}, "evaluations": {}} for record in everyone])
     known = _ranked(found)
     for causal, of in known:
-        own = [i for i, record in enumerate(everyone) if any(record is other for other in of)]
+        under = set(map(id, of))
+        own = [i for i, record in enumerate(everyone) if id(record) in under]
         for condition in _conditions(causal, [other for other, _ in known]):
             if _kept(table, condition) == own:
                 return condition
