@@ -98,7 +98,8 @@ def build(
     best = found.ranked[0]
     record, _ = choice.handed_out(found, best)
     row = found.pool.table.iloc[best]
-    seeds = [found.pool.records[i] for i in row["members"]]
+    runs = [other for other in found.pool.records if "point" not in other]
+    seeds = [other for other in runs if other.get("group_id") == row["plain_group"]]
     point = f", operating point {record['point']}, {fitted_to(record['policy'])}" if "point" in record else ""
     lead = f"Record {record['doc_id']} of the database {dataset}{point}. {AFTER}"
     blocks: list[Block] = [
@@ -225,6 +226,6 @@ def _few_rows(record: Record) -> Iterator[str]:
 
 def _seeds(seeds: int) -> Iterator[str]:
     if seeds == 1:
-        yield "One seed was trained: how much another training of the same setting would differ is not known."
+        yield "These are the figures of one seed: how much another training of the setting would differ is not known."
     elif seeds < FEW_SEEDS:
         yield f"Only {seeds} seeds were trained: an interval over so few is too narrow, at most their range."

@@ -109,7 +109,11 @@ def details(record: Record, others: Sequence[Record], commit: str = "commit") ->
     params, environment = record["params"], record.get("environment") or {}
     versions = ", ".join(f"{key} {environment[key]}" for key in environment if key not in ("device", commit))
     seeds = sorted(other["seed"] for other in others if other.get("seed") is not None)
-    known = f"; trained with seeds {', '.join(map(str, seeds))} in all" if len(seeds) > 1 else "; the only one trained"
+    known = (
+        f"; trained with seeds {', '.join(map(str, seeds))} in all"
+        if len(seeds) > 1
+        else "; the only one that finished"
+    )
     rows = [
         ["Name", str(record["name"])],
         ["Record", f"{record['doc_id']} of the database, run {record.get('run_id')}"],

@@ -149,6 +149,8 @@ def meeting(constraint: Constraint, row: pd.Series) -> str:
         return f"{constraint.text} missed by {abs(row[constraint.key] - constraint.bound):.4f}"
     if math.isnan(row[f"{constraint.key}_low"]):
         return f"{constraint.text} {how}; no interval is known"
+    if row["seeds"] > 1 and row[f"{constraint.key}_low"] == row[f"{constraint.key}_high"]:
+        return f"{constraint.text} {how}; its seeds agree, which gives no interval"
     if not constraint.crossed(one)[0]:
         return f"{constraint.text} {how} and by the whole interval"
     end = float(constraint.worst(one, ENDS)[0])

@@ -20,7 +20,7 @@ import paths_config
 from evals import card, choice, choice_words, query, reproduce, tradeoff
 from evals.choice import Choice, Price
 from evals.points import fit_words
-from utils.command_line.words import copyable, option
+from utils.command_line.words import IMPORT, copyable, option
 from utils.console import say
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
@@ -96,7 +96,7 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
     drawn = [option(name, key) for name, key in zip("xy", axes, strict=False)]
     lines = {
-        "load": load if record.get("imported") else f"utils.model_zoo.{load}",
+        "load": load if record.get("imported") else IMPORT + load,
         "plot": copyable("python -m evals.plot", option("dataset", dataset), *drawn) if len(axes) > 1 else "",
         "report": copyable("python -m evals.report", option("dataset", dataset)),
         "reproduce": "" if _lost(record) else reproduce.command(record),

@@ -63,8 +63,9 @@ def database():
 
 
 def spoil(change):
-    """Rewrite record 1 as another program could."""
+    """Rewrite record 1 as another program could, which leaves out the checksum."""
     tables = json.loads(database().read_text())
+    tables["_default"]["1"].pop("checksum")
     change(tables["_default"]["1"])
     database().write_text(json.dumps(tables))
 
@@ -110,6 +111,8 @@ MISSPELT = [
     ("watch=[accuracy,nope]", "there is no metric nope"),
     ("watch=[acuracy]", "did you mean accuracy"),
     ("watch=[robust_accuracy_0.3]", "epsilon.evaluate=[0.05,0.01,0.3]"),
+    ("evaluation.watch=[accuracy,uai_0.3]", "epsilon.evaluate=[0.05,0.01,0.3]"),
+    ("epsilon.evaluate=[0.1,1/10]", "names one radius twice"),
     ("~prepare", "prepare is required"),
 ]
 

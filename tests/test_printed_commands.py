@@ -16,11 +16,12 @@ from tests.commands import SMALL, Answer, command, house
 from tests.test_image_models import SMALL as FACES
 from utils import runs
 from utils.command_line import words
+from utils.command_line.words import IMPORT
 from utils.overrides import CONFIG, keys, normalised, options
 
 WORD = r"(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s`'\"])+"
 LINE = re.compile(rf"python ((?:train|evaluate)\.py|-m evals\.\w+)((?: {WORD})*)")
-LOAD = re.compile(r"(?:utils\.model_zoo\.)?from_database\([^\n]*?\)(?=\s|$)")
+LOAD = re.compile(r"(?:from utils\.model_zoo import from_database; model = )?from_database\([^\n]*?\)(?=\s|$)")
 LOAN = ("dataset.rows=200", *SMALL)
 
 
@@ -58,10 +59,10 @@ def database(given: list[str]) -> Answer:
 
 
 def loaded(line: str) -> object:
-    """The model that a printed call loads."""
-    from utils import model_zoo
-
-    return eval(line.removeprefix("utils.model_zoo."), {"from_database": model_zoo.from_database})
+    """The model that a printed line loads; a bare call, as beside other words, needs the import that others hold."""
+    found: dict[str, object] = {}
+    exec(line if line.startswith(IMPORT) else IMPORT + line, found)
+    return found["model"]
 
 
 def write_table(path: Path, header: str) -> None:

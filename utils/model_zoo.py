@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import paths_config
 from utils import atomic
 from utils.console import said, warn
+from utils.datasets import schema
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
@@ -328,7 +329,8 @@ def predictor(
     their group: a model with thresholds for each takes the groups (n,), numbers, as a second argument.
 
     Raises:
-        ValueError: as ``from_database``; the function itself, where a column is missing or not a number.
+        ValueError: as ``from_database``; the function itself, where a column is missing, not a number, or of a binary
+            or categorical column none of its levels.
     """
     import pandas as pd
 
@@ -348,6 +350,8 @@ def predictor(
         if not torch.isfinite(values).all():
             spoilt = [names[i] for i in (~torch.isfinite(values)).any(0).nonzero().flatten().tolist()]
             raise ValueError(f"the columns {spoilt} hold values that are missing, not finite or no numbers")
+        for complaint in schema.complaints(model.columns, values.numpy(), bounded=False):
+            raise ValueError(complaint)
         x = model.scaled(values).to(device)
         logits = model.score(x)
         chance = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)

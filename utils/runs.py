@@ -21,7 +21,7 @@ from evals.operating_points import operating_points
 from evals.records.causal import sentences
 from utils import atomic, processes
 from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
-from utils.command_line.words import call, copyable, option, typed
+from utils.command_line.words import IMPORT, call, copyable, option, typed
 from utils.console import complain, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import doubts_of, fit_in_words, in_words
@@ -541,7 +541,7 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
     say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     say(f"filed as record {doc_id} of {database}")
-    say(f"load it with {call('utils.model_zoo.from_database', doc_id, record['dataset'])}")
+    say(f"load it with {IMPORT}{call('from_database', doc_id, record['dataset'])}")
     say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
 
 

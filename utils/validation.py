@@ -3,9 +3,12 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
-from utils.command_line.ranges import range_of, require_ranges
+import yaml
+
+from utils.command_line.ranges import CONFIG, range_of, require_ranges
 from utils.metrics.directions import RADIUS, meaning, require_metric
 from utils.radius import radius_value
 from utils.targets import check_settings
@@ -138,21 +141,29 @@ def require_name(name: Any) -> None:
 def _require_watched(params: Mapping[str, Any]) -> None:
     """Refuse to watch what a run cannot report. Raises ValueError."""
     radii = list(map(str, params["epsilon"]["evaluate"]))
-    asked = params["watch"] != params.get("evaluation", {}).get("watch")  # rather than left as the evaluation has it
     for key in params["watch"]:
         require_metric(key, f"watch=[{','.join(params['watch'])}]")
         found = RADIUS.fullmatch(key)
-        if asked and found and found["radius"] not in radii and meaning(found["rest"]):
+        if found and found["radius"] not in radii and meaning(found["rest"]) and _is_asked(params):
             raise ValueError(
                 f"watch: {key} is at a radius that the run is not judged at; "
                 f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
             )
 
 
+def _is_asked(params: Mapping[str, Any]) -> bool:
+    """Whether somebody chose what is watched, rather than left it as the evaluation's option has it."""
+    option = params.get("choices", {}).get("evaluation")
+    file = CONFIG / "evaluation" / f"{option}.yaml"
+    return not file.is_file() or params["watch"] != yaml.safe_load(file.read_text(encoding="utf-8")).get("watch")
+
+
 def require_radii(radii: Sequence[Any]) -> None:
-    """Refuse an evaluation without a radius. Raises ValueError."""
+    """Refuse an evaluation without a radius, or with one twice. Raises ValueError."""
     if not radii:
         raise ValueError(f"epsilon.evaluate=[]: expected {range_of('epsilon.evaluate')}, one or more")
+    if len(set(map(Fraction, map(str, radii)))) < len(radii):
+        raise ValueError(f"epsilon.evaluate=[{','.join(map(str, radii))}] names one radius twice; give each once")
 
 
 LONGEST = {"linf": 0.0, "l2": 0.5, "l1": 1.0}  # power of d: the distance of two images of d pixels in [0, 1]

@@ -9,6 +9,7 @@ from evals import query, select
 from tests.commands import process, refused
 from tests.evals.test_choice import MENU, POINTS, model
 from tests.evals.test_query import record, write
+from utils.command_line.words import IMPORT
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_text_says_what_was_chosen_what_it_cost_and_how_to_load_it(folder, capsy
     assert "2 meet every constraint" in text
     assert re.search(r"uai_0.05\s+0\.0500\s+uai_0.05<=0.1 met; no interval is known", text)
     assert "binds: without it accuracy +0.1000 by erm, seed 0 (uai_0.05 0.4000)" in text
-    assert 'load      utils.model_zoo.from_database(3, "loan")' in text
+    assert 'load      from utils.model_zoo import from_database; model = from_database(3, "loan")' in text
     assert "plot      python -m evals.plot dataset=loan x=accuracy y=uai_0.05" in text
 
 
@@ -57,7 +58,7 @@ def test_a_chosen_point_is_loaded_by_its_number(folder, capsys):
     write(folder, "loan", [*MENU, model(6, 0.5, gap=0.9, regularizer="llr", operating_points=POINTS)])
     code, found = answer(capsys, "where=fnr_gap<=0.04, regularizer==llr", "maximize=accuracy")
     assert (code, found["chosen"]["point"]) == (0, 1)
-    assert found["chosen"]["commands"]["load"] == 'utils.model_zoo.from_database(6, "loan", point=1)'
+    assert found["chosen"]["commands"]["load"] == IMPORT + 'from_database(6, "loan", point=1)'
 
 
 def test_where_nothing_meets_the_constraints_the_exit_code_is_1(folder, capsys):

@@ -263,6 +263,16 @@ def test_the_predictor_names_columns_with_values_that_are_no_numbers(record, dat
         predict(rows)
 
 
+@pytest.mark.parametrize("level", [2, 0.4, -1])
+def test_the_predictor_refuses_what_is_no_level(record, dataset, level):
+    """Else a group that nobody trained on would get the thresholds of another."""
+    predict = predictor(stored(record), "loan")
+    rows = frame(from_record(record), dataset("loan").test.x)
+    rows.loc[1, "gender"] = level
+    with pytest.raises(ValueError, match=f"row 1: column 'gender' holds {level:g}, but its levels are 0, 1"):
+        predict(rows)
+
+
 def test_the_predictor_refuses_text(record, dataset):
     model, predict = from_record(record), predictor(stored(record), "loan")
     rows = frame(model, dataset("loan").test.x).astype({"age": object})

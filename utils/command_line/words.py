@@ -124,6 +124,9 @@ def typed(key: str, value: Any) -> str:
     return quoted(override(key, value))
 
 
+IMPORT = "from utils.model_zoo import from_database; model = "  # before a call, so that the line can be pasted
+
+
 def call(function: str, *arguments: Any, **keywords: Any) -> str:
     """A call in Python, ``from_database(3, "loan", point=1)``, of whole numbers and texts."""
     given = [_literal(a) for a in arguments] + [f"{key}={_literal(a)}" for key, a in keywords.items()]

@@ -71,7 +71,8 @@ def unknown_name(what: str, name: str, known: Sequence[str]) -> ValueError:
     """The error of a misspelt name, with near misses and the names there are."""
     near = difflib.get_close_matches(name, known, n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return ValueError(f"{what}: there is no column {name!r}.{hint} The columns are: {', '.join(known)}.")
+    listed = ", ".join(repr(column) if "," in column else column for column in known)
+    return ValueError(f"{what}: there is no column {name!r}.{hint} The columns are: {listed}.")
 
 
 def mark(
