@@ -45,7 +45,7 @@ def home(tmp_path_factory):
         for name, (word, _) in MODELS.items():
             answer = command("train", *QUICK, f"model={name}", word)
             assert answer.code == 0, answer
-        assert command("train", *FOREST, "decide=group_exact", "prepare=reweigh").code == 0
+        assert command("train", *FOREST, "decide=group_exact", "decide.groups_min=1", "prepare=reweigh").code == 0
         assert command("train", *QUICK, "evaluation=black_box", "attack=square_columns").code == 0
         yield folder
 

@@ -149,9 +149,9 @@ REFUSING = [
     ("evals.plot", "dataset=lin", "x=accuracy", "y=1-uai_0.05", "y_better=higher"),
     ("evals.plot", "dataset=lin", "kind=excluded", "x=accuracy", "y=uai_0.05", "limit=uai_0.05<=0.9"),
     ("evals.plot", "dataset=lin", "kind=tangent", "x=accuracy", "y=uai_0.05", "weights=1,1"),
-    ("evals.plot", "dataset=lin", "kind=parallel", "metrics=[accuracy,fnr_gap,uai_0.05]"),
+    ("evals.plot", "dataset=lin", "kind=parallel", "metrics=[accuracy,demographic_parity_difference,uai_0.05]"),
     ("evals.plot", "dataset=lin", "kind=seeds", "metrics=uai_0.05"),
-    ("evals.plot", "dataset=lin", "kind=3d", "x=accuracy", "y=fnr_gap", "z=uai_0.05"),
+    ("evals.plot", "dataset=lin", "kind=3d", "x=accuracy", "y=demographic_parity_difference", "z=uai_0.05"),
     ("evals.report", "dataset=lin", "y=uai_0.05"),
     ("evaluate", "dataset=lin", "sort=uai_0.05"),
 ]
@@ -176,7 +176,10 @@ def _out(words):
 
 @pytest.mark.parametrize(
     "words",
-    [("evals.plot", "x=accuracy", "y=fnr_gap", "out=two.png"), ("evals.select", "maximize=accuracy", "card=null")],
+    [
+        ("evals.plot", "x=accuracy", "y=demographic_parity_difference", "out=two.png"),
+        ("evals.select", "maximize=accuracy", "card=null"),
+    ],
 )
 def test_figures_that_no_causal_model_matters_to_are_compared_across(trained, words):
     assert command(words[0], "dataset=lin", *words[1:]).code == 0

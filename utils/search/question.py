@@ -124,7 +124,7 @@ def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> N
             if (found := RADIUS.fullmatch(key)) and found["radius"] not in radii:
                 raise ValueError(
                     f"{key}: the runs are judged at the radii {', '.join(radii)}; "
-                    f"add it: {typed('epsilon.evaluate', [*radii, found['radius']])}"
+                    f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
                 )
 
 

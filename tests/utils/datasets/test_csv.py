@@ -245,7 +245,7 @@ def test_a_column_of_names_is_refused(load):
 
 
 def test_a_saved_row_number_is_refused(load):
-    with pytest.raises(ValueError, match=r"column 1 has no name.*'Unnamed: 0' into ignore"):
+    with pytest.raises(ValueError, match=r"column 1 has no name.*dataset.ignore=\['Unnamed: 0'\]"):
         load(content=table().to_csv())
 
 
