@@ -107,7 +107,7 @@ def fits(record: Record) -> list[Fit]:
     else:
         decide = record["params"].get("decide") or {}
         rates, permitted = [decide.get("rate")], decide.get("permitted")
-    if permitted is None:
+    if not isinstance(permitted, int | float):  # None, or what a decision rule of one's own means by the word
         return []
     metrics, there, confidence = record["metrics"], held.get("gap"), held.get("confidence")
     keys = [gap_of(str(rate)) for rate in rates]

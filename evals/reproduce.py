@@ -71,8 +71,9 @@ def setting(record: Record) -> str:
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"no command gives it any more: {explain(error)}") from error
     rest = dict.fromkeys(_inside(composed, composed.raw, composed.resolved, params, "", params))
-    if any(node.get("perturbs") for node in params["regularizer"].values()):  # said even where it is the default
-        rest = {_word("epsilon.radius", params["epsilon"]["radius"]): None} | rest
+    radius = (params.get("epsilon") or {}).get("radius")
+    if radius is not None and any(node.get("perturbs") for node in params["regularizer"].values()):
+        rest = {_word("epsilon.radius", radius): None} | rest  # said even where it is the default
     words = [word.replace("epsilon.radius=", "epsilon=") if word.startswith("epsilon.") else word for word in rest]
     return copyable("python train.py", *first, *words)
 

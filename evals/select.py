@@ -139,7 +139,7 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     lines = [f"chosen    {row['label']}  ({choice_words.seeds(row)})", *([f"          {apart}"] if apart else [])]
     lines += [f"          {choice_words.IDLE}"] if choice_words.idle(record) else []
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
-    lines += ["", f"use       record {record['doc_id']}, seed {record['seed']}{choice_words.why(found, best)}"]
+    lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_words.why(found, best)}"]
     lines += [f"          {line}" for line in choice_words.own_figures(found, best)] if row["seeds"] > 1 else []
     lines += [f"          {line}" for line in fit_words(record)]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
@@ -258,7 +258,7 @@ def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
     record, handed = choice.handed_out(found, best)
     use = {
         "doc_id": record["doc_id"],
-        "seed": record["seed"],
+        "seed": record.get("seed"),
         "meets_every_constraint": handed.meets,
         "missed": [c.text for c in handed.missed],
         "fitted": fit_words(record),

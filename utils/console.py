@@ -2,7 +2,7 @@
 
 Names of files, columns, levels and records come from anybody. All that is said passes ``harmless``, so that none of
 them moves the cursor, retitles or recolours a terminal, or turns the direction of what follows; what goes to a
-spreadsheet passes ``disarmed``, so that none of them is calculated.
+spreadsheet passes ``disarmed``, so that none of them is calculated, nor reaches a terminal that shows the file.
 """
 
 import codecs
@@ -102,9 +102,10 @@ def disarmed(cell: Any) -> Any:
     """A cell of a CSV file, a text that a spreadsheet would calculate behind an apostrophe, which keeps it a text.
 
     That is one that begins with a sign of a formula, as a whole or behind a semicolon or tab, at which a spreadsheet
-    may cut it too (OWASP, CSV Injection). Numbers stay as they are, negative ones and those in a text too.
+    may cut it too (OWASP, CSV Injection). Control characters are escaped, for who shows the file in a terminal.
+    Numbers stay as they are, negative ones and those in a text too.
     """
-    return FORMULA.sub(r"\1'", cell) if isinstance(cell, str) and not NUMBER.fullmatch(cell) else cell
+    return harmless(FORMULA.sub(r"\1'", cell)) if isinstance(cell, str) and not NUMBER.fullmatch(cell) else cell
 
 
 def write(text: str) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from evals import export
+from evals import export, table
 from utils import console
 from utils.datasets.tabular import binary, continuous
 from utils.poisoning import shipped
@@ -35,7 +35,7 @@ def test_a_name_with_line_ends_makes_no_line_of_its_own(capsys, speak):
 def test_a_formula_becomes_text(text):
     cells = [cell for cell in console.disarmed(text).replace("\t", ";").replace("\r", ";").split(";") if cell]
     assert [cell for cell in cells if cell.strip()[:1] in "=+-@＝"] == []
-    assert console.disarmed(text).replace("'", "") == text.replace("'", "")
+    assert console.disarmed(text).replace("'", "") == console.harmless(text).replace("'", "")
 
 
 @pytest.mark.parametrize("value", [*NUMBERS, "loan", "8/255", "a-b", "", -0.5, 3, None, True])
@@ -48,6 +48,16 @@ def test_an_exported_table_holds_no_formula_and_all_numbers():
     header, *rows = csv.reader(io.StringIO(export.to_csv(table).decode()))
     assert header == ["name", "gap", "'=x", "n"]
     assert rows == [["'=1+1", "-0.25", "-0.5", "-1"], ["", "0.5", "b", "2"]]
+
+
+def test_no_control_character_reaches_a_spreadsheet_or_who_shows_it():
+    name = f"{RETITLED}\r\ud800=1"
+    text = export.to_csv(pd.DataFrame({name: [name, "a\tb"], "n": [1, 2]})).decode()
+    assert next(csv.reader(io.StringIO(text)))[0] == "\\x1b]0;owned\\x07\\r\\ud800=1"
+    built = table.Table({("loan", name): [table.Cell()]}, [name], "", frozenset(["loan"]), frozenset(), "", [], [])
+    for written in (text, table.comma_separated(built)):
+        assert "owned" in written
+        assert [sign for sign in written if sign not in "\n\t" and not sign.isprintable()] == []
 
 
 def test_added_rows_with_names_that_look_like_formulas_are_read_back(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any, Final
 STATUS = ("finished", "failed")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 LARGEST = 2**63  # of a whole number; beyond, no table holds it
+MOST_ROWS = 2**53  # that a share is of; up to here a float is exact
 KINDS = {
     type(None): "null",
     bool: "true or false",
@@ -137,12 +138,26 @@ def fields(required: Mapping[str, Check], others: Mapping[str, Check] | None = N
 
 # --- the schema ------------------------------------------------------------------------------------------------
 
+PAIR = several(NUMBER, 2, 2)
+
+
+def _share(value: Any) -> str:
+    """Numerator and denominator of a share of rows: whole numbers, also as floats, that make one in [0, 1]."""
+    if wrong := PAIR(value):
+        return wrong
+    part, of = value
+    whole = 0 <= part <= of and 0 < of < MOST_ROWS and part == int(part) and of == int(of)
+    return "" if whole else f" is {value!r:.40}, expected rows counted and all rows, such as [3, 10]"
+
+
 METRICS = values(NUMBER_OR_NULL)
-SHARES = values(optional(several(NUMBER, 2, 2)))  # numerator and denominator
+SHARES = values(optional(_share))
 WORDS = optional(each(TEXT))
 RADIUS = optional(NUMBER_OR_TEXT)
 NODE = fields({}, {"_target_": TEXT, "threat": SECTION, "perturbs": FLAG, "weight": NUMBER_OR_NULL})
 PART = optional(NODE)
+PARENTS = either(TEXT_OR_NULL, each(TEXT))  # of a column in a causal graph
+DATASET = fields({}, {"_target_": TEXT, "graph": either(TEXT_OR_NULL, values(PARENTS))})
 FILE = fields({"path": TEXT, "sha256": TEXT})
 
 
@@ -175,10 +190,34 @@ TRAINED = fields(  # of runs that this program trained; the settings of imported
         "attack": optional(fields({}, {"evasion": PART, "poison": PART})),
         "prepare": PART,
         "decide": PART,
-        "dataset": PART,
+        "dataset": optional(DATASET),
         "scm": PART,
         "trainer": optional(fields({}, {"optimizer": PART})),
         "evaluation": optional(fields({}, {"metrics": optional(values(MAPPING))})),
+    },
+)
+DENOMINATORS = optional(values(each(NUMBER)))  # by rate, of each group
+FITTED = fields(  # what thresholds were fitted to
+    {},
+    {
+        "rate": TEXT_OR_NULL,
+        "permitted": NUMBER_OR_NULL,
+        "gap": NUMBER_OR_NULL,
+        "rows": NUMBER_OR_NULL,
+        "denominators": DENOMINATORS,
+        "split": TEXT_OR_NULL,
+        "confidence": NUMBER_OR_NULL,
+        "bound": NUMBER_OR_NULL,
+    },
+)
+FITTED_POINTS = fields(  # the same of all operating points
+    {},
+    {
+        "gap": each(NUMBER),
+        "accuracy": each(NUMBER),
+        "rows": NUMBER_OR_NULL,
+        "denominators": DENOMINATORS,
+        "split": TEXT_OR_NULL,
     },
 )
 POINTS = fields(
@@ -190,7 +229,8 @@ POINTS = fields(
     },
     {
         "fit_on": TEXT,
-        "shares": optional(values(each(optional(several(NUMBER, 2, 2))))),
+        "fitted": optional(FITTED_POINTS),
+        "shares": optional(values(each(optional(_share)))),
         "deviations": optional(values(each(NUMBER_OR_NULL))),
     },
 )
@@ -227,6 +267,10 @@ POISON = fields(
         "seconds": optional(values(NUMBER_OR_NULL)),
     },
 )
+CAUSAL = fields(
+    {"option": TEXT, "settings": MAPPING, "source": SECTION, "fingerprint": TEXT},
+    {"graph": optional(values(each(TEXT))), "equations": TEXT_OR_NULL},
+)
 JUDGED = fields(
     {"metrics": METRICS},
     {
@@ -235,6 +279,8 @@ JUDGED = fields(
         "warnings": WORDS,
         "shares": optional(SHARES),
         "deviations": optional(METRICS),
+        "causal": optional(CAUSAL),
+        "scm": optional(METRICS),
     },
 )
 
@@ -254,8 +300,6 @@ DECIDE = fields(
         "warnings": WORDS,
     },
 )
-CAUSAL = fields({}, {"option": TEXT_OR_NULL, "settings": SECTION, "graph": SECTION, "fingerprint": TEXT_OR_NULL})
-
 RECORD = fields(
     {"run_id": TEXT, "status": TEXT, "name": TEXT, "dataset": TEXT, "params": PARAMS},
     {
@@ -277,6 +321,8 @@ RECORD = fields(
         "units": optional(values(TEXT)),
         "weights": optional(FILE),
         "decide": optional(DECIDE),
+        "fitted": optional(FITTED),
+        "scm": optional(METRICS),
         "preprocessing": optional(PREPROCESSING),
         "operating_points": optional(POINTS),
         "poison": optional(POISON),
@@ -317,6 +363,8 @@ def _of_points(points: Mapping[str, Any]) -> str:
     n = len(points.get("permitted", ()))
     held = {"logits": {"": points.get("logits", ())}}
     held |= {kind: points.get(kind) or {} for kind in ("metrics", "shares", "deviations")}
+    fitted = points.get("fitted") or {}
+    held["fitted"] = {key: fitted[key] for key in ("gap", "accuracy") if key in fitted}
     for kind, lists in held.items():
         for key, of in lists.items():
             if len(of) != n:
