@@ -25,7 +25,13 @@ from utils.models.learner import Learner
 from utils.overrides import CONFIG
 from utils.run_store import RunStore
 
-BASE = ("dataset=loan", "dataset.rows=200", "evaluation.metrics.ensemble.intervals=20", *SMALL)
+BASE = (
+    "dataset=loan",
+    "dataset.rows=200",
+    "operating_points.groups_min=1",
+    "evaluation.metrics.ensemble.intervals=20",
+    *SMALL,
+)
 QUERIES = tuple(f"evaluation.metrics.ensemble.attacks.{k}=10" for k in ("random.samples", "square.queries"))
 QUICK = (*BASE, *QUERIES)
 FOREST = (*QUICK, "model=random_forest", "model.trees=5")
