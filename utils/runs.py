@@ -541,7 +541,7 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
     say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     say(f"filed as record {doc_id} of {database}")
-    say(f"load it with {IMPORT}{call('from_database', doc_id, record['dataset'])}")
+    say(f"load it in Python: {IMPORT}{call('from_database', doc_id, record['dataset'])}")
     say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
 
 
