@@ -1,6 +1,7 @@
 """Small data sets, causal models and contexts that many tests share."""
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,12 @@ FITTED = {"binary": "anm", "sampling": "residuals", "radius_unit": "noise"}
 def _few_threads() -> None:
     """One, as runs have by default, or as many as ``TRILEMMA_TEST_THREADS`` says."""
     torch.set_num_threads(int(os.environ.get("TRILEMMA_TEST_THREADS", 1)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C is an exception, also where whoever started the tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
