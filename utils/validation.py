@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import yaml
@@ -162,7 +161,7 @@ def require_radii(radii: Sequence[Any]) -> None:
     """Refuse an evaluation without a radius, or with one twice. Raises ValueError."""
     if not radii:
         raise ValueError(f"epsilon.evaluate=[]: expected {range_of('epsilon.evaluate')}, one or more")
-    if len(set(map(Fraction, map(str, radii)))) < len(radii):
+    if len(set(map(radius_value, radii))) < len(radii):
         raise ValueError(f"epsilon.evaluate=[{','.join(map(str, radii))}] names one radius twice; give each once")
 
 
