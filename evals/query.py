@@ -253,6 +253,8 @@ def _typed(found: Sequence[Any], index: pd.Index) -> pd.Series:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -480,3 +480,39 @@ def test_a_search_that_is_killed_is_finished_by_the_same_line(own):
     assert [trial.state.name for trial in opened("mine").trials] == ["COMPLETE"] * 5
     rates = [record["params"]["trainer"]["lr"] for record in records()]
     assert sorted(rates) == sorted(trial.params["trainer.lr"] for trial in opened("mine").trials)
+
+
+# --- causal figures ---------------------------------------------------------------------------------------------
+
+TABLE = ("dataset=csv", "dataset.path=table.csv", "dataset.label=y", "scm=linear")
+
+
+@needs_optuna
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["scm=independent,linear", "hydra.sweeper.objectives=[accuracy,uai_0.05]"], "tries 2: independent; linear."),
+        (["scm=independent,linear", "hydra.sweeper.constraints=['uai_0.05<=0.07']"], "tries 2: independent; linear."),
+        (["scm=learned", "scm.hidden=range(4,9)", "hydra.sweeper.objectives=[uai_cf]"], "learned, hidden 4"),
+        (
+            [*TABLE, "dataset.sensitive=s", "dataset.graph={a:[s]},{b:[s]}", "hydra.sweeper.objectives=[uai_cf]"],
+            "linear, graph s -> a; linear",
+        ),
+        ([*TABLE, "dataset.sensitive=s,b", "hydra.sweeper.objectives=[uai_cf]"], "linear, sensitive s; linear"),
+        (["dataset.rows=200,300", "scm=linear", "hydra.sweeper.objectives=[uai_cf]"], "linear, rows 200"),
+    ],
+)
+def test_a_search_is_not_judged_by_causal_figures_of_several_causal_models(tmp_path, words, told):
+    with house(tmp_path):
+        data = () if "dataset=csv" in words else ("dataset=lin",)
+        answer = command("train", *SEARCH, *data, "trainer.lr=0.01,0.02", *words, "hydra.sweeper.trials=2")
+        refused(answer, "belongs to its causal model", told)
+        assert not list(paths_config.evals().glob("*.json"))
+
+
+@needs_optuna
+@pytest.mark.parametrize("objectives", ["[accuracy]", "[robust_accuracy_0.05]"])
+def test_figures_that_no_causal_model_matters_to_may_judge_a_search_that_tries_several(tmp_path, objectives):
+    with house(tmp_path):
+        words = ("dataset=lin", "dataset.rows=200", "scm=independent,linear", "hydra.sweeper.trials=1")
+        assert command("train", *SEARCH, *words, f"hydra.sweeper.objectives={objectives}").code == 0

@@ -6,12 +6,21 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from utils import atomic
 from utils.console import complain, said
 
 FOLDER = ".jobs"  # in the folder of a sweep, one file per job
 EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}  # the exit code that each status asks for
+
+
+class Model(TypedDict):
+    """The causal model that a figure of a run rests on: figures compare where fingerprints agree."""
+
+    dataset: str
+    option: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class Outcome:
     detail: str
     record: int | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # those that the sweep watches
+    models: Mapping[str, "Model"] = field(default_factory=dict)  # that those of them rest on that are causal
 
 
 def word(sweep: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 from utils.console import harmless, say, stop_if_interrupted
 from utils.metrics.directions import direction
-from utils.outcomes import Outcome, now, told
+from utils.outcomes import Model, Outcome, now, told
 
 Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
@@ -112,12 +112,43 @@ class Tally:
         return [f"ETA {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"]
 
     def _best(self) -> list[str]:
-        best = []
-        for key in self.watch:
-            values = [v for o in self.ended.values() if (v := o.metrics.get(key)) is not None]
-            if values and direction(key):
-                best.append(f"best {key} {max(values) if direction(key) > 0 else min(values):.4f}")
-        return best
+        return [f"best {key} {', '.join(of)}" for key in self.watch if direction(key) and (of := self._best_of(key))]
+
+    def _best_of(self, key: str) -> list[str]:
+        """The best value of a metric; of a causal one, that under each causal model, as others do not compare."""
+        best = max if direction(key) > 0 else min
+        values = self._by_model(key)
+        if len(values) <= 1:
+            return [f"{best(of):.4f}" for of in values.values()]
+        names = _names([model for model in map(self._models(key).get, values) if model])
+        return [f"{best(of):.4f} under {names.get(fingerprint, 'none')}" for fingerprint, of in values.items()]
+
+    def _by_model(self, key: str) -> dict[str, list[float]]:
+        """The values of a metric by the fingerprint of their causal model, which is empty where they rest on none."""
+        found: dict[str, list[float]] = {}
+        for outcome in self.ended.values():
+            if (value := outcome.metrics.get(key)) is not None:
+                fingerprint = outcome.models[key]["fingerprint"] if key in outcome.models else ""
+                found.setdefault(fingerprint, []).append(value)
+        return found
+
+    def _models(self, key: str) -> dict[str, Model]:
+        """The causal models that a metric rests on, by fingerprint."""
+        return {o.models[key]["fingerprint"]: o.models[key] for o in self.ended.values() if key in o.models}
+
+    def apart(self) -> list[str]:
+        """The watched metrics whose values rest on several causal models."""
+        return [key for key in self.watch if len(self._models(key)) > 1]
+
+
+def _names(models: Sequence[Model]) -> dict[str, str]:
+    """Causal models in words, by fingerprint: the option, with what else it takes to tell them apart."""
+    several = len({model["dataset"] for model in models}) > 1
+    names = [f"{model['option']} of {model['dataset']}" if several else model["option"] for model in models]
+    return {
+        model["fingerprint"]: f"scm={name}" if names.count(name) == 1 else f"scm={name} ({model['fingerprint'][:6]})"
+        for model, name in zip(models, names, strict=True)
+    }
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import paths_config
 from evals.evaluation import evaluate, evaluate_many, warnings_of
 from evals.evaluation import rehearse as rehearse_metrics
 from evals.operating_points import operating_points
-from evals.records.causal import sentences
+from evals.records.causal import model_of, sentences
 from utils import atomic, processes
 from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
 from utils.command_line.words import IMPORT, call, copyable, option, typed
@@ -33,7 +33,7 @@ from utils.metrics.directions import headlines
 from utils.metrics.intervals import Measured
 from utils.model_zoo import content, describe_preprocessing, require_loadable, save_weights
 from utils.models.learner import Learner
-from utils.outcomes import Outcome
+from utils.outcomes import Model, Outcome
 from utils.poisoned import account, forget_search, poisoned, rehearse_poison
 from utils.progress import SayNow, steps_said, steps_shown
 from utils.recipe import NO_VALID
@@ -500,7 +500,7 @@ def outcome(record: Record, doc_id: int, *, finished_before: bool) -> Outcome:
         return Outcome(record["name"], "failed", detail, record=doc_id)
     seconds = sum(record["seconds"].values())
     detail = f"record {doc_id}, seed {record['seed']}, {seconds:.1f} s"
-    return Outcome(record["name"], "finished", detail, doc_id, watched(record))
+    return Outcome(record["name"], "finished", detail, doc_id, watched(record), models_watched(record))
 
 
 def skipped(run: Run, finished: Record, *, in_sweep: bool) -> Outcome:
@@ -509,13 +509,24 @@ def skipped(run: Run, finished: Record, *, in_sweep: bool) -> Outcome:
         doc_id = finished["doc_id"]
         say(f"{run.name}, seed {run.seed}: finished before, record {doc_id}; existing=replace trains anew")
     doc_id = finished["doc_id"]
-    metrics = watched(finished | {"params": run.params})
-    return Outcome(run.name, "skipped", f"record {doc_id}, seed {run.seed}", doc_id, metrics)
+    record = finished | {"params": run.params}
+    detail = f"record {doc_id}, seed {run.seed}"
+    return Outcome(run.name, "skipped", detail, doc_id, watched(record), models_watched(record))
 
 
 def watched(record: Record) -> dict[str, float | None]:
     """The metrics of a record that its configuration asks to watch."""
     return {key: record["metrics"].get(key) for key in record["params"]["watch"]}
+
+
+def models_watched(record: Record) -> dict[str, Model]:
+    """The causal models that those of these metrics rest on that are causal."""
+    found = {key: model_of(record, key) for key in watched(record)}
+    return {
+        key: Model(dataset=record["dataset"], option=model["option"], fingerprint=model["fingerprint"])
+        for key, model in found.items()
+        if model is not None
+    }
 
 
 def report(record: Record, doc_id: int, database: Path) -> None:

@@ -287,8 +287,26 @@ def _sum_up(tally: Tally) -> None:
     if len(tally.numbers) > TABLE:
         for name, statuses in sorted(_by_name(ended).items()):
             say(f"{name:<40} {_counted(statuses)}")
+    for sentence in _apart(tally):
+        say(sentence)
     left = len(tally.numbers) - len(ended)
     say(_counted([o.status for o in ended]) + (f", {left} not run" if left else ""))
+
+
+def _apart(tally: Tally) -> list[str]:
+    """Why watched figures do not compare, as they rest on several causal models, and the command that changes it."""
+    keys = tally.apart()
+    if not keys:
+        return []
+    from evals.records.advice import sentences  # imports pandas, which other sweeps need not wait for
+
+    ids: dict[str, set[int | None]] = {}
+    for outcome in tally.ended.values():
+        for model in outcome.models.values():
+            ids.setdefault(model["dataset"], set()).add(outcome.record)
+    stores = {dataset: RunStore(paths_config.database(dataset)).all() for dataset in ids}
+    own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
+    return [sentence for dataset, records in own.items() for sentence in sentences(records, keys, dataset)]
 
 
 def _by_name(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:

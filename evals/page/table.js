@@ -97,17 +97,29 @@ function metricColumns(view) {
   });
 }
 
+/** Why the chosen column puts the marks in no order: its figures rest on several causal models; else none. */
+function unsortable(view) {
+  const metric = state.sort && METRIC.has(state.sort.by);
+  return metric ? apartOf(view.marks, view.shown, [state.sort.by]) : null;
+}
+
+/** The column that the marks are sorted by, none where none is chosen or its figures do not compare. */
+function sortedBy(view, shownColumns) {
+  return unsortable(view) ? undefined : state.sort && shownColumns.find((c) => c.id === state.sort.by);
+}
+
 /** The marks shown, in the order of the chosen column, those without a value last. */
 function sorted(view, shownColumns) {
   const order = [...view.shown];
-  const column = state.sort && shownColumns.find((c) => c.id === state.sort.by);
+  const column = sortedBy(view, shownColumns);
+  const ranks = !apartOf(view.marks, view.shown, [state.x]);
   if (!column)
     return order.sort(
       (a, b) =>
         view.permitted[b] - view.permitted[a] ||
         view.mask[b] - view.mask[a] ||
-        Number.isNaN(view.xs[a]) - Number.isNaN(view.xs[b]) ||
-        (view.xs[b] - view.xs[a]) * (view.signs[0] || 1) ||
+        (ranks && Number.isNaN(view.xs[a]) - Number.isNaN(view.xs[b])) ||
+        (ranks && (view.xs[b] - view.xs[a]) * (view.signs[0] || 1)) ||
         a - b,
     );
   const turn = state.sort.falling ? -1 : 1;
@@ -127,7 +139,10 @@ function showTable(view, change) {
   const pages = Math.max(1, Math.ceil(view.order.length / ROWS));
   state.page = Math.min(state.page, pages - 1);
   const rows = view.order.slice(state.page * ROWS, (state.page + 1) * ROWS);
-  byId("head").replaceChildren(...shownColumns.map((column) => heading(column, change)));
+  const by = sortedBy(view, shownColumns);
+  const reason = unsortable(view);
+  byId("head").replaceChildren(...shownColumns.map((column) => heading(column, column === by, change)));
+  byId("unsorted").textContent = reason ? `Not sorted: ${reason}.` : "";
   byId("rows").replaceChildren(...rows.map((i) => row(view, shownColumns, i)));
   byId("count").textContent = view.order.length
     ? `${state.page * ROWS + 1} to ${state.page * ROWS + rows.length} of ${view.order.length.toLocaleString("en")}`
@@ -136,8 +151,7 @@ function showTable(view, change) {
   byId("next").disabled = state.page >= pages - 1;
 }
 
-function heading(column, change) {
-  const own = state.sort && state.sort.by === column.id;
+function heading(column, own, change) {
   // a metric begins with its better end
   const start = column.key ? directionOf(column.key) > 0 : false;
   const toggle = () =>

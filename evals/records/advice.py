@@ -12,7 +12,7 @@ from utils.command_line.words import copyable, override
 from utils.scms.identity import FITTED, hash_of_graph, is_under
 
 BEST_FIRST = ("known", "learned", "linear", "independent")
-SAYABLE = re.compile(r"[\w.+-]+", re.ASCII)  # values of settings that ``where`` reads and no shell touches
+SAYABLE = re.compile(r"[\w.+-]+|\[[\w.+-]+\]", re.ASCII)  # values of settings that ``where`` reads and no shell touches
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ def _sentence(keys: Sequence[str], found: Models, database: str) -> str:
     said = f"{_joined(keys)} {belong} causal model, and here are {len(found)}: {'; '.join(listed)}."
     condition = _choosing(found)
     choosing = "choose those of one" + (f' by where="{condition}"' if condition else "")
-    if _sources(known) > 1:
-        return f"{said} Their data differ, so no command judges them under one: choose those of one by where=..."
+    if unlike := _unlike(known):
+        by = "" if condition else " by where=..."
+        return f"{said} {unlike}, so no command judges them under one: {choosing}{by}"
     way = judging(found, keys, database)
     if way is None:
         return f"{said} No command judges all under one: {choosing}"
@@ -87,8 +88,11 @@ def _records(of: Sequence[Record]) -> str:
     return f"record{'s' * (len(ids) > 1)} {shown}"
 
 
-def _sources(known: Sequence[Causal]) -> int:
-    return len({str(sorted((causal["source"] or {}).items())) for causal in known})
+def _unlike(known: Sequence[Causal]) -> str:
+    """In what causal models differ that no evaluation changes: whose twins they are of; else nothing."""
+    if len({str(sorted((causal["source"] or {}).items())) for causal in known}) > 1:
+        return "Their data differ"
+    return "Their sensitive attributes differ" if len({str(causal.get("sensitive")) for causal in known}) > 1 else ""
 
 
 def _plain(found: Models, keys: Sequence[str]) -> list[str]:
@@ -117,7 +121,7 @@ def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
 def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None:
     """How the records of some figures are judged under one causal model; None where no command does."""
     known = _ranked(found)
-    if _sources([causal for causal, _ in known]) > 1:
+    if _unlike([causal for causal, _ in known]):
         return None
     everyone = _everyone(found)
     ways = (_way(causal, everyone, database) for causal, _ in known)
@@ -194,14 +198,14 @@ def _choosing(found: Models) -> str:
     for causal, of in known:
         under = set(map(id, of))
         own = [i for i, record in enumerate(everyone) if id(record) in under]
-        for condition in _conditions(causal, [other for other, _ in known]):
+        for condition in _conditions(causal, [other for other, _ in known], of):
             if _kept(table, condition) == own:
                 return condition
     return ""
 
 
-def _conditions(causal: Causal, among: Sequence[Causal]) -> Iterator[str]:
-    """Its option, a setting in which it differs from another one, or both."""
+def _conditions(causal: Causal, among: Sequence[Causal], of: Sequence[Record]) -> Iterator[str]:
+    """Its option, a setting in which it differs from another one, or both; the sensitive attributes of its records."""
     option = f"scm=={causal['option']}"
     yield option
     told = {key: value for key, value in causal["settings"].items() if SAYABLE.fullmatch(str(value))}
@@ -209,6 +213,13 @@ def _conditions(causal: Causal, among: Sequence[Causal]) -> Iterator[str]:
     settings = [f"scm.{key}=={str(told[key]).lower() if isinstance(told[key], bool) else told[key]}" for key in apart]
     yield from settings
     yield from (f"{option}, {setting}" for setting in settings)
+    if causal.get("sensitive") and SAYABLE.fullmatch(about := _about(of[0])):
+        yield from (f"dataset.sensitive=={about}", f"{option}, dataset.sensitive=={about}")
+
+
+def _about(record: Record) -> str:
+    """The sensitive attributes as ``where`` compares them."""
+    return str(query.values("dataset.sensitive", query.frame([{**record, "metrics": {}, "evaluations": {}}])).iloc[0])
 
 
 def _kept(table: Any, condition: str) -> list[int]:

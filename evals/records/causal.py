@@ -27,7 +27,13 @@ _is_causal = lru_cache(is_causal)
 def rests_on_scm(record: Record, key: str) -> bool:
     """Whether a figure of the record, ``uai_0.05`` or ``<evaluation>/uai_0.05``, depends on a causal model."""
     evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
-    return _is_causal(plain) or (plain.startswith("robust_accuracy") and _attacked_causally(record, evaluation, plain))
+    later = ((record.get("evaluations") or {}).get(evaluation) or {}).get("settings")
+    return rests(plain, (record.get("params") or {}) if evaluation is None else (later or {}))
+
+
+def rests(key: str, settings: Mapping[str, Any]) -> bool:
+    """The same of a figure of a run, or of an evaluation, with these settings, also before there is one."""
+    return _is_causal(key) or (key.startswith("robust_accuracy") and _attacked_causally(settings, key))
 
 
 @lru_cache
@@ -38,10 +44,8 @@ def _may_rest(key: str) -> bool:
     return any(is_causal(own) or own.startswith("robust_accuracy") for own in plain)
 
 
-def _attacked_causally(record: Record, evaluation: str | None, key: str) -> bool:
+def _attacked_causally(settings: Mapping[str, Any], key: str) -> bool:
     """Whether the attack of a robust accuracy moved noise through the SCM; of several attacks, whether one did."""
-    later = ((record.get("evaluations") or {}).get(evaluation) or {}).get("settings")
-    settings = (record.get("params") or {}) if evaluation is None else (later or {})
     attack = settings.get("attack") or {}
     named = f"robust_accuracy_{attack.get('name')}_"
     if f"{key}_".startswith(named):
@@ -103,7 +107,8 @@ def _facts(causal: Causal) -> dict[str, str]:
     graph = causal.get("graph") or {}
     arrows = "; ".join(f"{', '.join(of)} -> {child}" for child, of in graph.items()) or "none"
     source = {f"data {key}" if key == "fingerprint" else key: str(of) for key, of in (causal["source"] or {}).items()}
-    return {**{key: str(of) for key, of in causal["settings"].items()}, "graph": arrows, **source}
+    about = {"sensitive": ", ".join(causal.get("sensitive") or ["unknown"])}
+    return {**{key: str(of) for key, of in causal["settings"].items()}, "graph": arrows, **source, **about}
 
 
 def remark(records: Sequence[Record], key: str) -> str:

@@ -38,6 +38,7 @@ def records(trained):
 # --- what compares ---------------------------------------------------------------------------------------------
 
 
+CAUSAL_KEYS = ("option", "settings", "graph", "source", "fingerprint")
 SCM = {"_target_": "utils.scms.learned.learned", "_partial_": True, "hidden": 100, "binary": "threshold"}
 CSV = {"_target_": "utils.datasets.csv.csv", "graph": {"b": ["a", "s"], "c": "b"}}
 FACTS = {"scm_thresholded_b": 1.0}
@@ -89,6 +90,38 @@ def test_of_a_generated_data_set_name_rows_and_version_are_the_source_not_what_t
     assert print_of(dataset=lin, drawing=2) != one
 
 
+def test_the_sensitive_attributes_are_part_of_it_in_any_order_and_way_of_writing():
+    both, turned, one, text = (
+        print_of(dataset=CSV | {"sensitive": given}) for given in (["race", "sex"], ["sex", "race"], ["sex"], "sex")
+    )
+    assert both == turned
+    assert one == text
+    assert len({both, one, print_of()}) == 3
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_records_from_before_it_held_them_compare_with_new_ones_and_not_with_others(holds):
+    """``holds``: the record has a causal model of its own, without attributes; else it follows from its settings."""
+
+    def record(i, sensitive, *, old):
+        dataset = {**CSV, "sensitive": sensitive}
+        made = described(SCM, dataset, **PLAIN)
+        if old:
+            del made["sensitive"]
+            made["fingerprint"] = described(SCM, CSV, **PLAIN)["fingerprint"]  # that which was filed then
+        kept = {"causal": made} if holds or not old else {}
+        params = {"dataset": dataset, "scm": SCM}
+        found = {"doc_id": i, "metrics": {"uai_cf": 0.1 * i}, "params": params, "scm": FACTS, "fingerprint": "f"}
+        return found | kept | {"evaluations": {}}
+
+    new, old, other = record(1, ["sex"], old=False), record(2, "sex", old=True), record(3, ["race"], old=True)
+    assert advice.why_apart([new, old], ["uai_cf"], "mine") == ""
+    said = advice.why_apart([new, old, other], ["uai_cf"], "mine")
+    assert "learned, sensitive sex (records 1, 2); learned, sensitive race (record 3)" in said
+    assert "Their sensitive attributes differ, so no command judges them under one" in said
+    assert 'by where="dataset.sensitive==[race]"' in said
+
+
 def test_a_graph_that_is_not_read_is_none_of_it():
     independent = {"_target_": "utils.scms.independent.independent"}
     assert print_of(independent) == print_of(independent, CSV | {"graph": None})
@@ -96,7 +129,7 @@ def test_a_graph_that_is_not_read_is_none_of_it():
 
 def test_a_record_holds_its_causal_model_and_without_it_the_same_follows_from_its_settings(records):
     for record in records:
-        assert record["causal"].keys() == {"option", "settings", "graph", "source", "fingerprint", "equations"}
+        assert record["causal"].keys() == {*CAUSAL_KEYS, "sensitive", "equations"}
         older = {key: value for key, value in record.items() if key != "causal"}
         assert causal_of(older)["fingerprint"] == record["causal"]["fingerprint"]
     prints = [record["causal"]["fingerprint"] for record in records]
@@ -183,6 +216,19 @@ def _out(words):
 )
 def test_figures_that_no_causal_model_matters_to_are_compared_across(trained, words):
     assert command(words[0], "dataset=lin", *words[1:]).code == 0
+
+
+def test_a_sweep_over_causal_models_names_the_best_under_each_and_how_all_are_judged_under_one(trained):
+    """All were trained before; of accuracy, which rests on none of them, there is one best."""
+    answer = command("train", "-m", *LIN, "scm=independent,linear", "watch=[accuracy,uai_cf]")
+    assert answer.code == 0, answer
+    found = {r["causal"]["option"]: r["metrics"]["uai_cf"] for r in query.read("lin")[:2]}
+    assert ", ".join(f"{figure:.4f} under scm={option}" for option, figure in found.items()) in answer.out
+    assert "uai_cf belongs to its causal model, and here are 2: independent (record 1); linear (record 2)" in answer.out
+    assert "`python evaluate.py dataset=lin id=all scm=linear`" in answer.out
+    alone = command("train", "-m", *LIN, "scm=linear", "seed=0,1", "watch=[accuracy,uai_cf]").out
+    assert "causal model" not in alone
+    assert "under scm" not in alone
 
 
 def test_a_table_lists_them_with_the_causal_model_named_and_takes_no_gain_over_another(trained):

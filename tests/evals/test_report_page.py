@@ -328,6 +328,33 @@ def test_a_click_on_a_heading_sorts_those_without_a_value_last(page, jobs):
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("accuracy")
 
 
+def test_figures_of_several_causal_models_are_put_in_no_order(visit, jobs):
+    """Neither by their column nor, where they are the horizontal axis, by themselves; those of one model are."""
+    key, records = "uai_0.05", jobs[:12]
+    option = {r["doc_id"]: ("linear", "learned")[r["doc_id"] % 2] for r in records}
+    made = [r | {"causal": causal_model(option[r["doc_id"]])} for r in records]
+    made = [r | {"metrics": r["metrics"] | {key: r["doc_id"] * 7 % 12 / 12}} for r in made]
+    page = visit(made, hash="#seeds=runs&points=0")
+    for words in ({"sort": {"by": key, "falling": False}}, {"sort": None, "x": key, "y": "accuracy"}):
+        shown(page, **words)
+        figures = {str(r["doc_id"]): r["metrics"][key] for r in made}
+        order = [figures[code] for code in page.evaluate("trilemma.order()")]
+        assert sorted(order) not in (order, order[::-1])
+    shown(page, sort={"by": key, "falling": False})
+    said = page.locator("#unsorted").inner_text()
+    assert said.startswith("Not sorted: ")
+    assert "belongs to its causal model" in said
+    assert page.locator("th[aria-sort=ascending]").count() == 0
+    page.locator("[data-sort=accuracy]").click()
+    assert page.locator("#unsorted").inner_text() == ""
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("accuracy")
+
+
+def causal_model(option):
+    """A causal model as a record holds it, whose fingerprint is its option."""
+    return {"option": option, "settings": {}, "graph": None, "source": {}, "fingerprint": option, "equations": None}
+
+
 def test_the_download_is_what_is_shown(page, jobs):
     shown(page, sort={"by": "fnr_gap", "falling": False}, points=True)
     page.locator("#legend label", has_text="mart").click()

@@ -88,3 +88,20 @@ def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path
     assert tally.look() == [0, 2, 3]
     assert tally.look() == []
     assert tally.line() == "3/4, 1 failed, ETA 0:00:10, best accuracy 0.8000, best uai_0.05 0.1000"
+
+
+def test_a_causal_figure_is_best_under_its_own_causal_model(tmp_path):
+    models = [("lin", "learned", "aaaaaaa"), ("lin", "linear", "b"), ("lin", "linear", "b")]
+    for extra, said in (
+        ([], "best uai_cf 0.1000 under scm=learned, 0.2000 under scm=linear"),
+        ([("lin", "learned", "ccccccc")], "0.1000 under scm=learned (aaaaaa), 0.2000 under scm=linear, 0.4000 under"),
+        ([("loan", "linear", "d")], "0.2000 under scm=linear of lin, 0.4000 under scm=linear of loan"),
+    ):
+        tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"])
+        for i, (model, value) in enumerate(zip(models + extra, (0.1, 0.3, 0.2, 0.4), strict=False)):
+            named = {"uai_cf": dict(zip(("dataset", "option", "fingerprint"), model, strict=True))}
+            tell(tmp_path, i, Outcome("a", "finished", "", i, {"accuracy": 0.7, "uai_cf": value}, named))
+        tally.look()
+        assert "best accuracy 0.7000, best uai_cf" in tally.line()
+        assert said in tally.line()
+        assert tally.apart() == ["uai_cf"]

@@ -269,7 +269,7 @@ POISON = fields(
 )
 CAUSAL = fields(
     {"option": TEXT, "settings": MAPPING, "source": SECTION, "fingerprint": TEXT},
-    {"graph": optional(values(each(TEXT))), "equations": TEXT_OR_NULL},
+    {"graph": optional(values(each(TEXT))), "equations": TEXT_OR_NULL, "sensitive": WORDS},
 )
 JUDGED = fields(
     {"metrics": METRICS},

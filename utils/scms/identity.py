@@ -47,6 +47,7 @@ def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[s
 
 
 FITTED = ("learned", "linear")  # options that read the causal graph
+ROWS_OMIT = ("graph", "sensitive", "actionable", "split")  # settings of a data set that its rows do not depend on
 FIRST_GENERATED = {
     "lin",
     "nlm",
@@ -67,11 +68,12 @@ def described(
 ) -> dict[str, Any]:
     """The causal model of a run as its record holds it, with the ``fingerprint`` by which its figures compare.
 
-    Figures compare where option, settings, graph and source agree: never the seed, nor what was fitted.
+    Figures compare where option, settings, graph, source and the sensitive attributes, whose change makes the twins,
+    agree: never the seed, nor what was fitted.
 
     Args:
         scm: the settings of the ``scm`` option, without a seed.
-        dataset: those of the data set, whose ``graph`` is that which was asked for.
+        dataset: those of the data set, whose ``graph`` is that which was asked for, and its ``sensitive`` attributes.
         facts: of the SCM.
         data: the fingerprint of the rows.
         drawing: the version of the generator of a data set that is drawn by the seed; None of any other.
@@ -84,33 +86,47 @@ def described(
     if drawing is not None:
         source = {"generated": part_of(dataset), "rows": dataset.get("rows"), "version": drawing}
     asked = _normal(dataset.get("graph")) if option in FITTED else None
+    sensitive = _attributes(dataset)
     return {
         "option": option,
         "settings": own,
         "graph": {child: list(of) for child, of in arrows.items()} if arrows and option in FITTED else asked,
         "source": source,
-        "fingerprint": _hash([option, own, asked, source]),
+        "sensitive": sensitive,
+        "fingerprint": _about(_hash([option, own, asked, source]), sensitive),
         "equations": equations,
     }
+
+
+def _attributes(dataset: Mapping[str, Any]) -> list[str] | None:
+    """The sensitive attributes that the settings of a data set name, in alphabetical order; None where they do not."""
+    given = dataset.get("sensitive")
+    return None if given is None else sorted(map(str, [given] if isinstance(given, str) else given))
+
+
+def _about(fingerprint: str, sensitive: Sequence[str] | None) -> str:
+    """The fingerprint of a causal model, and of the attributes that its figures are about."""
+    return fingerprint if sensitive is None else _hash([fingerprint, list(sensitive)])
 
 
 def is_under(causal: Mapping[str, Any], graph: Any) -> bool:
     """Whether a causal model is that of its option, settings and source under a ``graph`` as it was asked for."""
     asked = _normal(graph) if causal["option"] in FITTED else None
-    return bool(causal["fingerprint"] == _hash([causal["option"], causal["settings"], asked, causal["source"]]))
+    own = _hash([causal["option"], causal["settings"], asked, causal["source"]])
+    return bool(causal["fingerprint"] == _about(own, causal.get("sensitive")))
 
 
 def causal_of(record: Mapping[str, Any], evaluation: str | None = None) -> dict[str, Any] | None:
     """The causal model that the figures of a record rest on, or those of a later evaluation; None where none is known.
 
-    Of records from before they held it, it follows from their settings.
+    Of records from before they held it, it follows from their settings, and so do the sensitive attributes.
     """
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     found: dict[str, Any] | None = later.get("causal") or record.get("causal")
-    if found is not None:
-        return found
     params = record.get("params") or {}
     scm, dataset = params.get("scm"), params.get("dataset")
+    if found is not None:
+        return found if "sensitive" in found else _with_attributes(found, dataset)
     if not (isinstance(scm, Mapping) and isinstance(dataset, Mapping) and part_of(scm) not in ("", "none")):
         return None
     return described(
@@ -122,6 +138,27 @@ def causal_of(record: Mapping[str, Any], evaluation: str | None = None) -> dict[
         arrows=None,
         equations=None,
     )
+
+
+def _with_attributes(causal: dict[str, Any], dataset: Any) -> dict[str, Any]:
+    """A causal model from before it held the sensitive attributes, with those of the settings of its data set."""
+    sensitive = _attributes(dataset) if isinstance(dataset, Mapping) else None
+    return {**causal, "sensitive": sensitive, "fingerprint": _about(causal["fingerprint"], sensitive)}
+
+
+def asked(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The causal model that a configuration asks for, before there are data: those that differ do not compare.
+
+    Its source is the settings of the data set, as far as rows depend on them. None where there is none, as of images.
+    """
+    scm, dataset = params["scm"], params["dataset"]
+    if part_of(scm) in ("", "none"):
+        return None
+    rows = {key: value for key, value in dataset.items() if key not in ROWS_OMIT}
+    facts = {THRESHOLDED: 1.0}  # a binary column may have parents
+    data = json.dumps({key: value for key, value in rows.items() if key != "name"}, sort_keys=True, default=str)
+    found = described(settled(scm), dataset, facts=facts, data=data, drawing=None, arrows=None, equations=None)
+    return {**found, "source": {key: value for key, value in rows.items() if not key.startswith("_")}}
 
 
 def part_of(node: Mapping[str, Any]) -> str:

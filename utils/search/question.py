@@ -128,6 +128,30 @@ def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> N
                 )
 
 
+def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a causal metric where the causal model differs among the ``configurations`` that a search may try.
+
+    Raises:
+        ValueError: trials could not be ranked by that metric.
+    """
+    from evals.records.causal import name, rests  # import pandas, which mistakes of words need not wait for
+    from utils.scms.identity import asked
+
+    for key in metrics:
+        resting = [params for params in configurations if rests(key, params)]
+        models = {model["fingerprint"]: model for model in map(asked, resting) if model is not None}
+        if len(models) > 1:
+            known = list(models.values())
+            several = len({model["option"] for model in known}) > 1
+            chosen = f", as by {typed('scm', known[-1]['option'])}" if several else ""
+            raise ValueError(
+                f"{key} belongs to its causal model, and this search tries {len(known)}: "
+                f"{'; '.join(name(model, known) for model in known)}. Figures of different ones do not compare, so no "
+                f"trial could be called better: give one value to what makes them differ{chosen}; or leave {key} out "
+                "of what the search is judged by"
+            )
+
+
 def near(key: str, known: Iterable[str]) -> str:
     """``; did you mean a or b?``, or nothing where no known key is close."""
     close = suggest(key, known)

@@ -15,7 +15,15 @@ from utils.console import complain, say
 from utils.metrics.directions import require_metric
 from utils.outcomes import Outcome, ended, told
 from utils.run_store import Record, RunStore
-from utils.search.question import Question, check_radii, constraints, definition, near, objectives
+from utils.search.question import (
+    Question,
+    check_radii,
+    constraints,
+    definition,
+    near,
+    objectives,
+    require_one_model,
+)
 from utils.search.results import NoResultError, UnreportedError, judge, shown
 from utils.search.space import Line, read
 from utils.search.study import (
@@ -67,6 +75,7 @@ class Search(Planned):
         question = self._question(read(self.words(arguments)))
         probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
         check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))
+        require_one_model(question.metrics, [job.params for job in probes])
         with one_at_a_time(question.name) as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = self.storage or f"sqlite:///{folder / question.name}.db"
