@@ -87,7 +87,7 @@ def adopt(dataset: str, source: Path, names: Mapping[str, str], *, replace: bool
         for doc_id, record in records.items():
             converted = convert(record, dataset, table, names)
             if reason := _refusal(record, converted, table) or flaw(converted):
-                left.append(f"record {doc_id} of table {table}: {reason}")
+                left.append(f"record {doc_id} of table {table} of {source}: {reason}")
             else:
                 made.append(converted | {"source": source.name})
     if not made:

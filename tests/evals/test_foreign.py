@@ -203,8 +203,8 @@ def test_what_is_left_out_is_named(capsys):
     out = capsys.readouterr().out
     assert "1 imported, 0 already there, 2 left out" in out
     assert "kept as original, not shown: metrics.history, save_dir, path" in out
-    assert "left out record 2 of table _default: no metrics; name them by metrics=, among loss" in out
-    assert "left out record 3 of table _default: written by this program; `merge` takes it" in out
+    assert "left out record 2 of table _default of old.json: no metrics; name them by metrics=, among loss" in out
+    assert "left out record 3 of table _default of old.json: written by this program; `merge` takes it" in out
 
 
 def test_nan_of_other_programs_is_no_value():
@@ -220,7 +220,7 @@ def test_nan_of_other_programs_is_no_value():
         ("[1, 2]", [], "it is not tables of records by number"),
         ('{"accuracy": 0.9}', [], "it is not tables of records by number"),
         ('{"_default": {}}', [], "nothing to import. It holds no records"),
-        ('{"runs": {"1": {"note": "x"}}}', [], "nothing to import. record 1 of table runs: no metrics"),
+        ('{"runs": {"1": {"note": "x"}}}', [], "nothing to import. record 1 of table runs of old.json: no metrics"),
         ('{"runs": {"1": {"acc": 1}}}', ["metrics=acc:"], "write NAME or OLD:NEW"),
         ('{"runs": {"1": {"acc": 1}}}', ["from=nowhere.json"], "from=nowhere.json: there is no such file"),
     ],
@@ -232,3 +232,21 @@ def test_a_file_that_cannot_be_imported_is_refused_and_nothing_stored(capsys, co
     assert said in error
     assert len(error.splitlines()) == 1
     assert not paths_config.database("old").exists()
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        ({"a": ["b"], "b": "a"}, "params.dataset.graph has the cycle a -> b -> a"),
+        ([["a", "b"]], "params.dataset.graph is a list, expected a mapping"),
+        ({"a": {"b": 1}}, "params.dataset.graph.a is a mapping, expected a list"),
+    ],
+)
+def test_a_record_whose_causal_graph_is_none_is_left_out_by_name(here, capsys, graph, said):
+    def of(graph):
+        return {"params": {"dataset": {"name": "mine", "graph": graph}}, "metrics": {"accuracy": 0.5}}
+
+    file(of({"a": ["b"]}), of(graph))
+    assert run() == 0
+    assert f"left out record 2 of table _default of old.json: {said}" in capsys.readouterr().out
+    assert len(stored()) == 1

@@ -257,3 +257,20 @@ def test_a_mistake_is_one_line_and_exit_code_2(here, capsys, words, said):
     error = capsys.readouterr().err
     assert said in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [({"a": ["b"], "b": ["a"]}, "has the cycle a -> b -> a"), ({"a": ["c"]}, "names 'c', which is no column")],
+)
+def test_a_record_whose_causal_graph_is_none_is_left_out_by_name(here, capsys, graph, said):
+    columns = [{"name": name, "kind": "continuous", "sensitive": False, "levels": []} for name in "ab"]
+    kept, left = (
+        finished(run, params={"dataset": {"graph": of}, "model": {}}, preprocessing={"columns": columns})
+        for run, of in (("a", {"a": ["b"]}), ("b", graph))
+    )
+    (here / "b.json").write_text(json.dumps({"_default": {"1": kept, "2": left}}))
+    assert main(["merge", "dataset=loan", "from=b.json"]) == 0
+    answer = capsys.readouterr()
+    assert f"record 2 of b.json is no record of a run: params.dataset.graph {said}" in answer.out + answer.err
+    assert list(stored()) == ["a"]

@@ -7,6 +7,7 @@ what is wrong with it, which begins with its place in the value (``.metrics.auc 
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 STATUS = ("finished", "failed")
@@ -28,7 +29,7 @@ Check = Callable[[Any], str]
 
 def flaw(record: Mapping[str, Any]) -> str:
     """What is wrong with a record in JSON types, in words that name the place; nothing where commands can read it."""
-    found = RECORD(record) or _of_status(record) or _of_lengths(record)
+    found = RECORD(record) or _of_status(record) or _of_lengths(record) or _of_graphs(record)
     return found.removeprefix(".")
 
 
@@ -157,7 +158,8 @@ RADIUS = optional(NUMBER_OR_TEXT)
 NODE = fields({}, {"_target_": TEXT, "threat": SECTION, "perturbs": FLAG, "weight": NUMBER_OR_NULL})
 PART = optional(NODE)
 PARENTS = either(TEXT_OR_NULL, each(TEXT))  # of a column in a causal graph
-DATASET = fields({}, {"_target_": TEXT, "graph": either(TEXT_OR_NULL, values(PARENTS))})
+GRAPH = either(TEXT_OR_NULL, values(PARENTS))
+DATASET = fields({}, {"_target_": TEXT, "graph": GRAPH, "sensitive": either(TEXT_OR_NULL, each(TEXT))})
 FILE = fields({"path": TEXT, "sha256": TEXT})
 
 
@@ -344,6 +346,42 @@ def _of_status(record: Mapping[str, Any]) -> str:
         return ".metrics is missing"
     trained = "" if record.get("imported") else TRAINED(record["params"])
     return trained and f".params{trained}"
+
+
+def _of_graphs(record: Mapping[str, Any]) -> str:
+    """What is wrong with a causal graph of a record, imported or not: its form, its columns, or a cycle."""
+    dataset = record["params"].get("dataset")
+    typed = dataset.get("graph") if type(dataset) is dict else None
+    graphs = {".params.dataset.graph": typed}
+    later = record.get("evaluations") or {}
+    for place, of in (("", record), *((f".evaluations.{name}", of) for name, of in later.items())):
+        if type(causal := of.get("causal")) is dict:
+            graphs[f"{place}.causal.graph"] = causal.get("graph")
+    columns = _columns(record.get("preprocessing") or {})
+    return next((f"{place}{wrong}" for place, graph in graphs.items() if (wrong := _of_graph(graph, columns))), "")
+
+
+def _columns(stored: Mapping[str, Any]) -> set[str]:
+    """What a graph may call the columns: their names, and of indicators such as ``job=clerk`` the attribute."""
+    names = {column["name"] for column in stored.get("columns") or ()}
+    return names | {name[:i] for name in names for i, sign in enumerate(name) if sign == "="}
+
+
+def _of_graph(graph: Any, columns: Collection[str]) -> str:
+    """What is wrong with child: parents over columns; where no columns are stored, any name may be one."""
+    if (wrong := GRAPH(graph)) or type(graph) is not dict:
+        return wrong
+    parents = {child: [of] if type(of) is str else of or [] for child, of in graph.items()}
+    unknown = [name for child, of in parents.items() for name in (child, *of) if columns and name not in columns]
+    if unknown:
+        listed = ", ".join(sorted(columns))
+        return f" names {unknown[0]!r:.40}, which is no column; there are {listed:.200}"
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        arrows = " -> ".join(map(str, error.args[1]))
+        return f" has the cycle {arrows:.200}"
+    return ""
 
 
 def _of_lengths(record: Mapping[str, Any]) -> str:

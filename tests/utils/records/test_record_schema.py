@@ -158,6 +158,35 @@ def test_a_share_of_rows_may_be_of_any_or_undefined(share):
     assert flaw(record) == ""
 
 
+@pytest.mark.parametrize("imported", [{}, {"imported": True}])
+def test_a_graph_that_no_columns_can_have_is_named(imported):
+    """Cycles, unknown columns and wrong forms, of what was typed and of causal models, of own and imported runs."""
+    typed, causal = ("params", "dataset", "graph"), ("evaluations", "scm=learned", "causal", "graph")
+    for place, graph, said in (
+        (typed, {"income": ["savings"], "savings": ["age"], "age": "income"}, "graph has the cycle income -> "),
+        (typed, {"income": "income"}, "params.dataset.graph has the cycle income -> income"),
+        (typed, {"income": ["hight"]}, "params.dataset.graph names 'hight', which is no column; there are age, "),
+        (typed, {"hight": []}, "params.dataset.graph names 'hight'"),
+        (typed, [["age", "income"]], "params.dataset.graph is a list, expected a mapping"),
+        (typed, {"income": {"age": 1}}, "params.dataset.graph.income is a mapping, expected a list"),
+        (causal, {"income": ["age"], "age": ["income"]}, "evaluations.scm=learned.causal.graph has the cycle"),
+    ):
+        record = with_everything(records("evals/example.json")[0]) | imported
+        node = record
+        for key in place[:-1]:
+            node = node[key]
+        node[place[-1]] = graph
+        assert said in flaw(record)
+
+
+@pytest.mark.parametrize("graph", [{"income": ["job"]}, {"job=a=b": ["age"]}, {"income": "job=a"}])
+def test_a_graph_may_name_attributes_by_their_name_or_their_indicators(graph):
+    record = records(FILES[0])[0]
+    record["preprocessing"]["columns"][1]["name"] = "job=a=b"
+    record["params"]["dataset"]["graph"] = graph
+    assert ("which is no column" in flaw(record)) == ("age" in str(graph))
+
+
 @pytest.mark.parametrize("graph", [None, "income: [age]", {}, {"income": ["age"], "age": [], "savings": None}])
 def test_a_graph_is_as_people_type_it(graph):
     record = as_formerly(records(FILES[0])[0])
