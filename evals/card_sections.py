@@ -11,7 +11,7 @@ import yaml
 
 import paths_config
 from evals.document import Block, Bullets, Heading, Paragraph, Table
-from evals.intervals import Interval, over_rows, whole, wilson
+from evals.intervals import Interval, of_share, over_rows, whole
 from evals.points import fit_words, fits, fitted_to, gap_of, with_points
 from evals.query import Record
 from evals.records import causal
@@ -231,7 +231,7 @@ def performance(record: Record) -> list[Block]:
     bounds = [key for key in metrics if key.startswith("bayes_") and not key.endswith("_signed_gap")]
     blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
     if by_group := list(_by_group(record)):
-        note = "In brackets the 95 % interval over test rows: the record's where it holds one, else Wilson's (1927)."
+        note = "In brackets the 95 % interval over test rows: the record's, else Clopper and Pearson's (1934)."
         header = ["group", "rows", "class 1", *(describe(rate) for rate in _rates(record))]
         lines = [header, *by_group]
         if len(by_group) <= MOST_COLUMNS:
@@ -271,7 +271,7 @@ def _rate(record: Record, rate: str, i: int) -> str:
     value = record["metrics"].get(f"{rate}_group{i}")
     interval = over_rows(record, f"{rate}_group{i}")
     if value is not None and math.isnan(interval[0]) and (rows := _rows_of(record, rate, i)) and whole(value * rows):
-        interval = wilson(value, rows)
+        interval = of_share(value, rows)
     return number(value) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
 
 

@@ -4,30 +4,31 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from evals import query
 from evals.query import Record
 from utils.metrics import intervals
 
 Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
 
-Z = 1.959964  # 97.5 % quantile of N(0, 1)
+LEVEL = 0.95
 UNKNOWN: Interval = (math.nan, math.nan)
 OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
 NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
 SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search for rows to add has seen
 
 
-def wilson(share: float, rows: float) -> Interval:
-    """The score interval of a share of independent rows (Wilson 1927)."""
-    centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
-    half = Z / (1 + Z**2 / rows) * math.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+def of_share(share: float, rows: float) -> Interval:
+    """The 95 % interval of Clopper and Pearson (1934) of a share of independent rows, a whole number of them."""
+    low, high = intervals.clopper_pearson(np.array(round(share * rows)), np.array(round(rows)), LEVEL)
+    return float(low), float(high)
 
 
 def over_rows(record: Record, key: str) -> Interval:
     """How far the test rows leave a metric of a record open; its ends are NaN where that is not known.
 
-    It is the bootstrap interval that the record holds, or for a share of the test rows Wilson's. What is a share of
+    It is the interval that the record holds, or that of a share of the test rows (``of_share``). What is a share of
     other rows, such as individuals drawn from a causal model, is told by not being a whole number of the test rows.
     """
     metrics: Mapping[str, Any] = record.get("metrics") or {}
@@ -37,7 +38,7 @@ def over_rows(record: Record, key: str) -> Interval:
     value, rows = metrics.get(key), _rows(record, key)
     if value is None or not rows or not whole(value * rows) or not 0 <= value <= 1:
         return UNKNOWN
-    return wilson(value, rows)
+    return of_share(value, rows)
 
 
 def at_level(record: Record, key: str, level: float) -> Interval:

@@ -66,7 +66,10 @@ def command(program: str, *words: str) -> Answer:
         patch.setenv("HYDRA_FULL_ERROR", "1")
         GlobalHydra.instance().clear()
         if program in ("train", "evaluate"):
-            code = cli.run(getattr(module, program), program)
+            try:
+                code = cli.run(getattr(module, program), program)
+            except SystemExit as end:  # of Hydra's, after the help
+                code = int(end.code or 0)
         else:
             query = importlib.import_module("evals.query")
             code = query.command(getattr(module, program.split(".")[1]), module.OPTIONS, words)

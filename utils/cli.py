@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
+from utils.command_line.ranges import annotated
 from utils.console import Stopped, begin, complain, interruptible, said, show_everything, stop_if_interrupted, unread
 from utils.outcomes import Outcome, defect, ended, exit_code, forget, tell
 from utils.overrides import CONFIG, explain, normalised
@@ -42,6 +43,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     token = secrets.token_hex(3)
     OmegaConf.register_new_resolver("unique", lambda: token, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("processes", _processes, replace=True)
+    OmegaConf.register_new_resolver("values", _values, replace=True)
     ended.clear()
     _folder.clear()
     begin()
@@ -114,6 +116,14 @@ def _processes(threads: Any) -> int:
 
     legal = isinstance(threads, int) and threads > 0  # otherwise the jobs are refused anyway
     return max(1, int(cpu_count()) // threads) if legal else 1
+
+
+def _values(*, _root_: DictConfig) -> str:
+    """The configuration of a run with the ranges of its numbers, for the template of the help."""
+    hydra = _root_.hydra
+    own = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])
+    text = OmegaConf.to_yaml(own, resolve="--resolve" in sys.argv)
+    return annotated(text, str(hydra.job.config_name), hydra.runtime.choices).replace("$", "$$")
 
 
 def in_sweep() -> bool:

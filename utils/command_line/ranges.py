@@ -9,7 +9,7 @@ to the range in square brackets. Neither torch nor Hydra is imported: help and m
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -23,7 +23,7 @@ STATED = re.compile(
     r"(?P<words>(?:\w+(?:, | or ))*)(?P<kind>whole numbers?|numbers?|radius|radii)"
     r" in (?P<open>[\[(])(?P<low>[^,]+), (?P<high>[^\])]+)(?P<close>[\])])(?=;|$)"
 )
-LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: .*?)??(?:\s+# ?(?P<comment>.*))?")
+LINE = re.compile(r"(?P<indent> *)(?P<quote>'?)(?P<key>\w+)(?P=quote):(?: .*?)??(?:\s+# ?(?P<comment>.*))?")
 GROUP = re.compile(r" *- (?:/)?(?P<group>[\w/]+):.*")
 SAID = {
     "number": "a number",
@@ -45,7 +45,8 @@ class Range:
     low: float
     high: float
     ends: str  # the two brackets
-    text: str  # as stated
+    text: str  # as an error says it
+    brief: str  # as stated
 
     def __str__(self) -> str:
         return self.text
@@ -85,19 +86,43 @@ def stated(comment: str) -> Range | None:
     kind, ends = found["kind"], found["open"] + found["close"]
     words = frozenset(re.split(", | or ", found["words"])) - {""}
     text = f"{found['words']}{SAID[kind]} in {found['open']}{found['low']}, {found['high']}{found['close']}"
-    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text)
+    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text, found[0])
 
 
 def settings(path: Path) -> Iterator[tuple[str, str]]:
     """The dotted keys of a yaml of block style, each with its comment, which may be empty."""
+    for _, key, comment in _keyed(path.read_text(encoding="utf-8").splitlines()):
+        if key:
+            yield key, comment
+
+
+def _keyed(lines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """The lines of a yaml of block style, each with its dotted key, "" where it begins none, and its comment."""
     above: list[tuple[int, str]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in lines:
         found = LINE.fullmatch(line)
         if found is None:
+            yield line, "", ""
             continue
         indent = len(found["indent"])
         above = [*(own for own in above if own[0] < indent), (indent, found["key"])]
-        yield ".".join(key for _, key in above), found["comment"] or ""
+        yield line, ".".join(key for _, key in above), found["comment"] or ""
+
+
+def annotated(text: str, config: str | Path, chosen: Mapping[str, Any]) -> str:
+    """The yaml of a command's configuration, behind every setting that has one its range as it is stated.
+
+    Args:
+        text: of block style, without comments.
+        config: whose ranges: train, evaluate, or its yaml.
+        chosen: the names of the options of groups.
+    """
+    known = ranges(config)
+
+    def with_range(line: str, key: str) -> str:
+        return f"{line}  # {_of_option(known[key], chosen.get(key.partition('.')[0])).brief}" if key in known else line
+
+    return "\n".join(with_range(line, key) for line, key, _ in _keyed(text.splitlines())) + "\n"
 
 
 @cache

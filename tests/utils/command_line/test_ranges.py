@@ -157,3 +157,36 @@ def test_a_wrong_number_is_one_screen_before_anything_is_done(home, program, wor
     refused(command(program, *words), phrase)
     assert not (home / "evals").exists()
     assert not (home / "weights").exists()
+
+
+# --- help ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train"], "epochs: 10  # whole number in [1, 1e6]"),
+        (["train"], "'n': 1000  # whole number in [1, 1e7]"),
+        (["train", "epsilon=8/255"], "radius: 8/255  # radius in [0, 1e6]"),
+        (["train", "attack=square"], "p_init: 0.8  # number in (0, 1]"),
+        (["evaluate", "threads=2"], "threads: 2  # whole number in [1, 1024]"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_help_shows_what_a_number_of_the_chosen_options_may_be(words, line):
+    answer = command(*words, "--help")
+    assert answer.code == 0, answer.err
+    assert line in [shown.strip() for shown in answer.out.splitlines()]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+@pytest.mark.usefixtures("home")
+def test_help_shows_the_range_of_every_number(name):
+    """Values are read by PyYAML, which drops the comments; interpolations stay as they are typed."""
+    answer = command(name, "--help")
+    shown = answer.out.partition("Values, as KEY=VALUE")[2].partition("\n\n")[2].partition("\n\n")[0]
+    numbers = [line for line in shown.splitlines() if is_number(yaml.safe_load(line.strip(" -").rpartition(": ")[2]))]
+    unranged = [line for line in numbers if " # " not in line and not line.strip().startswith("-")]
+    assert len(numbers) > 20
+    assert unranged == []
+    assert "${attack.evasion.threat.norm}" in shown
