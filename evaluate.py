@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
-from utils.console import say, warn
+from utils.console import count, say, warn
 from utils.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
         say(f"{sentence}.")
     if params["csv"]:
         atomic.write_bytes(Path(params["csv"]), to_csv(table.drop(columns="params")))
-        say(f"{len(table)} rows written to {params['csv']}")
+        say(f"{count(len(table), 'row')} written to {params['csv']}")
 
 
 if __name__ == "__main__":

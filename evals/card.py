@@ -17,6 +17,7 @@ from evals.points import fit_words, fits, fitted_to
 from evals.query import Record
 from evals.style import drawn
 from utils import atomic
+from utils.console import count
 from utils.metrics.directions import POISONING
 
 SUFFIXES = (".md", ".html")
@@ -126,7 +127,7 @@ def _in_short(found: Choice, record: Record) -> list[Block]:
     test = (record.get("rows") or {}).get("test")
     figures = [f"{words(key, record)} {number(record['metrics'].get(key))}" for key in found.question.keys]
     idle = [f"{choice_words.IDLE[0].upper()}{choice_words.IDLE[1:]}."] if choice_words.idle(record) else []
-    on = f"On {test} test rows" if test else "On the test rows"
+    on = f"On {count(test, 'test row')}" if test else "On the test rows"
     return [
         Paragraph(f"Chosen for the {found.question}. {on}: {'; '.join(figures)}."),
         *(Paragraph(text) for text in idle),

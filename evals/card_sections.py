@@ -16,6 +16,7 @@ from evals.points import fit_words, fits, fitted_to, gap_of, with_points
 from evals.query import Record
 from evals.records import causal
 from utils.atomic import digest
+from utils.console import count
 from utils.decides.words import in_words
 from utils.metrics.directions import describe
 
@@ -226,7 +227,7 @@ def _sheet(target: str) -> Mapping[str, str]:
 def performance(record: Record) -> list[Block]:
     """Metrics of all test rows, of each group, and the gaps between groups."""
     metrics, test = record["metrics"], (record.get("rows") or {}).get("test")
-    caption = f"On {test} test rows, which neither training nor thresholds have seen." if test else ""
+    caption = f"On {count(test, 'test row')}, which neither training nor thresholds have seen." if test else ""
     overall = [key for key in OVERALL if key in metrics]
     bounds = [key for key in metrics if key.startswith("bayes_") and not key.endswith("_signed_gap")]
     blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]

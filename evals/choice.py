@@ -24,6 +24,7 @@ from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.intervals import at_level, over_rows
 from evals.points import fitted_to, with_points
 from evals.records import advice
+from utils.console import count
 from utils.metrics.directions import direction
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
@@ -141,7 +142,7 @@ def compete(
         table[f"{key}_low"], table[f"{key}_high"] = zip(*intervals, strict=True)
     chosen = query.where(table, facts)
     if chosen.empty:
-        raise ValueError(f"where={facts!r} leaves none of the {len(records)} runs; relax it")
+        raise ValueError(f"where={facts!r} leaves none of the {count(len(records), 'run')}; relax it")
     complete = chosen.dropna(subset=question.keys)
     left_out = _left_out(chosen, [made for made, _ in everyone], question.keys)
     if complete.empty:
@@ -183,7 +184,7 @@ def _left_out(chosen: pd.DataFrame, records: Sequence[query.Record], keys: Seque
         if "point" in records[i] and not undefined:
             why = "points hold what thresholds alone decide"
         counts[what, key, why] = counts.get((what, key, why), 0) + 1
-    return [f"{n} {what}{'s' * (n > 1)} without {key} ({why})" for (what, key, why), n in counts.items()]
+    return [f"{count(n, what)} without {key} ({why})" for (what, key, why), n in counts.items()]
 
 
 def _alone(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

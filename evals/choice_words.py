@@ -10,6 +10,7 @@ from evals import choice
 from evals.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
 from utils.command_line.words import call
+from utils.console import count
 
 UNCOUNTED = (
     "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
@@ -36,11 +37,6 @@ def idle(record: Mapping[str, Any]) -> bool:
     return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
 
 
-def count(n: int, noun: str, several: str | None = None) -> str:
-    """``3 seeds``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {several or f'{noun}s'}"
-
-
 def why(found: Choice, candidate: int) -> str:
     """Why this run of the setting: ``: of its 3 seeds 2 meet every constraint by themselves; the nearest to the mean``.
 
@@ -51,12 +47,14 @@ def why(found: Choice, candidate: int) -> str:
     if found.pool.runs or (row["seeds"] == 1 and handed.meets):
         return ""
     if not question.constraints:
-        return f": of its {row['seeds']} seeds the nearest to the mean"
+        return f": of its {count(row['seeds'], 'seed')} the nearest to the mean"
     by = " for sure" if question.sure else " by themselves"
     if handed.meets:
         few = f"{handed.meeting} meet" if handed.meeting > 1 else "this one meets"
         own = f"{few} every constraint{by if handed.meeting > 1 else by.replace('themselves', 'itself')}"
-        return f": of its {row['seeds']} seeds {own}" + ("; of these the nearest to the mean" * (handed.meeting > 1))
+        return f": of its {count(row['seeds'], 'seed')} {own}" + (
+            "; of these the nearest to the mean" * (handed.meeting > 1)
+        )
     return f": {none_meets(handed.missed, question.constraints, choice.handed_row(found, candidate), question.sure)}"
 
 

@@ -32,7 +32,7 @@ import pandas as pd
 from evals import query, tracking
 from evals.upkeep import existing
 from utils import atomic
-from utils.console import disarmed, say, say_of
+from utils.console import count, disarmed, say, say_of
 from utils.run_store import RunStore
 
 SQLITE = "sqlite:///"
@@ -63,7 +63,7 @@ def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
         raise ValueError(f"out={out} exists; give another name, or replace=true to make it anew")
     table = rows(records)
     atomic.write_bytes(path, to_csv(table) if kind == ".csv" else to_parquet(table))
-    say_of(path, f"{len(table)} runs, {len(table.columns)} columns")
+    say_of(path, f"{count(len(table), 'run')}, {count(len(table.columns), 'column')}")
     return 0
 
 

@@ -38,7 +38,7 @@ import paths_config
 from evals import face_study
 from evals.query import FACTS, number
 from evals.upkeep import say_some
-from utils.console import say
+from utils.console import count, say
 from utils.metrics.directions import direction
 from utils.records.schema import flaw
 from utils.run_store import SCHEMA, STATUS, RunStore, canonical, group_id
@@ -277,7 +277,7 @@ def report(made: Sequence[Record], left: Sequence[str], new: int, store: RunStor
     changed = " (converted anew)" if replaced else " (replace=true converts them anew)" if len(made) > new else ""
     say(
         f"{store.path}: {new} imported, {len(made) - new} already there{changed}, {len(left)} left out"
-        f"{f'; {failed} of them are failed runs' if failed else ''}; it holds {len(store)} runs"
+        f"{f'; {failed} of them are failed runs' if failed else ''}; it holds {count(len(store), 'run')}"
     )
     for what, key in (("metrics", "metrics"), ("settings", "params"), ("kept as original, not shown", "original")):
         times = Counter(name for record in made for name in record[key] if name not in ("choices", "model"))

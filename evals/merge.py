@@ -31,7 +31,7 @@ from evals.upkeep import SHOWN, is_database, say_some
 from utils import atomic
 from utils.atomic import digest
 from utils.command_line.words import option, quoted
-from utils.console import say, warn
+from utils.console import count, say, warn
 from utils.run_store import SCHEMA, RunStore, StoreError
 
 CLOSE = 1e-9  # relative difference of figures that are the same on two machines
@@ -276,11 +276,12 @@ def report(merged: Merged, store: RunStore, copied: int, poison: int) -> None:
     """Say what became of the runs, and show the conflicts."""
     added = f"{merged.added} added" + (f" ({merged.in_place} in place of failed ones)" if merged.in_place else "")
     there = f"{merged.there} already there" + (f" ({merged.completed} gained evaluations)" if merged.completed else "")
-    say(f"{store.path}: {added}, {there}, {len(merged.conflicts)} conflicts; it holds {len(store)} runs")
+    conflicts = count(len(merged.conflicts), "conflict")
+    say(f"{store.path}: {added}, {there}, {conflicts}; it holds {count(len(store), 'run')}")
     if copied:
         say(f"{copied} weights copied to {paths_config.weights()}")
     if poison:
-        say(f"{poison} files of added rows copied to {paths_config.poison()}")
+        say(f"{count(poison, 'file')} of added rows copied to {paths_config.poison()}")
     if lost := sum(bool(poison_files.lacking(merged.runs[run])) for run in merged.taken):
         say(f"{lost} of the added runs have no file of their added rows here; copy poison/ beside the database merged")
     without = sum(lacks_weights(merged.runs[run]) for run in merged.taken)

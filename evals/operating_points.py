@@ -8,7 +8,7 @@ from torch import Tensor
 
 from utils import seeding
 from utils.decides.fitted import account, require_rows
-from utils.decides.frontier import curves, exact
+from utils.decides.frontier import POINTS, curves, exact
 from utils.decides.group_thresholds import GroupThresholds, in_json
 from utils.metrics import confusion, group
 from utils.metrics.bootstrap import spreads
@@ -61,7 +61,7 @@ def operating_points(
         ValueError: rates of too few of the fitted rows.
     """
     asked = [*permitted, None]
-    require_rows(curves(*fitted, groups, rates), groups, rates, groups_min)
+    require_rows(curves(*fitted, groups, rates, key=POINTS), groups, rates, groups_min, POINTS)
     found = exact(*fitted, groups, rates=rates, permitted=asked)
     distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
     tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)

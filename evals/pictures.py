@@ -18,7 +18,7 @@ import paths_config
 from evals import drawings, query
 from evals.drawings import Confusion, Gallery, Kind
 from evals.style import COLOURS, MARKERS, save, targets
-from utils.console import write
+from utils.console import count, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def chosen(records: Sequence[query.Record], options: DictConfig) -> list[query.R
     """The records that ``id`` and ``where`` ask for. Raises ValueError where one is not there or none is left."""
     table = query.where(query.frame(records), options.where)
     if table.empty:
-        raise ValueError(f"where={options.where!r} leaves none of the {len(records)} runs; relax it")
+        raise ValueError(f"where={options.where!r} leaves none of the {count(len(records), 'run')}; relax it")
     kept = {int(records[i]["doc_id"]): records[i] for i in table.index}
     wanted = _ids(options.id)
     for i in wanted:
@@ -302,7 +302,9 @@ def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:
     found = np.flatnonzero(right)
     said = f"{in_words(attack)} at radius {radius}"
     if not len(found):
-        raise ValueError(f"{said} fools the model on none of {len(y)} images; take a larger epsilon or more rows")
+        raise ValueError(
+            f"{said} fools the model on none of {count(len(y), 'image')}; take a larger epsilon or more rows"
+        )
     turn = np.array([int((y[found[:i]] == y[row]).sum()) for i, row in enumerate(found)])
     shown = found[np.lexsort((y[found], turn))][: options.columns]
     names = class_names(record, int(max(y.max(), label.max())) + 1)
@@ -312,7 +314,7 @@ def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:
         title=str(options.title or _heading(record)),
         below=f"true class → label of the adversarial image; {said}, {_norm(record)}".rstrip(", "),
     )
-    text = f"{said}: {len(found)} of {len(y)} images are right as they are and fool the model\n"
+    text = f"{said}: {len(found)} of {count(len(y), 'image')} are right as they are and fool the model\n"
     if len(shown) < options.columns:
         text += f"only {len(shown)} of {options.columns} columns; raise rows or epsilon for more\n"
     return Picture(figure, text)

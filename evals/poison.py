@@ -22,7 +22,7 @@ from evals.poison_words import Said, statement
 from evals.poisoned import ENDINGS, Change, Setting, paired, settings_of
 from evals.table import DASH, LATEX
 from utils import atomic
-from utils.console import disarmed, say_of, write
+from utils.console import count, disarmed, say_of, write
 from utils.metrics.directions import describe
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
@@ -185,7 +185,7 @@ def poison(options: DictConfig) -> None:
         write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
-    say_of(str(options.out), f"{len(settings)} settings")
+    say_of(str(options.out), count(len(settings), "setting"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from evals.card_sections import number, part, words
 from evals.document import Block, Heading, Paragraph, Table
 from evals.poisoned import ends
 from evals.query import Record
+from utils.console import count
 
 SPLITS = {"valid": "On validation rows", "test": "On test rows"}
 INVENTED = "They are no observations of anybody."
@@ -57,7 +58,7 @@ def section(record: Record) -> list[Block]:
     spread = configured.get("spread", False)
     how = f" Found by: {part(configured)}." if configured.get("_target_") else ""
     why = OBJECTIVES.get(str(poison["objective"]), "for")
-    lead = f"The model was trained on {poison['rows']} rows more than the data have, chosen {why} "
+    lead = f"The model was trained on {count(poison['rows'], 'row')} more than the data have, chosen {why} "
     lead += f"{words(str(poison['metric']), record).partition(' (')[0]}. {TRAINING_ROWS if spread else INVENTED}"
     note = "The search saw the validation rows, so what changed there promises nothing elsewhere. The files lie in the "
     note += f"folder of the databases. Their SHA-256: {_sums(poison)}."

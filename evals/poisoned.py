@@ -14,6 +14,7 @@ import pandas as pd
 
 from evals import query
 from evals.seeds import student
+from utils.console import count
 
 ENDINGS = {"valid": ("_valid_unpoisoned", "_valid"), "test": ("_unpoisoned", "")}  # of keys, before and after
 ROWS = {"valid": "validation rows, which the search saw", "test": "test rows, touched once"}
@@ -74,7 +75,7 @@ def poisoned(records: Sequence[query.Record]) -> list[query.Record]:
     """Those that a poisoner added rows to, or might have. Raises ValueError where there is none."""
     found = [record for record in records if record.get("poison")]
     if not found:
-        raise ValueError(f"none of these {len(records)} runs was poisoned; train one with attack=bo_poison")
+        raise ValueError(f"none of {count(len(records), 'run')} was poisoned; train one with attack=bo_poison")
     return found
 
 
@@ -82,7 +83,7 @@ def chosen(found: Sequence[query.Record], where: str | None) -> pd.DataFrame:
     """The rows of the poisoned runs that meet the conditions. Raises ValueError where none does."""
     table = query.where(query.frame(found), where)
     if table.empty:
-        raise ValueError(f"where={where!r} leaves none of the {len(found)} poisoned runs; relax it")
+        raise ValueError(f"where={where!r} leaves none of the {count(len(found), 'poisoned run')}; relax it")
     return table
 
 

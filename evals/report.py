@@ -34,7 +34,7 @@ from evals.plots import axis
 from evals.points import fits, with_points
 from evals.records import advice, causal
 from utils import atomic
-from utils.console import say_of
+from utils.console import count, say_of
 from utils.metrics.directions import direction, headlines
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
@@ -116,13 +116,13 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     everything = query.frame(records)
     table = query.where(everything, options.where)
     if table.empty:
-        raise ValueError(f"where={options.where!r} leaves none of the {len(everything)} runs; relax it")
+        raise ValueError(f"where={options.where!r} leaves none of the {count(len(everything), 'run')}; relax it")
     kept = [records[i] for i in table.index]
     table = table.reset_index(drop=True)
     groups = query.group_names(kept)
     offered = _offered(table, kept, groups)
     if not offered:
-        raise ValueError(f"none of the {len(kept)} runs has a metric; there is nothing to show")
+        raise ValueError(f"none of the {count(len(kept), 'run')} has a metric; there is nothing to show")
     models = _models(offered, kept, str(options.dataset))
     x, y = _axes(options, offered, kept)
     settings, first = _settings(table)
@@ -362,7 +362,7 @@ def report(options: DictConfig) -> None:
     written = page(held).encode(errors="replace")  # a lone surrogate has no bytes
     atomic.write_bytes(path, written)
     runs, points = held["runs"]["n"], (held["points"] or {}).get("n", 0)
-    what = f"{runs} run{'s' * (runs != 1)}" + (f", {points} operating points" if points else "")
+    what = count(runs, "run") + (f", {count(points, 'operating point')}" if points else "")
     say_of(path, f"{what}, {len(written) / 1e6:.1f} MB, {perf_counter() - started:.1f} s")
 
 

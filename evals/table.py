@@ -23,7 +23,7 @@ from evals.records import advice, causal
 from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils import atomic
 from utils.command_line.words import copyable
-from utils.console import disarmed, say_of, write
+from utils.console import count, disarmed, say_of, write
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
@@ -210,7 +210,10 @@ def warned(found: Sequence[query.Record]) -> list[str]:
             kinds.setdefault(FIGURE.sub("#", sentence), []).append(sentence.partition("; ")[0])
     often = sorted(kinds.values(), key=len, reverse=True)
     less = [f"and {len(often) - MOST_WARNINGS} kinds of warnings more"] if len(often) > MOST_WARNINGS else []
-    return [f"{len(kind)} of {len(found)} runs warn: {kind[0]}" for kind in often[:MOST_WARNINGS]] + less
+    return [
+        f"{len(kind)} of {count(len(found), 'run')} {'warns' if len(kind) == 1 else 'warn'}: {kind[0]}"
+        for kind in often[:MOST_WARNINGS]
+    ] + less
 
 
 def _natural(row: Row) -> list[tuple[int, float, str]]:
@@ -437,14 +440,14 @@ def table(options: DictConfig) -> None:
         write(text)
         return
     atomic.write_text(Path(str(options.out)), text)
-    say_of(str(options.out), f"{len(built.rows)} rows, {built.missing} figures missing")
+    say_of(str(options.out), f"{count(len(built.rows), 'row')}, {count(built.missing, 'figure')} missing")
 
 
 def _meeting(found: list[dict[str, Any]], conditions: str | None) -> list[dict[str, Any]]:
     """The records that meet the conditions. Raises ValueError where none does."""
     kept = query.where(query.frame(found), conditions)
     if kept.empty:
-        raise ValueError(f"where={conditions!r} leaves none of the {len(found)} runs; relax it")
+        raise ValueError(f"where={conditions!r} leaves none of the {count(len(found), 'run')}; relax it")
     return [found[i] for i in kept.index]
 
 

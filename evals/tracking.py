@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.upkeep import created
 from utils import atomic
+from utils.console import count
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,9 +60,8 @@ def store(dataset: str, runs: Sequence[Tracked], path: Path, *, replace: bool) -
             raise ValueError(f"MLflow cannot store these runs in {path}: {str(error).splitlines()[0]}") from error
     there = [was for run, was in zip(runs, changed, strict=True) if run.record["run_id"] in before]
     added = len(runs) - len(there)
-    return (
-        f"{path}: {added} runs added to experiment {dataset}, {len(there)} there already, {sum(there)} of them updated"
-    )
+    said = f"{count(added, 'run')} added to experiment {dataset}"
+    return f"{path}: {said}, {len(there)} there already, {sum(there)} of them updated"
 
 
 def text(value: Any) -> str:

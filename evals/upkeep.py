@@ -34,7 +34,7 @@ from evals.poison_files import WORDS, wrong
 from evals.query import near
 from utils.atomic import digest
 from utils.command_line.words import copyable, option
-from utils.console import say
+from utils.console import count, say
 from utils.records import checksum
 from utils.records.schema import flaw
 from utils.run_store import STATUS, RunStore, StoreError
@@ -62,7 +62,7 @@ def check(dataset: str) -> int:
     imported = f" ({len(finished) - len(trained)} of them imported, without weights)" if trained != finished else ""
     say(f"{store.path}: {len(finished)} finished{imported}, {len(records) - len(finished)} failed")
     say_some(problems)
-    say("every finished run has its files" if not problems else f"{len(problems)} problems")
+    say("every finished run has its files" if not problems else count(len(problems), "problem"))
     return 1 if problems else 0
 
 
@@ -91,7 +91,7 @@ def rebuild(dataset: str, folders: Sequence[Path]) -> int:
     store.add_many(runs)
     store.fold()
     states = Counter(run["status"] for run in runs)
-    found = f"{len(runs)} runs below {searched} ({states['finished']} finished, {states['failed']} failed)"
+    found = f"{count(len(runs), 'run')} below {searched} ({states['finished']} finished, {states['failed']} failed)"
     say(f"{found}, {len(store) - before} of them new to {store.path}, which now holds {len(store)}")
     say_some([f"skipped {path}: {why}" for path, why in skipped])
     return 0
@@ -138,7 +138,7 @@ def fold(dataset: str) -> int:
     """Write the journal of a database into its file."""
     store = RunStore(existing(dataset))
     folded = store.fold()
-    say(f"{store.path}: {folded} lines folded, {len(store)} records")
+    say(f"{store.path}: {count(folded, 'line')} folded, {count(len(store), 'record')}")
     return 0
 
 

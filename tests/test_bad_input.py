@@ -1,6 +1,7 @@
 """A careless user gets one clear line, exit code 2 and an untouched database, through the command line."""
 
 import json
+import re
 import resource
 import shutil
 import signal
@@ -274,6 +275,15 @@ def test_a_refused_command_leaves_nothing(own, words):
     assert there() == before
 
 
+def test_the_rows_of_refused_jobs_say_which_they_are(own):
+    """By the words that differ: those of all jobs say nothing."""
+    answer = command("train", "-m", *SMALL, LATE, "seed=1,2", "trainer.lr=0.01,0.02")
+    assert answer.code == 2
+    rows = re.findall(r"^#(\d) +refused +(.*?)  +regularizer=half_adversarial", answer.out, re.MULTILINE)
+    pairs = ["seed=1 trainer.lr=0.01", "seed=1 trainer.lr=0.02", "seed=2 trainer.lr=0.01", "seed=2 trainer.lr=0.02"]
+    assert dict(rows) == dict(zip("0123", pairs, strict=True))
+
+
 def test_a_refused_command_leaves_what_was_there(own):
     (own / "outputs").mkdir()
     (own / "outputs" / "notes.txt").write_text("mine")
@@ -544,7 +554,7 @@ READERS = [
     ("evals.plot", ["dataset=loan", "x=seed"], "seed is no metric"),
     ("evals.plot", ["dataset=loan", "where=accuracy"], "is no comparison"),
     ("evals.plot", ["dataset=loan", "where=3"], "is no comparison"),
-    ("evals.plot", ["dataset=loan", "where=accuracy>2"], "leaves none of the 1 runs"),
+    ("evals.plot", ["dataset=loan", "where=accuracy>2"], "leaves none of the 1 run;"),
     ("evals.plot", ["dataset=loan", "hue=regulariser"], "regularizer"),
     ("evals.plot", ["dataset=loan", "out=a.bmp"], ".png, .svg, .pdf"),
     ("evals.plot", ["dataset=loan", "out=people.csv/a.png"], "people.csv/a.png"),

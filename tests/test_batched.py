@@ -104,7 +104,7 @@ def test_the_bits_of_a_model_do_not_depend_on_the_size_of_its_stack(tmp_path):
 def test_terms_that_compare_groups_train_as_one_stack(own, term):
     words = (f"regularizer=[adversarial,{term}]", f"regularizer.{term}.weight=1,10", "seed=0,1", *FEW, *BATCHED)
     answer = command("train", "-m", *words)
-    assert "4 jobs in 1 stacks" in answer.out
+    assert "4 jobs in 1 stack," in answer.out
     assert "4 finished" in answer.out
     assert "one by one" not in answer.out
 
@@ -116,7 +116,7 @@ def test_runs_that_weigh_their_rows_differently_train_as_one_stack_and_as_they_w
     for i, words in enumerate(sweeps):
         alone, _ = sweep(tmp_path / f"alone{i}", *words, *few)
         together, answer = sweep(tmp_path / f"together{i}", *words, *few, *BATCHED)
-        assert f"{len(alone)} jobs in 1 stacks" in answer.out
+        assert f"{len(alone)} jobs in 1 stack," in answer.out
         assert "one by one" not in answer.out
         for run, (record, weights) in alone.items():
             assert all(torch.allclose(weights[k], together[run][1][k], rtol=1e-4, atol=1e-7) for k in weights)
@@ -128,7 +128,7 @@ def test_different_learning_rates_and_penalties_train_as_they_would_alone(tmp_pa
     words = ("regularizer=erm", "trainer.lr=0.003,0.01,0.03", "trainer.weight_decay=0.0,0.01", *FEW)
     alone, _ = sweep(tmp_path / "alone", *words, "trainer=sgd")
     together, answer = sweep(tmp_path / "together", *words, "trainer=sgd", *BATCHED)
-    assert "6 jobs in 1 stacks" in answer.out
+    assert "6 jobs in 1 stack," in answer.out
     for run, (_, weights) in alone.items():
         assert all(torch.allclose(weights[k], together[run][1][k], rtol=1e-4, atol=1e-7) for k in weights)
 

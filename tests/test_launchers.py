@@ -190,7 +190,7 @@ def test_a_killed_process_is_named_and_relaunching_trains_what_it_did_not(tmp_pa
         again = process("train", *words[:-1], "hydra.sweep.dir=second")
     assert started.returncode == 1
     assert "the launcher stopped: TerminatedWorkerError" in err
-    assert re.search(r"^#1 +failed +left no word: killed", out, re.MULTILINE)
+    assert re.search(r"^#1 +failed +trainer.epochs=100 +left no word: killed", out, re.MULTILINE)
     assert out.strip().endswith("1 finished, 1 failed")
     assert again.code == 0
     assert again.out.strip().endswith("1 finished, 1 skipped")

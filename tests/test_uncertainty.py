@@ -85,7 +85,7 @@ def test_a_small_group_is_named_by_a_later_evaluation_too(tmp_path):
         (path,) = paths_config.evals().glob("*.json")
         (later,) = RunStore(path).get(1)["evaluations"].values()
     assert record["metrics"]["support_group1"] == 1
-    sentence = "every gap is undefined: group sex=1 has 1 test row, fewer than groups_min=10"
+    sentence = "every gap is undefined: group sex=1 has 1 test row, fewer than evaluation.metrics.group.groups_min=10"
     assert sentence in record["warnings"]
     assert sentence in later["warnings"]
     assert sentence in answer.err

@@ -138,6 +138,11 @@ def warn_once(text: str) -> None:
         warn(text)
 
 
+def count(n: float, noun: str, several: str | None = None) -> str:
+    """Returns a whole number of things in words: ``1 run``, ``2,000 runs``; ``several`` is a plural without s."""
+    return f"{n:,.0f} {noun if n == 1 else several or f'{noun}s'}"
+
+
 def begin() -> None:
     """A command begins: nothing was said yet."""
     _warned.clear()

@@ -11,6 +11,7 @@ from torch import nn
 import paths_config
 from utils import seeding
 from utils.build import Run, stacked_objective, why_alone, without_poison
+from utils.console import count
 from utils.models.learner import Learner
 from utils.objective import Objective
 from utils.parts import parts
@@ -163,8 +164,9 @@ def _what_fits(run: Run) -> str:
         finally:
             run.model.zero_grad()
         device, accumulate = run.dataset.train.y.device, -(-asked // size)
+        held = f"{count(size, 'row')} {'fits' if size == 1 else 'fit'}"
         return (
-            f"the memory of {device} does not hold a step of trainer.batch_size={asked}; {size} rows fit: set "
+            f"the memory of {device} does not hold a step of trainer.batch_size={asked}; {held}: set "
             f"trainer.accumulate={accumulate} for the same batches in parts, or trainer.batch_size={size}"
         )
     return f"the memory of {run.dataset.train.y.device} does not hold this model and one row; choose a smaller model"

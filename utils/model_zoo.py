@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import paths_config
 from utils import atomic
-from utils.console import said, warn
+from utils.console import count, said, warn
 from utils.datasets import schema
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
@@ -77,7 +77,9 @@ class StoredModel(nn.Module):
         """
         logits = self(x) if self.shape else scoring(self.network)(x)
         if broken := int(logits.isnan().any(-1).sum()):
-            raise ValueError(f"the model answers nan on {broken} of {len(x)} rows, so it decides nothing about them")
+            raise ValueError(
+                f"the model answers nan on {broken} of {count(len(x), 'row')}, so it decides nothing about them"
+            )
         return logits
 
     def scaled(self, values: Tensor) -> Tensor:

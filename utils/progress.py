@@ -77,12 +77,14 @@ class Tally:
         folder: of the sweep.
         numbers: of the jobs.
         watch: metrics whose best value is kept.
+        words: what a job is, by its number, for those that have no run whose name says it.
     """
 
-    def __init__(self, folder: Path, numbers: Sequence[int], watch: Sequence[str]):
+    def __init__(self, folder: Path, numbers: Sequence[int], watch: Sequence[str], words: Callable[[int], str]):
         self.folder = folder
         self.numbers = numbers
         self.watch = watch
+        self.words = words
         self.ended: dict[int, Outcome] = {}
         self.started = time.monotonic()
 
@@ -91,6 +93,11 @@ class Tally:
         news = {n: outcome for n in self.numbers if n not in self.ended and (outcome := told(self.folder, n))}
         self.ended |= news
         return list(news)
+
+    def row(self, number: int) -> str:
+        """A job that has ended in one line."""
+        outcome = self.ended[number]
+        return f"#{number:<4} {outcome.status:<9} {outcome.name or self.words(number):<32} {outcome.detail}"
 
     def line(self) -> str:
         """Jobs done, failed and left, the time left, the best values so far."""
@@ -188,11 +195,6 @@ def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
 
     def lines(news: list[int]) -> None:
         for number in news:
-            say(f"{row(number, tally.ended[number])}  [{tally.line()}]")
+            say(f"{tally.row(number)}  [{tally.line()}]")
 
     yield lines
-
-
-def row(number: int, outcome: Outcome) -> str:
-    """One job of a sweep in one line."""
-    return f"#{number:<4} {outcome.status:<9} {outcome.name:<32} {outcome.detail}"

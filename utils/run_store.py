@@ -716,12 +716,12 @@ class RunStore:
 
 def _warn(path: Path, flaws: Mapping[int, str]) -> None:
     """Name the records that are left out, once a command."""
-    from utils.console import warn_once  # which imports more than a store needs
+    from utils.console import count, warn_once  # which imports more than a store needs
 
     named = [f"record {i} {flaw}" for i, flaw in list(flaws.items())[:NAMED]]
     more = f"; and {len(flaws) - NAMED} more" if len(flaws) > NAMED else ""
     warn_once(
-        f"{path}: {len(flaws)} record{'s' * (len(flaws) > 1)} left out: {'; '.join(named)}{more}. "
+        f"{path}: {count(len(flaws), 'record')} left out: {'; '.join(named)}{more}. "
         f"`python -m evals.database check dataset={path.stem}` names all of them"
     )
 

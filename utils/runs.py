@@ -22,7 +22,7 @@ from evals.records.causal import model_of, sentences
 from utils import atomic, processes
 from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
 from utils.command_line.words import IMPORT, call, copyable, option, typed
-from utils.console import complain, said, say, warn
+from utils.console import complain, count, said, say, warn
 from utils.datasets.images import described
 from utils.decides.words import doubts_of, fit_in_words, in_words
 from utils.environment import environment
@@ -532,7 +532,7 @@ def models_watched(record: Record) -> dict[str, Model]:
 def report(record: Record, doc_id: int, database: Path) -> None:
     """The headline figures on one screen, and what to do with them."""
     metrics = record["metrics"]
-    say(f"\n{record['name']}, seed {record['seed']}, on {record['rows']['test']} test rows")
+    say(f"\n{record['name']}, seed {record['seed']}, on {count(record['rows']['test'], 'test row')}")
     for key in headlines(metrics):
         value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
         shown = "undefined" if value is None or value != value else f"{value:.4f}"
@@ -542,9 +542,11 @@ def report(record: Record, doc_id: int, database: Path) -> None:
         say(f"  {sentence}")
     for line in _of_poison(record):
         say(line)
-    if "fitted" in record:
-        say(f"  {fit_in_words(record['fitted'], metrics)}")
-    for warning in record.get("warnings", []):
+    warnings = record.get("warnings", [])
+    fit = fit_in_words(record["fitted"], metrics) if "fitted" in record else ""
+    if fit and not any(fit in warning for warning in warnings):  # which say it with what is wrong
+        say(f"  {fit}")
+    for warning in warnings:
         warn(warning)
     if record["params"]["model"]["outputs"] == 1:
         say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
@@ -563,8 +565,9 @@ def _of_poison(record: Record) -> list[str]:
         return []
     metrics = record["metrics"]
     lines = [
-        f"  {found['rows']} rows added ({found['distinct']} distinct) after {found['evaluations']} evaluations, "
-        f"{found['failed']} of them failed; {found['ended']}: {paths_config.poison_file(found['csv']['path'])}"
+        f"  {count(found['rows'], 'row')} added ({found['distinct']} distinct) after "
+        f"{count(found['evaluations'], 'evaluation')}, {found['failed']} of them failed; "
+        f"{found['ended']}: {paths_config.poison_file(found['csv']['path'])}"
     ]
     for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
         changes = [

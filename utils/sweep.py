@@ -1,6 +1,7 @@
 """A sweep: its jobs composed and checked before any is run, shown as they end, summed up in a table."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
 from utils.command_line.ranges import require_ranges
-from utils.console import complain, said, say, stop_if_interrupted
+from utils.console import complain, count, said, say, stop_if_interrupted
 from utils.outcomes import EXIT, Outcome, at_work, ended, word
 from utils.overrides import explain, groups, resolved
-from utils.progress import Tally, row, sweep_shown
+from utils.progress import Tally, sweep_shown
 from utils.run_store import RunStore
 
 Words = Sequence[str]  # the overrides of one job
@@ -126,6 +127,8 @@ class Planner:
         self._groups = groups()
         self._composed: dict[tuple[str, ...], Composed] = {}
         self._planned: dict[tuple[int, tuple[str, ...]], Job] = {}
+        self._words: dict[int, tuple[str, ...]] = {}  # of planned jobs
+        self._times: Counter[str] = Counter()  # how many of these have a word
         own = OmegaConf.to_container(config.hydra.sweep, resolve=False)
         self._by_number = isinstance(own, dict) and own["subdir"] == "${hydra.job.num}"
 
@@ -141,6 +144,8 @@ class Planner:
             try:
                 if (number, words) not in self._planned:
                     self._planned[number, words] = Job(number, words, self._params(words), self._folder(number, words))
+                    self._times.update(words)
+                    self._words[number] = words
                 planned.append(self._planned[number, words])
             except (ValueError, HydraException, OmegaConfBaseException) as error:
                 what = explain(error) if isinstance(error, HydraException | OmegaConfBaseException) else said(error)
@@ -148,6 +153,11 @@ class Planner:
         if wrong:
             raise ValueError(_all_wrong(wrong, len(jobs)))
         return planned
+
+    def words(self, number: int) -> str:
+        """What tells a planned job from the others, as typed: the words that not all of them have."""
+        of_job = self._words.get(number, ())
+        return " ".join(word for word in of_job if self._times[word] < len(self._words)) or " ".join(of_job)
 
     def _params(self, words: tuple[str, ...]) -> dict[str, Any]:
         """The checked configuration that the words of a job mean."""
@@ -179,8 +189,7 @@ def _all_wrong(wrong: Mapping[str, Sequence[str]], total: int) -> str:
         f"{what} ({', '.join(jobs[:SHOWN])}{f' and {len(jobs) - SHOWN} more' if len(jobs) > SHOWN else ''})"
         for what, jobs in wrong.items()
     ]
-    count = sum(map(len, wrong.values()))
-    return f"{count} of {total} jobs cannot be run, so none was: {'; '.join(kinds)}"
+    return f"{sum(map(len, wrong.values()))} of {count(total, 'job')} cannot be run, so none was: {'; '.join(kinds)}"
 
 
 def _number(text: str) -> int | float:
@@ -229,7 +238,7 @@ class Grid(Planned):
         batches = BasicSweeper.split_arguments(self.words(arguments), self.max_batch_size)
         jobs = [job for batch in batches for job in batch]
         self.planner.plan(jobs, 0)
-        with swept(self.config, range(len(jobs))):
+        with swept(self.config, range(len(jobs)), self.planner):
             first = 0
             for batch in batches:
                 launch(self.launcher, self.planner, batch, first)
@@ -255,7 +264,7 @@ def launcher_of(hydra_context: HydraContext, task_function: TaskFunction, config
 
 
 @contextmanager
-def swept(config: DictConfig, numbers: Sequence[int]) -> Iterator[Tally]:
+def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Iterator[Tally]:
     """Show the jobs of a sweep as they end and, in the end, a table of what became of them."""
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -263,7 +272,7 @@ def swept(config: DictConfig, numbers: Sequence[int]) -> Iterator[Tally]:
     for number in numbers:
         word(folder, number).unlink(missing_ok=True)  # of an earlier sweep in this folder
         at_work(folder, number, None)
-    tally = Tally(folder, numbers, config.watch)
+    tally = Tally(folder, numbers, config.watch, planner.words)
     complete = False
     try:
         with sweep_shown(tally):
@@ -280,10 +289,10 @@ def swept(config: DictConfig, numbers: Sequence[int]) -> Iterator[Tally]:
 def _sum_up(tally: Tally) -> None:
     """Print the table: every job, or, of many, those that went wrong and the others by name."""
     ended[:] = tally.ended.values()
-    wrong = {n: o for n, o in tally.ended.items() if o.status in ("failed", "refused")}
+    wrong = [n for n, outcome in tally.ended.items() if outcome.status in ("failed", "refused")]
     say()
-    for number, outcome in sorted((tally.ended if len(tally.numbers) <= TABLE else wrong).items()):
-        say(row(number, outcome))
+    for number in sorted(tally.ended if len(tally.numbers) <= TABLE else wrong):
+        say(tally.row(number))
     if len(tally.numbers) > TABLE:
         for name, statuses in sorted(_by_name(ended).items()):
             say(f"{name:<40} {_counted(statuses)}")

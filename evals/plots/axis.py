@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from evals import query
 from evals.records import causal
+from utils.console import count
 from utils.metrics.directions import describe, direction, headlines
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
@@ -97,7 +98,7 @@ def filled(records: Sequence[query.Record], options: DictConfig) -> DictConfig:
     table = kept if len(kept) else runs  # that no run is left is told later
     known = [key for key in query.metrics(table) if not key.endswith(query.DETAILS) and table[key].notna().any()]
     if not known:
-        raise ValueError(f"none of the {len(table)} runs has a metric; there is nothing to show")
+        raise ValueError(f"none of the {count(len(table), 'run')} has a metric; there is nothing to show")
     evaluations = query.evaluations(records)
     directed = [key for key in known if direction(query.of_evaluation(key, evaluations)[1])]
     given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
@@ -142,7 +143,9 @@ def measured(key: str, table: pd.DataFrame) -> str:
         raise ValueError(f"{metric} is no metric. Metrics here: {', '.join(query.metrics(_some(table)))}")
     some = _some(table)
     if metric in table.columns and metric not in some.columns:
-        raise ValueError(f"{metric} is undefined in all {len(table)} runs; the warnings of their records say why")
+        raise ValueError(
+            f"{metric} is undefined in all {count(len(table), 'run')}; the warnings of their records say why"
+        )
     query.known(metric, some)
     return key
 

@@ -15,6 +15,7 @@ from evals.plots import axis, spread
 from evals.plots.axis import Axis, Side
 from evals.records import advice
 from evals.style import COLOURS, MARKERS
+from utils.console import count
 
 HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
 MOST_POINTS = 100_000  # n^(m - 2) up to which a hypervolume takes seconds
@@ -92,7 +93,7 @@ def select(records: Sequence[query.Record], options: DictConfig, keys: Sequence[
     table = table.assign(kind=_kinds(table[str(options.hue)], str(options.hue)), policy=policies)
     runs = query.where(table, options.where)
     if runs.empty:
-        raise ValueError(f"where={options.where!r} leaves none of the {len(table)} runs; relax it")
+        raise ValueError(f"where={options.where!r} leaves none of the {count(len(table), 'run')}; relax it")
     return Selection(records, columns, runs, _looks(table, str(options.hue)))
 
 
@@ -136,7 +137,7 @@ def chart(
     runs = chosen.runs.dropna(subset=list(dict.fromkeys(keys)), how="any" if oriented else "all")
     if runs.empty:
         listed = f"{', '.join(keys[:-1])} and {keys[-1]}"
-        raise ValueError(f"none of the {len(chosen.runs)} runs has {listed} together; plot others")
+        raise ValueError(f"none of the {count(len(chosen.runs), 'run')} has {listed} together; plot others")
     metrics = [axis.source(key, chosen.columns)[0] for key in keys]
     advice.require_one([chosen.records[i] for i in runs.index], metrics, str(options.dataset))
     return of(chosen, runs, found, str(options.bars))

@@ -14,6 +14,7 @@ from evals.plots.axis import Side, listed
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.style import COLOURS, INK, STYLE
+from utils.console import count
 from utils.metrics.directions import describe
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def _shown(shown: Chart, found: Mapping[str, Sequence[int]]) -> list[int]:
 
 def extent(shown: Chart, rows: Sequence[int]) -> str:
     """How many runs and settings there are, and how many of these are drawn."""
-    settings = text.count(len(shown.groups), "setting")
+    settings = count(len(shown.groups), "setting")
     drawn = settings if len(rows) == len(shown.groups) else f"{len(rows)} of {settings}, those of the smallest gaps"
-    return f"{text.count(len(shown.runs), 'run')}, {drawn}"
+    return f"{count(len(shown.runs), 'run')}, {drawn}"
 
 
 def draw(

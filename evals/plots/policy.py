@@ -14,6 +14,7 @@ from evals.plots.axis import sides
 from evals.plots.chart import Chart
 from evals.plots.frontier import Policy
 from evals.plots.picture import Picture
+from utils.console import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def permitted(shown: Chart, limit: Constraint) -> Policy:
     if not meets.any():
         best = int(np.argmax(sign * values[:, i]))
         raise ValueError(
-            f"limit={limit.text} excludes all {text.count(len(values), 'setting')}; the nearest is "
+            f"limit={limit.text} excludes all {count(len(values), 'setting')}; the nearest is "
             f"{shown.groups['label'].iloc[best]} at {values[best, i]:.4g}"
         )
     gains = values * np.array(shown.signs)

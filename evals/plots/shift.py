@@ -8,13 +8,14 @@ import numpy as np
 from omegaconf import DictConfig
 
 from evals import query
-from evals.plots import apart, frame, text
+from evals.plots import apart, frame
 from evals.plots import chart as charts
 from evals.plots.axis import Side, measured, sides, source, with_axes
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.poisoned import ENDINGS, ROWS, Change, change, chosen, ends, metric_of, paired, poisoned
 from evals.style import GREY, INK, STYLE
+from utils.console import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
     ended = [Side(end, side.better, side.option) for split in splits for side in asked for end in ends(side.key, split)]
     shown = charts.chart(found, options, [*plain, *ended])
     drawn = draw(shown, splits, frame.given(options), dots=str(options.seeds) == "points")
-    left_out = f"left out: {text.count(shown.left_out, 'run')} that lack one of the figures\n" if shown.left_out else ""
+    left_out = f"left out: {count(shown.left_out, 'run')} that lack one of the figures\n" if shown.left_out else ""
     return Picture(drawn, f"{left_out}{said(shown, splits)}")
 
 

@@ -12,11 +12,7 @@ from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
 from evals.plots.chart import Chart, hypervolume, reference
 from evals.points import fit_words, fits
-
-
-def count(n: int, noun: str, several: str | None = None) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {several or f'{noun}s'}"
+from utils.console import count
 
 
 def extent(shown: Chart) -> str:

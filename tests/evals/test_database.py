@@ -319,7 +319,7 @@ def test_fold_writes_the_journal_into_the_file(capsys):
     assert not paths_config.database("loan").exists()
     assert main(["fold", "dataset=loan"]) == 0
     assert list(json.loads(paths_config.database("loan").read_text())["_default"]) == ["1"]
-    assert "1 lines folded, 1 records" in capsys.readouterr().out
+    assert "1 line folded, 1 record" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_second_export_to_mlflow_adds_what_is_new_and_nothing_twice(tracked, c
     store(record(4))
     RunStore(paths_config.database("loan")).add_result(2, "audit", {"metrics": {"accuracy": 0.5}})
     assert run("out=runs.db") == 0
-    assert "1 runs added to experiment loan, 2 there already, 1 of them updated" in capsys.readouterr().out
+    assert "1 run added to experiment loan, 2 there already, 1 of them updated" in capsys.readouterr().out
     found = tracked()
     assert set(found) == {"run1", "run2", "run4"}
     assert found["run2"].data.metrics == {"accuracy": 0.1 + 0.2, "audit/accuracy": 0.5}

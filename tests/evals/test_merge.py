@@ -116,7 +116,7 @@ def test_of_two_that_differ_one_stays_under_our_id_and_a_table_says_so(here, cap
     assert main(["merge", "dataset=loan", theirs(here, finished("a", 0.7)), *words]) == 0
     assert (stored()["a"]["metrics"]["accuracy"], stored()["a"]["doc_id"]) == (kept, 2)
     out = capsys.readouterr().out
-    assert "0 added, 0 already there, 1 conflicts" in out
+    assert "0 added, 0 already there, 1 conflict;" in out
     row = out.splitlines()[-1].split()
     assert row[0] == "a"
     assert "ours accuracy 0.8, theirs 0.7" in " ".join(row)

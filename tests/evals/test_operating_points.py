@@ -128,7 +128,7 @@ def test_the_gap_and_accuracy_on_the_fitted_rows_stand_beside(rows, points):
 
 
 def test_few_fitted_rows_of_a_rate_are_refused(rows):
-    with pytest.raises(ValueError, match="that thresholds are fitted on, fewer than groups_min=10"):
+    with pytest.raises(ValueError, match="that thresholds are fitted on, fewer than operating_points.groups_min=10"):
         operating_points(scored(40), rows[1], NAMES, rates=["fnr"], permitted=[], **JUDGING)
 
 

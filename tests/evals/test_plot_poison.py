@@ -198,7 +198,7 @@ def folder(tmp_path, monkeypatch):
     [
         (["kind=trace"], MIXED, 'where="poison_metric==fnr_gap"'),
         (["kind=shift"], MIXED, 'where="poison_metric==fnr_gap", or y='),
-        (["kind=trace"], [record(1)], "none of these 1 runs was poisoned"),
+        (["kind=trace"], [record(1)], "none of 1 run was poisoned"),
         (["kind=shift", "y=fpr_gp"], RECORDS, "did you mean fpr_gap"),
         (
             ["kind=shift", "y=mcc"],

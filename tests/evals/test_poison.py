@@ -138,7 +138,7 @@ def test_what_cannot_be_meant_is_one_sentence(folder, words, phrase):
 
 def test_a_database_without_poisoned_runs_is_told_how_to_get_one(folder):
     write(folder, "compas", [record(1)])
-    refused(command("evals.poison", "dataset=compas"), "none of these 1 runs was poisoned", "attack=bo_poison")
+    refused(command("evals.poison", "dataset=compas"), "none of 1 run was poisoned", "attack=bo_poison")
 
 
 def test_every_option_is_explained():

@@ -55,7 +55,7 @@ def test_a_file_that_is_not_as_it_was_is_reported(here, capsys, changes, said): 
     assert main(["check", "dataset=loan"]) == 1
     out = capsys.readouterr().out
     assert said in out
-    assert "1 problems" in out
+    assert "1 problem" in out
 
 
 # --- merge -----------------------------------------------------------------------------------------------------

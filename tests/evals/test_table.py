@@ -166,7 +166,7 @@ def test_a_file_is_written_and_named(folder, capsys):
     write(folder, "loan", RUNS)
     assert run("dataset=loan", "format=csv", "out=new/table.csv") == 0
     assert (folder / "new" / "table.csv").read_text().startswith("dataset,regularizer,metric,mean")
-    assert capsys.readouterr().out == "new/table.csv: 1 rows, 0 figures missing\n"
+    assert capsys.readouterr().out == "new/table.csv: 1 row, 0 figures missing\n"
 
 
 @pytest.mark.parametrize(

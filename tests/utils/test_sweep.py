@@ -80,7 +80,7 @@ def test_the_exit_code_is_that_of_the_gravest_job(statuses):
 
 def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path):
     """The best of accuracy is the largest, of the unfair area the smallest."""
-    tally = Tally(tmp_path, range(4), ["accuracy", "uai_0.05"])
+    tally = Tally(tmp_path, range(4), ["accuracy", "uai_0.05"], str)
     tell(tmp_path, 0, Outcome("a", "finished", "", metrics={"accuracy": 0.7, "uai_0.05": 0.1}))
     tell(tmp_path, 2, Outcome("a", "finished", "", metrics={"accuracy": 0.8, "uai_0.05": 0.3}))
     tell(tmp_path, 3, Outcome("a", "failed", "why"))

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import paths_config
-from utils.console import notice
+from utils.console import count, notice
 from utils.datasets.fetch import read_fields, read_lines
 from utils.datasets.images import Rows, by, check_size, complete, draw
 from utils.datasets.tabular import binary, group_names, mark, names, unknown_name
@@ -234,7 +234,7 @@ def read_faces(name: str, paths: Sequence[Path], wanted: Rows, size: int | None)
         return b"".join(digests)
 
     blocks = [range(start, min(start + BLOCK, len(paths))) for start in range(0, len(paths), BLOCK)]
-    notice(f"{name}: reading {len(paths):,} files, decoding {len(wanted):,}")
+    notice(f"{name}: reading {count(len(paths), 'file')}, decoding {len(wanted):,}")
     return faces, b"".join(_followed(read, blocks, name, len(paths)))
 
 
@@ -247,7 +247,7 @@ def _followed(read: Callable[[range], bytes], blocks: Sequence[range], name: str
             yield content
             if time.monotonic() - told > PATIENCE:
                 told = time.monotonic()
-                notice(f"{name}: {block.stop:,} of {files:,} files")
+                notice(f"{name}: {block.stop:,} of {count(files, 'file')}")
     finally:
         pool.shutdown(cancel_futures=True)  # after an error nobody waits for the other blocks
 

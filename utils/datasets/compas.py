@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from utils.console import count
 from utils.datasets.fetch import indicator, locate, one_of, parsed, read_lines
 from utils.datasets.tabular import assemble, binary, continuous, mark, unknown_name
 from utils.types import Dataset
@@ -48,7 +49,7 @@ def read(path: Path, needed: Sequence[str] = NEEDED) -> pd.DataFrame:
             raise unknown_name(str(path), column, header)
     for number, row in enumerate(rows):
         if len(row) != len(header):
-            raise ValueError(f"{path}, row {number}: {len(row)} fields, but its header has {len(header)}.")
+            raise ValueError(f"{path}, row {number}: {count(len(row), 'field')}, but its header has {len(header)}.")
     places = {column: header.index(column) for column in needed}  # the first of the name: some come twice
     return pd.DataFrame({column: [row[i] for row in rows] for column, i in places.items()}, dtype=str)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import paths_config
-from utils.console import harmless, notice
+from utils.console import count, harmless, notice
 from utils.datasets.tabular import Floats, unknown_name
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def read_fields(path: Path, header: Sequence[str], *, separator: str | None, com
             continue
         fields = [field.strip() for field in line.split(separator)]
         if len(fields) != len(header):
-            raise ValueError(f"{path}, line {number}: {len(fields)} fields, but {len(header)} are expected.")
+            raise ValueError(f"{path}, line {number}: {count(len(fields), 'field')}, but {len(header)} are expected.")
         rows.append(fields)
     if not rows:
         raise ValueError(f"{path} holds no rows.")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
+from utils.console import count
 from utils.types import Batch, Dataset
 
 CHUNK = 256  # images that are numbers at one time
@@ -42,7 +43,7 @@ def checked(
     if x.shape[1:] != shape:
         raise ValueError(f"{source} holds images of {by(x.shape[1:])}, not of {by(shape)}.")
     if len(x) != len(y):
-        raise ValueError(f"{source} holds {len(x):,} images, but there are {len(y):,} labels; is a file cut short?")
+        raise ValueError(f"{source} holds {count(len(x), 'image')}, but {count(len(y), 'label')}; is a file cut short?")
     strange = np.flatnonzero((y < 0) | (y >= classes))
     if len(strange):
         raise ValueError(

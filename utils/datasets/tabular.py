@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
+from utils.console import count
 from utils.datasets import schema
 from utils.scms.structure import levels_product, topological
 from utils.types import SCM, Batch, Column, Dataset
@@ -286,9 +287,9 @@ def refuse_missing(name: str, column: str, missing: NDArray[np.bool_]) -> None:
 
 def _labels(name: str, y: NDArray[Any], rows: int, classes: int) -> NDArray[np.int64]:
     if len(y) != rows:
-        raise ValueError(f"data set {name}: {rows} rows but {len(y)} labels.")
+        raise ValueError(f"data set {name}: {count(rows, 'row')} but {count(len(y), 'label')}.")
     if rows < FEWEST_ROWS:
-        raise ValueError(f"data set {name}: {rows} rows are too few to split; give at least {FEWEST_ROWS}.")
+        raise ValueError(f"data set {name}: too few rows to split, {rows}; give at least {FEWEST_ROWS}.")
     labels = np.asarray(y).astype(np.int64)
     if not np.array_equal(labels, y) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"data set {name}: the labels must be whole numbers from 0 to {classes - 1}.")

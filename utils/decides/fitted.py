@@ -12,23 +12,26 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from utils.decides.frontier import CLASSES, WORDS, Counts, Curve, Floats, Policy, Side, most_accurate
+from utils.console import count
+from utils.decides.frontier import CLASSES, DECIDE, RATES, WORDS, Counts, Curve, Floats, Policy, Side, most_accurate
 from utils.types import Batch
 
 HALVINGS = 25  # of the gap that is asked for, until the bound is what is permitted
 
 
-def require_rows(of: Sequence[Curve], groups: Sequence[str], rates: Sequence[str], groups_min: int) -> None:
-    """Refuse rates of so few rows that they say little. Raises ValueError."""
+def require_rows(
+    of: Sequence[Curve], groups: Sequence[str], rates: Sequence[str], groups_min: int, key: str = DECIDE
+) -> None:
+    """Refuse rates of so few rows that they say little, naming the part ``key`` that asks. Raises ValueError."""
     for rate in rates:
         for name, curve in zip(groups, of, strict=True):
-            count = int(curve.rows[list(CLASSES[rate])].sum())
-            if count < groups_min:
+            own = int(curve.rows[list(CLASSES[rate])].sum())
+            if own < groups_min:
                 which = f" of class {CLASSES[rate][0]}" if len(CLASSES[rate]) == 1 else ""
                 raise ValueError(
-                    f"decide: the {WORDS[rate]} of group {name} is one of {count} rows{which} that thresholds are "
-                    f"fitted on, fewer than groups_min={groups_min}; fit on more (fit_on=train, or more validation "
-                    "rows), compare another rate, or lower groups_min"
+                    f"{key}: the {WORDS[rate]} of group {name} is one of {count(own, 'row')}{which} that thresholds "
+                    f"are fitted on, fewer than {key}.groups_min={groups_min}; fit on more (fit_on=train, or more "
+                    f"validation rows), compare another rate ({RATES[key]}), or lower {key}.groups_min"
                 )
 
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from utils.console import count
 from utils.types import Batch
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,8 @@ SAME = 1e-12
 CLASSES = {"fnr": (1,), "fpr": (0,), "acceptance_rate": (0, 1)}
 TOGETHER = {rate: (rate,) for rate in CLASSES} | {"equalized_odds": ("fnr", "fpr")}
 WORDS = {"fnr": "false negative rate", "fpr": "false positive rate", "acceptance_rate": "acceptance rate"}
+DECIDE, POINTS = "decide", "operating_points"  # parts of the configuration that ask for thresholds of groups
+RATES = {DECIDE: "decide.rate", POINTS: "operating_points.rates"}  # which rates each compares
 
 
 class Curve(NamedTuple):
@@ -62,12 +65,18 @@ def require_permitted(permitted: float) -> None:
 
 
 def curves(
-    logits: Tensor, batch: Batch, groups: Sequence[str], rates: Sequence[str], cuts: Floats | None = None
+    logits: Tensor,
+    batch: Batch,
+    groups: Sequence[str],
+    rates: Sequence[str],
+    cuts: Floats | None = None,
+    key: str = DECIDE,
 ) -> list[Curve]:
     """The curve of each group, from logits (n, 1) of the rows, at the cuts given or at all that differ.
 
     These lie midway between neighbouring scores, rounded to the type of the logits, so that no last bit of a score
     tells on which side it is; where there is no number between, on the upper score. The outer ones are infinite.
+    ``key`` is the part of the configuration that asks, which errors name.
 
     Raises:
         ValueError: one group, more than one logit, nan, or a rate that is undefined in a group.
@@ -85,10 +94,10 @@ def curves(
     scores = scores if scores.dtype is torch.float64 else scores.float()  # which holds the shorter types too
     z, y, s = (of.cpu().numpy() for of in (scores, batch.y, batch.s))
     if broken := int(np.isnan(z).sum()):
-        raise ValueError(f"decide: {broken} of {len(z)} logits are nan; expected numbers")
+        raise ValueError(f"{key}: {broken} of {count(len(z), 'logit')} are nan; expected numbers")
     found = [_curve(z[s == i], y[s == i], cuts) for i in range(len(groups))]
     for name, curve in zip(groups, found, strict=True):
-        _require_rates(name, curve.rows, rates)
+        _require_rates(name, curve.rows, rates, key)
     return found
 
 
@@ -107,19 +116,19 @@ def _between(z: NDArray) -> Floats:
     return np.concatenate([[-np.inf], np.where(middle > lower, middle, upper), [np.inf]])
 
 
-def _require_rates(name: str, rows: Counts, rates: Sequence[str]) -> None:
+def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str) -> None:
     """Refuse a group without rows that a rate is of. Raises ValueError."""
     if not rows.sum():
         raise ValueError(
-            f"decide: none of the rows that thresholds are fitted on is of group {name}; fit on more (fit_on=train, or "
+            f"{key}: none of the rows that thresholds are fitted on is of group {name}; fit on more (fit_on=train, or "
             "more validation rows)"
         )
     for rate in rates:
         if not rows[list(CLASSES[rate])].sum():
             raise ValueError(
-                f"decide: the {WORDS[rate]} of group {name} is undefined, as none of its {rows.sum()} rows that "
-                f"thresholds are fitted on is of class {CLASSES[rate][0]}; fit on more (fit_on=train, or more "
-                "validation rows), or compare another rate"
+                f"{key}: the {WORDS[rate]} of group {name} is undefined, as none of its {count(rows.sum(), 'row')} "
+                f"that thresholds are fitted on is of class {CLASSES[rate][0]}; fit on more (fit_on=train, or more "
+                f"validation rows), or compare another rate ({RATES[key]})"
             )
 
 

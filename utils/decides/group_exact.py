@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from utils.console import count
 from utils.decides.fitted import account, alike, facts_of, require_rows, surely
 from utils.decides.frontier import TOGETHER, curves, cuts_of, most_accurate, require_permitted, sides
 from utils.decides.group_thresholds import GroupThresholds
@@ -56,14 +57,14 @@ def group_exact(
         policy, least = alike(of, ready, rates, confidence)
         if least > permitted:
             raise ValueError(
-                f"decide: on {len(batch.y)} rows no thresholds keep the gap in {rate} to {permitted:g} with a "
+                f"decide: on {count(len(batch.y), 'row')} no thresholds keep the gap in {rate} to {permitted:g} with a "
                 f"confidence of {confidence:g}, and the smallest upper bound is {least:.3f}; fit on more rows "
                 "(fit_on=train, or more validation rows), permit a larger gap (decide.permitted), or ask "
                 "for less (decide.confidence)"
             )
         warnings.append(
             f"decide=group_exact: only {'accepting everybody' if not policy.places[0] else 'accepting nobody'} keeps "
-            f"the gap in {rate} to {permitted:g} with a confidence of {confidence:g} on {len(batch.y)} rows"
+            f"the gap in {rate} to {permitted:g} with a confidence of {confidence:g} on {count(len(batch.y), 'row')}"
         )
     decide = GroupThresholds(cuts_of(of, policy), warnings)
     asked = {"rate": rate, "permitted": permitted, **facts_of(of, policy, rates, confidence)}

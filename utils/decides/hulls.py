@@ -43,7 +43,7 @@ def hull(curve: Curve) -> Hull:
     rows, accepted = curve.rows, (curve.rows - curve.rejected)[::-1]  # from rejecting all on
     if accepted[0].any():
         raise ValueError(
-            f"decide: {accepted[0].sum()} logits are infinite, so that no threshold rejects them; choose "
+            f"decide: there are infinite logits, {accepted[0].sum()}, so that no threshold rejects them; choose "
             "decide=group_exact"
         )
     steps = np.diff(accepted, axis=0)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
+from utils.console import count
+
 # the metric that is the gap in a rate
 GAP_IN = {
     "fnr": "fnr_gap",
@@ -44,7 +46,7 @@ def fit_in_words(fitted: Mapping[str, Any], metrics: Mapping[str, float | None])
     test = "undefined" if value is None else f"{value:.3f}"
     interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return (
-        f"fitted to {key}<={fitted['permitted']:g}{sure} on {fitted['rows']} {SPLITS[fitted['split']]} rows "
+        f"fitted to {key}<={fitted['permitted']:g}{sure} on {count(fitted['rows'], SPLITS[fitted['split']] + ' row')} "
         f"(there {fitted['gap']:.3f}); test {test}{interval}"
     )
 

@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from utils.console import complain, say
+from utils.console import complain, count, say
 from utils.outcomes import at_work, defect, tell, told
 from utils.pool import pool
 from utils.sweep import Job, Planner
@@ -60,9 +60,12 @@ class Batched(Launcher):
         workers = min(self.workers or torch.cuda.device_count() or os.cpu_count() or 1, len(stacks))
         budget = self.max_memory // workers
         singles = sum(len(stack) == 1 for stack in stacks)
-        say(f"{len(jobs)} jobs in {len(stacks)} stacks, {singles} of a single job, on {workers} processes")
+        say(
+            f"{count(len(jobs), 'job')} in {count(len(stacks), 'stack')}, {singles} of a single job, on "
+            f"{count(workers, 'process', 'processes')}"
+        )
         for reason, number in alone(jobs).items():
-            say(f"{number} jobs one by one, since {reason}")
+            say(f"{count(number, 'job')} one by one, since {reason}")
         if workers == 1:
             for stack in stacks:
                 work(stack, sweep, budget)

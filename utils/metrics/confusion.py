@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from utils.console import count
 from utils.parts import parts
 from utils.types import Batch, Context, Predict
 from utils.views import scoring
@@ -30,7 +31,7 @@ def decided(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Count
         logits = torch.cat([logits for logits, _ in answers], -2)
     if broken := int(logits.isnan().any(-1).sum()):
         raise ValueError(
-            f"the model answers nan on {broken} of {labels.numel()} rows; train it with a lower trainer.lr"
+            f"the model answers nan on {broken} of {count(labels.numel(), 'row')}; train it with a lower trainer.lr"
         )
     return logits.double().cpu().numpy(), labels.cpu().numpy()
 

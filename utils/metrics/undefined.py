@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from utils.console import count
+
 Figures = Mapping[str, float | None]
 
 # by what rates are shares of: these, and the gaps of them
@@ -47,25 +49,20 @@ def _of_groups(
     """Groups with too few rows, without any, or with too few of those that a rate needs."""
     support = [metrics.get(f"support_group{i}") for i in range(len(groups))]
     short = any(rows is not None and rows < groups_min for rows in support)
-    least = f"fewer than groups_min={groups_min}"
+    least = f"fewer than evaluation.metrics.group.groups_min={groups_min}"
     for i, (name, rows) in enumerate(zip(groups, support, strict=True)):
         if rows == 0:
             yield f"every gap is undefined, and every rate of group {name}: it has no test row"
         elif rows is not None:
             if rows < groups_min:
-                yield f"every gap is undefined: group {name} has {_rows(rows)}, {least}"
+                yield f"every gap is undefined: group {name} has {count(rows, 'test row')}, {least}"
             for needed, (rates, gaps) in NEEDS.items():
                 known = [key for key in (f"{rate}_group{i}" for rate in rates) if key in metrics]
-                count = min((shares[key][1] if key in shares else 0 for key in known), default=groups_min)
-                if known and not count:
+                fewest = min((shares[key][1] if key in shares else 0 for key in known), default=groups_min)
+                if known and not fewest:
                     yield f"{_are(known if short else gaps)} undefined: group {name} has no test row {needed}"
-                elif count < groups_min and not short:
-                    yield f"{_are(gaps)} undefined: group {name} has {_rows(count)} {needed}, {least}"
-
-
-def _rows(count: float) -> str:
-    """``1 test row``, ``4 test rows``."""
-    return f"{count:.0f} test row{'' if count == 1 else 's'}"
+                elif fewest < groups_min and not short:
+                    yield f"{_are(gaps)} undefined: group {name} has {count(fewest, 'test row')} {needed}, {least}"
 
 
 def _of_attacks(metrics: Figures) -> Iterator[str]:

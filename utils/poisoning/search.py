@@ -11,6 +11,7 @@ from itertools import takewhile
 from time import thread_time
 from typing import NamedTuple
 
+from utils.console import count
 from utils.poisoning.asking import Ask, Point, batch_seed, drawn
 from utils.poisoning.history import Evaluation, History, Plan, read
 from utils.poisoning.journal import Entry, Journal
@@ -181,8 +182,8 @@ class Search:
         made = history.made[1:]
         if len(made) >= min(PATIENCE, self.budget) and made and all(e.loss is None for e in made[:PATIENCE]):
             raise ValueError(
-                f"all of the first {min(len(made), PATIENCE)} evaluations fail: {made[0].error}; where the cause is no "
-                f"setting, move {self.victim.journal}, which keeps them, away and relaunch"
+                f"all of the first {count(min(len(made), PATIENCE), 'evaluation')} fail: {made[0].error}; where the "
+                f"cause is no setting, move {self.victim.journal}, which keeps them, away and relaunch"
             )
         metric = self.judge.metric
         now = {metric: history.best.metrics[metric], "unpoisoned": history.baseline.metrics[metric]}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from utils.atomic import digest
-from utils.console import disarmed
+from utils.console import count, disarmed
 from utils.datasets import schema
 from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import unknown_name
@@ -62,8 +62,8 @@ def read(path: Path, columns: Sequence[Column], classes: int) -> Rows:
     others = [name for name in header if name not in names]
     if len(others) != 1 or len(header) != len(names) + 1:
         raise ValueError(
-            f"{path}: expected the {len(names)} columns of the data set, once each, and one more, the label; it has "
-            f"{len(header)} columns, of other names {', '.join(map(repr, others)) or 'none'}"
+            f"{path}: expected the {count(len(names), 'column')} of the data set, once each, and one more, the "
+            f"label; it has {count(len(header), 'column')}, of other names {', '.join(map(repr, others)) or 'none'}"
         )
     numbers = [_numbers(path, header, row, line) for row, line in enumerate(lines)]
     table = torch.tensor(numbers, dtype=torch.float64).reshape(len(lines), len(header))
@@ -88,7 +88,7 @@ def _fields(path: Path) -> list[list[str]]:
 
 def _numbers(path: Path, header: Sequence[str], row: int, fields: Sequence[str]) -> list[float]:
     if len(fields) != len(header):
-        raise ValueError(f"{path}, row {row}: {len(fields)} fields, but its header has {len(header)}")
+        raise ValueError(f"{path}, row {row}: {count(len(fields), 'field')}, but its header has {len(header)}")
     for name, field in zip(header, fields, strict=True):
         if not _is_number(field):
             raise ValueError(f"{path}, row {row}: column {name!r} holds {field!r}, not a finite number")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
+from utils.console import count
+
 STATUS = ("finished", "failed")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 LARGEST = 2**63  # of a whole number; beyond, no table holds it
@@ -114,7 +116,7 @@ def several(check: Check, fewest: int, most: int | None = None) -> Check:
         if wrong := items(values):
             return wrong
         fits = fewest <= len(values) and (most is None or len(values) <= most)
-        return "" if fits else f" holds {len(values)} values, expected {expected}"
+        return "" if fits else f" holds {count(len(values), 'value')}, expected {expected}"
 
     return found
 
@@ -393,7 +395,7 @@ def _of_columns(stored: Mapping[str, Any]) -> str:
     n = len(stored.get("columns") or ())
     for key in ("loc", "scale"):
         if n and key in stored and len(stored[key]) != n:
-            return f".preprocessing.{key} holds {len(stored[key])} values for {n} columns"
+            return f".preprocessing.{key} holds {count(len(stored[key]), 'value')} for {count(n, 'column')}"
     return ""
 
 
@@ -406,6 +408,6 @@ def _of_points(points: Mapping[str, Any]) -> str:
     for kind, lists in held.items():
         for key, of in lists.items():
             if len(of) != n:
-                return f".operating_points.{kind}.{key} holds {len(of)} values for {n} points"
+                return f".operating_points.{kind}.{key} holds {count(len(of), 'value')} for {count(n, 'point')}"
     groups = set(map(len, points.get("logits", ())))
     return f".operating_points.logits are of {sorted(groups)} groups" if len(groups) > 1 else ""

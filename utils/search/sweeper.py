@@ -122,7 +122,7 @@ class Search(Planned):
             config.watch = list(question.objectives)
         asked = points(study, question.line, self.trials, self.sampler, self.sampler_seed)
         first = 0
-        with swept(config, range(left * question.repetitions)) as tally:
+        with swept(config, range(left * question.repetitions), self.planner) as tally:
             try:
                 # a single trial before all batches: what is wrong with every trial shows there
                 while batch := list(islice(asked, self.batch if begun(study) > unfinished(study) else 1)):

@@ -106,7 +106,7 @@ def test_a_confidence_outside_0_to_1_is_refused(confidence):
 def test_few_rows_of_a_rate_are_refused_though_the_group_has_many(fit):
     rows = [(0.1 * i, i % 2, 0) for i in range(40)] + [(0.1 * i, int(i < 4), 1) for i in range(40)]
     ask = partial(fit, *made(rows), NAMES, permitted=0.1)
-    with pytest.raises(ValueError, match="group men is one of 4 rows of class 1 .*fewer than groups_min=5"):
+    with pytest.raises(ValueError, match="group men is one of 4 rows of class 1 .*fewer than decide.groups_min=5"):
         ask(rate="fnr", groups_min=5)
     assert ask(rate="fnr", groups_min=4).fitted["denominators"] == {"fnr": [20, 4]}
     assert ask(rate="acceptance_rate", groups_min=40).fitted["rows"] == 80

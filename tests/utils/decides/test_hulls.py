@@ -85,5 +85,5 @@ def test_equalised_odds_lie_on_the_lower_hull():
 
 def test_a_logit_that_no_threshold_rejects_is_refused():
     rows = [(0.0, 0, 0), (np.inf, 1, 0), (0.0, 0, 1), (1.0, 1, 1)]
-    with pytest.raises(ValueError, match="1 logits are infinite.*group_exact"):
+    with pytest.raises(ValueError, match="there are infinite logits, 1, so.*group_exact"):
         mixtures(curves(*made(rows), NAMES[:2], ("fnr",)), ("fnr",), 0.0)

@@ -37,13 +37,15 @@ def test_a_group_of_which_nobody_is_accepted_has_no_precision():
 def test_a_small_group_is_named_with_its_rows():
     y = labels = np.array([0, 1] * 12)
     found = sentences(y, labels, np.repeat([1, 0], [20, 4]), groups_min=10)
-    assert found == ["every gap is undefined: group women has 4 test rows, fewer than groups_min=10"]
+    assert found == [
+        "every gap is undefined: group women has 4 test rows, fewer than evaluation.metrics.group.groups_min=10"
+    ]
 
 
 def test_a_group_with_few_positives_is_named_with_their_number():
     y = labels = np.concatenate([[0, 1] * 20, [1] * 4, [0] * 36])
     found = sentences(y, labels, np.repeat([0, 1], 40), groups_min=5)
-    few = "fewer than groups_min=5"
+    few = "fewer than evaluation.metrics.group.groups_min=5"
     assert found == [
         f"fnr_gap, tpr_gap, equalized_odds_difference are undefined: group men has 4 test rows of class 1, {few}",
         f"ppv_gap is undefined: group men has 4 test rows that the model gives class 1, {few}",

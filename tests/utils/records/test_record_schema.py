@@ -91,13 +91,13 @@ def test_what_trainings_filed_passes(file):
         (("params",), [], "params is a list, expected a mapping"),
         (("name",), None, "name is null, expected text"),
         (("status",), "done", "status is 'done', expected finished or failed"),
-        (("preprocessing", "loc"), [0.5], "preprocessing.loc holds 1 values for 7 columns"),
+        (("preprocessing", "loc"), [0.5], "preprocessing.loc holds 1 value for 7 columns"),
         (
             ("operating_points", "metrics", "accuracy"),
             [],
             "operating_points.metrics.accuracy holds 0 values for 8 points",
         ),
-        (("shares",), {"accuracy": [3]}, "shares.accuracy holds 1 values, expected 2"),
+        (("shares",), {"accuracy": [3]}, "shares.accuracy holds 1 value, expected 2"),
         (("params", "epsilon", "radius"), [], "params.epsilon.radius is a list, expected a number or text"),
     ],
 )
