@@ -380,8 +380,8 @@ RADIUS = "epsilon=interval(0.01,0.2)"
     ("words", "phrases"),
     [
         (["seed=0,1"], ["nothing to search"]),
-        ([RADIUS, "hydra.sweeper.trials=0"], ["trials=0: expected a whole number in [1, 1e6]"]),
-        ([RADIUS, "hydra.sweeper.batch=0"], ["batch=0: expected a whole number in [1, 1e5]"]),
+        ([RADIUS, "hydra.sweeper.trials=0"], ["trials=0: expected a whole number in [1, 1000000]"]),
+        ([RADIUS, "hydra.sweeper.batch=0"], ["batch=0: expected a whole number in [1, 100000]"]),
         ([RADIUS, "hydra.sweeper.sampler=gpp"], ["sampler=gpp", "did you mean gp"]),
         ([RADIUS, "hydra.sweeper.study=a/b"], ["study=a/b"]),
         ([RADIUS, "hydra.sweeper.objectives=[acuracy]"], ["did you mean accuracy"]),

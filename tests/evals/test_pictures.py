@@ -338,7 +338,7 @@ def test_the_default_file_names_data_kind_and_records(folder):
         (["kind=curve", "epsilon=8/255"], "has no part in kind=curve"),
         (["kind=confusion"], "kind=confusion takes one record, such as id=1"),
         (["kind=confusion", "id=1,2"], "takes one record"),
-        (["kind=confusion", "id=1", "rows=0"], "rows=0: expected a whole number in [1, 1e6]"),
+        (["kind=confusion", "id=1", "rows=0"], "rows=0: expected a whole number in [1, 1000000]"),
         (["kind=confusion", "id=1", "attack=pgdd"], "did you mean pgd"),
         (["kind=classes", "out=a.jpg"], "ending in .png"),
         ([], "kind is required"),

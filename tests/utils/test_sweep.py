@@ -97,7 +97,7 @@ def test_a_causal_figure_is_best_under_its_own_causal_model(tmp_path):
         ([("lin", "learned", "ccccccc")], "0.1000 under scm=learned (aaaaaa), 0.2000 under scm=linear, 0.4000 under"),
         ([("loan", "linear", "d")], "0.2000 under scm=linear of lin, 0.4000 under scm=linear of loan"),
     ):
-        tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"])
+        tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"], str)
         for i, (model, value) in enumerate(zip(models + extra, (0.1, 0.3, 0.2, 0.4), strict=False)):
             named = {"uai_cf": dict(zip(("dataset", "option", "fingerprint"), model, strict=True))}
             tell(tmp_path, i, Outcome("a", "finished", "", i, {"accuracy": 0.7, "uai_cf": value}, named))

@@ -85,8 +85,15 @@ def stated(comment: str) -> Range | None:
         return None
     kind, ends = found["kind"], found["open"] + found["close"]
     words = frozenset(re.split(", | or ", found["words"])) - {""}
-    text = f"{found['words']}{SAID[kind]} in {found['open']}{found['low']}, {found['high']}{found['close']}"
-    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text, found[0])
+    low, high = (_as_typed(found[end], kind) for end in ("low", "high"))
+    within = f"in {found['open']}{low}, {high}{found['close']}"
+    text, brief = (f"{found['words']}{said} {within}" for said in (SAID[kind], kind))
+    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text, brief)
+
+
+def _as_typed(end: str, kind: str) -> str:
+    """The end of a range as it can be given: 1e6 is no whole number on the command line, 1000000 is."""
+    return f"{float(end):.0f}" if kind.startswith("whole") and math.isfinite(float(end)) else end
 
 
 def settings(path: Path) -> Iterator[tuple[str, str]]:
