@@ -326,7 +326,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in settings.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
-        elif prefix + key not in LABELS_OMIT and key[0] != "_" and not prefix.startswith("choices."):
+        elif prefix + key not in LABELS_OMIT and not key.startswith("_") and not prefix.startswith("choices."):
             flat[prefix + key] = value
     return flat
 

@@ -89,7 +89,7 @@ def unclear(runs: pd.DataFrame, base: Sequence[str]) -> list[str]:
 
 def _asked(runs: pd.DataFrame, base: Sequence[str]) -> tuple[list[str], pd.Series, pd.DataFrame]:
     """What run and base have in common; the base of each run; and the runs, each as the base that it may be."""
-    names = runs["regularizer"].astype(str)
+    names = runs["regularizer"].fillna("none").astype(str)  # an imported run may name none
     of = pd.Series([_base(name, base) for name in names], runs.index, dtype=names.dtype)
     return [key for key in ALIKE if key in runs.columns], of, runs.assign(**{BASE: names})
 
