@@ -126,9 +126,7 @@ def test_commands_answer_or_name_what_is_wrong_whatever_the_records_hold(tmp_pat
 
 # found by such rounds: the first letter of every key was taken, and every run taken to name a regularizer
 @pytest.mark.parametrize("path", [("model", ""), ("choices", "regularizer")], ids=".".join)
-@pytest.mark.parametrize(
-    "words", [("evals.table",), ("evals.select", "maximize=accuracy", "card=null")], ids="".join
-)
+@pytest.mark.parametrize("words", [("evals.table",), ("evals.select", "maximize=accuracy", "card=null")], ids="".join)
 def test_an_empty_key_or_a_run_without_regularizer_ends_no_command(tmp_path, path, words):
     with house(tmp_path):
         made = records(FILES[0])[:5]
