@@ -1,5 +1,7 @@
 """A signal ends a command with the line that goes on; what was finished is filed, and little is done twice."""
 
+import importlib.util
+import re
 import signal
 import subprocess
 from itertools import count
@@ -8,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import paths_config
-from tests.commands import SMALL, command, environment, house, line
+from tests.commands import SMALL, command, environment, house, line, process
 from utils import runs, training
+from utils.model_zoo import from_database
 from utils.run_store import RunStore
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -103,3 +106,59 @@ def test_what_a_stack_has_judged_is_filed_whatever_ends_it(home, monkeypatch):
     answer = command("train", "-m", *STACK, "seed=0,1,2")
     assert "1 finished, 2 skipped" in answer.out
     assert leftovers(home) == []
+
+
+ENGINES = {
+    "batched": ("hydra/launcher=batched", "hydra.launcher.workers=2", "hydra.launcher.max_models=1"),
+    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+}
+
+
+def signalled(words: tuple[str, ...], number: signal.Signals) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that gets a signal, it alone, as its first job ends."""
+    started = subprocess.Popen(
+        line("train", *words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    seen = []
+    for text in started.stdout:
+        seen.append(text)
+        if re.match(r"#\d+ +finished", text):
+            started.send_signal(number)
+            break
+    out, err = started.communicate(timeout=120)
+    return started.returncode, "".join([*seen, out]), err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sweep_of_several_processes_ends_by_a_signal_and_the_same_line_goes_on(home, engine, number):
+    """Two jobs at a time of eight, in processes of their own; after the relaunch every run is filed once and loads."""
+    if engine == "joblib" and not importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher"):
+        pytest.skip("needs `pip install -r requirements/joblib.txt`")
+    small = (word for word in SMALL if not word.startswith("trainer.epochs"))
+    words = ("-m", *small, "trainer.epochs=40", *ENGINES[engine], "seed=0,1,2,3,4,5,6,7", "hydra.sweep.dir=sweep")
+    code, out, err = signalled(words, number)
+    assert code == SIGNALS[number]
+    assert err.strip().splitlines()[-1].endswith("relaunch the same line to go on")
+    assert "Traceback" not in out + err
+    assert re.search(r"\d finished, [1-7] not run$", out.strip())
+    before = {record["seed"]: record["doc_id"] for record in RunStore(paths_config.database("loan")).all()}
+    assert 1 <= len(before) < 8
+    assert [*home.rglob("*.tmp"), *home.rglob("*.now")] == []
+
+    again = process("train", *words, timeout=240)
+    assert again.code == 0, again.err
+    assert again.out.strip().endswith(f"{8 - len(before)} finished, {len(before)} skipped")
+    store = RunStore(paths_config.database("loan"))
+    after = {record["seed"]: record["doc_id"] for record in store.all()}
+    assert sorted(record["seed"] for record in store.all()) == list(range(8))
+    assert before.items() <= after.items()
+    assert leftovers(home) == []
+    assert process("evals.database", "check", "dataset=loan").code == 0
+    assert not from_database(after[7], "loan").training

@@ -35,8 +35,11 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *given: Any) ->
         yield processes
     except BaseException:
         processes.shutdown(wait=False, cancel_futures=True)
-        for child in active_children():
+        ending = active_children()
+        for child in ending:
             child.terminate()
+        for child in ending:  # so that nothing is written once this process has tidied up
+            child.join(2 * GRACE)
         raise
     processes.shutdown()
 

@@ -281,6 +281,8 @@ def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Itera
     finally:
         if complete:  # a job without a word has died
             tally.ended = {number: tally.ended.get(number, DIED) for number in tally.numbers}
+        for number in tally.numbers:
+            at_work(folder, number, None)
         for journal in paths_config.evals().glob("*.json.journal"):
             RunStore(journal.with_suffix("")).fold()  # so that any TinyDB sees what the sweep has filed
         _sum_up(tally)
