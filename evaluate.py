@@ -258,5 +258,10 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
         say(f"{count(len(table), 'row')} written to {params['csv']}")
 
 
+def main() -> int:
+    """Judges what the words of the command line say; returns the exit code."""
+    return cli.run(evaluate, "evaluate")
+
+
 if __name__ == "__main__":
-    sys.exit(cli.run(evaluate, "evaluate"))
+    sys.exit(main())

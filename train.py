@@ -4,6 +4,7 @@ python train.py regularizer=causal_adv epsilon=0.1
 """
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 
 from utils import cli
 from utils.outcomes import Outcome, at_work
+from utils.records.later import Record
 
 
 def train(cfg: DictConfig) -> Outcome:
@@ -27,5 +29,17 @@ def train(cfg: DictConfig) -> Outcome:
     return carry_out(params, folder, in_sweep=True, say_now=partial(at_work, Path(job.sweep.dir), job.job.num))
 
 
+def explain_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
+    """Returns why watched figures of a sweep's records do not compare, and the command that changes it."""
+    from evals.records.advice import sentences  # imports pandas, which other sweeps need not wait for
+
+    return sentences(records, keys, database)
+
+
+def main() -> int:
+    """Trains what the words of the command line say; returns the exit code."""
+    return cli.run(train, "train", explain_apart)
+
+
 if __name__ == "__main__":
-    sys.exit(cli.run(train, "train"))
+    sys.exit(main())

@@ -26,6 +26,7 @@ from evals.points import fitted_to, with_points
 from evals.records import advice
 from utils.console import count
 from utils.metrics.directions import direction
+from utils.records import later
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
 
@@ -438,7 +439,7 @@ def _metric(key: str, table: pd.DataFrame) -> None:
 
 def plain(key: str, records: Sequence[query.Record]) -> str:
     """A metric's key without the name of the later evaluation it belongs to, which may hold slashes itself."""
-    return query.of_evaluation(key, query.evaluations(records))[1]
+    return later.of_evaluation(key, later.evaluations(records))[1]
 
 
 def cautions(question: Question, records: Sequence[query.Record]) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from evals import query
 from evals.query import Record
 from utils.metrics import intervals
+from utils.records import later
 
 Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
 
@@ -47,7 +47,7 @@ def at_level(record: Record, key: str, level: float) -> Interval:
     ``<evaluation>/<key>`` is that of a later evaluation, of the counts filed with that one. Of draws that are all one
     value, as those of a rate of 0 are, nothing is known: their deviation is 0, the truth's need not be.
     """
-    name, plain = query.of_evaluation(key, record.get("evaluations") or ())
+    name, plain = later.of_evaluation(key, record.get("evaluations") or ())
     held: Mapping[str, Any] = record if name is None else record["evaluations"][name]
     values = held.get("metrics") or {}
     low, high = intervals.at_level(plain, values, held.get("shares") or {}, held.get("deviations") or {}, level)

@@ -19,6 +19,7 @@ from evals import drawings, query
 from evals.drawings import Confusion, Gallery, Kind
 from evals.style import COLOURS, MARKERS, save, targets
 from utils.console import count, write
+from utils.records import later
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +111,7 @@ def measured(records: Sequence[query.Record], evaluation: Any) -> pd.DataFrame:
     name = str(evaluation)
     judged = [record for record in records if name in (record.get("evaluations") or {})]
     if not judged:
-        names = sorted(query.evaluations(records))
+        names = sorted(later.evaluations(records))
         there = ", ".join(names) or "none"
         raise ValueError(f"evaluation={name}: no record has it{query.near(name, names)} There is {there}")
     found = [(record, record["evaluations"][name]) for record in judged]

@@ -22,9 +22,8 @@ from utils.command_line.ranges import require_ranges
 from utils.command_line.words import copyable, literal, override, read_option
 from utils.console import begin, complain, said, show_everything, unread
 from utils.metrics.directions import suggest
+from utils.records.later import Record
 from utils.run_store import RunStore
-
-Record = Mapping[str, Any]
 
 FACTS = (
     *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
@@ -160,18 +159,6 @@ def group_names(records: Sequence[Record]) -> tuple[str, ...]:
     """The names of the sensitive groups where all records have the same, else none."""
     named = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
     return next(iter(named)) if len(named) == 1 else ()
-
-
-def evaluations(records: Iterable[Record]) -> set[str]:
-    """The names of all later evaluations."""
-    return {name for record in records for name in record.get("evaluations") or {}}
-
-
-def of_evaluation(key: str, evaluations: Iterable[str]) -> tuple[str | None, str]:
-    """The later evaluation that a column is of, None for the training's, and the metric's own key."""
-    named = [name for name in evaluations if key.startswith(f"{name}/")]
-    found = max(named, key=len, default=None)  # names may hold a slash themselves: pgd@8/255
-    return found, key if found is None else key.removeprefix(f"{found}/")
 
 
 # --- select, order, average ------------------------------------------------------------------------------------

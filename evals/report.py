@@ -36,6 +36,7 @@ from evals.records import advice, causal
 from utils import atomic
 from utils.console import count, say_of
 from utils.metrics.directions import direction, headlines
+from utils.records import later
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
 PAGE = paths_config.ROOT / "evals" / "page"
@@ -142,7 +143,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
 
 def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
     """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
-    evaluations = query.evaluations(records)
+    evaluations = later.evaluations(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
     wanted = axis.watched(records)
     leading = [key for key in headlines(keys) if direction(key)]
@@ -150,7 +151,7 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
     first = set(sorted(leading, key=lambda key: key not in wanted)[:MOST])
     found = []
     for key in keys:
-        evaluation, plain = query.of_evaluation(key, evaluations)
+        evaluation, plain = later.of_evaluation(key, evaluations)
         words = causal.label(records, key, groups)
         section = LATER if evaluation is not None else "" if key in first else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})

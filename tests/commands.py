@@ -16,7 +16,6 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import paths_config
-from utils import cli
 
 ROOT = paths_config.ROOT
 # a training of a second: the same path through the program as the defaults
@@ -67,7 +66,7 @@ def command(program: str, *words: str) -> Answer:
         GlobalHydra.instance().clear()
         if program in ("train", "evaluate"):
             try:
-                code = cli.run(getattr(module, program), program)
+                code = module.main()
             except SystemExit as end:  # of Hydra's, after the help
                 code = int(end.code or 0)
         else:

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 import paths_config
 from utils.command_line.ranges import annotated
 from utils.console import Stopped, begin, complain, interruptible, said, show_everything, stop_if_interrupted, unread
-from utils.outcomes import Outcome, defect, ended, exit_code, forget, tell
+from utils.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, tell
 from utils.overrides import CONFIG, explain, normalised
 
 INTERRUPTED = 128  # and the number of the signal
@@ -30,8 +30,10 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of lib
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
-def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
+def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart: ExplainApart) -> int:
     """Run a task under Hydra on the words of the command line; the exit code.
+
+    ``explain_apart`` says at the end of a sweep why watched figures of its records do not compare.
 
     0: all went well; 1: a run failed; 2: a mistake in the command, nothing was run; 130: interrupted, 143: terminated,
     129: hung up; 141: the reader closed the pipe.
@@ -45,6 +47,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str) -> int:
     OmegaConf.register_new_resolver("processes", _processes, replace=True)
     OmegaConf.register_new_resolver("values", _values, replace=True)
     ended.clear()
+    explanations[:] = explain_apart
     _folder.clear()
     begin()
     try:

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from utils import atomic
 from utils.console import complain, said
+from utils.records.later import Record
 
 FOLDER = ".jobs"  # in the folder of a sweep, one file per job
 EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}  # the exit code that each status asks for
@@ -104,6 +105,9 @@ def forget(folder: Path, made: Path) -> None:
 
 
 ended: list[Outcome] = []  # how the jobs of this command ended
+# (records, keys, database) -> why the figures of a sweep's records do not compare
+ExplainApart = Callable[[Sequence[Record], Sequence[str], str], list[str]]
+explanations: list[ExplainApart] = []
 
 
 def exit_code(ended: Iterable[Outcome]) -> int:

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 import paths_config
 from utils.command_line.ranges import require_ranges
 from utils.console import complain, count, said, say, stop_if_interrupted
-from utils.outcomes import EXIT, Outcome, at_work, ended, word
+from utils.outcomes import EXIT, Outcome, at_work, ended, explanations, word
 from utils.overrides import explain, groups, resolved
 from utils.progress import Tally, sweep_shown
 from utils.run_store import RunStore
@@ -309,15 +309,13 @@ def _apart(tally: Tally) -> list[str]:
     keys = tally.apart()
     if not keys:
         return []
-    from evals.records.advice import sentences  # imports pandas, which other sweeps need not wait for
-
     ids: dict[str, set[int | None]] = {}
     for outcome in tally.ended.values():
         for model in outcome.models.values():
             ids.setdefault(model["dataset"], set()).add(outcome.record)
     stores = {dataset: RunStore(paths_config.database(dataset)).all() for dataset in ids}
     own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
-    return [sentence for dataset, records in own.items() for sentence in sentences(records, keys, dataset)]
+    return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]
 
 
 def _by_name(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:

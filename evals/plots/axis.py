@@ -16,6 +16,7 @@ from evals import query
 from evals.records import causal
 from utils.console import count
 from utils.metrics.directions import describe, direction, headlines
+from utils.records import later
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
@@ -99,8 +100,8 @@ def filled(records: Sequence[query.Record], options: DictConfig) -> DictConfig:
     known = [key for key in query.metrics(table) if not key.endswith(query.DETAILS) and table[key].notna().any()]
     if not known:
         raise ValueError(f"none of the {count(len(table), 'run')} has a metric; there is nothing to show")
-    evaluations = query.evaluations(records)
-    directed = [key for key in known if direction(query.of_evaluation(key, evaluations)[1])]
+    evaluations = later.evaluations(records)
+    directed = [key for key in known if direction(later.of_evaluation(key, evaluations)[1])]
     given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
     x, y = defaults([records[i] for i in table.index], [*headlines(directed), *directed, *known], *given)
     return DictConfig({**options, "x": x, "y": y})
@@ -168,7 +169,7 @@ def axes(
     Raises:
         ValueError: an option that is neither higher nor lower.
     """
-    evaluations, groups = query.evaluations(records), query.group_names(records)
+    evaluations, groups = later.evaluations(records), query.group_names(records)
     units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
     remarks = [causal.remark(shown, source(side.key, columns)[0]) for side in asked]
     pairs = zip(asked, remarks, strict=True)
@@ -181,7 +182,7 @@ def _axis(
     if side.better not in (None, *ENDS):
         raise ValueError(f"{side.option}={side.better}: expected higher or lower")
     metric, turned = source(side.key, columns)
-    evaluation, plain = query.of_evaluation(metric, evaluations)
+    evaluation, plain = later.of_evaluation(metric, evaluations)
     words = causal.with_remark(_with_unit(plain, describe(plain, groups), units), remark)
     if turned:
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"

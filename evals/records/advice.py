@@ -9,6 +9,7 @@ from evals import query
 from evals.query import Record
 from evals.records.causal import Causal, Models, has, models, name
 from utils.command_line.words import copyable, override
+from utils.records import later
 from utils.scms.identity import FITTED, hash_of_graph, is_under
 
 BEST_FIRST = ("known", "learned", "linear", "independent")
@@ -39,12 +40,12 @@ def sentences(records: Sequence[Record], keys: Sequence[str], database: str) -> 
 
     ``database`` is that which was asked for: a copy may have another name than the data set of its records.
     """
-    evaluations = query.evaluations(records)
+    evaluations = later.evaluations(records)
     alike: dict[tuple[frozenset[str], str | None], dict[str, Models]] = {}
     for key in dict.fromkeys(keys):
         found = models(records, key)
         if len(found) > 1:
-            alike.setdefault((frozenset(found), query.of_evaluation(key, evaluations)[0]), {})[key] = found
+            alike.setdefault((frozenset(found), later.of_evaluation(key, evaluations)[0]), {})[key] = found
     return [_sentence(list(of), _merged(list(of.values())), database) for of in alike.values()]
 
 
@@ -97,8 +98,8 @@ def _unlike(known: Sequence[Causal]) -> str:
 
 def _plain(found: Models, keys: Sequence[str]) -> list[str]:
     """The keys of a figure as its metric calls it, without a later evaluation."""
-    evaluations = query.evaluations(_everyone(found))
-    return list(dict.fromkeys(query.of_evaluation(key, evaluations)[1] for key in keys))
+    evaluations = later.evaluations(_everyone(found))
+    return list(dict.fromkeys(later.of_evaluation(key, evaluations)[1] for key in keys))
 
 
 def _everyone(found: Models) -> list[Record]:
@@ -127,7 +128,7 @@ def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None
     ways = (_way(causal, everyone, database) for causal, _ in known)
     way = next(filter(None, ways), None)
     named = [way.evaluation] if way else []
-    for evaluation in [*named, *sorted(query.evaluations(everyone))]:
+    for evaluation in [*named, *sorted(later.evaluations(everyone))]:
         if _filed(found, keys, evaluation):
             return Judging(evaluation, "")
     if way and any(len(models(everyone, f"{way.evaluation}/{plain}")) > 1 for plain in _plain(found, keys)):
@@ -178,11 +179,11 @@ def evaluation_under(words: Sequence[str], graph: Mapping[str, Any] | None) -> s
 def _filed(found: Models, keys: Sequence[str], evaluation: str) -> bool:
     """Whether every record of the figures has them in an evaluation, there under one causal model."""
     everyone = _everyone(found)
-    evaluations = query.evaluations(everyone)
+    evaluations = later.evaluations(everyone)
     for key in keys:
-        later = f"{evaluation}/{query.of_evaluation(key, evaluations)[1]}"
-        complete = all(has(record, later) for record in everyone if has(record, key))
-        if not complete or len(models(everyone, later)) != 1:
+        judged = f"{evaluation}/{later.of_evaluation(key, evaluations)[1]}"
+        complete = all(has(record, judged) for record in everyone if has(record, key))
+        if not complete or len(models(everyone, judged)) != 1:
             return False
     return True
 

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from evals import query
-from evals.query import Record
 from utils.metrics.directions import describe, is_causal
+from utils.records.later import Record, evaluations, of_evaluation
 from utils.scms.identity import THRESHOLDED, causal_of
 
 DIRECT = "the direct effect of the sensitive column alone"
@@ -26,7 +25,7 @@ _is_causal = lru_cache(is_causal)
 
 def rests_on_scm(record: Record, key: str) -> bool:
     """Whether a figure of the record, ``uai_0.05`` or ``<evaluation>/uai_0.05``, depends on a causal model."""
-    evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
+    evaluation, plain = of_evaluation(key, record.get("evaluations") or {})
     later = ((record.get("evaluations") or {}).get(evaluation) or {}).get("settings")
     return rests(plain, (record.get("params") or {}) if evaluation is None else (later or {}))
 
@@ -64,7 +63,7 @@ def model_of(record: Record, key: str) -> Causal | None:
     """The causal model that a figure rests on; None of a figure that rests on none, or on one that is not recorded."""
     if not rests_on_scm(record, key):
         return None
-    return causal_of(record, query.of_evaluation(key, record.get("evaluations") or {})[0])
+    return causal_of(record, of_evaluation(key, record.get("evaluations") or {})[0])
 
 
 def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None, list[Record]]]:
@@ -79,7 +78,7 @@ def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None
 
 def has(record: Record, key: str) -> bool:
     """Whether a record has a figure, of its training or of a later evaluation."""
-    evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
+    evaluation, plain = of_evaluation(key, record.get("evaluations") or {})
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     value = ((record if evaluation is None else later).get("metrics") or {}).get(plain)
     return value is not None and not math.isnan(value)
@@ -118,7 +117,7 @@ def remark(records: Sequence[Record], key: str) -> str:
 
 
 def _remark(record: Record, key: str) -> str:
-    evaluation, plain = query.of_evaluation(key, record.get("evaluations") or {})
+    evaluation, plain = of_evaluation(key, record.get("evaluations") or {})
     causal = model_of(record, key)
     if causal is None:
         return ""
@@ -131,7 +130,7 @@ def _remark(record: Record, key: str) -> str:
 
 def label(records: Sequence[Record], key: str, groups: Sequence[str]) -> str:
     """A metric's key in words, what its causal model makes of it in brackets, its later evaluation in square ones."""
-    evaluation, plain = query.of_evaluation(key, query.evaluations(records))
+    evaluation, plain = of_evaluation(key, evaluations(records))
     words = with_remark(describe(plain, groups), remark(records, key))
     return words if evaluation is None else f"{words} [{evaluation}]"
 
