@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
-from utils.console import count, say, warn
-from utils.outcomes import Outcome
+from utils.runs.outcomes import Outcome
+from utils.system.console import count, say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pandas as pd
 
-    from evals.query import Record
+    from evals.records.query import Record
     from utils.types import Context, Dataset, Metric
 
 
@@ -27,8 +27,7 @@ DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data se
 
 def evaluate(cfg: DictConfig) -> Outcome:
     """Evaluate the chosen records, then print the table."""
-    from evals import query
-    from evals.records import advice
+    from evals.records import advice, query
 
     params: Any = OmegaConf.to_container(cfg, resolve=True)
     check(params)
@@ -50,9 +49,9 @@ def check(params: dict[str, Any]) -> None:
     Raises:
         ValueError: a setting that does not exist, of the wrong kind or out of range.
     """
-    from utils.command_line.ranges import require_ranges
-    from utils.command_line.words import mapping
-    from utils.validation import require_radii, validate_settings
+    from utils.command_line.checks import require_radii, validate_settings
+    from utils.words.quoting import mapping
+    from utils.words.ranges import require_ranges
 
     for key in ("where", "sort", "csv", "name"):
         params[key] = None if params[key] is None else str(params[key])
@@ -95,13 +94,13 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     from datetime import UTC, datetime
 
     import paths_config
-    from evals.evaluation import evaluate as judge
-    from evals.evaluation import rehearse, warnings_of
-    from evals.stored import scm_of
+    from evals.records.stored import scm_of
     from utils.build import choose_device, describe_scm, make_repeatable
     from utils.metrics import twins
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
+    from utils.runs.judging import evaluate as judge
+    from utils.runs.judging import rehearse, warnings_of
 
     store = RunStore(paths_config.database(params["database"]))
     record = store.get(doc_id)
@@ -182,7 +181,7 @@ def rebuilt(
     Raises:
         ValueError: the data are not those of the record, or the record names code that is not ours.
     """
-    from evals.stored import context_of, dataset_of
+    from evals.records.stored import context_of, dataset_of
     from utils.build import bind_metrics
     from utils.scms.identity import FITTED, part_of
 
@@ -195,7 +194,7 @@ def rebuilt(
 
 def settings(table: "pd.DataFrame", records: "Sequence[Record]") -> dict[int, str]:
     """Of each record the settings that tell it from others of its name, by doc_id; empty where no name has several."""
-    from evals.query import differences
+    from evals.records.query import differences
 
     known = table.dropna(subset=["group_id"])
     groups = known.drop_duplicates(["dataset", "group_id"]).reset_index(drop=True)
@@ -223,11 +222,12 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
 
     from hydra.core.hydra_config import HydraConfig
 
-    from evals.export import to_csv
-    from evals.query import aligned, values
-    from evals.records import advice, causal
-    from utils import atomic
+    from evals.keeping.export import to_csv
+    from evals.records import advice
+    from evals.records.query import aligned, values
     from utils.metrics.directions import under_norms
+    from utils.runs import causal_figures
+    from utils.system import atomic
 
     named = any(word.startswith("columns=") for word in HydraConfig.get().overrides.task)
     if named:
@@ -251,7 +251,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
         for row in shown.itertuples(index=False)
     ]
     say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
-    for sentence in (*causal.sentences(kept, [*metrics, *added]), *apart):
+    for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *apart):
         say(f"{sentence}.")
     if params["csv"]:
         atomic.write_bytes(Path(params["csv"]), to_csv(table.drop(columns="params")))

@@ -11,16 +11,16 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from utils import cli
-from utils.outcomes import Outcome, at_work
 from utils.records.later import Record
+from utils.runs.outcomes import Outcome, at_work
 
 
 def train(cfg: DictConfig) -> Outcome:
     """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped."""
     from hydra.core.hydra_config import HydraConfig
 
-    from utils.overrides import resolved
-    from utils.runs import carry_out  # imports torch, which help and mistakes need not wait for
+    from utils.command_line.overrides import resolved
+    from utils.runs.lifecycle import carry_out  # imports torch, which help and mistakes need not wait for
 
     job = HydraConfig.get()
     params, folder = resolved(cfg, job.runtime.choices), Path(job.runtime.output_dir)

@@ -31,9 +31,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from evals import export, foreign, merge, upkeep
-from evals.query import NAME, near
-from utils.console import begin, complain, said, say, show_everything, unread
+from evals.keeping import export, foreign, merge, upkeep
+from evals.records.query import NAME, near
+from utils.system.console import begin, complain, said, say, show_everything, unread
 
 
 @dataclass(frozen=True)

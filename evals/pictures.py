@@ -15,11 +15,12 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 import paths_config
-from evals import drawings, query
-from evals.drawings import Confusion, Gallery, Kind
-from evals.style import COLOURS, MARKERS, save, targets
-from utils.console import count, write
+from evals.plots import class_drawings
+from evals.plots.class_drawings import Confusion, Gallery, Kind
+from evals.plots.style import COLOURS, MARKERS, save, targets
+from evals.records import query
 from utils.records import later
+from utils.system.console import count, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -186,7 +187,7 @@ def classes(records: Sequence[query.Record], options: DictConfig) -> Picture:
     heading = f"{options.dataset}: accuracy of each class"
     if len(kept) < len(every):
         heading = f"{options.dataset}: {MOST} of {len(every)} classes, the least robust"
-    figure = drawings.classes(
+    figure = class_drawings.classes(
         shown, {i: names[i] for i in kept}, radius=radius, words=words, title=str(options.title or heading)
     )
     return Picture(figure, _worst_classes(shown, radius, names, every))
@@ -234,7 +235,7 @@ def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
     steps = in_bytes(records)
     ticks = {0.0: "0"} | {r: radius_words(text, steps) for r, text in (line or marks).items()}
     norm = _norm(records[0])
-    figure = drawings.curve(
+    figure = class_drawings.curve(
         shown,
         keys,
         ticks=ticks,
@@ -252,7 +253,7 @@ def _figure(value: float) -> str:
 
 def confusion(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """Which classes are taken for which, clean and under attack."""
-    from evals.fooled import evasion, fooled, in_words
+    from evals.plots.fooled import evasion, fooled, in_words
     from utils.metrics.confusion import counts
 
     record = _one(records, options)
@@ -266,7 +267,7 @@ def confusion(records: Sequence[query.Record], options: DictConfig) -> Picture:
         Confusion(heading, counts(y, labels, zero, groups=1, classes=k)[0])
         for heading, labels in (("clean", clean), (said, attacked))
     ]
-    figure = drawings.confusion(panels, names, title=str(options.title or _heading(record)))
+    figure = class_drawings.confusion(panels, names, title=str(options.title or _heading(record)))
     return Picture(figure, _confused(panels, names))
 
 
@@ -290,7 +291,7 @@ def _confused(panels: Sequence[Confusion], names: Sequence[str], most: int = 5) 
 
 def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """Images that are right as they are and fool the model within the radius, each class in its turn."""
-    from evals.fooled import evasion, fooled, in_words
+    from evals.plots.fooled import evasion, fooled, in_words
 
     record = _one(records, options)
     if not record["preprocessing"].get("shape"):
@@ -310,7 +311,7 @@ def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:
     shown = found[np.lexsort((y[found], turn))][: options.columns]
     names = class_names(record, int(max(y.max(), label.max())) + 1)
     labels = [(names[y[row]], names[label[row]]) for row in shown]
-    figure = drawings.examples(
+    figure = class_drawings.examples(
         Gallery(x[shown], moved[shown], labels),
         title=str(options.title or _heading(record)),
         below=f"true class → label of the adversarial image; {said}, {_norm(record)}".rstrip(", "),
@@ -329,7 +330,7 @@ def _one(records: Sequence[query.Record], options: DictConfig) -> query.Record:
 
 def _radius(options: DictConfig, record: query.Record) -> str:
     """The radius as typed, here or for the training."""
-    from utils.radius import radius_value
+    from utils.words.radii import radius_value
 
     radius = str(record["params"]["epsilon"]["radius"] if options.epsilon is None else options.epsilon)
     radius_value(radius)

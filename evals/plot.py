@@ -12,11 +12,24 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 import paths_config
-from evals import query, style
-from evals.plots import axis, compromises, groups, moving, parallel, policy, robustness, seeds, shift, space, trace
+from evals.plots import (
+    axis,
+    compromises,
+    groups,
+    moving,
+    parallel,
+    policy,
+    robustness,
+    seeds,
+    shift,
+    space,
+    style,
+    trace,
+)
 from evals.plots.frontier import frontier
 from evals.plots.picture import Picture
-from utils.console import write
+from evals.records import query
+from utils.system.console import write
 
 OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
 EVERY = {"dataset", "kind", "where", "hue", "title", "out"}

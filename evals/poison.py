@@ -17,13 +17,13 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
-from evals import query
-from evals.poison_words import Said, statement
-from evals.poisoned import ENDINGS, Change, Setting, paired, settings_of
+from evals.poisoning.paired import ENDINGS, Change, Setting, paired, settings_of
+from evals.poisoning.poison_text import Said, statement
+from evals.records import query
 from evals.table import DASH, LATEX
-from utils import atomic
-from utils.console import count, disarmed, say_of, write
 from utils.metrics.directions import describe
+from utils.system import atomic
+from utils.system.console import count, disarmed, say_of, write
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
 ACCURACY = "accuracy"

@@ -29,14 +29,15 @@ from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
 import paths_config
-from evals import poison_facts, query, reproduce
+from evals.cards import added_rows_facts
 from evals.plots import axis
-from evals.points import fits, with_points
-from evals.records import advice, causal
-from utils import atomic
-from utils.console import count, say_of
+from evals.records import advice, query, reproduce
+from evals.records.points import fits, with_points
 from utils.metrics.directions import direction, headlines
 from utils.records import later
+from utils.runs import causal_figures
+from utils.system import atomic
+from utils.system.console import count, say_of
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
 PAGE = paths_config.ROOT / "evals" / "page"
@@ -152,7 +153,7 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
     found = []
     for key in keys:
         evaluation, plain = later.of_evaluation(key, evaluations)
-        words = causal.label(records, key, groups)
+        words = causal_figures.label(records, key, groups)
         section = LATER if evaluation is not None else "" if key in first else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
     order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]
@@ -168,10 +169,10 @@ def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record], 
     found: dict[str, Column] = {}
     for metric in offered:
         key = metric["key"]
-        models = causal.models(records, key)
+        models = causal_figures.models(records, key)
         if len(models) > 1:
             known = [model for model, _ in models.values() if model is not None]
-            named = {id(of): causal.name(model, known) for model, having in models.values() for of in having}
+            named = {id(of): causal_figures.name(model, known) for model, having in models.values() for of in having}
             metric["apart"] = advice.why_apart(records, [key], database)
             metric |= advice.for_a_page(models, key, database)
             found[key] = texts(named.get(id(record)) for record in records)
@@ -217,7 +218,7 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
         "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
         "fit": _fits(records),
-        "poison": texts(tuple(poison_facts.facts(record)) or None for record in records),
+        "poison": texts(tuple(added_rows_facts.facts(record)) or None for record in records),
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], COARSE if key.endswith(ENDS) else DIGITS) for key in measured},
     }

@@ -17,11 +17,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 import paths_config
-from evals import card, choice, choice_words, query, reproduce, tradeoff
-from evals.choice import Choice, Price
-from evals.points import fit_words
-from utils.command_line.words import IMPORT, copyable, option
-from utils.console import say
+from evals.cards import card, tradeoff
+from evals.choosing import choice, choice_text
+from evals.choosing.choice import Choice, Price
+from evals.records import query, reproduce
+from evals.records.points import fit_words
+from utils.system.console import say
+from utils.words.quoting import IMPORT, copyable, option
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
 UNATTAINABLE = 1  # exit code
@@ -92,7 +94,7 @@ def _default_files(dataset: str, record: query.Record) -> list[Path]:
 def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str]:
     """What to do with the chosen run, by purpose."""
     question = found.question
-    load = choice_words.loading(record, dataset)
+    load = choice_text.loading(record, dataset)
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
     drawn = [option(name, key) for name, key in zip("xy", axes, strict=False)]
     lines = {
@@ -120,8 +122,8 @@ def as_text(
     found: Choice, dataset: str, facts: str, notes: Sequence[str], written: Sequence[Path], *, near: int
 ) -> str:
     """The answer for a reader."""
-    lines = [f"{dataset}: {found.question}", f"  {choice_words.competing(found, facts)}"]
-    lines += [f"  {line}" for line in choice_words.compared(found)]
+    lines = [f"{dataset}: {found.question}", f"  {choice_text.competing(found, facts)}"]
+    lines += [f"  {line}" for line in choice_text.compared(found)]
     lines += [f"  left out: {reason}" for reason in found.pool.left_out] + [f"  note: {note}" for note in notes]
     lines += ["", *(_chosen_lines(found, dataset) if found.ranked else _unattained_lines(found))]
     lines += _price_lines(found) if found.ranked and found.prices else []
@@ -136,11 +138,11 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     row = found.pool.table.iloc[best]
     record, _ = choice.handed_out(found, best)
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
-    lines = [f"chosen    {row['label']}  ({choice_words.seeds(row)})", *([f"          {apart}"] if apart else [])]
-    lines += [f"          {choice_words.IDLE}"] if choice_words.idle(record) else []
+    lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
+    lines += [f"          {choice_text.IDLE}"] if choice_text.idle(record) else []
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
-    lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_words.why(found, best)}"]
-    lines += [f"          {line}" for line in choice_words.own_figures(found, best)] if row["seeds"] > 1 else []
+    lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
+    lines += [f"          {line}" for line in choice_text.own_figures(found, best)] if row["seeds"] > 1 else []
     lines += [f"          {line}" for line in fit_words(record)]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
 
@@ -150,9 +152,9 @@ def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:
     return [
         [
             key,
-            choice_words.figure(row[key]),
-            choice_words.interval(row, key),
-            "; ".join(c for c in choice_words.meetings(found, row, key)),
+            choice_text.figure(row[key]),
+            choice_text.interval(row, key),
+            "; ".join(c for c in choice_text.meetings(found, row, key)),
         ]
         for key in found.question.keys
     ]
@@ -162,11 +164,11 @@ def _price_lines(found: Choice) -> list[str]:
     total = len(found.pool.table)
     rows = []
     for paid in found.prices:
-        first, found_more, more = _shortly(found, choice_words.price(found, paid)).partition(choice_words.LAXER)
+        first, found_more, more = _shortly(found, choice_text.price(found, paid)).partition(choice_text.LAXER)
         rows.append([paid.constraint.text, f"{paid.meeting} of {total}", first])
-        rows += [["", "", f"{choice_words.LAXER[2:]}{more}"]] if found_more else []
+        rows += [["", "", f"{choice_text.LAXER[2:]}{more}"]] if found_more else []
     lines = ["", *query.aligned(["constraint", "met by", "what it costs"], rows).splitlines()]
-    lines += [choice_words.together(found)] if choice_words.together(found) else []
+    lines += [choice_text.together(found)] if choice_text.together(found) else []
     return lines
 
 
@@ -175,7 +177,7 @@ def _listing(found: Choice, candidates: Sequence[int]) -> list[str]:
     keys = found.question.keys
     several = (rows["seeds"] > 1).any()
     cells = [
-        [_shortly(found, row["label"]), choice_words.records(row), *(choice_words.figure(row[key]) for key in keys)]
+        [_shortly(found, row["label"]), choice_text.records(row), *(choice_text.figure(row[key]) for key in keys)]
         for _, row in rows.iterrows()
     ]
     header = ["", "mean of records" if several else "record", *keys]

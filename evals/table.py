@@ -18,12 +18,12 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
-from evals import query
-from evals.records import advice, causal
-from evals.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
-from utils import atomic
-from utils.command_line.words import copyable
-from utils.console import count, disarmed, say_of, write
+from evals.records import advice, query
+from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
+from utils.runs import causal_figures
+from utils.system import atomic
+from utils.system.console import count, disarmed, say_of, write
+from utils.words.quoting import copyable
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
@@ -113,7 +113,7 @@ def records(experiment: str | None, dataset: str | None) -> list[dict[str, Any]]
 
 def _training(experiment: str | None) -> str:
     """How to train the runs of a preset."""
-    from utils.overrides import options  # imports Hydra, which tables need not wait for
+    from utils.command_line.overrides import options  # imports Hydra, which tables need not wait for
 
     if experiment in (there := options("experiment")):
         return f"Train it with `{copyable('python train.py', f'+experiment={experiment}', '-m')}`"
@@ -133,7 +133,7 @@ def build(
     """Means and standard deviations over seeds, with the reference's rows of the same data sets and of ``others``.
 
     A regularizer that ran with several settings gets a row for each, named by what differs. Among the metrics may be
-    ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.rho``); with ``base`` they
+    ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.records.rho``); with ``base`` they
     are added for every average whose worst class is shown. ``database`` is that whose records these are; without, each
     data set's own.
 
@@ -191,14 +191,14 @@ def _causal_models(
     for dataset in dict.fromkeys(record["dataset"] for record in found):
         of = [record for record in found if record["dataset"] == dataset]
         advice.require_one(of, _compared(shown), database or dataset)
-        remarks += causal.sentences(of, shown)
+        remarks += causal_figures.sentences(of, shown)
         remarks += advice.sentences(of, shown, database or dataset)
         for key in shown:
-            models = causal.models(of, key)
+            models = causal_figures.models(of, key)
             known = [model for model, _ in models.values() if model is not None]
             if len(models) > 1:
                 for model, having in models.values():
-                    under |= {(dataset, record["group_id"]): causal.name(model, known) for record in having}
+                    under |= {(dataset, record["group_id"]): causal_figures.name(model, known) for record in having}
     return under, list(dict.fromkeys(remarks))
 
 

@@ -70,7 +70,7 @@ def command(program: str, *words: str) -> Answer:
             except SystemExit as end:  # of Hydra's, after the help
                 code = int(end.code or 0)
         else:
-            query = importlib.import_module("evals.query")
+            query = importlib.import_module("evals.records.query")
             code = query.command(getattr(module, program.split(".")[1]), module.OPTIONS, words)
     return Answer(code, out.getvalue(), err.getvalue())
 

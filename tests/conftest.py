@@ -20,15 +20,15 @@ from utils.datasets.loan import loan
 from utils.datasets.nlm import nlm
 from utils.datasets.tabular import assemble
 from utils.decides.threshold import Threshold
+from utils.losses.objective import Weighted, make_objective
 from utils.models.mlp import MLP
-from utils.objective import Weighted, make_objective
-from utils.radius import everywhere
-from utils.recipe import fit
 from utils.regularizers.erm import erm
 from utils.scms.known import known
 from utils.scms.learned import learned
 from utils.scms.linear import linear
+from utils.training.one_model import fit
 from utils.types import SCM, Column, Context, Dataset
+from utils.words.radii import everywhere
 
 settings.register_profile("shared machines", deadline=None)  # where an example's seconds say nothing
 settings.load_profile("shared machines")

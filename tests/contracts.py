@@ -10,17 +10,17 @@ from pathlib import Path
 
 import torch
 
-from evals.evaluation import evaluate, evaluate_many
 from utils import seeding
+from utils.adversary.worst_case import threat_of, within_budget
 from utils.build import bind
+from utils.command_line.targets import require_trusted
 from utils.metrics.directions import describe, meaning
-from utils.radius import everywhere
 from utils.run_store import to_plain
-from utils.stacking import Stack, stack_batches, stack_contexts
-from utils.targets import require_trusted
+from utils.runs.judging import evaluate, evaluate_many
 from utils.threats import CausalThreat
 from utils.types import Batch, Context
-from utils.worst_case import threat_of, within_budget
+from utils.views.stack import Stack, stack_batches, stack_contexts
+from utils.words.radii import everywhere
 
 # a call that fails by itself: of pytest, numpy, torch, and our own check of an attack
 CLAIM = re.compile(r"(^|\.)(raises|warns|assert_\w+|within_budget|check_budget)$")

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 import paths_config
 from tests.commands import SMALL, command, environment, for_tables, house, line, refused
-from utils import validation
 from utils.build import structure_of
+from utils.command_line import checks
 from utils.launchers.batched import cut, in_bytes
 from utils.run_store import RunStore
-from utils.sweep import Job
+from utils.runs.sweep import Job
 
 REGULARIZERS = for_tables("regularizer")
 ROWS = 400
@@ -326,7 +326,7 @@ def test_a_killed_sweep_is_finished_by_the_same_line(own):
 
 def test_a_model_without_a_threshold_fails_and_leaves_the_others(own, monkeypatch):
     """Its logits are nan, though its last loss was finite: one step an epoch, of a rate beyond its range."""
-    monkeypatch.setattr(validation, "require_ranges", lambda _: None)
+    monkeypatch.setattr(checks, "require_ranges", lambda _: None)
     words = ("trainer=sgd", "model.activation=relu", "trainer.batch_size=1000", "trainer.lr=0.01,1e37", "seed=0,1")
     answer = command("train", "-m", *words, *FEW, "trainer.epochs=1", *BATCHED)
     assert answer.code == 1
@@ -356,7 +356,7 @@ def test_a_killed_worker_costs_no_job(own):
 
 def test_more_memory_than_there_is_halves_the_stack(own, monkeypatch):
     """As CUDA says it; the limit of three models is put in by hand."""
-    from utils import fitting
+    from utils.runs import fitting
 
     fit = fitting.fit_many
 

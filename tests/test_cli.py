@@ -298,9 +298,9 @@ def test_the_list_has_a_line_for_every_finished_run(shop):
 
 def test_the_list_tells_settings_of_one_name_apart():
     """Two llr of different radius, two seeds of one erm."""
-    from evals.query import frame
+    from evals.records.query import frame
     from evaluate import settings
-    from tests.evals.test_query import RECORDS
+    from tests.evals.records.test_query import RECORDS
 
     assert settings(frame(RECORDS), RECORDS) == {1: "", 2: "", 3: "radius 0.1", 4: "radius 0.2"}
     assert settings(frame(RECORDS[:3]), RECORDS[:3]) == {}

@@ -10,13 +10,13 @@ from skops.io import dumps
 
 import paths_config
 from tests.commands import SMALL, command, house, refused
-from utils import runs
 from utils.decides import fixed
 from utils.decides.threshold import Threshold
 from utils.model_zoo import from_database
 from utils.models.mlp import MLP
 from utils.models.random_forest import RandomForest
 from utils.run_store import RunStore
+from utils.runs import lifecycle
 
 QUICK = ("dataset=loan", "dataset.rows=200", *SMALL)
 QUERIES = tuple(f"evaluation.metrics.ensemble.attacks.{k}=10" for k in ("random.samples", "square.queries"))
@@ -78,7 +78,7 @@ def test_a_decision_that_no_record_can_name_is_not_trained_for(monkeypatch):
 
 def spoil(monkeypatch, change):
     """Change the bytes of every file after it was written."""
-    write = runs.save_weights
+    write = lifecycle.save_weights
 
     def written(model, dataset, run_id):
         told = write(model, dataset, run_id)
@@ -86,7 +86,7 @@ def spoil(monkeypatch, change):
         path.write_bytes(change(path.read_bytes()))
         return told
 
-    monkeypatch.setattr(runs, "save_weights", written)
+    monkeypatch.setattr(lifecycle, "save_weights", written)
 
 
 @pytest.mark.parametrize("words", [QUICK, FOREST], ids=["network", "forest"])

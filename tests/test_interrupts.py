@@ -11,9 +11,10 @@ import pytest
 
 import paths_config
 from tests.commands import SMALL, command, environment, house, line, process
-from utils import runs, training
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
+from utils.runs import lifecycle
+from utils.training import many_models
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STACK = (*SMALL, "hydra/launcher=batched", "hydra.launcher.workers=1")
@@ -80,15 +81,15 @@ def test_an_interrupted_stack_goes_on_where_it_was_to_the_same_bits(home, monkey
         patch.setenv("TRILEMMA_DATA", str(home / "data"))
         assert command("train", "-m", *STACK, EPOCHS, "seed=0,1,2").code == 0
         whole = metrics()
-    monkeypatch.setattr(training, "PAUSE", -1.0)
+    monkeypatch.setattr(many_models, "PAUSE", -1.0)
     with monkeypatch.context() as patch:
-        interrupting(patch, training, "summary", 4)
+        interrupting(patch, many_models, "summary", 4)
         answer = command("train", "-m", *STACK, EPOCHS, "seed=0,1,2")
     assert answer.code == SIGNALS[signal.SIGINT]
     assert "relaunch" in answer.err
     assert len(leftovers(home)) == 3
     with monkeypatch.context() as patch:
-        seen = interrupting(patch, training, "summary", 0)
+        seen = interrupting(patch, many_models, "summary", 0)
         assert command("train", *SMALL, EPOCHS, "seed=1").code == 0  # by itself, of which there is a checkpoint too
         assert len(seen) == 1
         assert command("train", "-m", *STACK, EPOCHS, "seed=0,1,2").code == 0
@@ -98,9 +99,9 @@ def test_an_interrupted_stack_goes_on_where_it_was_to_the_same_bits(home, monkey
 
 
 def test_what_a_stack_has_judged_is_filed_whatever_ends_it(home, monkeypatch):
-    monkeypatch.setattr(runs, "JUDGED", 1)
+    monkeypatch.setattr(lifecycle, "JUDGED", 1)
     with monkeypatch.context() as patch:
-        interrupting(patch, runs, "evaluate_many", 3)
+        interrupting(patch, lifecycle, "evaluate_many", 3)
         assert command("train", "-m", *STACK, "seed=0,1,2").code == SIGNALS[signal.SIGINT]
     assert len(metrics()) == 2
     answer = command("train", "-m", *STACK, "seed=0,1,2")

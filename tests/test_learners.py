@@ -16,14 +16,14 @@ from sklearn.linear_model import LogisticRegression
 
 import paths_config
 from evals.database import main as database
-from evals.reproduce import command as reproduce
-from evals.stored import dataset_of
+from evals.records.reproduce import command as reproduce
+from evals.records.stored import dataset_of
 from tests.commands import SMALL, command, house, refused
-from utils.fitting import learner_seed
+from utils.command_line.overrides import CONFIG
 from utils.model_zoo import from_database, predictor
 from utils.models.learner import Learner
-from utils.overrides import CONFIG
 from utils.run_store import RunStore
+from utils.runs.fitting import learner_seed
 
 BASE = (
     "dataset=loan",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import paths_config
-from evals.stored import dataset_of
+from evals.records.stored import dataset_of
 from tests.commands import command, house
 from utils.datasets import tabular
 from utils.decides.threshold import Threshold

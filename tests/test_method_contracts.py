@@ -11,18 +11,18 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import paths_config
-from evals.evaluation import shortened
 from tests import contracts
 from tests.contracts import options
 from utils import build
 from utils.cli import CONFIG
 from utils.decides.threshold import Threshold
-from utils.fitting import learner_seed
 from utils.model_zoo import describe_preprocessing, from_record, save_weights
 from utils.models.learner import Learner
 from utils.models.mlp import MLP
-from utils.radius import everywhere
+from utils.runs.fitting import learner_seed
+from utils.runs.judging import shortened
 from utils.types import Context
+from utils.words.radii import everywhere
 
 ROOT = paths_config.ROOT
 ONE_BY_ONE = {"causal_al_random"}  # says so by an error on a stack; its jobs are trained one by one

@@ -17,13 +17,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import paths_config
 from tests.commands import SMALL, command, environment, house, line, refused
+from utils.command_line.overrides import CONFIG
 from utils.metrics.directions import direction
-from utils.overrides import CONFIG
 from utils.run_store import RunStore
 from utils.search import study as studies
 from utils.search.question import Question, check_radii, constraints, objectives
 from utils.search.results import judge, shown
-from utils.search.space import Choice, Interval, Steps, read
+from utils.search.search_words import Choice, Interval, Steps, read
 
 needs_optuna = pytest.mark.skipif(
     find_spec("optuna") is None, reason="Optuna is not installed: pip install -r requirements.txt"

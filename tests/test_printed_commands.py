@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 import paths_config
-from evals import query
+from evals.records import query
 from tests.commands import SMALL, Answer, command, house
 from tests.test_image_models import SMALL as FACES
-from utils import runs
-from utils.command_line import words
-from utils.command_line.words import IMPORT
-from utils.overrides import CONFIG, keys, normalised, options
+from utils.command_line.overrides import CONFIG, keys, normalised, options
+from utils.runs import lifecycle
+from utils.words import quoting
+from utils.words.quoting import IMPORT
 
 WORD = r"(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s`'\"])+"
 LINE = re.compile(rf"python ((?:train|evaluate)\.py|-m evals\.\w+)((?: {WORD})*)")
@@ -77,8 +77,8 @@ def trained(tmp_path_factory):
     with house(tmp_path_factory.mktemp("house")) as folder:
         write_table(folder / "a,b's.csv", 'séx,"age, years",in come,[job],hired=?')
         said = {"plain": command("train", *LOAN), "sweep": command("train", "-m", *LOAN, "seed=1,2")}
-        own = [words.override("dataset.path", "a,b's.csv"), words.override("dataset.label", "hired=?")]
-        own += [words.override("dataset.sensitive", "séx"), words.override("dataset.graph", {"in come": ["séx"]})]
+        own = [quoting.override("dataset.path", "a,b's.csv"), quoting.override("dataset.label", "hired=?")]
+        own += [quoting.override("dataset.sensitive", "séx"), quoting.override("dataset.graph", {"in come": ["séx"]})]
         said["own"] = command("train", "dataset=csv", "dataset.name=007", "scm=linear", *own, *SMALL)
         said["images"] = command("train", *FACES)
         for what, answer in said.items():
@@ -184,7 +184,7 @@ def test_the_remedy_of_a_mistake_gets_past_it(tables, monkeypatch, mistake, reme
     def reached(*_, **__):
         raise ValueError("the training was reached")
 
-    monkeypatch.setattr(runs, "trained_alone", reached)
+    monkeypatch.setattr(lifecycle, "trained_alone", reached)
     refused = command("train", *mistake)
     assert refused.code == 2, refused
     assert remedy in refused.err

@@ -12,7 +12,8 @@ import sys
 import pytest
 
 import paths_config
-from evals import query, table
+from evals import table
+from evals.records import query
 
 SEEDS = "0,1,2"
 

@@ -8,10 +8,11 @@ from itertools import islice
 import pytest
 from tinydb import TinyDB, where
 
-from evals import plot, query
+from evals import plot
 from evals.plots.axis import sides
 from evals.plots.chart import chart
 from evals.plots.frontier import draw, style
+from evals.records import query
 from tests.benchmarks.bench_store import OURS, PLAIN, Writers, filled, full_disk, kill_loop, lost, records
 from utils.run_store import RunStore
 

@@ -20,23 +20,24 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from utils import processes, seeding
-from utils.command_line.words import typed
+from utils import seeding
+from utils.command_line.checks import POISON_KINDS, TERM_KINDS, TRAINER, validate_pixels
+from utils.command_line.targets import check_arguments, masked, structure
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
-from utils.environment import keep_memory
+from utils.losses.objective import Objective, Weighted, make_objective
 from utils.models.learner import Learner
-from utils.objective import Objective, Weighted, make_objective
-from utils.poisoning.shipped import checksum, with_file
-from utils.radius import radius_value
-from utils.recipe import PLAIN, Recipe
+from utils.poisoning.rows_csv import checksum, with_file
 from utils.run_store import canonical, group_id, run_id
-from utils.scms.fitting import hash_of_equations
+from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import described, read_settings
-from utils.stacking import together
-from utils.targets import check_arguments, masked, structure
+from utils.system import processes
+from utils.system.environment import keep_memory
+from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
-from utils.validation import POISON_KINDS, TERM_KINDS, TRAINER, validate_pixels
+from utils.views.stack import together
+from utils.words.quoting import typed
+from utils.words.radii import radius_value
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
@@ -308,7 +309,7 @@ def _own(node: Params) -> Params:
 def recipe(params: Params) -> Recipe:
     """How one model is trained, where the trainer says more than its numbers."""
     given = {key: value for key, value in params["trainer"].items() if key not in TRAINER}
-    found: Recipe = bind({"_target_": "utils.recipe.Recipe"} | given, "trainer") if given else PLAIN
+    found: Recipe = bind({"_target_": "utils.training.one_model.Recipe"} | given, "trainer") if given else PLAIN
     return found
 
 

@@ -19,10 +19,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils.command_line.ranges import annotated
-from utils.console import Stopped, begin, complain, interruptible, said, show_everything, stop_if_interrupted, unread
-from utils.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, tell
-from utils.overrides import CONFIG, explain, normalised
+from utils.command_line.overrides import CONFIG, explain, normalised
+from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, tell
+from utils.system.console import (
+    Stopped,
+    begin,
+    complain,
+    interruptible,
+    said,
+    show_everything,
+    stop_if_interrupted,
+    unread,
+)
+from utils.words.ranges import annotated
 
 INTERRUPTED = 128  # and the number of the signal
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that would take every core

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 import paths_config
-from utils import atomic
-from utils.console import count, said, warn
+from utils.command_line.targets import trusted
 from utils.datasets import schema
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
+from utils.losses.objective import log_probabilities
 from utils.models.learner import Learner
-from utils.objective import log_probabilities
-from utils.parts import parts
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
-from utils.targets import trusted
+from utils.system import atomic
+from utils.system.console import count, said, warn
 from utils.types import Batch, Column, Dataset, Decide
-from utils.views import scoring
+from utils.views.modes import scoring
+from utils.views.row_parts import parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ class StoredModel(nn.Module):
         return self.decision(self.score(x), self.groups(x) if s is None else s)
 
     def score(self, x: Tensor) -> Tensor:
-        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.scoring``.
+        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.modes.scoring``.
 
         Raises:
             ValueError: a logit is nan, as of rows too far from those of the training.

@@ -32,11 +32,11 @@ import orjson
 from filelock import FileLock, Timeout
 from tinydb.queries import QueryLike
 
-from utils import atomic
-from utils.command_line.words import copyable, option
 from utils.records import checksum
 from utils.records.schema import STATUS as STATUS
 from utils.records.schema import flaw
+from utils.system import atomic
+from utils.words.quoting import copyable, option
 
 SCHEMA = 1  # of the records; a new number gives every run a new id
 DEFAULT = "_default"  # TinyDB's name of its first table
@@ -716,7 +716,7 @@ class RunStore:
 
 def _warn(path: Path, flaws: Mapping[int, str]) -> None:
     """Name the records that are left out, once a command."""
-    from utils.console import count, warn_once  # which imports more than a store needs
+    from utils.system.console import count, warn_once  # which imports more than a store needs
 
     named = [f"record {i} {flaw}" for i, flaw in list(flaws.items())[:NAMED]]
     more = f"; and {len(flaws) - NAMED} more" if len(flaws) > NAMED else ""

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evals import query
-from evals.intervals import SEARCHED
+from evals.records import query
+from evals.records.row_intervals import SEARCHED
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]  # (candidates,) or (runs,)
 SIDES = {"<=": 1, "<": 1, ">=": -1, ">": -1}  # +1: the bound is from above
 ENDS = ("_low", "_high")  # of the interval that is shown, 95 %
-SURE_ENDS = ("_sure_low", "_sure_high")  # of the interval that sure=true asks, wider: see evals.choice
+SURE_ENDS = ("_sure_low", "_sure_high")  # of the interval that sure=true asks, wider: see evals.choosing.choice
 DIGITS = 9  # decimals to which a figure is compared with a bound: .8 - .7 is .1
 
 

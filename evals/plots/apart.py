@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from evals.plots import frame, text
 from evals.plots.chart import Chart
-from evals.style import COLOURS, MARKERS
+from evals.plots.style import COLOURS, MARKERS
 
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (2.2, 1)))
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 from omegaconf import DictConfig
 
-from evals import query
-from evals.records import causal
-from utils.console import count
+from evals.records import query
 from utils.metrics.directions import describe, direction, headlines
 from utils.records import later
+from utils.runs import causal_figures
+from utils.system.console import count
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
@@ -82,7 +82,7 @@ def defaults(
 
     def first(candidates: Sequence[str], but: str | None) -> str | None:
         found = (key for key in candidates if key in keys and key != but)
-        return next((key for key in found if causal.compares(records, key)), None)
+        return next((key for key in found if causal_figures.compares(records, key)), None)
 
     found = x or first(["accuracy", *about], y) or keys[0]
     return found, y or first(about, found) or found
@@ -171,7 +171,7 @@ def axes(
     """
     evaluations, groups = later.evaluations(records), query.group_names(records)
     units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
-    remarks = [causal.remark(shown, source(side.key, columns)[0]) for side in asked]
+    remarks = [causal_figures.remark(shown, source(side.key, columns)[0]) for side in asked]
     pairs = zip(asked, remarks, strict=True)
     return tuple(_axis(side, columns, evaluations, groups, units, remark) for side, remark in pairs)
 
@@ -183,7 +183,7 @@ def _axis(
         raise ValueError(f"{side.option}={side.better}: expected higher or lower")
     metric, turned = source(side.key, columns)
     evaluation, plain = later.of_evaluation(metric, evaluations)
-    words = causal.with_remark(_with_unit(plain, describe(plain, groups), units), remark)
+    words = causal_figures.with_remark(_with_unit(plain, describe(plain, groups), units), remark)
     if turned:
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from pandas.api.types import is_numeric_dtype
 
-from evals import pareto, points, query
 from evals.plots import axis, spread
 from evals.plots.axis import Axis, Side
-from evals.records import advice
-from evals.style import COLOURS, MARKERS
-from utils.console import count
+from evals.plots.style import COLOURS, MARKERS
+from evals.records import advice, pareto, points, query
+from utils.system.console import count
 
 HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
 MOST_POINTS = 100_000  # n^(m - 2) up to which a hypervolume takes seconds

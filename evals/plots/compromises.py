@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from evals import query
 from evals.plots import apart, frame
 from evals.plots import chart as charts
 from evals.plots.axis import Side
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
-from evals.poisoned import chosen, ends, metric_of, poisoned
-from evals.style import GREY, INK, STYLE
+from evals.plots.style import GREY, INK, STYLE
+from evals.poisoning.paired import chosen, ends, metric_of, poisoned
+from evals.records import query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

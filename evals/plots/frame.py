@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from evals.plots.axis import Axis
 from evals.plots.chart import Chart
+from evals.plots.style import GREY, INK
 from evals.plots.text import full_label
-from evals.style import GREY, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from evals import query
 from evals.plots import chart as charts
 from evals.plots import frame, spread, text
 from evals.plots.axis import Side, listed
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
-from evals.style import COLOURS, INK, STYLE
-from utils.console import count
+from evals.plots.style import COLOURS, INK, STYLE
+from evals.records import query
 from utils.metrics.directions import describe
+from utils.system.console import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

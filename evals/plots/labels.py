@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.plots.frame import short
-from evals.points import FITTED
-from evals.style import GREY, INK
+from evals.plots.style import GREY, INK
+from evals.records.points import FITTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

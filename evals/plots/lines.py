@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evals import pareto
 from evals.plots.axis import source
 from evals.plots.chart import Chart
-from evals.style import GREY, INK
+from evals.plots.style import GREY, INK
+from evals.records import pareto
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils import atomic
+from utils.system import atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from evals import query
 from evals.choosing.constraint import Constraint, of_test_rows
 from evals.plots import chart as charts
 from evals.plots import frontier, text
@@ -14,7 +13,8 @@ from evals.plots.axis import sides
 from evals.plots.chart import Chart
 from evals.plots.frontier import Policy
 from evals.plots.picture import Picture
-from utils.console import count
+from evals.records import query
+from utils.system.console import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

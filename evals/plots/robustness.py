@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from evals import query
 from evals.pictures import NUMBER, in_bytes, radius_words
 from evals.plots import axis as axes_
 from evals.plots import chart as charts
@@ -16,7 +15,8 @@ from evals.plots.axis import Side
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
-from evals.style import COLOURS, MARKERS, STYLE
+from evals.plots.style import COLOURS, MARKERS, STYLE
+from evals.records import query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

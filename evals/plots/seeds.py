@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from evals import query
 from evals.plots import chart as charts
 from evals.plots import frame, spread, text
 from evals.plots.axis import Side, listed
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
-from evals.style import GREY, INK, STYLE
+from evals.plots.style import GREY, INK, STYLE
+from evals.records import query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

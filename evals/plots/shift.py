@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from evals import query
 from evals.plots import apart, frame
 from evals.plots import chart as charts
 from evals.plots.axis import Side, measured, sides, source, with_axes
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
-from evals.poisoned import ENDINGS, ROWS, Change, change, chosen, ends, metric_of, paired, poisoned
-from evals.style import GREY, INK, STYLE
-from utils.console import count
+from evals.plots.style import GREY, INK, STYLE
+from evals.poisoning.paired import ENDINGS, ROWS, Change, change, chosen, ends, metric_of, paired, poisoned
+from evals.records import query
+from utils.system.console import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from evals import query
 from evals.plots import chart as charts
 from evals.plots import frame, labels, moving, text
 from evals.plots.axis import sides
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
-from evals.style import INK, STYLE
+from evals.plots.style import INK, STYLE
+from evals.records import query
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from evals import query
-from evals.choice_words import compared_among, loading
+from evals.choosing.choice_text import compared_among, loading
 from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
 from evals.plots.chart import Chart, hypervolume, reference
-from evals.points import fit_words, fits
-from utils.console import count
+from evals.records import query
+from evals.records.points import fit_words, fits
+from utils.system.console import count
 
 
 def extent(shown: Chart) -> str:

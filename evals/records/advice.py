@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evals import query
-from evals.query import Record
-from evals.records.causal import Causal, Models, has, models, name
-from utils.command_line.words import copyable, override
+from evals.records import query
+from evals.records.query import Record
 from utils.records import later
+from utils.runs.causal_figures import Causal, Models, has, models, name
 from utils.scms.identity import FITTED, hash_of_graph, is_under
+from utils.words.quoting import copyable, override
 
 BEST_FIRST = ("known", "learned", "linear", "independent")
 SAYABLE = re.compile(r"[\w.+-]+|\[[\w.+-]+\]", re.ASCII)  # values of settings that ``where`` reads and no shell touches

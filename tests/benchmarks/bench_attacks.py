@@ -31,13 +31,13 @@ from utils import seeding
 from utils.attacks.apgd import apgd
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
-from utils.environment import keep_memory
 from utils.models.preact_resnet18 import PreActResNet18
 from utils.models.small_cnn import SmallCNN
-from utils.radius import everywhere
 from utils.scms.none import none
+from utils.system.environment import keep_memory
 from utils.threats import pixels
 from utils.types import Batch, Context
+from utils.words.radii import everywhere
 
 LINF = partial(pixels, norm="linf")
 NETS: dict[str, tuple[tuple[int, int, int], int, Callable[..., nn.Module]]] = {  # shape of images, rows, network

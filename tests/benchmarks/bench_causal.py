@@ -30,9 +30,9 @@ from tests import oracles
 from utils import build, seeding
 from utils.decides.threshold import cut
 from utils.metrics.unfair_area import unfair_area
-from utils.recipe import fit
 from utils.scms.counterfactual import draw
 from utils.threats import Ball
+from utils.training.one_model import fit
 from utils.types import Batch, Context
 
 INDIVIDUALS, SAMPLES, REPEATS = 1000, 1000, 3

@@ -22,20 +22,21 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from utils import seeding, views
+from utils import seeding
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
-from utils.environment import keep_memory
+from utils.losses.objective import Weighted, make_objective
 from utils.models.preact_resnet18 import PreActResNet18
 from utils.models.small_cnn import SmallCNN
-from utils.objective import Weighted, make_objective
-from utils.radius import everywhere
-from utils.recipe import PLAIN, fit
 from utils.regularizers.pgd_at import pgd_at
 from utils.regularizers.trades import trades
 from utils.scms.none import none
+from utils.system.environment import keep_memory
 from utils.threats import pixels
+from utils.training.one_model import PLAIN, fit
 from utils.types import Batch, Context
+from utils.views import modes
+from utils.words.radii import everywhere
 
 STEPS = 10
 LINF = partial(pixels, norm="linf")
@@ -92,8 +93,8 @@ def train(model: nn.Module, name: str, data: Batch, size: int, recipe: Any) -> N
 def bare(model: nn.Module, name: str, data: Batch, size: int, recipe: Any) -> None:
     """The passes that no implementation of the step can leave out, in the same precision and layout."""
     device = data.y.device
-    seen = partial(views.answering, device=device, precision=recipe_dtype(recipe), channels_last=recipe.channels_last)
-    steady, trained = seen(views.steady(model)), seen(model.train())
+    seen = partial(modes.answering, device=device, precision=recipe_dtype(recipe), channels_last=recipe.channels_last)
+    steady, trained = seen(modes.steady(model)), seen(model.train())
     parameters = list(model.parameters())
     for part in data.parts(size):
         x = part.x.requires_grad_()

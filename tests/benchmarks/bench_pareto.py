@@ -17,7 +17,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.pareto import efficient, hypervolume
+from evals.records.pareto import efficient, hypervolume
 
 Floats = NDArray[np.float64]
 SIGNS = [1, 1, 1]

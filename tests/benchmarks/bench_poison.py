@@ -36,9 +36,9 @@ import paths_config
 from utils.attacks.bo_poison import PLANS, bo_poison
 from utils.datasets.compas_two_years import compas_two_years
 from utils.decides.threshold import Threshold
+from utils.poisoning.features import Space
 from utils.poisoning.history import History, read
 from utils.poisoning.judge import Judge
-from utils.poisoning.space import Space
 from utils.types import Answer, Batch, Dataset, Poisoned, Victim
 
 LEARNERS = {

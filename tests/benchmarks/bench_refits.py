@@ -19,8 +19,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from utils.build import Run, build_run
-from utils.overrides import CONFIG
-from utils.refits import refits
+from utils.command_line.overrides import CONFIG
+from utils.runs.refits import refits
 from utils.types import Batch
 
 MODELS = ("random_forest", "gradient_boosting", "hist_gradient_boosting", "logistic_sklearn")

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from evals import query, report, reproduce
+from evals import report
+from evals.records import query, reproduce
 from tests.evals.chromium import browser, opened
 from utils.run_store import RunStore, group_id, run_id
 

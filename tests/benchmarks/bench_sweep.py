@@ -78,9 +78,15 @@ def row(name: str, costs: list[dict[str, float]]) -> str:
 def overhead(jobs: int) -> float:
     """CPU-seconds a job of the batched launcher beside data, fitting and judging."""
     import train
-    from utils import build, cli, runs
+    from utils import build, cli
+    from utils.runs import lifecycle
 
-    timed_parts = ((runs, "fit_together"), (runs, "_judge_together"), (build, "build_dataset"), (build, "build_scm"))
+    timed_parts = (
+        (lifecycle, "fit_together"),
+        (lifecycle, "_judge_together"),
+        (build, "build_dataset"),
+        (build, "build_scm"),
+    )
     measured = dict.fromkeys((name for _, name in timed_parts), 0.0)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

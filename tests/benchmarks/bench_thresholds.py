@@ -27,7 +27,7 @@ from tests.utils.decides.rows import gap, scored
 from tests.utils.decides.test_group_randomized import FAIRLEARN, Scores, accuracy
 from utils.decides import group_exact as thresholds
 from utils.decides import group_randomized as mixtures
-from utils.decides.frontier import TOGETHER, curves, policies, sides
+from utils.decides.exact_thresholds import TOGETHER, curves, policies, sides
 from utils.types import Batch
 
 NAMES = ("women", "men")

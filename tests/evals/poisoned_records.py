@@ -1,6 +1,6 @@
 """Records of poisoned runs, made by hand in the form that a training files them in."""
 
-from tests.evals.test_query import record
+from tests.evals.records.test_query import record
 
 
 def poisoned(doc_id, model="random_forest", seed=0, *, gap, accuracy=((0.68, 0.67), (0.66, 0.66)), **changes):

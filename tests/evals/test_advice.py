@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from evals import query
+from evals.records import query
 from tests.commands import SMALL, command, house, refused
 
 QUICK = ("device=cpu", "evaluation.metrics.unfair_area.samples=20", "evaluation.metrics.unfair_area.steps=2")

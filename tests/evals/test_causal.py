@@ -9,10 +9,10 @@ import shlex
 
 import pytest
 
-from evals import query
-from evals.records import advice, causal
+from evals.records import advice, query
 from tests.commands import SMALL, command, house, refused
 from utils.run_store import RunStore
+from utils.runs import causal_figures
 from utils.scms.identity import causal_of, described
 
 SCMS = ("independent", "linear", "learned")
@@ -169,7 +169,7 @@ def test_the_metric_and_the_attack_say_whether_a_figure_is_causal(key, rests):
     moved = {"name": "causal_pgd", "evasion": {"threat": {"_target_": "utils.threats.causal"}}}
     plain = {"name": "pgd", "evasion": {"threat": {"_target_": "utils.threats.features"}}}
     evaluations = {"causal_pgd@0.05": {"settings": {"attack": moved}}, "pgd@0.05": {"settings": {"attack": plain}}}
-    assert causal.rests_on_scm({"params": {"attack": moved}, "evaluations": evaluations}, key) == rests
+    assert causal_figures.rests_on_scm({"params": {"attack": moved}, "evaluations": evaluations}, key) == rests
 
 
 # --- who refuses -----------------------------------------------------------------------------------------------
@@ -263,15 +263,15 @@ def test_the_page_starts_with_axes_that_compare_and_holds_the_causal_model_of_ea
 def test_the_label_of_a_figure_under_independent_says_what_it_is_and_its_key_stays(records, scm):
     own = [record for record in records if record["causal"]["option"] == scm]
     direct = "the direct effect of the sensitive column alone"
-    assert (direct in causal.label(own, "uai_0.05", ())) == (scm == "independent")
-    assert direct not in causal.label(own, "uai_ar_0.05", ())  # moves no sensitive column
-    assert direct not in causal.label(own, "fnr_gap", ())
+    assert (direct in causal_figures.label(own, "uai_0.05", ())) == (scm == "independent")
+    assert direct not in causal_figures.label(own, "uai_ar_0.05", ())  # moves no sensitive column
+    assert direct not in causal_figures.label(own, "fnr_gap", ())
 
 
 def test_the_label_of_a_figure_under_a_threshold_says_that_it_rests_on_one_noise(records):
     (record,) = records[:1]
     other = record | {"scm": FACTS, "causal": described(SCM, CSV, **PLAIN)}
-    assert causal.label([other], "uai_cf", ()).endswith("; one middle noise, not its posterior)")
+    assert causal_figures.label([other], "uai_cf", ()).endswith("; one middle noise, not its posterior)")
 
 
 # --- what judges all under one ---------------------------------------------------------------------------------

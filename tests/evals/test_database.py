@@ -9,7 +9,7 @@ import pytest
 
 import paths_config
 from evals.database import COMMANDS, main
-from evals.upkeep import find_runs
+from evals.keeping.upkeep import find_runs
 from utils.run_store import RunStore
 
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import choice, query
+from evals.choosing import choice
 from evals.choosing.constraint import Constraint
 from evals.choosing.handing import hand_out
+from evals.records import query
 from tests.commands import command
+from tests.evals.choosing.test_choice import QUESTION
 from tests.evals.chromium import browser, executable, opened
-from tests.evals.test_choice import QUESTION
-from tests.evals.test_query import record, write
+from tests.evals.records.test_query import record, write
 
 KEYS = ("accuracy", "fnr_gap", "robust_accuracy_0.1")
 
@@ -212,7 +213,7 @@ def by_python(values, needs, seeds, ids):
 
 
 def answered(records, needs, objective):
-    """What evals.choice says: the best, all that are permitted, and of each what is loaded."""
+    """What evals.choosing.choice says: the best, all that are permitted, and of each what is loaded."""
     higher = objective != "fnr_gap"
     words = ", ".join(f"{need['key']}{'>=' if need['sign'] > 0 else '<='}{need['value']}" for need in needs)
     asked = {"maximize": objective if higher else None, "minimize": None if higher else objective, "conditions": words}
@@ -244,7 +245,7 @@ ASK = """questions => questions.map(([needs, objective]) => {
 
 @needs_chromium
 def test_the_page_chooses_and_hands_out_what_select_does(tmp_path):
-    """Random questions on random studies, asked of the page in Chromium and of evals.choice."""
+    """Random questions on random studies, asked of the page in Chromium and of evals.choosing.choice."""
     from tests.evals.test_report_page import written
 
     random = np.random.default_rng(0)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from evals import drawings, fooled, pictures, query
+from evals import pictures
+from evals.plots import class_drawings, fooled
+from evals.records import query
 from tests.commands import command, house
-from tests.evals.test_query import record
+from tests.evals.records.test_query import record
 
 NAMES = ["cat", "dog", "frog"]
 
@@ -269,7 +271,7 @@ def test_a_confusion_matrix_counts_the_rows_of_each_class(trained):
 
 def test_shares_of_a_class_sum_to_one():
     counts = np.array([[3, 1], [2, 2]])
-    panel = drawings.Confusion("clean", counts)
+    panel = class_drawings.Confusion("clean", counts)
     assert panel.shares.tolist() == [[0.75, 0.25], [0.5, 0.5]]
     assert panel.accuracy == 5 / 8
 

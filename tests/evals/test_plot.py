@@ -8,11 +8,12 @@ import pytest
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from evals import plot, query, style
-from evals.plots import axis, frontier, labels, text
+from evals import plot
+from evals.plots import axis, frontier, labels, style, text
 from evals.plots import chart as charts
 from evals.plots.axis import sides
-from tests.evals.test_query import record
+from evals.records import query
+from tests.evals.records.test_query import record
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 import pytest
 
-from evals import plot, query
+from evals import plot
 from evals.plots import axis
 from evals.plots import chart as charts
 from evals.plots.axis import sides
-from tests.evals.test_query import record
+from evals.records import query
+from tests.evals.records.test_query import record
 
 
 def model(doc_id, **metrics):

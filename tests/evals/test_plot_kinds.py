@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evals import plot, query
+from evals import plot
 from evals.plots import groups, labels, moving, parallel, robustness, seeds, space
+from evals.records import query
 from tests.commands import command, refused
-from tests.evals.test_query import record
+from tests.evals.records.test_query import record
 
 
 def model(doc_id, regularizer, accuracy, gap, robust, **changes):

@@ -7,12 +7,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
 
-from evals import plot, query
+from evals import plot
 from evals.plots import chart as charts
 from evals.plots import labels
 from evals.plots.axis import listed, sides
 from evals.plots.frame import short
-from tests.evals.test_query import record
+from evals.records import query
+from tests.evals.records.test_query import record
 
 KEYS = ("accuracy", "fnr_gap", "robust_accuracy_0.1")
 

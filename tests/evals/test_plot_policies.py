@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import pareto, plot, query
+from evals import plot
 from evals.plots import chart as charts
 from evals.plots import frontier, lines, policy, text
 from evals.plots.axis import sides
+from evals.records import pareto, query
 from tests.commands import command, refused
-from tests.evals.test_query import record
+from tests.evals.records.test_query import record
 
 
 def model(doc_id, regularizer, accuracy, gap, **changes):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evals import poison, query
-from evals.poison_words import Said, statement
-from evals.poisoned import Change
+from evals import poison
+from evals.poisoning.paired import Change
+from evals.poisoning.poison_text import Said, statement
+from evals.records import query
 from tests.commands import command, refused
 from tests.evals.poisoned_records import poisoned
-from tests.evals.test_query import record, write
+from tests.evals.records.test_query import record, write
 
 VALID = ([0.11, 0.12, 0.10, 0.13, 0.11], [0.08, 0.09, 0.07, 0.09, 0.09])
 CHANCE = ([0.10, 0.12, 0.09, 0.11, 0.13], [0.11, 0.11, 0.10, 0.09, 0.13])

@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from evals import table
-from utils.overrides import CONFIG
+from utils.command_line.overrides import CONFIG
 
 
 def preset(name, *words):

@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.stats import binomtest
 
-from evals.intervals import of_share, over_rows
+from evals.records.row_intervals import of_share, over_rows
 
 
 def exact(hits, rows):

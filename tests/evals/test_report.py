@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import query, report
-from evals.points import with_points
+from evals import report
+from evals.records import query
+from evals.records.points import with_points
 from tests.benchmarks import bench_report
 from tests.commands import command, refused
-from tests.evals.test_query import record
+from tests.evals.records.test_query import record
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&amp;\u2028'\""
 

@@ -1,4 +1,4 @@
-"""The page itself in headless Chromium, opened from disk: against evals.pareto, pandas and the records.
+"""The page itself in headless Chromium, opened from disk: against evals.records.pareto, pandas and the records.
 
 Skipped where no Chromium is found (TRILEMMA_CHROMIUM names another one) or Playwright is not installed.
 """
@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals import pareto, poison_facts, query, report, reproduce
-from evals.points import with_points
+from evals import report
+from evals.cards import added_rows_facts
+from evals.records import pareto, query, reproduce
+from evals.records.points import with_points
 from tests.benchmarks import bench_report
 from tests.evals.chromium import browser, executable, opened
 from tests.evals.poisoned_records import poisoned
-from tests.evals.test_points import fitted_record
-from tests.evals.test_query import record
+from tests.evals.records.test_points import fitted_record
+from tests.evals.records.test_query import record
 from utils.metrics.directions import direction
 
 pytest.importorskip("playwright", reason="Playwright is not installed: pip install -r tests/requirements.txt")
@@ -99,7 +101,7 @@ def table_of(records):
 
 
 def efficient(table, x, y):
-    """Codes of the rows that evals.pareto calls efficient."""
+    """Codes of the rows that evals.records.pareto calls efficient."""
     return set(table["code"][pareto.efficient(table[[x, y]].to_numpy(), [direction(x), direction(y)])])
 
 
@@ -161,7 +163,7 @@ def test_the_frontier_follows_the_filters(page, jobs):
 
 @pytest.mark.parametrize("points", [False, True])
 def test_the_frontier_of_means_is_that_of_the_means_over_seeds(page, jobs, points):
-    """The means are those of evals.query.aggregate; their code is that of the first run."""
+    """The means are those of evals.records.query.aggregate; their code is that of the first run."""
     shown(page, seeds="mean", points=points)
     table = table_of(jobs)
     table = table if points else table[~table["is_point"]]
@@ -665,7 +667,7 @@ def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(chromiu
     assert summaries.all_inner_texts() == ["Added rows, seed 0", "Added rows, seed 1"]
     summaries.first.click()
     shown = page.locator("#record details", has_text="Added rows, seed 0").inner_text()
-    assert all(value in shown for _, value in poison_facts.facts(run))
+    assert all(value in shown for _, value in added_rows_facts.facts(run))
     assert page.complaints == []
 
 

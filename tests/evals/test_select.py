@@ -5,11 +5,12 @@ import re
 
 import pytest
 
-from evals import query, select
+from evals import select
+from evals.records import query
 from tests.commands import process, refused
-from tests.evals.test_choice import MENU, POINTS, model
-from tests.evals.test_query import record, write
-from utils.command_line.words import IMPORT
+from tests.evals.choosing.test_choice import MENU, POINTS, model
+from tests.evals.records.test_query import record, write
+from utils.words.quoting import IMPORT
 
 
 @pytest.fixture

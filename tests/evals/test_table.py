@@ -7,8 +7,9 @@ import json
 import pandas as pd
 import pytest
 
-from evals import query, rho, table
-from tests.evals.test_query import record
+from evals import table
+from evals.records import query, rho
+from tests.evals.records.test_query import record
 
 REFERENCE = pd.DataFrame(
     {

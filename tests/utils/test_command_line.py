@@ -9,8 +9,11 @@ from hydra import compose, initialize_config_dir
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from utils import cli, console, overrides, progress
-from utils.overrides import CONFIG, keys, normalised, options
+from utils import cli
+from utils.command_line import overrides
+from utils.command_line.overrides import CONFIG, keys, normalised, options
+from utils.runs import progress
+from utils.system import console
 
 NUMBERS = ["0.1", ".1", "1e-3", "8/255", "0", "-0.1", "1/0", "nan", "inf", "0.1,0.2", "8/255,0.1", "range(1,3)"]
 NUMBERS += ["range(0.1,0.3,0.1)", "choice(0.1,0.2)", "choice(8/255,0.1)", "interval(0.1,0.2)", "sort(0.2,0.1)", "'0.1'"]

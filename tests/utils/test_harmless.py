@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from evals import export, table
-from utils import console
+from evals import table
+from evals.keeping import export
 from utils.datasets.tabular import binary, continuous
-from utils.poisoning import shipped
+from utils.poisoning import rows_csv
+from utils.system import console
 
 RETITLED = "\x1b]0;owned\x07"
 FORMULAS = ("=cmd|' /C calc'!A0", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "a;=1", "＝1", "-", "- b")
@@ -63,11 +64,11 @@ def test_no_control_character_reaches_a_spreadsheet_or_who_shows_it():
 def test_added_rows_with_names_that_look_like_formulas_are_read_back(tmp_path):
     columns = (*binary("=cmd|x"), *continuous("-b", "c"))
     natural, labels = torch.tensor([[1.0, -2.5, 0.1]], dtype=torch.float64), torch.tensor([1])
-    text = shipped.to_csv(columns, natural, labels, "@label")
+    text = rows_csv.to_csv(columns, natural, labels, "@label")
     assert text.splitlines()[0] == "'=cmd|x,'-b,c,'@label"
     path = tmp_path / "rows.csv"
     for written in (text, text.replace("'=", "=").replace("'-", "-")):
         path.write_text(written)
-        rows = shipped.read(path, columns, 2)
+        rows = rows_csv.read(path, columns, 2)
         assert torch.equal(rows.natural, natural)
         assert torch.equal(rows.labels, labels)

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydb import Query, TinyDB, where
 
-from utils import console, run_store
+from utils import run_store
 from utils.run_store import RunStore, StoreError, canonical, group_id, run_id, to_plain
+from utils.system import console
 
 
 def record(run="a", status="finished", **more):

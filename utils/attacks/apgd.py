@@ -15,8 +15,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from utils import seeding
-from utils.margins import dlr, dlr_targeted
-from utils.objective import log_odds_against
+from utils.adversary.margins import dlr, dlr_targeted
+from utils.losses.objective import log_odds_against
 from utils.seeding import Source
 from utils.threats import TINY, MakeThreat, Threat, slope
 from utils.types import Batch, Context, Decide, Predict
@@ -119,7 +119,7 @@ def apgd(
     What is misclassified ``ctx.decide`` alone says; rows that are so from the start stay as they are. "ce" ascends
     log((1 - p) / p), p of the label: it grows with the cross-entropy of the row, so that directions and choices of
     the step length are the same, but float32 does not round its gradient to 0 where the model is sure. "dlr" and
-    "targeted" are those of ``utils.margins``, defined for any number of classes.
+    "targeted" are those of ``utils.adversary.margins``, defined for any number of classes.
 
     Args:
         predict: the model.

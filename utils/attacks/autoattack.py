@@ -4,16 +4,16 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from utils.adversary.worst_case import threat_of, worst_case
 from utils.attacks.square import require_single
 from utils.types import Attack, Batch, Context, Predict
-from utils.worst_case import threat_of, worst_case
 
 
 def autoattack(predict: Predict, batch: Batch, ctx: Context, *, attacks: Mapping[str, Attack]) -> Tensor:
     """x' (n, *), of the first attack that breaks the row; x where none does, or where the label is wrong already.
 
     Each attack sees the rows that those before it left right, and its x' is checked against its own threat. Which
-    attack broke a row is what ``utils.worst_case.worst_case`` gives beside x'.
+    attack broke a row is what ``utils.adversary.worst_case.worst_case`` gives beside x'.
 
     Args:
         predict: the model.

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from utils.poisoning.asked import journal_of, judge_of, require_whole, space_of
-from utils.poisoning.asking import asker
+from utils.poisoning.acquisition import asker
 from utils.poisoning.history import Evaluation, History
 from utils.poisoning.judge import Judge, chosen
+from utils.poisoning.poison_settings import journal_of, judge_of, require_whole, space_of
 from utils.poisoning.search import Search, joint, sequential, shared
 from utils.types import Poisoned, Victim
 
@@ -59,7 +59,7 @@ def bo_poison(
         accuracy_loss: of constraint and objective, in [0, 1].
         accuracy_weight: of weight.
         label: class of the added rows, or search.
-        bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.space``.
+        bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.features``.
         fixed: column or attribute -> the value of all new rows.
         search: sequential (rows are kept as they are found) or joint (``rows`` rows at once).
         rows: of sequential the most points that are kept, None for all that help; of joint their number.

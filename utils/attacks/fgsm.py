@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.objective import log_odds_against
+from utils.losses.objective import log_odds_against
 from utils.threats import MakeThreat, of_candidates, slope, worst
 from utils.types import Batch, Context, Predict
 

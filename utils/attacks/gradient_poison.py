@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from utils.poisoning.asked import classes, journal_of, judge_of, require_whole, space_of
-from utils.poisoning.evaluations import Evaluations, expanded, shared
 from utils.poisoning.influence import Trained, hessian_product
-from utils.poisoning.outlook import Outlook
+from utils.poisoning.poison_settings import classes, journal_of, judge_of, require_whole, space_of
+from utils.poisoning.predicted_effect import Outlook
 from utils.poisoning.rounds import searched
 from utils.poisoning.surrogate import smooth
+from utils.poisoning.trials import Evaluations, expanded, shared
 from utils.types import Poisoned, Victim
 
 FEW = 4  # rows that the loss is tried on
@@ -62,7 +62,7 @@ def gradient_poison(
         label: class of the rows, or search.
         rows: most distinct rows, or None for as many as help.
         copies: each is added 1 to so many times.
-        bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.space``.
+        bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.features``.
         fixed: column or attribute -> the value of all new rows.
         batch: sets judged together.
         candidates: feature vectors drawn in a round.

@@ -7,7 +7,7 @@ ascent from every twin (Ehyaei et al. 2024, arXiv 2308.08938).
 import torch
 from torch import Tensor
 
-from utils.objective import log_odds_against
+from utils.losses.objective import log_odds_against
 from utils.threats import MakeThreat, ascend, of_candidates, worst
 from utils.types import Batch, Context, Predict
 

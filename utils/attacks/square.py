@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from utils.adversary.margins import margin
 from utils.attacks.apgd import nearest
-from utils.margins import margin
 from utils.seeding import Rows, derive
-from utils.stacking import UnstackableError
 from utils.threats import TINY, Ball, FeatureThreat, MakeThreat, PixelThreat, Threat
 from utils.types import Batch, Context, Predict
+from utils.views.stack import UnstackableError
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # queries after which the share of a window halves
 TILES = 5  # windows a side of the first point of an l1 or l2 search

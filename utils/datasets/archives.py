@@ -17,9 +17,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 import paths_config
-from utils.console import notice
 from utils.datasets.fetch import locate
-from utils.locks import held
+from utils.system.console import notice
+from utils.system.locks import held
 
 DAMAGED = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 # what garbage makes an unpickler raise, beside UnpicklingError

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 import paths_config
-from utils.console import count, notice
 from utils.datasets.fetch import read_fields, read_lines
 from utils.datasets.images import Rows, by, check_size, complete, draw
 from utils.datasets.tabular import binary, group_names, mark, names, unknown_name
+from utils.system.console import count, notice
 from utils.types import Batch, Dataset
 
 HOME = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"

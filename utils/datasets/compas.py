@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from utils.console import count
 from utils.datasets.fetch import indicator, locate, one_of, parsed, read_lines
 from utils.datasets.tabular import assemble, binary, continuous, mark, unknown_name
+from utils.system.console import count
 from utils.types import Dataset
 
 FILE = "compas/compas-scores-two-years.csv"

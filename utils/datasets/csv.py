@@ -18,7 +18,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import paths_config
-from utils.command_line.words import typed
 from utils.datasets.tabular import (
     Floats,
     assemble,
@@ -30,6 +29,7 @@ from utils.datasets.tabular import (
     unknown_name,
 )
 from utils.types import Column, Dataset
+from utils.words.quoting import typed
 
 MOST_TEXTS = 50  # more different texts than this are names or dates, not categories
 MOST_NUMBERS = 10  # the same for whole numbers of a sensitive column

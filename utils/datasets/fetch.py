@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import paths_config
-from utils.console import count, harmless, notice
 from utils.datasets.tabular import Floats, unknown_name
+from utils.system.console import count, harmless, notice
 
 if TYPE_CHECKING:
     from pandas import DataFrame

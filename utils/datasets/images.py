@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
-from utils.console import count
+from utils.system.console import count
 from utils.types import Batch, Dataset
 
 CHUNK = 256  # images that are numbers at one time

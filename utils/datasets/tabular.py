@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
-from utils.console import count
 from utils.datasets import schema
 from utils.scms.structure import levels_product, topological
+from utils.system.console import count
 from utils.types import SCM, Batch, Column, Dataset
 
 if TYPE_CHECKING:

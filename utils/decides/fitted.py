@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from utils.console import count
-from utils.decides.frontier import CLASSES, DECIDE, RATES, WORDS, Counts, Curve, Floats, Policy, Side, most_accurate
+from utils.decides.exact_thresholds import (
+    CLASSES,
+    DECIDE,
+    RATES,
+    WORDS,
+    Counts,
+    Curve,
+    Floats,
+    Policy,
+    Side,
+    most_accurate,
+)
+from utils.system.console import count
 from utils.types import Batch
 
 HALVINGS = 25  # of the gap that is asked for, until the bound is what is permitted

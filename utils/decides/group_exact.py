@@ -6,10 +6,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from utils.console import count
+from utils.decides.exact_thresholds import TOGETHER, curves, cuts_of, most_accurate, require_permitted, sides
 from utils.decides.fitted import account, alike, facts_of, require_rows, surely
-from utils.decides.frontier import TOGETHER, curves, cuts_of, most_accurate, require_permitted, sides
 from utils.decides.group_thresholds import GroupThresholds
+from utils.system.console import count
 from utils.types import Batch
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from utils.decides import frontier
+from utils.decides import exact_thresholds
 from utils.decides.fitted import account, facts_of, require_rows, surely
 from utils.decides.group_thresholds import GroupThresholds
 from utils.types import Batch
@@ -46,24 +46,24 @@ def group_grid(
     Raises:
         ValueError: as ``group_exact``, and for a grid of another kind.
     """
-    frontier.require_permitted(permitted)
+    exact_thresholds.require_permitted(permitted)
     if levels < 2 or reach <= 0:
         raise ValueError(f"decide: a grid of levels={levels}, reach={reach}; expected 2 levels or more, and above 0")
-    rates = frontier.TOGETHER[rate]
-    of = frontier.curves(logits, batch, groups, rates, np.linspace(-reach, reach, levels))
+    rates = exact_thresholds.TOGETHER[rate]
+    of = exact_thresholds.curves(logits, batch, groups, rates, np.linspace(-reach, reach, levels))
     require_rows(of, groups, rates, groups_min)
-    sides, warnings = frontier.sides(of, rates), []
+    sides, warnings = exact_thresholds.sides(of, rates), []
     if confidence is None:
-        policy = frontier.most_accurate(sides, permitted)
+        policy = exact_thresholds.most_accurate(sides, permitted)
     else:
         policy = surely(of, sides, rates, permitted, confidence)
     if policy is None:
-        *_, policy = frontier.policies(sides)
+        *_, policy = exact_thresholds.policies(sides)
         sure = "" if confidence is None else f", with a confidence of {confidence:g},"
         warnings.append(
             f"decide=group_grid: no policy of the grid keeps the gap in {rate} to {permitted:g}{sure} on the rows it "
             f"is fitted to; taken is that of the smallest gap, {policy.gap:.4f}. decide=group_exact leaves none out"
         )
-    decide = GroupThresholds(frontier.cuts_of(of, policy), warnings)
+    decide = GroupThresholds(exact_thresholds.cuts_of(of, policy), warnings)
     asked = {"rate": rate, "permitted": permitted, **facts_of(of, policy, rates, confidence)}
     return replace(decide, fitted=account(decide(logits, batch.s), batch, len(groups), rates, **asked))

@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from utils.decides.exact_mixtures import mixtures
+from utils.decides.exact_thresholds import TOGETHER, curves, require_permitted
 from utils.decides.fitted import account, require_rows
-from utils.decides.frontier import TOGETHER, curves, require_permitted
-from utils.decides.hulls import mixtures
 from utils.decides.random_thresholds import RandomThresholds
 from utils.types import Batch
 

@@ -17,10 +17,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from utils.console import complain, count, say
-from utils.outcomes import at_work, defect, tell, told
-from utils.pool import pool
-from utils.sweep import Job, Planner
+from utils.runs.outcomes import at_work, defect, tell, told
+from utils.runs.sweep import Job, Planner
+from utils.system.console import complain, count, say
+from utils.system.pool import pool
 
 TRIES = 3  # times that stacks are begun whose process died
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
@@ -136,7 +136,7 @@ def _optimizer(job: Job) -> tuple[float, float]:
 
 def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
     """Train one stack; every job leaves word of how it ended, whatever happens to the others."""
-    from utils.together import carry_out_together
+    from utils.runs.together import carry_out_together
 
     left = {job.number: job for job in stack}
     try:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from utils.console import count
-from utils.parts import parts
+from utils.system.console import count
 from utils.types import Batch, Context, Predict
-from utils.views import scoring
+from utils.views.modes import scoring
+from utils.views.row_parts import parts
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from utils.adversary.worst_case import UNBROKEN, moves
 from utils.metrics.bootstrap import of_means
 from utils.metrics.ensemble import first_broken
-from utils.parts import sample
-from utils.radius import radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
-from utils.worst_case import UNBROKEN, moves
+from utils.views.row_parts import sample
+from utils.words.radii import radius_value
 
 
 def curve(

@@ -6,14 +6,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from utils.adversary.worst_case import UNBROKEN, moves, worst_case
 from utils.metrics.breakdown import broken_down, groups_of, tables
 from utils.metrics.confusion import Counts
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured, of_shares
-from utils.parts import parts, sample
-from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict
-from utils.worst_case import UNBROKEN, moves, worst_case
+from utils.views.row_parts import parts, sample
+from utils.words.radii import everywhere, radius_value
 
 KEYS = {
     "robust_accuracy_after_{attack}": Key(1, "robust accuracy after {attack} and those before"),

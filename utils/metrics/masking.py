@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from utils.adversary.worst_case import UNBROKEN, still_right, threat_of
+from utils.losses.objective import log_odds_against
 from utils.metrics.directions import Key
 from utils.metrics.ensemble import first_broken
-from utils.objective import log_odds_against
-from utils.parts import parts, sample
-from utils.radius import radius_value
 from utils.threats import slope
 from utils.types import Attack, Batch, Context, Figures, Predict
-from utils.worst_case import UNBROKEN, still_right, threat_of
+from utils.views.row_parts import parts, sample
+from utils.words.radii import radius_value
 
 KEYS = {
     "check_random": Key(-1, "answers that are random"),

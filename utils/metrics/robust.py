@@ -7,14 +7,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from utils.adversary.worst_case import moves, still_right, within_budget
 from utils.metrics.bootstrap import of_means
 from utils.metrics.breakdown import broken_down, groups_of, tables
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
-from utils.parts import parts
-from utils.radius import everywhere, radius_value
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
-from utils.worst_case import moves, still_right, within_budget
+from utils.views.row_parts import parts
+from utils.words.radii import everywhere, radius_value
 
 KEYS = {
     "robust_accuracy": Key(1, "robust accuracy", headline=3),

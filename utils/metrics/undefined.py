@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from utils.console import count
+from utils.system.console import count
 
 Figures = Mapping[str, float | None]
 

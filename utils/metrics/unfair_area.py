@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.bounds import Neurons, bounds_over, counterfactuals, has_bounds
+from utils.adversary.bounds import Neurons, bounds_over, counterfactuals, has_bounds
 from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
-from utils.radius import radius_value
 from utils.scms.counterfactual import draw, factual_level, twins
 from utils.threats import Ball, CausalThreat, ascend
 from utils.types import SCM, Batch, Context, Figures, Predict
+from utils.words.radii import radius_value
 
 KEYS = {
     "uai": Key(-1, "unfair area", "share of individuals", headline=4, causal=True),

@@ -1,6 +1,6 @@
 """What the residual networks are made of, and how convolutions start.
 
-A convolution and the batch norm right behind it are neighbours in an ``nn.Sequential``, where ``utils.models.fold``
+A convolution and the batch norm right behind it are neighbours in an ``nn.Sequential``, where ``utils.views.fold``
 finds them.
 """
 

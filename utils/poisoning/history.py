@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.poisoning.asking import Point, Told
-from utils.poisoning.space import Parameter
+from utils.poisoning.acquisition import Point, Told
+from utils.poisoning.features import Parameter
 
 
 class Evaluation(NamedTuple):

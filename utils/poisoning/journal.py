@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from utils.atomic import append
+from utils.system.atomic import append
 from utils.types import Batch
 
 KIND = "trilemma poison search"

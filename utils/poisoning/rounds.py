@@ -11,10 +11,10 @@ nothing.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from utils.poisoning.evaluations import Added, Evaluations, Trial, expanded
-from utils.poisoning.exchange import changed
-from utils.poisoning.outlook import Outlook, wanted
-from utils.poisoning.proposals import Ranked
+from utils.poisoning.candidates import Ranked
+from utils.poisoning.predicted_effect import Outlook, wanted
+from utils.poisoning.swaps import changed
+from utils.poisoning.trials import Added, Evaluations, Trial, expanded
 
 PATIENCE = 12  # rounds without a better set
 BOLDER = 4.0  # how much larger the first share is each time that even one copy brought nothing

@@ -11,13 +11,13 @@ from itertools import takewhile
 from time import thread_time
 from typing import NamedTuple
 
-from utils.console import count
-from utils.poisoning.asking import Ask, Point, batch_seed, drawn
+from utils.poisoning.acquisition import Ask, Point, batch_seed, drawn
+from utils.poisoning.features import Space
 from utils.poisoning.history import Evaluation, History, Plan, read
 from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
-from utils.poisoning.space import Space
 from utils.seeding import rng
+from utils.system.console import count
 from utils.types import Answer, Victim
 
 TRIES = 1000  # points at random in place of one that was evaluated; after these the space is taken for exhausted

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
-from utils.console import count
+from utils.system.console import count
 
 STATUS = ("finished", "failed")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.objective import binary_logit
+from utils.losses.objective import binary_logit
 from utils.regularizers.by_group import Rate, members, weights_among
 from utils.types import Batch, Context, Predict
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from utils.linearity import local_linearity
-from utils.objective import binary_logit, cross_entropy, is_zero
+from utils.losses.linearity import local_linearity
+from utils.losses.objective import binary_logit, cross_entropy, is_zero
 from utils.scms.counterfactual import twins as twins_of
 from utils.threats import MakeThreat, movable
 from utils.types import Batch, Context, Predict, Scalar

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from utils.processes import summed
 from utils.regularizers.by_class import alike, by_class, class_sums, named, warm_epochs
+from utils.system.processes import summed
 from utils.types import Batch, Context, Predict
 
 

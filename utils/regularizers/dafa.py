@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from utils.objective import log_probabilities
-from utils.processes import summed
+from utils.losses.objective import log_probabilities
 from utils.regularizers.by_class import alike, by_class, class_sums, named, warm_epochs
+from utils.system.processes import summed
 from utils.types import Batch, Context, Predict
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from utils.objective import cross_entropy
+from utils.losses.objective import cross_entropy
 from utils.types import Batch, Context, Predict
 
 

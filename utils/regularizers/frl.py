@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from utils.parts import parts
-from utils.processes import summed
 from utils.regularizers.by_class import alike, by_class, class_sums, named, warm_epochs
+from utils.system.processes import summed
 from utils.types import Attack, Batch, Context, Predict
+from utils.views.row_parts import parts
 
 
 class Frl(nn.Module):

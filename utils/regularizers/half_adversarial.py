@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.objective import cross_entropy, emphasised
+from utils.losses.objective import cross_entropy, emphasised
 from utils.types import Attack, Batch, Context, Predict
 
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from utils.linearity import local_linearity
-from utils.objective import binary_logit
+from utils.losses.linearity import local_linearity
+from utils.losses.objective import binary_logit
 from utils.threats import MakeThreat, movable
 from utils.types import Batch, Context, Predict, Scalar
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from utils.inner import Start, perturbed
-from utils.objective import divergence, emphasised, log_odds_against, log_probabilities
+from utils.losses.inner_maximization import Start, perturbed
+from utils.losses.objective import divergence, emphasised, log_odds_against, log_probabilities
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict, Scalar
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from utils.inner import Start, perturbed
-from utils.objective import cross_entropy, emphasised, log_odds_against
+from utils.losses.inner_maximization import Start, perturbed
+from utils.losses.objective import cross_entropy, emphasised, log_odds_against
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict
 

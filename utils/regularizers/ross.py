@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from utils.objective import cross_entropy
+from utils.losses.objective import cross_entropy
 from utils.threats import Ball, movable
 from utils.types import Batch, Context, Predict, Scalar
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from utils.inner import Start, perturbed
-from utils.objective import cross_entropy, divergence, emphasised
+from utils.losses.inner_maximization import Start, perturbed
+from utils.losses.objective import cross_entropy, divergence, emphasised
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict, Scalar
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from utils.scms.fitting import fitted
+from utils.scms.from_data import fitted
 from utils.types import SCM, Dataset
 
 

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import paths_config
-from utils import atomic, seeding
-from utils.scms.fitting import Regression, fitted, require_graph
+from utils import seeding
+from utils.scms.from_data import Regression, fitted, require_graph
 from utils.scms.identity import Reading
+from utils.system import atomic
 from utils.types import SCM, Dataset
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from utils.scms.fitting import Regression, fitted, require_graph
+from utils.scms.from_data import Regression, fitted, require_graph
 from utils.scms.identity import Reading
 from utils.types import SCM, Dataset
 

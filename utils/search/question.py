@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from utils.command_line.words import typed
 from utils.metrics.directions import RADIUS, direction, names, suggest
-from utils.search.space import Line
+from utils.search.search_words import Line
+from utils.words.quoting import typed
 
 BOUND = re.compile(r"\s*(?P<key>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<value>[^<>=\s]+)\s*")
 
@@ -134,7 +134,7 @@ def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[s
     Raises:
         ValueError: trials could not be ranked by that metric.
     """
-    from evals.records.causal import name, rests  # import pandas, which mistakes of words need not wait for
+    from utils.runs.causal_figures import name, rests  # import pandas, which mistakes of words need not wait for
     from utils.scms.identity import asked
 
     for key in metrics:

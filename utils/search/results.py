@@ -5,11 +5,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import paths_config
-from utils.command_line.words import copyable, option
 from utils.metrics.directions import direction
 from utils.run_store import Record, RunStore
 from utils.search.question import Question, near
 from utils.search.study import unfinished
+from utils.words.quoting import copyable, option
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock
 
 import paths_config
-from utils.locks import held
 from utils.search.question import Question, definition
-from utils.search.space import Line
+from utils.search.search_words import Line
+from utils.system.locks import held
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

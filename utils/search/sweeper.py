@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import paths_config
-from utils.console import complain, say
 from utils.metrics.directions import require_metric
-from utils.outcomes import Outcome, ended, told
 from utils.run_store import Record, RunStore
+from utils.runs.outcomes import Outcome, ended, told
+from utils.runs.sweep import Job, Planned, launch, swept
 from utils.search.question import (
     Question,
     check_radii,
@@ -25,7 +25,7 @@ from utils.search.question import (
     require_one_model,
 )
 from utils.search.results import NoResultError, UnreportedError, judge, shown
-from utils.search.space import Line, read
+from utils.search.search_words import Line, read
 from utils.search.study import (
     SAMPLERS,
     Point,
@@ -37,7 +37,7 @@ from utils.search.study import (
     storage_errors,
     unfinished,
 )
-from utils.sweep import Job, Planned, launch, swept
+from utils.system.console import complain, say
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from utils import seeding
 from utils.decides.threshold import Threshold
-from utils.radius import everywhere
 from utils.scms.none import none
 from utils.types import Batch, Context, Decide
+from utils.words.radii import everywhere
 
 REST = 1000  # rows of which the net sees none
 HALF = Threshold(0.5)

@@ -12,8 +12,8 @@ from torch import nn
 from tests.utils.attacks.robust_digits import PUBLISHED, batch, by_chance, image_context, images, right, robust_net
 from utils import build
 from utils.attacks.autoattack import autoattack
-from utils.stacking import UnstackableError
 from utils.threats import check_budget, pixels
+from utils.views.stack import UnstackableError
 
 RADIUS = {"linf": 0.1, "l2": 0.5, "l1": 1.0}
 LINF = partial(pixels, norm="linf")

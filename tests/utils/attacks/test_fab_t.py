@@ -16,8 +16,8 @@ from tests.utils.attacks.robust_digits import PUBLISHED, batch, by_chance, image
 from utils.attacks import fab_t as module
 from utils.attacks.fab_t import fab_t, to_plane
 from utils.decides.threshold import Threshold, logit
-from utils.stacking import UnstackableError
 from utils.threats import causal, check_budget, features, pixels
+from utils.views.stack import UnstackableError
 
 NORMS = ("linf", "l2", "l1")
 ORDER = {"linf": torch.inf, "l2": 2, "l1": 1}

@@ -13,11 +13,11 @@ from utils.attacks.gradient_poison import gradient_poison
 from utils.datasets.compas_two_years import compas_two_years
 from utils.decides.fixed import fixed
 from utils.decides.threshold import Threshold
+from utils.losses.objective import cross_entropy
 from utils.metrics import confusion
 from utils.models.logistic import Logistic
-from utils.objective import cross_entropy
-from utils.poisoning.shipped import with_rows
-from utils.poisoning.space import valid
+from utils.poisoning.features import valid
+from utils.poisoning.rows_csv import with_rows
 from utils.types import Answer, Victim
 
 PENALTY = 1e-3  # of |theta|^2 / 2 beside the mean loss

@@ -11,9 +11,9 @@ from torch import nn
 
 from tests import oracles
 from utils.attacks.pgd import pgd
-from utils.radius import everywhere
 from utils.scms.counterfactual import twins
 from utils.threats import causal, check_budget, features
+from utils.words.radii import everywhere
 
 SETTINGS = {"steps": 10, "rel_step": 0.25, "restarts": 1, "random_start": False}
 FEATURES = {norm: partial(features, norm=norm, movable_columns="all", relax=True) for norm in ("l2", "linf")}

@@ -8,7 +8,7 @@ from torch import nn
 
 from utils import seeding
 from utils.attacks.random_search import random_search
-from utils.objective import log_odds_against
+from utils.losses.objective import log_odds_against
 from utils.scms.counterfactual import twins
 from utils.threats import causal, check_budget, features
 

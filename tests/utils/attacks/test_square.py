@@ -12,8 +12,8 @@ from torch import nn
 from tests.utils.attacks.robust_digits import PUBLISHED, batch, by_chance, image_context, images, right, robust_net
 from utils.attacks.square import HALVINGS, _blocks, square
 from utils.decides.threshold import Threshold, logit
-from utils.stacking import UnstackableError
 from utils.threats import causal, check_budget, features, pixels
+from utils.views.stack import UnstackableError
 
 NORMS = ("linf", "l2", "l1")
 PIXELS = {norm: partial(pixels, norm=norm) for norm in NORMS}

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from utils import build, seeding
-from utils.radius import everywhere
+from utils.adversary.worst_case import worst_case
 from utils.types import Batch, Column
-from utils.worst_case import worst_case
+from utils.words.radii import everywhere
 
 FROZEN = 2  # columns that do not move
 ROWS = 1000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from utils.command_line import words
+from utils.words import quoting
 
 NAMES = ("age, years (at 1.1.)", 'In"come [k€]', "Stadt Größe", "séx", "[job]", "hired=?", "a,b.csv", "quo'te.csv")
 TEXTS = (
@@ -62,13 +62,13 @@ def test_a_hostile_text_comes_back_from_shell_and_hydra(text):
 @example([["a", "b,c"], {"x": "'"}])
 def test_a_value_comes_back_from_shell_and_hydra(value):
     found = read(value)
-    assert (words.mapping(found) if isinstance(value, dict) else found) == value
+    assert (quoting.mapping(found) if isinstance(value, dict) else found) == value
 
 
 def read(value):
-    word = words.override("dataset.path", value)
-    assert shlex.split(words.copyable("python train.py", word)) == ["python", "train.py", word]
-    key, found = words.read_override(word)
+    word = quoting.override("dataset.path", value)
+    assert shlex.split(quoting.copyable("python train.py", word)) == ["python", "train.py", word]
+    key, found = quoting.read_override(word)
     assert key == "dataset.path"
     return found
 
@@ -76,16 +76,16 @@ def read(value):
 @settings(max_examples=100)
 @given(st.one_of(texts, st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False, allow_infinity=False)))
 def test_an_option_comes_back_from_shell_and_yaml(value):
-    program, word = shlex.split(words.copyable("python", words.option("dataset", value)))
+    program, word = shlex.split(quoting.copyable("python", quoting.option("dataset", value)))
     assert (program, word.partition("=")[0]) == ("python", "dataset")
-    found = words.read_option(word)
+    found = quoting.read_option(word)
     assert (type(found), found) == (type(value), value)
 
 
 @settings(max_examples=20)
 @given(st.sampled_from(["\x1b]0;x\x07", "a\nb", "\r", "\x9b1m", "\u202e", "\u2028", "\x00", "\x7f"]), texts, texts)
 def test_control_characters_are_refused_and_not_repeated(control, before, after):
-    for write in (words.override, words.option):
+    for write in (quoting.override, quoting.option):
         with pytest.raises(ValueError, match="no word") as refused:
             write("dataset.path", before + control + after)
         assert str(refused.value).isprintable()
@@ -94,7 +94,7 @@ def test_control_characters_are_refused_and_not_repeated(control, before, after)
 @pytest.mark.parametrize("key", ["a b", "a;b", "a=b", "", "$x", "a\n", "é", "a'b"])
 def test_a_key_is_one_that_hydra_reads(key):
     with pytest.raises(ValueError, match="no word"):
-        words.override(key, 1)
+        quoting.override(key, 1)
 
 
 @pytest.mark.parametrize(
@@ -103,19 +103,19 @@ def test_a_key_is_one_that_hydra_reads(key):
      ("a,b.csv", "\"x='a,b.csv'\""), ({"job": ["sex"]}, "'x={job:[sex]}'"), (0.1, "x=0.1"), ("8/255", "x=8/255")],
 )  # fmt: skip
 def test_words_are_as_short_as_they_can_be(value, word):
-    assert words.typed("x", value) == word
+    assert quoting.typed("x", value) == word
 
 
 def test_a_mapping_whose_keys_hydra_cannot_spell_is_a_text():
-    assert words.override("graph", {"séx": ["a"]}) == 'graph=\'{"séx": ["a"]}\''
+    assert quoting.override("graph", {"séx": ["a"]}) == 'graph=\'{"séx": ["a"]}\''
 
 
 def test_a_call_is_read_by_python():
-    assert words.call("f", 3, 'a"b', point=1) == 'f(3, "a\\"b", point=1)'
-    assert words.call("f", "\x1b\n") == 'f("\\u001b\\n")'
+    assert quoting.call("f", 3, 'a"b', point=1) == 'f(3, "a\\"b", point=1)'
+    assert quoting.call("f", "\x1b\n") == 'f("\\u001b\\n")'
 
 
 @pytest.mark.parametrize("text", ["[a, b]", "a", "{a: ", ""])
 def test_a_text_that_spells_no_mapping_is_told(text):
     with pytest.raises(ValueError, match="as a mapping"):
-        words.mapping(text)
+        quoting.mapping(text)

@@ -11,9 +11,9 @@ from tests.utils.decides.rows import gap, made, scored
 from utils.decides import group_exact as exact
 from utils.decides import group_grid as grids
 from utils.decides import group_randomized as mixtures
+from utils.decides.exact_thresholds import TOGETHER, Curve, Policy
 from utils.decides.fitted import bound
-from utils.decides.frontier import TOGETHER, Curve, Policy
-from utils.decides.words import doubts_of, fit_in_words
+from utils.decides.thresholds_text import doubts_of, fit_in_words
 
 NAMES = ("women", "men")
 FITTED = {"rate": "fnr", "permitted": 0.05, "gap": 0.038, "rows": 120, "denominators": {}, "split": "valid"}

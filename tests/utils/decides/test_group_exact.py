@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.utils.decides.rows import every_policy, gap, made, rows_of, scored
 from utils.decides import group_exact as fits
-from utils.decides.frontier import TOGETHER
+from utils.decides.exact_thresholds import TOGETHER
 
 NAMES = ("women", "men")
 group_exact = partial(fits.group_exact, confidence=None, groups_min=1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.utils.decides.rows import gap, made, rows_of, scored
 from utils.decides import group_exact as exact
 from utils.decides import group_grid as grids
-from utils.decides.frontier import TOGETHER
+from utils.decides.exact_thresholds import TOGETHER
 from utils.decides.group_thresholds import GroupThresholds
 
 NAMES = ("women", "men")

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tests.utils.decides.rows import gap, made, rates, scored
 from utils.decides import group_exact as exact
 from utils.decides import group_randomized as mixtures
-from utils.decides.frontier import TOGETHER
+from utils.decides.exact_thresholds import TOGETHER
 
 NAMES = ("women", "men")
 FAIRLEARN = {

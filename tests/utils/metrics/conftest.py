@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from utils import seeding
 from utils.decides.threshold import Threshold
 from utils.models.small_cnn import SmallCNN
-from utils.radius import everywhere
 from utils.scms.none import none
 from utils.types import Batch, Context
+from utils.words.radii import everywhere
 
 
 @dataclass(frozen=True)

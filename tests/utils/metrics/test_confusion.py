@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, matthews_corrcoef
 
-from utils import parts
 from utils.metrics import confusion
+from utils.views import row_parts
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30)
 TABLE = np.array([[[30, 10], [5, 15]], [[12, 3], [8, 20]], [[4, 6], [0, 7]]])
@@ -82,7 +82,7 @@ def test_a_share_of_nothing_is_undefined():
 
 def test_images_are_decided_in_parts_with_the_figures_of_all_at_once(linear_task, image_context, monkeypatch):
     model, batch = linear_task()
-    monkeypatch.setitem(parts.NUMBERS, "cpu", 60)
+    monkeypatch.setitem(row_parts.NUMBERS, "cpu", 60)
     seen = []
 
     def watched(x):

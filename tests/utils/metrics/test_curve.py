@@ -6,8 +6,8 @@ import pytest
 
 from utils.attacks.pgd import pgd
 from utils.metrics.curve import curve
-from utils.parts import sample
 from utils.threats import pixels
+from utils.views.row_parts import sample
 
 PGD = partial(pgd, threat=partial(pixels, norm="linf"), steps=10, rel_step=0.25, restarts=1, random_start=False)
 

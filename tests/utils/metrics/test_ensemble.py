@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from utils import parts
 from utils.attacks.pgd import pgd
 from utils.metrics.ensemble import ensemble, first_broken
-from utils.parts import sample
 from utils.threats import pixels
+from utils.views import row_parts
+from utils.views.row_parts import sample
 
 PIXELS = partial(pixels, norm="linf")
 PGD = partial(pgd, threat=PIXELS, steps=10, rel_step=0.25, restarts=1, random_start=True)
@@ -151,7 +151,7 @@ def test_figures_do_not_depend_on_the_size_of_the_parts(task, monkeypatch, numbe
     model, batch, ctx = task
     attacks = {"pgd": PGD, "again": PGD}
     whole = judge(model, batch, ctx, [0.02, 0.03], attacks=attacks)
-    monkeypatch.setitem(parts.NUMBERS, "cpu", numbers)
+    monkeypatch.setitem(row_parts.NUMBERS, "cpu", numbers)
     assert judge(model, batch, ctx, [0.02, 0.03], attacks=attacks) == whole
 
 

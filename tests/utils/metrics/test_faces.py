@@ -6,10 +6,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from evals.evaluation import evaluate
 from tests.test_uncertainty import ENDS, NO_SHARE
 from utils import build
 from utils.metrics.directions import describe, direction, under_norms
+from utils.runs.judging import evaluate
 
 SMALL = {"rows": 60, "steps": 5, "queries": 20}
 HEADLINES = ["robust_accuracy_linf_0.01", "robust_accuracy_l2_1.0", "robust_accuracy_l1_20"]

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
-from evals.evaluation import evaluate
 from utils import build
 from utils.metrics.masking import warnings_of
+from utils.runs.judging import evaluate
 from utils.types import Batch
 
 RADIUS = 0.1

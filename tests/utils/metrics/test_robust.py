@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from utils import parts
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
 from utils.metrics.robust import attacked, attacked_rows, robust
 from utils.threats import features, pixels
+from utils.views import row_parts
 
 THREAT = partial(features, norm="l2", movable_columns="continuous", relax=False)
 PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_start=False)
@@ -147,7 +147,7 @@ def test_on_images_figures_do_not_depend_on_the_size_of_the_parts(images, monkey
     model, batch, ctx, _ = images
     early = partial(PIXEL_PGD, steps=1)  # which ends where its random start lets it
     whole = attacked_rows(model, batch, ctx, radii=[0.03], attack=early)
-    monkeypatch.setitem(parts.NUMBERS, "cpu", numbers)
+    monkeypatch.setitem(row_parts.NUMBERS, "cpu", numbers)
     assert torch.equal(attacked_rows(model, batch, ctx, radii=[0.03], attack=early), whole)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals import query
+from evals.records import query
 from tests.commands import SMALL, command, house
 from utils.datasets.schema import outside
 from utils.datasets.tabular import assemble, binary, continuous

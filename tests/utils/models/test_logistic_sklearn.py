@@ -4,8 +4,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from utils.losses.objective import cross_entropy
 from utils.models.logistic_sklearn import LogisticSklearn
-from utils.objective import cross_entropy
 
 
 def test_the_option_has_scikit_learns_default_strength(option):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from utils.decides.threshold import Threshold
+from utils.poisoning.features import Parameter, Rows
 from utils.poisoning.judge import Judge
-from utils.poisoning.space import Parameter, Rows
 from utils.types import Answer, Batch, Victim
 
 N = 100  # rows of each group and class

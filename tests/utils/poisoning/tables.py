@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from utils.datasets.tabular import assemble, binary, continuous, mark
-from utils.poisoning.space import Space
+from utils.poisoning.features import Space
 from utils.types import Column, Dataset
 
 STAGES = {"young": (-np.inf, 30.0), "middle": (30.0, 50.0), "old": (50.0, np.inf)}

@@ -8,8 +8,8 @@ from torch import nn
 from torch.func import grad, hessian
 
 from utils.decides.threshold import Threshold
+from utils.losses.objective import cross_entropy
 from utils.models.mlp import MLP
-from utils.objective import cross_entropy
 from utils.poisoning.influence import gradient, hessian_product, influences, slopes, solved, trained
 from utils.poisoning.surrogate import surrogate
 from utils.types import Batch

@@ -4,9 +4,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from evals.pareto import efficient
+from evals.records.pareto import efficient
 from tests.utils.poisoning.table_learner import WRONG, Grid, N, Table, costs, helps, judge, victim
-from utils.poisoning.asking import asker
+from utils.poisoning.acquisition import asker
 from utils.poisoning.journal import Journal
 from utils.poisoning.search import Search, joint, sequential
 
@@ -328,7 +328,7 @@ def test_points_of_a_joint_search_are_named_by_row():
 
 
 def test_wide_whole_numbers_come_back_whole():
-    from utils.poisoning.space import Parameter
+    from utils.poisoning.features import Parameter
 
     wide = (Parameter("b", "int", 18, 80), Parameter("copies", "int", 1, 20, log=True))
     for sampler in ("random", "gp"):
@@ -338,7 +338,7 @@ def test_wide_whole_numbers_come_back_whole():
 
 
 def test_random_copies_are_uniform_in_their_logarithm():
-    from utils.poisoning.space import Parameter
+    from utils.poisoning.features import Parameter
 
     points = asker("random", (Parameter("copies", "int", 1, 100, log=True),), 1)([], [], 4000, 0)
     below = np.mean([p["copies"] <= 7 for p in points])

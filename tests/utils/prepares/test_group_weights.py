@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from utils.losses.objective import Weighted
 from utils.metrics.group import group
-from utils.objective import Weighted
 from utils.prepares.group_weights import group_weights
 from utils.regularizers.erm import erm
 from utils.types import Batch

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tinydb import TinyDB
 
-from utils import console
 from utils.records.checksum import checksum
 from utils.run_store import RunStore, StoreError
+from utils.system import console
 
 FACTS = {"name": "lin_mlp_erm", "dataset": "lin", "params": {"seed": 0}}
 

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 import paths_config
-from evals import card, card_sections, choice, poison_facts, query, select, table
-from evals.points import with_points
+from evals import select, table
+from evals.cards import added_rows_facts, card, card_sections
+from evals.choosing import choice
+from evals.records import query
+from evals.records.points import with_points
 from utils.records.schema import flaw
 from utils.run_store import RunStore
 
@@ -229,7 +232,7 @@ def read_by_commands(several):
         query.differences(several, query.aggregate(frame, []), "name")
     for record in several[:1]:
         card_sections.details(record, several)
-        list(poison_facts.facts(record))
+        list(added_rows_facts.facts(record))
         for section in ("data", "performance", "robustness", "individual", "thresholds"):
             getattr(card_sections, section)(record)
 

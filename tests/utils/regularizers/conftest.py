@@ -9,9 +9,9 @@ from torch import nn
 
 from utils import build, seeding
 from utils.decides.threshold import Threshold
-from utils.radius import everywhere
 from utils.scms.none import none
 from utils.types import Batch, Context
+from utils.words.radii import everywhere
 
 RADIUS = 8 / 255
 

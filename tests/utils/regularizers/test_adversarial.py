@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from utils.objective import cross_entropy
+from utils.losses.objective import cross_entropy
 from utils.regularizers.adversarial import adversarial
 
 

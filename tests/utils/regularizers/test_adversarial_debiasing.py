@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import nn
 
+from utils.losses.objective import Weighted
 from utils.metrics.group import group
-from utils.objective import Weighted
 from utils.regularizers.adversarial_debiasing import adversarial_debiasing
 from utils.regularizers.erm import erm
 from utils.types import Batch

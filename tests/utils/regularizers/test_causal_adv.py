@@ -10,7 +10,7 @@ from torch import nn
 
 from tests import oracles
 from utils import build, seeding
-from utils.objective import cross_entropy
+from utils.losses.objective import cross_entropy
 from utils.scms.counterfactual import twins as twins_of
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from tests import oracles
 from utils import build
-from utils.objective import cross_entropy
+from utils.losses.objective import cross_entropy
 from utils.scms.counterfactual import twins
 
 

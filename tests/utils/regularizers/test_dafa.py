@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from utils.objective import Weighted, make_objective
+from utils.losses.objective import Weighted, make_objective
 from utils.regularizers.dafa import Dafa, class_weights
 from utils.types import Adaptation, Context
 

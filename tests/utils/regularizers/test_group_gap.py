@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from utils.losses.objective import Weighted
 from utils.metrics.group import group
-from utils.objective import Weighted
 from utils.regularizers.erm import erm
 from utils.regularizers.group_gap import group_gap
 from utils.types import Batch

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from utils import build
-from utils.linearity import local_linearity
+from utils.losses.linearity import local_linearity
 from utils.threats import features
 
 

@@ -1,7 +1,7 @@
 """Our sweepers and launchers where Hydra looks for plugins: in the package ``hydra_plugins`` alone."""
 
-from utils import sweep
 from utils.launchers import batched
+from utils.runs import sweep
 from utils.search import sweeper
 
 

@@ -1,0 +1,476 @@
+"""The sections of a model card that one record alone fills: the model, its data, its figures, its thresholds."""
+
+import ast
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import yaml
+
+import paths_config
+from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
+from evals.records.points import fit_words, fits, fitted_to, gap_of, with_points
+from evals.records.query import Record
+from evals.records.row_intervals import Interval, of_share, over_rows, whole
+from utils.decides.thresholds_text import in_words
+from utils.metrics.directions import describe
+from utils.runs import causal_figures
+from utils.system.atomic import digest
+from utils.system.console import count
+
+SHEETS = paths_config.ROOT / "docs" / "data_sheets.yaml"
+TARGET = re.compile(r"utils\.(\w+)\.(\w+)\.\w+")
+RATES = ("accuracy", "acceptance_rate", "fnr", "fpr", "tpr", "ppv")
+OF_RATE = {
+    "accuracy": "support",
+    "acceptance_rate": "support",
+    "fnr": "positives",
+    "tpr": "positives",
+    "fpr": "negatives",
+}
+OVERALL = ("accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc", "acceptance_rate")
+MOST_COLUMNS = 4  # groups up to which each is a column: a telephone shows no more
+GIVEN = "utils.decides.fixed."  # thresholds that no data decide
+SURE = 7.6  # of a threshold's logit: beyond, the probability is 0.000 or 1.000
+AT_ONCE = ".skops"  # files of models that no gradients trained
+GAPS = ("demographic_parity_difference", "equalized_odds_difference")
+UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
+GAP = "A gap is the largest rate less the smallest, never negative unless it says which group's is subtracted"
+BESIDE = ("weight", "own_loss", "perturbs", "adapts", "published_radius")
+DETAIL = re.compile(r"(_low|_high|_null)$")
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def words(key: str, record: Record) -> str:
+    """A metric in words, with the names of the record's groups."""
+    return causal_figures.label([record], key, groups(record))
+
+
+def groups(record: Record) -> list[str]:
+    """The names of the groups."""
+    return list((record.get("preprocessing") or {}).get("groups") or [])
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or that it is undefined."""
+    return "undefined" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def span(interval: Interval) -> str:
+    """``[0.805, 0.875]``, or a dash."""
+    return "–" if math.isnan(interval[0]) else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+@cache
+def spoken(target: str) -> str:
+    """What a function of ours is, by the first sentence of its module; without running what a record names."""
+    found = TARGET.fullmatch(target)
+    path = paths_config.ROOT / "utils" / found[1] / f"{found[2]}.py" if found else None
+    if path is None or not path.is_file():
+        return target
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or target
+    return " ".join(text.partition("\n\n")[0].split()).rstrip(".")
+
+
+def settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """``steps 20, threat.norm l2``: the settings of a part of a configuration, without targets."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from settings(value, f"{prefix}{key}.")
+        elif not key.startswith("_") and not (key in BESIDE and not prefix):
+            yield f"{prefix}{key} {', '.join(map(_plain, value)) if isinstance(value, list) else _plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    """A setting as a text, a long number in six digits."""
+    return f"{value:.6g}" if isinstance(value, float) and len(str(value)) > 8 else str(value)
+
+
+def _unit(record: Record) -> str:
+    """The unit of a causal radius."""
+    unit = str((record.get("units") or {}).get("radius") or "")
+    return UNITS.get(unit, unit)
+
+
+def part(node: Mapping[str, Any]) -> str:
+    """A part of a configuration in words: what it is, and its settings in brackets."""
+    said = "; ".join(settings(node))
+    return spoken(str(node.get("_target_"))) + (f" ({said})" if said else "")
+
+
+# --- model -----------------------------------------------------------------------------------------------------
+
+
+def details(record: Record, others: Sequence[Record], commit: str = "commit") -> list[Block]:
+    """The model: what it is, how it was trained, and what identifies it. ``others``: all seeds of its setting."""
+    params, environment = record["params"], record.get("environment") or {}
+    versions = ", ".join(f"{key} {environment[key]}" for key in environment if key not in ("device", commit))
+    seeds = sorted(other["seed"] for other in others if other.get("seed") is not None)
+    known = (
+        f"; trained with seeds {', '.join(map(str, seeds))} in all"
+        if len(seeds) > 1
+        else "; the only one that finished"
+    )
+    rows = [
+        ["Name", str(record["name"])],
+        ["Record", f"{record['doc_id']} of the database, run {record.get('run_id')}"],
+        ["Architecture", part(params["model"]) if params.get("model") else "not recorded"],
+        *_weights(record),
+        *_training(record),
+        ["Seed", "not recorded" if record.get("seed") is None else f"{record['seed']}{known}"],
+        [
+            "Trained",
+            f"{record.get('created') or 'date not recorded'}, on {environment.get('device', 'unknown device')}",
+        ],
+        ["Versions", versions or "not recorded"],
+        ["Code", f"commit {environment[commit]}" if environment.get(commit) else "commit not recorded"],
+    ]
+    return [Heading("Model details"), Table((), rows)]
+
+
+def _training(record: Record) -> Iterator[list[str]]:
+    params = record["params"]
+    at_once = str((record.get("weights") or {}).get("path")).endswith(AT_ONCE)
+    terms = {} if at_once else params.get("regularizer") or {}
+    for name, node in terms.items():
+        if isinstance(node, Mapping) and "_target_" in node:
+            weight = f"weight {node.get('weight', 1):g}"
+            yield ["Objective", f"{name}: {part(node)}, {weight}"]
+    epsilon = params.get("epsilon") or {}
+    if epsilon and any(isinstance(node, Mapping) and node.get("perturbs") for node in terms.values()):
+        unit = _unit(record) or "unit of the threat"
+        schedule = spoken(str((epsilon.get("schedule") or {}).get("_target_")))
+        yield ["Radius in training", f"{epsilon.get('radius')} ({unit}). {schedule}"]
+    evasion = (params.get("attack") or {}).get("evasion")
+    if evasion:
+        use = "" if at_once else "; terms that take an attack train against it"
+        yield ["Attack configured", part(evasion) + use]
+    prepare = params.get("prepare") or {}
+    weighted = part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"
+    yield ["Training rows", weighted + ("; and the added rows below" if record.get("poison") else "")]
+    trainer = params.get("trainer") or {}
+    if at_once:
+        yield ["Trainer", "scikit-learn, at once, by what the architecture minimises itself"]
+    elif trainer:
+        optimizer = str((trainer.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]
+        plain = {k: v for k, v in trainer.items() if k != "optimizer"}
+        yield ["Trainer", f"{optimizer}: {'; '.join(settings(plain))}"]
+
+
+def _weights(record: Record) -> Iterator[list[str]]:
+    """The weights: how many numbers, their SHA-256, and whether the file here has it."""
+    stored = record.get("weights")
+    if not stored:
+        yield ["Weights", "none: the record was imported without them"]
+        return
+    path = paths_config.weights_file(str(stored["path"]))
+    if not path.is_file():
+        yield ["SHA-256 of the weights", f"{stored['sha256']} (file {stored['path']} is not on this machine)"]
+        return
+    intact = digest(path) == stored["sha256"]
+    if intact and path.suffix == ".safetensors":
+        yield ["Parameters", f"{_parameters(path):,}"]
+    state = "verified when this card was written" if intact else "NOT that of the file here, which was altered"
+    yield ["SHA-256 of the weights", f"{stored['sha256']} ({state})"]
+
+
+def _parameters(path: Any) -> int:
+    """How many numbers learn: all of the file but running statistics."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    kept = [shape for name, shape in shapes.items() if not re.search(r"running_|num_batches|\.mean$|\.std$", name)]
+    return sum(math.prod(shape) for shape in kept)
+
+
+# --- data ------------------------------------------------------------------------------------------------------
+
+
+def data(record: Record) -> list[Block]:
+    """The data: source, terms, rows, and the groups with how many test rows each has."""
+    params, stored = record["params"].get("dataset") or {}, record.get("preprocessing") or {}
+    sheet, rows = _sheet(str(params.get("_target_"))), record.get("rows") or {}
+    columns = ", ".join(str(column["name"]) for column in stored.get("columns") or [])
+    classes = ", ".join(map(str, stored.get("class_names") or []))
+    facts = [
+        ["Data set", _named(str(record["dataset"]), spoken(str(params.get("_target_"))))],
+        ["Source", sheet.get("source", "not recorded; it is the user's own table or one that this card does not know")],
+        ["Licence", sheet.get("licence", "not known; ask whoever the data come from")],
+        *([["Caution", sheet["caution"]]] if "caution" in sheet else []),
+        ["Rows", ", ".join(f"{n} {split}" for split, n in rows.items()) or "not recorded"],
+        ["Classes", classes or "two: 0 and 1, the favourable one"],
+        *([["Columns", columns]] if columns else []),
+        ["Settings", "; ".join(settings(params)) or "not recorded"],
+        ["Fingerprint", str(record.get("fingerprint") or "not recorded")],
+    ]
+    return [Heading("Data"), Table((), facts)]
+
+
+def _named(name: str, text: str) -> str:
+    return text if text.lower().startswith(name.lower()) else f"{name}: {text}"
+
+
+def _sheet(target: str) -> Mapping[str, str]:
+    found = TARGET.fullmatch(target)
+    sheets = yaml.safe_load(SHEETS.read_text(encoding="utf-8"))
+    return sheets.get(found[2], {}) if found else {}
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+def performance(record: Record) -> list[Block]:
+    """Metrics of all test rows, of each group, and the gaps between groups."""
+    metrics, test = record["metrics"], (record.get("rows") or {}).get("test")
+    caption = f"On {count(test, 'test row')}, which neither training nor thresholds have seen." if test else ""
+    overall = [key for key in OVERALL if key in metrics]
+    bounds = [key for key in metrics if key.startswith("bayes_") and not key.endswith("_signed_gap")]
+    blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
+    if by_group := list(_by_group(record)):
+        note = "In brackets the 95 % interval over test rows: the record's, else Clopper and Pearson's (1934)."
+        header = ["group", "rows", "class 1", *(describe(rate) for rate in _rates(record))]
+        lines = [header, *by_group]
+        if len(by_group) <= MOST_COLUMNS:
+            lines = [list(line) for line in zip(*lines, strict=True)]
+        blocks += [Heading("By group", 3), Table(lines[0], lines[1:], note)]
+    judged = [key for key in metrics if (key in GAPS or key.endswith("_gap")) and not key.startswith("bayes_")]
+    signed = [key for key in judged if key.endswith("_signed_gap")]
+    gaps = [key for key in judged if key not in signed]
+    if gaps:
+        blocks += [Heading("Gaps between groups", 3), _gaps(record, [*gaps, *signed])]
+    return blocks
+
+
+def _table(record: Record, keys: Sequence[str], caption: str) -> Table:
+    rows = [[words(key, record), number(record["metrics"][key]), span(over_rows(record, key))] for key in keys]
+    return Table(["metric", "value", "95 % interval"], rows, caption)
+
+
+def _rates(record: Record) -> list[str]:
+    return [rate for rate in RATES if any(f"{rate}_group{i}" in record["metrics"] for i in range(len(groups(record))))]
+
+
+def _by_group(record: Record) -> Iterator[list[str]]:
+    metrics = record["metrics"]
+    for i, name in enumerate(groups(record)):
+        if f"support_group{i}" in metrics or f"accuracy_group{i}" in metrics:
+            support = metrics.get(f"support_group{i}")
+            shown = "–" if support is None else f"{support:.0f}"
+            yield [name, shown, _share(prevalence(record, i)), *(_rate(record, rate, i) for rate in _rates(record))]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _rate(record: Record, rate: str, i: int) -> str:
+    value = record["metrics"].get(f"{rate}_group{i}")
+    interval = over_rows(record, f"{rate}_group{i}")
+    if value is not None and math.isnan(interval[0]) and (rows := _rows_of(record, rate, i)) and whole(value * rows):
+        interval = of_share(value, rows)
+    return number(value) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
+
+
+def _rows_of(record: Record, rate: str, i: int) -> float:
+    """How many rows of group i a rate is a share of; 0 where that is not known."""
+    support, share = record["metrics"].get(f"support_group{i}"), prevalence(record, i)
+    of = OF_RATE.get(rate)
+    if support is None or of is None or (share is None and of != "support"):
+        return 0
+    return support if of == "support" else round(support * (share if of == "positives" else 1 - (share or 0)))
+
+
+def prevalence(record: Record, i: int) -> float | None:
+    """Share of class 1 in group i: as filed, else from a = p (1 - fnr) + (1 - p) fpr, a the acceptance rate."""
+    metrics = record["metrics"]
+    if metrics.get(f"prevalence_group{i}") is not None:
+        return float(metrics[f"prevalence_group{i}"])
+    a, fnr, fpr, support = (metrics.get(f"{key}_group{i}") for key in ("acceptance_rate", "fnr", "fpr", "support"))
+    if None in (a, fnr, fpr, support) or abs(1 - fnr - fpr) < 1e-9:
+        return None
+    share = (a - fpr) / (1 - fnr - fpr)
+    return float(share) if whole(share * support) else None
+
+
+def _gaps(record: Record, keys: Sequence[str]) -> Table:
+    metrics = record["metrics"]
+    rows = [
+        [words(key, record), number(metrics[key]), span(over_rows(record, key)), _share(metrics.get(f"{key}_null"))]
+        for key in keys
+    ]
+    if all(row[-1] == "–" for row in rows):
+        return Table(["gap", "value", "95 % interval"], [row[:-1] for row in rows], f"{GAP}.")
+    note = f"{GAP}: by chance alone, were the groups drawn at random, it would on average be what the last column says."
+    return Table(["gap", "value", "95 % interval", "by chance"], rows, note)
+
+
+def robustness(record: Record) -> list[Block]:
+    """Robust accuracies at every radius, of the training's evaluation and of later ones, and who attacked."""
+    rows = [_judged(record, key, "") for key in record["metrics"] if _robust(key)]
+    for name, later in (record.get("evaluations") or {}).items():
+        found: Record = {"metrics": later.get("metrics") or {}, "rows": record.get("rows")}
+        rows += [_judged({**record, **found}, key, f" [{name}]") for key in later.get("metrics") or {} if _robust(key)]
+    heading = Heading("Robustness")
+    if not rows:
+        return [heading, Paragraph("Robustness was not measured" + _at_point(record))]
+    unit = (record.get("units") or {}).get("features")
+    note = f"Radii in {unit}. " if unit else ""
+    note += "An attack that fails proves nothing: the true robust accuracy is at most what is shown."
+    attacks = Bullets(_merged(_attacks(record)) or ["not recorded"])
+    return [heading, Table(["metric", "value", "95 % interval"], rows, note), Heading("Attacks", 3), attacks]
+
+
+def _merged(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Attacks in words, those that differ in their norm alone as one."""
+    norms: dict[tuple[str, ...], list[str]] = {}
+    for node in nodes:
+        said = [word for word in settings(node) if not word.startswith("threat.norm ")]
+        norm = str((node.get("threat") or {}).get("norm") or "")
+        norms.setdefault((spoken(str(node.get("_target_"))), *said), []).append(norm)
+    found = []
+    for (what, *said), under in norms.items():
+        named = ", ".join(dict.fromkeys(filter(None, under)))
+        found.append(_attack(what, [*said, *([f"norm {named}"] if named else [])]))
+    return found
+
+
+def _attack(what: str, said: Sequence[str]) -> str:
+    return f"{what} ({'; '.join(said)})" if said else what
+
+
+def _robust(key: str) -> bool:
+    return key.startswith("robust_accuracy") and not DETAIL.search(key)
+
+
+def _judged(record: Record, key: str, suffix: str) -> list[str]:
+    return [words(key, record) + suffix, number(record["metrics"][key]), span(over_rows(record, key))]
+
+
+def _attacks(record: Record) -> Iterator[Mapping[str, Any]]:
+    """Every attack of the evaluations of a record."""
+    looked = [(record["params"].get("evaluation") or {}).get("metrics") or {}]
+    looked += [
+        (later.get("settings") or {}).get("attack") or {} for later in (record.get("evaluations") or {}).values()
+    ]
+    for node in looked:
+        yield from _targets(node, "utils.attacks.")
+
+
+def _targets(node: Any, prefix: str) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, Mapping):
+        if str(node.get("_target_", "")).startswith(prefix):
+            yield node
+            return
+        for value in node.values():
+            yield from _targets(value, prefix)
+
+
+def individual(record: Record) -> list[Block]:
+    """Fairness between an individual and its counterfactual twins, where it was judged."""
+    keys = [key for key in record["metrics"] if key.startswith(("uai", "counterfactual")) and not DETAIL.search(key)]
+    keys = [key for key in keys if not re.search(r"_(random|gradient)_", key)]
+    if not keys:
+        return [Heading("Individual fairness"), Paragraph("Individual fairness was not measured" + _at_point(record))]
+    unit = _unit(record)
+    causal = part(record["params"].get("scm") or {})
+    note = f"Relative to a causal model: {causal}. " + (f"Radii in {unit}. " if unit else "")
+    note += "A search finds what it finds: the true share of unfairly treated individuals is at least what is shown."
+    return [Heading("Individual fairness"), _table(record, keys, note)]
+
+
+def _at_point(record: Record) -> str:
+    return " at the thresholds of this operating point, only at the record's own." if "point" in record else "."
+
+
+# --- thresholds ------------------------------------------------------------------------------------------------
+
+
+def thresholds(record: Record) -> list[Block]:
+    """Who decides: the thresholds in use, how they were fitted, and the operating points that there are."""
+    params = record["params"]
+    heading = Heading("Decision thresholds")
+    given = str((params.get("decide") or {}).get("_target_", "")).startswith(GIVEN)
+    fitted = f"Fitted on the rows of the split {params.get('fit_on') or 'that is not recorded'}."
+    fitted = "It was given, not fitted." if given else fitted
+    how = f" {part(params['decide'])}." if params.get("decide") and not given else ""
+    points = record.get("operating_points") or {}
+    if "point" in record:
+        text = f"The model is used at operating point {record['point']}, {fitted_to(record['policy'])} on the rows of "
+        text += f"the split {points.get('fit_on')}. Class 1 from a probability of "
+        text += f"{_of_groups(points['logits'][record['point']], record)}."
+        return [heading, Paragraph(text), *_fits(record), _points(record)]
+    decide = record.get("decide") or {}
+    if "probability" in decide and (params.get("model") or {}).get("outputs", 1) == 1:
+        text = f"Class 1 from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
+    elif "logits" in decide:
+        said = _of_groups(decide["logits"], record, decide.get("shares"))
+        text = f"Class 1 from a probability of {said}. {fitted}{how}"
+    else:
+        text = "The class of the largest probability; there is no threshold."
+    return [heading, Paragraph(text), *_fits(record), *([_points(record)] if points else [])]
+
+
+def _fits(record: Record) -> list[Block]:
+    """What the thresholds in use were fitted to, there and on the test rows."""
+    return [Bullets([f"{line[0].upper()}{line[1:]}." for line in fit_words(record)])] if fits(record) else []
+
+
+def _points(record: Record) -> Table:
+    """Every operating point, the one in use marked."""
+    found = record["operating_points"]
+    gaps = [gap_of(rate) for rate in found["rates"]]
+    keys = [key for key in ("accuracy", *gaps) if key in found["metrics"]]
+    there = (found.get("fitted") or {}).get("gap")
+    own = with_points([record])[1:]
+    rows = [
+        [
+            f"{i}{' (in use)' if record.get('point') == i else ''}",
+            point["policy"],
+            *(_from(z) for z in found["logits"][i]),
+            *([number(there[i])] if there else []),
+            *(_with_span(point, key) for key in keys),
+            "yes" if any(fit.crossed for fit in fits(point)) else "",
+        ]
+        for i, point in enumerate(own)
+    ]
+    note = "From: the probability from which the model decides for class 1. Each point is the most accurate pair of "
+    note += (
+        "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows. "
+    )
+    note += "Beyond: there the gap, or its interval, reaches beyond what was fitted to."
+    of = [f"{name} from" for name in _names(record, len(found["logits"][0]))]
+    fitted = ["gap where fitted"] if there else []
+    return Table(["point", "fitted to", *of, *fitted, *(words(key, record) for key in keys), "beyond"], rows, note)
+
+
+def _with_span(record: Record, key: str) -> str:
+    """A figure and its interval."""
+    interval = over_rows(record, key)
+    return number(record["metrics"][key]) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
+
+
+def _of_groups(logits: Sequence[Any], record: Record, shares: Sequence[Sequence[float]] | None = None) -> str:
+    """``0.42 (women), 0.51 (men)``."""
+    names = _names(record, len(logits))
+    return ", ".join(f"{said} ({name})" for said, name in zip(in_words(logits, shares), names, strict=False))
+
+
+def by_group(record: Record) -> bool:
+    """Whether the thresholds in use differ between the groups."""
+    return "point" in record or "logits" in (record.get("decide") or {})
+
+
+def _names(record: Record, n: int) -> list[str]:
+    """The names of n groups."""
+    return groups(record)[:n] or [f"group {i}" for i in range(n)]
+
+
+def _from(logit: float | str) -> str:
+    """A threshold in a table: never, always, or the probability from which on it is class 1."""
+    z = float(logit)  # infinity is filed as a text
+    return in_words([z])[0] if abs(z) <= SURE else "never" if z > 0 else "always"

@@ -1,0 +1,197 @@
+"""A choice in words, for the screen and for the card."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from evals.choosing import choice
+from evals.choosing.choice import Choice, Price
+from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
+from utils.system.console import count
+from utils.words.quoting import call
+
+UNCOUNTED = (
+    "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
+)
+LAXER = "; a laxer bound first permits "
+IDLE = "decides the same about everybody: no difference between groups, and no use"
+
+
+def competing(found: Choice, facts: str) -> str:
+    """``chosen among 9 settings with model==mlp, 7 of which meet every constraint``."""
+    table = found.pool.table
+    own, points = int((table["point"] < 0).sum()), int((table["point"] >= 0).sum())
+    kind = "run" if found.pool.runs else "setting"
+    parts = [count(own, kind)] if own else []
+    parts += [count(points, f"operating point of {kind}s", f"operating points of {kind}s")] if points else []
+    among = f"{' and '.join(parts)} {'compete' if len(table) > 1 else 'competes'}{f' ({facts})' if facts else ''}"
+    alone = "; with one candidate there is no choice" if len(table) == 1 else ""
+    return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every constraint{alone}"
+
+
+def idle(record: Mapping[str, Any]) -> bool:
+    """Whether a model decides the same about everybody: right about all of one class and none of the other."""
+    metrics = record["metrics"]
+    return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
+
+
+def why(found: Choice, candidate: int) -> str:
+    """Why this run of the setting: ``: of its 3 seeds 2 meet every constraint by themselves; the nearest to the mean``.
+
+    Where none does, that no single run of the setting meets them, and which this one misses.
+    """
+    _, handed = choice.handed_out(found, candidate)
+    row, question = found.pool.table.iloc[candidate], found.question
+    if found.pool.runs or (row["seeds"] == 1 and handed.meets):
+        return ""
+    if not question.constraints:
+        return f": of its {count(row['seeds'], 'seed')} the nearest to the mean"
+    by = " for sure" if question.sure else " by themselves"
+    if handed.meets:
+        few = f"{handed.meeting} meet" if handed.meeting > 1 else "this one meets"
+        own = f"{few} every constraint{by if handed.meeting > 1 else by.replace('themselves', 'itself')}"
+        return f": of its {count(row['seeds'], 'seed')} {own}" + (
+            "; of these the nearest to the mean" * (handed.meeting > 1)
+        )
+    return f": {none_meets(handed.missed, question.constraints, choice.handed_row(found, candidate), question.sure)}"
+
+
+def none_meets(
+    missed: Sequence[Constraint], constraints: Sequence[Constraint], own: pd.Series, sure: bool = False
+) -> str:
+    """``no single run of this setting meets fnr_gap<=0.1; this one is the nearest, with fnr_gap 0.1305``."""
+    every = " and ".join(c.text for c in constraints) + (" together" if len(constraints) > 1 else "")
+    figures = ", ".join(f"{c.key} {figure(own[c.key])}" for c in missed)
+    every += " for sure" if sure else ""
+    return f"no single run of this setting meets {every}; this one is the nearest, with {figures}"
+
+
+def loading(record: Mapping[str, Any], dataset: str) -> str:
+    """The call that loads a run, or an operating point of it; why there is none of a record without weights."""
+    if record.get("imported"):
+        return f"record {record['doc_id']} was imported without weights: it cannot be loaded"
+    point = {"point": record["point"]} if "point" in record else {}
+    return call("from_database", record["doc_id"], dataset, **point)
+
+
+def seeds(row: pd.Series) -> str:
+    """``mean of 3 seeds, records 7,8,9``."""
+    mean = f"mean of {row['seeds']} seeds, " if row["seeds"] > 1 else ""
+    return f"{mean}{'records' if row['seeds'] > 1 else 'record'} {records(row)}"
+
+
+def records(row: pd.Series) -> str:
+    """``7,8,9``."""
+    return ",".join(map(str, row["doc_ids"][:6])) + (",.." if len(row["doc_ids"]) > 6 else "")
+
+
+def meetings(found: Choice, row: pd.Series, key: str) -> list[str]:
+    """How the mean of a candidate stands to every constraint on a metric."""
+    return [meeting(c, row) for c in found.question.constraints if c.key == key]
+
+
+def own_figures(found: Choice, candidate: int) -> list[str]:
+    """The figures of the run that is handed out: ``fnr_gap 0.0912 [0.0400, 0.1300]``, and what they miss or cross."""
+    row, lines = choice.handed_row(found, candidate), []
+    for key in found.question.keys:
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
+        shown = f" [{low:.4f}, {high:.4f}]" if low == low else ""
+        said = [standing(c, row, sure=found.question.sure) for c in found.question.constraints if c.key == key]
+        lines.append(f"{key} {figure(row[key])}{shown}" + "".join(f", {text}" for text in said))
+    return lines
+
+
+def standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> str:
+    """How one run stands to a constraint: ``meets fnr_gap<=0.1, but its interval crosses that``."""
+    one = pd.DataFrame([row])
+    if not constraint.met(one, sure=False)[0]:
+        return f"misses {constraint.text}"
+    if sure:
+        known = not math.isnan(row[f"{constraint.key}_sure_high"])
+        least = float(constraint.worst(one, SURE_ENDS)[0])
+        if constraint.met(one, sure=True)[0]:
+            return f"meets {constraint.text} for sure (the wide interval reaches {least:.4f})"
+        return f"meets {constraint.text}, not for sure: " + (
+            f"the wide interval reaches {least:.4f}" if known else "no counts are filed with it"
+        )
+    if math.isnan(row[f"{constraint.key}_low"]):
+        return f"meets {constraint.text}; no interval is known"
+    return f"meets {constraint.text}" + (", but its interval crosses that" if constraint.crossed(one)[0] else "")
+
+
+def compared(found: Choice) -> list[str]:
+    """How many candidates were compared, and what that makes of the figures of the best."""
+    each, question = len(found.pool.each), found.question
+    if not (question.sure and question.constraints):
+        return compared_among(len(found.pool.table))
+    of = f"{count(each, 'run', 'runs and points')} x {count(len(question.constraints), 'constraint')}"
+    level = f"1 - .05 / ({of}) = {found.pool.level:.7g}"
+    lines = [f"for sure: the whole interval over the test rows of the run that is handed out, of level {level}"]
+    if lost := choice.uncounted(found.pool, question):
+        lines.append(f"{lost} of {each} are never sure: {UNCOUNTED}")
+    return lines
+
+
+def compared_among(n: int) -> list[str]:
+    """That the best of n is the best partly by chance; nothing where there was no choice."""
+    return [f"{n} candidates were compared on the same test rows: part of the lead of the best is luck"] * (n > 1)
+
+
+def meeting(constraint: Constraint, row: pd.Series) -> str:
+    """How a candidate meets a constraint, and whether its interval does: ``met; its interval reaches 0.07``."""
+    one = pd.DataFrame([row])
+    how = "met by the mean" if row["seeds"] > 1 else "met"
+    if not constraint.met(one, sure=False)[0]:
+        return f"{constraint.text} missed by {abs(row[constraint.key] - constraint.bound):.4f}"
+    if math.isnan(row[f"{constraint.key}_low"]):
+        return f"{constraint.text} {how}; no interval is known"
+    if row["seeds"] > 1 and row[f"{constraint.key}_low"] == row[f"{constraint.key}_high"]:
+        return f"{constraint.text} {how}; its seeds agree, which gives no interval"
+    if not constraint.crossed(one)[0]:
+        return f"{constraint.text} {how} and by the whole interval"
+    end = float(constraint.worst(one, ENDS)[0])
+    return f"{constraint.text} {how}; its interval reaches {end:.4f}" if constraint.side else f"{constraint.text} {how}"
+
+
+def figure(value: float) -> str:
+    """Four decimals."""
+    return "undefined" if value != value else f"{value:.4f}"
+
+
+def interval(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
+    """``[0.7900, 0.8300] over seeds``, or nothing where it is not known."""
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}] over {row[f'{key}_over']}"
+
+
+def gain_of(found: Choice, candidate: int) -> float:
+    """How much better a candidate's objective is than the chosen one's."""
+    values = found.pool.table[found.question.objective]
+    return float(found.question.better * (values.iloc[candidate] - values.iloc[found.ranked[0]]))
+
+
+def price(found: Choice, paid: Price) -> str:
+    """What a constraint costs, in words."""
+    if not paid.binds or paid.best is None:
+        return "nothing: without it the choice stays"
+    words = f"binds: without it {bought(found, paid.best, paid)}"
+    if paid.step in (None, paid.best):
+        return words
+    return f"{words}{LAXER}{bought(found, int(paid.step or 0), paid)}"
+
+
+def bought(found: Choice, candidate: int, paid: Price | None = None) -> str:
+    """``accuracy +0.0120 by loan_mlp_llr (uai_0.05 0.1400)``."""
+    row, objective = found.pool.table.iloc[candidate], found.question.objective
+    gain = found.question.better * gain_of(found, candidate)
+    at = f" ({paid.constraint.key} {figure(row[paid.constraint.key])})" if paid else ""
+    return f"{objective} {gain:+.4f} by {row['label']}{at}"
+
+
+def together(found: Choice) -> str:
+    """What constraints cost of which none costs anything beside the others; nothing where one does, or none do."""
+    if any(paid.binds for paid in found.prices) or not gain_of(found, found.free) > 0:
+        return ""
+    return f"no constraint binds alone; without any of them {bought(found, found.free)}"

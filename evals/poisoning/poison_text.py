@@ -1,0 +1,104 @@
+"""What poisoning did to a setting, in one sentence that claims no more than the test rows bear out."""
+
+import math
+from typing import NamedTuple
+
+from evals.poisoning.paired import Change
+from utils.metrics.directions import direction
+
+CLOSE = 5e-4  # a difference that three decimals do not show
+TIED = 1e-9  # width of an interval of equal differences, as few test rows give; it tells nothing of other seeds
+
+
+class Said(NamedTuple):
+    """What a sentence is about."""
+
+    setting: str
+    metric: str  # its key
+    words: str  # the same for a reader
+    objective: str  # fair or unfair
+    rows: float  # added, mean over seeds
+    seeds: int
+
+
+def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) -> str:
+    """Of the poisoned metric on validation and test rows, and of accuracy on test rows where that is another one."""
+    sentence = _attacked if said.objective == "unfair" else _searched
+    text = sentence(said, valid, test)
+    if accuracy is not None and accuracy.n:
+        text += f"; accuracy on the test rows changes by {accuracy.mean:+.3f}{_interval(accuracy, 1)}"
+    alone = " One seed: no interval can be given, and nothing is known of another." if test.n == 1 else ""
+    return f"{said.setting}: {text}.{alone}"
+
+
+def _searched(said: Said, valid: Change, test: Change) -> str:
+    """The sentence where a fairer model was searched for."""
+    if not said.rows:
+        return f"the search found no row that helps, so {said.words} stays as it is"
+    wanted = _wanted(said, valid)
+    start = f"on validation {said.words} {moved(valid)}"
+    if not test.n:
+        return f"{start}; on the test rows it is undefined"
+    gain = wanted * test.mean
+    if CLOSE <= gain <= wanted * valid.mean:
+        start += f"; of that {gain:.3f}{_interval(test, wanted)} remain on the test rows"
+    else:
+        start += f"; on the test rows it {moved(test)}"
+    return start + _verdict(test, wanted, "the opposite of what was searched for")
+
+
+def _attacked(said: Said, valid: Change, test: Change) -> str:
+    """The sentence where the search was turned against fairness: how much an attacker can do."""
+    who = f"an attacker with {said.rows:.3g} rows"
+    if not said.rows:
+        return f"the attacker found no row that harms, so {said.words} stays as it is"
+    wanted = _wanted(said, valid)
+    raises = {1: "raises", -1: "lowers"}[wanted]
+    seen = f"on validation, which the attacker saw, it {moved(valid)}"
+    if not test.n:
+        return f"{who} {raises} {said.words} as follows: {seen}; on the test rows it is undefined"
+    if wanted * test.mean <= 0:
+        tried = f"{who} does not {raises.removesuffix('s')} {said.words} on the test rows, where it {moved(test)}"
+        return f"{tried}{_verdict(test, wanted, 'the opposite of what was searched for')}; {seen}"
+    amount = f"by {abs(test.mean):.3f}{_interval(test, wanted)} on the test rows"
+    path = f"from {test.before:.3f} to {test.after:.3f}"
+    return f"{who} {raises} {said.words} {amount}, {path}{_verdict(test, wanted, '')}; {seen}"
+
+
+def _wanted(said: Said, valid: Change) -> int:
+    """+1 where the search was for more of the metric, -1 for less; what it found where neither end is better."""
+    better = direction(said.metric)
+    if not better:
+        return -1 if valid.mean < 0 else 1
+    return -better if said.objective == "unfair" else better
+
+
+def moved(change: Change) -> str:
+    """``falls by 0.031 [0.022, 0.040]``."""
+    if not change.n:
+        return "is undefined"
+    if abs(change.mean) < CLOSE:
+        return f"changes by 0.000{_interval(change, 1)}"
+    sign = 1 if change.mean > 0 else -1
+    return f"{'rises' if sign > 0 else 'falls'} by {abs(change.mean):.3f}{_interval(change, sign)}"
+
+
+def _interval(change: Change, sign: int) -> str:
+    """The interval of the change, or of the fall where the sign is -1; nothing for one seed or for equal ones."""
+    if math.isnan(change.low) or change.high - change.low < TIED:
+        return ""
+    low, high = sorted((sign * change.low, sign * change.high))
+    return f" [{low:.3f}, {high:.3f}]"
+
+
+def _verdict(test: Change, wanted: int, opposite: str) -> str:
+    """Whether what is left on the test rows can be told from nothing."""
+    if math.isnan(test.low):
+        return ""
+    if test.high - test.low < TIED:
+        return f": the same in each of {test.n} seeds, so no interval can be given"
+    low, high = sorted((wanted * test.low, wanted * test.high))
+    over = f"over {test.n} seeds"
+    if low > 0:
+        return f": distinguishable from none {over}"
+    return f": {opposite}, {over}" if high < 0 else f": not distinguishable from none {over}"

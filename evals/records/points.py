@@ -1,0 +1,151 @@
+"""Operating points as records: what one model attains under each of the thresholds that are filed with it.
+
+A point is a policy: the most accurate thresholds, one for each group, whose gap in a rate is at most so large on the
+rows that they were fitted to. So the same point of every seed is one setting, and seeds can be averaged over.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from evals.records.query import Record
+from evals.records.row_intervals import over_rows
+
+KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
+NAMES = {  # of gaps that have one of their own
+    "acceptance_rate": "demographic_parity_difference",
+    "equalized_odds": "equalized_odds_difference",
+}
+FITTED = "fitted"  # begins what the thresholds of a policy were fitted to
+OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
+
+
+def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The records, each followed by one for each of its operating points.
+
+    That of a point has a ``point`` beside it, its number in the record, from 0, and ``policy``, its name such as
+    ``fnr_gap<=0.05``; its ``group_id`` is that of the record with the policy, and of the metrics it has those that
+    depend on its thresholds alone.
+    """
+    return [made for record in records for made in (dict(record), *_points(record))]
+
+
+def _points(record: Record) -> Iterator[dict[str, Any]]:
+    found = record.get("operating_points") or {}
+    kept = _kept(record["metrics"]) if found else {}
+    for i, permitted in enumerate(found.get("permitted", ())):
+        policy = named(tuple(found["rates"]), permitted)
+        yield {
+            **record,
+            "point": i,
+            "policy": policy,
+            "group_id": f"{record.get('group_id')}@{policy}",
+            "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
+            "shares": _kept(record.get("shares")) | _recall_shares(_at(found.get("shares"), i)),
+            "deviations": _kept(record.get("deviations")) | _at(found.get("deviations"), i),
+            "evaluations": {},
+        }
+
+
+def _kept(held: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of a record's own figures thresholds do not change."""
+    return {key: value for key, value in (held or {}).items() if key.startswith(KEPT)}
+
+
+def _at(held: Mapping[str, Sequence[Any]] | None, i: int) -> dict[str, Any]:
+    """What is filed of point i; nothing of what is undefined there."""
+    return {key: values[i] for key, values in (held or {}).items() if values[i] is not None}
+
+
+def _recall_shares(shares: dict[str, Any]) -> dict[str, Any]:
+    """With the counts of true positive rates, told from those of false negative rates."""
+    recalls = {
+        key.replace("fnr", "tpr", 1): [whole - part, whole]
+        for key, (part, whole) in shares.items()
+        if key.startswith("fnr_group")
+    }
+    return recalls | shares
+
+
+def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """With true positive rates, 1 - fnr, and their gaps, which records leave to be told from those in fnr."""
+    found: dict[str, float | None] = {}
+    for key, value in metrics.items():
+        name, _, of = key.partition("_")
+        if name == "fnr" and of.startswith("signed_gap"):  # of the other sign, so that its ends change places
+            found[f"tpr_{OTHER_END.get(of, of)}"] = None if value is None else -value
+        elif name == "fnr":
+            found[f"tpr_{of}"] = value if value is None or not of.startswith("group") else 1 - value
+    return {**found, **metrics}
+
+
+class Fit(NamedTuple):
+    """A gap that thresholds were fitted to, and what became of it."""
+
+    key: str  # of the gap, as metrics have it
+    permitted: float
+    confidence: float | None  # of keeping to it on other rows too, of a fit with a margin
+    fitted: (
+        float | None
+    )  # the gap on the rows that they were fitted to, of several rates the largest; None in older records
+    test: float | None
+    interval: tuple[float, float]  # over the test rows, NaN where it is not known
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the test gap, or its interval, reaches beyond what was permitted."""
+        return self.test is not None and max(self.test, self.interval[1]) > self.permitted
+
+
+def fits(record: Record) -> list[Fit]:
+    """What the thresholds of a point, or of a run that fitted its own, were fitted to; empty without a limit."""
+    held = record.get("fitted") or {}
+    if "point" in record:
+        found, i = record["operating_points"], record["point"]
+        rates, permitted, of = found["rates"], found["permitted"][i], found.get("fitted") or {}
+        held = {"gap": of["gap"][i]} if "gap" in of else {}
+    else:
+        decide = record["params"].get("decide") or {}
+        rates, permitted = [decide.get("rate")], decide.get("permitted")
+    if not isinstance(permitted, int | float):  # None, or what a decision rule of one's own means by the word
+        return []
+    metrics, there, confidence = record["metrics"], held.get("gap"), held.get("confidence")
+    keys = [gap_of(str(rate)) for rate in rates]
+    return [Fit(key, float(permitted), confidence, there, metrics.get(key), over_rows(record, key)) for key in keys]
+
+
+def gap_of(rate: str) -> str:
+    """The metric that is the gap in a rate."""
+    return NAMES.get(rate, f"{rate}_gap")
+
+
+def fit_words(record: Record) -> list[str]:
+    """``fitted to fnr_gap<=0.05 (0.038 on those rows); test 0.082 [0.040, 0.130], which exceeds 0.05``, one a gap."""
+    return [_in_words(fit) for fit in fits(record)]
+
+
+def _in_words(fit: Fit) -> str:
+    there = "" if fit.fitted is None else f" ({fit.fitted:.3f} on those rows)"
+    low, high = fit.interval
+    shown = (
+        "undefined" if fit.test is None else f"{fit.test:.3f}" + ("" if high != high else f" [{low:.3f}, {high:.3f}]")
+    )
+    crossed = ""
+    if fit.test is not None and fit.crossed:
+        word = "which exceeds" if fit.test > fit.permitted else "whose interval crosses"
+        crossed = f", {word} {fit.permitted:g}"
+    margin = "" if fit.confidence is None else f" with a confidence of {fit.confidence:g}"
+    return f"{FITTED} to {fit.key}<={fit.permitted:g}{margin}{there}; test {shown}{crossed}"
+
+
+def fitted_to(policy: str) -> str:
+    """What the thresholds of a policy were fitted to: ``fitted to fnr_gap<=0.05``, or without a limit on it."""
+    gap = policy.removeprefix("any ")
+    return f"{FITTED} to {policy}" if gap == policy else f"{FITTED} without a limit on {gap}"
+
+
+@cache
+def named(rates: tuple[str, ...], permitted: float | None) -> str:
+    """``fnr_gap<=0.05``, of several rates joined by +; without a limit ``any fnr_gap``."""
+    gap = "+".join(f"{rate}_gap" for rate in rates)
+    return f"any {gap}" if permitted is None else f"{gap}<={permitted:g}"

@@ -1,0 +1,437 @@
+"""Records of a database as a table: read, select, order, average over seeds; and the words of the commands.
+
+Every ``python -m evals.<command>`` reads ``key=value`` words onto ``config/<command>.yaml``, whose comments are
+the command's help.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from pandas.api.types import is_numeric_dtype
+
+import paths_config
+from evals.records.seed_intervals import Interval, bootstrap, by_setting
+from utils.metrics.directions import suggest
+from utils.records.later import Record
+from utils.run_store import RunStore
+from utils.system.console import begin, complain, said, show_everything, unread
+from utils.words.quoting import copyable, literal, override, read_option
+from utils.words.ranges import require_ranges
+
+FACTS = (
+    *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
+    *("seed", "radius", "run_id", "group_id", "status", "created", "poison_metric", "poison_objective", "params"),
+)
+PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
+CHOICES = ("regularizer", "prepare", "model", "scm", "attack", "decide")
+ABSENT = {"prepare": "none"}  # choices of records from before there was one
+# no part of what a model is, or found from its data
+LABELS_OMIT = (
+    "name",
+    "seed",
+    "experiment",
+    "device",
+    "threads",
+    "existing",
+    "model.mean",
+    "model.std",
+    "watch",
+    "evaluation.watch",
+    "attack.poison.workers",
+)
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+}
+DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
+# the same, later evaluations, and what poisoned runs were before and on validation rows
+DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_|_(unpoisoned|valid|under_poisoning)$")
+# a key may hold a single =, as those of the evaluation scm=learned do
+COMPARISON = re.compile(r"\s*((?:[^<>=!]|(?<![<>=!])=(?!=))+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
+NAME = re.compile(r"[\w+-][\w.+-]*")  # of a data set, as it names files
+OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
+
+
+# --- records ---------------------------------------------------------------------------------------------------
+
+
+def databases() -> list[str]:
+    """Names of the data sets that have a database, in alphabetical order."""
+    return sorted(path.stem for path in paths_config.evals().glob("*.json"))
+
+
+def read(dataset: str) -> list[dict[str, Any]]:
+    """The finished records of one data set. Raises ValueError where there is no database or no finished record."""
+    if not dataset or "/" in dataset or "\\" in dataset:
+        raise ValueError(f"dataset={dataset!r} is no name of a data set; databases there are: {', '.join(databases())}")
+    path = paths_config.database(dataset)
+    if not path.is_file():
+        present = databases()
+        raise ValueError(
+            f"no database for dataset={dataset}: {path} does not exist{near(dataset, present)} {training(dataset)}; "
+            f"databases in that folder: {', '.join(present) or 'none'}"
+        )
+    records = RunStore(path).all()
+    done = [record for record in records if record["status"] == "finished"]
+    if not done:
+        raise ValueError(f"{path} holds no finished run ({len(records)} failed). {training(dataset)}")
+    return done
+
+
+def training(dataset: str) -> str:
+    """How to train a model on a data set: the line to copy, of a table of one's own as far as its name says it."""
+    from utils.command_line.overrides import options as there  # imports Hydra, which answers need not wait for
+
+    if dataset in there("dataset"):
+        return f"Train a model with `{copyable('python train.py', f'dataset={dataset}')}`"
+    known = f"Data sets are {', '.join(there('dataset'))}"
+    if not NAME.fullmatch(dataset):
+        return f"{known}; the name of a table of your own has letters, digits and . _ + -"
+    own = (
+        override("dataset.name", dataset),
+        "dataset.path=FILE.csv",
+        "dataset.label=COLUMN",
+        "dataset.sensitive=COLUMN",
+    )
+    return f"{known}; train on a table of your own with `{copyable('python train.py', 'dataset=csv', *own)}`"
+
+
+def stored(dataset: str) -> list[dict[str, Any]]:
+    """The finished records in the database of one data set, maybe none."""
+    return [record for record in RunStore(paths_config.database(dataset)).all() if record["status"] == "finished"]
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per record: the columns FACTS, every metric, and ``<evaluation>/<key>`` for later evaluations.
+
+    A metric that is null or absent in a record is NaN there.
+    """
+    rows = [_facts(record) for record in records]
+    measured = [_metrics(record) for record in records]
+    columns = {key: None for metrics in measured for key in metrics}
+    metrics = pd.DataFrame(measured, index=range(len(rows)), columns=list(columns), dtype=float)
+    return pd.concat([pd.DataFrame(rows, columns=list(FACTS)), metrics], axis=1)
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    params = record["params"]
+    choices = params.get("choices", {})
+    radius = (params.get("epsilon") or {}).get("radius")
+    taken = {key: record.get(key) for key in FACTS}
+    taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
+    taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
+    taken["params"] = params
+    return taken | {"experiment": params.get("experiment"), "radius": math.nan if radius is None else number(radius)}
+
+
+def _joined(choice: Any) -> str | None:
+    """An option's name as it stands in the names of records: several joined by ``+``."""
+    if choice is None or isinstance(choice, str):
+        return choice
+    return "+".join(str(c) for c in choice)
+
+
+def _metrics(record: Record) -> dict[str, float | None]:
+    metrics = dict(record.get("metrics") or {})
+    for name, evaluation in (record.get("evaluations") or {}).items():
+        found = evaluation.get("metrics", evaluation)
+        metrics |= {f"{name}/{key}": v for key, v in found.items() if v is None or isinstance(v, int | float)}
+    return metrics
+
+
+def metrics(table: pd.DataFrame) -> list[str]:
+    """The metric columns of a frame."""
+    return [str(c) for c in table.columns if c not in FACTS and is_numeric_dtype(table[c])]
+
+
+def group_names(records: Sequence[Record]) -> tuple[str, ...]:
+    """The names of the sensitive groups where all records have the same, else none."""
+    named = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
+    return next(iter(named)) if len(named) == 1 else ()
+
+
+# --- select, order, average ------------------------------------------------------------------------------------
+
+
+def where(table: pd.DataFrame, conditions: str | None) -> pd.DataFrame:
+    """The rows that meet every condition: ``"uai_0.05<=0.1, regularizer==erm, attack.poison.copies>1"``.
+
+    Beside columns it knows settings by their dotted keys. A row that lacks a value meets no condition on it, ``!=``
+    included. Raises ValueError for an unknown column, a condition that is no comparison, a value of the wrong type, or
+    ``==`` with a name that no row has.
+    """
+    kept = pd.Series(True, index=table.index)
+    for condition in [c for c in str(conditions or "").split(",") if c.strip()]:
+        kept &= _meets(table, condition)
+    return table[kept]
+
+
+def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
+    match = COMPARISON.fullmatch(condition)
+    if match is None:
+        raise ValueError(
+            f"where: {condition.strip()!r} is no comparison; write `column<=value` with one of "
+            f"{' '.join(COMPARE)}, several separated by commas"
+        )
+    key, sign, text = match.groups()
+    column = values(key, table)
+    if not is_numeric_dtype(column):
+        if sign not in ("==", "!="):
+            raise ValueError(f"where: {key} holds names, so {condition.strip()!r} is undefined; compare by == or !=")
+        if sign == "==" and not (column == text).any():
+            names = sorted(column.dropna().astype(str).unique())
+            raise ValueError(
+                f"where: no run has {key}=={text}{near(text, names)} There is {', '.join(names) or 'none'}"
+            )
+        return column.notna() & COMPARE[sign](column, text)
+    try:
+        value = number(text)
+    except ValueError as error:
+        raise ValueError(f"where: {key} holds numbers, but {condition.strip()!r} compares it with {text!r}") from error
+    return column.notna() & COMPARE[sign](column, value)
+
+
+def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
+    """Rows ordered by comma-separated columns or settings, ``-`` for falling: ``"-accuracy,model.C"``; NaN last."""
+    words = [word.strip() for word in str(keys or "").split(",") if word.strip()]
+    for word in reversed(words):  # stable: the first key is sorted last
+        column = values(word.removeprefix("-"), table)
+        order = column.sort_values(ascending=not word.startswith("-"), kind="stable", na_position="last")
+        table = table.loc[order.index]
+    return table
+
+
+def values(key: str, table: pd.DataFrame) -> pd.Series:
+    """A column, or of every row the setting ``model.C``: numbers where all are, else text; raises as ``known``."""
+    if key in table.columns or "params" not in table.columns:
+        return table[known(key, table)]
+    found = [_setting(params, key) for params in table["params"]]
+    if all(value is None for value in found):
+        known(key, table)
+    return _typed(found, table.index)
+
+
+def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
+    value: Any = params or {}
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return None if isinstance(value, Mapping) else value
+
+
+def _typed(found: Sequence[Any], index: pd.Index) -> pd.Series:
+    """As numbers, ``8/255`` too, where every value is one; else as the command line writes them."""
+    try:
+        if not any(isinstance(value, bool) for value in found):
+            return pd.Series([math.nan if value is None else number(value) for value in found], index, dtype=float)
+    except ValueError:
+        pass
+    return pd.Series([None if value is None else _text(value) for value in found], index, dtype=object)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = bootstrap) -> pd.DataFrame:
+    """One row per data set and ``group_id``: of every key the mean and four columns more, the facts, the doc_ids.
+
+    ``<key>_sd`` is the standard deviation of the sample (n - 1), ``<key>_n`` the number of seeds, ``<key>_low`` and
+    ``<key>_high`` the 95 % interval of the mean over seeds; NaN for one seed. A seed without the metric does not count.
+
+    The default is the percentile bootstrap, which is too narrow for few seeds: of three it is their range, and holds
+    the true value in 75 % of all cases instead of 95. ``interval=evals.records.seed_intervals.student`` keeps its word for any number
+    of seeds, where runs are about normal.
+
+    A metric's own interval over test rows (``accuracy_low`` among the keys) comes as the mean of its ends instead.
+    """
+    if len(lost := table[table["group_id"].isna()]):
+        raise ValueError(f"records {', '.join(map(str, lost['doc_id']))} have no group_id; train them again")
+    groups = table.groupby(["dataset", "group_id"], sort=False, dropna=False)
+    columns: dict[str, Any] = {fact: groups[fact].first() for fact in FACTS if fact not in PER_RUN}
+    columns["doc_ids"] = groups["doc_id"].agg(tuple)
+    setting = groups.ngroup().to_numpy()
+    for key in keys:
+        values = groups[known(key, table)]
+        columns |= {key: values.mean(), f"{key}_sd": values.std(), f"{key}_n": values.count()}
+        ends = by_setting(table[key].to_numpy(float), setting, len(groups), interval)
+        for end, of in zip(("_low", "_high"), ends, strict=True):
+            if key + end not in keys:
+                columns[key + end] = of
+    return pd.DataFrame(columns).reset_index()
+
+
+def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) -> list[str]:
+    """A short label per row of ``groups``: in what it differs from the rows of equal ``within``.
+
+    Two things are named at most, or as many more as tell all rows of a kind apart: options (``causal_adv``), then
+    settings (``radius 0.1``). The only row of its kind is named by its kind.
+    """
+    settings = {(record["dataset"], record["group_id"]): record["params"] for record in records}
+    labels = pd.Series("", index=groups.index)
+    for kind, rows in groups.groupby(within, dropna=False):
+        keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
+        own = {i: _flat(settings[dataset, group]) for i, dataset, group in keys}
+        options = [option for option in CHOICES if rows[option].nunique() > 1]
+        # what an option brings along, as a model its sizes, says no more than its name
+        common = [v for v in _varying(list(own.values())) if v[1].partition(".")[0] not in options]
+        words = {}
+        for _, alike in rows.groupby(options, dropna=False) if options else [(kind, rows)]:
+            # of an option such as a prepare, settings that other rows of the kind do not have
+            further = [v for v in _varying([own[i] for i in alike.index]) if v not in common]
+            for i in alike.index:
+                words[i] = [str(rows.at[i, option]) for option in options]
+                words[i] += [f"{leaf} {_short(own[i][key])}" for leaf, key in (*common, *further)]
+        few = _telling(list(words.values()))
+        for i in words:
+            labels[i] = ", ".join(words[i][:few]) or str(kind)
+    return list(labels)
+
+
+def _telling(words: Sequence[Sequence[str]]) -> int:
+    """How many of the words of each tell as many apart as all of them do, 2 at least."""
+    apart = len(set(map(tuple, words)))
+    counts = range(2, max(2, *map(len, words)) + 1)
+    return next(few for few in counts if len({tuple(own[:few]) for own in words}) == apart)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key, without those that LABELS_OMIT names."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif prefix + key not in LABELS_OMIT and not key.startswith("_") and not prefix.startswith("choices."):
+            flat[prefix + key] = value
+    return flat
+
+
+def _varying(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(last part, dotted key) of the settings that all have and that differ, each pattern of values once."""
+    found: dict[tuple[str, ...], tuple[str, str]] = {}
+    for key in settings[0]:
+        values = tuple(str(setting[key]) for setting in settings if key in setting)
+        if len(values) == len(settings) and len(set(values)) > 1:
+            found.setdefault(values, (key.rpartition(".")[2], key))
+    return list(found.values())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def known(key: str, table: pd.DataFrame) -> str:
+    """The column ``key``; ValueError with near misses and the metrics, or settings, where the frame has none."""
+    if key in table.columns:
+        return key
+    settings, part = _settings(table), key.partition(".")[0]
+    ends = [setting for setting in settings if setting.endswith(f".{key}")]
+    meant = (
+        f"; did you mean {', '.join(ends)}?"
+        if ends
+        else near(key, [*table.columns.drop("params", "ignore"), *settings])
+    )
+    alike = [setting for setting in settings if "." in key and setting.startswith(f"{part}.")]
+    plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
+    there = f"Settings of {part}: {', '.join(alike)}" if alike else f"Metrics here: {', '.join(plain) or 'none'}"
+    raise ValueError(f"no column {key!r}{meant} {there}")
+
+
+def _settings(table: pd.DataFrame) -> list[str]:
+    """The dotted keys of all settings of a frame."""
+    return list(dict.fromkeys(key for params in table.get("params", ()) for key in _flat(params or {})))
+
+
+def near(key: str, candidates: Iterable[Any]) -> str:
+    """``; did you mean a, b?``, or a full stop where no candidate is close."""
+    close = suggest(key, [str(c) for c in candidates])
+    return f"; did you mean {', '.join(close)}?" if close else "."
+
+
+def number(value: Any) -> float:
+    """A finite number as typed, fractions such as ``8/255`` included. Raises ValueError for anything else."""
+    try:
+        found = float(value) if "/" not in str(value) else float(Fraction(value))
+    except (TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"{value!r} is no number") from error
+    if not math.isfinite(found):  # to which nothing compares
+        raise ValueError(f"{value!r} is no finite number")
+    return found
+
+
+def options(words: Sequence[str], path: Path) -> DictConfig:
+    """The defaults in ``path`` with the ``key=value`` words of a command line on top.
+
+    Raises ValueError for a word without ``=``, an unknown key or a required one that is missing.
+    """
+    defaults = OmegaConf.load(path)
+    assert isinstance(defaults, DictConfig)
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals:
+            raise ValueError(f"cannot read {word!r}; write options as key=value, or --help for the list")
+        if key not in list(defaults):  # `in defaults` is false for a required one
+            raise ValueError(f"unknown option {key!r}{near(key, defaults)} Options: {', '.join(map(str, defaults))}")
+        value = read_option(word)
+        given[key] = literal(value) if isinstance(value, str) else value
+    OmegaConf.set_struct(defaults, True)
+    merged = OmegaConf.merge(defaults, given)
+    assert isinstance(merged, DictConfig)
+    required = [str(key) for key in defaults if OmegaConf.is_missing(defaults, key)]
+    for missing in sorted({key for key in required if OmegaConf.is_missing(merged, key) or merged[key] is None}):
+        raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
+    require_ranges({str(key): value for key, value in merged.items()}, path)
+    return merged
+
+
+def explained(path: Path) -> str:
+    """The options of a yaml as help: name, default, and the comment behind it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [match for line in lines if (match := OPTION.fullmatch(line))]
+    wide = max(len(m["key"]) for m in found)
+    about = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+    shown = [(m["key"], m["text"] or "", "required" if m["default"] == "???" else m["default"]) for m in found]
+    return "\n".join([about, "", *(f"  {key:<{wide}}  {text} [{default}]" for key, text, default in shown)]) + "\n"
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Plain text in aligned columns."""
+    wide = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, wide, strict=True)).rstrip() for line in (header, *rows)]
+    return "\n".join(lines) + "\n"
+
+
+def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequence[str]) -> int:
+    """Run a command on its words; the exit code: its own, 0 where it has none, 2 after one ``error:`` line, 141
+    where the reader left.
+    """
+    show_everything()
+    if {"-h", "--help"} & set(words):
+        sys.stdout.write(explained(path))
+        return 0
+    begin()
+    try:
+        code = work(options(words, path)) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return unread()
+    except (ValueError, OSError) as error:
+        complain(said(error))
+        return 2
+    return code

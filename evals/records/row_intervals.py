@@ -1,0 +1,71 @@
+"""95 % intervals of a metric over test rows: as the record holds them, else of a share of test rows."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from evals.records.query import Record
+from utils.metrics import intervals
+from utils.records import later
+
+Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
+
+LEVEL = 0.95
+UNKNOWN: Interval = (math.nan, math.nan)
+OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
+NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
+SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search for rows to add has seen
+
+
+def of_share(share: float, rows: float) -> Interval:
+    """The 95 % interval of Clopper and Pearson (1934) of a share of independent rows, a whole number of them."""
+    low, high = intervals.clopper_pearson(np.array(round(share * rows)), np.array(round(rows)), LEVEL)
+    return float(low), float(high)
+
+
+def over_rows(record: Record, key: str) -> Interval:
+    """How far the test rows leave a metric of a record open; its ends are NaN where that is not known.
+
+    It is the interval that the record holds, or that of a share of the test rows (``of_share``). What is a share of
+    other rows, such as individuals drawn from a causal model, is told by not being a whole number of the test rows.
+    """
+    metrics: Mapping[str, Any] = record.get("metrics") or {}
+    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+    if low is not None and high is not None:
+        return float(low), float(high)
+    value, rows = metrics.get(key), _rows(record, key)
+    if value is None or not rows or not whole(value * rows) or not 0 <= value <= 1:
+        return UNKNOWN
+    return of_share(value, rows)
+
+
+def at_level(record: Record, key: str, level: float) -> Interval:
+    """The interval of a metric of a record at a level, from the counts filed with it; unknown where there are none.
+
+    ``<evaluation>/<key>`` is that of a later evaluation, of the counts filed with that one. Of draws that are all one
+    value, as those of a rate of 0 are, nothing is known: their deviation is 0, the truth's need not be.
+    """
+    name, plain = later.of_evaluation(key, record.get("evaluations") or ())
+    held: Mapping[str, Any] = record if name is None else record["evaluations"][name]
+    values = held.get("metrics") or {}
+    low, high = intervals.at_level(plain, values, held.get("shares") or {}, held.get("deviations") or {}, level)
+    return UNKNOWN if low is None or high is None or low == high else (float(low), float(high))
+
+
+def _rows(record: Record, key: str) -> float:
+    """How many test rows a metric is a share of; 0 where it is none."""
+    if not key.startswith(OF_ROWS) or any(word in key for word in NOT_OF_ROWS) or key.endswith(SEARCHED):
+        return 0
+    metrics = record.get("metrics") or {}
+    _, group, number = key.rpartition("_group")
+    if group and number.isdigit():
+        return float(metrics.get(f"support_group{number}") or 0)
+    judged = metrics.get("robust_rows") if key.startswith("robust") else None
+    return float(judged or (record.get("rows") or {}).get("test") or 0)
+
+
+def whole(number: float) -> bool:
+    """Whether a share times the number of its rows is a number of rows, up to rounding."""
+    return abs(number - round(number)) <= 1e-6 * max(1.0, abs(number))

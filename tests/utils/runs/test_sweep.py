@@ -1,0 +1,107 @@
+"""Jobs composed once for many are the jobs that Hydra composes one by one; how a sweep speaks of them."""
+
+import time
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.command_line.overrides import CONFIG, resolved
+from utils.runs.outcomes import Outcome, exit_code, tell, told
+from utils.runs.progress import Tally
+from utils.runs.sweep import Composed
+
+
+def composed(*words):
+    with initialize_config_dir(str(CONFIG), version_base="1.3"):
+        return compose("train", overrides=list(words), return_hydra_config=True)
+
+
+def alone(*words):
+    cfg = composed(*words)
+    chosen = dict(cfg.hydra.runtime.choices)
+    del cfg._content["hydra"]
+    return resolved(cfg, chosen)
+
+
+@pytest.mark.parametrize("radius", [0.1, 3, 1e-3])
+def test_a_number_reaches_every_interpolation_of_its_key(radius):
+    """epsilon.radius is also the training radius of the robust metric."""
+    jobs = Composed(composed("regularizer=causal_adv", "epsilon.radius=0.7", "seed=5"), ["epsilon.radius", "seed"])
+    assert jobs.params({"epsilon.radius": radius, "seed": 9}) == alone(
+        "regularizer=causal_adv", f"epsilon.radius={radius}", "seed=9"
+    )
+
+
+def test_a_preset_is_composed_the_same():
+    words = ("+experiment=capify_small", "dataset=lin", "regularizer=llr")
+    jobs = Composed(composed(*words, "seed=1"), ["seed"])
+    assert jobs.params({"seed": 2}) == alone(*words, "seed=2")
+
+
+def test_a_number_worked_into_a_text_is_resolved_anew():
+    words = ("attack.name=pgd_${seed}", "seed=1")
+    jobs = Composed(composed(*words), ["seed"])
+    assert jobs.params({"seed": 4})["attack"]["name"] == "pgd_4"
+    assert jobs.params({"seed": 5})["attack"]["name"] == "pgd_5"
+
+
+def test_jobs_share_no_part_of_their_configuration():
+    jobs = Composed(composed("seed=1"), ["seed"])
+    first = jobs.params({"seed": 1})
+    first["model"]["hidden"].append(7)
+    assert jobs.params({"seed": 1})["model"]["hidden"] == [100, 100]
+
+
+@pytest.mark.parametrize(("key", "value"), [("trainer.lr", -1), ("epsilon.radius", -0.1), ("seed", -2), ("seed", 1.5)])
+def test_every_job_is_checked_by_its_own_numbers(key, value):
+    jobs = Composed(composed(f"{key}=1"), [key])
+    jobs.params({key: 1})
+    with pytest.raises(ValueError, match=key.partition(".")[0]):
+        jobs.params({key: value})
+
+
+# --- outcomes and progress -------------------------------------------------------------------------------------
+
+
+def test_a_job_that_told_is_heard_and_one_that_did_not_is_none(tmp_path):
+    outcome = Outcome("loan_mlp_erm", "finished", "record 1", 1, {"accuracy": 0.8})
+    tell(tmp_path, 3, outcome)
+    assert told(tmp_path, 3) == outcome
+    assert told(tmp_path, 4) is None
+
+
+@given(st.lists(st.sampled_from(["finished", "skipped", "failed", "refused"])))
+def test_the_exit_code_is_that_of_the_gravest_job(statuses):
+    code = exit_code([Outcome("", status, "") for status in statuses])
+    assert code == (2 if "refused" in statuses else 1 if "failed" in statuses else 0)
+
+
+def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path):
+    """The best of accuracy is the largest, of the unfair area the smallest."""
+    tally = Tally(tmp_path, range(4), ["accuracy", "uai_0.05"], str)
+    tell(tmp_path, 0, Outcome("a", "finished", "", metrics={"accuracy": 0.7, "uai_0.05": 0.1}))
+    tell(tmp_path, 2, Outcome("a", "finished", "", metrics={"accuracy": 0.8, "uai_0.05": 0.3}))
+    tell(tmp_path, 3, Outcome("a", "failed", "why"))
+    tally.started = time.monotonic() - 30
+    assert tally.look() == [0, 2, 3]
+    assert tally.look() == []
+    assert tally.line() == "3/4, 1 failed, ETA 0:00:10, best accuracy 0.8000, best uai_0.05 0.1000"
+
+
+def test_a_causal_figure_is_best_under_its_own_causal_model(tmp_path):
+    models = [("lin", "learned", "aaaaaaa"), ("lin", "linear", "b"), ("lin", "linear", "b")]
+    for extra, said in (
+        ([], "best uai_cf 0.1000 under scm=learned, 0.2000 under scm=linear"),
+        ([("lin", "learned", "ccccccc")], "0.1000 under scm=learned (aaaaaa), 0.2000 under scm=linear, 0.4000 under"),
+        ([("loan", "linear", "d")], "0.2000 under scm=linear of lin, 0.4000 under scm=linear of loan"),
+    ):
+        tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"], str)
+        for i, (model, value) in enumerate(zip(models + extra, (0.1, 0.3, 0.2, 0.4), strict=False)):
+            named = {"uai_cf": dict(zip(("dataset", "option", "fingerprint"), model, strict=True))}
+            tell(tmp_path, i, Outcome("a", "finished", "", i, {"accuracy": 0.7, "uai_cf": value}, named))
+        tally.look()
+        assert "best accuracy 0.7000, best uai_cf" in tally.line()
+        assert said in tally.line()
+        assert tally.apart() == ["uai_cf"]

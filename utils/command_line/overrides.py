@@ -1,0 +1,390 @@
+"""What the words of a command line mean: the epsilon rule, keys that exist, errors with near misses."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from utils.scms.identity import settled
+from utils.words.quoting import mapping, quoted, typed
+from utils.words.ranges import CONFIG
+
+TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
+ESCAPE = re.compile(r"\\([\\()\[\]{}:=,\s])")  # of Hydra's grammar, outside quotes
+ENTRY = re.compile(r"\s*(\S[^:]*?)\s*:\s*\[(.*?)\]\s*(?:,|$)")  # [job]: [a, b], of a graph
+# Hydra's flags: those alone, those with a value, and one that may have a value
+SWITCHES = (
+    *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
+    *("--shell-completion", "-sc"),
+)
+VALUED = (
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+    "--experimental-rerun",
+)
+INFO = ("--info", "-i")
+CONFIGURATIONS = ("job", "hydra", "all")
+INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
+
+
+def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
+    """Words as Hydra takes them: numbers given to ``epsilon`` mean ``epsilon.radius``, ``experiment=`` is ``+``.
+
+    Hydra refuses a number for a config group, and ``epsilon`` is one: ``epsilon=0.1``, ``epsilon=8/255`` and sweeps
+    of numbers (``0.01,0.05``, ``range``, ``choice``, ``interval``) set the radius, a name chooses the option.
+
+    A key that ``+`` adds must be one that something reads, and a group is given names, so that neither a misspelt
+    key nor an empty choice gets as far as a training.
+
+    Raises:
+        ValueError: a word without key, a sweep that mixes names and numbers, an unknown key or flag, a group without
+            a name or with two.
+    """
+    flags, overrides = _parted(words)
+    normal = [_normal(word, config_name) for word in overrides]
+    _refuse_twice(normal)
+    if config_name == "evaluate":
+        normal = [*_companions(normal), *_of_the_scm(normal)]
+    return flags + normal
+
+
+def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the other words: argparse takes these on one side of a flag only.
+
+    Raises:
+        ValueError: no such flag, or one without its value.
+    """
+    flags: list[str] = []
+    others: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        name = _flag(name)
+        if name in SWITCHES:
+            flags.append(word if equals else name)  # argparse says what is wrong with a value
+        elif name in INFO:  # which would take the word behind it for its value
+            given = value if equals else left.pop(0) if left and left[0] in INFORMATION else "all"
+            flags.append(f"{INFO[0]}={given}")
+        elif equals or left:
+            flags += [name, value if equals else left.pop(0)]
+        else:
+            raise ValueError(f"{name} needs a value{_values(name)}")
+        _check_flag(name, flags[-1])
+    return flags, others
+
+
+def _flag(name: str) -> str:
+    """A flag, or the only one that begins so. Raises ValueError where there is none."""
+    known = [*SWITCHES, *VALUED, *INFO]
+    begins = [flag for flag in known if flag.startswith(name) and name.startswith("--")]
+    if name in known or len(begins) == 1:
+        return name if name in known else begins[0]
+    raise ValueError(f"{name}: there is no such flag{_near(name, [flag for flag in known if flag.startswith('--')])}")
+
+
+def _check_flag(name: str, value: str) -> None:
+    """Refuse a value that a flag cannot have. Raises ValueError."""
+    if name in ("--config-dir", "-cd") and not Path(value).is_dir():
+        raise ValueError(f"{name}={value}: there is no such folder")
+    if name in ("--cfg", "-c") and value not in CONFIGURATIONS:
+        raise ValueError(f"{name} {value}: expected one of {', '.join(CONFIGURATIONS)}")
+    if name in INFO and value.partition("=")[2] not in INFORMATION:
+        raise ValueError(f"{value}: expected one of {', '.join(INFORMATION)}")
+
+
+def _values(name: str) -> str:
+    return f": {', '.join(CONFIGURATIONS)}" if name in ("--cfg", "-c") else ""
+
+
+def _refuse_twice(words: Sequence[str]) -> None:
+    """Refuse two options of one group, of which the last would win in silence. Raises ValueError."""
+    chosen: dict[str, str] = {}
+    several = {*groups(), "database"}
+    for word in words:
+        group = word.partition("=")[0].lstrip("+")
+        if group not in several and "/" not in group:
+            continue
+        if chosen.setdefault(group, word) != word:
+            both = f"; for both write '{group}=[a,b]'" if group == "regularizer" else ""
+            raise ValueError(f"{group} is chosen twice, {chosen[group]} and {word}; leave one out{both}")
+
+
+def _of_the_scm(words: Sequence[str]) -> list[str]:
+    """The words of an evaluation, settings of the causal model without its option as changes of each record's own."""
+    if any(word.startswith("scm=") for word in words):
+        return list(words)
+    return [f"+{word}" if word.startswith("scm.") else word for word in words]
+
+
+def _companions(words: Sequence[str]) -> list[str]:
+    """The options that the data set's yaml chooses for how a model is judged, where the words choose none.
+
+    A database whose name is no data set's, as of a user's own table, is judged as tables are.
+    """
+    named = [word.partition("=")[2] for word in words if word.startswith("database=")]
+    path = CONFIG / "dataset" / f"{named[-1] if named else ''}.yaml"
+    if not path.is_file():
+        return []
+    chosen: dict[str, str] = {}
+    for entry in OmegaConf.to_container(OmegaConf.load(path)).get("defaults", []):  # type: ignore[union-attr]
+        for key, option in entry.items():
+            chosen[key.removeprefix("override /").partition("@")[0]] = option
+    judging = ("attack", "epsilon", "evaluation")
+    return [f"{g}={chosen[g]}" for g in judging if g in chosen and not any(w.startswith(f"{g}=") for w in words)]
+
+
+def _normal(word: str, config_name: str) -> str:
+    key = word.partition("=")[0]
+    if not key:
+        raise ValueError(f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE")
+    if key == "experiment":
+        word = f"+{word}"
+    if config_name == "evaluate" and key == "dataset":
+        return word.replace("dataset", "database", 1)  # there it names a database, which needs no option of its own
+    if config_name == "evaluate" and key == "dataset.graph":
+        return _normal(word.removeprefix("dataset."), config_name)
+    if config_name == "evaluate" and key in TEXTS:
+        return _quoted(word)
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        return word  # Hydra says what is wrong with it
+    if override.is_add() or override.is_force_add():
+        _refuse_unread(override.key_or_group, config_name)
+    if override.is_delete() or override.key_or_group not in groups():
+        return word
+    return _choice(word, override, config_name)
+
+
+def _quoted(word: str) -> str:
+    """``where=a<=1`` as ``where='a<=1'``; null and what is quoted already stay as they are."""
+    key, _, text = word.partition("=")
+    if text in ("", "null") or (text[0] in "'\"" and text[-1] == text[0]):
+        return word
+    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+
+
+def _choice(word: str, override: Override, config_name: str) -> str:
+    """A group's word, checked to name options; for ``epsilon``, numbers are the radius."""
+    group, value = override.key_or_group, override.value()
+    if isinstance(value, Glob):
+        return word
+    if isinstance(value, RangeSweep | IntervalSweep):
+        values: list[Any] = [0.0]
+    else:
+        values = value.list if isinstance(value, ChoiceSweep) else [value]
+    plain = [v.text if isinstance(v, QuotedString) else v for v in values]
+    numeric = [group == "epsilon" and _is_number(v) for v in plain]
+    if all(numeric):
+        if config_name == "evaluate":  # which trains nothing: the radii to judge at
+            return f"epsilon.evaluate=[{word.partition('=')[2]}]"
+        return word.replace("epsilon=", "epsilon.radius=", 1)
+    if any(numeric):
+        raise ValueError(f"{word!r} mixes radii and names of options; give one kind")
+    for v in plain:
+        several = isinstance(v, list) and group == "regularizer"  # the one group whose options add up
+        if not all(isinstance(name, str) and name for name in (v if several else [v])) or v == []:
+            radius = "a radius such as 0.1 or 8/255, or " if group == "epsilon" else ""
+            raise ValueError(f"{word!r}: {group} takes {radius}the name of an option: {', '.join(options(group))}")
+    return word
+
+
+def _refuse_unread(key: str, config_name: str) -> None:
+    """A key added by + that no part would read is misspelt."""
+    if key in groups() or key.startswith(OPEN):
+        return
+    known = keys(config_name)
+    leaves = [k for k in known if not any(other.startswith(f"{k}.") for other in known)]
+    if key not in known and not any(key.startswith(f"{leaf}.") for leaf in leaves):
+        raise ValueError(f"{key}: there is no such key{_near_key(key, config_name)}")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | float):
+        return True
+    try:
+        Fraction(str(value))
+    except ValueError:
+        return False
+    except ZeroDivisionError:
+        return True  # a number all the same, refused where radii are read
+    return True
+
+
+def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as plain values, with the names of the ``chosen`` options.
+
+    Raises:
+        ValueError: a value or a group that must be given is not.
+    """
+    from utils.command_line.checks import PARTS  # imports torch, which help need not wait for
+
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or error).splitlines()[0]
+        raise ValueError(f"{key} is required: give {key}=... on the command line") from None
+    lost = [group for group in (*PARTS, "regularizer") if group not in (plain if group == "regularizer" else chosen)]
+    if lost:
+        raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
+    if isinstance(plain["dataset"].get("graph"), str):  # for names that Hydra cannot spell as keys
+        plain["dataset"]["graph"] = mapping(plain["dataset"]["graph"])
+    choices = {group: chosen[group] for group in PARTS}
+    plain |= {"scm": settled(plain["scm"])}
+    return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
+
+
+def explain(error: Exception, config_name: str = "train") -> str:
+    """What a configuration error means, with near misses of the word that is wrong."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        word = str(error.override)
+        if "=" not in word:
+            return f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE, or --help for both"
+        return _misread(word)
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)  # of a launcher or sweeper of ours
+    missing = re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text)
+    if missing:
+        group, option = missing.groups()
+        known = getattr(error, "options", None) or options(group)  # Hydra knows those of its own and of plugins too
+        return f"{group}={option}: there is no such option{_near(option, known)}"
+    extra = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_([a-z]+)_", text)
+    if extra:
+        return f"the {extra[1]} launcher is not installed: pip install -r requirements/{extra[1]}.txt"
+    override = re.search(r"Could not override '([^']+)'", text)
+    if override:
+        key = override[1].split("@")[0]
+        return f"{key}: there is no such key{_near_key(key, config_name)}"
+    append = re.search(r"Could not append to config.*?(?:'([^']+)' is already|already at '([^']+)')", text, re.DOTALL)
+    if append:
+        return f"+{append[1] or append[2]}: that key exists already; write it without the +"
+    sweep = re.search(r"Ambiguous value for argument '(.+)'", text)
+    if sweep:
+        return _several(sweep[1])
+    cause = f" ({str(error.__cause__).splitlines()[0]})" if error.__cause__ else ""
+    return f"{text.splitlines()[0]}{cause}"
+
+
+def _misread(word: str) -> str:
+    """A word that Hydra cannot read, and how what was meant is typed: a mapping or a list as such, else a text."""
+    key, _, text = word.partition("=")
+    try:
+        meant = _meant(text)
+        if meant is not None:
+            return f"cannot read {word!r}; what holds signs or brackets is quoted: {typed(key, meant)}"
+        forms = (quoted(f"{key}=[a,b]"), quoted(f"{key}={{a:b}}"))
+        return f"cannot read {word!r}; a list is written {forms[0]}, a mapping {forms[1]}"
+    except ValueError as error:
+        return f"cannot read {word!r}: {error}"
+
+
+def _meant(text: str) -> Any:
+    """What a value that Hydra cannot read was meant to be; None for a list or a mapping that cannot be made out."""
+    if text[:1] not in ("{", "["):
+        return ESCAPE.sub(r"\1", text)
+    with suppress(yaml.YAMLError):
+        return yaml.safe_load(text)
+    inner = text.removeprefix("{").removesuffix("}")
+    entries = [] if ENTRY.sub("", inner) else ENTRY.findall(inner)
+    return {key: [name.strip() for name in names.split(",")] for key, names in entries} or None
+
+
+def _several(word: str) -> str:
+    """A word that looks like a sweep, and how a list or a text with a comma is typed."""
+    key, _, values = word.partition("=")
+    try:
+        listed, text = quoted(f"{key}=[{values}]"), typed(key, values)
+        return f"{word} is several values: add -m to run each, or write a list, {listed}, or a text, {text}"
+    except ValueError as error:
+        return f"{word} is several values: add -m to run each ({error})"
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
+
+
+def _near_key(key: str, config_name: str) -> str:
+    """The options a known key belongs to, or the keys like an unknown one, or its neighbours."""
+    known = _engine_keys() if key.startswith("hydra.") else keys(config_name)
+    if key in known:
+        group = key.replace(".", "/", 1).split(".")[0] if key.startswith("hydra.") else key.split(".")[0]
+        owners = [name for name in options(group) if key in _keys_of(CONFIG / group / f"{name}.yaml")]
+        return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
+    parent = key.rpartition(".")[0]
+    inside = [k for k in known if parent and k.startswith(f"{parent}.")]
+    candidates = inside or known  # where the first part is right, the last one is misspelt
+    likeness = {k: _likeness(key, k) for k in candidates}
+    best = max(likeness.values())
+    near = sorted((k for k in candidates if likeness[k] >= max(0.65, best - 0.1)), key=lambda k: -likeness[k])[:3]
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    beside = [k for k in inside if k.rpartition(".")[0] == parent]
+    return f"; there are {', '.join(beside)}" if beside else "; --cfg job prints all keys"
+
+
+def _likeness(key: str, other: str) -> float:
+    """In [0, 1]: of the whole keys and of their last parts, 0 where those have little in common."""
+    pairs = ((key, other), (key.rpartition(".")[2], other.rpartition(".")[2]))
+    whole, leaf = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in pairs)
+    return (whole + leaf) / 2 if leaf >= 0.6 else 0.0
+
+
+def groups() -> list[str]:
+    """Names of the config groups."""
+    return sorted(path.name for path in CONFIG.iterdir() if path.is_dir() and path.name != "hydra")
+
+
+def options(group: str) -> list[str]:
+    """Names of the options of a config group."""
+    return sorted(path.stem for path in (CONFIG / group).glob("*.yaml"))
+
+
+def keys(config_name: str = "train") -> list[str]:
+    """Every dotted key that some option of the command's groups defines, and the groups themselves."""
+    own: Any = OmegaConf.to_container(OmegaConf.load(CONFIG / f"{config_name}.yaml"), resolve=False)
+    listed = [g for entry in own.pop("defaults") if isinstance(entry, dict) for g in entry]
+    used = [g for g in listed if not g.startswith("override ")]
+    found = dict.fromkeys([*used, *(k for k in _dotted(own) if not k.startswith("hydra"))])
+    for group in used:
+        for path in sorted((CONFIG / group).rglob("*.yaml")):
+            found |= dict.fromkeys(_keys_of(path))
+    return list(found)
+
+
+def _engine_keys() -> list[str]:
+    """Every dotted key that some launcher or sweeper defines."""
+    paths = [path for group in ("launcher", "sweeper") for path in sorted((CONFIG / "hydra" / group).glob("*.yaml"))]
+    return list(dict.fromkeys(key for path in paths for key in _keys_of(path)))
+
+
+def _keys_of(path: Path) -> list[str]:
+    """The dotted keys that an option defines, below its group."""
+    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    content.pop("defaults", None)
+    group = path.parent.relative_to(CONFIG).as_posix().replace("/", ".")
+    return [f"{group}.{k}" for k in _dotted(content) if "_target_" not in k and "_partial_" not in k]
+
+
+def _dotted(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield str(key)
+            yield from (f"{key}.{rest}" for rest in _dotted(value))

@@ -1,0 +1,80 @@
+"""What rows are predicted to do to the loss of a search, by the influence functions of the trained model."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from utils import seeding
+from utils.datasets.tabular import natural
+from utils.poisoning.candidates import Ranked, ranked
+from utils.poisoning.features import Rows, Space
+from utils.poisoning.influence import gradient, hessian_product, influences, slopes, solved, trained
+from utils.poisoning.judge import Judge
+from utils.poisoning.surrogate import surrogate
+from utils.types import Batch, Predict, Victim
+
+TOLERANCE = 1e-4  # of the residual of a solution, as a share of the gradient
+
+
+class Outlook(NamedTuple):
+    """What predicts: the victim and how its influences are computed."""
+
+    victim: Victim
+    space: Space
+    judge: Judge
+    candidates: int
+    steps: int
+    damping: float
+    cg_steps: int
+    temperature: float
+
+    def ranked(self, model: nn.Module, added: Rows, pressure: float, *, near: bool, number: int) -> Ranked:
+        """Candidates of a round by their influence on the model that was trained on the added rows too.
+
+        Those of largest influence are far from all data, where a prediction fails first: for many copies of such a
+        row, the model soon fits it. With ``near`` all candidates are neighbours of training rows, as they are.
+        """
+        victim = self.victim
+        assert victim.loss is not None
+        weights = loss_weights(self.judge, pressure)
+        of = trained(model.eval())
+        rows = Batch(*(torch.cat(pair) for pair in zip(victim.train, self.space.batch(added), strict=True)))
+        with torch.no_grad():
+            decide = victim.fit_decide(model(victim.valid.x), victim.valid, victim.groups)
+
+        def figure(predict: Predict) -> Tensor:
+            logits, groups = predict(victim.valid.x), len(victim.groups)
+            return surrogate(logits, victim.valid, decide, weights, groups=groups, temperature=self.temperature)
+
+        product = hessian_product(of, victim.loss, rows)
+        g = gradient(of, figure)
+        v = solved(product, g, damping=self.damping, steps=self.cg_steps, tolerance=TOLERANCE)
+        return ranked(
+            self.space,
+            natural(victim, victim.train.x.double()).cpu(),
+            added,
+            partial(influences, of, v, victim.loss, rows),
+            partial(slopes, of, v, victim.loss, rows),
+            near=self.candidates if near else self.candidates // 2,
+            anywhere=0 if near else self.candidates - self.candidates // 2,
+            steps=0 if near else self.steps,
+            source=seeding.rng(victim.seed, f"poison candidates {number}"),
+        )
+
+
+def loss_weights(judge: Judge, pressure: float) -> dict[str, float]:
+    """What the loss of the judge is made of, metric -> weight, with the accuracy where it must be spared."""
+    spared = {"weight": judge.accuracy_weight, "constraint": pressure}.get(judge.accuracy, 0.0)
+    found: dict[str, float] = {}
+    for name, weight in ((judge.metric, judge.sign), *judge.penalties.items(), ("accuracy", -spared)):
+        found[name] = found.get(name, 0.0) + weight
+    return {name: weight for name, weight in found.items() if weight}
+
+
+def wanted(judge: Judge, metrics: Mapping[str, float]) -> float:
+    """How far the loss could fall at most, were each metric at the better end of its range, 0 or 1."""
+    weights = loss_weights(judge, 0.0)
+    return sum(abs(w) * (metrics[name] if w > 0 else 1 - metrics[name]) for name, w in weights.items())

@@ -1,0 +1,234 @@
+"""A run to whose training rows some are added: the search for them, and what the record says of it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import paths_config
+from utils.build import Run, identity_of
+from utils.metrics.directions import direction
+from utils.metrics.intervals import Measured
+from utils.models.learner import Learner
+from utils.poisoning.rows_csv import to_csv
+from utils.run_store import Record, run_id
+from utils.runs.fitting import threshold
+from utils.runs.judging import evaluate
+from utils.runs.progress import Watch
+from utils.runs.refits import fitted, loss_of, refits, with_rows
+from utils.system import atomic
+from utils.types import Batch, Poisoned, Refit, StoredDecide, Victim
+
+JUDGED = ("classification", "group", "unfair_area")  # metrics that a record holds of the unpoisoned model too
+TABLES = ("classification", "group")  # those of them that cost nothing, and so of the validation rows as well
+LABELS = ("class", "label")  # what the label's column is called, the first that no other column is
+
+UNHELD = (
+    "the search was led by {metric} of the validation rows, which the record has no figure of: a group has fewer of "
+    "them than evaluation.metrics.group.groups_min, or no metric of the evaluation reports it"
+)
+UNLIKE = (
+    "the search claims {metric} {claimed:.4f} on the validation rows and the stored model has {found:.4f}: its journal "
+    "is of another machine or other versions, or training does not repeat to the bit: existing=replace searches anew"
+)
+ROUNDING = 1e-9  # of a mean
+
+
+@dataclass(frozen=True)
+class Poisoning:
+    """The run with the rows that were chosen, and all that is known before it is trained."""
+
+    run: Run
+    chosen: Poisoned
+    unpoisoned: Measured  # on the test rows
+    unpoisoned_valid: Measured
+    seconds: float  # of the clock, in this process: less after an interruption
+
+
+def poisoned(run: Run, *, watch: Watch) -> Poisoning:
+    """Search the rows to add to the training rows of a run.
+
+    The test rows play no part: they only judge the model without the rows, here, and later that with them.
+
+    Raises:
+        ValueError: splits that share rows, settings that fit neither data nor model, or a learner that always fails.
+        DivergenceError: the loss of the model without the rows left the finite numbers.
+    """
+    assert run.poison is not None
+    settings = run.params["attack"]["poison"]
+    started, journal = perf_counter(), files(run, ".jsonl")
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with refits(run, inner_seeds=settings["inner_seeds"], processes=settings.get("workers")) as refit:
+        victim = _victim(run, refit, journal, lambda done, figures: watch(done, dict(figures)))
+        chosen = run.poison(replace(victim, earlier=_earlier(run)))
+    before = replace(run, model=fitted(run, run.dataset.train.rows(slice(0, 0))))
+    decide = threshold(before)
+    return Poisoning(
+        with_rows(run, chosen.rows),
+        chosen,
+        _figures(before, decide, run.dataset.test, JUDGED),
+        _figures(before, decide, run.dataset.valid, TABLES),
+        perf_counter() - started,
+    )
+
+
+def forget_search(run: Run, finished: Mapping[str, Any] | None) -> None:
+    """Begin anew where a finished run is to be replaced; what an interrupted replacement has evaluated stays."""
+    if run.poison is None or finished is None or run.params["existing"] != "replace":
+        return
+    journal = files(run, ".jsonl")
+    if journal.is_file() and atomic.digest(journal) == finished.get("poison", {}).get("trace", {}).get("sha256"):
+        journal.unlink()
+
+
+def rehearse_poison(run: Run) -> None:
+    """Refuse a search that cannot be meant before anything is trained.
+
+    Raises:
+        ValueError: splits that share rows, or settings that fit neither data nor model.
+    """
+    assert run.poison is not None
+    require_apart(run)
+
+    def reached(_: Any) -> Any:
+        raise _ReachedError
+
+    with TemporaryDirectory() as folder, suppress(_ReachedError):
+        run.poison(_victim(run, reached, Path(folder) / "journal.jsonl", lambda *_: None))
+
+
+class _ReachedError(Exception):
+    """A search has come to its first training."""
+
+
+def _victim(run: Run, refit: Refit, journal: Path, watch: Callable[[int, Mapping[str, float]], None]) -> Victim:
+    data, differentiable = run.dataset, not isinstance(run.model, Learner)
+    return Victim(
+        columns=data.columns,
+        groups=data.groups,
+        loc=data.loc,
+        scale=data.scale,
+        train=data.train,
+        valid=data.valid,
+        refit=refit,
+        fit=(lambda rows: fitted(run, rows)) if differentiable else None,
+        loss=loss_of(run) if differentiable else None,
+        fit_decide=run.fit_decide,
+        seed=run.seed,
+        run=_but_for_its_budget(run),
+        journal=journal,
+        earlier=(),
+        watch=watch,
+    )
+
+
+def _but_for_its_budget(run: Run) -> str:
+    """Equal for runs that differ in the budget of their search alone."""
+    attack = run.params["attack"]
+    poison = {key: value for key, value in attack["poison"].items() if key != "budget"}
+    return run_id(identity_of(run.params | {"attack": attack | {"poison": poison}}, run.dataset, run.ctx.scm))
+
+
+def _earlier(run: Run) -> list[Path]:
+    """Journals of other runs, of which some may be of this search; none where all is to be made again."""
+    own = files(run, ".jsonl")
+    if run.params["existing"] == "replace":
+        return []
+    return sorted(path for path in own.parent.glob("*.jsonl") if path != own)
+
+
+def require_apart(run: Run) -> None:
+    """Refuse splits that share rows, as the search would then see what it is judged by. Raises ValueError."""
+    splits = {"train": run.dataset.train, "valid": run.dataset.valid, "test": run.dataset.test}
+    seen: dict[int, str] = {}
+    for name, rows in splits.items():
+        for number in rows.index.tolist():
+            if number in seen:
+                raise ValueError(
+                    f"row {number} of the data is in both {seen[number]} and {name}: what judges the search for rows "
+                    "must be apart from what it sees"
+                )
+            seen[number] = name
+    if run.params["fit_on"] != "valid":
+        raise ValueError(
+            f"fit_on={run.params['fit_on']}: a search for rows fits thresholds on the rows that judge it; leave it out"
+        )
+
+
+def account(poisoning: Poisoning, record: Record) -> Record:
+    """The record of the trained run with what the search did: its rows and trace as files, before and after."""
+    if record["status"] != "finished":
+        return record
+    run, chosen = poisoning.run, poisoning.chosen
+    settings = run.params["attack"]["poison"]
+    after_valid = _figures(run, threshold(run), run.dataset.valid, TABLES)
+    metrics = Measured(record["metrics"], record["shares"], record["deviations"])
+    metrics.add(poisoning.unpoisoned.plain("_unpoisoned"))
+    metrics.add(after_valid.plain("_valid"))
+    metrics.add(poisoning.unpoisoned_valid.plain("_valid_unpoisoned"))
+    metric = settings["metric"]
+    if settings["objective"] == "unfair":
+        after, before = metrics.get(metric), metrics.get(f"{metric}_unpoisoned")
+        harm = None if after is None or before is None else -(direction(metric) or -1) * (after - before)
+        metrics |= {f"{metric}_under_poisoning": after, f"{metric}_poisoning_harm": harm}
+    section = {
+        "metric": metric,
+        "objective": settings["objective"],
+        "budget": settings["budget"],
+        "rows": len(chosen.rows.y),
+        "distinct": len({(*row, y) for row, y in zip(chosen.natural.tolist(), chosen.rows.y.tolist(), strict=True)}),
+        "labels": _counts(chosen.rows.y.tolist()),
+        "groups": _counts([run.dataset.groups[s] for s in chosen.rows.s.tolist()]),
+        "claimed": {"before": dict(chosen.before), "after": dict(chosen.after)},
+        "steps": [list(step) for step in chosen.steps],
+        "csv": _filed(files(run, ".csv"), _csv(run, chosen)),
+        "trace": _filed(files(run, ".jsonl"), None),
+        **chosen.facts,
+    }
+    if doubts := _doubts(settings, chosen, after_valid.get(metric)):
+        record = record | {"warnings": [*record.get("warnings", []), *doubts]}
+    seconds = record["seconds"] | {"search": poisoning.seconds}
+    return record | metrics.to_record() | {"seconds": seconds, "poison": section}
+
+
+def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:
+    """Where the stored model is not known to have, or has not, what the search claims; means have no one model."""
+    metric, claimed = settings["metric"], chosen.after[settings["metric"]]
+    if found is None:
+        return [UNHELD.format(metric=metric)]
+    if settings["inner_seeds"] == 1 and abs(found - claimed) > ROUNDING:
+        return [UNLIKE.format(metric=metric, claimed=claimed, found=found)]
+    return []
+
+
+def files(run: Run, suffix: str) -> Path:
+    """Where what a search leaves behind is kept."""
+    return paths_config.poison_file(f"{run.dataset.name}/{run.run_id}{suffix}")
+
+
+def _csv(run: Run, chosen: Poisoned) -> str:
+    names = {column.name for column in run.dataset.columns}
+    label = next(name for name in (*LABELS, "_class") if name not in names)
+    return to_csv(run.dataset.columns, chosen.natural, chosen.rows.y, label)
+
+
+def _filed(path: Path, content: str | None) -> dict[str, str]:
+    """Write a file, or take it as it is; its path, relative to the folder of all of them, and its SHA-256."""
+    if content is not None:
+        atomic.write_text(path, content)
+    relative = path.relative_to(paths_config.poison()).as_posix()
+    return {"path": relative, "sha256": atomic.digest(path)}
+
+
+def _figures(run: Run, decide: StoredDecide, rows: Batch, names: tuple[str, ...]) -> Measured:
+    """Metrics of the trained model of a run."""
+    metrics = {name: metric for name, metric in run.metrics.items() if name in names}
+    return evaluate(run.model, rows, replace(run.ctx, decide=decide), metrics)
+
+
+def _counts(values: list[Any]) -> dict[str, int]:
+    return {str(value): number for value, number in sorted(Counter(values).items())}

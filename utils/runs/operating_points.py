@@ -1,0 +1,121 @@
+"""What a two-class model attains by thresholds for each group: its operating points, judged on other rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from utils import seeding
+from utils.decides.exact_thresholds import POINTS, curves, exact
+from utils.decides.fitted import account, require_rows
+from utils.decides.group_thresholds import GroupThresholds, in_json
+from utils.metrics import confusion, group
+from utils.metrics.bootstrap import spreads
+from utils.metrics.classification import DRAWN, FROM_TABLE
+from utils.metrics.confusion import Counts
+from utils.metrics.intervals import Measured, measured, numbered
+from utils.types import Batch
+
+Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
+T = TypeVar("T")
+DIGITS = 4  # of the ends of intervals, of which there are many
+SAID = ("tpr", "prevalence")  # the one by fnr, the other by the record: records hold many points and should stay small
+
+
+def operating_points(
+    fitted: Rows,
+    judged: Rows,
+    groups: Sequence[str],
+    *,
+    rates: Sequence[str],
+    permitted: Sequence[float],
+    groups_min: int,
+    intervals: int,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The most accurate thresholds by each permitted gap and without a limit, and what they attain on other rows.
+
+    Args:
+        fitted: what the thresholds are fitted to.
+        judged: what they are judged on.
+        groups: their names.
+        rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
+        permitted: gaps on the fitted rows, in [0, 1].
+        groups_min: a rate of fewer fitted rows of some group is refused, of fewer judged rows leaves its gap undefined.
+        intervals: bootstrap draws, of what is no share.
+        level: of the intervals, in (0, 1).
+        seed: of the draws.
+
+    Returns:
+        ``rates``; ``permitted``, None at the end; ``logits``, a threshold for each group of each point; ``metrics``,
+        for each key of a record one value a point, None where it is undefined: those of ``classification`` and
+        ``group`` that depend on the labels, less what others say already (``SAID``); accuracy, the gaps, and the signed
+        gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``. ``shares`` and ``deviations`` hold what other
+        intervals need (``utils.metrics.intervals.at_level``), one of each for a point likewise. ``fitted`` says what
+        the points attain where they were fitted: a ``gap`` in the rates and an ``accuracy`` for each, on how many
+        ``rows``, with the ``denominators`` of each rate by group.
+
+    Raises:
+        ValueError: rates of too few of the fitted rows.
+    """
+    asked = [*permitted, None]
+    require_rows(curves(*fitted, groups, rates, key=POINTS), groups, rates, groups_min, POINTS)
+    found = exact(*fitted, groups, rates=rates, permitted=asked)
+    distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
+    tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
+    made = [_measured(own, rates, groups_min, intervals, level, seed) for own in tables]
+    point = [made[distinct.index(logits)] for logits in found]
+    return {
+        "rates": list(rates),
+        "permitted": asked,
+        "logits": [in_json(logits) for logits in found],
+        "fitted": _fitted([GroupThresholds(logits) for logits in found], *fitted, len(groups), rates),
+        "metrics": {key: [own[key] for own in point] for key in point[0]},
+        "shares": {key: [own.shares.get(key) for own in point] for key in _keys(own.shares for own in point)},
+        "deviations": {key: [own.deviations.get(key) for own in point] for key in _keys(o.deviations for o in point)},
+    }
+
+
+def _fitted(
+    points: Sequence[GroupThresholds], logits: Tensor, rows: Batch, groups: int, rates: Sequence[str]
+) -> dict[str, Any]:
+    """What the points attain on the rows that they were fitted to."""
+    labels = [decide(logits, rows.s) for decide in points]
+    each = [account(of, rows, groups, rates) for of in labels]
+    accuracy = [float((of == rows.y).double().mean()) for of in labels]
+    return {**each[0], "gap": [own["gap"] for own in each], "accuracy": accuracy}
+
+
+def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys of all, in their order."""
+    return list(dict.fromkeys(key for of in each for key in of))
+
+
+def _measured(
+    table: Counts, rates: Sequence[str], groups_min: int, intervals: int, level: float, seed: int
+) -> Measured:
+    """The figures of one point, from its table (g, 2, 2)."""
+    everyone = table.sum(0)
+    of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min)
+    values = {key: float(metric(everyone)) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
+    shares = _unsaid(rates_of_groups) | {"accuracy": confusion.parts_of("accuracy", everyone)}
+    shares |= numbered("accuracy_class_", confusion.of_classes(everyone))
+    draws = confusion.bootstrap(everyone, intervals, seeding.rng(seed, "bootstrap"))
+    moved = spreads({key: values[key] for key in DRAWN}, {key: FROM_TABLE[key](draws) for key in DRAWN}, level)
+    found = measured(values, shares, level, moved, digits=DIGITS)
+    ended = {"accuracy", *group.OF_GAP, *(f"{rate}_signed_gap" for rate in rates)}
+    bare = {f"{key}{end}" for key in values.keys() - ended for end in ("_low", "_high")}
+    return Measured({key: value for key, value in found.items() if key not in bare}, found.shares, found.deviations)
+
+
+def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) -> Counts:
+    labels = decide(logits, rows.s)
+    y, label, s = (of.cpu().numpy() for of in (rows.y, labels, rows.s))
+    return confusion.counts(y, label, s, groups=groups, classes=2)
+
+
+def _unsaid(metrics: Mapping[str, T]) -> dict[str, T]:
+    """Without those that others say."""
+    return {key: metric for key, metric in metrics.items() if not key.startswith(SAID)}

@@ -1,0 +1,115 @@
+"""How the jobs of a command ended; in a sweep, told by each job in a file, whichever process or machine ran it."""
+
+import json
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+from utils.records.later import Record
+from utils.system import atomic
+from utils.system.console import complain, said
+
+FOLDER = ".jobs"  # in the folder of a sweep, one file per job
+EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}  # the exit code that each status asks for
+
+
+class Model(TypedDict):
+    """The causal model that a figure of a run rests on: figures compare where fingerprints agree."""
+
+    dataset: str
+    option: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended.
+
+    A ``finished`` and a ``failed`` run have a record, a ``skipped`` one had it before; a ``refused`` one has none: a
+    mistake in the command, or a folder that cannot be written to.
+    """
+
+    name: str
+    status: str
+    detail: str
+    record: int | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # those that the sweep watches
+    models: Mapping[str, "Model"] = field(default_factory=dict)  # that those of them rest on that are causal
+
+
+def word(sweep: Path, number: int) -> Path:
+    """Where job ``number`` of a sweep leaves word."""
+    return sweep / FOLDER / f"{number}.json"
+
+
+def tell(sweep: Path, number: int, outcome: Outcome) -> None:
+    """Leave word of job ``number`` in the folder of its sweep."""
+    atomic.write_text(word(sweep, number), json.dumps(asdict(outcome)))
+
+
+def told(sweep: Path, number: int) -> Outcome | None:
+    """The word of job ``number``, or None where it has not ended or died without one."""
+    try:
+        return Outcome(**json.loads(word(sweep, number).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def at_work(sweep: Path, number: int, what: str | None) -> None:
+    """Say what is being done, under the number of one of the jobs, until told None."""
+    path = sweep / FOLDER / f"{number}.now"
+    with suppress(OSError):  # a full disk must not cost a training for a word
+        if what is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(what)
+
+
+def now(sweep: Path) -> list[str]:
+    """What is being done at the moment."""
+    found = []
+    for path in sorted((sweep / FOLDER).glob("*.now")):
+        with suppress(FileNotFoundError):
+            found.append(path.read_text())
+    return [what for what in found if what]
+
+
+def defect(error: Exception, folder: Path) -> Outcome:
+    """What a job met that is nobody's mistake but ours: said in a line, and in full in a file of its folder."""
+    atomic.write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
+    detail = f"{type(error).__name__}: {said(error)} (see {folder}/error.txt)"
+    complain(detail)
+    return Outcome("", "failed", detail)
+
+
+def forget(folder: Path, made: Path) -> None:
+    """Remove what a command that was refused has left: its own files in ``folder``, and empty folders up to ``made``.
+
+    Args:
+        folder: of the run or sweep.
+        made: the uppermost folder that was not there before the command.
+    """
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+        own = path.parent.name in (".hydra", FOLDER) or path.name == "multirun.yaml"
+        with suppress(OSError):  # a folder that holds something else
+            path.rmdir() if path.is_dir() else path.unlink() if own else None
+    for path in (folder, *folder.parents):
+        if not path.is_relative_to(made):
+            return
+        with suppress(OSError):
+            path.rmdir()
+
+
+ended: list[Outcome] = []  # how the jobs of this command ended
+# (records, keys, database) -> why the figures of a sweep's records do not compare
+ExplainApart = Callable[[Sequence[Record], Sequence[str], str], list[str]]
+explanations: list[ExplainApart] = []
+
+
+def exit_code(ended: Iterable[Outcome]) -> int:
+    """That of the gravest outcome: 0 all is well, 1 a run failed, 2 a mistake in the command."""
+    return max((EXIT[outcome.status] for outcome in ended), default=0)

@@ -1,0 +1,200 @@
+"""Progress of long work: the epochs of a training, the evaluations of a search, the jobs of a sweep."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from utils.metrics.directions import direction
+from utils.runs.outcomes import Model, Outcome, now, told
+from utils.system.console import harmless, say, stop_if_interrupted
+
+Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
+SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
+PAUSE = 30.0  # seconds between two lines within an epoch
+POLL = 0.5  # seconds between two looks at what jobs have told
+
+
+@contextmanager
+def steps_said(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> Iterator[Watch]:
+    """Tell the steps of a training or a search in a sweep, which has a bar of its own."""
+
+    def tell(step: float, figures: dict[str, float]) -> None:
+        stop_if_interrupted()
+        best = f"  {_figures(figures)}" if unit != "epoch" else ""
+        say_now(f"{title}: {unit} {step:.3g}/{steps}{best}" if step < steps else f"{title}: judging")
+
+    try:
+        yield tell
+    finally:
+        say_now(None)
+
+
+@contextmanager
+def steps_shown(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
+    """Show the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere."""
+    if sys.stdout.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        text, shown, eta = (
+            TextColumn(t, markup=False) for t in ("{task.description}", "{task.fields[figures]}", "eta")
+        )
+        columns = (text, BarColumn(), MofNCompleteColumn(), shown, eta, TimeRemainingColumn())
+        with Progress(*columns, transient=True) as bar:
+            job = bar.add_task(harmless(title), total=steps, figures="")
+
+            def update(step: float, figures: dict[str, float]) -> None:
+                stop_if_interrupted()
+                bar.update(job, completed=step, figures=_figures(figures))
+
+            yield update
+    else:
+        every, tenths, said = max(1, steps // 10), 0, time.monotonic()
+
+        def line(step: float, figures: dict[str, float]) -> None:
+            nonlocal tenths, said
+            stop_if_interrupted()
+            if step // every > tenths or step == steps or time.monotonic() - said > PAUSE:
+                tenths, said = int(step // every), time.monotonic()
+                say(f"{title}  {unit} {step:.4g}/{steps}  {_figures(figures)}")
+
+        yield line
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return "  ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items())
+
+
+# --- sweeps ----------------------------------------------------------------------------------------------------
+
+
+class Tally:
+    """What the jobs of a sweep have told so far.
+
+    Args:
+        folder: of the sweep.
+        numbers: of the jobs.
+        watch: metrics whose best value is kept.
+        words: what a job is, by its number, for those that have no run whose name says it.
+    """
+
+    def __init__(self, folder: Path, numbers: Sequence[int], watch: Sequence[str], words: Callable[[int], str]):
+        self.folder = folder
+        self.numbers = numbers
+        self.watch = watch
+        self.words = words
+        self.ended: dict[int, Outcome] = {}
+        self.started = time.monotonic()
+
+    def look(self) -> list[int]:
+        """The numbers of the jobs that have ended since the last look."""
+        news = {n: outcome for n in self.numbers if n not in self.ended and (outcome := told(self.folder, n))}
+        self.ended |= news
+        return list(news)
+
+    def row(self, number: int) -> str:
+        """A job that has ended in one line."""
+        outcome = self.ended[number]
+        return f"#{number:<4} {outcome.status:<9} {outcome.name or self.words(number):<32} {outcome.detail}"
+
+    def line(self) -> str:
+        """Jobs done, failed and left, the time left, the best values so far."""
+        wrong = sum(o.status in ("failed", "refused") for o in self.ended.values())
+        parts = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else []), *self._eta()]
+        return ", ".join([*parts, *self._best()])
+
+    def now(self) -> str:
+        """What is being done at the moment, where a launcher says so."""
+        return "; ".join(now(self.folder))
+
+    def _eta(self) -> list[str]:
+        """From the pace so far, of jobs that had to be trained."""
+        trained = sum(o.status != "skipped" for o in self.ended.values())
+        left = len(self.numbers) - len(self.ended)
+        if not trained or not left:
+            return []
+        seconds = round((time.monotonic() - self.started) / trained * left)
+        return [f"ETA {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"]
+
+    def _best(self) -> list[str]:
+        return [f"best {key} {', '.join(of)}" for key in self.watch if direction(key) and (of := self._best_of(key))]
+
+    def _best_of(self, key: str) -> list[str]:
+        """The best value of a metric; of a causal one, that under each causal model, as others do not compare."""
+        best = max if direction(key) > 0 else min
+        values = self._by_model(key)
+        if len(values) <= 1:
+            return [f"{best(of):.4f}" for of in values.values()]
+        names = _names([model for model in map(self._models(key).get, values) if model])
+        return [f"{best(of):.4f} under {names.get(fingerprint, 'none')}" for fingerprint, of in values.items()]
+
+    def _by_model(self, key: str) -> dict[str, list[float]]:
+        """The values of a metric by the fingerprint of their causal model, which is empty where they rest on none."""
+        found: dict[str, list[float]] = {}
+        for outcome in self.ended.values():
+            if (value := outcome.metrics.get(key)) is not None:
+                fingerprint = outcome.models[key]["fingerprint"] if key in outcome.models else ""
+                found.setdefault(fingerprint, []).append(value)
+        return found
+
+    def _models(self, key: str) -> dict[str, Model]:
+        """The causal models that a metric rests on, by fingerprint."""
+        return {o.models[key]["fingerprint"]: o.models[key] for o in self.ended.values() if key in o.models}
+
+    def apart(self) -> list[str]:
+        """The watched metrics whose values rest on several causal models."""
+        return [key for key in self.watch if len(self._models(key)) > 1]
+
+
+def _names(models: Sequence[Model]) -> dict[str, str]:
+    """Causal models in words, by fingerprint: the option, with what else it takes to tell them apart."""
+    several = len({model["dataset"] for model in models}) > 1
+    names = [f"{model['option']} of {model['dataset']}" if several else model["option"] for model in models]
+    return {
+        model["fingerprint"]: f"scm={name}" if names.count(name) == 1 else f"scm={name} ({model['fingerprint'][:6]})"
+        for model, name in zip(models, names, strict=True)
+    }
+
+
+@contextmanager
+def sweep_shown(tally: Tally) -> Iterator[None]:
+    """Show the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere."""
+    stop = Event()
+    with _bar(tally) as show:
+
+        def follow() -> None:
+            while not stop.wait(POLL):
+                show(tally.look())
+
+        thread = Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            show(tally.look())
+
+
+@contextmanager
+def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
+    """How to show the jobs that have just ended."""
+    if sys.stdout.isatty():
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        state = TextColumn("{task.fields[line]}  {task.fields[now]}", markup=False)
+        columns = (TextColumn("sweep"), BarColumn(), state)
+        with Progress(*columns) as bar:
+            job = bar.add_task("sweep", total=len(tally.numbers), line="", now="")
+            yield lambda _: bar.update(
+                job, completed=len(tally.ended), line=harmless(tally.line()), now=harmless(tally.now())
+            )
+        return
+
+    def lines(news: list[int]) -> None:
+        for number in news:
+            say(f"{tally.row(number)}  [{tally.line()}]")
+
+    yield lines

@@ -1,0 +1,188 @@
+"""Training the model of a run again and again, each time on some rows more: what a search for rows asks for."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from time import process_time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils import seeding
+from utils.build import Run, build_model
+from utils.models.learner import Learner
+from utils.poisoning.rows_csv import with_rows as extended
+from utils.runs import workers
+from utils.runs.fitting import fit_plainly, fit_together, learner_seed, logits_of, probing
+from utils.runs.workers import Work
+from utils.system.pool import pool
+from utils.training.many_models import DivergenceError
+from utils.types import Answer, Batch, Predict, Refit
+from utils.views.stack import UnstackableError
+
+DIED = "a training ran out of memory, or its process was killed"
+
+
+@contextmanager
+def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Refit]:
+    """How to train the model of a run on its training rows and some more, as often as wanted.
+
+    Args:
+        run: whose model stays as it is.
+        inner_seeds: trainings of each set of rows; the first is that of the run itself.
+        processes: that train learners side by side; None: one a core. Models of torch train as stacks in this one.
+    """
+    from joblib import cpu_count  # which runs without a search need not wait for
+
+    if not isinstance(run.model, Learner):
+        yield lambda added: _known(_of_stacks(run, added, inner_seeds))
+        return
+    data = run.dataset
+    others = [learner_seed(seeding.derive(run.seed, f"inner {i}")) for i in range(1, inner_seeds)]
+    x, y, w, valid = (of.cpu().numpy() for of in (data.train.x, data.train.y, data.train.w, data.valid.x))
+    work = Work(run.model.estimator, x, y, w, valid, run.model.outputs, (learner_seed(run.seed), *others))
+    count = processes or int(cpu_count())
+    if count == 1:
+        yield _at_hand(lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added]))
+        return
+    with pool(count, workers.begin, work) as executor:
+
+        def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
+            futures = [executor.submit(workers.given_answer, *_arrays(rows)) for rows in added]
+            return lambda: [_answer(*future.result()) for future in futures]
+
+        yield _at_hand(begun)
+
+
+def with_rows(run: Run, added: Batch) -> Run:
+    """The run with some more training rows, which asks for no others."""
+    return replace(run, dataset=replace(run.dataset, train=extended(run.dataset.train, added)), poison=None)
+
+
+def fitted(run: Run, added: Batch) -> nn.Module:
+    """A model like that of the run, trained on some more rows, in eval mode; that of the run stays as it is.
+
+    Raises:
+        DivergenceError: its loss left the finite numbers.
+    """
+    fresh = _fresh(run, added, 0)
+    if error := _fit([fresh])[0]:
+        raise error
+    return fresh.model.eval()
+
+
+def loss_of(run: Run) -> Callable[[Predict, Batch], Tensor]:
+    """What the training minimises, (): always by the same random numbers, of which the training's own are none."""
+    return lambda predict, batch: run.objective(predict, batch, probing(run).on(batch))[0]
+
+
+# --- learners --------------------------------------------------------------------------------------------------
+
+
+def _arrays(rows: Batch) -> tuple[Any, Any]:
+    return rows.x.cpu().numpy(), rows.y.cpu().numpy()
+
+
+def _answer(logits: Any, error: str, seconds: float) -> Answer:
+    return Answer(None if logits is None else torch.from_numpy(logits), error, seconds)
+
+
+def _known(answers: list[Answer]) -> Callable[[], list[Answer]]:
+    return lambda: answers
+
+
+def _at_hand(refit: Refit) -> Refit:
+    """The same, where what ends a process or its memory is an error that says what to do.
+
+    Raises:
+        ValueError: a process died, and the others with it, or there is no memory left: both while work is handed over
+            and while it is waited for.
+    """
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except (BrokenExecutor, MemoryError):
+            raise ValueError(
+                f"{DIED}; no finished evaluation is lost: relaunch, with attack.poison.workers=1 where memory is short"
+            ) from None
+
+    def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
+        with told():
+            wait = refit(added)
+
+        def answers() -> list[Answer]:
+            with told():
+                return wait()
+
+        return answers
+
+    return begun
+
+
+# --- models of torch -------------------------------------------------------------------------------------------
+
+
+def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answer]:
+    """Models on equally many rows are trained as one stack."""
+    started = process_time()
+    fresh = [[_fresh(run, rows, i) for i in range(inner_seeds)] for rows in added]
+    by_size: defaultdict[int, list[Run]] = defaultdict(list)
+    for own in fresh:
+        by_size[len(own[0].dataset.train.y)] += own
+    errors: dict[int, DivergenceError | None] = {}
+    for alike in by_size.values():
+        errors |= {id(one): error for one, error in zip(alike, _fit(alike), strict=True)}
+    answers = []
+    for own in fresh:
+        wrong = next((str(error) for one in own if (error := errors[id(one)])), "")
+        logits = None if wrong else torch.stack([logits_of(one, one.dataset.valid) for one in own]).cpu()
+        answers.append(Answer(logits, wrong))
+    share = (process_time() - started) / max(1, len(added))
+    return [answer._replace(seconds=share) for answer in answers]
+
+
+def _fresh(run: Run, added: Batch, inner: int) -> Run:
+    """The run with more rows, untrained, with random streams from their beginning; inner seed 0 is the run's own.
+
+    What adapts to the training starts anew too. No checkpoint: the next set of rows would go on from that of this one.
+    """
+    seed = run.seed if inner == 0 else seeding.derive(run.seed, f"inner {inner}") % 2**31
+    params = run.params | {"seed": seed}
+    model = copy.deepcopy(run.model) if inner == 0 else build_model(_without_size(params), run.dataset)[0]
+    ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
+    recipe, adaptations = replace(run.recipe, checkpoint_every=0), copy.deepcopy(run.adaptations)
+    own = with_rows(run, added)
+    return replace(own, params=params, model=model, ctx=ctx, recipe=recipe, adaptations=adaptations)
+
+
+def _without_size(params: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a model as configured, which building completes."""
+    return params | {
+        "model": {key: value for key, value in params["model"].items() if key not in ("inputs", "outputs")}
+    }
+
+
+def _fit(runs: Sequence[Run]) -> list[DivergenceError | None]:
+    """Train models on equally many rows; the error of each whose loss left the finite numbers."""
+    try:
+        return fit_together(runs, watch=_unwatched)
+    except UnstackableError:
+        return [_fit_one(run) for run in runs]
+
+
+def _fit_one(run: Run) -> DivergenceError | None:
+    try:
+        fit_plainly(run, watch=_unwatched)
+    except DivergenceError as error:
+        return error
+    return None
+
+
+def _unwatched(epoch: float, figures: dict[str, float]) -> None:
+    """Nobody looks at the epochs of a training among hundreds."""

@@ -1,0 +1,346 @@
+"""A sweep: its jobs composed and checked before any is run, shown as they end, summed up in a table."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+import paths_config
+from utils.command_line.overrides import explain, groups, resolved
+from utils.run_store import RunStore
+from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, word
+from utils.runs.progress import Tally, sweep_shown
+from utils.system.console import complain, count, said, say, stop_if_interrupted
+from utils.words.ranges import require_ranges
+
+Words = Sequence[str]  # the overrides of one job
+Place = tuple[Any, ...]  # keys and indices that lead to a value
+TABLE = 100  # jobs that the table of a sweep names one by one
+MARK = 1234567.125  # a number that no configuration holds
+SHOWN = 3  # jobs of a kind that an error names
+NUMBER = re.compile(
+    r"(?P<key>[a-z_]\w*(\.\w+)*)=(?P<value>[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE
+)
+DIED = Outcome("", "failed", "left no word: killed (out of memory?), still running, or not started")
+
+
+class Job(NamedTuple):
+    """One job of a sweep: its configuration, and where its own files go."""
+
+    number: int
+    words: tuple[str, ...]
+    params: dict[str, Any]
+    folder: Path
+
+
+class Composed:
+    """A configuration as Hydra composed it, for jobs that differ in the numbers of some keys."""
+
+    def __init__(self, composed: DictConfig, keys: Iterable[str]):
+        self._chosen: Any = OmegaConf.to_container(composed.hydra.runtime.choices)
+        with open_dict(composed):
+            del composed["hydra"]
+        self._cfg = composed
+        self._base = self._resolved({})
+        self._checked: set[tuple[tuple[type, bool], ...]] = set()
+        self._places: dict[str, list[Place]] | None = {}
+        for key in keys:
+            before = OmegaConf.select(composed, key)
+            found = list(_differing(self._base, self._resolved({key: MARK})))
+            OmegaConf.update(composed, key, before)
+            if any(value != MARK for _, value in found):  # it is worked into a text: then resolved anew every time
+                self._places = None
+                break
+            self._places[key] = [place for place, _ in found]
+
+    def params(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
+        """The resolved and checked configuration with these numbers, wherever interpolations take them.
+
+        Raises:
+            ValueError: one that cannot be meant.
+        """
+        from utils.command_line.checks import (  # import torch, which mistakes of words need not
+            validate,
+            validate_settings,
+        )
+
+        params = self._with(numbers)
+        validate(params)
+        kinds = tuple((type(number), number < 0) for number in numbers.values())
+        if kinds not in self._checked:  # settings are checked by their kinds
+            validate_settings(params)
+            self._checked.add(kinds)
+        return params
+
+    def _with(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
+        if self._places is None:
+            return self._resolved(numbers)
+        params = _copied(self._base)
+        for key, number in numbers.items():
+            for *above, last in self._places[key]:
+                node = params
+                for step in above:
+                    node = node[step]
+                node[last] = number
+        return params
+
+    def _resolved(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
+        for key, number in numbers.items():
+            OmegaConf.update(self._cfg, key, number)
+        return resolved(self._cfg, self._chosen)
+
+
+def _differing(one: Any, other: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Places where two configurations of one shape differ, and what stands there in the other."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one:
+            yield from _differing(one[key], other[key], (*place, key))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            yield from _differing(a, b, (*place, i))
+    elif one != other:
+        yield place, other
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(v) for key, v in value.items()}
+    return [_copied(v) for v in value] if isinstance(value, list) else value
+
+
+class Planner:
+    """From the words of jobs to their configurations; jobs that differ in numbers alone are composed once."""
+
+    def __init__(self, hydra_context: HydraContext, config: DictConfig):
+        self._load = hydra_context.config_loader.load_sweep_config
+        self._config = config
+        self._groups = groups()
+        self._composed: dict[tuple[str, ...], Composed] = {}
+        self._planned: dict[tuple[int, tuple[str, ...]], Job] = {}
+        self._words: dict[int, tuple[str, ...]] = {}  # of planned jobs
+        self._times: Counter[str] = Counter()  # how many of these have a word
+        own = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+        self._by_number = isinstance(own, dict) and own["subdir"] == "${hydra.job.num}"
+
+    def plan(self, jobs: Sequence[Words], first: int) -> list[Job]:
+        """The jobs, numbered from ``first``, their configurations checked.
+
+        Raises:
+            ValueError: naming the jobs whose configurations cannot be meant.
+        """
+        planned: list[Job] = []
+        wrong: dict[str, list[str]] = {}
+        for number, words in enumerate(map(tuple, jobs), start=first):
+            try:
+                if (number, words) not in self._planned:
+                    self._planned[number, words] = Job(number, words, self._params(words), self._folder(number, words))
+                    self._times.update(words)
+                    self._words[number] = words
+                planned.append(self._planned[number, words])
+            except (ValueError, HydraException, OmegaConfBaseException) as error:
+                what = explain(error) if isinstance(error, HydraException | OmegaConfBaseException) else said(error)
+                wrong.setdefault(what, []).append(f"#{number} {' '.join(words)}")
+        if wrong:
+            raise ValueError(_all_wrong(wrong, len(jobs)))
+        return planned
+
+    def words(self, number: int) -> str:
+        """What tells a planned job from the others, as typed: the words that not all of them have."""
+        of_job = self._words.get(number, ())
+        return " ".join(word for word in of_job if self._times[word] < len(self._words)) or " ".join(of_job)
+
+    def _params(self, words: tuple[str, ...]) -> dict[str, Any]:
+        """The checked configuration that the words of a job mean."""
+        matches = [m for word in words if (m := NUMBER.fullmatch(word)) and self._sets(m["key"])]
+        numbers = {m["key"]: _number(m["value"]) for m in matches}
+        structure = (*(w for w in words if w.partition("=")[0] not in numbers), "", *numbers)
+        if structure not in self._composed:
+            self._composed[structure] = Composed(self._load(self._config, list(words)), numbers)
+        return self._composed[structure].params(numbers)
+
+    def _sets(self, key: str) -> bool:
+        """Whether a word sets a value of the program's own, rather than choose an option or speak to Hydra."""
+        return key not in self._groups and not key.startswith("hydra.")
+
+    def _folder(self, number: int, words: tuple[str, ...]) -> Path:
+        """Of a job's own files, as Hydra names it."""
+        if self._by_number:
+            return Path(self._config.hydra.sweep.dir).absolute() / str(number)
+        cfg = self._load(self._config, list(words))  # the name may be made of the job's own values
+        with open_dict(cfg.hydra.job):
+            cfg.hydra.job.num = number
+            cfg.hydra.job.id = str(number)
+        return Path(cfg.hydra.sweep.dir).absolute() / str(cfg.hydra.sweep.subdir)
+
+
+def _all_wrong(wrong: Mapping[str, Sequence[str]], total: int) -> str:
+    """What is wrong with which jobs, a few of each kind named."""
+    kinds = [
+        f"{what} ({', '.join(jobs[:SHOWN])}{f' and {len(jobs) - SHOWN} more' if len(jobs) > SHOWN else ''})"
+        for what, jobs in wrong.items()
+    ]
+    return f"{sum(map(len, wrong.values()))} of {count(total, 'job')} cannot be run, so none was: {'; '.join(kinds)}"
+
+
+def _number(text: str) -> int | float:
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+
+
+class Planned(Sweeper):
+    """What our sweepers share: a planner, a launcher, and the words of the preset before those of the command line."""
+
+    config: DictConfig
+
+    def __init__(self, params: Mapping[str, Any] | None):
+        self.params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra."""
+        self.config = config
+        for part in ("sweeper", "launcher"):
+            own: Any = OmegaConf.to_container(config.hydra[part], resolve=True)
+            # joblib's launcher declares batch_size as text, and makes one of a number
+            numbers = {k: int(v) if isinstance(v, str) and v.isdigit() else v for k, v in own.items()}
+            require_ranges(numbers, prefix=f"hydra.{part}.")
+        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+        self.launcher = launcher_of(hydra_context, task_function, config)
+        self.planner = Planner(hydra_context, config)
+
+    def words(self, arguments: list[str]) -> list[Override]:
+        """The words of the sweep; where a key stands twice the last counts. Raises ValueError for an empty range."""
+        given = [f"{key}={values}" for key, values in self.params.items()]
+        read = self.parser.parse_overrides([*given, *arguments])
+        for override in read:
+            if override.is_range_sweep() and not any(True for _ in override.sweep_iterator()):
+                raise ValueError(f"{override.input_line}: no number is in this range, so there is nothing to run")
+        return read
+
+
+class Grid(Planned):
+    """Every combination of the values that are given, ``max_batch_size`` of them at a time."""
+
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None):
+        super().__init__(params)
+        self.max_batch_size = max_batch_size
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Check all jobs, launch them, show how they end."""
+        batches = BasicSweeper.split_arguments(self.words(arguments), self.max_batch_size)
+        jobs = [job for batch in batches for job in batch]
+        self.planner.plan(jobs, 0)
+        with swept(self.config, range(len(jobs)), self.planner):
+            first = 0
+            for batch in batches:
+                launch(self.launcher, self.planner, batch, first)
+                first += len(batch)
+
+
+def launcher_of(hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
+    """The launcher of a sweep, whose folder is fixed here: its workers may run elsewhere, at another time.
+
+    Raises:
+        ValueError: the launcher is not installed.
+    """
+    folder = str(Path(config.hydra.sweep.dir).absolute())
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.sweep.dir = folder
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(folder, Quote.single).with_quotes()}")
+    try:
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+    except RuntimeError as error:  # of a class that Hydra cannot find
+        raise ValueError(explain(error)) from None
+
+
+@contextmanager
+def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Iterator[Tally]:
+    """Show the jobs of a sweep as they end and, in the end, a table of what became of them."""
+    folder = Path(config.hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "multirun.yaml")
+    for number in numbers:
+        word(folder, number).unlink(missing_ok=True)  # of an earlier sweep in this folder
+        at_work(folder, number, None)
+    tally = Tally(folder, numbers, config.watch, planner.words)
+    complete = False
+    try:
+        with sweep_shown(tally):
+            yield tally
+        complete = True
+    finally:
+        if complete:  # a job without a word has died
+            tally.ended = {number: tally.ended.get(number, DIED) for number in tally.numbers}
+        for number in tally.numbers:
+            at_work(folder, number, None)
+        for journal in paths_config.evals().glob("*.json.journal"):
+            RunStore(journal.with_suffix("")).fold()  # so that any TinyDB sees what the sweep has filed
+        _sum_up(tally)
+
+
+def _sum_up(tally: Tally) -> None:
+    """Print the table: every job, or, of many, those that went wrong and the others by name."""
+    ended[:] = tally.ended.values()
+    wrong = [n for n, outcome in tally.ended.items() if outcome.status in ("failed", "refused")]
+    say()
+    for number in sorted(tally.ended if len(tally.numbers) <= TABLE else wrong):
+        say(tally.row(number))
+    if len(tally.numbers) > TABLE:
+        for name, statuses in sorted(_by_name(ended).items()):
+            say(f"{name:<40} {_counted(statuses)}")
+    for sentence in _apart(tally):
+        say(sentence)
+    left = len(tally.numbers) - len(ended)
+    say(_counted([o.status for o in ended]) + (f", {left} not run" if left else ""))
+
+
+def _apart(tally: Tally) -> list[str]:
+    """Why watched figures do not compare, as they rest on several causal models, and the command that changes it."""
+    keys = tally.apart()
+    if not keys:
+        return []
+    ids: dict[str, set[int | None]] = {}
+    for outcome in tally.ended.values():
+        for model in outcome.models.values():
+            ids.setdefault(model["dataset"], set()).add(outcome.record)
+    stores = {dataset: RunStore(paths_config.database(dataset)).all() for dataset in ids}
+    own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
+    return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]
+
+
+def _by_name(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
+    statuses: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.name:
+            statuses.setdefault(outcome.name, []).append(outcome.status)
+    return statuses
+
+
+def _counted(statuses: Sequence[str]) -> str:
+    """``5 finished, 1 failed``."""
+    counts = {status: statuses.count(status) for status in EXIT}
+    return ", ".join(f"{n} {status}" for status, n in counts.items() if n or status == "finished")
+
+
+def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -> None:
+    """Run jobs on a launcher; what stops the launcher itself is said, and what it did not run stays to be run."""
+    if hasattr(launcher, "planner"):
+        launcher.planner = planner  # ours: it need not compose them again
+    try:
+        launcher.launch(jobs, initial_job_idx=first)
+    except Exception as error:  # noqa: BLE001  whatever an engine of others raises must not lose what has ended
+        stop_if_interrupted()
+        complain(f"the launcher stopped: {type(error).__name__}: {said(error).splitlines()[0]}")

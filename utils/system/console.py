@@ -1,0 +1,177 @@
+"""What every command says, and how: one line at a time, errors as one reads them, a pipe that may close.
+
+Names of files, columns, levels and records come from anybody. All that is said passes ``harmless``, so that none of
+them moves the cursor, retitles or recolours a terminal, or turns the direction of what follows; what goes to a
+spreadsheet passes ``disarmed``, so that none of them is calculated, nor reaches a terminal that shows the file.
+"""
+
+import codecs
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf.errors import OmegaConfBaseException
+
+from utils.system import atomic
+
+PIPE_CLOSED = 141
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # that ask a command to end, as far as the system has them
+ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "→": "->"})
+
+# controls but for tab and the end of a line, what ends lines in other ways, turns of direction, lone surrogates
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+# what a spreadsheet takes for a formula, with the full-width forms of its signs, and what is none
+FORMULA = re.compile("((?:^|[;\t\r\n])\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
+
+_warned: set[str] = set()  # since the start of the command
+_interrupts: list[int] = []  # signals since the start of the command that asked it to end
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to end, Ctrl-C among them."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A signal ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        _interrupts.append(number)
+        while frame:
+            if frame.f_code.co_name == "__del__":
+                return
+            frame = frame.f_back
+        raise Stopped(number)
+
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    previous = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # as in a job in the background, or under nohup
+            signal.signal(number, interrupted)
+    try:
+        yield
+    finally:
+        _interrupts.clear()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def stop_if_interrupted() -> None:
+    """Raise the interrupt that a destructor swallowed, or that a library made an error of its own of."""
+    if _interrupts:
+        raise Stopped(_interrupts[-1])
+
+
+def _readable(error: UnicodeError) -> tuple[str, int]:
+    """What stands in for characters that a terminal cannot show."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(ASCII)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error("readable", _readable)
+
+
+def show_everything() -> None:
+    """Let stdout and stderr show what their encoding lacks by something like it, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="readable")
+
+
+def harmless(text: str) -> str:
+    """The text with every control character as the escape that Python writes for it, such as ``\\x1b``."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def disarmed(cell: Any) -> Any:
+    """A cell of a CSV file, a text that a spreadsheet would calculate behind an apostrophe, which keeps it a text.
+
+    That is one that begins with a sign of a formula, as a whole or behind a semicolon or tab, at which a spreadsheet
+    may cut it too (OWASP, CSV Injection). Control characters are escaped, for who shows the file in a terminal.
+    Numbers stay as they are, negative ones and those in a text too.
+    """
+    return harmless(FORMULA.sub(r"\1'", cell)) if isinstance(cell, str) and not NUMBER.fullmatch(cell) else cell
+
+
+def write(text: str) -> None:
+    """Text to the reader as it is, but for its control characters."""
+    sys.stdout.write(harmless(text))
+    sys.stdout.flush()
+
+
+def say(text: str = "") -> None:
+    """One line to the reader."""
+    write(text + "\n")
+
+
+def say_of(path: str | Path, text: str) -> None:
+    """One line about what was written to a file; on stderr where that is a pipe or a device, as our own output is."""
+    stream = sys.stderr if atomic.is_stream(path) else sys.stdout
+    stream.write(harmless(f"{path}: {text}\n"))
+    stream.flush()
+
+
+def warn(text: str) -> None:
+    """One line of warning, which stops nothing."""
+    _to_stderr(f"warning: {text}")
+
+
+def warn_once(text: str) -> None:
+    """The same, unless this command has said it."""
+    if text not in _warned:
+        _warned.add(text)
+        warn(text)
+
+
+def count(n: float, noun: str, several: str | None = None) -> str:
+    """Returns a whole number of things in words: ``1 run``, ``2,000 runs``; ``several`` is a plural without s."""
+    return f"{n:,.0f} {noun if n == 1 else several or f'{noun}s'}"
+
+
+def begin() -> None:
+    """A command begins: nothing was said yet."""
+    _warned.clear()
+
+
+def complain(text: str) -> None:
+    """One line of error."""
+    _to_stderr(f"error: {text}")
+
+
+def notice(text: str) -> None:
+    """One line on what takes long, beside the answer."""
+    _to_stderr(text)
+
+
+def _to_stderr(text: str) -> None:
+    """One line, whatever ends of lines a name in it has."""
+    sys.stderr.write(harmless(text).replace("\n", "\\n") + "\n")
+    sys.stderr.flush()
+
+
+def said(error: Exception) -> str:
+    """An error as one reads it: of the operating system's, the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
+
+
+def unread() -> int:
+    """The reader of a pipe, such as head, has seen enough: write nowhere from now on; the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_CLOSED

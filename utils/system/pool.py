@@ -1,0 +1,74 @@
+"""Processes that work for this one and end with it, however it ends."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import (
+    active_children,
+    get_all_start_methods,
+    get_context,
+    get_start_method,
+    parent_process,
+    set_start_method,
+)
+from threading import Thread
+from types import FrameType
+from typing import Any
+
+from utils.system.console import show_everything
+
+GRACE = 1.0  # seconds that a process has to clean up
+
+
+@contextmanager
+def pool(workers: int, begin: Callable[..., None] | None = None, *given: Any) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave interrupts to this one; each calls ``begin(*given)`` first."""
+    if get_start_method() not in get_all_start_methods():  # in a job of joblib, whose own a new process does not know
+        set_start_method("spawn", force=True)
+    processes = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_as_child, initargs=(begin, *given)
+    )
+    try:
+        yield processes
+    except BaseException:
+        processes.shutdown(wait=False, cancel_futures=True)
+        ending = active_children()
+        for child in ending:
+            child.terminate()
+        for child in ending:  # so that nothing is written once this process has tidied up
+            child.join(2 * GRACE)
+        raise
+    processes.shutdown()
+
+
+def _as_child(begin: Callable[..., None] | None, *given: Any) -> None:
+    """Leave interrupts to the parent, and end with it, however it ends."""
+    for name in ("SIGINT", "SIGHUP"):  # a terminal tells all processes of a command
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    show_everything()
+    Thread(target=_end_with_the_parent, daemon=True).start()
+    if begin is not None:
+        begin(*given)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Let what is being done clean up behind it, then end."""
+    Thread(target=_gone, daemon=True).start()
+    raise SystemExit(1)
+
+
+def _gone() -> None:
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+def _end_with_the_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
