@@ -19,6 +19,7 @@ from evals.plots import class_drawings
 from evals.plots.class_drawings import Confusion, Gallery, Kind
 from evals.plots.style import COLOURS, MARKERS, save, targets
 from evals.records import query
+from evals.records.radius_text import NUMBER, in_bytes, radius_words
 from utils.records import later
 from utils.system.console import count, write
 
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
 
 OPTIONS = paths_config.ROOT / "config" / "pictures.yaml"
 MOST = 20  # classes shown as bars, the least robust ones
-NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
 CURVE = re.compile(rf"robust_accuracy_pgd_({NUMBER})")
 HEADLINE = re.compile(rf"robust_accuracy_({NUMBER})")
 CLASS = re.compile(r"accuracy_class_(\d+)")
 ROBUST_CLASS = re.compile(rf"robust_accuracy_class_\d+_({NUMBER})")
-EVERY_BYTE = re.compile(r"\d+(?:\.\d+)?/255")
 NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 PLAIN = str.maketrans({"ℓ": "l", "∞": "inf", "₂": "2", "₁": "1"})  # for tables of text
 
@@ -140,19 +139,6 @@ def radius_of(options: DictConfig, records: Sequence[query.Record], there: Mappi
     if len(trained) == 1 and (value := next(iter(trained))) in there:
         return there[value]
     raise ValueError(f"these runs were judged at several radii; choose one by epsilon=...: {texts}")
-
-
-def in_bytes(records: Sequence[query.Record]) -> bool:
-    """Whether the radii of the records are written in steps of a byte, such as 8/255."""
-    given = [r["params"].get("epsilon") or {} for r in records]
-    return any(EVERY_BYTE.fullmatch(str(r)) for e in given for r in (e.get("radius"), *e.get("evaluate", ())))
-
-
-def radius_words(text: str, bytes_: bool) -> str:
-    """A radius for a reader: in the style of 8/255 where the runs are."""
-    if not bytes_ or "/" in text or not query.number(text):
-        return text
-    return f"{round(255 * query.number(text), 1):g}/255"
 
 
 def _norm(record: query.Record) -> str:

@@ -133,9 +133,9 @@ def build(
     """Means and standard deviations over seeds, with the reference's rows of the same data sets and of ``others``.
 
     A regularizer that ran with several settings gets a row for each, named by what differs. Among the metrics may be
-    ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.records.rho``); with ``base`` they
-    are added for every average whose worst class is shown. ``database`` is that whose records these are; without, each
-    data set's own.
+    ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.records.rho``); with
+    ``base`` they are added for every average whose worst class is shown. ``database`` is that whose records these are;
+    without, each data set's own.
 
     Raises:
         ValueError: a metric that neither the records nor the reference have, or a base or data set that is not there.

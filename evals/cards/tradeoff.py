@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from evals import plot
 from evals.choosing.choice import Choice
 from evals.plots.axis import sides
 from evals.plots.chart import chart
 from evals.plots.frontier import draw, style
+from evals.plots.kinds import OPTIONS
 from evals.plots.style import GREY, INK
 from evals.records import query
 from utils.runs.causal_figures import compares
@@ -34,7 +34,7 @@ def tradeoff(found: Choice, dataset: str, x: str, y: str) -> Any:
     ends = [c.side for c in question.constraints if c.key == y and c.side]
     words = [f"dataset={dataset}", f"x={x}", f"y={y}", f"x_better={'higher' if question.higher else 'lower'}"]
     words += [f"y_better={'lower' if ends[0] > 0 else 'higher'}"] if ends else []
-    options = query.options(words, plot.OPTIONS)
+    options = query.options(words, OPTIONS)
     figure = draw(chart(records, options, sides(options, "x", "y")), style(options))
     axes = figure.axes[0]
     for key, line, span in ((x, axes.axvline, axes.get_xlim()), (y, axes.axhline, axes.get_ylim())):

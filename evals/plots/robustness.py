@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from evals.pictures import NUMBER, in_bytes, radius_words
 from evals.plots import axis as axes_
 from evals.plots import chart as charts
 from evals.plots import frame, labels, spread, text
@@ -17,6 +16,7 @@ from evals.plots.frontier import reference
 from evals.plots.picture import Picture
 from evals.plots.style import COLOURS, MARKERS, STYLE
 from evals.records import query
+from evals.records.radius_text import NUMBER, in_bytes, radius_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

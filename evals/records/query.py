@@ -252,8 +252,8 @@ def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = boo
     ``<key>_high`` the 95 % interval of the mean over seeds; NaN for one seed. A seed without the metric does not count.
 
     The default is the percentile bootstrap, which is too narrow for few seeds: of three it is their range, and holds
-    the true value in 75 % of all cases instead of 95. ``interval=evals.records.seed_intervals.student`` keeps its word for any number
-    of seeds, where runs are about normal.
+    the true value in 75 % of all cases instead of 95. ``interval=evals.records.seed_intervals.student`` keeps its word
+    for any number of seeds, where runs are about normal.
 
     A metric's own interval over test rows (``accuracy_low`` among the keys) comes as the mean of its ends instead.
     """

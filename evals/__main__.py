@@ -1,0 +1,29 @@
+"""Lists the commands that read the run databases: ``python -m evals``."""
+
+import sys
+
+from utils.system.console import complain, write
+
+COMMANDS = {
+    "table": "means over seeds by data set and regularizer, as Markdown, CSV or LaTeX",
+    "plot": "metrics of all models against each other, with the Pareto frontier; twelve kinds",
+    "select": "the best model that meets every limit, what each limit costs, and a model card",
+    "report": "one HTML page about all models of a data set, to open without a network",
+    "pictures": "accuracy by class and radius, confusions, images that fool a classifier",
+    "poison": "what rows that were added to the training rows changed, seed by seed",
+    "database": "check, rebuild, remove, fold, export, merge, import",
+}
+
+
+def main(words: list[str]) -> int:
+    """Prints the commands; the exit code is 2 where a word was given that is not a request for help."""
+    if words and not {"-h", "--help"} & set(words):
+        complain(f"python -m evals takes no words; commands are python -m evals.{', evals.'.join(COMMANDS)}")
+        return 2
+    write("Commands, each explained by --help; python evaluate.py judges stored models again.\n\n")
+    write("".join(f"  python -m evals.{name:9} {does}\n" for name, does in COMMANDS.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""The kinds of plots, the options that each reads, and what its file is named after."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+import paths_config
+from evals.plots import compromises, groups, moving, parallel, policy, robustness, seeds, shift, space, style, trace
+from evals.plots.frontier import frontier
+from evals.plots.picture import Picture
+from evals.records import query
+
+OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
+EVERY = {"dataset", "kind", "where", "hue", "title", "out"}
+PLANE = {"x", "y", "x_better", "y_better", "seeds", "bars", "points", "hull", "reference"}
+SPACE = {"x", "y", "z", "x_better", "y_better", "z_better", "points", "reference"}
+
+
+class Kind(NamedTuple):
+    """A kind of plot: what draws it, the options it reads besides EVERY, those that name its file, and its formats."""
+
+    draw: Callable[[Sequence[query.Record], DictConfig], Picture]
+    reads: set[str]
+    named: tuple[str, ...]
+    formats: Sequence[str] = style.SUFFIXES
+
+    @property
+    def chosen(self) -> bool:
+        """Whether axes that are not given are chosen from the runs: those that it is named after."""
+        return {"x", "y"} <= set(self.named)
+
+
+KINDS: dict[str, Kind] = {
+    "frontier": Kind(frontier, PLANE, ("x", "y")),
+    "excluded": Kind(policy.excluded, PLANE | {"limit"}, ("kind", "x", "y")),
+    "tangent": Kind(policy.tangent, PLANE | {"weights"}, ("kind", "x", "y")),
+    "3d": Kind(space.still, SPACE, ("kind", "x", "y", "z")),
+    "animation": Kind(space.turning, SPACE | {"frames"}, ("kind", "x", "y", "z"), moving.SUFFIXES),
+    "parallel": Kind(parallel.parallel, {"metrics", "points", "reference"}, ("kind",)),
+    "robustness": Kind(robustness.robustness, {"bars", "reference"}, ("kind",)),
+    "groups": Kind(groups.groups, {"metrics", "bars"}, ("kind",)),
+    "trace": Kind(trace.trace, set(), ("kind",)),
+    "compromises": Kind(compromises.compromises, set(), ("kind",)),
+    "shift": Kind(shift.shift, {"x", "y", "x_better", "y_better", "seeds", "split"}, ("kind",)),
+    "seeds": Kind(seeds.seeds, {"metrics", "bars", "reference"}, ("kind",)),
+}
+
+
+def check(options: DictConfig) -> Kind:
+    """The kind of plot. Raises ValueError for one that is none, and for an option that is no part of it."""
+    if str(options.kind) not in KINDS:
+        raise ValueError(f"kind={options.kind}{query.near(str(options.kind), KINDS)} Expected {', '.join(KINDS)}")
+    kind = KINDS[str(options.kind)]
+    defaults: Any = OmegaConf.load(OPTIONS)
+    for key in sorted(set(map(str, options)) - EVERY - kind.reads):
+        if options[key] != defaults[key]:
+            users = ", ".join(name for name, other in KINDS.items() if key in other.reads)
+            raise ValueError(f"{key}={options[key]} has no part in kind={options.kind}, only in {users}; leave it out")
+    for key in ("points", "hull"):
+        if not isinstance(options[key], bool):
+            raise ValueError(f"{key}={options[key]}: expected true or false")
+    return kind
