@@ -233,9 +233,10 @@ def test_a_name_that_no_table_can_have_is_in_no_line(tables, name):
 
 
 def documented() -> dict[str, str]:
-    """The lines of the help, the comments of the configuration and the README, by where they stand."""
+    """The lines of the help, the comments of the configuration, the README and docs, by where they stand."""
     found = {}
-    for path in [paths_config.ROOT / "README.md", *sorted(CONFIG.rglob("*.yaml"))]:
+    pages = sorted((paths_config.ROOT / "docs").glob("*.md"))
+    for path in [paths_config.ROOT / "README.md", *pages, *sorted(CONFIG.rglob("*.yaml"))]:
         text = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8")).replace("...", "lin")
         text = re.sub(r"\n# (?=\S)", " ", text) if path.suffix == ".yaml" else text
         found |= {f"{path.relative_to(paths_config.ROOT)}: {line}": line for line in printed(text)}
@@ -277,6 +278,8 @@ def test_the_documentation_was_found():
     places = {where.partition(":")[0] for where in documented()}
     assert {
         "README.md",
+        "docs/choosing.md",
+        "docs/poisoning.md",
         "config/hydra/help/train.yaml",
         "config/hydra/help/evaluate.yaml",
         "config/plot.yaml",
