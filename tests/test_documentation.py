@@ -1,6 +1,7 @@
 """The README is short, names every option there is, and its links lead somewhere."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,10 @@ def parts() -> dict[str, set[str]]:
     """The options that the README's table names, by group."""
     rows = re.findall(r"^\| `([\w/]+)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     return {group: set(re.findall(r"`(\w+)`", text)) for group, text in rows}
+
+
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)#]+)\)", page.read_text())
 
 
 def test_a_stranger_finishes_the_readme():
@@ -34,8 +39,7 @@ def test_the_table_of_parts_names_every_group():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_that_are_there(page):
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    assert [link for link in links(page) if "://" not in link and not (page.parent / link).exists()] == []
 
 
 def test_every_page_can_be_reached_from_the_readme():
