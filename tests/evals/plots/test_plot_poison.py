@@ -8,9 +8,9 @@ from evals import plot
 from evals.plots import trace
 from evals.records import query
 from tests.commands import command, refused
+from tests.evals.plots.test_plot_kinds import legend, lines
 from tests.evals.poisoned_records import poisoned
 from tests.evals.records.test_query import record, write
-from tests.evals.test_plot_kinds import legend, lines
 
 GAPS = (((0.20, 0.10), (0.22, 0.18)), ((0.30, 0.20), (0.28, 0.26)))
 STEPS = ([[0, 0.20], [5, 0.15], [20, 0.10]], [[0, 0.30], [10, 0.20]])
