@@ -33,7 +33,7 @@ from yaml import YAMLError
 
 from evals.keeping import export, foreign, merge, upkeep
 from evals.records.query import NAME, near
-from utils.system.console import begin, complain, said, say, show_everything, unread
+from utils.system.console import begin, complain, format_error, say, show_everything, unread
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def main(words: Sequence[str]) -> int:
     except BrokenPipeError:
         return unread()
     except (ValueError, OSError) as error:
-        complain(said(error))
+        complain(format_error(error))
         return 2
 
 

@@ -23,7 +23,7 @@ from evals.records import query
 from evals.table import DASH, LATEX
 from utils.metrics.directions import describe
 from utils.system import atomic
-from utils.system.console import count, disarmed, say_of, write
+from utils.system.console import count, escape_formulas, say_of, write
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
 ACCURACY = "accuracy"
@@ -160,7 +160,7 @@ def comma_separated(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
             means = [len(setting.runs), setting.mean("rows"), setting.mean("evaluations"), key, split]
             figures = [*setting.change(key, split), *(setting.seconds(spender) for spender in SPENDERS)]
             writer.writerow(
-                [*map(disarmed, (*names, *means)), *("" if math.isnan(figure) else figure for figure in figures)]
+                [*map(escape_formulas, (*names, *means)), *("" if math.isnan(figure) else figure for figure in figures)]
             )
     return text.getvalue()
 

@@ -22,7 +22,7 @@ from evals.records import advice, query
 from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
 from utils.runs import causal_figures
 from utils.system import atomic
-from utils.system.console import count, disarmed, say_of, write
+from utils.system.console import count, escape_formulas, say_of, write
 from utils.words.quoting import copyable
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
@@ -353,7 +353,7 @@ def comma_separated(table: Table) -> str:
         for key, cell in zip(table.metrics, cells, strict=True):
             figures = [getattr(cell, field) for field in fields]
             writer.writerow(
-                [*map(disarmed, (*row, key)), *("" if math.isnan(figure) else figure for figure in figures)]
+                [*map(escape_formulas, (*row, key)), *("" if math.isnan(figure) else figure for figure in figures)]
             )
     return text.getvalue()
 

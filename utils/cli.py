@@ -25,8 +25,8 @@ from utils.system.console import (
     Stopped,
     begin,
     complain,
+    format_error,
     interruptible,
-    said,
     show_everything,
     stop_if_interrupted,
     unread,
@@ -70,7 +70,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
     except BrokenPipeError:
         return unread()
     except (ValueError, OSError) as error:
-        complain(_of_folder(error) or said(error))
+        complain(_of_folder(error) or format_error(error))
         return 2
     except KeyboardInterrupt as stopped:
         with suppress(OSError):  # whoever hung up reads no more
@@ -160,8 +160,8 @@ def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], st
             raise SystemExit(unread()) from None  # which Hydra lets through without a word
         except (ValueError, OSError) as error:
             stop_if_interrupted()  # which may come out of a library as an error of its own
-            complain(said(error))
-            outcome = Outcome("", "refused", said(error))
+            complain(format_error(error))
+            outcome = Outcome("", "refused", format_error(error))
         except Exception as error:
             stop_if_interrupted()
             if not in_sweep():

@@ -20,7 +20,7 @@ from utils.models.learner import Learner
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
-from utils.system.console import count, said, warn
+from utils.system.console import count, format_error, warn
 from utils.types import Batch, Column, Dataset, Decide
 from utils.views.modes import scoring
 from utils.views.row_parts import parts
@@ -200,7 +200,7 @@ def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], 
             raise ValueError(f"the record names {node['_target_']!r}, which is no {key} but a helper; it is not loaded")
         return kind(**{name: value for name, value in node.items() if name != "_target_"})
     except Exception as error:  # settings that somebody made up can fail in any way
-        raise ValueError(f"{which}: its {key} cannot be made: {said(error)}") from error
+        raise ValueError(f"{which}: its {key} cannot be made: {format_error(error)}") from error
 
 
 def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:

@@ -34,7 +34,7 @@ from evals.keeping.upkeep import existing
 from evals.records import query
 from utils.run_store import RunStore
 from utils.system import atomic
-from utils.system.console import count, disarmed, say, say_of
+from utils.system.console import count, escape_formulas, say, say_of
 
 SQLITE = "sqlite:///"
 INT64 = 2**63  # beyond, a column of whole numbers is text
@@ -139,8 +139,8 @@ def _typed(values: Sequence[Any]) -> pd.Series:
 def to_csv(table: pd.DataFrame) -> bytes:
     """Comma-separated text for a spreadsheet: numbers with all their digits, nothing where there is no value."""
     columns = (table.iloc[:, place] for place in range(table.shape[1]))
-    safe = [c if pd.api.types.is_numeric_dtype(c) else c.map(disarmed, na_action="ignore") for c in columns]
-    text = pd.concat(safe, axis=1).to_csv(index=False, header=[disarmed(str(name)) for name in table.columns])
+    safe = [c if pd.api.types.is_numeric_dtype(c) else c.map(escape_formulas, na_action="ignore") for c in columns]
+    text = pd.concat(safe, axis=1).to_csv(index=False, header=[escape_formulas(str(name)) for name in table.columns])
     return str(text).encode()
 
 

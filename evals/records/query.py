@@ -21,7 +21,7 @@ from evals.records.seed_intervals import Interval, bootstrap, by_setting
 from utils.metrics.directions import suggest
 from utils.records.later import Record
 from utils.run_store import RunStore
-from utils.system.console import begin, complain, said, show_everything, unread
+from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.quoting import copyable, literal, override, read_option
 from utils.words.ranges import require_ranges
 
@@ -432,6 +432,6 @@ def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequenc
     except BrokenPipeError:
         return unread()
     except (ValueError, OSError) as error:
-        complain(said(error))
+        complain(format_error(error))
         return 2
     return code

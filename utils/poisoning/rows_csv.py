@@ -18,7 +18,7 @@ from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import unknown_name
 from utils.poisoning.features import Rows, to_batch
 from utils.system.atomic import digest
-from utils.system.console import count, disarmed
+from utils.system.console import count, escape_formulas
 from utils.types import Batch, Column, Dataset
 
 
@@ -32,7 +32,7 @@ def to_csv(columns: Sequence[Column], natural: Tensor, labels: Tensor, label_nam
         raise ValueError(f"the label cannot be named {label_name!r}, as a column is; choose another name")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(disarmed, (*names, label_name)))
+    writer.writerow(map(escape_formulas, (*names, label_name)))
     for row, label in zip(natural.double().tolist(), labels.tolist(), strict=True):
         writer.writerow([*map(_written, columns, row), label])
     return text.getvalue()
@@ -54,7 +54,7 @@ def read(path: Path, columns: Sequence[Column], classes: int) -> Rows:
     """
     header, *lines = _fields(path)
     names = [c.name for c in columns]
-    plain = {disarmed(name): name for name in names}
+    plain = {escape_formulas(name): name for name in names}
     header = [plain.get(name, name) for name in header]
     for name in names:
         if name not in header:

@@ -35,7 +35,7 @@ from utils.runs.operating_points import operating_points
 from utils.runs.outcomes import Model, Outcome
 from utils.runs.progress import SayNow, steps_said, steps_shown
 from utils.system import atomic, processes
-from utils.system.console import complain, count, said, say, warn
+from utils.system.console import complain, count, format_error, say, warn
 from utils.system.environment import environment
 from utils.system.locks import held
 from utils.threats import NothingToMoveError, freed
@@ -189,7 +189,9 @@ def _rehearse_filing(run: Run, model: nn.Module, decide: StoredDecide, few: Batc
         require_loadable(to_plain(_described(run, decide)), model, decide, few, data=content(model))
     except (ValueError, RuntimeError) as error:
         name = run.params["model"]["_target_"].split(".")[-2]
-        raise ValueError(f"model={name} could not be loaded again, so it is not trained: {said(error)}") from error
+        raise ValueError(
+            f"model={name} could not be loaded again, so it is not trained: {format_error(error)}"
+        ) from error
 
 
 def _described(run: Run, decide: StoredDecide) -> Record:
@@ -402,7 +404,7 @@ def _loaded_once(run: Run, decide: StoredDecide, record: Record) -> Record:
     try:
         require_loadable(to_plain(record), run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
     except (ValueError, OSError) as error:
-        return failed_record(run, ValueError(f"what was filed cannot be loaded: {said(error)}"))
+        return failed_record(run, ValueError(f"what was filed cannot be loaded: {format_error(error)}"))
     return record
 
 
@@ -475,7 +477,7 @@ def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
 
 def failed_record(run: Run, error: Exception) -> Record:
     """The record of a run that failed, and a line that says so."""
-    reason = (said(error) or type(error).__name__).splitlines()[0]
+    reason = (format_error(error) or type(error).__name__).splitlines()[0]
     complain(f"{run.name}, seed {run.seed}: {reason}")
     return blank_record(run) | {"status": "failed", "reason": reason}
 

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from utils.records.later import Record
 from utils.system import atomic
-from utils.system.console import complain, said
+from utils.system.console import complain, format_error
 
 FOLDER = ".jobs"  # in the folder of a sweep, one file per job
 EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}  # the exit code that each status asks for
@@ -81,7 +81,7 @@ def now(sweep: Path) -> list[str]:
 def defect(error: Exception, folder: Path) -> Outcome:
     """What a job met that is nobody's mistake but ours: said in a line, and in full in a file of its folder."""
     atomic.write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
-    detail = f"{type(error).__name__}: {said(error)} (see {folder}/error.txt)"
+    detail = f"{type(error).__name__}: {format_error(error)} (see {folder}/error.txt)"
     complain(detail)
     return Outcome("", "failed", detail)
 

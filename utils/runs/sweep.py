@@ -23,7 +23,7 @@ from utils.command_line.overrides import explain, groups, resolved
 from utils.run_store import RunStore
 from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, word
 from utils.runs.progress import Tally, sweep_shown
-from utils.system.console import complain, count, said, say, stop_if_interrupted
+from utils.system.console import complain, count, format_error, say, stop_if_interrupted
 from utils.words.ranges import require_ranges
 
 Words = Sequence[str]  # the overrides of one job
@@ -151,7 +151,11 @@ class Planner:
                     self._words[number] = words
                 planned.append(self._planned[number, words])
             except (ValueError, HydraException, OmegaConfBaseException) as error:
-                what = explain(error) if isinstance(error, HydraException | OmegaConfBaseException) else said(error)
+                what = (
+                    explain(error)
+                    if isinstance(error, HydraException | OmegaConfBaseException)
+                    else format_error(error)
+                )
                 wrong.setdefault(what, []).append(f"#{number} {' '.join(words)}")
         if wrong:
             raise ValueError(_all_wrong(wrong, len(jobs)))
@@ -343,4 +347,4 @@ def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -
         launcher.launch(jobs, initial_job_idx=first)
     except Exception as error:  # noqa: BLE001  whatever an engine of others raises must not lose what has ended
         stop_if_interrupted()
-        complain(f"the launcher stopped: {type(error).__name__}: {said(error).splitlines()[0]}")
+        complain(f"the launcher stopped: {type(error).__name__}: {format_error(error).splitlines()[0]}")

@@ -35,7 +35,7 @@ from utils.runs.lifecycle import (
 from utils.runs.outcomes import Outcome
 from utils.runs.progress import SayNow, Watch, steps_said
 from utils.runs.sweep import Job
-from utils.system.console import complain, said, say
+from utils.system.console import complain, format_error, say
 from utils.views.stack import UnstackableError
 
 LOCKED = 256  # runs that are locked at a time; every lock is an open file
@@ -159,8 +159,8 @@ def _filed(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) ->
 
 
 def _refused(job: Job, error: Exception) -> Outcome:
-    complain(f"#{job.number} {' '.join(job.words)}: {said(error)}")
-    return Outcome("", "refused", said(error))
+    complain(f"#{job.number} {' '.join(job.words)}: {format_error(error)}")
+    return Outcome("", "refused", format_error(error))
 
 
 def _largest(run: Run, budget: int) -> int:

@@ -2,7 +2,7 @@
 
 Names of files, columns, levels and records come from anybody. All that is said passes ``harmless``, so that none of
 them moves the cursor, retitles or recolours a terminal, or turns the direction of what follows; what goes to a
-spreadsheet passes ``disarmed``, so that none of them is calculated, nor reaches a terminal that shows the file.
+spreadsheet passes ``escape_formulas``, so that none of them is calculated, nor reaches a terminal that shows the file.
 """
 
 import codecs
@@ -98,7 +98,7 @@ def harmless(text: str) -> str:
     return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def disarmed(cell: Any) -> Any:
+def escape_formulas(cell: Any) -> Any:
     """A cell of a CSV file, a text that a spreadsheet would calculate behind an apostrophe, which keeps it a text.
 
     That is one that begins with a sign of a formula, as a whole or behind a semicolon or tab, at which a spreadsheet
@@ -164,7 +164,7 @@ def _to_stderr(text: str) -> None:
     sys.stderr.flush()
 
 
-def said(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """An error as one reads it: of the operating system's, the file and what is wrong with it."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
