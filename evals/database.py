@@ -103,7 +103,7 @@ COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...], Any]] 
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command; its exit code."""
+    """Runs one command; returns its exit code."""
     show_everything()
     begin()
     try:

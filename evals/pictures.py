@@ -37,7 +37,7 @@ PLAIN = str.maketrans({"ℓ": "l", "∞": "inf", "₂": "2", "₁": "1"})  # for
 
 
 class Picture(NamedTuple):
-    """What a kind of picture has to say."""
+    """A drawn picture and its text."""
 
     figure: "Figure"
     text: str  # the same figures for a reader, or what is missing
@@ -72,7 +72,7 @@ def _few(ids: Iterable[int]) -> str:
 
 
 def kinds(records: Sequence[query.Record], options: DictConfig) -> list[Kind]:
-    """What is drawn in a colour of its own: each record that ``id`` names, or each setting.
+    """Returns what is drawn in a colour of its own: each record that ``id`` names, or each setting.
 
     Raises:
         ValueError: more of them than colours, or an evaluation that no record has.
@@ -180,7 +180,7 @@ def classes(records: Sequence[query.Record], options: DictConfig) -> Picture:
 
 
 def _least(shown: Sequence[Kind], every: Sequence[int], radius: str) -> list[int]:
-    """At most MOST classes: the worst of each kind, clean and under attack, then the least robust in any."""
+    """Returns at most MOST classes: the worst of each kind, clean and under attack, then the least robust in any."""
     patterns = ("accuracy_class_{}", f"robust_accuracy_class_{{}}_{radius}")
     clean, robust = (np.array([[kind.mean(p.format(i)) for i in every] for kind in shown]) for p in patterns)
     first = {int(np.nanargmin(row)) for row in [*clean, *robust] if not np.isnan(row).all()}
@@ -238,7 +238,7 @@ def _figure(value: float) -> str:
 
 
 def confusion(records: Sequence[query.Record], options: DictConfig) -> Picture:
-    """Which classes are taken for which, clean and under attack."""
+    """Draws the confusion matrices, clean and under attack."""
     from evals.plots.fooled import evasion, fooled, in_words
     from utils.metrics.confusion import counts
 
@@ -350,7 +350,7 @@ UNUSED = {
 
 
 def check(options: DictConfig) -> None:
-    """Refuse what cannot be meant. Raises ValueError naming the option."""
+    """Refuses options that cannot be meant. Raises ValueError naming the option."""
     if options.kind not in PICTURES:
         raise ValueError(f"kind={options.kind}{query.near(str(options.kind), PICTURES)} Expected {', '.join(PICTURES)}")
     defaults: Any = OmegaConf.load(OPTIONS)
@@ -363,7 +363,7 @@ def check(options: DictConfig) -> None:
 
 
 def pictures(options: DictConfig) -> None:
-    """Read the database, draw, write, and say what was written."""
+    """Reads the database, draws, writes, and prints what was written."""
     check(options)
     ids = "".join(f"_{i}" for i in _ids(options.id))
     paths = targets(options.out, f"{options.dataset}_{options.kind}{ids}")

@@ -18,7 +18,7 @@ __all__ = ["KINDS", "OPTIONS", "check", "plot"]
 
 
 def plot(options: DictConfig) -> None:
-    """Read the database, draw, write, and say what was written."""
+    """Reads the database, draws, writes, and prints what was written."""
     kind = check(options)
     records = query.read(str(options.dataset))
     if kind.chosen:

@@ -1,4 +1,4 @@
-"""What rows that were added to the training rows changed, and what of it holds on rows that the search never saw.
+"""The effects of rows added to the training rows, and which of them hold on rows that the search never saw.
 
 ``python -m evals.poison dataset=compas_two_years [where="..."] [metrics=all] [format=csv] [out=table.csv]``; options
 and defaults stand in ``config/poison.yaml``. Differences are those of single seeds, with and without the added rows;
@@ -166,7 +166,7 @@ def comma_separated(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
 
 
 def _measured(setting: Setting, metrics: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Of each metric the splits: the poisoned one and accuracy on both, further ones on test rows."""
+    """Yields each metric with its splits: poisoned metric and accuracy on both, further ones on test rows."""
     first = dict.fromkeys((setting.metric, ACCURACY))
     yield from ((key, split) for key in first for split in ENDINGS)
     yield from ((key, "test") for key in metrics if key not in first)
@@ -176,7 +176,7 @@ FORMATS = {"markdown": markdown, "csv": comma_separated, "latex": latex}
 
 
 def poison(options: DictConfig) -> None:
-    """Read the database, build the tables, print or write them."""
+    """Reads the database, builds the tables, prints or writes them."""
     if options.format not in FORMATS:
         raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
     settings = settings_of(query.read(str(options.dataset)), options.where)

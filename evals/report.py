@@ -161,7 +161,7 @@ def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Seque
 
 
 def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record], database: str) -> dict[str, Column]:
-    """By metric, of those whose runs rest on several causal models, the one of each run, none where it lacks it.
+    """Returns the causal model of each run by metric, for metrics whose runs rest on several; none where it lacks it.
 
     Such metrics get ``apart``, the sentence that says why they do not compare, and ``judge``, the command that judges
     all under one, or ``taken``, the key under which all are judged already.
@@ -207,7 +207,7 @@ def _settings(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
 
 
 def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.ndarray) -> dict[str, Any]:
-    """Of every run: what it is, and every metric with the ends of its interval."""
+    """Returns the columns of all runs: their facts, and every metric with the ends of its interval."""
     measured = [key for key in query.metrics(table) if table[key].notna().any()]
     return {
         "n": len(table),
@@ -225,7 +225,7 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
 
 
 def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:
-    """Of every operating point: the run that it belongs to, its number there, its policy, its metrics."""
+    """Returns the columns of all operating points: run, number within it, policy, metrics."""
     made = with_points(records)
     owners = np.cumsum(["point" not in record for record in made]) - 1
     places = [i for i, record in enumerate(made) if "point" in record]
@@ -245,7 +245,7 @@ def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:
 
 
 def _fits(records: Sequence[query.Record]) -> dict[str, Any]:
-    """Of every run or point: the gaps that its thresholds were fitted to, the limit, and the gap on those rows."""
+    """Returns of every run or point the gaps that its thresholds were fitted to, the limit, and the fitted gap."""
     found = [fits(record) for record in records]
     limited = [own[0] if own else None for own in found]
     return {
@@ -256,7 +256,7 @@ def _fits(records: Sequence[query.Record]) -> dict[str, Any]:
 
 
 def _facts(records: Sequence[query.Record], table: pd.DataFrame) -> dict[str, Any]:
-    """Of every setting: what the page filters by, its parameters, and the command that trains it."""
+    """Returns of every setting what the page filters by, its parameters, and the command that trains it."""
     choices = [record["params"].get("choices") or {} for record in records]
     facts = {name: list(table[name]) for name in FACETS if name in table.columns}
     facts |= {name: [of.get(name) for of in choices] for name in FACETS if name not in facts}
@@ -350,12 +350,12 @@ def embedded(held: Mapping[str, Any]) -> str:
 
 
 def _digest(text: str) -> str:
-    """What a content security policy calls a script or a style by."""
+    """Returns the hash by which a content security policy names a script or a style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def report(options: DictConfig) -> None:
-    """Read the database, write the page, say what was written."""
+    """Reads the database, writes the page, prints what was written."""
     started = perf_counter()
     path = target(options.out, str(options.dataset))
     if not isinstance(options.points, bool):

@@ -30,7 +30,7 @@ UNATTAINABLE = 1  # exit code
 
 
 def select(options: DictConfig) -> int:
-    """Read the database, choose, write the card, and say what was chosen; the exit code."""
+    """Reads the database, chooses, writes the card, and prints the choice; returns the exit code."""
     files = _check(options)
     dataset = str(options.dataset)
     uses = {key: card.text_of(key, options[key]) for key in ("intended_use", "out_of_scope")}
@@ -66,7 +66,7 @@ def select(options: DictConfig) -> int:
 
 
 def _check(options: DictConfig) -> list[Path] | None:
-    """Refuse what cannot be meant; the files of the card, None for the default ones."""
+    """Refuses options that cannot be meant; returns the files of the card, None for the default ones."""
     for key, words in {"seeds": ("mean", "runs"), "format": ("text", "json")}.items():
         if options[key] not in words:
             raise ValueError(f"{key}={options[key]}: expected {' or '.join(words)}")
@@ -92,7 +92,7 @@ def _default_files(dataset: str, record: query.Record) -> list[Path]:
 
 
 def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str]:
-    """What to do with the chosen run, by purpose."""
+    """Returns the commands for the chosen run, by purpose."""
     question = found.question
     load = choice_text.loading(record, dataset)
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
@@ -107,7 +107,7 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
 
 
 def _lost(record: query.Record) -> list[str]:
-    """Why no command trains the run again, nothing where one does."""
+    """Returns why no command trains the run again; nothing where one does."""
     try:
         reproduce.command(record)
     except ValueError as error:
@@ -205,7 +205,7 @@ def _unattained_lines(found: Choice) -> list[str]:
 
 
 def _reach(found: Choice, constraint: choice.Constraint) -> str:
-    """How near a constraint that nobody meets is to being met."""
+    """States the nearest value to a constraint that no candidate meets."""
     needed = choice.needed(constraint, [], found.pool, found.question)
     known = constraint.side * needed[np.isfinite(needed)]
     return f"; the nearest reaches {known.min() * constraint.side:.4f}" if constraint.side and len(known) else ""

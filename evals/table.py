@@ -112,7 +112,7 @@ def records(experiment: str | None, dataset: str | None) -> list[dict[str, Any]]
 
 
 def _training(experiment: str | None) -> str:
-    """How to train the runs of a preset."""
+    """Returns the command that trains the runs of a preset."""
     from utils.command_line.overrides import options  # imports Hydra, which tables need not wait for
 
     if experiment in (there := options("experiment")):
@@ -267,7 +267,7 @@ def _compared(shown: Sequence[str]) -> list[str]:
 
 
 def _without_empty(table: Table) -> Table:
-    """Without comparisons with a base that no row has: nobody asked for them by name."""
+    """Drops comparisons with a base that no row has: nobody asked for them by name."""
     by_column = zip(*table.rows.values(), strict=True)
     filled = [any(cell.n or not math.isnan(cell.published) for cell in cells) for cells in by_column]
     kept = [i for i, key in enumerate(table.metrics) if filled[i] or not derived(key)]
@@ -362,7 +362,7 @@ FORMATS = {"markdown": markdown, "csv": comma_separated, "latex": latex}
 
 
 def _seeds(cells: Sequence[Cell]) -> str:
-    """How many seeds the means of a row are over: a number, a range where metrics are undefined for some, or a dash."""
+    """Returns the number of seeds of a row: one, a range where metrics are undefined for some seeds, or a dash."""
     counts = sorted({cell.n for cell in cells if cell.n})
     return f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]) if counts else DASH
 
@@ -419,7 +419,7 @@ def nearest(found: Sequence[query.Record], experiment: str | None) -> str:
 
 
 def table(options: DictConfig) -> None:
-    """Read the databases, build the table, print or write it."""
+    """Reads the databases, builds the table, prints or writes it."""
     if options.format not in FORMATS:
         raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
     names = [None if options[key] is None else str(options[key]) for key in ("experiment", "dataset", "published")]

@@ -20,7 +20,7 @@ OBJECTIVES = {
 
 
 def facts(record: Record) -> Iterator[tuple[str, str]]:
-    """Name and value of what was added, of the search for it, and of what it changed; none of a run as it was."""
+    """Yields name and value of what was added, of the search for it and of its effects; nothing of a run as it was."""
     poison = record.get("poison")
     if not poison:
         return

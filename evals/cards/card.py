@@ -59,7 +59,7 @@ def text_of(key: str, option: Any) -> str:
 
 
 def write(found: Choice, dataset: str, paths: Sequence[Path], **said: Any) -> list[Path]:
-    """Write the card of the chosen model to every path, and beside one in Markdown its figure; the files written."""
+    """Writes the card to every path, beside one in Markdown its figure; returns the files written."""
     axes = drawing.axes_of(found)
     figure = None if axes is None else drawing.tradeoff(found, dataset, *axes)
     made: dict[Path, bytes] = {}
@@ -124,7 +124,7 @@ def build(
 
 
 def _in_short(found: Choice, record: Record) -> list[Block]:
-    """What was asked for, and its figures of the run that is used."""
+    """Returns the question, the figures of the chosen run that answer it, and what is odd about the model."""
     test = (record.get("rows") or {}).get("test")
     figures = [f"{words(key, record)} {number(record['metrics'].get(key))}" for key in found.question.keys]
     idle = [f"{choice_text.IDLE[0].upper()}{choice_text.IDLE[1:]}."] if choice_text.idle(record) else []
@@ -180,7 +180,7 @@ def _span(row: Any, key: str) -> str:
 
 
 def _limits(found: Choice, record: Record) -> Iterator[str]:
-    """What a reader must know before believing the figures."""
+    """Yields what a reader must know before believing the figures."""
     yield from (str(warning) for warning in record.get("warnings") or [])
     if choice_text.idle(record):
         yield f"The model {choice_text.IDLE}."

@@ -67,7 +67,7 @@ def span(interval: Interval) -> str:
 
 @cache
 def spoken(target: str) -> str:
-    """What a function of ours is, by the first sentence of its module; without running what a record names."""
+    """Describes a function of ours by its module's first sentence, without running what a record names."""
     found = TARGET.fullmatch(target)
     path = paths_config.ROOT / "utils" / found[1] / f"{found[2]}.py" if found else None
     if path is None or not path.is_file():
@@ -179,7 +179,7 @@ def _weights(record: Record) -> Iterator[list[str]]:
 
 
 def _parameters(path: Any) -> int:
-    """How many numbers learn: all of the file but running statistics."""
+    """Returns the number of trained parameters: all numbers of the file but running statistics."""
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as file:
@@ -277,7 +277,7 @@ def _rate(record: Record, rate: str, i: int) -> str:
 
 
 def _rows_of(record: Record, rate: str, i: int) -> float:
-    """How many rows of group i a rate is a share of; 0 where that is not known."""
+    """Returns the number of rows of group i that a rate is a share of; 0 where that is not known."""
     support, share = record["metrics"].get(f"support_group{i}"), prevalence(record, i)
     of = OF_RATE.get(rate)
     if support is None or of is None or (share is None and of != "support"):
@@ -391,7 +391,7 @@ def _at_point(record: Record) -> str:
 
 
 def thresholds(record: Record) -> list[Block]:
-    """Who decides: the thresholds in use, how they were fitted, and the operating points that there are."""
+    """Describes the thresholds in use, how they were fitted, and the operating points that there are."""
     params = record["params"]
     heading = Heading("Decision thresholds")
     given = str((params.get("decide") or {}).get("_target_", "")).startswith(GIVEN)
@@ -416,7 +416,7 @@ def thresholds(record: Record) -> list[Block]:
 
 
 def _fits(record: Record) -> list[Block]:
-    """What the thresholds in use were fitted to, there and on the test rows."""
+    """Describes what the thresholds in use were fitted to, with the gaps there and on the test rows."""
     return [Bullets([f"{line[0].upper()}{line[1:]}." for line in fit_words(record)])] if fits(record) else []
 
 
@@ -461,7 +461,7 @@ def _of_groups(logits: Sequence[Any], record: Record, shares: Sequence[Sequence[
 
 
 def by_group(record: Record) -> bool:
-    """Whether the thresholds in use differ between the groups."""
+    """Returns whether the thresholds in use differ between the groups."""
     return "point" in record or "logits" in (record.get("decide") or {})
 
 

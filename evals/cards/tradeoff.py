@@ -46,7 +46,7 @@ def tradeoff(found: Choice, dataset: str, x: str, y: str) -> Any:
 
 
 def _place(found: Choice, x: str, y: str) -> tuple[float, float]:
-    """Where the chosen candidate stands: the mean over its runs."""
+    """Returns the coordinates of the chosen candidate: the mean over its runs."""
     members = found.pool.table["members"].iloc[found.ranked[0]]
     means = query.frame([found.pool.records[i] for i in members])[[x, y]].mean()
     return float(means[x]), float(means[y])

@@ -32,7 +32,7 @@ CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked for: the largest or smallest ``objective`` among candidates that meet all constraints."""
+    """The question: the largest or smallest ``objective`` among candidates that meet all constraints."""
 
     objective: str
     higher: bool
@@ -41,7 +41,7 @@ class Question:
 
     @property
     def keys(self) -> list[str]:
-        """Its metrics, the objective first, each once."""
+        """The metrics of the question, the objective first, each once."""
         return list(dict.fromkeys([self.objective, *(c.key for c in self.constraints)]))
 
     @property
@@ -62,7 +62,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Pool:
-    """Who competes.
+    """The candidates, and the runs and points that they consist of.
 
     ``table`` has one row per candidate: ``name``, ``label``, ``doc_ids``, ``seeds``, ``point`` (-1: the record's own
     thresholds), ``policy``, ``members`` (places in ``records``), and of every metric ``<key>``, ``<key>_low``,
@@ -80,7 +80,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Price:
-    """What one constraint costs: the best candidate without it, and the least change of its bound that helps."""
+    """The cost of one constraint: the best candidate without it, and the smallest change of its bound that helps."""
 
     constraint: Constraint
     meeting: int  # candidates that meet it
@@ -91,7 +91,7 @@ class Price:
 
     @property
     def binds(self) -> bool:
-        """Whether the choice would be better without it."""
+        """Returns whether the choice would be better without this constraint."""
         return self.gain > 0
 
 
@@ -173,7 +173,7 @@ def _with_sure_ends(
 
 
 def _left_out(chosen: pd.DataFrame, records: Sequence[query.Record], keys: Sequence[str]) -> list[str]:
-    """How many runs and points lack which metric, and whether it was undefined or not measured."""
+    """Counts in words the runs and points that lack a metric, undefined and unmeasured ones apart."""
     counts: dict[tuple[str, str, str], int] = {}
     lacks = chosen[list(keys)].isna()
     for i in chosen.index[lacks.any(axis=1)]:
@@ -267,7 +267,7 @@ def _all(masks: Sequence[Mask], n: int) -> Mask:
 
 
 def _misses(pool: Pool, question: Question) -> Floats:
-    """How far the nearest run of each candidate is from being sure, then how far its mean is from the constraints.
+    """Returns how far the nearest run of each candidate is from being sure, and its mean from the constraints.
 
     (candidates, 2), in ranges of the metrics; inf where a run has no counts, and 0 where nothing has to be sure.
     """
@@ -296,7 +296,7 @@ def _ranked(table: pd.DataFrame, which: Mask, question: Question) -> list[int]:
 
 
 def _price(i: int, ranked: Sequence[int], pool: Pool, question: Question) -> Price:
-    """What constraint i costs beside the others."""
+    """Returns the cost of constraint i, the others staying."""
     table, constraint = pool.table, question.constraints[i]
     others = [*question.constraints[:i], *question.constraints[i + 1 :]]
     without = _ranked(table, meeting(pool, question, others), question)
@@ -323,7 +323,7 @@ def needed(constraint: Constraint, others: Sequence[Constraint], pool: Pool, que
 
 
 def conflicts(choice: Choice) -> list[Constraint]:
-    """Where nothing was chosen, the fewest constraints that no candidate meets together: one, two, or all."""
+    """Returns the fewest constraints that no candidate meets together, one, two or all, where nothing was chosen."""
     question = choice.question
     met = [meeting(choice.pool, question, [c]) for c in question.constraints]
     for i, alone in enumerate(met):
@@ -349,7 +349,7 @@ def handed_row(choice: Choice, candidate: int) -> pd.Series:
 
 
 def uncounted(pool: Pool, question: Question) -> int:
-    """How many of the runs can never be sure, for want of the counts that wide intervals are made of."""
+    """Counts the runs that can never be sure, since the counts that wide intervals are made of are missing."""
     if not question.sure:
         return 0
     ends = [f"{key}{end}" for key in question.limited for end in SURE_ENDS]
@@ -357,7 +357,7 @@ def uncounted(pool: Pool, question: Question) -> int:
 
 
 def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
-    """In what a candidate differs: options from all others, settings from those of the same options; by dotted key."""
+    """Returns by dotted key the options and, among equal options, the settings in which a candidate differs."""
     places = [members[0] for members in choice.pool.table["members"]]
     params = pd.json_normalize([dict(choice.pool.records[i]["params"]) for i in places])
     names = [key for key in params if not key.startswith("choices.")]
@@ -377,7 +377,7 @@ def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
 
 
 def _joined(value: Any) -> str:
-    """As it is typed; a choice of several, such as of regularizers, in one word."""
+    """Returns a value as it is typed; a choice of several, such as of regularizers, in one word."""
     if not isinstance(value, list):
         return str(value)
     return "+".join(value) if all(isinstance(v, str) for v in value) else str(value)

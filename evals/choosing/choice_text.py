@@ -32,13 +32,13 @@ def competing(found: Choice, facts: str) -> str:
 
 
 def idle(record: Mapping[str, Any]) -> bool:
-    """Whether a model decides the same about everybody: right about all of one class and none of the other."""
+    """Returns whether a model predicts one class for every row: recall 1 for one class and 0 for the other."""
     metrics = record["metrics"]
     return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
 
 
 def why(found: Choice, candidate: int) -> str:
-    """Why this run of the setting: ``: of its 3 seeds 2 meet every constraint by themselves; the nearest to the mean``.
+    """Explains this run: ``: of its 3 seeds 2 meet every constraint by themselves; the nearest to the mean``.
 
     Where none does, that no single run of the setting meets them, and which this one misses.
     """
@@ -88,7 +88,7 @@ def records(row: pd.Series) -> str:
 
 
 def meetings(found: Choice, row: pd.Series, key: str) -> list[str]:
-    """How the mean of a candidate stands to every constraint on a metric."""
+    """Describes how the mean of a candidate stands to every constraint on a metric."""
     return [meeting(c, row) for c in found.question.constraints if c.key == key]
 
 
@@ -104,7 +104,7 @@ def own_figures(found: Choice, candidate: int) -> list[str]:
 
 
 def standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> str:
-    """How one run stands to a constraint: ``meets fnr_gap<=0.1, but its interval crosses that``."""
+    """Describes how one run stands to a constraint: ``meets fnr_gap<=0.1, but its interval crosses that``."""
     one = pd.DataFrame([row])
     if not constraint.met(one, sure=False)[0]:
         return f"misses {constraint.text}"
@@ -122,7 +122,7 @@ def standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> str:
 
 
 def compared(found: Choice) -> list[str]:
-    """How many candidates were compared, and what that makes of the figures of the best."""
+    """States the number of candidates compared, and what that means for the figures of the best."""
     each, question = len(found.pool.each), found.question
     if not (question.sure and question.constraints):
         return compared_among(len(found.pool.table))
@@ -135,12 +135,12 @@ def compared(found: Choice) -> list[str]:
 
 
 def compared_among(n: int) -> list[str]:
-    """That the best of n is the best partly by chance; nothing where there was no choice."""
+    """Warns that the best of n is the best partly by chance; nothing where there was no choice."""
     return [f"{n} candidates were compared on the same test rows: part of the lead of the best is luck"] * (n > 1)
 
 
 def meeting(constraint: Constraint, row: pd.Series) -> str:
-    """How a candidate meets a constraint, and whether its interval does: ``met; its interval reaches 0.07``."""
+    """Describes whether a candidate and its interval meet a constraint: ``met; its interval reaches 0.07``."""
     one = pd.DataFrame([row])
     how = "met by the mean" if row["seeds"] > 1 else "met"
     if not constraint.met(one, sure=False)[0]:
@@ -167,13 +167,13 @@ def interval(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
 
 
 def gain_of(found: Choice, candidate: int) -> float:
-    """How much better a candidate's objective is than the chosen one's."""
+    """Returns by how much a candidate's objective is better than the chosen one's."""
     values = found.pool.table[found.question.objective]
     return float(found.question.better * (values.iloc[candidate] - values.iloc[found.ranked[0]]))
 
 
 def price(found: Choice, paid: Price) -> str:
-    """What a constraint costs, in words."""
+    """Describes the cost of a constraint."""
     if not paid.binds or paid.best is None:
         return "nothing: without it the choice stays"
     words = f"binds: without it {bought(found, paid.best, paid)}"
@@ -191,7 +191,7 @@ def bought(found: Choice, candidate: int, paid: Price | None = None) -> str:
 
 
 def together(found: Choice) -> str:
-    """What constraints cost of which none costs anything beside the others; nothing where one does, or none do."""
+    """Describes the joint cost of constraints of which none costs anything alone; else an empty text."""
     if any(paid.binds for paid in found.prices) or not gain_of(found, found.free) > 0:
         return ""
     return f"no constraint binds alone; without any of them {bought(found, found.free)}"

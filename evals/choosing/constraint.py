@@ -67,7 +67,7 @@ class Constraint:
         return (values * (self.side or 1)).max(0) * (self.side or 1)  # NaN where an end is not known
 
     def beyond(self, table: pd.DataFrame, ends: tuple[str, ...] = ()) -> Floats:
-        """How far each row misses the bound, 0 where it does not; inf where that is not known."""
+        """Returns how far each row misses the bound, 0 where it does not; inf where that is not known."""
         past = self.worst(table, ends) - self.bound
         past = past * self.side if self.side else np.abs(past) * (self.sign == "==")
         return np.nan_to_num(np.maximum(past, 0.0), nan=np.inf, posinf=np.inf)

@@ -1,4 +1,4 @@
-"""Which run of a setting is handed out: the one rule of select, card, plots and, in JavaScript, of the page.
+"""The rule that picks one run of a setting, for select, card, plots and, in JavaScript, the page.
 
 A setting is judged by its mean over seeds, but what is loaded is one run. It meets every requirement itself where one
 of the runs does; of these it is the nearest to the mean, since the best one would be chosen for the luck of its test
@@ -28,7 +28,7 @@ class Handed(NamedTuple):
 
     @property
     def meets(self) -> bool:
-        """Whether it meets every requirement itself."""
+        """Returns whether the run itself meets every requirement."""
         return not self.missed
 
 

@@ -43,7 +43,7 @@ Record = Mapping[str, Any]
 
 
 def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
-    """Write the runs of a data set to a file, whole or not at all; 0.
+    """Writes the runs of a data set to a file, whole or not at all; returns 0.
 
     Raises:
         ValueError: no database or no run, an unknown suffix, an existing file without ``replace``, a missing package.

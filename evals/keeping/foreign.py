@@ -66,7 +66,7 @@ Record = dict[str, Any]
 
 @dataclass
 class Entries:
-    """What a foreign record holds, by what it is."""
+    """The metrics, settings and other contents of a foreign record."""
 
     metrics: dict[str, float | None] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Entries:
 
 
 def adopt(dataset: str, source: Path, names: Mapping[str, str], *, replace: bool) -> int:
-    """Store the records of a foreign file in the database of a data set; 0.
+    """Stores the records of a foreign file in the database of a data set; returns 0.
 
     ``names``: further metrics, with the name that each gets. ``replace``: convert anew what is there already.
 
@@ -118,7 +118,7 @@ def _is_table(table: Any) -> bool:
 
 
 def _refusal(record: Record, converted: Record, table: str) -> str:
-    """Why a record is not imported, or nothing."""
+    """Returns why a record is not imported; empty where it is."""
     ours = isinstance(record.get("run_id"), str) and record.get("status") in STATUS and record.get("schema") == SCHEMA
     if ours and table == DEFAULT:
         return "written by this program; `merge` takes it"
@@ -177,7 +177,7 @@ def convert(record: Mapping[str, Any], dataset: str, table: str, names: Mapping[
 
 
 def entries(record: Mapping[str, Any], names: Mapping[str, str]) -> Entries:
-    """What a foreign record holds, by what it is."""
+    """Sorts the contents of a foreign record into metrics, settings and the rest."""
     found = Entries()
     measured = [key for key in METRICS if isinstance(record.get(key), Mapping)]
     set_ = [key for key in PARAMS if isinstance(record.get(key), Mapping)]
@@ -264,7 +264,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _meant(key: str) -> bool:
-    """Whether a bare name is that of a metric."""
+    """Returns whether a bare name is that of a metric."""
     return key.lower() in KNOWN or direction(key) != 0
 
 
@@ -272,7 +272,7 @@ def _meant(key: str) -> bool:
 
 
 def report(made: Sequence[Record], left: Sequence[str], new: int, store: RunStore, replaced: bool) -> None:
-    """Say what was imported, what it holds and what was left out."""
+    """Prints what was imported, what it holds and what was left out."""
     failed = sum(record["status"] == "failed" for record in made)
     changed = " (converted anew)" if replaced else " (replace=true converts them anew)" if len(made) > new else ""
     say(

@@ -51,7 +51,7 @@ class Conflict:
 
 @dataclass
 class Merged:
-    """What becomes of a database: its runs by run_id, and how they came about."""
+    """A merged database: its runs by run_id, and how they came about."""
 
     runs: dict[str, Record]
     changed: dict[str, None] = field(default_factory=dict)  # run_ids to write, in order
@@ -63,13 +63,13 @@ class Merged:
     conflicts: list[Conflict] = field(default_factory=list)
 
     def put(self, run: str, record: Record) -> None:
-        """Write this record for a run."""
+        """Sets the record of a run, to be written."""
         self.runs[run] = record
         self.changed[run] = None
 
 
 def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, prefer_theirs: bool) -> int:
-    """Store the runs of other databases in the one of a data set, whole or not at all; 0.
+    """Stores the runs of other databases in the one of a data set, whole or not at all; returns 0.
 
     Raises:
         ValueError: a file that is missing, damaged or no run database of this data set; weights that are missing or
@@ -129,7 +129,7 @@ def _more(lines: Sequence[str]) -> str:
 
 
 def _wrong(record: Record, dataset: str) -> str:
-    """Why a file with such a record is not one to merge, or nothing."""
+    """Returns why a file with such a record cannot be merged; empty where it can."""
     if record.get("schema", SCHEMA) != SCHEMA:
         return f"has schema {record['schema']}, not {SCHEMA}; `import` takes such files"
     if record.get("dataset", dataset) != dataset:
@@ -141,7 +141,7 @@ def _wrong(record: Record, dataset: str) -> str:
 
 
 def _reaches_out(record: Record) -> str:
-    """That a record names files outside their folders, or nothing."""
+    """Returns an error where a record names files outside their folders; else an empty text."""
     try:
         if record.get("weights"):
             paths_config.weights_file(record["weights"]["path"])
@@ -193,7 +193,7 @@ def _take(merged: Merged, record: Record, source: Path, prefer_theirs: bool) -> 
 
 
 def _chosen(ours: Record, theirs: Record, prefer_theirs: bool) -> tuple[Record, str]:
-    """Which of two finished records stays, and in which figures they differ, if any."""
+    """Returns the one of two finished records that stays, and the figures in which they differ, if any."""
     if differing := _differing(ours.get("metrics") or {}, theirs.get("metrics") or {}):
         return (theirs if prefer_theirs else ours), differing
     old, new = ours.get("evaluations") or {}, theirs.get("evaluations") or {}
@@ -203,7 +203,7 @@ def _chosen(ours: Record, theirs: Record, prefer_theirs: bool) -> tuple[Record, 
 
 
 def _differing(ours: Any, theirs: Any) -> str:
-    """Where two groups of metrics differ, in words; nothing where they do not."""
+    """Describes the figures in which two groups of metrics differ; empty where they agree."""
     a, b = (side.get("metrics", side) if isinstance(side, Mapping) else {"value": side} for side in (ours, theirs))
     keys = [key for key in dict.fromkeys([*a, *b]) if not _same(a.get(key), b.get(key))]
     if not keys:
@@ -225,7 +225,7 @@ def _shown(value: Any) -> str:
 
 
 def found_weights(merged: Merged, runs: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
-    """Where the weights of those runs lie that are not here yet, by run_id.
+    """Returns the files, by run_id, of the weights of those runs that are not here yet.
 
     Raises:
         ValueError: those of a run that was taken lie in none of the folders, or only with another content.
@@ -242,7 +242,7 @@ def found_weights(merged: Merged, runs: Sequence[str], folders: Sequence[Path]) 
 
 
 def lacks_weights(record: Record) -> bool:
-    """Whether a record claims weights that are not here."""
+    """Returns whether a record claims weights that are not here."""
     if record.get("status") != "finished" or record.get("imported") or not record.get("weights"):
         return False
     target = paths_config.weights_file(record["weights"]["path"])
@@ -273,7 +273,7 @@ def _located(weights: Mapping[str, str], folders: Sequence[Path]) -> Path | None
 
 
 def report(merged: Merged, store: RunStore, copied: int, poison: int) -> None:
-    """Say what became of the runs, and show the conflicts."""
+    """Prints what became of the runs, and the conflicts."""
     added = f"{merged.added} added" + (f" ({merged.in_place} in place of failed ones)" if merged.in_place else "")
     there = f"{merged.there} already there" + (f" ({merged.completed} gained evaluations)" if merged.completed else "")
     conflicts = count(len(merged.conflicts), "conflict")

@@ -36,7 +36,7 @@ class Tracked(NamedTuple):
 
 
 def store(dataset: str, runs: Sequence[Tracked], path: Path, *, replace: bool) -> str:
-    """Add runs to an MLflow file, or bring those that it has up to date; what was done.
+    """Adds runs to an MLflow file, or updates those that it has; returns what was done.
 
     A new file is there whole or not at all. One that is added to is complete after the next export where this one
     was killed.
@@ -71,7 +71,7 @@ def text(value: Any) -> str:
 
 @contextmanager
 def _place(path: Path, known: bool) -> Iterator[Path]:
-    """Where to write: the file itself, or one that takes its place when all is done."""
+    """Yields the file to write to: the file itself, or one that takes its place when all is done."""
     if known:
         yield path.resolve()
         return
@@ -97,7 +97,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _require_mlflow_file(path: Path) -> None:
-    """Refuse to add MLflow's tables to a file that is something else. Raises ValueError."""
+    """Refuses a file without MLflow's tables. Raises ValueError."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             found = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
@@ -129,7 +129,7 @@ def _runs(client: "MlflowClient", experiment: str) -> dict[str, Any]:
 
 
 def _log(client: "MlflowClient", experiment: str, run: Tracked, known: Any) -> bool:
-    """Bring MLflow up to a record, ``known`` being what it has of it, if anything; whether that changed it."""
+    """Updates MLflow's run (``known``, None for a new one) to a record; returns whether that changed it."""
     from mlflow.entities import Metric, Param, RunTag
 
     record = run.record

@@ -67,7 +67,7 @@ def check(dataset: str) -> int:
 
 
 def rebuild(dataset: str, folders: Sequence[Path]) -> int:
-    """Store every run of a data set whose record.json lies below the folders, the newest of each run_id.
+    """Stores every run of a data set whose record.json lies below the folders, the newest of each run_id.
 
     Raises:
         ValueError: no folder, or no run of the data set in them; the database is then left alone.
@@ -98,7 +98,7 @@ def rebuild(dataset: str, folders: Sequence[Path]) -> int:
 
 
 def remove(dataset: str, ids: Sequence[str], *, weights: bool) -> int:
-    """Take records out of the database of a data set, in one step, and with ``weights`` remove their files; 0.
+    """Takes records out of the database in one step, and with ``weights`` removes their files; returns 0.
 
     Raises:
         ValueError: an id that is no number, or that no record has; nothing is changed then.
@@ -135,7 +135,7 @@ def stated(record: Record) -> list[tuple[Path, str]]:
 
 
 def fold(dataset: str) -> int:
-    """Write the journal of a database into its file."""
+    """Writes the journal of a database into its file."""
     store = RunStore(existing(dataset))
     folded = store.fold()
     say(f"{store.path}: {count(folded, 'line')} folded, {count(len(store), 'record')}")
@@ -155,12 +155,12 @@ def existing(dataset: str) -> Path:
 
 
 def is_database(path: Path) -> bool:
-    """Whether there is the file of a database, or a journal that will become one."""
+    """Returns whether there is the file of a database, or a journal that will become one."""
     return path.is_file() or path.with_name(path.name + ".journal").is_file()
 
 
 def say_some(lines: Sequence[str]) -> None:
-    """Print as many lines as fit one screen, and how many are left."""
+    """Prints as many lines as fit one screen, and how many are left."""
     for line in lines[:SHOWN]:
         say(line)
     if len(lines) > SHOWN:
@@ -207,7 +207,7 @@ def _found_below(folder: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path
 
 
 def created(record: Record) -> datetime:
-    """When a run was recorded, in UTC where it states no zone; the oldest date where it states none."""
+    """Returns the time a run was recorded, in UTC where it states no zone; the oldest date where it states none."""
     try:
         stated = datetime.fromisoformat(str(record.get("created")))
     except ValueError:
@@ -268,7 +268,7 @@ def _rank(record: Record) -> tuple[bool, datetime]:
 
 
 def _wrong(record: Record) -> str | None:
-    """What is wrong with the weights of a finished record, or None."""
+    """Returns what is wrong with the weights of a finished record, or None."""
     stated = record.get("weights")
     if not isinstance(stated, Mapping) or not stated.get("path"):
         return "finished, but names no weights"

@@ -10,7 +10,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.
 
 
 class Look(NamedTuple):
-    """How a setting is drawn."""
+    """The name, colour, marker and line of a setting."""
 
     name: str
     colour: str
@@ -38,7 +38,7 @@ def looks(shown: Chart) -> list[Look]:
 
 
 def entries(found: list[Look], **changes: Any) -> list[Any]:
-    """Those of the legend; of many settings the first."""
+    """Returns the entries of the legend; of many settings the first."""
     handles = []
     for look in found:
         handles.append(frame.swatch(look.name, (look.colour, look.marker), **changes))

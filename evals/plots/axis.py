@@ -65,7 +65,7 @@ def listed(words: Any) -> list[Side]:
 
 
 def watched(records: Sequence[query.Record]) -> list[str]:
-    """What the runs are about: the gap that their operating points trade for accuracy, and what they watch."""
+    """Returns the metrics that the runs trade or watch: gaps of their operating points, then what they watch."""
     traded = [f"{rate}_gap" for record in records for rate in (record.get("operating_points") or {}).get("rates", ())]
     watched = [key for record in records[:1] for key in record["params"].get("watch") or ()]
     return list(dict.fromkeys([*traded, *watched]))
@@ -199,7 +199,7 @@ def _with_unit(key: str, words: str, units: set[str]) -> str:
 
 
 def oriented(found: Sequence[Axis], asked: Sequence[Side]) -> None:
-    """Refuse an axis of which neither end is known to be better. Raises ValueError."""
+    """Refuses an axis of which neither end is known to be better. Raises ValueError."""
     for axis, side in zip(found, asked, strict=True):
         if not axis.sign:
             unsigned = axis.key.replace(SIGNED, "_gap")

@@ -1,4 +1,4 @@
-"""What a plot shows, as numbers: the runs that are asked for, their settings, and which of these are efficient."""
+"""The numbers of a plot: the runs that are asked for, their settings, and which of these are efficient."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class Chart:
 
     @property
     def models(self) -> pd.Series:
-        """Which rows of ``groups`` are settings as trained, not operating points of them."""
+        """Returns a mask of ``groups``: settings as trained, not operating points of them."""
         return self.groups["policy"].isna()
 
     @property
@@ -71,7 +71,7 @@ class Chart:
 
     @property
     def several(self) -> bool:
-        """Whether some setting ran with several seeds."""
+        """Returns whether some setting ran with several seeds."""
         return len(self.runs) > len(self.groups)
 
 
@@ -182,7 +182,7 @@ def _with_policy(labels: pd.Series, policies: pd.Series) -> list[str]:
 
 
 def reference(shown: Chart, given: str | None) -> list[float]:
-    """Where the hypervolume begins: as given, or at the worst value: 0 or 1, or what there is beyond these.
+    """Returns the reference point of the hypervolume: as given, or the worst value, 0 or 1 or beyond these.
 
     Raises:
         ValueError: not one number for each axis.
@@ -202,7 +202,7 @@ def _worst(values: NDArray[np.float64], sign: int) -> float:
 
 
 def hypervolume(shown: Chart, start: Sequence[float]) -> float | None:
-    """What the settings dominate of what is better than the reference; None where it would take minutes."""
+    """Returns the volume between reference and frontier; None where it would take minutes."""
     if int(shown.efficient.sum()) ** max(len(shown.axes) - 2, 0) > MOST_POINTS:
         return None
     return pareto.hypervolume(shown.values, start, shown.signs)

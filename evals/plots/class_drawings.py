@@ -30,7 +30,7 @@ NUMBERED, NAMED = 12, 40  # classes up to which a confusion matrix shows numbers
 
 @dataclass(frozen=True)
 class Kind:
-    """What has a colour of its own: a setting with its runs, or one record."""
+    """A setting with its runs, or one record, drawn in a colour of its own."""
 
     name: str
     colour: str
@@ -61,7 +61,7 @@ class Confusion:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Of the rows of each class, (k, k); nan where a class has none."""
+        """Shares of the rows of each class, (k, k); nan where a class has none."""
         total = self.counts.sum(1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -157,7 +157,7 @@ def _points_up(axes: "Axes", points: float) -> Any:
 
 
 def _turned(names: Any) -> dict[str, Any]:
-    """How names stand below an axis: level while they are short."""
+    """Returns the rotation of names below an axis: none while they are short."""
     if max(map(len, names)) <= 2:
         return {}
     return {"rotation": 38, "ha": "right", "rotation_mode": "anchor"}

@@ -1,4 +1,4 @@
-"""What searches with two objectives found: the best value of their metric at every accuracy, on validation rows."""
+"""The frontier of a search with two objectives: the best value of its metric at every accuracy on validation rows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ def draw(shown: Chart, metric: str, title: str | None) -> "Figure":
 
 
 def _search(axes: "Axes", look: apart.Look, record: query.Record, metric: str) -> Floats:
-    """Draw one search; all its points (n, 2)."""
+    """Draws one search; returns all its points (n, 2)."""
     own = front(record, metric)
     claims = record["poison"]["claimed"]
     before, kept = ([claims[end]["accuracy"], claims[end][metric]] for end in ("before", "after"))
@@ -92,7 +92,7 @@ def _signs() -> list[Any]:
 
 
 def said(shown: Chart, metric: str) -> str:
-    """For each search both ends of its front, and what was chosen."""
+    """Describes both ends of each search's front, and the chosen point."""
     rows = []
     for row, own in zip(shown.groups.to_dict("records"), shown.by_setting, strict=True):
         for record in own:

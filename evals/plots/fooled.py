@@ -1,4 +1,4 @@
-"""What a stored model answers on test rows as they are and under attack."""
+"""Answers of a stored model on test rows as they are and under attack."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What stands around the marks of a plot: title, subtitle, axis labels, legend."""
+"""The frame of a plot: title, subtitle, axis labels, legend."""
 
 import re
 import textwrap
@@ -47,7 +47,7 @@ def figure(width: float, height: float, *, dpi: int = 200) -> "Figure":
 
 
 def better(sign: int) -> str:
-    """Which end is better, as a line that is not broken."""
+    """Returns the words for the better end of an axis, as a line that is not broken."""
     words = {1: "(higher is better →)", -1: "(← lower is better)", 0: ""}[sign]
     return words.replace(" ", "\N{NO-BREAK SPACE}")
 
@@ -192,7 +192,7 @@ def legend(figure: "Figure", *parts: Sequence[Any]) -> None:
 
 
 def arranged(width: float, *parts: Sequence[Any]) -> tuple[int, list[Any]]:
-    """How many columns of entries fit in a width in inches, and the entries as a legend fills these."""
+    """Returns the number of columns that fit in a width in inches, and the entries in the order that fills them."""
     widest = max(min(len(str(handle.get_label())), LONGEST) for part in parts for handle in part)
     columns = max(1, min(4, int(width * 14 / (widest + 5))))
     rows = [entry for part in parts if part for entry in [*part, *(blank() for _ in range(-len(part) % columns))]]

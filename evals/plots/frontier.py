@@ -27,7 +27,7 @@ MANY = 150  # settings, beyond which dominated ones are small and without bars
 
 @dataclass(frozen=True)
 class Policy:
-    """What rules some settings out or weighs them up, and the setting that it chooses."""
+    """A rule that excludes or weighs settings, and the setting that it chooses."""
 
     choice: text.Choice
     include: tuple[float, float] = (np.nan, np.nan)  # x, y that must be in sight
@@ -36,7 +36,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Style:
-    """How a frontier is drawn."""
+    """The style of a frontier."""
 
     dots: bool  # a faint dot for every single run
     bars: str  # what the bars mean, in words
@@ -52,12 +52,12 @@ def frontier(records: Sequence[query.Record], options: DictConfig) -> Picture:
 
 
 def reference(options: DictConfig) -> str | None:
-    """Where the hypervolume begins, as typed."""
+    """Returns the reference point of the hypervolume as typed."""
     return None if options.reference is None else str(options.reference)
 
 
 def style(options: DictConfig) -> Style:
-    """How to draw. Raises ValueError where ``seeds`` is neither points nor mean."""
+    """Returns the style that the options ask for. Raises ValueError where ``seeds`` is neither points nor mean."""
     if options.seeds not in ("points", "mean"):
         raise ValueError(f"seeds={options.seeds}: expected points or mean")
     bars = spread.WORDS[str(options.bars)]
@@ -135,7 +135,7 @@ def _means(axes: "Axes", shown: Chart, which: pd.Series, colour: str, marker: st
 
 
 def strokes(shown: Chart) -> Floats:
-    """Both ends of every error bar that is drawn, two bars a setting: (bars, 2, 2)."""
+    """Returns both ends of every error bar that is drawn, two bars a setting: (bars, 2, 2)."""
     centre, ends = shown.values[shown.models], shown.bars[shown.models]
     level, upright = np.stack([centre, centre], 1), np.stack([centre, centre], 1)
     level[:, :, 0], upright[:, :, 1] = ends[:, 0], ends[:, 1]
@@ -182,7 +182,7 @@ def _signs(shown: Chart, look: Style, dots: bool) -> list[Any]:
 
 
 def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
-    """What the policy draws, and a star at the setting that it chooses; their entries in the legend."""
+    """Draws the policy and a star at the setting that it chooses; returns their entries in the legend."""
     look: dict[str, Any] = {"marker": "*", "color": "#F0E442", "zorder": 8}
     row = policy.choice.row
     x, y = shown.values[row]

@@ -67,7 +67,7 @@ def _shown(shown: Chart, found: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def extent(shown: Chart, rows: Sequence[int]) -> str:
-    """How many runs and settings there are, and how many of these are drawn."""
+    """Describes the number of runs and settings, and how many of these are drawn."""
     settings = count(len(shown.groups), "setting")
     drawn = settings if len(rows) == len(shown.groups) else f"{len(rows)} of {settings}, those of the smallest gaps"
     return f"{count(len(shown.runs), 'run')}, {drawn}"

@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
     @property
     def chosen(self) -> bool:
-        """Whether axes that are not given are chosen from the runs: those that it is named after."""
+        """Returns whether axes that are not given are chosen from the runs: those that it is named after."""
         return {"x", "y"} <= set(self.named)
 
 

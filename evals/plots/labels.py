@@ -30,7 +30,7 @@ MOST = 40  # labels that are tried: more would be a grey carpet
 
 @dataclass(frozen=True)
 class Taken:
-    """What labels stay clear of, in data coordinates."""
+    """The marks and lines that labels stay clear of, in data coordinates."""
 
     marks: Floats  # (n, 2)
     line: Floats  # (v, 2), corners of a line of level and upright strokes
@@ -38,7 +38,7 @@ class Taken:
 
 
 def settle(figure: "Figure") -> Any:
-    """Let the constrained layout move the axes, then hold them; the renderer that measures texts."""
+    """Lets the constrained layout move the axes, then holds them; returns the renderer that measures texts."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -50,7 +50,7 @@ def settle(figure: "Figure") -> Any:
 def annotate(
     figure: "Figure", axes: "Axes", names: Sequence[tuple[str, Floats]], taken: Taken, *, signs: Sequence[int]
 ) -> None:
-    """Write names (text, place in data) beside their marks, the first ones first, and leave out those without room."""
+    """Writes names (text, place in data) beside their marks, the first ones first; leaves out those without room."""
     renderer, point, to_pixels = settle(figure), figure.dpi / 72, axes.transData.transform
     frame = axes.get_window_extent(renderer)
     marks = to_pixels(taken.marks)
@@ -101,7 +101,7 @@ def _box(text: Any, renderer: Any) -> Any:
 
 
 def _nearest(marks: Floats, own: NDArray[np.bool_], box: Any) -> bool:
-    """Whether no other mark (n, 2) is as near to a text as the one that it names."""
+    """Returns whether no other mark (n, 2) is as near to a text as the one that it names."""
     low, high = box.get_points()
     away = np.hypot(*np.maximum(np.maximum(low - marks, marks - high), 0).T)
     return bool(own.all() or away[own].min() < away[~own].min())
@@ -115,7 +115,7 @@ def _path(at: Floats, box: Any, *, step: float) -> Floats:
 
 
 def _alone(line: Floats, others: Floats, texts: Floats, at: Floats, clear: float) -> bool:
-    """Whether a line (d, 2), away from its own mark, passes by no other (n, 2) and through no text (t, 2, 2)."""
+    """Returns whether a line (d, 2), away from its own mark, avoids other marks (n, 2) and texts (t, 2, 2)."""
     away = line[np.hypot(*(line - at).T) > clear]
     near = np.hypot(*(others[:, None] - away).transpose(2, 0, 1)) < clear
     through = (texts[:, None, 0] <= away) & (away <= texts[:, None, 1])
@@ -141,7 +141,7 @@ def at_the_end(axes: "Axes", x: float, names: Sequence[tuple[str, float]]) -> No
 
 
 def _clear(heights: Sequence[float]) -> list[int]:
-    """Of falling heights the first, and each that is GAP below the last one taken."""
+    """Returns the places of the first of falling heights, and of each that is GAP below the last one taken."""
     kept: list[int] = []
     for i, height in enumerate(heights):
         if not kept or heights[kept[-1]] - height >= GAP:
@@ -179,7 +179,7 @@ def _lines(axes: "Axes", *, step: float) -> Floats:
 
 
 def _spread(names: Sequence[tuple[str, Floats]]) -> list[tuple[str, Floats]]:
-    """At most MOST names, evenly along their order."""
+    """Returns at most MOST names, evenly along their order."""
     if len(names) <= MOST:
         return list(names)
     return [names[i] for i in np.linspace(0, len(names) - 1, MOST).astype(int)]
@@ -199,11 +199,11 @@ def _written(axes: "Axes", name: str, place: Floats, offset: tuple[float, float]
 
 
 def overlaps(box: Any, boxes: Floats) -> int:
-    """How many of the boxes (n, 2, 2), lower left and upper right, a box overlaps."""
+    """Counts the boxes (n, 2, 2), lower left and upper right, that a box overlaps."""
     low, high = box.get_points()
     return int(((boxes[:, 0] < high) & (boxes[:, 1] > low)).all(-1).sum())
 
 
 def contains(frame: Any, box: Any) -> bool:
-    """Whether a box lies in a frame."""
+    """Returns whether a box lies in a frame."""
     return bool(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1)

@@ -58,7 +58,7 @@ def _beyond(axes: "Axes", shown: Chart, k: int, value: float, side: int) -> None
 
 
 def bayes(shown: Chart, key: str) -> float | None:
-    """What the best possible classifier attains on an axis, as ``bayes_<metric>`` of the records says; mean of them."""
+    """Returns the mean of ``bayes_<metric>``, what the best possible classifier attains on an axis."""
     metric, turned = source(key, [c.removeprefix("bayes_") for c in shown.runs.columns if c.startswith("bayes_")])
     column = f"bayes_{metric}"
     if column not in shown.runs.columns or shown.runs[column].isna().all():

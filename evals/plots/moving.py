@@ -22,7 +22,7 @@ START = -60.0  # degrees, where a still stands
 
 
 def check(paths: Sequence[Path], frames: Any) -> None:
-    """Refuse before any work what cannot be written. Raises ValueError."""
+    """Refuses, before any work, what cannot be written. Raises ValueError."""
     if isinstance(frames, bool) or not isinstance(frames, int) or not 2 <= frames <= 600:
         raise ValueError(f"frames={frames}: expected a whole number from 2 to 600")
     if any(path.suffix.lower() == ".mp4" for path in paths) and shutil.which("ffmpeg") is None:
@@ -30,7 +30,7 @@ def check(paths: Sequence[Path], frames: Any) -> None:
 
 
 def save(figure: "Figure", paths: Sequence[Path], frames: int) -> None:
-    """Write the turning figure to every path, whole or not at all; folders are created."""
+    """Writes the turning figure to every path, whole or not at all; folders are created."""
     if not paths:
         return
     pictures = list(turned(figure, frames))

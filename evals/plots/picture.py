@@ -1,4 +1,4 @@
-"""What a kind of plot returns."""
+"""The result of a kind of plot."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -28,7 +28,7 @@ OPPOSITE = {"<=": ">", "<": "≥", ">=": "<", ">": "≤"}
 
 
 def excluded(records: Sequence[query.Record], options: DictConfig) -> Picture:
-    """What a limit on one axis excludes is hatched; the best of the other axis among the rest is chosen."""
+    """Hatches what a limit on one axis excludes; the best of the other axis among the rest is chosen."""
     limit = parsed(options.limit)
     shown = charts.chart(records, options, sides(options, "x", "y"))
     policy = permitted(shown, limit)

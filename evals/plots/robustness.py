@@ -81,7 +81,7 @@ def draw(shown: Chart, found: Mapping[str, Curve], title: str | None, bars: str,
 
 
 def settings_looks(shown: Chart) -> list[tuple[str, str, str]]:
-    """Name, colour and marker of each setting: one of its own while there are enough, else that of its kind."""
+    """Returns name, colour and marker of each setting: its own while there are enough, else that of its kind."""
     kinds = list(shown.groups["kind"])
     if len(kinds) > len(COLOURS):
         return [(kind, *shown.looks[kind]) for kind in kinds]

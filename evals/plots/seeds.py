@@ -1,4 +1,4 @@
-"""How much of a difference is chance: every seed of every setting a dot, with its mean and spread, the best first."""
+"""The spread over seeds: every seed of every setting a dot, with its mean and interval, the best first."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -56,7 +56,7 @@ def _splits(options: DictConfig) -> list[str]:
 
 
 def _known_before(side: Side, table: Any) -> None:
-    """Refuse a metric of the poisoned model alone. Raises ValueError."""
+    """Refuses a metric of the poisoned model alone. Raises ValueError."""
     before = ends(side.key, "test")[0]
     metric, _ = source(before, table.columns)
     if metric not in table.columns:
@@ -89,7 +89,7 @@ def draw(shown: Chart, splits: Sequence[str], title: str | None, *, dots: bool) 
 
 
 def moves(shown: Chart, i: int, split: str) -> tuple[Change, Change]:
-    """What became of x and y in a setting."""
+    """Returns the changes of x and y in a setting."""
     runs = shown.runs[shown.runs["group_id"] == shown.groups["group_id"].iloc[i]]
     x, y = (change(runs, *ends(axis.key, split)) for axis in shown.axes[:2])
     return x, y
@@ -141,7 +141,7 @@ def _signs(*, dots: bool) -> list[Any]:
 
 
 def said(shown: Chart, splits: Sequence[str]) -> str:
-    """For each setting the means before and after, on every split."""
+    """Describes the means of each setting before and after, on every split."""
     header = ["shift", "setting"]
     header += [f"{axis.key} ({split})" for split in splits for axis in shown.axes[:2]]
     rows = []

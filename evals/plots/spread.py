@@ -1,4 +1,4 @@
-"""How far the figures of a setting spread: over its seeds, or over the test rows."""
+"""Error bars: the spread of a setting's figures over its seeds, or over the test rows."""
 
 from collections.abc import Callable, Sequence
 

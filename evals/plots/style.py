@@ -1,4 +1,4 @@
-"""What all figures share: colours that everybody can tell apart, type, and files that equal data make equal."""
+"""The style of all figures: colours that everybody can tell apart, type, and files that equal data make equal."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -26,7 +26,7 @@ STYLE: Any = {
 
 
 def save(figure: "Figure", paths: Sequence[Path]) -> None:
-    """Write the figure to every path, whole or not at all; folders are created."""
+    """Writes the figure to every path, whole or not at all; folders are created."""
     for path in paths:
         atomic.write_bytes(path, drawn(figure, path.suffix[1:].lower()))
 

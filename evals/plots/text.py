@@ -1,4 +1,4 @@
-"""What a plot says on standard output, and the line above its axes."""
+"""The text of a plot: what standard output says, and the line above its axes."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ def summary(shown: Chart, given: str | None) -> str:
 
 
 def crossed(shown: Chart) -> str:
-    """How many of the policies shown reach beyond the gap that they were fitted to, by their interval on test rows."""
+    """States how many of the policies exceed the gap that they were fitted to, by their interval on test rows."""
     found = [fits(shown.records[int(i)]) for i in shown.runs.index]
     limited = [own for own in found if own]
     beyond = sum(any(fit.crossed for fit in own) for own in limited)
@@ -47,7 +47,7 @@ def crossed(shown: Chart) -> str:
 
 
 def measure(shown: Chart, given: str | None) -> str:
-    """How many settings there are, and the hypervolume with its reference, where every axis has a better end."""
+    """Describes the number of settings and, where every axis has a better end, the hypervolume and its reference."""
     if 0 in shown.signs:
         return f"{extent(shown)}\n"
     start = reference(shown, given)
@@ -58,7 +58,7 @@ def measure(shown: Chart, given: str | None) -> str:
 
 
 def missing(shown: Chart) -> str:
-    """How many runs are left out for want of a metric, nothing where none is."""
+    """States how many runs are left out for lack of a metric; empty where none is."""
     if not shown.left_out:
         return ""
     return f"left out: {count(shown.left_out, 'run')} without {' or '.join(dict.fromkeys(shown.keys))}\n"
@@ -122,7 +122,7 @@ def chosen(shown: Chart, choice: Choice, dataset: str) -> str:
 
 
 def _why(handed: Handed, limits: Sequence[Constraint], own: pd.Series, keys: Sequence[str], seeds: int) -> str:
-    """Of several seeds the figures of this one and why it is handed out; and whose limit its interval crosses.
+    """States, of several seeds, the run's figures and why it is handed out; and the limits that its interval crosses.
 
     A mean that meets a limit has a seed that does.
     """

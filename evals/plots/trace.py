@@ -1,4 +1,4 @@
-"""How a search for rows to add went: the best value so far of its metric on validation rows, by evaluations made."""
+"""The course of a search for rows to add: its best value so far on validation rows, by evaluations made."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ def _signs(*, several: bool) -> list[Any]:
 
 
 def said(shown: Chart, paths: Sequence[Sequence[Path]], metric: str) -> str:
-    """For each setting the mean over seeds of its first and its last value."""
+    """Describes the means over seeds of the first and the last value of each setting."""
     rows = []
     for row, own in zip(shown.groups.to_dict("records"), paths, strict=True):
         made, best = mean(own)

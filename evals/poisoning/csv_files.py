@@ -23,13 +23,13 @@ def _stated(record: Record) -> dict[str, Mapping[str, str]]:
 
 
 def checked(record: Record) -> None:
-    """Raise ValueError where a record names a file outside the folder."""
+    """Raises ValueError where a record names a file outside the folder."""
     for stated in _stated(record).values():
         paths_config.poison_file(stated["path"])
 
 
 def wrong(record: Record) -> Iterator[str]:
-    """What is wrong with each file that a record names."""
+    """Yields what is wrong with each file that a record names."""
     for kind, stated in _stated(record).items():
         try:
             path = paths_config.poison_file(str(stated["path"]))
@@ -71,5 +71,5 @@ def copied(record: dict[str, Any], folders: Sequence[Path]) -> tuple[dict[str, A
 
 
 def _holds(path: Path, stated: Mapping[str, str]) -> bool:
-    """Whether there is the file of the stated content."""
+    """Returns whether there is a file of the stated content."""
     return path.is_file() and digest(path) == stated["sha256"]

@@ -67,12 +67,12 @@ class Setting:
         return spent / evaluations if evaluations else math.nan
 
     def change(self, key: str, split: str) -> Change:
-        """What became of a metric on validation (``valid``) or test rows."""
+        """Returns the change of a metric on validation (``valid``) or test rows."""
         return change(self.runs, *ends(key, split))
 
 
 def poisoned(records: Sequence[query.Record]) -> list[query.Record]:
-    """Those that a poisoner added rows to, or might have. Raises ValueError where there is none."""
+    """Returns the runs that a poisoner added rows to, or might have. Raises ValueError where there is none."""
     found = [record for record in records if record.get("poison")]
     if not found:
         raise ValueError(f"none of {count(len(records), 'run')} was poisoned; train one with attack=bo_poison")
@@ -112,7 +112,7 @@ def ends(key: str, split: str) -> tuple[str, str]:
 
 
 def change(runs: pd.DataFrame, *columns: str) -> Change:
-    """From the first to the second column in the runs of one setting; all NaN where none of them has both."""
+    """Returns the change from the first to the second column of one setting's runs; all NaN where none has both."""
     values = runs.reindex(columns=list(columns)).to_numpy(dtype=float)
     before, after = values[~np.isnan(values).any(1)].T
     if not len(before):

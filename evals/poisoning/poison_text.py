@@ -1,4 +1,4 @@
-"""What poisoning did to a setting, in one sentence that claims no more than the test rows bear out."""
+"""The effect of poisoning on a setting in one sentence, which claims no more than the test rows bear out."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ TIED = 1e-9  # width of an interval of equal differences, as few test rows give;
 
 
 class Said(NamedTuple):
-    """What a sentence is about."""
+    """The subject of a sentence: a setting and its metric."""
 
     setting: str
     metric: str  # its key
@@ -22,7 +22,7 @@ class Said(NamedTuple):
 
 
 def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) -> str:
-    """Of the poisoned metric on validation and test rows, and of accuracy on test rows where that is another one."""
+    """Describes the change of the poisoned metric on validation and test rows, and of accuracy if that is another."""
     sentence = _attacked if said.objective == "unfair" else _searched
     text = sentence(said, valid, test)
     if accuracy is not None and accuracy.n:
@@ -92,7 +92,7 @@ def _interval(change: Change, sign: int) -> str:
 
 
 def _verdict(test: Change, wanted: int, opposite: str) -> str:
-    """Whether what is left on the test rows can be told from nothing."""
+    """States whether the effect left on the test rows can be told from none."""
     if math.isnan(test.low):
         return ""
     if test.high - test.low < TIED:

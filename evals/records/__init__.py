@@ -1,1 +1,1 @@
-"""What the commands read of records."""
+"""Records as the commands read them: tables, intervals, frontiers."""

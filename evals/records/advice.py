@@ -1,4 +1,4 @@
-"""What is said where figures of several causal models meet, and the commands and keys by which they compare."""
+"""Advice where figures of several causal models meet: the commands and keys by which they compare."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,25 +18,25 @@ SAYABLE = re.compile(r"[\w.+-]+|\[[\w.+-]+\]", re.ASCII)  # values of settings t
 
 @dataclass(frozen=True)
 class Judging:
-    """How all records come to have a figure under one causal model: a later ``evaluation`` of each."""
+    """A later ``evaluation`` that gives every record a figure under one causal model."""
 
     evaluation: str
     command: str  # to copy; empty where every record has the evaluation already
 
 
 def why_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> str:
-    """Why the figures of the first keys for which that is so do not compare, and what to do; else nothing."""
+    """Returns why figures do not compare, of the first keys for which that is so, and the remedy; else nothing."""
     return next(iter(sentences(records, keys, database)), "")
 
 
 def require_one(records: Sequence[Record], keys: Sequence[str], database: str) -> None:
-    """Refuse to rank or average figures of different causal models. Raises ValueError as ``why_apart`` says."""
+    """Refuses to rank or average figures of different causal models. Raises ValueError as ``why_apart`` says."""
     if said := why_apart(records, keys, database):
         raise ValueError(said)
 
 
 def sentences(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
-    """Why figures do not compare and what to do, one sentence for all keys of the same causal models.
+    """Returns why figures do not compare and the remedy, one sentence for all keys of the same causal models.
 
     ``database`` is that which was asked for: a copy may have another name than the data set of its records.
     """
@@ -90,7 +90,7 @@ def _records(of: Sequence[Record]) -> str:
 
 
 def _unlike(known: Sequence[Causal]) -> str:
-    """In what causal models differ that no evaluation changes: whose twins they are of; else nothing."""
+    """Returns the difference of causal models that no evaluation changes, in data or attributes; else nothing."""
     if len({str(sorted((causal["source"] or {}).items())) for causal in known}) > 1:
         return "Their data differ"
     return "Their sensitive attributes differ" if len({str(causal.get("sensitive")) for causal in known}) > 1 else ""
@@ -120,7 +120,7 @@ def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
 
 
 def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None:
-    """How the records of some figures are judged under one causal model; None where no command does."""
+    """Returns the way to judge the records of some figures under one causal model; None where no command does."""
     known = _ranked(found)
     if _unlike([causal for causal, _ in known]):
         return None
@@ -137,7 +137,7 @@ def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None
 
 
 def _ranked(found: Models) -> list[tuple[Causal, list[Record]]]:
-    """Those that say most of twins first: the true one, else a fitted one."""
+    """Sorts causal models, those that say most about twins first: the true one, else a fitted one."""
     known = [(causal, of) for causal, of in found.values() if causal is not None]
     return sorted(known, key=lambda pair: _rank(str(pair[0]["option"])))
 
@@ -169,7 +169,7 @@ def _graph_of(record: Record) -> Mapping[str, Any] | None:
 
 
 def evaluation_under(words: Sequence[str], graph: Mapping[str, Any] | None) -> str:
-    """What an evaluation is called after the words that choose another causal model; nothing where none does."""
+    """Returns the name of the evaluation made by words that choose another causal model; empty where none do."""
     chosen = [word for word in words if word.startswith("scm=")]
     changed = [word.removeprefix("scm.") if chosen else word for word in words if word.startswith("scm.")]
     said = [] if graph is None else [f"graph={hash_of_graph(graph)}"]
@@ -177,7 +177,7 @@ def evaluation_under(words: Sequence[str], graph: Mapping[str, Any] | None) -> s
 
 
 def _filed(found: Models, keys: Sequence[str], evaluation: str) -> bool:
-    """Whether every record of the figures has them in an evaluation, there under one causal model."""
+    """Returns whether every record of the figures has them in an evaluation, there under one causal model."""
     everyone = _everyone(found)
     evaluations = later.evaluations(everyone)
     for key in keys:
@@ -206,7 +206,7 @@ def _choosing(found: Models) -> str:
 
 
 def _conditions(causal: Causal, among: Sequence[Causal], of: Sequence[Record]) -> Iterator[str]:
-    """Its option, a setting in which it differs from another one, or both; the sensitive attributes of its records."""
+    """Yields the conditions that select a causal model: its option, a setting in which it differs, or both."""
     option = f"scm=={causal['option']}"
     yield option
     told = {key: value for key, value in causal["settings"].items() if SAYABLE.fullmatch(str(value))}

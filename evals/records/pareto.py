@@ -1,4 +1,4 @@
-"""Which points are efficient (Pareto-optimal), the boundary of what they attain, and how much they dominate.
+"""Pareto-efficient points, the boundary of what they attain, and their hypervolume.
 
 A point dominates another if it is at least as good in every objective and better in one. Equal points do not
 dominate each other, so ties and duplicates stay together. A row with NaN is unknown: never efficient, and it
@@ -68,7 +68,7 @@ def hull(points: ArrayLike, directions: Sequence[int]) -> Floats:
 
 
 def _left(a: Floats, b: Floats, c: Floats) -> bool:
-    """Whether c lies to the left of the line from a to b, or on it."""
+    """Returns whether c lies to the left of the line from a to b, or on it."""
     u, v = b - a, c - a
     return bool(u[0] * v[1] - u[1] * v[0] >= 0)
 

@@ -48,17 +48,17 @@ def _points(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def _kept(held: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What of a record's own figures thresholds do not change."""
+    """Returns those of a record's own figures that thresholds do not change."""
     return {key: value for key, value in (held or {}).items() if key.startswith(KEPT)}
 
 
 def _at(held: Mapping[str, Sequence[Any]] | None, i: int) -> dict[str, Any]:
-    """What is filed of point i; nothing of what is undefined there."""
+    """Returns the figures filed for point i, without undefined ones."""
     return {key: values[i] for key, values in (held or {}).items() if values[i] is not None}
 
 
 def _recall_shares(shares: dict[str, Any]) -> dict[str, Any]:
-    """With the counts of true positive rates, told from those of false negative rates."""
+    """Adds the counts of true positive rates, computed from those of false negative rates."""
     recalls = {
         key.replace("fnr", "tpr", 1): [whole - part, whole]
         for key, (part, whole) in shares.items()
@@ -68,7 +68,7 @@ def _recall_shares(shares: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """With true positive rates, 1 - fnr, and their gaps, which records leave to be told from those in fnr."""
+    """Adds true positive rates, 1 - fnr, and their gaps, which records leave to be computed from those in fnr."""
     found: dict[str, float | None] = {}
     for key, value in metrics.items():
         name, _, of = key.partition("_")
@@ -93,12 +93,12 @@ class Fit(NamedTuple):
 
     @property
     def crossed(self) -> bool:
-        """Whether the test gap, or its interval, reaches beyond what was permitted."""
+        """Returns whether the test gap, or its interval, exceeds what was permitted."""
         return self.test is not None and max(self.test, self.interval[1]) > self.permitted
 
 
 def fits(record: Record) -> list[Fit]:
-    """What the thresholds of a point, or of a run that fitted its own, were fitted to; empty without a limit."""
+    """Returns what the thresholds of a point, or those that a run fitted, were fitted to; empty without a limit."""
     held = record.get("fitted") or {}
     if "point" in record:
         found, i = record["operating_points"], record["point"]
@@ -139,7 +139,7 @@ def _in_words(fit: Fit) -> str:
 
 
 def fitted_to(policy: str) -> str:
-    """What the thresholds of a policy were fitted to: ``fitted to fnr_gap<=0.05``, or without a limit on it."""
+    """Describes the limit that thresholds were fitted to: ``fitted to fnr_gap<=0.05``, or without a limit on it."""
     gap = policy.removeprefix("any ")
     return f"{FITTED} to {policy}" if gap == policy else f"{FITTED} without a limit on {gap}"
 

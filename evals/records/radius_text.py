@@ -10,7 +10,7 @@ EVERY_BYTE = re.compile(r"\d+(?:\.\d+)?/255")
 
 
 def in_bytes(records: Sequence[query.Record]) -> bool:
-    """Whether the radii of the records are written in steps of a byte, such as 8/255."""
+    """Returns whether the radii of the records are written in steps of a byte, such as 8/255."""
     given = [r["params"].get("epsilon") or {} for r in records]
     return any(EVERY_BYTE.fullmatch(str(r)) for e in given for r in (e.get("radius"), *e.get("evaluate", ())))
 

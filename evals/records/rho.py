@@ -1,4 +1,4 @@
-"""What a method gains over the one it builds on: in points, and as rho, for the worst class beside the average."""
+"""The gain of a method over the one it builds on: in points, and as rho, for the worst class beside the average."""
 
 import math
 import re
@@ -49,7 +49,7 @@ def columns(keys: Sequence[str], *, every_pair: bool) -> list[str]:
 
 
 def derived(key: str) -> bool:
-    """Whether a column compares a row with its base."""
+    """Returns whether a column compares a row with its base."""
     return key.startswith((RHO, GAIN))
 
 
@@ -88,7 +88,7 @@ def unclear(runs: pd.DataFrame, base: Sequence[str]) -> list[str]:
 
 
 def _asked(runs: pd.DataFrame, base: Sequence[str]) -> tuple[list[str], pd.Series, pd.DataFrame]:
-    """What run and base have in common; the base of each run; and the runs, each as the base that it may be."""
+    """Returns the keys that run and base share, the base of each run, and the runs as the bases that they may be."""
     names = runs["regularizer"].fillna("none").astype(str)  # an imported run may name none
     of = pd.Series([_base(name, base) for name in names], runs.index, dtype=names.dtype)
     return [key for key in ALIKE if key in runs.columns], of, runs.assign(**{BASE: names})

@@ -26,7 +26,7 @@ def of_share(share: float, rows: float) -> Interval:
 
 
 def over_rows(record: Record, key: str) -> Interval:
-    """How far the test rows leave a metric of a record open; its ends are NaN where that is not known.
+    """Returns the interval of a metric of a record over its test rows; its ends are NaN where that is not known.
 
     It is the interval that the record holds, or that of a share of the test rows (``of_share``). What is a share of
     other rows, such as individuals drawn from a causal model, is told by not being a whole number of the test rows.
@@ -55,7 +55,7 @@ def at_level(record: Record, key: str, level: float) -> Interval:
 
 
 def _rows(record: Record, key: str) -> float:
-    """How many test rows a metric is a share of; 0 where it is none."""
+    """Returns the number of test rows that a metric is a share of; 0 where it is no share."""
     if not key.startswith(OF_ROWS) or any(word in key for word in NOT_OF_ROWS) or key.endswith(SEARCHED):
         return 0
     metrics = record.get("metrics") or {}
@@ -67,5 +67,5 @@ def _rows(record: Record, key: str) -> float:
 
 
 def whole(number: float) -> bool:
-    """Whether a share times the number of its rows is a number of rows, up to rounding."""
+    """Returns whether a share times the number of its rows is a number of rows, up to rounding."""
     return abs(number - round(number)) <= 1e-6 * max(1.0, abs(number))

@@ -74,7 +74,7 @@ def by_setting(values: Floats, setting: NDArray[np.int64], settings: int, interv
 
 @cache
 def _resamples(n: int) -> tuple[Floats, Floats]:
-    """How often each of n seeds is drawn, as shares (r, n), and the probability (r,) of that."""
+    """Returns the share of draws (r, n) that each of n seeds has in every resample, and its probability (r,)."""
     if n > LISTED:
         drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
         return drawn / n, np.full(DRAWS, 1 / DRAWS)
