@@ -13,6 +13,8 @@ import paths_config
 from tests.commands import SMALL, command, house, refused
 from utils.metrics import curve
 
+pytestmark = pytest.mark.e2e
+
 STEP = re.compile(r"^\*\*\d\. (?P<intro>.*?)^```\w+\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`([\w/]+\.(?:py|yaml))`")
 METRIC = "+evaluation.metrics.mine={_target_: utils.metrics.curve.mine, _partial_: true}"

@@ -19,6 +19,8 @@ from utils.launchers.batched import cut, in_bytes
 from utils.run_store import RunStore
 from utils.runs.sweep import Job
 
+pytestmark = pytest.mark.e2e
+
 REGULARIZERS = for_tables("regularizer")
 ROWS = 400
 TWO_ROWS = 2 / (0.2 * ROWS)  # of the test split

@@ -16,6 +16,8 @@ from utils.model_zoo import from_database, predictor
 from utils.records.checksum import checksum
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 REGULARIZERS = for_tables("regularizer")
 ATTACKS = for_tables("attack")
 GENERATED = ("lin", "nlm", "imf", "loan")

@@ -18,6 +18,8 @@ from utils.models.small_cnn import SmallCNN
 from utils.run_store import RunStore
 from utils.runs.together import memory_of
 
+pytestmark = pytest.mark.e2e
+
 # a training of a second or two, judged by few attacks
 SMALL = (
     "device=cpu",

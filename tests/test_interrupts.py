@@ -16,6 +16,8 @@ from utils.run_store import RunStore
 from utils.runs import lifecycle
 from utils.training import many_models
 
+pytestmark = pytest.mark.e2e
+
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STACK = (*SMALL, "hydra/launcher=batched", "hydra.launcher.workers=1")
 EPOCHS = "trainer.epochs=5"

@@ -20,6 +20,8 @@ from utils import cli
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
 # two jobs that finish, two whose loss is not finite
 WORDS = ("-m", "seed=0,1", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e6", *SMALL)

@@ -23,6 +23,8 @@ from utils.model_zoo import StoredModel, describe_preprocessing, predictor
 from utils.run_store import RunStore
 from utils.types import Column
 
+pytestmark = pytest.mark.e2e
+
 PLAIN = (
     "evaluation.watch=[accuracy]",
     "device=cpu",

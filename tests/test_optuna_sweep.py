@@ -25,6 +25,8 @@ from utils.search.question import Question, check_radii, constraints, objectives
 from utils.search.results import judge, shown
 from utils.search.search_words import Choice, Interval, Steps, read
 
+pytestmark = pytest.mark.e2e
+
 needs_optuna = pytest.mark.skipif(
     find_spec("optuna") is None, reason="Optuna is not installed: pip install -r requirements.txt"
 )

@@ -15,6 +15,8 @@ import paths_config
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 SEARCH = (
     *("dataset=loan", "dataset.rows=150", "device=cpu", "trainer.epochs=2", "attack=bo_poison"),
     *("attack.poison.sampler=random", "attack.poison.budget=6", "attack.poison.metric=demographic_parity_difference"),

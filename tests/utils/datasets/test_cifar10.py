@@ -118,7 +118,7 @@ def test_a_batch_cut_short_is_named(folder, length):
     ("changes", "message"),
     [
         ({"labels": [10] * 20}, r"test_batch: the label of image 0 \(counting from 0\) is 10, not one of 0 to 9"),
-        ({"labels": [0] * 19}, r"test_batch holds 20 images, but there are 19 labels"),
+        ({"labels": [0] * 19}, r"test_batch holds 20 images, but 19 labels"),
         ({"labels": ["cat"] * 20}, r"test_batch: the entry 'labels' is no list of whole numbers"),
         ({"data": drawn(20, (300,))}, r"test_batch: the entry 'data' is an array of 20x300, .* 3x32x32"),
         ({"data": "none"}, r"test_batch: the entry 'data' is a bytes, not an array"),

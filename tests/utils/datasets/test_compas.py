@@ -166,5 +166,5 @@ def test_an_empty_file_is_named(write):
 
 def test_a_header_alone_is_too_few_rows(write):
     write([])
-    with pytest.raises(ValueError, match="data set compas: 0 rows"):
+    with pytest.raises(ValueError, match="data set compas: too few rows to split, 0"):
         instantiate(settings())(seed=0)

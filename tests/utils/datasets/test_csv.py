@@ -275,7 +275,7 @@ def test_an_empty_file_is_refused(load):
 
 
 def test_too_few_rows_are_refused(load):
-    with pytest.raises(ValueError, match="data set csv: 6 rows are too few"):
+    with pytest.raises(ValueError, match="data set csv: too few rows to split, 6"):
         load(table(6))
 
 

@@ -98,7 +98,7 @@ INSIDE = gzip.decompress(IMAGES)
         (gzip.compress(INSIDE + b"0"), "announces 20x28x28 bytes and holds 15,681"),
         (idx(LABELS), "is no IDX file of bytes in 3 dimensions"),
         (idx(drawn(20, (32, 32))), "holds images of 1x32x32, not of 1x28x28"),
-        (idx(drawn(19, (28, 28))), "holds 19 images, but there are 20 labels"),
+        (idx(drawn(19, (28, 28))), "holds 19 images, but 20 labels"),
     ],
     ids=["empty", "cut", "unpacked", "cut inside", "head", "longer", "labels", "size", "number"],
 )

@@ -298,7 +298,7 @@ def test_images_of_another_size_are_named():
 
 
 def test_another_number_of_labels_is_named():
-    with pytest.raises(ValueError, match="file holds 2 images, but there are 3 labels"):
+    with pytest.raises(ValueError, match="file holds 2 images, but 3 labels"):
         checked("file", drawn(2, SHAPE), np.array([0, 1, 2]), shape=SHAPE, classes=3)
 
 

@@ -74,7 +74,7 @@ def test_images_cut_short_are_named(folder, length):
 def test_files_of_different_lengths_are_named(folder, file):
     content = {"test_X.bin": stored(drawn(19, (3, 96, 96), 1)), "test_y.bin": labels(19)}
     write(folder, {file: content[file]})
-    with pytest.raises(ValueError, match=r"test_X.bin holds (19|20) images, but there are (19|20) labels"):
+    with pytest.raises(ValueError, match=r"test_X.bin holds (19|20) images, but (19|20) labels"):
         made()
 
 

@@ -314,7 +314,7 @@ def test_three_classes_are_possible():
 
 
 def test_fewer_than_ten_rows_are_refused():
-    with pytest.raises(ValueError, match="9 rows are too few"):
+    with pytest.raises(ValueError, match="too few rows to split, 9"):
         made(n=9)
 
 

@@ -148,9 +148,9 @@ def indexes(predict, batch, ctx):
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
-        (forgets, r"mine ended in RuntimeError at line \d+ of test_evaluation\.py: .*; .* within torch\.enable_grad"),
-        (indexes, r"mine ended in KeyError at line \d+ of test_evaluation\.py: 'first'$"),
-        (partial(indexes), r"mine ended in KeyError at line \d+ of test_evaluation\.py: 'first'$"),
+        (forgets, r"mine ended in RuntimeError at line \d+ of test_judging\.py: .*; .* within torch\.enable_grad"),
+        (indexes, r"mine ended in KeyError at line \d+ of test_judging\.py: 'first'$"),
+        (partial(indexes), r"mine ended in KeyError at line \d+ of test_judging\.py: 'first'$"),
         (lambda predict, batch, ctx: torch.zeros(2), r"mine returned tensor\(\[0\., 0\.\]\): expected figures by key"),
         (lambda predict, batch, ctx: {"x": predict(batch.x)}, r"mine gives x=tensor.*expected a number, or None"),
         (lambda predict, batch, ctx: {"x": "high"}, r"mine gives x='high': expected a number"),

@@ -11,6 +11,8 @@ import pytest
 
 from utils.system import atomic
 
+ATOMIC = "from utils.system import atomic"
+
 
 def test_the_file_holds_the_bytes_written(tmp_path):
     atomic.write_bytes(tmp_path / "a", b"\x00new")
@@ -103,7 +105,12 @@ def test_an_interrupt_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 def limited(code: str, size: int, path: Path) -> str:
     """Standard output of ``code`` in a process that may write files of at most ``size`` bytes."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; from pathlib import Path; from utils import atomic\n{code}", str(path)],
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from pathlib import Path; from utils.system import atomic\n{code}",
+            str(path),
+        ],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
         capture_output=True,
         text=True,
@@ -207,7 +214,7 @@ def test_a_pipe_that_nobody_reads_to_its_end_is_an_error_that_names_it(tmp_path)
 
 SPEAKS = """
 import sys
-from utils import atomic
+from utils.system import atomic
 print("before")
 atomic.write_text(sys.argv[1], "written\\n")
 print("after")
