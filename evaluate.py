@@ -34,11 +34,11 @@ def evaluate(cfg: DictConfig) -> Outcome:
     records = query.read(params["database"])
     table = query.where(query.frame(records), params["where"])
     if params["id"] is not None:
-        for doc_id in chosen(params["id"], table, params["database"]):
+        for doc_id in select_ids(params["id"], table, params["database"]):
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
-    advice.require_one([records[i] for i in table.index], sorting(params["sort"]), params["database"])
+    advice.require_one([records[i] for i in table.index], parse_sort(params["sort"]), params["database"])
     show(query.sort(table, params["sort"]), params, settings(table, records), records)
     return Outcome("evaluate", "finished", "")
 
@@ -70,7 +70,7 @@ def check(params: dict[str, Any]) -> None:
     validate_settings(params, ("attack", "epsilon", "evaluation"))
 
 
-def chosen(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
+def select_ids(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
     """The record ids that ``id`` asks for, among those of the table.
 
     Raises:
@@ -154,7 +154,7 @@ def name_of(params: dict[str, Any]) -> str:
     from evals.records.advice import evaluation_under
 
     radii = "+".join(map(str, params["epsilon"]["evaluate"]))
-    judged = f"{judged_by(params)}@{radii}"
+    judged = f"{name_evaluation(params)}@{radii}"
     words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
     causal = evaluation_under(words, params["graph"])
     if not causal:
@@ -163,7 +163,7 @@ def name_of(params: dict[str, Any]) -> str:
     return f"{judged}+{causal}" if attacked else causal
 
 
-def judged_by(params: dict[str, Any]) -> str:
+def name_evaluation(params: dict[str, Any]) -> str:
     """What an evaluation is named after: its attack, or the option of ``evaluation`` where that is a choice."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -207,7 +207,7 @@ def settings(table: "pd.DataFrame", records: "Sequence[Record]") -> dict[int, st
     return found if any(found.values()) else {}
 
 
-def sorting(keys: str | None) -> list[str]:
+def parse_sort(keys: str | None) -> list[str]:
     """The columns and settings that the table is sorted by."""
     return [word.strip().removeprefix("-") for word in str(keys or "").split(",") if word.strip()]
 

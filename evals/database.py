@@ -87,7 +87,9 @@ def _remove(dataset: str, options: Options) -> int:
 
 def _import(dataset: str, options: Options) -> int:
     source = Path(options.text("from", "old.json")).expanduser()
-    return foreign.adopt(dataset, source, foreign.renaming(options.several("metrics")), replace=options.flag("replace"))
+    return foreign.adopt(
+        dataset, source, foreign.parse_names(options.several("metrics")), replace=options.flag("replace")
+    )
 
 
 # command: what it does, its options beside dataset, the module whose text explains it

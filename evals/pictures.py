@@ -46,7 +46,7 @@ class Picture(NamedTuple):
 # --- what is shown ---------------------------------------------------------------------------------------------
 
 
-def chosen(records: Sequence[query.Record], options: DictConfig) -> list[query.Record]:
+def select_records(records: Sequence[query.Record], options: DictConfig) -> list[query.Record]:
     """The records that ``id`` and ``where`` ask for. Raises ValueError where one is not there or none is left."""
     table = query.where(query.frame(records), options.where)
     if table.empty:
@@ -77,7 +77,7 @@ def kinds(records: Sequence[query.Record], options: DictConfig) -> list[Kind]:
     Raises:
         ValueError: more of them than colours, or an evaluation that no record has.
     """
-    table = measured(records, options.evaluation)
+    table = measure(records, options.evaluation)
     settings = _settings(records, query.aggregate(table, []))
     names = pd.Series([settings[key] for key in zip(table["dataset"], table["group_id"], strict=True)])
     if options.id is not None:
@@ -104,7 +104,7 @@ def _settings(records: Sequence[query.Record], groups: pd.DataFrame) -> dict[tup
     return found
 
 
-def measured(records: Sequence[query.Record], evaluation: Any) -> pd.DataFrame:
+def measure(records: Sequence[query.Record], evaluation: Any) -> pd.DataFrame:
     """The records as a table, with the metrics of the training or, under the same names, of a later evaluation."""
     if evaluation is None:
         return query.frame([{**record, "evaluations": {}} for record in records])
@@ -239,12 +239,12 @@ def _figure(value: float) -> str:
 
 def confusion(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """Draws the confusion matrices, clean and under attack."""
-    from evals.plots.fooled import evasion, fooled, in_words
+    from evals.plots.fooled import attack_rows, evasion, in_words
     from utils.metrics.confusion import counts
 
     record = _one(records, options)
     attack, radius = evasion(_text(options.attack), record), _radius(options, record)
-    answers = list(fooled(record, radius=radius, attack=attack, **_effort(options)))
+    answers = list(attack_rows(record, radius=radius, attack=attack, **_effort(options)))
     y, clean, attacked = (np.concatenate([getattr(a, of) for a in answers]) for of in ("y", "clean", "attacked"))
     names = class_names(record, int(max(y.max(), clean.max(), attacked.max(), 1)) + 1)
     k, zero = len(names), np.zeros_like(y)
@@ -254,10 +254,10 @@ def confusion(records: Sequence[query.Record], options: DictConfig) -> Picture:
         for heading, labels in (("clean", clean), (said, attacked))
     ]
     figure = class_drawings.confusion(panels, names, title=str(options.title or _heading(record)))
-    return Picture(figure, _confused(panels, names))
+    return Picture(figure, _describe_confusion(panels, names))
 
 
-def _confused(panels: Sequence[Confusion], names: Sequence[str], most: int = 5) -> str:
+def _describe_confusion(panels: Sequence[Confusion], names: Sequence[str], most: int = 5) -> str:
     """Accuracy of both, and what is most often taken for what."""
     rows = []
     for panel in panels:
@@ -277,13 +277,13 @@ def _confused(panels: Sequence[Confusion], names: Sequence[str], most: int = 5) 
 
 def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """Images that are right as they are and fool the model within the radius, each class in its turn."""
-    from evals.plots.fooled import evasion, fooled, in_words
+    from evals.plots.fooled import attack_rows, evasion, in_words
 
     record = _one(records, options)
     if not record["preprocessing"].get("shape"):
         raise ValueError(f"kind=examples shows images, and dataset={options.dataset} is a table; choose kind=confusion")
     attack, radius = evasion(_text(options.attack), record), _radius(options, record)
-    answers = list(fooled(record, radius=radius, attack=attack, **_effort(options)))
+    answers = list(attack_rows(record, radius=radius, attack=attack, **_effort(options)))
     x, moved, y, label, right = (
         np.concatenate([getattr(a, of) for a in answers]) for of in ("x", "moved", "y", "attacked", "fooled")
     )
@@ -367,7 +367,7 @@ def pictures(options: DictConfig) -> None:
     check(options)
     ids = "".join(f"_{i}" for i in _ids(options.id))
     paths = targets(options.out, f"{options.dataset}_{options.kind}{ids}")
-    drawn = PICTURES[options.kind](chosen(query.read(str(options.dataset)), options), options)
+    drawn = PICTURES[options.kind](select_records(query.read(str(options.dataset)), options), options)
     save(drawn.figure, paths)
     write(drawn.text)
     write("".join(f"{path}\n" for path in paths))

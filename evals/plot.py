@@ -22,7 +22,7 @@ def plot(options: DictConfig) -> None:
     kind = check(options)
     records = query.read(str(options.dataset))
     if kind.chosen:
-        options = axis.filled(records, options)
+        options = axis.fill_axes(records, options)
     named = "_".join(str(options[key]) for key in kind.named)
     paths = style.targets(options.out, f"{options.dataset}_{named}", kind.formats)
     moving.check(paths, options.frames)

@@ -17,7 +17,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
-from evals.poisoning.paired import ENDINGS, Change, Setting, paired, settings_of
+from evals.poisoning.paired import ENDINGS, Change, Setting, list_paired, settings_of
 from evals.poisoning.poison_text import Said, statement
 from evals.records import query
 from evals.table import DASH, LATEX
@@ -39,11 +39,11 @@ SEVERAL = "On the test rows. Each interval holds by itself: of 20 that only chan
 FIELDS = ("setting", "name", "attack", "poison_metric", "objective", "seeds", "rows", "evaluations", "metric", "split")
 
 
-def asked(option: Any, settings: Sequence[Setting]) -> list[str]:
+def parse_metrics(option: Any, settings: Sequence[Setting]) -> list[str]:
     """The metrics of the second table. Raises ValueError for one that is not known before and after."""
     words = [word.strip() for word in str("" if option is None else option).strip("[]").split(",") if word.strip()]
     runs = pd.concat([setting.runs for setting in settings])
-    known = [key for key in paired(query.metrics(runs)) if any(s.change(key, "test").n for s in settings)]
+    known = [key for key in list_paired(query.metrics(runs)) if any(s.change(key, "test").n for s in settings)]
     for word in words:
         if word not in (*known, "all"):
             raise ValueError(
@@ -121,40 +121,40 @@ def _figure(value: float, decimals: int, sign: str = "") -> str:
 
 def markdown(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
     """The tables, and below the first what holds."""
-    parts = [_piped(_first(settings)), f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
-    parts += [_piped(_second(settings, metrics)), f"{SEVERAL}\n"] if metrics else []
+    parts = [_join_cells(_first(settings)), f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
+    parts += [_join_cells(_second(settings, metrics)), f"{SEVERAL}\n"] if metrics else []
     return "\n".join(parts)
 
 
-def _piped(lines: Sequence[Sequence[str]]) -> str:
+def _join_cells(lines: Sequence[Sequence[str]]) -> str:
     header, *rows = lines
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
 
 
 def latex(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
     """The same for the booktabs package."""
-    parts = [_tabular(_first(settings)), _escaped(LEGEND), *map(_escaped, statements(settings))]
-    parts += [_tabular(_second(settings, metrics)), _escaped(SEVERAL)] if metrics else []
+    parts = [_tabular(_first(settings)), _escape(LEGEND), *map(_escape, statements(settings))]
+    parts += [_tabular(_second(settings, metrics)), _escape(SEVERAL)] if metrics else []
     return "% needs \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
 
 
 def _tabular(lines: Sequence[Sequence[str]]) -> str:
-    head, *rows = [" & ".join(map(_escaped, line)) + r" \\" for line in lines]
+    head, *rows = [" & ".join(map(_escape, line)) + r" \\" for line in lines]
     opening = [rf"\begin{{tabular}}{{{'l' * len(lines[0])}}}", r"\toprule", head, r"\midrule"]
     return "\n".join([*opening, *rows, r"\bottomrule", r"\end{tabular}"])
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.translate(LATEX | {ord("→"): r"$\to$"})
 
 
-def comma_separated(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
+def to_csv(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
     """One line per setting, metric and split, with all digits; an empty field where there is no figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*FIELDS, *Change._fields, *(f"{spender}_seconds" for spender in SPENDERS)])
     for setting in settings:
-        for key, split in _measured(setting, metrics):
+        for key, split in _list_metrics(setting, metrics):
             facts = setting.runs.iloc[0]
             names = [setting.label, facts["name"], facts["attack"], setting.metric, setting.objective]
             means = [len(setting.runs), setting.mean("rows"), setting.mean("evaluations"), key, split]
@@ -165,14 +165,14 @@ def comma_separated(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _measured(setting: Setting, metrics: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _list_metrics(setting: Setting, metrics: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields each metric with its splits: poisoned metric and accuracy on both, further ones on test rows."""
     first = dict.fromkeys((setting.metric, ACCURACY))
     yield from ((key, split) for key in first for split in ENDINGS)
     yield from ((key, "test") for key in metrics if key not in first)
 
 
-FORMATS = {"markdown": markdown, "csv": comma_separated, "latex": latex}
+FORMATS = {"markdown": markdown, "csv": to_csv, "latex": latex}
 
 
 def poison(options: DictConfig) -> None:
@@ -180,7 +180,7 @@ def poison(options: DictConfig) -> None:
     if options.format not in FORMATS:
         raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
     settings = settings_of(query.read(str(options.dataset)), options.where)
-    text = FORMATS[options.format](settings, asked(options.metrics, settings))
+    text = FORMATS[options.format](settings, parse_metrics(options.metrics, settings))
     if options.out is None:
         write(text)
         return

@@ -122,7 +122,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     kept = [records[i] for i in table.index]
     table = table.reset_index(drop=True)
     groups = query.group_names(kept)
-    offered = _offered(table, kept, groups)
+    offered = _offer_metrics(table, kept, groups)
     if not offered:
         raise ValueError(f"none of the {count(len(kept), 'run')} has a metric; there is nothing to show")
     models = _models(offered, kept, str(options.dataset))
@@ -142,11 +142,11 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     }
 
 
-def _offered(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
+def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
     """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
     evaluations = later.evaluations(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
-    wanted = axis.watched(records)
+    wanted = axis.find_watched(records)
     leading = [key for key in headlines(keys) if direction(key)]
     leading += [key for key in keys if key in wanted and key not in leading]
     first = set(sorted(leading, key=lambda key: key not in wanted)[:MOST])
@@ -293,11 +293,11 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         elif not key.startswith("_") and not PER_RUN.fullmatch(prefix + key):
-            yield prefix + key, _written(value) if isinstance(value, Hashable) else json.dumps(value)
+            yield prefix + key, _write_text(value) if isinstance(value, Hashable) else json.dumps(value)
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _written(value: Any) -> str:
+def _write_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -334,14 +334,14 @@ def page(held: Mapping[str, Any]) -> str:
         "policy": f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data: blob:",
         "title": html.escape(f"{held['title']}: trade-offs"),
         "style": style,
-        "data": embedded(held),
+        "data": embed(held),
         "script": script,
     }
     template = (PAGE / "report.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)  # in one go: data may look like a place
 
 
-def embedded(held: Mapping[str, Any]) -> str:
+def embed(held: Mapping[str, Any]) -> str:
     """JSON that can stand inside an HTML element: of its signs none ends the element or begins another."""
     text = json.dumps(held, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in ("<", ">", "&", "\u2028", "\u2029"):

@@ -21,7 +21,7 @@ from evals.cards import card, tradeoff
 from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice, Price
 from evals.records import query, reproduce
-from evals.records.points import fit_words
+from evals.records.points import describe_fits
 from utils.system.console import say
 from utils.words.quoting import IMPORT, copyable, option
 
@@ -55,10 +55,10 @@ def select(options: DictConfig) -> int:
     notes = choice.cautions(question, records)
     written: list[Path] = []
     if found.best is not None and files != []:
-        record, _ = choice.handed_out(found, found.best)
+        record, _ = choice.pick_run(found, found.best)
         paths = files or _default_files(dataset, record)
         lines = commands(found, dataset, record)
-        notes = [*notes, *_lost(record)]
+        notes = [*notes, *_explain_lost(record)]
         written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
     shown = as_json if options.format == "json" else as_text
     say(shown(found, dataset, facts, notes, written, near=options.near).rstrip("\n"))
@@ -94,19 +94,19 @@ def _default_files(dataset: str, record: query.Record) -> list[Path]:
 def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str]:
     """Returns the commands for the chosen run, by purpose."""
     question = found.question
-    load = choice_text.loading(record, dataset)
+    load = choice_text.format_load(record, dataset)
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
     drawn = [option(name, key) for name, key in zip("xy", axes, strict=False)]
     lines = {
         "load": load if record.get("imported") else IMPORT + load,
         "plot": copyable("python -m evals.plot", option("dataset", dataset), *drawn) if len(axes) > 1 else "",
         "report": copyable("python -m evals.report", option("dataset", dataset)),
-        "reproduce": "" if _lost(record) else reproduce.command(record),
+        "reproduce": "" if _explain_lost(record) else reproduce.command(record),
     }
     return {purpose: text for purpose, text in lines.items() if text}
 
 
-def _lost(record: query.Record) -> list[str]:
+def _explain_lost(record: query.Record) -> list[str]:
     """Returns why no command trains the run again; nothing where one does."""
     try:
         reproduce.command(record)
@@ -122,8 +122,8 @@ def as_text(
     found: Choice, dataset: str, facts: str, notes: Sequence[str], written: Sequence[Path], *, near: int
 ) -> str:
     """The answer for a reader."""
-    lines = [f"{dataset}: {found.question}", f"  {choice_text.competing(found, facts)}"]
-    lines += [f"  {line}" for line in choice_text.compared(found)]
+    lines = [f"{dataset}: {found.question}", f"  {choice_text.describe_competition(found, facts)}"]
+    lines += [f"  {line}" for line in choice_text.describe_comparison(found)]
     lines += [f"  left out: {reason}" for reason in found.pool.left_out] + [f"  note: {note}" for note in notes]
     lines += ["", *(_chosen_lines(found, dataset) if found.ranked else _unattained_lines(found))]
     lines += _price_lines(found) if found.ranked and found.prices else []
@@ -136,14 +136,14 @@ def as_text(
 def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     best = found.ranked[0]
     row = found.pool.table.iloc[best]
-    record, _ = choice.handed_out(found, best)
+    record, _ = choice.pick_run(found, best)
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
     lines += [f"          {choice_text.IDLE}"] if choice_text.idle(record) else []
     lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     lines += [f"          {line}" for line in choice_text.own_figures(found, best)] if row["seeds"] > 1 else []
-    lines += [f"          {line}" for line in fit_words(record)]
+    lines += [f"          {line}" for line in describe_fits(record)]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
 
 
@@ -197,7 +197,7 @@ def _unattained_lines(found: Choice) -> list[str]:
     names = " and ".join(c.text for c in missed)
     lines = [f"no model meets {names}{' together' if len(missed) > 1 else ''}{' for sure' if sure else ''}"]
     for c in question.constraints:
-        met = int(choice.meeting(found.pool, question, [c]).sum())
+        met = int(choice.find_meeting(found.pool, question, [c]).sum())
         lines.append(f"  {c.text}: met by {met} of {len(found.pool.table)}{'' if met else _reach(found, c)}")
     if found.nearest:
         lines += ["", "nearest to meeting them", *_listing(found, found.nearest)]
@@ -206,7 +206,7 @@ def _unattained_lines(found: Choice) -> list[str]:
 
 def _reach(found: Choice, constraint: choice.Constraint) -> str:
     """States the nearest value to a constraint that no candidate meets."""
-    needed = choice.needed(constraint, [], found.pool, found.question)
+    needed = choice.find_needed(constraint, [], found.pool, found.question)
     known = constraint.side * needed[np.isfinite(needed)]
     return f"; the nearest reaches {known.min() * constraint.side:.4f}" if constraint.side and len(known) else ""
 
@@ -257,14 +257,14 @@ def _candidate_json(found: Choice, candidate: int) -> dict[str, Any]:
 
 def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
     best = found.ranked[0]
-    record, handed = choice.handed_out(found, best)
+    record, handed = choice.pick_run(found, best)
     use = {
         "doc_id": record["doc_id"],
         "seed": record.get("seed"),
         "meets_every_constraint": handed.meets,
         "missed": [c.text for c in handed.missed],
-        "fitted": fit_words(record),
-        "metrics": {key: float(choice.handed_row(found, best)[key]) for key in found.question.keys},
+        "fitted": describe_fits(record),
+        "metrics": {key: float(choice.pick_row(found, best)[key]) for key in found.question.keys},
     }
     settings = choice.settings_apart(found, best)
     return _candidate_json(found, best) | {

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals.records import advice, query
-from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, derived, parts, unclear, with_rho
+from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, is_derived, parts, unclear, with_rho
 from utils.runs import causal_figures
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
@@ -70,7 +70,7 @@ class Table:
     @property
     def expected(self) -> list[Cell]:
         """The cells of data sets that ran, less those that compare a row with its base, which not every row has."""
-        measured = [i for i, key in enumerate(self.metrics) if not derived(key)]
+        measured = [i for i, key in enumerate(self.metrics) if not is_derived(key)]
         return [cells[i] for (dataset, _), cells in self.rows.items() if dataset in self.ran for i in measured]
 
     @property
@@ -82,7 +82,7 @@ class Table:
 # --- figures ---------------------------------------------------------------------------------------------------
 
 
-def published(name: str) -> tuple[pd.DataFrame, str]:
+def read_published(name: str) -> tuple[pd.DataFrame, str]:
     """A table of docs/published and what its comment lines say. Raises ValueError where there is none of that name."""
     path = PUBLISHED / f"{name}.csv"
     if not path.is_file():
@@ -144,7 +144,7 @@ def build(
     _check_names("base", base, [*frame["regularizer"].dropna(), *reference["regularizer"]])
     _check_names("others", others, reference["dataset"])
     wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
-    shown = _shown(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
+    shown = _select_metrics(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
     under, remarks = _causal_models(found, shown, database)
     theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
     ours = _means(frame, shown, base)
@@ -172,7 +172,7 @@ def build(
         datasets,
         frozenset(wanted["dataset"]),
         unclear(frame, base),
-        warned(found),
+        list_warnings(found),
         remarks,
     )
     return made if metrics else _without_empty(made)
@@ -190,7 +190,7 @@ def _causal_models(
     remarks: list[str] = []
     for dataset in dict.fromkeys(record["dataset"] for record in found):
         of = [record for record in found if record["dataset"] == dataset]
-        advice.require_one(of, _compared(shown), database or dataset)
+        advice.require_one(of, _select_compared(shown), database or dataset)
         remarks += causal_figures.sentences(of, shown)
         remarks += advice.sentences(of, shown, database or dataset)
         for key in shown:
@@ -202,7 +202,7 @@ def _causal_models(
     return under, list(dict.fromkeys(remarks))
 
 
-def warned(found: Sequence[query.Record]) -> list[str]:
+def list_warnings(found: Sequence[query.Record]) -> list[str]:
     """The first clauses of the records' warnings, the most frequent kinds, which differ in more than numbers."""
     kinds: dict[str, list[str]] = {}
     for record in found:
@@ -228,7 +228,7 @@ def _check_names(option: str, names: Sequence[str], there: Iterable[str]) -> Non
             raise ValueError(f"{option}={name} is not there{query.near(name, known)} There is {', '.join(known)}")
 
 
-def _shown(
+def _select_metrics(
     metrics: Sequence[str] | None, frame: pd.DataFrame, reference: pd.DataFrame, *, compared: bool, every_pair: bool
 ) -> list[str]:
     """The metrics asked for, or those of the reference; each is one that our records or its rows have."""
@@ -246,7 +246,7 @@ def _shown(
 
 def _means(frame: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
     """Our rows: one a setting, with mean, standard deviation and number of seeds of every column that we have."""
-    compared = _compared(shown)
+    compared = _select_compared(shown)
     runs = beside_base(frame, compared, base)
     measured = [key for key in shown if key in frame.columns]
     means = query.aggregate(runs, [*measured, *(f"{side}{key}" for side in (GAIN, BASE) for key in compared)])
@@ -255,22 +255,22 @@ def _means(frame: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd
 
 def _against(reference: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
     """The published rows with the columns that compare them with their base, as published where they are."""
-    made = with_rho(beside_base(reference, _compared(shown), base), shown)
-    for key in filter(derived, shown):
+    made = with_rho(beside_base(reference, _select_compared(shown), base), shown)
+    for key in filter(is_derived, shown):
         made[key] = reference[key].fillna(made[key]) if key in reference.columns else made[key]
     return made
 
 
-def _compared(shown: Sequence[str]) -> list[str]:
+def _select_compared(shown: Sequence[str]) -> list[str]:
     """The measured metrics in which rows are compared with their base."""
-    return list(dict.fromkeys(part for key in filter(derived, shown) for part in parts(key)))
+    return list(dict.fromkeys(part for key in filter(is_derived, shown) for part in parts(key)))
 
 
 def _without_empty(table: Table) -> Table:
     """Drops comparisons with a base that no row has: nobody asked for them by name."""
     by_column = zip(*table.rows.values(), strict=True)
     filled = [any(cell.n or not math.isnan(cell.published) for cell in cells) for cells in by_column]
-    kept = [i for i, key in enumerate(table.metrics) if filled[i] or not derived(key)]
+    kept = [i for i, key in enumerate(table.metrics) if filled[i] or not is_derived(key)]
     rows = {row: [cells[i] for i in kept] for row, cells in table.rows.items()}
     return replace(table, rows=rows, metrics=[table.metrics[i] for i in kept])
 
@@ -304,7 +304,7 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     """A ``tabular`` for the booktabs package: for every metric our mean ± sd, and the published where compared."""
     compared = bool(table.source)
-    facts, names = ["data set", "regularizer", "seeds"], [_escaped(key) for key in table.metrics]
+    facts, names = ["data set", "regularizer", "seeds"], [_escape(key) for key in table.metrics]
     head = [_line([*facts, *names])]
     if compared:
         above = ["", "", "", *(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)]
@@ -328,8 +328,8 @@ def _latex_rows(table: Table, compared: bool) -> Iterator[str]:
             for key, cell in zip(table.metrics, cells, strict=True)
             for pair in [(cell.mean, cell.sd), (cell.published, cell.published_sd)][: 2 if compared else 1]
         ]
-        name = "" if dataset == previous else _escaped(dataset)
-        yield _line([name, _escaped(regularizer), _escaped(_seeds(cells)), *figures])
+        name = "" if dataset == previous else _escape(dataset)
+        yield _line([name, _escape(regularizer), _escape(_seeds(cells)), *figures])
         previous = dataset
 
 
@@ -343,7 +343,7 @@ def _math(key: str, mean: float, sd: float) -> str:
     return f"${_digits(key, mean)}$" if math.isnan(sd) else rf"${_digits(key, mean)} \pm {sd:.3f}$"
 
 
-def comma_separated(table: Table) -> str:
+def to_csv(table: Table) -> str:
     """One line per cell, with all digits; an empty field where there is no figure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -358,7 +358,7 @@ def comma_separated(table: Table) -> str:
     return text.getvalue()
 
 
-FORMATS = {"markdown": markdown, "csv": comma_separated, "latex": latex}
+FORMATS = {"markdown": markdown, "csv": to_csv, "latex": latex}
 
 
 def _seeds(cells: Sequence[Cell]) -> str:
@@ -378,12 +378,12 @@ def _text(cell: Cell, key: str, compared: bool) -> str:
 
 def _digits(key: str, value: float) -> str:
     """Three decimals, of a gain or rho with its sign; a dash for nan."""
-    return DASH if math.isnan(value) else f"{value:{'+' if derived(key) else ''}.3f}"
+    return DASH if math.isnan(value) else f"{value:{'+' if is_derived(key) else ''}.3f}"
 
 
 def _legend(table: Table, comparison: str) -> str:
     words = ["Mean ± standard deviation over seeds."]
-    if any(map(derived, table.metrics)):
+    if any(map(is_derived, table.metrics)):
         words.append(
             f"{GAIN}: less the base's, seed by seed; {RHO}: relative change of average plus worst class, undefined "
             "where the base's is 0 and huge where it is near 0."
@@ -397,7 +397,7 @@ def _legend(table: Table, comparison: str) -> str:
     return " ".join(words)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.translate(LATEX)
 
 
@@ -411,7 +411,7 @@ def nearest(found: Sequence[query.Record], experiment: str | None) -> str:
     measured = {key for key in query.metrics(frame) if frame[key].notna().any()}
 
     def fit(name: str) -> tuple[bool, int, int]:
-        figures, _ = published(name)
+        figures, _ = read_published(name)
         named = str(experiment or "").startswith(name)
         return named, int(frame["dataset"].isin(figures["dataset"]).sum()), len(measured & set(figures.columns))
 
@@ -424,10 +424,10 @@ def table(options: DictConfig) -> None:
         raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
     names = [None if options[key] is None else str(options[key]) for key in ("experiment", "dataset", "published")]
     experiment, dataset, reference = names
-    found = _meeting(records(experiment, dataset), options.where)
+    found = _filter_records(records(experiment, dataset), options.where)
     if reference == "auto":
         reference = nearest(found, experiment)
-    figures, source = published(reference) if reference else (pd.DataFrame(columns=["dataset", "regularizer"]), "")
+    figures, source = read_published(reference) if reference else (pd.DataFrame(columns=["dataset", "regularizer"]), "")
     others = _words(options.others)
     if experiment is None and not others:  # any runs of a data set: the published metrics, not the published figures
         figures = figures.head(0)
@@ -443,7 +443,7 @@ def table(options: DictConfig) -> None:
     say_of(str(options.out), f"{count(len(built.rows), 'row')}, {count(built.missing, 'figure')} missing")
 
 
-def _meeting(found: list[dict[str, Any]], conditions: str | None) -> list[dict[str, Any]]:
+def _filter_records(found: list[dict[str, Any]], conditions: str | None) -> list[dict[str, Any]]:
     """The records that meet the conditions. Raises ValueError where none does."""
     kept = query.where(query.frame(found), conditions)
     if kept.empty:

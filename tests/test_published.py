@@ -26,7 +26,7 @@ def deviations(tmp_path, monkeypatch, datasets: str, regularizers: str, metrics:
     done = subprocess.run([*command, *words], cwd=tmp_path, env=os.environ | folders, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     monkeypatch.setenv("TRILEMMA_EVALS", folders["TRILEMMA_EVALS"])
-    figures, source = table.published("capify")
+    figures, source = table.read_published("capify")
     built = table.build(table.records("capify_small", None), metrics, figures, source)
     return {
         f"{' '.join(row)} {key}": cell.deviation
@@ -54,7 +54,7 @@ def test_compas_is_within_two_published_standard_deviations(tmp_path, monkeypatc
 
 
 def test_the_published_table_covers_the_six_sets():
-    figures, _ = table.published("capify")
+    figures, _ = table.read_published("capify")
     assert set(figures["dataset"]) == {"lin", "nlm", "imf", "loan", "adult", "compas"}
 
 

@@ -28,24 +28,24 @@ def facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "Added rows", f"{poison['rows']} ({poison['distinct']} distinct)"
     for key, name in (("labels", "Their classes"), ("groups", "Their groups")):
         if poison.get(key):
-            yield name, _counted(poison[key])
+            yield name, _describe_counts(poison[key])
     yield "Searched for", f"{metric}, {poison['objective']}"
     failed = f", {poison['failed']} of them failed" if poison.get("failed") else ""
     ended = f"; {poison['ended']}" if poison.get("ended") else ""
     yield "Evaluations", f"{poison['evaluations']}{failed}{ended}"
     for split, name in SPLITS.items():
-        yield name, "; ".join(_moved(record, key, split) for key in dict.fromkeys((metric, "accuracy")))
+        yield name, "; ".join(_describe_change(record, key, split) for key in dict.fromkeys((metric, "accuracy")))
     for key, name in (("csv", "Table of the rows"), ("trace", "Trace of the search")):
         if poison.get(key):
             yield name, f"{paths_config.poison().name}/{poison[key]['path']}"
 
 
-def _moved(record: Record, key: str, split: str) -> str:
+def _describe_change(record: Record, key: str, split: str) -> str:
     before, after = (record["metrics"].get(end) for end in ends(key, split))
     return f"{key} {number(before)} before, {number(after)} after"
 
 
-def _counted(counts: Mapping[str, Any]) -> str:
+def _describe_counts(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{n} of {name}" for name, n in counts.items())
 
 

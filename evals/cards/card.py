@@ -14,8 +14,8 @@ from evals.cards.card_sections import groups, number, span, words
 from evals.cards.document import Block, Bullets, Code, Document, Figure, Heading, Paragraph, Table, markdown, page
 from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice
-from evals.plots.style import drawn
-from evals.records.points import fit_words, fits, fitted_to
+from evals.plots.style import render
+from evals.records.points import describe_fits, describe_limit, fits
 from evals.records.query import Record
 from utils.metrics.directions import POISONING
 from utils.system import atomic
@@ -65,12 +65,12 @@ def write(found: Choice, dataset: str, paths: Sequence[Path], **said: Any) -> li
     made: dict[Path, bytes] = {}
     for path in paths:
         image = path.with_suffix(".png")
-        svg = "" if figure is None else drawn(figure, "svg").decode()
+        svg = "" if figure is None else render(figure, "svg").decode()
         document = build(found, dataset, Figure(svg, image.name, _caption(found, *axes)) if axes else None, **said)
         in_html = path.suffix.lower() == ".html"
         made[path] = (page if in_html else markdown)(document).encode()
         if figure is not None and not in_html:
-            made[image] = drawn(figure, "png")
+            made[image] = render(figure, "png")
     for path, content in made.items():  # all of them made before the first is written
         atomic.write_bytes(path, content)
     return list(made)
@@ -98,11 +98,11 @@ def build(
 ) -> Document:
     """The card of the best candidate, from its run that is to be used."""
     best = found.ranked[0]
-    record, _ = choice.handed_out(found, best)
+    record, _ = choice.pick_run(found, best)
     row = found.pool.table.iloc[best]
     runs = [other for other in found.pool.records if "point" not in other]
     seeds = [other for other in runs if other.get("group_id") == row["plain_group"]]
-    point = f", operating point {record['point']}, {fitted_to(record['policy'])}" if "point" in record else ""
+    point = f", operating point {record['point']}, {describe_limit(record['policy'])}" if "point" in record else ""
     lead = f"Record {record['doc_id']} of the database {dataset}{point}. {AFTER}"
     blocks: list[Block] = [
         *_in_short(found, record),
@@ -113,7 +113,7 @@ def build(
         *card_sections.performance(record),
         *card_sections.robustness(record),
         *card_sections.individual(record),
-        *_chosen(found, facts, figure),
+        *_describe_choice(found, facts, figure),
         *card_sections.thresholds(record),
         Heading("Caveats"),
         Bullets([*notes, *_limits(found, record)]),
@@ -146,12 +146,12 @@ def _use(intended_use: str, out_of_scope: str) -> list[Block]:
 # --- how it was chosen -----------------------------------------------------------------------------------------
 
 
-def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
+def _describe_choice(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
     row = found.pool.table.iloc[found.ranked[0]]
     blocks: list[Block] = [
         Heading("How it was chosen"),
-        Paragraph(f"Asked for: {found.question}. {choice_text.competing(found, facts)}."),
-        *(Paragraph(f"{line[0].upper()}{line[1:]}.") for line in choice_text.compared(found)),
+        Paragraph(f"Asked for: {found.question}. {choice_text.describe_competition(found, facts)}."),
+        *(Paragraph(f"{line[0].upper()}{line[1:]}.") for line in choice_text.describe_comparison(found)),
     ]
     keys = found.question.keys
     rows = [[key, number(row[key]), _span(row, key), "; ".join(choice_text.meetings(found, row, key))] for key in keys]
@@ -165,7 +165,7 @@ def _chosen(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
         blocks += [Heading("What the constraints cost", 3), Table(["constraint", "met by", "price"], rows)]
         blocks += [Paragraph(f"{costs[0].upper()}{costs[1:]}.")] if (costs := choice_text.together(found)) else []
     if row["seeds"] > 1:
-        run, _ = choice.handed_out(found, found.ranked[0])
+        run, _ = choice.pick_run(found, found.ranked[0])
         why = choice_text.why(found, found.ranked[0])
         blocks.append(Paragraph(f"Record {run['doc_id']} is used{why}. Its own figures:"))
         blocks.append(Bullets(choice_text.own_figures(found, found.ranked[0])))
@@ -186,9 +186,9 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
         yield f"The model {choice_text.IDLE}."
     said = any("fitted to" in str(warning) for warning in record.get("warnings") or ())
     if "point" in record or not said:  # the warnings of a record say so of its own thresholds
-        told = zip(fit_words(record), fits(record), strict=True)
+        told = zip(describe_fits(record), fits(record), strict=True)
         yield from (f"The thresholds were {line}." for line, fit in told if fit.crossed)
-    yield from _undefined(record)
+    yield from _list_undefined(record)
     yield from _few_rows(record)
     row = found.pool.table.iloc[found.ranked[0]]
     if not found.pool.runs:
@@ -210,7 +210,7 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
         yield "Thresholds of each group treat equal scores of two groups differently, which may be unlawful."
 
 
-def _undefined(record: Record) -> Iterator[str]:
+def _list_undefined(record: Record) -> Iterator[str]:
     metrics = record["metrics"]
     lost = [key for key in metrics if metrics[key] is None and not card_sections.DETAIL.search(key)]
     lost = [key for key in lost if not key.endswith(tuple(POISONING))]  # figures of another model, or of other rows

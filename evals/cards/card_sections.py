@@ -11,7 +11,7 @@ import yaml
 
 import paths_config
 from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
-from evals.records.points import fit_words, fits, fitted_to, gap_of, with_points
+from evals.records.points import describe_fits, describe_limit, fits, gap_of, with_points
 from evals.records.query import Record
 from evals.records.row_intervals import Interval, of_share, over_rows, whole
 from utils.decides.thresholds_text import in_words
@@ -66,7 +66,7 @@ def span(interval: Interval) -> str:
 
 
 @cache
-def spoken(target: str) -> str:
+def describe_target(target: str) -> str:
     """Describes a function of ours by its module's first sentence, without running what a record names."""
     found = TARGET.fullmatch(target)
     path = paths_config.ROOT / "utils" / found[1] / f"{found[2]}.py" if found else None
@@ -99,7 +99,7 @@ def _unit(record: Record) -> str:
 def part(node: Mapping[str, Any]) -> str:
     """A part of a configuration in words: what it is, and its settings in brackets."""
     said = "; ".join(settings(node))
-    return spoken(str(node.get("_target_"))) + (f" ({said})" if said else "")
+    return describe_target(str(node.get("_target_"))) + (f" ({said})" if said else "")
 
 
 # --- model -----------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def _training(record: Record) -> Iterator[list[str]]:
     epsilon = params.get("epsilon") or {}
     if epsilon and any(isinstance(node, Mapping) and node.get("perturbs") for node in terms.values()):
         unit = _unit(record) or "unit of the threat"
-        schedule = spoken(str((epsilon.get("schedule") or {}).get("_target_")))
+        schedule = describe_target(str((epsilon.get("schedule") or {}).get("_target_")))
         yield ["Radius in training", f"{epsilon.get('radius')} ({unit}). {schedule}"]
     evasion = (params.get("attack") or {}).get("evasion")
     if evasion:
@@ -198,7 +198,7 @@ def data(record: Record) -> list[Block]:
     columns = ", ".join(str(column["name"]) for column in stored.get("columns") or [])
     classes = ", ".join(map(str, stored.get("class_names") or []))
     facts = [
-        ["Data set", _named(str(record["dataset"]), spoken(str(params.get("_target_"))))],
+        ["Data set", _name(str(record["dataset"]), describe_target(str(params.get("_target_"))))],
         ["Source", sheet.get("source", "not recorded; it is the user's own table or one that this card does not know")],
         ["Licence", sheet.get("licence", "not known; ask whoever the data come from")],
         *([["Caution", sheet["caution"]]] if "caution" in sheet else []),
@@ -211,7 +211,7 @@ def data(record: Record) -> list[Block]:
     return [Heading("Data"), Table((), facts)]
 
 
-def _named(name: str, text: str) -> str:
+def _name(name: str, text: str) -> str:
     return text if text.lower().startswith(name.lower()) else f"{name}: {text}"
 
 
@@ -321,17 +321,17 @@ def robustness(record: Record) -> list[Block]:
     unit = (record.get("units") or {}).get("features")
     note = f"Radii in {unit}. " if unit else ""
     note += "An attack that fails proves nothing: the true robust accuracy is at most what is shown."
-    attacks = Bullets(_merged(_attacks(record)) or ["not recorded"])
+    attacks = Bullets(_merge_norms(_attacks(record)) or ["not recorded"])
     return [heading, Table(["metric", "value", "95 % interval"], rows, note), Heading("Attacks", 3), attacks]
 
 
-def _merged(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+def _merge_norms(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Attacks in words, those that differ in their norm alone as one."""
     norms: dict[tuple[str, ...], list[str]] = {}
     for node in nodes:
         said = [word for word in settings(node) if not word.startswith("threat.norm ")]
         norm = str((node.get("threat") or {}).get("norm") or "")
-        norms.setdefault((spoken(str(node.get("_target_"))), *said), []).append(norm)
+        norms.setdefault((describe_target(str(node.get("_target_"))), *said), []).append(norm)
     found = []
     for (what, *said), under in norms.items():
         named = ", ".join(dict.fromkeys(filter(None, under)))
@@ -400,8 +400,8 @@ def thresholds(record: Record) -> list[Block]:
     how = f" {part(params['decide'])}." if params.get("decide") and not given else ""
     points = record.get("operating_points") or {}
     if "point" in record:
-        text = f"The model is used at operating point {record['point']}, {fitted_to(record['policy'])} on the rows of "
-        text += f"the split {points.get('fit_on')}. Class 1 from a probability of "
+        text = f"The model is used at operating point {record['point']}, {describe_limit(record['policy'])} on the "
+        text += f"rows of the split {points.get('fit_on')}. Class 1 from a probability of "
         text += f"{_of_groups(points['logits'][record['point']], record)}."
         return [heading, Paragraph(text), *_fits(record), _points(record)]
     decide = record.get("decide") or {}
@@ -417,7 +417,7 @@ def thresholds(record: Record) -> list[Block]:
 
 def _fits(record: Record) -> list[Block]:
     """Describes what the thresholds in use were fitted to, with the gaps there and on the test rows."""
-    return [Bullets([f"{line[0].upper()}{line[1:]}." for line in fit_words(record)])] if fits(record) else []
+    return [Bullets([f"{line[0].upper()}{line[1:]}." for line in describe_fits(record)])] if fits(record) else []
 
 
 def _points(record: Record) -> Table:

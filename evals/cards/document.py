@@ -119,11 +119,11 @@ class Document:
 
 def markdown(document: Document) -> str:
     """The document in GitHub's Markdown."""
-    parts = [f"# {escaped(document.title)}", escaped(document.lead), *map(_markdown, document.blocks)]
+    parts = [f"# {escape(document.title)}", escape(document.lead), *map(_markdown, document.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """One line of Markdown that shows just this text, in a paragraph or in a cell of a table."""
     line = MARKED.sub(r"\\\g<0>", " ".join(_visible(text).split()))
     return OPENING.sub(lambda m: f"{m[1]}\\" if m[1].isdigit() else f"\\{m[1]}", line)
@@ -136,24 +136,24 @@ def _visible(text: str) -> str:
 def _markdown(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"{'#' * level} {escaped(text)}"
+            return f"{'#' * level} {escape(text)}"
         case Paragraph(text):
-            return escaped(text)
+            return escape(text)
         case Bullets(items):
-            return "\n".join(f"- {escaped(item)}" for item in items)
+            return "\n".join(f"- {escape(item)}" for item in items)
         case Code(text):
             return "\n".join(f"    {line}" for line in _visible(text).splitlines())
         case Table():
             return _markdown_table(block)
         case Figure(_, file, caption):
-            return f"![{escaped(caption)}](<{file.replace('>', '%3E').replace('<', '%3C')}>)\n\n{escaped(caption)}"
+            return f"![{escape(caption)}](<{file.replace('>', '%3E').replace('<', '%3C')}>)\n\n{escape(caption)}"
 
 
 def _markdown_table(table: Table) -> str:
     header = table.header or ["", ""]
     lines = [header, ["---"] * len(header), *table.rows]
-    drawn = ["| " + " | ".join(cell if row is lines[1] else escaped(cell) for cell in row) + " |" for row in lines]
-    return "\n".join(drawn) + (f"\n\n{escaped(table.caption)}" if table.caption else "")
+    drawn = ["| " + " | ".join(cell if row is lines[1] else escape(cell) for cell in row) + " |" for row in lines]
+    return "\n".join(drawn) + (f"\n\n{escape(table.caption)}" if table.caption else "")
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------

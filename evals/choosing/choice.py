@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask, of_test_rows
 from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.records import advice, query
-from evals.records.points import fitted_to, with_points
+from evals.records.points import describe_limit, with_points
 from evals.records.row_intervals import at_level, over_rows
 from utils.metrics.directions import direction
 from utils.records import later
@@ -144,7 +144,7 @@ def compete(
     if chosen.empty:
         raise ValueError(f"where={facts!r} leaves none of the {count(len(records), 'run')}; relax it")
     complete = chosen.dropna(subset=question.keys)
-    left_out = _left_out(chosen, [made for made, _ in everyone], question.keys)
+    left_out = _describe_left_out(chosen, [made for made, _ in everyone], question.keys)
     if complete.empty:
         raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
     advice.require_one([everyone[i][0] for i in complete.index], question.keys, database)
@@ -172,7 +172,7 @@ def _with_sure_ends(
     return pd.concat([complete, pd.DataFrame(columns, index=complete.index, dtype=float)], axis=1)
 
 
-def _left_out(chosen: pd.DataFrame, records: Sequence[query.Record], keys: Sequence[str]) -> list[str]:
+def _describe_left_out(chosen: pd.DataFrame, records: Sequence[query.Record], keys: Sequence[str]) -> list[str]:
     """Counts in words the runs and points that lack a metric, undefined and unmeasured ones apart."""
     counts: dict[tuple[str, str, str], int] = {}
     lacks = chosen[list(keys)].isna()
@@ -233,7 +233,7 @@ def _labels(records: Iterable[query.Record], table: pd.DataFrame, rows: pd.DataF
 
 
 def _thresholds(policy: str) -> str:
-    return fitted_to(policy) if policy else ""
+    return describe_limit(policy) if policy else ""
 
 
 # --- the choice ------------------------------------------------------------------------------------------------
@@ -246,14 +246,14 @@ def choose(pool: Pool, question: Question, *, near: int) -> Choice:
     given; then the one of more seeds, the lowest doc_id, the record's own thresholds before its points.
     """
     table, everyone = pool.table, np.ones(len(pool.table), dtype=bool)
-    ranked = _ranked(table, meeting(pool, question, question.constraints), question)
+    ranked = _rank(table, find_meeting(pool, question, question.constraints), question)
     prices = [_price(i, ranked, pool, question) for i in range(len(question.constraints))]
-    misses, order = _misses(pool, question).round(CLOSE), _ranked(table, everyone, question)
+    misses, order = _misses(pool, question).round(CLOSE), _rank(table, everyone, question)
     nearest = sorted(order, key=lambda i: misses[i].tolist())[:near]
     return Choice(question, pool, ranked, prices, order[0], [] if ranked else nearest)
 
 
-def meeting(pool: Pool, question: Question, which: Sequence[Constraint]) -> Mask:
+def find_meeting(pool: Pool, question: Question, which: Sequence[Constraint]) -> Mask:
     """The candidates that meet some constraints: by their mean, and for sure where one of their runs meets them all."""
     found = _all([c.met(pool.table, sure=False) for c in which], len(pool.table))
     if not question.sure:
@@ -285,7 +285,7 @@ def _least(pool: Pool, values: Floats) -> Floats:
     return found
 
 
-def _ranked(table: pd.DataFrame, which: Mask, question: Question) -> list[int]:
+def _rank(table: pd.DataFrame, which: Mask, question: Question) -> list[int]:
     """Places of candidates, best first; see ``choose``."""
     values = table[question.keys].round(DIGITS)  # means that are equal but for rounding are equal
     inside = [c.side * values[c.key] for c in question.constraints]
@@ -299,19 +299,19 @@ def _price(i: int, ranked: Sequence[int], pool: Pool, question: Question) -> Pri
     """Returns the cost of constraint i, the others staying."""
     table, constraint = pool.table, question.constraints[i]
     others = [*question.constraints[:i], *question.constraints[i + 1 :]]
-    without = _ranked(table, meeting(pool, question, others), question)
-    best, own = (without[0] if without else None), meeting(pool, question, [constraint])
+    without = _rank(table, find_meeting(pool, question, others), question)
+    best, own = (without[0] if without else None), find_meeting(pool, question, [constraint])
     values = table[question.objective].to_numpy() * question.better
     gain = values[best] - values[ranked[0]] if ranked and best is not None else math.nan
     better = [j for j in without if j not in set(ranked) and (not ranked or values[j] > values[ranked[0]])]
-    reached = needed(constraint, others, pool, question)
+    reached = find_needed(constraint, others, pool, question)
     reachable = [j for j in better if constraint.side and math.isfinite(reached[j])]
     step = min(reachable, key=lambda j: constraint.side * reached[j], default=None)
     bound = math.nan if step is None else float(reached[step])
     return Price(constraint, int(own.sum()), best, float(gain), step, bound)
 
 
-def needed(constraint: Constraint, others: Sequence[Constraint], pool: Pool, question: Question) -> Floats:
+def find_needed(constraint: Constraint, others: Sequence[Constraint], pool: Pool, question: Question) -> Floats:
     """The bound (candidates,) by which each would meet a constraint beside the others; not finite where none would."""
     means = constraint.worst(pool.table)
     if not question.sure or not constraint.side:
@@ -325,16 +325,16 @@ def needed(constraint: Constraint, others: Sequence[Constraint], pool: Pool, que
 def conflicts(choice: Choice) -> list[Constraint]:
     """Returns the fewest constraints that no candidate meets together, one, two or all, where nothing was chosen."""
     question = choice.question
-    met = [meeting(choice.pool, question, [c]) for c in question.constraints]
+    met = [find_meeting(choice.pool, question, [c]) for c in question.constraints]
     for i, alone in enumerate(met):
         if not alone.any():
             return [question.constraints[i]]
     pairs = combinations(question.constraints, 2)
-    apart = [list(pair) for pair in pairs if not meeting(choice.pool, question, pair).any()]
+    apart = [list(pair) for pair in pairs if not find_meeting(choice.pool, question, pair).any()]
     return apart[0] if apart else list(question.constraints)
 
 
-def handed_out(choice: Choice, candidate: int) -> tuple[query.Record, Handed]:
+def pick_run(choice: Choice, candidate: int) -> tuple[query.Record, Handed]:
     """The run of a candidate that is to be used, and how it stands to the constraints; see ``hand_out``."""
     question, members = choice.question, choice.pool.table.iloc[candidate]["members"]
     runs = choice.pool.each.loc[members]
@@ -342,13 +342,13 @@ def handed_out(choice: Choice, candidate: int) -> tuple[query.Record, Handed]:
     return choice.pool.records[members[handed.place]], handed
 
 
-def handed_row(choice: Choice, candidate: int) -> pd.Series:
+def pick_row(choice: Choice, candidate: int) -> pd.Series:
     """The facts and figures of the run that is handed out, a row of ``pool.each``."""
     members = choice.pool.table.iloc[candidate]["members"]
-    return choice.pool.each.loc[members[handed_out(choice, candidate)[1].place]]
+    return choice.pool.each.loc[members[pick_run(choice, candidate)[1].place]]
 
 
-def uncounted(pool: Pool, question: Question) -> int:
+def count_uncounted(pool: Pool, question: Question) -> int:
     """Counts the runs that can never be sure, since the counts that wide intervals are made of are missing."""
     if not question.sure:
         return 0
@@ -362,9 +362,9 @@ def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
     params = pd.json_normalize([dict(choice.pool.records[i]["params"]) for i in places])
     names = [key for key in params if not key.startswith("choices.")]
     kept = [key for key in names if key not in query.LABELS_OMIT and not key.rpartition(".")[2].startswith("_")]
-    options = params.drop(columns=names).map(_joined)
+    options = params.drop(columns=names).map(_join)
     alike = (options == options.iloc[candidate]).all(axis=1)
-    settings = params.loc[alike, kept].map(_joined)
+    settings = params.loc[alike, kept].map(_join)
     patterns: set[tuple[str, ...]] = set()  # of values: what follows from another setting is named once
     found: dict[str, str] = {}
     for table in (options, settings):
@@ -376,7 +376,7 @@ def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
     return found
 
 
-def _joined(value: Any) -> str:
+def _join(value: Any) -> str:
     """Returns a value as it is typed; a choice of several, such as of regularizers, in one word."""
     if not isinstance(value, list):
         return str(value)
@@ -446,7 +446,7 @@ def cautions(question: Question, records: Sequence[query.Record]) -> list[str]:
     found = []
     if "signed" in plain(question.objective, records):
         end = "highest" if question.higher else "lowest"
-        unsigned = _unsigned(question.objective)
+        unsigned = _drop_sign(question.objective)
         found.append(
             f"the {end} {question.objective} is no small gap, but the largest of that sign; minimize={unsigned}"
         )
@@ -454,12 +454,12 @@ def cautions(question: Question, records: Sequence[query.Record]) -> list[str]:
         key = plain(c.key, records)
         if "signed" in key and c.side:
             met = f"{c.key} has a sign: {-0.4 * c.side:g} meets {c.text}"
-            found.append(f"{met}; a bound on the size of the gap is one on {_unsigned(c.key)}")
+            found.append(f"{met}; a bound on the size of the gap is one on {_drop_sign(c.key)}")
         elif c.side and direction(key) == c.side:
             better = "higher" if c.side > 0 else "lower"
             found.append(f"{c.text} keeps {c.key} from being better: {better} is better there")
     return found
 
 
-def _unsigned(key: str) -> str:
+def _drop_sign(key: str) -> str:
     return key.replace("_signed", "")

@@ -19,7 +19,7 @@ LAXER = "; a laxer bound first permits "
 IDLE = "decides the same about everybody: no difference between groups, and no use"
 
 
-def competing(found: Choice, facts: str) -> str:
+def describe_competition(found: Choice, facts: str) -> str:
     """``chosen among 9 settings with model==mlp, 7 of which meet every constraint``."""
     table = found.pool.table
     own, points = int((table["point"] < 0).sum()), int((table["point"] >= 0).sum())
@@ -42,7 +42,7 @@ def why(found: Choice, candidate: int) -> str:
 
     Where none does, that no single run of the setting meets them, and which this one misses.
     """
-    _, handed = choice.handed_out(found, candidate)
+    _, handed = choice.pick_run(found, candidate)
     row, question = found.pool.table.iloc[candidate], found.question
     if found.pool.runs or (row["seeds"] == 1 and handed.meets):
         return ""
@@ -55,7 +55,7 @@ def why(found: Choice, candidate: int) -> str:
         return f": of its {count(row['seeds'], 'seed')} {own}" + (
             "; of these the nearest to the mean" * (handed.meeting > 1)
         )
-    return f": {none_meets(handed.missed, question.constraints, choice.handed_row(found, candidate), question.sure)}"
+    return f": {none_meets(handed.missed, question.constraints, choice.pick_row(found, candidate), question.sure)}"
 
 
 def none_meets(
@@ -68,7 +68,7 @@ def none_meets(
     return f"no single run of this setting meets {every}; this one is the nearest, with {figures}"
 
 
-def loading(record: Mapping[str, Any], dataset: str) -> str:
+def format_load(record: Mapping[str, Any], dataset: str) -> str:
     """The call that loads a run, or an operating point of it; why there is none of a record without weights."""
     if record.get("imported"):
         return f"record {record['doc_id']} was imported without weights: it cannot be loaded"
@@ -89,21 +89,21 @@ def records(row: pd.Series) -> str:
 
 def meetings(found: Choice, row: pd.Series, key: str) -> list[str]:
     """Describes how the mean of a candidate stands to every constraint on a metric."""
-    return [meeting(c, row) for c in found.question.constraints if c.key == key]
+    return [describe_meeting(c, row) for c in found.question.constraints if c.key == key]
 
 
 def own_figures(found: Choice, candidate: int) -> list[str]:
     """The figures of the run that is handed out: ``fnr_gap 0.0912 [0.0400, 0.1300]``, and what they miss or cross."""
-    row, lines = choice.handed_row(found, candidate), []
+    row, lines = choice.pick_row(found, candidate), []
     for key in found.question.keys:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
         shown = f" [{low:.4f}, {high:.4f}]" if low == low else ""
-        said = [standing(c, row, sure=found.question.sure) for c in found.question.constraints if c.key == key]
+        said = [describe_standing(c, row, sure=found.question.sure) for c in found.question.constraints if c.key == key]
         lines.append(f"{key} {figure(row[key])}{shown}" + "".join(f", {text}" for text in said))
     return lines
 
 
-def standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> str:
+def describe_standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> str:
     """Describes how one run stands to a constraint: ``meets fnr_gap<=0.1, but its interval crosses that``."""
     one = pd.DataFrame([row])
     if not constraint.met(one, sure=False)[0]:
@@ -121,25 +121,25 @@ def standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> str:
     return f"meets {constraint.text}" + (", but its interval crosses that" if constraint.crossed(one)[0] else "")
 
 
-def compared(found: Choice) -> list[str]:
+def describe_comparison(found: Choice) -> list[str]:
     """States the number of candidates compared, and what that means for the figures of the best."""
     each, question = len(found.pool.each), found.question
     if not (question.sure and question.constraints):
-        return compared_among(len(found.pool.table))
+        return warn_of_luck(len(found.pool.table))
     of = f"{count(each, 'run', 'runs and points')} x {count(len(question.constraints), 'constraint')}"
     level = f"1 - .05 / ({of}) = {found.pool.level:.7g}"
     lines = [f"for sure: the whole interval over the test rows of the run that is handed out, of level {level}"]
-    if lost := choice.uncounted(found.pool, question):
+    if lost := choice.count_uncounted(found.pool, question):
         lines.append(f"{lost} of {each} are never sure: {UNCOUNTED}")
     return lines
 
 
-def compared_among(n: int) -> list[str]:
+def warn_of_luck(n: int) -> list[str]:
     """Warns that the best of n is the best partly by chance; nothing where there was no choice."""
     return [f"{n} candidates were compared on the same test rows: part of the lead of the best is luck"] * (n > 1)
 
 
-def meeting(constraint: Constraint, row: pd.Series) -> str:
+def describe_meeting(constraint: Constraint, row: pd.Series) -> str:
     """Describes whether a candidate and its interval meet a constraint: ``met; its interval reaches 0.07``."""
     one = pd.DataFrame([row])
     how = "met by the mean" if row["seeds"] > 1 else "met"
@@ -176,13 +176,13 @@ def price(found: Choice, paid: Price) -> str:
     """Describes the cost of a constraint."""
     if not paid.binds or paid.best is None:
         return "nothing: without it the choice stays"
-    words = f"binds: without it {bought(found, paid.best, paid)}"
+    words = f"binds: without it {describe_gain(found, paid.best, paid)}"
     if paid.step in (None, paid.best):
         return words
-    return f"{words}{LAXER}{bought(found, int(paid.step or 0), paid)}"
+    return f"{words}{LAXER}{describe_gain(found, int(paid.step or 0), paid)}"
 
 
-def bought(found: Choice, candidate: int, paid: Price | None = None) -> str:
+def describe_gain(found: Choice, candidate: int, paid: Price | None = None) -> str:
     """``accuracy +0.0120 by loan_mlp_llr (uai_0.05 0.1400)``."""
     row, objective = found.pool.table.iloc[candidate], found.question.objective
     gain = found.question.better * gain_of(found, candidate)
@@ -194,4 +194,4 @@ def together(found: Choice) -> str:
     """Describes the joint cost of constraints of which none costs anything alone; else an empty text."""
     if any(paid.binds for paid in found.prices) or not gain_of(found, found.free) > 0:
         return ""
-    return f"no constraint binds alone; without any of them {bought(found, found.free)}"
+    return f"no constraint binds alone; without any of them {describe_gain(found, found.free)}"

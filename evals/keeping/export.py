@@ -30,7 +30,7 @@ from typing import Any
 import pandas as pd
 
 from evals.keeping import tracking
-from evals.keeping.upkeep import existing
+from evals.keeping.upkeep import require_database
 from evals.records import query
 from utils.run_store import RunStore
 from utils.system import atomic
@@ -53,12 +53,12 @@ def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
     kind = ".db" if out.startswith(SQLITE) else path.suffix.lower() or (".csv" if stream else "")
     if kind not in (".csv", ".parquet", ".db"):
         raise ValueError(f"out={out}: expected a name ending in .csv, .parquet or .db, or {SQLITE}FILE for MLflow")
-    records = chosen(dataset, failed)
+    records = select_records(dataset, failed)
     if kind == ".db":
         if stream:
             raise ValueError(f"out={out} is a pipe or a device, and MLflow's form is a file; give another name")
         _require("mlflow", "the MLflow form")
-        say(tracking.store(dataset, tracked(records), path, replace=replace))
+        say(tracking.store(dataset, to_tracked(records), path, replace=replace))
         return 0
     if path.exists() and not replace and not stream:
         raise ValueError(f"out={out} exists; give another name, or replace=true to make it anew")
@@ -68,9 +68,9 @@ def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
     return 0
 
 
-def chosen(dataset: str, failed: bool) -> list[dict[str, Any]]:
+def select_records(dataset: str, failed: bool) -> list[dict[str, Any]]:
     """The records to export. Raises ValueError where there are none."""
-    path = existing(dataset)
+    path = require_database(dataset)
     everything = RunStore(path).all()
     records = [record for record in everything if failed or record.get("status") == "finished"]
     if not records:
@@ -79,7 +79,7 @@ def chosen(dataset: str, failed: bool) -> list[dict[str, Any]]:
     return [{"params": {}, **record} for record in records]
 
 
-def tracked(records: Sequence[Record]) -> list[tracking.Tracked]:
+def to_tracked(records: Sequence[Record]) -> list[tracking.Tracked]:
     """The records as MLflow takes them: numbers that are there, and settings by dotted key."""
     found = query.frame(records)
     metrics = found[[key for key in found.columns if key not in query.FACTS]].to_dict("records")
@@ -100,7 +100,7 @@ def rows(records: Sequence[Record]) -> pd.DataFrame:
     seconds = [dict(_dotted(record.get("seconds") or {}, "seconds.")) for record in records]
     params = [settings(record, "params.") for record in records]
     measured = found[[key for key in found.columns if key not in query.FACTS]]
-    parts = [{key: _typed(list(values)) for key, values in facts.items()}, _columns(seconds), _columns(params)]
+    parts = [{key: _to_series(list(values)) for key, values in facts.items()}, _columns(seconds), _columns(params)]
     first, second, last = (pd.DataFrame(part, index=found.index) for part in parts)
     return pd.concat([first, second, measured, last], axis=1)
 
@@ -120,10 +120,10 @@ def _dotted(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, pd.Series]:
     names = dict.fromkeys(name for line in lines for name in line)
-    return {name: _typed([line.get(name) for line in lines]) for name in names}
+    return {name: _to_series([line.get(name) for line in lines]) for name in names}
 
 
-def _typed(values: Sequence[Any]) -> pd.Series:
+def _to_series(values: Sequence[Any]) -> pd.Series:
     """A column of one type: that of the values, or text where they are of several."""
     clean = [None if value is None or value != value else value for value in values]  # NaN is no value either
     kinds = {type(value) for value in clean if value is not None}

@@ -11,7 +11,7 @@ OF_GROUP = re.compile(r"Fairness\.Group_(?P<group>[AB])\.(?P<rate>\w+)")
 ATTACKED = re.compile(r"Adversarial\.(?P<norm>Linf|L2|L1)_(?P<radius>.+)")
 
 
-def renamed(metrics: Figures) -> dict[str, float | None]:
+def rename_metrics(metrics: Figures) -> dict[str, float | None]:
     """Names joined by dots, as ``Fairness.Group_A.fnr``, under our own; others stay as they are.
 
     Group A is group 0. Gaps are made from the rates of the groups, whose difference the study stores without saying

@@ -128,7 +128,7 @@ def _refusal(record: Record, converted: Record, table: str) -> str:
     return f"no metrics; name them by metrics=, among {', '.join(numbers[:8]) or 'numbers, of which it has none'}"
 
 
-def renaming(words: Sequence[str]) -> dict[str, str]:
+def parse_names(words: Sequence[str]) -> dict[str, str]:
     """``old:new`` and ``name`` as a mapping of names. Raises ValueError for an empty name."""
     names = {old: new if colon else old for old, colon, new in (word.partition(":") for word in words)}
     for old, new in names.items():
@@ -184,7 +184,7 @@ def entries(record: Mapping[str, Any], names: Mapping[str, str]) -> Entries:
     for key in measured:
         for name, value in _leaves(record[key]):
             _measure(found, name, value, names)
-    found.metrics = face_study.renamed(found.metrics)
+    found.metrics = face_study.rename_metrics(found.metrics)
     for section in set_:
         for key, value in record[section].items():
             _set(found, key, value)

@@ -82,14 +82,14 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
             )
     theirs = [(source, read(source, dataset)) for source in sources]
     store = RunStore(paths_config.database(dataset))
-    merged = combined(_by_run(store.all()), theirs, prefer_theirs)
+    merged = combine(_by_run(store.all()), theirs, prefer_theirs)
     mentioned = dict.fromkeys(record["run_id"] for _, records in theirs for record in records)
-    sources_found = found_weights(merged, list(mentioned), folders)
+    sources_found = find_weights(merged, list(mentioned), folders)
     for run, source in sources_found.items():
         merged.put(run, with_weights(merged.runs[run], source))
     copied = 0
     for run in mentioned:
-        made, files = csv_files.copied(merged.runs[run], [source.parent / "poison" for source in sources])
+        made, files = csv_files.copy_missing(merged.runs[run], [source.parent / "poison" for source in sources])
         copied += files
         if made is not merged.runs[run]:
             merged.put(run, made)
@@ -145,7 +145,7 @@ def _reaches_out(record: Record) -> str:
     try:
         if record.get("weights"):
             paths_config.weights_file(record["weights"]["path"])
-        csv_files.checked(record)
+        csv_files.check_paths(record)
     except ValueError as error:
         return f"is not to be trusted: {error}"
     return ""
@@ -160,9 +160,7 @@ def _by_run(records: Sequence[Record]) -> dict[str, Record]:
 # --- which record stays ----------------------------------------------------------------------------------------
 
 
-def combined(
-    ours: Mapping[str, Record], theirs: Sequence[tuple[Path, Sequence[Record]]], prefer_theirs: bool
-) -> Merged:
+def combine(ours: Mapping[str, Record], theirs: Sequence[tuple[Path, Sequence[Record]]], prefer_theirs: bool) -> Merged:
     """Our runs by run_id with theirs merged in, file by file."""
     merged = Merged(dict(ours))
     for source, records in theirs:
@@ -180,7 +178,7 @@ def _take(merged: Merged, record: Record, source: Path, prefer_theirs: bool) -> 
         merged.taken.add(run)
         merged.put(run, record)
         return
-    chosen, differing = _chosen(known, record, prefer_theirs) if record["status"] == "finished" else (known, "")
+    chosen, differing = _choose(known, record, prefer_theirs) if record["status"] == "finished" else (known, "")
     if differing:
         merged.conflicts.append(Conflict(known, source, differing, "theirs" if prefer_theirs else "ours"))
     else:
@@ -192,23 +190,25 @@ def _take(merged: Merged, record: Record, source: Path, prefer_theirs: bool) -> 
         merged.put(run, chosen)
 
 
-def _chosen(ours: Record, theirs: Record, prefer_theirs: bool) -> tuple[Record, str]:
+def _choose(ours: Record, theirs: Record, prefer_theirs: bool) -> tuple[Record, str]:
     """Returns the one of two finished records that stays, and the figures in which they differ, if any."""
-    if differing := _differing(ours.get("metrics") or {}, theirs.get("metrics") or {}):
+    if differing := _describe_difference(ours.get("metrics") or {}, theirs.get("metrics") or {}):
         return (theirs if prefer_theirs else ours), differing
     old, new = ours.get("evaluations") or {}, theirs.get("evaluations") or {}
-    notes = [f"{name}: {what}" for name in new.keys() & old.keys() if (what := _differing(old[name], new[name]))]
+    notes = [
+        f"{name}: {what}" for name in new.keys() & old.keys() if (what := _describe_difference(old[name], new[name]))
+    ]
     evaluations = {**old, **new} if prefer_theirs and notes else {**new, **old}
     return (ours if evaluations == old else {**ours, "evaluations": evaluations}), "; ".join(sorted(notes))
 
 
-def _differing(ours: Any, theirs: Any) -> str:
+def _describe_difference(ours: Any, theirs: Any) -> str:
     """Describes the figures in which two groups of metrics differ; empty where they agree."""
     a, b = (side.get("metrics", side) if isinstance(side, Mapping) else {"value": side} for side in (ours, theirs))
     keys = [key for key in dict.fromkeys([*a, *b]) if not _same(a.get(key), b.get(key))]
     if not keys:
         return ""
-    first = f"{keys[0]} {_shown(a.get(keys[0]))}, theirs {_shown(b.get(keys[0]))}"
+    first = f"{keys[0]} {_show(a.get(keys[0]))}, theirs {_show(b.get(keys[0]))}"
     return first + (f", and {len(keys) - 1} more" if len(keys) > 1 else "")
 
 
@@ -217,21 +217,21 @@ def _same(a: Any, b: Any) -> bool:
     return math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE) if numbers else a == b
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 # --- weights ---------------------------------------------------------------------------------------------------
 
 
-def found_weights(merged: Merged, runs: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
+def find_weights(merged: Merged, runs: Sequence[str], folders: Sequence[Path]) -> dict[str, Path]:
     """Returns the files, by run_id, of the weights of those runs that are not here yet.
 
     Raises:
         ValueError: those of a run that was taken lie in none of the folders, or only with another content.
     """
     wanted = [run for run in runs if lacks_weights(merged.runs[run])] if folders else []
-    found = {run: source for run in wanted if (source := _located(merged.runs[run]["weights"], folders))}
+    found = {run: source for run in wanted if (source := _locate(merged.runs[run]["weights"], folders))}
     lost = [merged.runs[run]["weights"]["path"] for run in wanted if run in merged.taken and run not in found]
     if lost:
         raise ValueError(
@@ -261,7 +261,7 @@ def with_weights(record: Record, source: Path) -> Record:
     return {**record, "weights": {**record["weights"], "path": path}}
 
 
-def _located(weights: Mapping[str, str], folders: Sequence[Path]) -> Path | None:
+def _locate(weights: Mapping[str, str], folders: Sequence[Path]) -> Path | None:
     for folder in folders:
         source = paths_config.inside(folder, weights["path"], "its weights")
         if source.is_file() and digest(source) == weights["sha256"]:
@@ -282,7 +282,7 @@ def report(merged: Merged, store: RunStore, copied: int, poison: int) -> None:
         say(f"{copied} weights copied to {paths_config.weights()}")
     if poison:
         say(f"{count(poison, 'file')} of added rows copied to {paths_config.poison()}")
-    if lost := sum(bool(csv_files.lacking(merged.runs[run])) for run in merged.taken):
+    if lost := sum(bool(csv_files.find_missing(merged.runs[run])) for run in merged.taken):
         say(f"{lost} of the added runs have no file of their added rows here; copy poison/ beside the database merged")
     without = sum(lacks_weights(merged.runs[run]) for run in merged.taken)
     if without:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evals.keeping.upkeep import created
+from evals.keeping.upkeep import read_created
 from utils.system import atomic
 from utils.system.console import count
 
@@ -134,12 +134,12 @@ def _log(client: "MlflowClient", experiment: str, run: Tracked, known: Any) -> b
 
     record = run.record
     tags = {key: str(record[key]) for key in TAGS if record.get(key) is not None}
-    start = max(0, int(created(record).timestamp() * 1000))
+    start = max(0, int(read_created(record).timestamp() * 1000))
     if known is None:
         known = client.create_run(experiment, start_time=start, tags=tags, run_name=record.get("name"))
     data, now = known.data, int(time.time() * 1000)
-    metrics = [Metric(k, v, now, 0) for k, v in _named(run.metrics).items() if data.metrics.get(k) != v]
-    params = [Param(k, text(v)) for k, v in _named(run.settings).items() if k not in data.params]
+    metrics = [Metric(k, v, now, 0) for k, v in _rename(run.metrics).items() if data.metrics.get(k) != v]
+    params = [Param(k, text(v)) for k, v in _rename(run.settings).items() if k not in data.params]
     newer = [RunTag(k, v) for k, v in tags.items() if data.tags.get(k) != v]
     status = {"finished": "FINISHED", "failed": "FAILED"}[record["status"]]
     if not (metrics or params or newer) and known.info.status == status:
@@ -152,7 +152,7 @@ def _log(client: "MlflowClient", experiment: str, run: Tracked, known: Any) -> b
     return True
 
 
-def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+def _rename(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same under names that MLflow allows. Raises ValueError where two become one."""
     named = {FORBIDDEN.sub("_", key): value for key, value in values.items()}
     if len(named) < len(values):

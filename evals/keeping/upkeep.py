@@ -48,7 +48,7 @@ Record = Mapping[str, Any]
 
 def check(dataset: str) -> int:
     """Compare a database with the weights it names; 1 if anything is wrong, else 0."""
-    store = RunStore(existing(dataset))
+    store = RunStore(require_database(dataset))
     try:
         records, flaws = store.examined()
     except StoreError as error:
@@ -58,7 +58,7 @@ def check(dataset: str) -> int:
     trained = [record for record in finished if not record.get("imported")]
     problems = [f"record {i} {what}" for i, what in flaws.items()]
     problems += [f"record {r['doc_id']}: {what}" for r in trained for what in (_wrong(r), *wrong(r)) if what]
-    problems += _repeated(finished)
+    problems += _find_repeated(finished)
     imported = f" ({len(finished) - len(trained)} of them imported, without weights)" if trained != finished else ""
     say(f"{store.path}: {len(finished)} finished{imported}, {len(records) - len(finished)} failed")
     say_some(problems)
@@ -105,7 +105,7 @@ def remove(dataset: str, ids: Sequence[str], *, weights: bool) -> int:
     """
     if wrong_ids := [word for word in ids if not word.isdecimal()]:
         raise ValueError(f"id={wrong_ids[0]}: expected numbers of records by commas, such as id=3,7")
-    store = RunStore(existing(dataset))
+    store = RunStore(require_database(dataset))
     numbers = list(dict.fromkeys(map(int, ids)))
     records, flaws = store.examined()
     store.remove(numbers)
@@ -113,8 +113,8 @@ def remove(dataset: str, ids: Sequence[str], *, weights: bool) -> int:
     for i in numbers:
         what = f"{there[i]['name']}, seed {there[i].get('seed')}" if i in there else flaws.get(i, "new")
         say(f"record {i} ({what}) removed from {store.path}")
-    files = [file for i in numbers if i in there for file in stated(there.pop(i))]
-    kept = {path for record in there.values() for path, _ in stated(record)}
+    files = [file for i in numbers if i in there for file in list_files(there.pop(i))]
+    kept = {path for record in there.values() for path, _ in list_files(record)}
     own = [path for path, checksum in files if path not in kept and path.is_file() and digest(path) == checksum]
     for path in own:
         if weights:
@@ -123,7 +123,7 @@ def remove(dataset: str, ids: Sequence[str], *, weights: bool) -> int:
     return 0
 
 
-def stated(record: Record) -> list[tuple[Path, str]]:
+def list_files(record: Record) -> list[tuple[Path, str]]:
     """The files that a record names within their folders, with their SHA-256."""
     named = [(paths_config.weights_file, record.get("weights"))]
     named += [(paths_config.poison_file, (record.get("poison") or {}).get(kind)) for kind in WORDS]
@@ -136,13 +136,13 @@ def stated(record: Record) -> list[tuple[Path, str]]:
 
 def fold(dataset: str) -> int:
     """Writes the journal of a database into its file."""
-    store = RunStore(existing(dataset))
+    store = RunStore(require_database(dataset))
     folded = store.fold()
     say(f"{store.path}: {count(folded, 'line')} folded, {count(len(store), 'record')}")
     return 0
 
 
-def existing(dataset: str) -> Path:
+def require_database(dataset: str) -> Path:
     """The database of a data set. Raises ValueError, naming those that are there, where there is none."""
     path = paths_config.database(dataset)
     if is_database(path):
@@ -177,7 +177,7 @@ def find_runs(dataset: str, folders: Iterable[Path]) -> tuple[list[dict[str, Any
     """
     newest: dict[str, dict[str, Any]] = {}
     skipped: list[tuple[Path, str]] = []
-    for path in sorted(path for folder in folders for path in _found_below(folder, skipped)):
+    for path in sorted(path for folder in folders for path in _find_below(folder, skipped)):
         try:
             record = _read(path, dataset)
         except ValueError as error:
@@ -187,10 +187,10 @@ def find_runs(dataset: str, folders: Iterable[Path]) -> tuple[list[dict[str, Any
             known = newest.get(record["run_id"])
             if known is None or _rank(record) >= _rank(known):
                 newest[record["run_id"]] = record
-    return sorted(newest.values(), key=created), skipped
+    return sorted(newest.values(), key=read_created), skipped
 
 
-def _found_below(folder: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
+def _find_below(folder: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
     """Whatever is named record.json below a folder, behind links to folders too, each folder once."""
     been: set[tuple[int, int]] = set()
 
@@ -206,7 +206,7 @@ def _found_below(folder: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path
         yield from (Path(place) / name for name in (*files, *folders) if name == RECORD)
 
 
-def created(record: Record) -> datetime:
+def read_created(record: Record) -> datetime:
     """Returns the time a run was recorded, in UTC where it states no zone; the oldest date where it states none."""
     try:
         stated = datetime.fromisoformat(str(record.get("created")))
@@ -217,7 +217,7 @@ def created(record: Record) -> datetime:
 
 def _read(path: Path, dataset: str) -> dict[str, Any] | None:
     """The record of a run on the data set; None of another or one that has not ended. ValueError says what is wrong."""
-    record = _parsed(path)
+    record = _parse(path)
     if record.get("run_id") and isinstance(record.get("status"), str) and record["status"] not in STATUS:
         return None  # running
     if checksum.KEY in record and not checksum.agrees(0, record):
@@ -235,7 +235,7 @@ def _read(path: Path, dataset: str) -> dict[str, Any] | None:
     return whole
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, Any]:
     """A file that may be a record. Raises ValueError where it is none."""
     try:
         status = path.stat()
@@ -261,7 +261,7 @@ def _datasets(record: Record) -> tuple[Any, Any]:
 
 
 def _rank(record: Record) -> tuple[bool, datetime]:
-    return record["status"] == "finished", created(record)
+    return record["status"] == "finished", read_created(record)
 
 
 # --- weights ---------------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def _wrong(record: Record) -> str | None:
     )
 
 
-def _repeated(finished: Iterable[Record]) -> list[str]:
+def _find_repeated(finished: Iterable[Record]) -> list[str]:
     """Runs that more than one finished record claims; only another program can have stored them."""
     times = Counter(str(record.get("run_id")) for record in finished)
     return [f"run {run}: {n} finished records" for run, n in times.items() if n > 1]

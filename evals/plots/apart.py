@@ -42,7 +42,7 @@ def entries(found: list[Look], **changes: Any) -> list[Any]:
     handles = []
     for look in found:
         handles.append(frame.swatch(look.name, (look.colour, look.marker), **changes))
-        handles[-1].set_label(frame.folded(look.name))
+        handles[-1].set_label(frame.fold_name(look.name))
     if len(handles) > frame.MOST_KINDS:
         handles = [*handles[: frame.MOST_KINDS - 1], frame.blank(f"… {len(found) - frame.MOST_KINDS + 1} more")]
     return handles

@@ -55,7 +55,7 @@ def sides(options: DictConfig, *names: str) -> list[Side]:
     return [Side(str(options[name]).replace(" ", ""), options[f"{name}_better"], f"{name}_better") for name in names]
 
 
-def listed(words: Any) -> list[Side]:
+def parse_sides(words: Any) -> list[Side]:
     """The axes of a list: ``[accuracy,fnr_gap]``, the brackets optional."""
     found = [word.strip().replace(" ", "") for word in str("" if words is None else words).strip("[]").split(",")]
     return [Side(word) for word in dict.fromkeys(found) if word]
@@ -64,7 +64,7 @@ def listed(words: Any) -> list[Side]:
 # --- those that the records are about ---------------------------------------------------------------------------
 
 
-def watched(records: Sequence[query.Record]) -> list[str]:
+def find_watched(records: Sequence[query.Record]) -> list[str]:
     """Returns the metrics that the runs trade or watch: gaps of their operating points, then what they watch."""
     traded = [f"{rate}_gap" for record in records for rate in (record.get("operating_points") or {}).get("rates", ())]
     watched = [key for record in records[:1] for key in record["params"].get("watch") or ()]
@@ -78,7 +78,7 @@ def defaults(
 
     Else those that come first among the ``keys``, the metrics that the runs have; a single metric is both.
     """
-    about = [*watched(records), *keys]
+    about = [*find_watched(records), *keys]
 
     def first(candidates: Sequence[str], but: str | None) -> str | None:
         found = (key for key in candidates if key in keys and key != but)
@@ -88,7 +88,7 @@ def defaults(
     return found, y or first(about, found) or found
 
 
-def filled(records: Sequence[query.Record], options: DictConfig) -> DictConfig:
+def fill_axes(records: Sequence[query.Record], options: DictConfig) -> DictConfig:
     """The options with the axes x and y of the runs in place of those that were not given.
 
     Raises:
@@ -137,7 +137,7 @@ def with_axes(table: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(made, index=table.index)], axis=1)
 
 
-def measured(key: str, table: pd.DataFrame) -> str:
+def find_column(key: str, table: pd.DataFrame) -> str:
     """The column of an axis that some run has. Raises ValueError, with near misses where there is no such column."""
     metric = key if key in table.columns else source(key, table.columns)[0]
     if metric in query.FACTS:
@@ -198,7 +198,7 @@ def _with_unit(key: str, words: str, units: set[str]) -> str:
     return RADIUS.sub(rf"\g<0> {unit}", words, count=1) if key.startswith("uai") and unit else words
 
 
-def oriented(found: Sequence[Axis], asked: Sequence[Side]) -> None:
+def require_direction(found: Sequence[Axis], asked: Sequence[Side]) -> None:
     """Refuses an axis of which neither end is known to be better. Raises ValueError."""
     for axis, side in zip(found, asked, strict=True):
         if not axis.sign:

@@ -128,11 +128,11 @@ def chart(
     keys = [side.key for side in dict.fromkeys(asked)]
     chosen = select(records, options, keys)
     for key in keys:
-        axis.measured(key, chosen.runs)
+        axis.find_column(key, chosen.runs)
     kept = [chosen.records[i] for i in chosen.runs.index]
     found = axis.axes(chosen.records, chosen.columns, asked, kept)
     if oriented:
-        axis.oriented(found, asked)
+        axis.require_direction(found, asked)
     runs = chosen.runs.dropna(subset=list(dict.fromkeys(keys)), how="any" if oriented else "all")
     if runs.empty:
         listed = f"{', '.join(keys[:-1])} and {keys[-1]}"
@@ -175,7 +175,7 @@ def _apart(groups: pd.DataFrame, labels: Sequence[str]) -> list[str]:
 def _with_policy(labels: pd.Series, policies: pd.Series) -> list[str]:
     """A short text for each setting, that of an operating point with what it was fitted to."""
     pairs = zip(labels, policies, strict=True)
-    return [label if pd.isna(policy) else f"{label}, {points.fitted_to(policy)}" for label, policy in pairs]
+    return [label if pd.isna(policy) else f"{label}, {points.describe_limit(policy)}" for label, policy in pairs]
 
 
 # --- hypervolume -----------------------------------------------------------------------------------------------

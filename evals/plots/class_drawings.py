@@ -102,7 +102,7 @@ def classes(kinds: Sequence[Kind], names: Mapping[int, str], *, radius: str, wor
             clean = _bars(axes, kind, at, [f"accuracy_class_{i}" for i in names], bar, PALE)
             robust = _bars(axes, kind, at, [f"robust_accuracy_class_{i}_{radius}" for i in names], bar, 1)
             _mark_worst(axes, kind, at, clean, robust)
-        axes.set_xticks(range(len(names)), list(names.values()), **_turned(names.values()))
+        axes.set_xticks(range(len(names)), list(names.values()), **_rotate_names(names.values()))
         axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.6, len(names) - 0.4)
@@ -156,7 +156,7 @@ def _points_up(axes: "Axes", points: float) -> Any:
     return ScaledTranslation(0, points / 72, figure.dpi_scale_trans)
 
 
-def _turned(names: Any) -> dict[str, Any]:
+def _rotate_names(names: Any) -> dict[str, Any]:
     """Returns the rotation of names below an axis: none while they are short."""
     if max(map(len, names)) <= 2:
         return {}
@@ -308,7 +308,7 @@ def _name_cells(axes: "Axes", panel: Confusion, names: Sequence[str]) -> None:
     every = range(0, len(names), 1 if len(names) <= NAMED else 10)
     labels = [names[i] if len(names) <= NAMED else str(i) for i in every]
     size: dict[str, Any] = {"fontsize": float(np.clip(100 / len(names), 4.5, 8.5)) if len(names) <= NAMED else 8}
-    axes.set_xticks(list(every), labels, **size, **_turned(labels))
+    axes.set_xticks(list(every), labels, **size, **_rotate_names(labels))
     axes.set_yticks(list(every), labels, **size)
     axes.tick_params(length=0)
     axes.spines[:].set_color("#bbbbbb")

@@ -13,7 +13,7 @@ from evals.plots.axis import Side
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.plots.style import GREY, INK, STYLE
-from evals.poisoning.paired import chosen, ends, metric_of, poisoned
+from evals.poisoning.paired import ends, metric_of, select_poisoned, select_rows
 from evals.records import query
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def compromises(records: Sequence[query.Record], options: DictConfig) -> Picture
     Raises:
         ValueError: searches for several metrics, for the accuracy itself, or none with two objectives.
     """
-    found = [record for record in poisoned(records) if record["poison"].get("front")]
+    found = [record for record in select_poisoned(records) if record["poison"].get("front")]
     if not found:
         raise ValueError("none of these searches had two objectives; search with attack.poison.accuracy=objective")
-    metric = metric_of(chosen(found, options.where))
+    metric = metric_of(select_rows(found, options.where))
     if metric == "accuracy":
         raise ValueError("these searches were for the accuracy itself, which is one objective; see kind=trace")
     shown = charts.chart(found, options, [Side(ends(key, "valid")[1]) for key in ("accuracy", metric)])
-    return Picture(draw(shown, metric, frame.given(options)), said(shown, metric))
+    return Picture(draw(shown, metric, frame.read_title(options)), describe(shown, metric))
 
 
 def front(record: query.Record, metric: str) -> Floats:
@@ -61,7 +61,7 @@ def draw(shown: Chart, metric: str, title: str | None) -> "Figure":
         frame.corner(axes, shown.signs)
         axes.set_xlabel(frame.axis_label(shown.axes[0], room=58))
         axes.set_ylabel(frame.axis_label(shown.axes[1], room=42))
-        frame.heading(axes, frame.title(shown, title, "compromises that were found"), apart.extent(shown))
+        frame.draw_heading(axes, frame.title(shown, title, "compromises that were found"), apart.extent(shown))
         frame.legend(figure, apart.entries(looks), _signs())
     return figure
 
@@ -91,7 +91,7 @@ def _signs() -> list[Any]:
     ]
 
 
-def said(shown: Chart, metric: str) -> str:
+def describe(shown: Chart, metric: str) -> str:
     """Describes both ends of each search's front, and the chosen point."""
     rows = []
     for row, own in zip(shown.groups.to_dict("records"), shown.by_setting, strict=True):

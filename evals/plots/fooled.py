@@ -35,7 +35,7 @@ class Answers:
         return (self.clean == self.y) & (self.attacked != self.y)
 
 
-def fooled(
+def attack_rows(
     record: Record, *, radius: str, attack: Mapping[str, Any], rows: int, device: str, threads: int
 ) -> Iterator[Answers]:
     """The answers of a record's model on at most ``rows`` test rows, drawn by its seed, part by part.

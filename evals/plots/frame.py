@@ -28,7 +28,7 @@ def short(name: str, most: int = LONGEST) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - 1 - most // 2) :]}"
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """A name in lines of at most LONGEST characters, for the legend; a list in brackets stays with its option."""
     bound = re.sub(r" ?\[[^]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), name)
     return textwrap.fill(bound, LONGEST)
@@ -62,7 +62,7 @@ def axis_label(axis: Axis, *, room: int) -> str:
     return f"{first}\n({unit} {end}" if unit else textwrap.fill(f"{axis.words} {end}", room)
 
 
-def given(options: DictConfig) -> str | None:
+def read_title(options: DictConfig) -> str | None:
     """The title as typed."""
     return None if options.title is None else str(options.title)
 
@@ -85,7 +85,7 @@ def head(figure: "Figure", text: str, below: str, *, indent: float = 0.0, above:
     )
 
 
-def heading(axes: "Axes", text: str, below: str) -> None:
+def draw_heading(axes: "Axes", text: str, below: str) -> None:
     """Title and subtitle over one axes."""
     axes.set_title(textwrap.fill(text, 54), loc="left", fontsize=12, fontweight="bold", pad=22)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
@@ -185,13 +185,13 @@ def bar_sign(words: str) -> Any:
 
 def legend(figure: "Figure", *parts: Sequence[Any]) -> None:
     """Each part in rows of its own below the axes, for which the figure grows beyond two rows."""
-    columns, handles = arranged(figure.get_figwidth(), *parts)
+    columns, handles = arrange_entries(figure.get_figwidth(), *parts)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handletextpad=0.5)
     folds = sum(str(handle.get_label()).count("\n") for handle in handles)
     figure.set_figheight(figure.get_figheight() + 0.2 * (max(len(handles) // columns - 2, 0) + folds))
 
 
-def arranged(width: float, *parts: Sequence[Any]) -> tuple[int, list[Any]]:
+def arrange_entries(width: float, *parts: Sequence[Any]) -> tuple[int, list[Any]]:
     """Returns the number of columns that fit in a width in inches, and the entries in the order that fills them."""
     widest = max(min(len(str(handle.get_label())), LONGEST) for part in parts for handle in part)
     columns = max(1, min(4, int(width * 14 / (widest + 5))))

@@ -61,7 +61,7 @@ def style(options: DictConfig) -> Style:
     if options.seeds not in ("points", "mean"):
         raise ValueError(f"seeds={options.seeds}: expected points or mean")
     bars = spread.WORDS[str(options.bars)]
-    return Style(options.seeds == "points", bars, bool(options.hull), frame.given(options))
+    return Style(options.seeds == "points", bars, bool(options.hull), frame.read_title(options))
 
 
 def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":
@@ -80,7 +80,7 @@ def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":
                 _means(axes, shown, (shown.groups["kind"] == kind) & (shown.efficient == best), colour, marker, best)
         signs = lines.bounds(axes, shown)
         _limits(axes, shown, policy)
-        line = lines.attained(axes, shown)
+        line = lines.draw_attained(axes, shown)
         signs = [*_signs(shown, look, dots), *signs]
         if look.hull:
             signs.append(lines.mixtures(axes, shown))
@@ -162,7 +162,7 @@ def _words(axes: "Axes", shown: Chart, title: str | None) -> None:
     x, y = shown.axes
     axes.set_xlabel(frame.axis_label(x, room=64))
     axes.set_ylabel(frame.axis_label(y, room=42))  # turned by 90 degrees: its arrows point up and down
-    frame.heading(axes, frame.title(shown, title, f"{x.brief} and {y.brief}"), text.extent(shown))
+    frame.draw_heading(axes, frame.title(shown, title, f"{x.brief} and {y.brief}"), text.extent(shown))
     frame.corner(axes, shown.signs)
 
 
@@ -189,7 +189,7 @@ def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
     axes.scatter(x, y, s=210, edgecolors=INK, linewidths=1.1, label="_chosen", **look)
     name = f"chosen: {text.full_label(shown.groups.iloc[row])}"  # in the legend: beside the mark there may be no room
     star = frame.swatch("chosen", ("#F0E442", "*"), markeredgecolor=INK, markersize=12)
-    star.set_label(frame.folded(name))
+    star.set_label(frame.fold_name(name))
     return [*([policy.draw(axes)] if policy.draw else []), star]
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from evals.plots import chart as charts
 from evals.plots import frame, spread, text
-from evals.plots.axis import Side, listed
+from evals.plots.axis import Side, parse_sides
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.plots.style import COLOURS, INK, STYLE
@@ -34,7 +34,7 @@ def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
         raise ValueError(
             "these runs have no rates of groups (accuracy_group0, fnr_group0, ...); the data name no groups"
         )
-    wanted = [side.key for side in listed(options.metrics)] or [rate for rate in RATES if rate in found]
+    wanted = [side.key for side in parse_sides(options.metrics)] or [rate for rate in RATES if rate in found]
     for rate in wanted:
         if rate not in found:
             raise ValueError(
@@ -45,10 +45,10 @@ def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
     most = max((found[rate] for rate in wanted), key=len)
     names = query.group_names(records)
     words = {i: names[i] if i < len(names) else f"group {i}" for i in most}
-    rows = _shown(shown, {rate: found[rate] for rate in wanted})
-    drawn = draw(shown, rows, wanted, words, frame.given(options), str(options.bars))
+    rows = _select_shown(shown, {rate: found[rate] for rate in wanted})
+    drawn = draw(shown, rows, wanted, words, frame.read_title(options), str(options.bars))
     settings = text.table(shown.groups.iloc[rows], keys, heading="model")
-    return Picture(drawn, f"{text.missing(shown)}{settings}{extent(shown, rows)}\n")
+    return Picture(drawn, f"{text.describe_missing(shown)}{settings}{extent(shown, rows)}\n")
 
 
 def rates(keys: Sequence[str]) -> dict[str, list[int]]:
@@ -60,7 +60,7 @@ def rates(keys: Sequence[str]) -> dict[str, list[int]]:
     return {rate: sorted(numbers) for rate, numbers in found.items() if not rate.startswith("support")}
 
 
-def _shown(shown: Chart, found: Mapping[str, Sequence[int]]) -> list[int]:
+def _select_shown(shown: Chart, found: Mapping[str, Sequence[int]]) -> list[int]:
     """The settings that are drawn, those first whose groups differ least, summed over the rates; MOST of them."""
     gaps = [np.ptp(shown.groups[[f"{rate}_group{i}" for i in numbers]], axis=1) for rate, numbers in found.items()]
     return [int(i) for i in np.argsort(np.nansum(gaps, axis=0), kind="stable")[:MOST]]

@@ -33,10 +33,10 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "frontier": Kind(frontier, PLANE, ("x", "y")),
-    "excluded": Kind(policy.excluded, PLANE | {"limit"}, ("kind", "x", "y")),
+    "excluded": Kind(policy.exclude, PLANE | {"limit"}, ("kind", "x", "y")),
     "tangent": Kind(policy.tangent, PLANE | {"weights"}, ("kind", "x", "y")),
     "3d": Kind(space.still, SPACE, ("kind", "x", "y", "z")),
-    "animation": Kind(space.turning, SPACE | {"frames"}, ("kind", "x", "y", "z"), moving.SUFFIXES),
+    "animation": Kind(space.turn, SPACE | {"frames"}, ("kind", "x", "y", "z"), moving.SUFFIXES),
     "parallel": Kind(parallel.parallel, {"metrics", "points", "reference"}, ("kind",)),
     "robustness": Kind(robustness.robustness, {"bars", "reference"}, ("kind",)),
     "groups": Kind(groups.groups, {"metrics", "bars"}, ("kind",)),

@@ -58,7 +58,7 @@ def annotate(
     blocks = np.concatenate([np.stack([marks - 5 * point, marks + 5 * point], 1), _strokes(to_pixels, taken), texts])
     soft = np.concatenate([to_pixels(taken.bars.reshape(-1, 2)).reshape(-1, 2, 2), _lines(axes, step=6 * point)])
     lines = np.empty((0, 2))  # dots of those to marks
-    for name, place in _spread(names):
+    for name, place in _thin_out(names):
         at = to_pixels(place)
         own = np.hypot(*(marks - at).T) < 1e-6
         options: list[tuple[int, int, Any, Floats]] = []
@@ -66,7 +66,7 @@ def annotate(
             far = rank >= len(PLACES)
             if options and far:
                 break
-            text = _written(axes, folded(name), place, (right * signs[0], up * signs[1]), line=far)
+            text = _write(axes, fold_label(name), place, (right * signs[0], up * signs[1]), line=far)
             box = _box(text, renderer)
             line = _path(at, box, step=2 * point) if far else np.empty((0, 2))
             others = np.concatenate([marks[~own], lines])
@@ -82,7 +82,7 @@ def annotate(
             blocks = np.concatenate([blocks, written, np.stack([line, line], 1)])
 
 
-def folded(name: str) -> str:
+def fold_label(name: str) -> str:
     """A name in its lines, each with its middle left out where it is long."""
     return "\n".join(map(short, lines_of(name).split("\n")))
 
@@ -178,14 +178,14 @@ def _lines(axes: "Axes", *, step: float) -> Floats:
     return np.concatenate(found)
 
 
-def _spread(names: Sequence[tuple[str, Floats]]) -> list[tuple[str, Floats]]:
+def _thin_out(names: Sequence[tuple[str, Floats]]) -> list[tuple[str, Floats]]:
     """Returns at most MOST names, evenly along their order."""
     if len(names) <= MOST:
         return list(names)
     return [names[i] for i in np.linspace(0, len(names) - 1, MOST).astype(int)]
 
 
-def _written(axes: "Axes", name: str, place: Floats, offset: tuple[float, float], *, line: bool) -> Any:
+def _write(axes: "Axes", name: str, place: Floats, offset: tuple[float, float], *, line: bool) -> Any:
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2, foreground="white")]

@@ -67,7 +67,7 @@ def bayes(shown: Chart, key: str) -> float | None:
     return 1 - value if turned else value
 
 
-def _extended(axes: "Axes", shown: Chart, steps: Floats) -> tuple[Floats, list[float]]:
+def _extend(axes: "Axes", shown: Chart, steps: Floats) -> tuple[Floats, list[float]]:
     """A boundary (v, 2) drawn on to the worse ends of the axes, and the corner of these."""
     sides = zip(shown.signs, (axes.get_xlim(), axes.get_ylim()), strict=True)
     worst = [limits[0 if sign > 0 else 1] for sign, limits in sides]
@@ -77,9 +77,9 @@ def _extended(axes: "Axes", shown: Chart, steps: Floats) -> tuple[Floats, list[f
     return np.array([*level, *steps, *fall] if shown.signs[0] > 0 else [*fall, *steps, *level]), worst
 
 
-def attained(axes: "Axes", shown: Chart) -> Floats:
+def draw_attained(axes: "Axes", shown: Chart) -> Floats:
     """The boundary of the attainable set, and a tint behind it: (v, 2)."""
-    line, worst = _extended(axes, shown, pareto.staircase(shown.values, shown.signs))
+    line, worst = _extend(axes, shown, pareto.staircase(shown.values, shown.signs))
     axes.plot(*line.T, color=INK, linewidth=1.2, alpha=0.8, zorder=4, scalex=False, scaley=False)
     axes.fill(*np.array([*line, worst]).T, color=ATTAINED, zorder=0.4, linewidth=0)
     return line
@@ -87,7 +87,7 @@ def attained(axes: "Axes", shown: Chart) -> Floats:
 
 def mixtures(axes: "Axes", shown: Chart) -> Any:
     """The boundary of what mixtures of settings attain; its entry in the legend."""
-    line, _ = _extended(axes, shown, pareto.hull(shown.values, shown.signs))
+    line, _ = _extend(axes, shown, pareto.hull(shown.values, shown.signs))
     look: dict[str, Any] = {"color": "#7a5195", "linewidth": 1.1, "linestyle": (0, (5, 2.5))}
     (drawn,) = axes.plot(*line.T, **look, zorder=3.8, scalex=False, scaley=False, label="mixtures of two models")
     return drawn

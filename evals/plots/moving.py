@@ -33,12 +33,12 @@ def save(figure: "Figure", paths: Sequence[Path], frames: int) -> None:
     """Writes the turning figure to every path, whole or not at all; folders are created."""
     if not paths:
         return
-    pictures = list(turned(figure, frames))
+    pictures = list(turn(figure, frames))
     for path in paths:
         atomic.write_bytes(path, WRITERS[path.suffix.lower()](pictures))
 
 
-def turned(figure: "Figure", frames: int) -> Iterator["Image"]:
+def turn(figure: "Figure", frames: int) -> Iterator["Image"]:
     """The figure as seen from all sides, a picture each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from evals.plots import chart as charts
 from evals.plots import frame, labels, text
-from evals.plots.axis import listed
+from evals.plots.axis import parse_sides
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
@@ -26,21 +26,21 @@ TICKS = 5
 
 def parallel(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of several metrics and what it says. Raises ValueError for fewer than two."""
-    asked = listed(options.metrics)
+    asked = parse_sides(options.metrics)
     if len(asked) < 2:
         raise ValueError(
             f"metrics={options.metrics}: kind=parallel needs two or more, such as metrics=[accuracy,fnr_gap,uai_0.05]"
         )
     shown = charts.chart(records, options, asked)
     said = text.summary(shown, reference(options))
-    return Picture(draw(shown, frame.given(options)), said)
+    return Picture(draw(shown, frame.read_title(options)), said)
 
 
 def draw(shown: Chart, title: str | None) -> "Figure":
     """The figure of a chart of two axes or more."""
     import matplotlib as mpl
 
-    heights, rows = scaled(shown), shown.groups.to_dict("index")
+    heights, rows = scale_means(shown), shown.groups.to_dict("index")
     m = len(shown.axes)
     with mpl.rc_context(STYLE):
         figure = frame.figure(float(np.clip(2.2 + 1.45 * m, 6.4, 14)), 4.9)
@@ -58,7 +58,7 @@ def draw(shown: Chart, title: str | None) -> "Figure":
     return figure
 
 
-def scaled(shown: Chart) -> NDArray[np.float64]:
+def scale_means(shown: Chart) -> NDArray[np.float64]:
     """The means from 0 (the worst there is) to 1 (the best), one half where all are equal: (settings, axes)."""
     gains = shown.values * np.array(shown.signs)
     low, span = gains.min(axis=0), np.ptp(gains, axis=0)

@@ -27,15 +27,15 @@ OPPOSITE = {"<=": ">", "<": "≥", ">=": "<", ">": "≤"}
 # --- by threshold ----------------------------------------------------------------------------------------------
 
 
-def excluded(records: Sequence[query.Record], options: DictConfig) -> Picture:
+def exclude(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """Hatches what a limit on one axis excludes; the best of the other axis among the rest is chosen."""
-    limit = parsed(options.limit)
+    limit = parse_limit(options.limit)
     shown = charts.chart(records, options, sides(options, "x", "y"))
-    policy = permitted(shown, limit)
+    policy = apply_limit(shown, limit)
     return _picture(shown, policy, options)
 
 
-def parsed(given: Any) -> Constraint:
+def parse_limit(given: Any) -> Constraint:
     """The limit as typed. Raises ValueError where it is none, or not on test rows."""
     if given is None:
         raise ValueError("kind=excluded needs limit=..., such as limit='fnr_gap<=0.15'")
@@ -49,7 +49,7 @@ def parsed(given: Any) -> Constraint:
     return Constraint(f"{match[1]}{match[2]}{bound:g}", of_test_rows(match[1]), match[2], bound)
 
 
-def permitted(shown: Chart, limit: Constraint) -> Policy:
+def apply_limit(shown: Chart, limit: Constraint) -> Policy:
     """The policy of a limit.
 
     Raises:
@@ -103,12 +103,12 @@ def _hatch(axes: "Axes", limit: Constraint, *, upright: bool, sign: int) -> Any:
 
 def tangent(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The setting of the best weighted sum of both axes, and the line of all points that are worth the same."""
-    weights = weighed(options.weights)
+    weights = parse_weights(options.weights)
     shown = charts.chart(records, options, sides(options, "x", "y"))
     return _picture(shown, best_sum(shown, weights), options)
 
 
-def weighed(given: Any) -> tuple[float, float]:
+def parse_weights(given: Any) -> tuple[float, float]:
     """The weights as typed. Raises ValueError where they are not two positive numbers."""
     words = [word for word in str("" if given is None else given).strip("[]()").split(",") if word.strip()]
     try:
@@ -143,5 +143,7 @@ def _line(axes: "Axes", through: Any, slopes: Any, said: str) -> Any:
 
 
 def _picture(shown: Chart, policy: Policy, options: DictConfig) -> Picture:
-    said = text.summary(shown, frontier.reference(options)) + text.chosen(shown, policy.choice, str(options.dataset))
+    said = text.summary(shown, frontier.reference(options)) + text.describe_choice(
+        shown, policy.choice, str(options.dataset)
+    )
     return Picture(frontier.draw(shown, frontier.style(options), policy), said)

@@ -41,7 +41,7 @@ def robustness(records: Sequence[query.Record], options: DictConfig) -> Picture:
     shown = charts.chart(records, options, [Side(key) for key in keys], oriented=False)
     less = "" if len(kept) == len(found) else f"not drawn: {', '.join(list(found)[MOST_PANELS:])}\n"
     said = less + text.summary(shown, reference(options))
-    return Picture(draw(shown, kept, frame.given(options), str(options.bars), bytes_=in_bytes(records)), said)
+    return Picture(draw(shown, kept, frame.read_title(options), str(options.bars), bytes_=in_bytes(records)), said)
 
 
 def curves(keys: Iterable[str]) -> dict[str, Curve]:

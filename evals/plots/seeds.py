@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from evals.plots import chart as charts
 from evals.plots import frame, spread, text
-from evals.plots.axis import Side, listed
+from evals.plots.axis import Side, parse_sides
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
@@ -25,14 +25,14 @@ MOST_METRICS = 4
 
 def seeds(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of all seeds and what it says. Raises ValueError for more metrics than fit."""
-    asked = listed(options.metrics) or [Side("accuracy")]
+    asked = parse_sides(options.metrics) or [Side("accuracy")]
     if len(asked) > MOST_METRICS:
         raise ValueError(f"metrics={options.metrics}: kind=seeds shows at most {MOST_METRICS}; leave some out")
     shown = charts.chart(records, options, asked, oriented=False)
     shown_rows = order(shown)
-    drawn = draw(shown, shown_rows, frame.given(options), str(options.bars))
+    drawn = draw(shown, shown_rows, frame.read_title(options), str(options.bars))
     settings = text.table(shown.groups.iloc[shown_rows], shown.keys, heading="model")
-    return Picture(drawn, f"{text.missing(shown)}{settings}{text.measure(shown, reference(options))}")
+    return Picture(drawn, f"{text.describe_missing(shown)}{settings}{text.measure(shown, reference(options))}")
 
 
 def order(shown: Chart) -> list[int]:

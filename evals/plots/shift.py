@@ -9,11 +9,21 @@ from omegaconf import DictConfig
 
 from evals.plots import apart, frame
 from evals.plots import chart as charts
-from evals.plots.axis import Side, measured, sides, source, with_axes
+from evals.plots.axis import Side, find_column, sides, source, with_axes
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.plots.style import GREY, INK, STYLE
-from evals.poisoning.paired import ENDINGS, ROWS, Change, change, chosen, ends, metric_of, paired, poisoned
+from evals.poisoning.paired import (
+    ENDINGS,
+    ROWS,
+    Change,
+    change,
+    ends,
+    list_paired,
+    metric_of,
+    select_poisoned,
+    select_rows,
+)
 from evals.records import query
 from utils.system.console import count
 
@@ -30,22 +40,22 @@ def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
             only afterwards.
     """
     splits = _splits(options)
-    found = poisoned(records)
-    table = chosen(found, options.where)
+    found = select_poisoned(records)
+    table = select_rows(found, options.where)
     y = metric_of(table, ", or y=...") if options.y is None else options.y
     options = DictConfig({**options, "x": options.x or "accuracy", "y": y})
     asked = sides(options, "x", "y")
     if asked[0].key == asked[1].key:
         raise ValueError(f"x and y are both {asked[0].key}; give another metric, such as y=fpr_gap")
     for side in asked:
-        measured(side.key, with_axes(table, [side.key]))
-        _known_before(side, table)
+        find_column(side.key, with_axes(table, [side.key]))
+        _require_before(side, table)
     plain = [Side(side.key, side.better, side.option) for side in asked]
     ended = [Side(end, side.better, side.option) for split in splits for side in asked for end in ends(side.key, split)]
     shown = charts.chart(found, options, [*plain, *ended])
-    drawn = draw(shown, splits, frame.given(options), dots=str(options.seeds) == "points")
+    drawn = draw(shown, splits, frame.read_title(options), dots=str(options.seeds) == "points")
     left_out = f"left out: {count(shown.left_out, 'run')} that lack one of the figures\n" if shown.left_out else ""
-    return Picture(drawn, f"{left_out}{said(shown, splits)}")
+    return Picture(drawn, f"{left_out}{describe(shown, splits)}")
 
 
 def _splits(options: DictConfig) -> list[str]:
@@ -55,12 +65,12 @@ def _splits(options: DictConfig) -> list[str]:
     return list(ENDINGS) if options.split == "both" else [str(options.split)]
 
 
-def _known_before(side: Side, table: Any) -> None:
+def _require_before(side: Side, table: Any) -> None:
     """Refuses a metric of the poisoned model alone. Raises ValueError."""
     before = ends(side.key, "test")[0]
     metric, _ = source(before, table.columns)
     if metric not in table.columns:
-        known = ", ".join(paired(query.metrics(table)))
+        known = ", ".join(list_paired(query.metrics(table)))
         raise ValueError(f"{side.key} is known only of the poisoned model; before and after there is {known}")
 
 
@@ -140,7 +150,7 @@ def _signs(*, dots: bool) -> list[Any]:
     return signs
 
 
-def said(shown: Chart, splits: Sequence[str]) -> str:
+def describe(shown: Chart, splits: Sequence[str]) -> str:
     """Describes the means of each setting before and after, on every split."""
     header = ["shift", "setting"]
     header += [f"{axis.key} ({split})" for split in splits for axis in shown.axes[:2]]

@@ -30,7 +30,7 @@ def still(records: Sequence[query.Record], options: DictConfig) -> Picture:
     return _picture(records, options, names=True)
 
 
-def turning(records: Sequence[query.Record], options: DictConfig) -> Picture:
+def turn(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The same without names, which would jump as it turns."""
     return _picture(records, options, names=False)
 
@@ -38,7 +38,7 @@ def turning(records: Sequence[query.Record], options: DictConfig) -> Picture:
 def _picture(records: Sequence[query.Record], options: DictConfig, *, names: bool) -> Picture:
     shown = charts.chart(records, options, sides(options, "x", "y", "z"))
     said = text.summary(shown, reference(options))
-    return Picture(draw(shown, frame.given(options), names=names), said)
+    return Picture(draw(shown, frame.read_title(options), names=names), said)
 
 
 def draw(shown: Chart, title: str | None, *, names: bool) -> "Figure":
@@ -49,7 +49,7 @@ def draw(shown: Chart, title: str | None, *, names: bool) -> "Figure":
         figure = frame.figure(6.4, 6.0)
         figure.set_layout_engine("none")  # which would move the axes as they turn
         dominated = [] if shown.efficient.all() else [frame.swatch("dominated", (PALE, "o"), markersize=6)]
-        columns, handles = frame.arranged(figure.get_figwidth(), frame.kinds(shown, best=True), dominated)
+        columns, handles = frame.arrange_entries(figure.get_figwidth(), frame.kinds(shown, best=True), dominated)
         figure.set_figheight(6.0 + 0.2 * (len(handles) // columns))
         below = (0.35 + 0.2 * (len(handles) // columns)) / figure.get_figheight()
         axes: Any = figure.add_axes((0.0, below, 1.0, 0.88 - below), projection="3d")
@@ -57,7 +57,7 @@ def draw(shown: Chart, title: str | None, *, names: bool) -> "Figure":
         _walls(axes, shown)
         for kind, (colour, marker) in shown.looks.items():
             rows = (shown.groups["kind"] == kind).to_numpy()
-            _dominated(axes, shown, rows & ~shown.efficient, marker)
+            _draw_dominated(axes, shown, rows & ~shown.efficient, marker)
             _efficient(axes, shown, rows & shown.efficient, colour, marker)
         _label(axes, shown)
         _head(figure, frame.title(shown, title, ", ".join(axis.brief for axis in shown.axes)), text.extent(shown))
@@ -87,7 +87,7 @@ def _walls(axes: Any, shown: Chart) -> None:
     axes.set_box_aspect((1, 1, 0.8), zoom=0.94)
 
 
-def _dominated(axes: Any, shown: Chart, rows: NDArray[np.bool_], marker: str) -> None:
+def _draw_dominated(axes: Any, shown: Chart, rows: NDArray[np.bool_], marker: str) -> None:
     size = np.where(shown.models[rows], 26, 10)
     look: dict[str, Any] = {"color": PALE, "edgecolors": "white", "linewidths": 0.4, "depthshade": False}
     axes.scatter(*shown.values[rows].T, s=size, marker=marker, zorder=4, **look)

@@ -28,10 +28,10 @@ STYLE: Any = {
 def save(figure: "Figure", paths: Sequence[Path]) -> None:
     """Writes the figure to every path, whole or not at all; folders are created."""
     for path in paths:
-        atomic.write_bytes(path, drawn(figure, path.suffix[1:].lower()))
+        atomic.write_bytes(path, render(figure, path.suffix[1:].lower()))
 
 
-def drawn(figure: "Figure", kind: str) -> bytes:
+def render(figure: "Figure", kind: str) -> bytes:
     """The figure as a file: png, svg or pdf."""
     import matplotlib as mpl
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from evals.choosing.choice_text import compared_among, loading
+from evals.choosing.choice_text import format_load, warn_of_luck
 from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
 from evals.plots.chart import Chart, hypervolume, reference
 from evals.records import query
-from evals.records.points import fit_words, fits
+from evals.records.points import describe_fits, fits
 from utils.system.console import count
 
 
@@ -30,10 +30,10 @@ def extent(shown: Chart) -> str:
 
 def summary(shown: Chart, given: str | None) -> str:
     """Left-out runs, the efficient settings, how many there are, and the hypervolume."""
-    return f"{missing(shown)}{listing(shown)}{measure(shown, given)}{crossed(shown)}"
+    return f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}{describe_crossed(shown)}"
 
 
-def crossed(shown: Chart) -> str:
+def describe_crossed(shown: Chart) -> str:
     """States how many of the policies exceed the gap that they were fitted to, by their interval on test rows."""
     found = [fits(shown.records[int(i)]) for i in shown.runs.index]
     limited = [own for own in found if own]
@@ -57,14 +57,14 @@ def measure(shown: Chart, given: str | None) -> str:
     return f"{extent(shown)}\nhypervolume: {size}\n"
 
 
-def missing(shown: Chart) -> str:
+def describe_missing(shown: Chart) -> str:
     """States how many runs are left out for lack of a metric; empty where none is."""
     if not shown.left_out:
         return ""
     return f"left out: {count(shown.left_out, 'run')} without {' or '.join(dict.fromkeys(shown.keys))}\n"
 
 
-def listing(shown: Chart) -> str:
+def list_efficient(shown: Chart) -> str:
     """The efficient settings: name, setting, records, mean ± standard deviation, seeds; the best of x first."""
     first = f"-{shown.keys[0]}" if shown.signs[0] > 0 else shown.keys[0]
     return table(query.sort(shown.groups[shown.efficient], first), shown.keys, heading="efficient")
@@ -106,7 +106,7 @@ class Choice(NamedTuple):
     limits: tuple[Constraint, ...] = ()  # what it has to meet
 
 
-def chosen(shown: Chart, choice: Choice, dataset: str) -> str:
+def describe_choice(shown: Chart, choice: Choice, dataset: str) -> str:
     """The setting that a policy chooses, its figures, its records, and which of these to load; see ``hand_out``."""
     row = shown.groups.loc[choice.row].to_dict()
     keys = list(dict.fromkeys(shown.keys))
@@ -114,10 +114,10 @@ def chosen(shown: Chart, choice: Choice, dataset: str) -> str:
     handed = hand_out(runs, keys, choice.limits, sure=False)
     own, record = runs.iloc[handed.place], shown.records[int(runs.index[handed.place])]
     lines = [f"chosen ({choice.reason}): {row['name']}, {row['label']}, doc ids {ids(row['doc_ids'])}"]
-    lines += [f"  {', '.join(f'{key} {mean(row, key)}' for key in keys)}", f"  {loading(record, dataset)}"]
+    lines += [f"  {', '.join(f'{key} {mean(row, key)}' for key in keys)}", f"  {format_load(record, dataset)}"]
     lines[-1] += _why(handed, choice.limits, own, keys, len(runs))
-    lines += [f"  {sentence}" for sentence in fit_words(record)]
-    lines += [f"  {sentence}" for sentence in compared_among(len(shown.groups))]
+    lines += [f"  {sentence}" for sentence in describe_fits(record)]
+    lines += [f"  {sentence}" for sentence in warn_of_luck(len(shown.groups))]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -13,7 +13,7 @@ from evals.plots.axis import Side
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
 from evals.plots.style import GREY, STYLE
-from evals.poisoning.paired import chosen, ends, metric_of, poisoned
+from evals.poisoning.paired import ends, metric_of, select_poisoned, select_rows
 from evals.records import query
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ Path = tuple[Floats, Floats]  # evaluations made, rising, and the best value fro
 
 def trace(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of all searches and what it says. Raises ValueError where they are not for one metric."""
-    found = poisoned(records)
-    metric = metric_of(chosen(found, options.where))
+    found = select_poisoned(records)
+    metric = metric_of(select_rows(found, options.where))
     shown = charts.chart(found, options, [Side(key) for key in (metric, *ends(metric, "valid"))], oriented=False)
     paths = [[path(record) for record in own] for own in shown.by_setting]
-    return Picture(draw(shown, paths, frame.given(options)), said(shown, paths, metric))
+    return Picture(draw(shown, paths, frame.read_title(options)), describe(shown, paths, metric))
 
 
 def path(record: query.Record) -> Path:
@@ -61,7 +61,7 @@ def draw(shown: Chart, paths: Sequence[Sequence[Path]], title: str | None) -> "F
         axes.set_xlim(left=0)
         axes.set_xlabel("evaluations, a training each")
         axes.set_ylabel(frame.axis_label(shown.axes[0], room=42))
-        frame.heading(
+        frame.draw_heading(
             axes, frame.title(shown, title, "best of the search so far, on validation rows"), apart.extent(shown)
         )
         # a line without marks: the marks of the legend would stand nowhere in the plot
@@ -94,7 +94,7 @@ def _signs(*, several: bool) -> list[Any]:
     return signs
 
 
-def said(shown: Chart, paths: Sequence[Sequence[Path]], metric: str) -> str:
+def describe(shown: Chart, paths: Sequence[Sequence[Path]], metric: str) -> str:
     """Describes the means over seeds of the first and the last value of each setting."""
     rows = []
     for row, own in zip(shown.groups.to_dict("records"), paths, strict=True):

@@ -16,21 +16,21 @@ WORDS = {"csv": "added rows", "trace": "trace of the search for rows"}
 Record = Mapping[str, Any]
 
 
-def _stated(record: Record) -> dict[str, Mapping[str, str]]:
+def _list_files(record: Record) -> dict[str, Mapping[str, str]]:
     """The files that a record names, by kind."""
     poison = record.get("poison") or {}
     return {kind: poison[kind] for kind in WORDS if poison.get(kind)}
 
 
-def checked(record: Record) -> None:
+def check_paths(record: Record) -> None:
     """Raises ValueError where a record names a file outside the folder."""
-    for stated in _stated(record).values():
+    for stated in _list_files(record).values():
         paths_config.poison_file(stated["path"])
 
 
 def wrong(record: Record) -> Iterator[str]:
     """Yields what is wrong with each file that a record names."""
-    for kind, stated in _stated(record).items():
+    for kind, stated in _list_files(record).items():
         try:
             path = paths_config.poison_file(str(stated["path"]))
         except ValueError as error:
@@ -42,20 +42,22 @@ def wrong(record: Record) -> Iterator[str]:
             yield f"its {WORDS[kind]}, {path}: another checksum than when stored"
 
 
-def lacking(record: Record) -> list[str]:
+def find_missing(record: Record) -> list[str]:
     """The kinds of files that a record names and that are not here."""
     return [
-        kind for kind, stated in _stated(record).items() if not _holds(paths_config.poison_file(stated["path"]), stated)
+        kind
+        for kind, stated in _list_files(record).items()
+        if not _holds(paths_config.poison_file(stated["path"]), stated)
     ]
 
 
-def copied(record: dict[str, Any], folders: Sequence[Path]) -> tuple[dict[str, Any], int]:
+def copy_missing(record: dict[str, Any], folders: Sequence[Path]) -> tuple[dict[str, Any], int]:
     """The record with the files that it lacks copied here from the folders that have them, and how many.
 
     A file gets a name of its own where another one has its name; the record is the same object where none was renamed.
     """
     count = 0
-    for kind in lacking(record):
+    for kind in find_missing(record):
         stated = record["poison"][kind]
         source = next((path for folder in folders if _holds(path := folder / stated["path"], stated)), None)
         if source is None:

@@ -71,7 +71,7 @@ class Setting:
         return change(self.runs, *ends(key, split))
 
 
-def poisoned(records: Sequence[query.Record]) -> list[query.Record]:
+def select_poisoned(records: Sequence[query.Record]) -> list[query.Record]:
     """Returns the runs that a poisoner added rows to, or might have. Raises ValueError where there is none."""
     found = [record for record in records if record.get("poison")]
     if not found:
@@ -79,7 +79,7 @@ def poisoned(records: Sequence[query.Record]) -> list[query.Record]:
     return found
 
 
-def chosen(found: Sequence[query.Record], where: str | None) -> pd.DataFrame:
+def select_rows(found: Sequence[query.Record], where: str | None) -> pd.DataFrame:
     """The rows of the poisoned runs that meet the conditions. Raises ValueError where none does."""
     table = query.where(query.frame(found), where)
     if table.empty:
@@ -98,7 +98,7 @@ def metric_of(runs: pd.DataFrame, remedy: str = "") -> str:
     return metrics[0]
 
 
-def paired(columns: Iterable[str]) -> list[str]:
+def list_paired(columns: Iterable[str]) -> list[str]:
     """The metrics that are known with and without the added rows, on test rows."""
     there = [str(column) for column in columns]
     known = set(there)
@@ -136,8 +136,8 @@ def _sd(values: np.ndarray) -> float:
 
 def settings_of(records: Sequence[query.Record], where: str | None) -> list[Setting]:
     """The settings of the poisoned runs that meet the conditions. Raises ValueError where there are none."""
-    found = poisoned(records)
-    table = chosen(found, where)
+    found = select_poisoned(records)
+    table = select_rows(found, where)
     groups = query.aggregate(table, [])
     labels = query.differences(found, groups, "dataset")
     settings = []

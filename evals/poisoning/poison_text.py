@@ -23,7 +23,7 @@ class Said(NamedTuple):
 
 def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) -> str:
     """Describes the change of the poisoned metric on validation and test rows, and of accuracy if that is another."""
-    sentence = _attacked if said.objective == "unfair" else _searched
+    sentence = _describe_attack if said.objective == "unfair" else _describe_search
     text = sentence(said, valid, test)
     if accuracy is not None and accuracy.n:
         text += f"; accuracy on the test rows changes by {accuracy.mean:+.3f}{_interval(accuracy, 1)}"
@@ -31,41 +31,43 @@ def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) 
     return f"{said.setting}: {text}.{alone}"
 
 
-def _searched(said: Said, valid: Change, test: Change) -> str:
+def _describe_search(said: Said, valid: Change, test: Change) -> str:
     """The sentence where a fairer model was searched for."""
     if not said.rows:
         return f"the search found no row that helps, so {said.words} stays as it is"
-    wanted = _wanted(said, valid)
-    start = f"on validation {said.words} {moved(valid)}"
+    wanted = _find_sign(said, valid)
+    start = f"on validation {said.words} {describe_change(valid)}"
     if not test.n:
         return f"{start}; on the test rows it is undefined"
     gain = wanted * test.mean
     if CLOSE <= gain <= wanted * valid.mean:
         start += f"; of that {gain:.3f}{_interval(test, wanted)} remain on the test rows"
     else:
-        start += f"; on the test rows it {moved(test)}"
+        start += f"; on the test rows it {describe_change(test)}"
     return start + _verdict(test, wanted, "the opposite of what was searched for")
 
 
-def _attacked(said: Said, valid: Change, test: Change) -> str:
+def _describe_attack(said: Said, valid: Change, test: Change) -> str:
     """The sentence where the search was turned against fairness: how much an attacker can do."""
     who = f"an attacker with {said.rows:.3g} rows"
     if not said.rows:
         return f"the attacker found no row that harms, so {said.words} stays as it is"
-    wanted = _wanted(said, valid)
+    wanted = _find_sign(said, valid)
     raises = {1: "raises", -1: "lowers"}[wanted]
-    seen = f"on validation, which the attacker saw, it {moved(valid)}"
+    seen = f"on validation, which the attacker saw, it {describe_change(valid)}"
     if not test.n:
         return f"{who} {raises} {said.words} as follows: {seen}; on the test rows it is undefined"
     if wanted * test.mean <= 0:
-        tried = f"{who} does not {raises.removesuffix('s')} {said.words} on the test rows, where it {moved(test)}"
+        tried = (
+            f"{who} does not {raises.removesuffix('s')} {said.words} on the test rows, where it {describe_change(test)}"
+        )
         return f"{tried}{_verdict(test, wanted, 'the opposite of what was searched for')}; {seen}"
     amount = f"by {abs(test.mean):.3f}{_interval(test, wanted)} on the test rows"
     path = f"from {test.before:.3f} to {test.after:.3f}"
     return f"{who} {raises} {said.words} {amount}, {path}{_verdict(test, wanted, '')}; {seen}"
 
 
-def _wanted(said: Said, valid: Change) -> int:
+def _find_sign(said: Said, valid: Change) -> int:
     """+1 where the search was for more of the metric, -1 for less; what it found where neither end is better."""
     better = direction(said.metric)
     if not better:
@@ -73,7 +75,7 @@ def _wanted(said: Said, valid: Change) -> int:
     return -better if said.objective == "unfair" else better
 
 
-def moved(change: Change) -> str:
+def describe_change(change: Change) -> str:
     """``falls by 0.031 [0.022, 0.040]``."""
     if not change.n:
         return "is undefined"

@@ -46,10 +46,10 @@ def sentences(records: Sequence[Record], keys: Sequence[str], database: str) -> 
         found = models(records, key)
         if len(found) > 1:
             alike.setdefault((frozenset(found), later.of_evaluation(key, evaluations)[0]), {})[key] = found
-    return [_sentence(list(of), _merged(list(of.values())), database) for of in alike.values()]
+    return [_sentence(list(of), _merge(list(of.values())), database) for of in alike.values()]
 
 
-def _merged(several: Sequence[Models]) -> Models:
+def _merge(several: Sequence[Models]) -> Models:
     """The causal models of several figures, and the records that have one of these under each."""
     merged: dict[str, tuple[Causal | None, list[Record]]] = {}
     for found in several:
@@ -64,22 +64,22 @@ def _sentence(keys: Sequence[str], found: Models, database: str) -> str:
     known = [causal for causal, _ in found.values() if causal is not None]
     listed = [f"{name(causal, known)} ({_records(of)})" for causal, of in found.values()]
     belong = "belongs to its" if len(keys) == 1 else "belong to their"
-    said = f"{_joined(keys)} {belong} causal model, and here are {len(found)}: {'; '.join(listed)}."
-    condition = _choosing(found)
+    said = f"{_join(keys)} {belong} causal model, and here are {len(found)}: {'; '.join(listed)}."
+    condition = _build_condition(found)
     choosing = "choose those of one" + (f' by where="{condition}"' if condition else "")
     if unlike := _unlike(known):
         by = "" if condition else " by where=..."
         return f"{said} {unlike}, so no command judges them under one: {choosing}{by}"
-    way = judging(found, keys, database)
+    way = find_judging(found, keys, database)
     if way is None:
         return f"{said} No command judges all under one: {choosing}"
-    taken = _joined([f"{way.evaluation}/{plain}" for plain in _plain(found, keys)])
+    taken = _join([f"{way.evaluation}/{plain}" for plain in _plain(found, keys)])
     if not way.command:
         return f"{said} All are judged under one already, take {taken}; or {choosing}"
     return f"{said} Judge all under one, `{way.command}`, and take {taken}; or {choosing}"
 
 
-def _joined(keys: Sequence[str]) -> str:
+def _join(keys: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(keys[:-1]), keys[-1])))
 
 
@@ -108,7 +108,7 @@ def _everyone(found: Models) -> list[Record]:
 
 def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
     """``judge``, the command that judges all under one, and ``taken``, the key where all are judged so already."""
-    way = judging(found, [key], database)
+    way = find_judging(found, [key], database)
     filed = way is not None and not way.command
     return {
         "judge": "" if way is None else way.command,
@@ -119,9 +119,9 @@ def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
 # --- judging all under one -------------------------------------------------------------------------------------
 
 
-def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None:
+def find_judging(found: Models, keys: Sequence[str], database: str) -> Judging | None:
     """Returns the way to judge the records of some figures under one causal model; None where no command does."""
-    known = _ranked(found)
+    known = _rank_models(found)
     if _unlike([causal for causal, _ in known]):
         return None
     everyone = _everyone(found)
@@ -129,14 +129,14 @@ def judging(found: Models, keys: Sequence[str], database: str) -> Judging | None
     way = next(filter(None, ways), None)
     named = [way.evaluation] if way else []
     for evaluation in [*named, *sorted(later.evaluations(everyone))]:
-        if _filed(found, keys, evaluation):
+        if _is_filed(found, keys, evaluation):
             return Judging(evaluation, "")
     if way and any(len(models(everyone, f"{way.evaluation}/{plain}")) > 1 for plain in _plain(found, keys)):
         return Judging(way.evaluation, f"{way.command} replace=true")
     return way
 
 
-def _ranked(found: Models) -> list[tuple[Causal, list[Record]]]:
+def _rank_models(found: Models) -> list[tuple[Causal, list[Record]]]:
     """Sorts causal models, those that say most about twins first: the true one, else a fitted one."""
     known = [(causal, of) for causal, of in found.values() if causal is not None]
     return sorted(known, key=lambda pair: _rank(str(pair[0]["option"])))
@@ -176,7 +176,7 @@ def evaluation_under(words: Sequence[str], graph: Mapping[str, Any] | None) -> s
     return "+".join([*chosen, *changed, *said])
 
 
-def _filed(found: Models, keys: Sequence[str], evaluation: str) -> bool:
+def _is_filed(found: Models, keys: Sequence[str], evaluation: str) -> bool:
     """Returns whether every record of the figures has them in an evaluation, there under one causal model."""
     everyone = _everyone(found)
     evaluations = later.evaluations(everyone)
@@ -191,16 +191,16 @@ def _filed(found: Models, keys: Sequence[str], evaluation: str) -> bool:
 # --- choosing those of one -------------------------------------------------------------------------------------
 
 
-def _choosing(found: Models) -> str:
+def _build_condition(found: Models) -> str:
     """A condition that keeps the records of one causal model, and no other; nothing where none was found."""
     everyone = _everyone(found)
     table = query.frame([{**record, "metrics": {}, "evaluations": {}} for record in everyone])
-    known = _ranked(found)
+    known = _rank_models(found)
     for causal, of in known:
         under = set(map(id, of))
         own = [i for i, record in enumerate(everyone) if id(record) in under]
         for condition in _conditions(causal, [other for other, _ in known], of):
-            if _kept(table, condition) == own:
+            if _keep(table, condition) == own:
                 return condition
     return ""
 
@@ -223,7 +223,7 @@ def _about(record: Record) -> str:
     return str(query.values("dataset.sensitive", query.frame([{**record, "metrics": {}, "evaluations": {}}])).iloc[0])
 
 
-def _kept(table: Any, condition: str) -> list[int]:
+def _keep(table: Any, condition: str) -> list[int]:
     try:
         return list(query.where(table, condition).index)
     except ValueError:  # no record has that setting

@@ -32,22 +32,22 @@ def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _points(record: Record) -> Iterator[dict[str, Any]]:
     found = record.get("operating_points") or {}
-    kept = _kept(record["metrics"]) if found else {}
+    kept = _keep(record["metrics"]) if found else {}
     for i, permitted in enumerate(found.get("permitted", ())):
-        policy = named(tuple(found["rates"]), permitted)
+        policy = name_limit(tuple(found["rates"]), permitted)
         yield {
             **record,
             "point": i,
             "policy": policy,
             "group_id": f"{record.get('group_id')}@{policy}",
             "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
-            "shares": _kept(record.get("shares")) | _recall_shares(_at(found.get("shares"), i)),
-            "deviations": _kept(record.get("deviations")) | _at(found.get("deviations"), i),
+            "shares": _keep(record.get("shares")) | _recall_shares(_at(found.get("shares"), i)),
+            "deviations": _keep(record.get("deviations")) | _at(found.get("deviations"), i),
             "evaluations": {},
         }
 
 
-def _kept(held: Mapping[str, Any] | None) -> dict[str, Any]:
+def _keep(held: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns those of a record's own figures that thresholds do not change."""
     return {key: value for key, value in (held or {}).items() if key.startswith(KEPT)}
 
@@ -119,7 +119,7 @@ def gap_of(rate: str) -> str:
     return NAMES.get(rate, f"{rate}_gap")
 
 
-def fit_words(record: Record) -> list[str]:
+def describe_fits(record: Record) -> list[str]:
     """``fitted to fnr_gap<=0.05 (0.038 on those rows); test 0.082 [0.040, 0.130], which exceeds 0.05``, one a gap."""
     return [_in_words(fit) for fit in fits(record)]
 
@@ -138,14 +138,14 @@ def _in_words(fit: Fit) -> str:
     return f"{FITTED} to {fit.key}<={fit.permitted:g}{margin}{there}; test {shown}{crossed}"
 
 
-def fitted_to(policy: str) -> str:
+def describe_limit(policy: str) -> str:
     """Describes the limit that thresholds were fitted to: ``fitted to fnr_gap<=0.05``, or without a limit on it."""
     gap = policy.removeprefix("any ")
     return f"{FITTED} to {policy}" if gap == policy else f"{FITTED} without a limit on {gap}"
 
 
 @cache
-def named(rates: tuple[str, ...], permitted: float | None) -> str:
+def name_limit(rates: tuple[str, ...], permitted: float | None) -> str:
     """``fnr_gap<=0.05``, of several rates joined by +; without a limit ``any fnr_gap``."""
     gap = "+".join(f"{rate}_gap" for rate in rates)
     return f"any {gap}" if permitted is None else f"{gap}<={permitted:g}"

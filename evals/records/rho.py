@@ -48,7 +48,7 @@ def columns(keys: Sequence[str], *, every_pair: bool) -> list[str]:
     return list(dict.fromkeys(shown))
 
 
-def derived(key: str) -> bool:
+def is_derived(key: str) -> bool:
     """Returns whether a column compares a row with its base."""
     return key.startswith((RHO, GAIN))
 
@@ -72,7 +72,7 @@ def beside_base(runs: pd.DataFrame, metrics: Sequence[str], base: Sequence[str])
     names in ``base``, the longest that the run's own begins with; a single name is the base of all. What has no base,
     several (see ``unclear``), or is one itself, has nan.
     """
-    alike, of, known = _asked(runs, base)
+    alike, of, known = _pair_with_base(runs, base)
     known = known.assign(**{key: math.nan for key in metrics if key not in runs.columns})
     there = known.drop_duplicates([*alike, BASE], keep=False)[[*alike, BASE, *metrics]]
     found = known.assign(**{BASE: of})[[*alike, BASE]].merge(there, "left", [*alike, BASE]).set_index(runs.index)
@@ -82,12 +82,12 @@ def beside_base(runs: pd.DataFrame, metrics: Sequence[str], base: Sequence[str])
 
 def unclear(runs: pd.DataFrame, base: Sequence[str]) -> list[str]:
     """The bases that ran with several settings, so that it is unclear with which one to compare."""
-    alike, of, known = _asked(runs, base)
+    alike, of, known = _pair_with_base(runs, base)
     twice = known[known.duplicated([*alike, BASE], keep=False)]
     return sorted(set(twice[BASE]) & set(of))
 
 
-def _asked(runs: pd.DataFrame, base: Sequence[str]) -> tuple[list[str], pd.Series, pd.DataFrame]:
+def _pair_with_base(runs: pd.DataFrame, base: Sequence[str]) -> tuple[list[str], pd.Series, pd.DataFrame]:
     """Returns the keys that run and base share, the base of each run, and the runs as the bases that they may be."""
     names = runs["regularizer"].fillna("none").astype(str)  # an imported run may name none
     of = pd.Series([_base(name, base) for name in names], runs.index, dtype=names.dtype)

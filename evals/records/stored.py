@@ -32,10 +32,10 @@ def dataset_of(record: Record, device: str, graph: Any = None) -> Dataset:
             f"the data of dataset={record['dataset']} changed since record {record['doc_id']} was made "
             f"(fingerprint {data.fingerprint}, recorded {record['fingerprint']}); restore the file it was trained on"
         )
-    return data if graph is None else _regraphed(data, graph)
+    return data if graph is None else _replace_graph(data, graph)
 
 
-def _regraphed(data: Dataset, graph: Any) -> Dataset:
+def _replace_graph(data: Dataset, graph: Any) -> Dataset:
     """The data with another graph over its columns and attributes, child: [parents]. Raises ValueError."""
     if not isinstance(graph, Mapping) or not data.columns:
         raise ValueError(

@@ -51,7 +51,7 @@ def run(*words):
 
 def picture(kind, *words, records=MODELS):
     options = query.options(["dataset=pets", f"kind={kind}", *words], pictures.OPTIONS)
-    return pictures.PICTURES[kind](pictures.chosen(records, options), options)
+    return pictures.PICTURES[kind](pictures.select_records(records, options), options)
 
 
 # --- accuracy of each class ------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def trained(tmp_path_factory):
 def answers(radius, rows, attack=None):
     found = query.read("digits")[0]
     settings = {"attack": fooled.evasion(attack, found), "device": "cpu", "threads": 1}
-    parts = list(fooled.fooled(found, radius=radius, rows=rows, **settings))
+    parts = list(fooled.attack_rows(found, radius=radius, rows=rows, **settings))
     return [np.concatenate([getattr(part, of) for part in parts]) for of in ("x", "moved", "y", "clean", "attacked")]
 
 

@@ -33,12 +33,12 @@ def run(*words):
 
 
 def chart(records, *words):
-    options = axis.filled(records, query.options(["dataset=loan", *words], plot.OPTIONS))
+    options = axis.fill_axes(records, query.options(["dataset=loan", *words], plot.OPTIONS))
     return charts.chart(records, options, sides(options, "x", "y"))
 
 
 def draw(records, *words):
-    options = axis.filled(records, query.options(["dataset=loan", *words], plot.OPTIONS))
+    options = axis.fill_axes(records, query.options(["dataset=loan", *words], plot.OPTIONS))
     return frontier.draw(charts.chart(records, options, sides(options, "x", "y")), frontier.style(options))
 
 
@@ -165,7 +165,7 @@ def test_equal_data_give_equal_pictures(folder):
 
 
 def test_the_listing_gives_mean_deviation_records_and_seeds():
-    line = text.listing(chart(MODELS)).splitlines()[1]
+    line = text.list_efficient(chart(MODELS)).splitlines()[1]
     assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.8500 ± 0.0707", "0.3500 ± 0.0707", "2"]
 
 
@@ -215,4 +215,4 @@ def test_a_dollar_in_a_title_is_a_dollar():
     figure = draw(MODELS, r"title=cost $\x$ of $5")
     (axes, *_) = figure.axes
     assert axes.get_title(loc="left") == r"cost $\x$ of $5"
-    assert style.drawn(figure, "svg")
+    assert style.render(figure, "svg")

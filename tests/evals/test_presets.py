@@ -22,7 +22,7 @@ def preset(name, *words):
 
 
 def test_the_whole_table_trains_every_published_method_on_every_set_but_the_single_runs():
-    figures, _ = table.published("capify")
+    figures, _ = table.read_published("capify")
     means = figures[figures["n"] > 1]
     _, jobs = preset("capify_table")
     assert set(zip(means["dataset"], means["regularizer"], strict=True)) <= {job[:2] for job in jobs}

@@ -83,7 +83,7 @@ def test_settings_stand_in_the_order_of_their_numbers():
 
 
 def test_csv_holds_every_digit_and_empty_fields_for_what_is_missing():
-    lines = list(csv.DictReader(io.StringIO(table.comma_separated(table.build(RUNS, None, REFERENCE, "source")))))
+    lines = list(csv.DictReader(io.StringIO(table.to_csv(table.build(RUNS, None, REFERENCE, "source")))))
     assert float(lines[0]["deviation"]) == pytest.approx(2.0, abs=1e-12)
     assert (lines[1]["metric"], lines[1]["mean"], lines[1]["n"], lines[1]["published"]) == ("mcc", "", "0", "0.3")
 
@@ -101,7 +101,7 @@ def test_seeds_without_a_metric_make_the_number_of_seeds_a_range():
 
 
 def test_csv_says_over_how_many_seeds_either_mean_is():
-    lines = list(csv.DictReader(io.StringIO(table.comma_separated(table.build(RUNS, None, REFERENCE, "source")))))
+    lines = list(csv.DictReader(io.StringIO(table.to_csv(table.build(RUNS, None, REFERENCE, "source")))))
     assert (lines[0]["n"], lines[0]["published_n"]) == ("2", "97")
 
 
@@ -189,7 +189,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(folder, capsys, words, messa
 
 
 def test_the_published_table_has_our_names():
-    figures, source = table.published("capify")
+    figures, source = table.read_published("capify")
     assert "arXiv 2308.08938" in source
     kinds = {"erm", "adversarial", "causal_al", "capify", "llr", "ross", "sensei"}
     assert set(figures["regularizer"]) == kinds
@@ -266,7 +266,7 @@ def test_where_chooses_the_setting_of_the_base(folder, capsys):
 
 def test_a_comparison_without_any_base_is_left_out_unless_it_is_asked_for():
     alone = [run for run in FAIR if run["doc_id"] < 3]
-    figures, source = table.published("dafa")
+    figures, source = table.read_published("dafa")
     assert table.build(alone, None, figures.head(0), source).metrics == KEYS
     assert table.build(alone, [*KEYS, "rho_robust_accuracy"], figures.head(0), source).metrics == COMPARED
 
@@ -275,7 +275,7 @@ def test_an_experiment_stands_beside_the_published_table_of_its_name(folder, cap
     write(folder, "digits", FAIR)
     assert run("experiment=dafa_small", "others=cifar10") == 0
     lines = capsys.readouterr().out.splitlines()
-    figures, _ = table.published("dafa")
+    figures, _ = table.read_published("dafa")
     assert lines[0].strip("| ").split(" | ")[3:] == rho.columns(list(figures.columns[2:-1]), every_pair=False)
     assert lines[3].startswith("| digits | trades+dafa | 2 | – | – | 0.500 ± 0.014 |")
     assert [line.split(" | ")[1] for line in lines if "cifar10" in line] == [
@@ -297,7 +297,7 @@ def test_published_gains_follow_from_the_published_averages(folder, capsys):
 
 
 def test_rows_of_other_data_sets_are_not_missing():
-    figures, source = table.published("dafa")
+    figures, source = table.read_published("dafa")
     built = table.build(FAIR, KEYS, figures, source, others=["stl10"])
     assert ("stl10", "trades+dafa") in built.rows
     assert built.missing == 0

@@ -56,7 +56,7 @@ def test_no_control_character_reaches_a_spreadsheet_or_who_shows_it():
     text = export.to_csv(pd.DataFrame({name: [name, "a\tb"], "n": [1, 2]})).decode()
     assert next(csv.reader(io.StringIO(text)))[0] == "\\x1b]0;owned\\x07\\r\\ud800=1"
     built = table.Table({("loan", name): [table.Cell()]}, [name], "", frozenset(["loan"]), frozenset(), "", [], [])
-    for written in (text, table.comma_separated(built)):
+    for written in (text, table.to_csv(built)):
         assert "owned" in written
         assert [sign for sign in written if sign not in "\n\t" and not sign.isprintable()] == []
 

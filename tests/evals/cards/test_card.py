@@ -116,7 +116,7 @@ def test_attacks_that_differ_in_their_norm_alone_are_one(example):
     nodes = [
         {"_target_": "utils.attacks.pgd.pgd", "steps": 3, "threat": {"norm": norm}} for norm in ("linf", "l2", "linf")
     ]
-    (said,) = card_sections._merged(nodes)
+    (said,) = card_sections._merge_norms(nodes)
     assert said.endswith("(steps 3; norm linf, l2)")
 
 
@@ -304,6 +304,9 @@ def test_faces_are_for_research_only():
 
 
 def test_a_part_is_told_by_the_first_words_of_its_module_and_nothing_is_run():
-    assert card_sections.spoken("utils.regularizers.trades.trades") == "TRADES (Zhang et al. 2019, arXiv 1901.08573)"
-    assert card_sections.spoken("os.system") == "os.system"
-    assert card_sections.spoken("utils.nowhere.at_all.f") == "utils.nowhere.at_all.f"
+    assert (
+        card_sections.describe_target("utils.regularizers.trades.trades")
+        == "TRADES (Zhang et al. 2019, arXiv 1901.08573)"
+    )
+    assert card_sections.describe_target("os.system") == "os.system"
+    assert card_sections.describe_target("utils.nowhere.at_all.f") == "utils.nowhere.at_all.f"

@@ -16,7 +16,7 @@ from evals.cards.document import (
     Paragraph,
     Table,
     bare,
-    escaped,
+    escape,
     markdown,
     page,
 )
@@ -70,7 +70,7 @@ def unescaped(line):
 
 @given(st.text(max_size=30))
 def test_a_markdown_line_is_one_line_whose_escapes_give_the_text(text):
-    line = escaped(text.replace("\\", ""))
+    line = escape(text.replace("\\", ""))
     assert "\n" not in line
     assert unescaped(line) == " ".join(CONTROL.sub("�", text.replace("\\", "")).split())
 
@@ -101,7 +101,7 @@ def test_a_table_in_markdown_keeps_its_columns(text):
     ],
 )
 def test_only_what_would_be_markup_is_escaped(text, line):
-    assert escaped(text) == line
+    assert escape(text) == line
 
 
 def test_the_bare_svg_has_no_prologue():

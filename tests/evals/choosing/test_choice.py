@@ -160,7 +160,7 @@ def test_a_figure_whose_draws_do_not_vary_is_not_sure():
 def test_what_has_no_counts_is_never_sure_and_that_is_said():
     found = chosen([model(1, 0.9, gap=0.0), counted(2, 0.8, (0, 4000))], conditions="fnr_gap<=0.5", sure=True)
     assert ids(found, found.ranked) == [[2]]
-    assert any("1 of 2 are never sure: older or imported" in line for line in choice_text.compared(found))
+    assert any("1 of 2 are never sure: older or imported" in line for line in choice_text.describe_comparison(found))
 
 
 def test_of_candidates_without_counts_the_nearest_are_told_by_their_figures():
@@ -173,9 +173,9 @@ def test_a_setting_is_sure_by_one_of_its_runs_and_that_is_the_one_handed_out():
     """The mean meets the limit, and the second run alone with its whole interval."""
     runs = [counted(i, 0.9, (misses, 1000), seed=i, group_id="a") for i, misses in ((1, 70), (2, 20), (3, 75))]
     found = chosen(runs, runs=False, conditions="fnr_group0<=0.08", sure=True)
-    record, handed = choice.handed_out(found, found.best)
+    record, handed = choice.pick_run(found, found.best)
     assert (record["doc_id"], handed.meets, handed.meeting) == (2, True, 1)
-    assert choice.handed_out(chosen(runs, runs=False, conditions="fnr_group0<=0.08"), 0)[0]["doc_id"] == 1
+    assert choice.pick_run(chosen(runs, runs=False, conditions="fnr_group0<=0.08"), 0)[0]["doc_id"] == 1
     assert not chosen(runs, runs=False, conditions="fnr_group0<=0.05", sure=True).ranked  # by its mean of .055
 
 
@@ -239,7 +239,7 @@ SEEDS = [model(i, a, u, seed=i, group_id="a") for i, a, u in ((1, 0.7, 0.1), (2,
 
 def test_the_run_to_use_is_the_nearest_to_the_mean_not_the_best():
     found = chosen(SEEDS, runs=False)
-    record, handed = choice.handed_out(found, found.best)
+    record, handed = choice.pick_run(found, found.best)
     assert (record["doc_id"], handed.meets) == (2, True)
 
 
@@ -247,14 +247,14 @@ def test_the_run_to_use_meets_the_constraints_where_one_does():
     found = chosen(SEEDS, runs=False, conditions="uai_0.05<=0.2, accuracy<=0.8, accuracy!=0.8")
     assert not found.ranked  # the mean is .8
     found = chosen(SEEDS, runs=False, conditions="uai_0.05<=0.2, accuracy<=0.81, uai_0.05!=0.11")
-    record, handed = choice.handed_out(found, found.best)
+    record, handed = choice.pick_run(found, found.best)
     assert (record["doc_id"], handed.meets) == (1, True)
 
 
 def test_where_no_seed_meets_them_alone_it_is_said():
     records = [model(1, 0.8, 0.0, gap=0.2, seed=0, group_id="a"), model(2, 0.8, 0.2, gap=0.0, seed=1, group_id="a")]
     found = chosen(records, runs=False, conditions="uai_0.05<=0.1, fnr_gap<=0.1")
-    _, handed = choice.handed_out(found, found.best)
+    _, handed = choice.pick_run(found, found.best)
     assert (handed.meets, handed.meeting) == (False, 0)
 
 
@@ -281,7 +281,7 @@ POINTS = {
 def test_an_operating_point_can_be_chosen():
     records = [model(1, 0.8, gap=0.3, operating_points=POINTS), model(2, 0.65, gap=0.05, regularizer="llr")]
     found = chosen(records, conditions="fnr_gap<=0.05")
-    run, _ = choice.handed_out(found, found.best)
+    run, _ = choice.pick_run(found, found.best)
     assert (run["doc_id"], run["point"], found.pool.table["label"].iloc[found.best]) == (
         *(1, 1),
         "loan_mlp_erm, seed 0, fitted to fnr_gap<=0.05",
@@ -364,4 +364,4 @@ def test_what_is_required_is_decided_by_test_rows():
         with pytest.raises(ValueError, match=f"{key} is of validation rows.* write fpr_gap$"):
             choice.ask(records, **QUESTION | {"conditions": f"{key}<=0.05"})
         with pytest.raises(ValueError, match="decided by test"):
-            policy.parsed(f"{key}<=0.05")
+            policy.parse_limit(f"{key}<=0.05")

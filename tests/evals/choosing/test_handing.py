@@ -226,7 +226,7 @@ def answered(records, needs, objective):
     ]
     loads = {}
     for i, code in enumerate(codes):
-        made, handed = choice.handed_out(found, i)
+        made, handed = choice.pick_run(found, i)
         point = f", point={made['point']}" if "point" in made else ""
         loads[code] = [f'from_database({made["doc_id"]}, "loan"{point})', handed.meets]
     return {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.keeping.face_study import renamed
+from evals.keeping.face_study import rename_metrics
 from evals.keeping.foreign import convert
 
 RECORD = {
@@ -49,4 +49,4 @@ def test_the_mean_confidence_is_no_correlation(metrics):
 
 
 def test_other_metrics_stay_as_they_are():
-    assert renamed({"mcc": 0.3, "loss.train": 1.0}) == {"mcc": 0.3, "loss.train": 1.0}
+    assert rename_metrics({"mcc": 0.3, "loss.train": 1.0}) == {"mcc": 0.3, "loss.train": 1.0}

@@ -68,7 +68,7 @@ def test_a_group_has_its_name_where_all_records_agree():
 
 
 def test_a_list_may_have_brackets_and_names_each_metric_once():
-    assert [side.key for side in axis.listed("[error, fnr_gap,error]")] == ["error", "fnr_gap"]
+    assert [side.key for side in axis.parse_sides("[error, fnr_gap,error]")] == ["error", "fnr_gap"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_every_axis_in_space_says_its_better_end():
 
 def test_a_turn_is_a_gif_of_different_pictures_in_the_colours_of_the_kinds():
     figure = draw("animation", *THREE).figure
-    film = Image.open(BytesIO(moving.gif(list(moving.turned(figure, 3)))))
+    film = Image.open(BytesIO(moving.gif(list(moving.turn(figure, 3)))))
     assert film.n_frames == 3
     assert film.info["loop"] == 0
     first = np.asarray(film.convert("RGB"), dtype=int)
@@ -110,10 +110,10 @@ def test_the_best_of_every_metric_is_on_top():
 
 def draw_heights():
     from evals.plots import chart as charts
-    from evals.plots.axis import listed
+    from evals.plots.axis import parse_sides
 
     options = query.options(["dataset=loan", "kind=parallel", METRICS], plot.OPTIONS)
-    return parallel.scaled(charts.chart(MODELS, options, listed(options.metrics)))
+    return parallel.scale_means(charts.chart(MODELS, options, parse_sides(options.metrics)))
 
 
 def test_every_setting_is_a_line_and_efficient_ones_are_strong():

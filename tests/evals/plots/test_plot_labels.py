@@ -10,7 +10,7 @@ from matplotlib.text import Annotation, Text
 from evals import plot
 from evals.plots import chart as charts
 from evals.plots import labels
-from evals.plots.axis import listed, sides
+from evals.plots.axis import parse_sides, sides
 from evals.plots.frame import short
 from evals.records import query
 from tests.evals.records.test_query import record
@@ -111,7 +111,7 @@ def test_settings_that_no_word_tells_apart_are_told_apart_by_their_ids():
 def test_the_names_at_the_ends_of_lines_are_those_of_the_lines():
     records = study(5)
     asked = query.options(["dataset=loan", "kind=parallel", "metrics=[accuracy,fnr_gap]"], plot.OPTIONS)
-    shown = charts.chart(records, asked, listed(asked.metrics))
+    shown = charts.chart(records, asked, parse_sides(asked.metrics))
     figure = plot.KINDS["parallel"].draw(records, asked).figure
     span = np.ptp(shown.values[:, 1])
     heights = dict(zip(shown.groups["label"], (shown.values[:, 1].max() - shown.values[:, 1]) / span, strict=True))

@@ -66,11 +66,11 @@ def chosen(made, shown):
 )
 def test_the_best_of_the_other_axis_is_chosen_among_what_is_permitted(limit, kind):
     shown = chart()
-    assert chosen(policy.permitted(shown, policy.parsed(limit)), shown) == kind
+    assert chosen(policy.apply_limit(shown, policy.parse_limit(limit)), shown) == kind
 
 
 def test_what_is_excluded_is_hatched_to_the_worse_end():
-    figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
+    figure = policy.exclude(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
     (region,) = drawn("_excluded", figure)
     low, high = region.get_y(), region.get_y() + region.get_height()
     assert region.get_hatch()
@@ -78,7 +78,7 @@ def test_what_is_excluded_is_hatched_to_the_worse_end():
 
 
 def test_a_limit_beyond_the_marks_is_in_sight():
-    figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.8")).figure
+    figure = policy.exclude(MODELS, options("kind=excluded", "limit=fnr_gap<=0.8")).figure
     assert axes(figure).get_ylim()[1] > 0.8
 
 
@@ -98,7 +98,7 @@ def test_of_models_at_one_place_one_is_named_and_the_others_are_counted():
 
 
 def test_the_chosen_setting_has_a_star_and_is_named_in_the_legend():
-    figure = policy.excluded(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
+    figure = policy.exclude(MODELS, options("kind=excluded", "limit=fnr_gap<=0.15")).figure
     (star,) = drawn("_chosen", figure)
     assert star.get_offsets()[0].tolist() == pytest.approx([0.2, 0.1])
     assert "chosen: llr" in [entry.get_text() for entry in figure.legends[0].get_texts()]
@@ -219,7 +219,7 @@ def test_points_are_no_runs():
 
 
 def test_a_chosen_point_says_how_to_load_it():
-    said = policy.excluded(WITH_POINTS, options("kind=excluded", "limit=fnr_gap<=0.05", "points=true")).text
+    said = policy.exclude(WITH_POINTS, options("kind=excluded", "limit=fnr_gap<=0.05", "points=true")).text
     assert 'from_database(1, "loan", point=0)' in said
 
 

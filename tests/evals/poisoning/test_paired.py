@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from evals.poisoning.paired import change, ends, metric_of, paired, poisoned, settings_of
+from evals.poisoning.paired import change, ends, list_paired, metric_of, select_poisoned, settings_of
 from evals.records import query
 from tests.evals.poisoned_records import poisoned as run
 from tests.evals.records.test_query import record
@@ -56,7 +56,7 @@ def test_both_ends_of_a_split(split, expected):
 
 def test_metrics_known_before_and_after_are_those_of_test_rows():
     table = query.frame([run(1, gap=((0.2, 0.1), (0.2, 0.2)), objective="unfair")])
-    assert paired(query.metrics(table)) == ["accuracy", "fpr_gap"]
+    assert list_paired(query.metrics(table)) == ["accuracy", "fpr_gap"]
 
 
 def test_runs_for_several_metrics_are_told_how_to_choose():
@@ -67,9 +67,9 @@ def test_runs_for_several_metrics_are_told_how_to_choose():
 
 
 def test_runs_as_they_were_are_left_out():
-    assert poisoned([record(1), run(2, gap=((0.2, 0.1), (0.2, 0.2)))])[0]["doc_id"] == 2
+    assert select_poisoned([record(1), run(2, gap=((0.2, 0.1), (0.2, 0.2)))])[0]["doc_id"] == 2
     with pytest.raises(ValueError, match="attack=bo_poison"):
-        poisoned([record(1)])
+        select_poisoned([record(1)])
 
 
 def test_settings_are_named_by_what_differs_and_costs_are_an_evaluation():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from evals.records.points import fit_words, fits, fitted_to, with_points
+from evals.records.points import describe_fits, describe_limit, fits, with_points
 from tests.commands import command
 from tests.evals.records.test_query import record, write
 from tests.utils.decides.rows import scored
@@ -61,18 +61,18 @@ THERE = "fitted to fnr_gap<=0.05 (0.038 on those rows); test"
 )
 def test_a_point_is_named_by_what_it_was_fitted_to_beside_its_test_gap(made, words, crossed):
     _, point = with_points([fitted_record(*made)])
-    assert fit_words(point) == [words]
+    assert describe_fits(point) == [words]
     assert fits(point)[0].crossed is crossed
 
 
 def test_an_older_record_does_not_say_what_it_did_not_file():
     _, point = with_points([fitted_record(0.03, 0.0, 0.04, fitted=None)])
-    assert fit_words(point) == ["fitted to fnr_gap<=0.05; test 0.030 [0.000, 0.040]"]
+    assert describe_fits(point) == ["fitted to fnr_gap<=0.05; test 0.030 [0.000, 0.040]"]
 
 
 def test_without_a_limit_nothing_was_promised():
     _, point = with_points([fitted_record(0.3, 0.2, 0.4, permitted=None)])
-    assert (fit_words(point), fitted_to(point["policy"])) == ([], "fitted without a limit on fnr_gap")
+    assert (describe_fits(point), describe_limit(point["policy"])) == ([], "fitted without a limit on fnr_gap")
 
 
 def test_the_thresholds_of_a_run_of_its_own_are_said_to_be_fitted_too():
@@ -82,7 +82,7 @@ def test_the_thresholds_of_a_run_of_its_own_are_said_to_be_fitted_too():
     decide = {"_target_": "utils.decides.group_exact.group_exact", "rate": "equalized_odds", "permitted": 0.05}
     made["params"]["decide"] = decide
     words = "fitted to equalized_odds_difference<=0.05 with a confidence of 0.9 (0.020 on those rows); test 0.200"
-    assert fit_words(made) == [f"{words}, which exceeds 0.05"]
+    assert describe_fits(made) == [f"{words}, which exceeds 0.05"]
     made["params"]["decide"] = decide | {"rate": "acceptance_rate"}
     assert [(fit.key, fit.crossed) for fit in fits(made)] == [("demographic_parity_difference", False)]
     made["params"]["decide"] = {"_target_": "utils.decides.fixed.fixed", "probability": 0.5}

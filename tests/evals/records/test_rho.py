@@ -8,7 +8,7 @@ import pytest
 from evals import table
 from evals.records import rho
 
-FIGURES, SOURCE = table.published("dafa")
+FIGURES, SOURCE = table.read_published("dafa")
 STATED = FIGURES.dropna(subset="rho_robust_accuracy")
 
 
