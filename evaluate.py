@@ -44,7 +44,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
 
 
 def check(params: dict[str, Any]) -> None:
-    """Refuse what cannot be meant, before anything is read.
+    """Refuses settings that cannot be meant, before anything is read.
 
     Raises:
         ValueError: a setting that does not exist, of the wrong kind or out of range.
@@ -139,7 +139,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
 
 
 def anew_under(causal: "dict[str, Any] | None", record: dict[str, Any]) -> "Callable[[str], bool]":
-    """Whether a figure that the record has too stands on another causal model there."""
+    """Returns a test of whether a figure that the record also has rests on another causal model here."""
     from utils.metrics.directions import is_causal
     from utils.scms.identity import causal_of
 
@@ -148,7 +148,7 @@ def anew_under(causal: "dict[str, Any] | None", record: dict[str, Any]) -> "Call
 
 
 def name_of(params: dict[str, Any]) -> str:
-    """What an evaluation is called: who attacks and the radii; the causal model, where that is another."""
+    """Returns the name of an evaluation: attack and radii, and the causal model where that is another."""
     from hydra.core.hydra_config import HydraConfig
 
     from evals.records.advice import evaluation_under
@@ -164,7 +164,7 @@ def name_of(params: dict[str, Any]) -> str:
 
 
 def name_evaluation(params: dict[str, Any]) -> str:
-    """What an evaluation is named after: its attack, or the option of ``evaluation`` where that is a choice."""
+    """Returns the attack that an evaluation is named after, or the option of ``evaluation`` if one is chosen."""
     from hydra.core.hydra_config import HydraConfig
 
     option = HydraConfig.get().runtime.choices.get("evaluation", DEFAULTS[0])
@@ -193,7 +193,7 @@ def rebuilt(
 
 
 def settings(table: "pd.DataFrame", records: "Sequence[Record]") -> dict[int, str]:
-    """Of each record the settings that tell it from others of its name, by doc_id; empty where no name has several."""
+    """Returns by doc_id the settings that tell a record from others of its name; empty where no other has it."""
     from evals.records.query import differences
 
     known = table.dropna(subset=["group_id"])
@@ -213,7 +213,7 @@ def parse_sort(keys: str | None) -> list[str]:
 
 
 def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], records: "Sequence[Record]") -> None:
-    """Print the table of some ``records``, and write it as CSV where asked.
+    """Prints the table of some ``records``, and writes it as CSV where asked.
 
     ``told`` is what tells records of one name apart.
     """

@@ -1,4 +1,4 @@
-"""Where data, evaluations and weights live.
+"""The folders of data, evaluations and weights.
 
 Each folder has an environment variable that overrides its default inside the project:
 ``TRILEMMA_DATA`` (``data/``), ``TRILEMMA_EVALS`` (``evals/``), ``TRILEMMA_WEIGHTS`` (``weights/``). Tests that

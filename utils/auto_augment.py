@@ -81,7 +81,7 @@ def auto_augment(x: Tensor, source: Rows, *, padding: int, flip: bool) -> Tensor
 
 
 def _applied(x: Tensor, operation: Tensor, share: Tensor) -> Tensor:
-    """To each image its operation (n,), a place in ``OPERATIONS``, or none, -1; signed ``share`` of its range (n,)."""
+    """Applies to each image its operation (n,) of ``OPERATIONS``, -1 for none, by a signed ``share`` of its range."""
     order = operation.argsort(stable=True)
     counts = torch.bincount(operation + 1, minlength=len(OPERATIONS) + 1).tolist()  # the one time the host waits
     same, *parts = zip(x[order].split(counts), share[order].split(counts), strict=True)
@@ -101,7 +101,7 @@ def shear_y(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def shift_x(x: Tensor, share: Tensor) -> Tensor:
-    """To the right by the share of the width, cut to whole pixels."""
+    """Shifts to the right by the share of the width, cut to whole pixels."""
     return _pulled(x, [[1, 0, -(share * x.shape[3]).trunc()], [0, 1, 0]])
 
 
@@ -138,22 +138,22 @@ def _each(number: Tensor | float) -> Tensor | float:
 
 
 def brightness(x: Tensor, factor: Tensor) -> Tensor:
-    """From black, at 0, over the image, at 1, and beyond."""
+    """Blends from black, at 0, over the image, at 1, and beyond."""
     return _blended(torch.zeros_like(x), x, factor)
 
 
 def color(x: Tensor, factor: Tensor) -> Tensor:
-    """From grey, at 0, over the image, at 1, and beyond."""
+    """Blends from grey, at 0, over the image, at 1, and beyond."""
     return _blended(_grey(x), x, factor)
 
 
 def contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """From the mean grey, at 0, over the image, at 1, and beyond."""
+    """Blends from the mean grey, at 0, over the image, at 1, and beyond."""
     return _blended(_grey(x).mean((2, 3), keepdim=True), x, factor)
 
 
 def sharpness(x: Tensor, factor: Tensor) -> Tensor:
-    """From smoothed, at 0, over the image, at 1, and beyond; the outermost pixels stay."""
+    """Blends from smoothed, at 0, over the image, at 1, and beyond; the outermost pixels stay."""
     smooth, kernel = x.clone(), x.new_full((1, 1, 3, 3), 1 / 13)
     kernel[..., 1, 1] = 5 / 13
     if min(x.shape[2:]) > 2:

@@ -1,4 +1,4 @@
-"""From a configuration to objects: the only place that instantiates what a configuration names."""
+"""Objects from a configuration: the only place that instantiates what a configuration names."""
 
 import importlib
 import inspect
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def objective(self) -> Objective:
-        """What the training minimises."""
+        """Returns the objective of the training."""
         return make_objective(self.nominal, self.terms, self.adaptations)
 
 
@@ -120,7 +120,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _job_number() -> int:
-    """Of this job in its sweep, 0 outside one."""
+    """Returns the number of this job in its sweep, 0 outside one."""
     hydra: Any = HydraConfig.get() if HydraConfig.initialized() else None
     return OmegaConf.select(hydra, "job.num") or 0 if hydra and hydra.mode == RunMode.MULTIRUN else 0
 
@@ -149,7 +149,7 @@ def _anew(part: str, make: Callable[[], Any], *settings: Any) -> Any:
 
 
 def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> Context:
-    """What methods may know; the decision threshold is 1/2 until one is fitted."""
+    """Returns the context of methods; the decision threshold is 1/2 until one is fitted."""
     evasion = params["attack"]["evasion"]
     schedule = params["epsilon"]["schedule"] | {"radius": radius_value(params["epsilon"]["radius"])}
     source: seeding.Source = seeding.generator(params["seed"], "attack")
@@ -220,7 +220,7 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
 
 
 def _check_fits(params: Params, dataset: Dataset) -> None:
-    """Refuse a model for images on a table, and the other way round. Raises ValueError."""
+    """Refuses a model for images on a table, and the other way round. Raises ValueError."""
     for_images = "mean" in inspect.signature(_kind(params)).parameters
     if for_images != bool(dataset.shape):
         kinds = ("images", "tables") if for_images else ("tables", "images")
@@ -244,12 +244,12 @@ def _module(params: Params) -> str:
 
 
 def is_learner(params: Params) -> bool:
-    """Whether the model is one of scikit-learn's: trained at once by what it minimises itself, without a gradient."""
+    """Returns whether the model is one of scikit-learn's: trained at once by its own loss, without gradients."""
     return issubclass(_kind(params), Learner)
 
 
 def _refuse_terms(params: Params) -> None:
-    """Refuse terms that a learner would not minimise; a weight of 0 counts as none. Raises ValueError."""
+    """Refuses terms that a learner would not minimise; a weight of 0 counts as none. Raises ValueError."""
     unread = [name for name, node in params["regularizer"].items() if name != "erm" and node["weight"]]
     if unread:
         raise ValueError(
@@ -268,7 +268,7 @@ def terms(params: Params) -> dict[str, Weighted]:
 
 
 def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
-    """What adapts the terms to the classes, in the order of the configuration.
+    """Returns what adapts the terms to the classes, in the order of the configuration.
 
     Raises:
         ValueError: there is no term to adapt.
@@ -286,7 +286,7 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
 
 
 def build_poison(params: Params, dataset: Dataset) -> Poison | None:
-    """What chooses rows to add to the training rows, where the ``attack`` option has one.
+    """Returns the search for rows to add to the training rows, where the ``attack`` option has one.
 
     Raises:
         ValueError: the rows are images.
@@ -307,7 +307,7 @@ def _own(node: Params) -> Params:
 
 
 def recipe(params: Params) -> Recipe:
-    """How one model is trained, where the trainer says more than its numbers."""
+    """Returns the recipe of one model's training, where the trainer says more than its numbers."""
     given = {key: value for key, value in params["trainer"].items() if key not in TRAINER}
     found: Recipe = bind({"_target_": "utils.training.one_model.Recipe"} | given, "trainer") if given else PLAIN
     return found
@@ -322,12 +322,12 @@ def nominal_weight(params: Params) -> float:
 
 
 def perturbs(params: Params) -> bool:
-    """Whether any term of the objective reads the training radius; a learner has none."""
+    """Returns whether any term of the objective reads the training radius; a learner has none."""
     return not is_learner(params) and any(node["perturbs"] for node in params["regularizer"].values())
 
 
 def reads_radius(params: Params) -> bool:
-    """Whether the training depends on the radius: a term reads it, or the validation rows are attacked within it."""
+    """Returns whether the training depends on the radius: by a term, or by attacks on the validation rows."""
     trainer = {} if is_learner(params) else params["trainer"]
     return perturbs(params) or trainer.get("keep") == "best" or bool(trainer.get("ema_floor"))
 
@@ -356,13 +356,13 @@ def bind_metrics(
 
 
 def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
-    """Whether the headline attack is this attack with as many steps or more."""
+    """Returns whether the headline attack is this attack with as many steps or more."""
     same = {**evasion, "steps": None} == {**headline, "steps": None}
     return same and evasion.get("steps", 0) <= headline.get("steps", 0)
 
 
 def identity(params: Params, fingerprint: str) -> Params:
-    """What the result of a run depends on: its configuration, less what it does not read, plus its data."""
+    """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
     kept = {key: value for key, value in params.items() if key not in NOT_IDENTITY}
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
@@ -392,7 +392,7 @@ def identity_of(params: Params, dataset: Dataset, scm: SCM) -> Params:
 
 
 def structure_of(params: Params) -> str:
-    """Equal for runs that can be trained as one stack: they differ in seed, weights of rows and numbers alone."""
+    """Returns a text that is equal for runs of one stack: they differ in seed, weights of rows and numbers alone."""
     kept: Params = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
     kept["choices"] = {key: value for key, value in params.get("choices", {}).items() if key != "prepare"}
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
@@ -403,12 +403,12 @@ def structure_of(params: Params) -> str:
 
 
 def stackable(params: Params) -> bool:
-    """Whether runs like this one can be trained as a stack: by numbers alone, nothing observing or choosing rows."""
+    """Returns whether runs like this one can be trained as a stack, differing in numbers alone."""
     return not why_alone(params)
 
 
 def why_alone(params: Params) -> str:
-    """Why runs like this one are trained one by one; empty where they can be trained as a stack."""
+    """Returns why runs like this one are trained one by one; empty where they can be trained as a stack."""
     if is_learner(params):
         return f"scikit-learn trains one model={_module(params)} at a time"
     observing = [name for name, node in params["regularizer"].items() if node.get("adapts")]
@@ -457,7 +457,7 @@ def stacked_objective(runs: Sequence[Run]) -> Objective:
 
 @contextmanager
 def in_memory() -> Iterator[None]:
-    """Turn an allocation that fails into what a user can do about it. Raises ValueError."""
+    """Turns an allocation that fails into what a user can do about it. Raises ValueError."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -473,7 +473,7 @@ def in_memory() -> Iterator[None]:
 
 @in_memory()
 def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
-    """Build everything that one training needs.
+    """Builds everything that one training needs.
 
     Parts that are never changed are taken from ``made`` where an earlier run of a stack had the same, and left there.
 

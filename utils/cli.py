@@ -40,7 +40,7 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 
 
 def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart: ExplainApart) -> int:
-    """Run a task under Hydra on the words of the command line; the exit code.
+    """Runs a task under Hydra on the words of the command line; returns the exit code.
 
     ``explain_apart`` says at the end of a sweep why watched figures of its records do not compare.
 
@@ -85,11 +85,11 @@ class Folder(Callback):
     """Notes, before Hydra makes it, the folder of the run or sweep and the uppermost part of it that is missing."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Called by Hydra."""
+        """Notes the folder of a run; called by Hydra."""
         self._note(str(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Called by Hydra."""
+        """Notes the folder of a sweep; called by Hydra."""
         self._note(str(config.hydra.sweep.dir))
 
     def _note(self, name: str) -> None:
@@ -102,7 +102,7 @@ _folder: list[Path] = []  # of the run or sweep, and its uppermost part that the
 
 
 def _of_folder(error: Exception) -> str:
-    """What to do where the folder of the run or sweep cannot be made or written to; empty for another error."""
+    """Returns the remedy where the folder of the run or sweep cannot be written to; empty for another error."""
     path = Path(error.filename).absolute() if isinstance(error, OSError) and error.filename else None
     if path is None or not _folder or not (_folder[0].is_relative_to(path) or path.is_relative_to(_folder[0])):
         return ""
@@ -115,7 +115,7 @@ def _of_folder(error: Exception) -> str:
 
 
 def _let_plugins_be_found() -> None:
-    """Here and in the processes that launchers start, which also need to find the project itself."""
+    """Lets Python find our plugins and the project, here and in the processes that launchers start."""
     own = [str(paths_config.ROOT), str(paths_config.ROOT / "utils" / "plugins")]
     sys.path += [folder for folder in own if folder not in sys.path]
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in own]
@@ -123,7 +123,7 @@ def _let_plugins_be_found() -> None:
 
 
 def _processes(threads: Any) -> int:
-    """How many jobs of so many threads the cores that this process may use can run at a time."""
+    """Returns how many jobs of that many threads run at a time on the cores that this process may use."""
     from joblib import cpu_count  # imports numpy
 
     legal = isinstance(threads, int) and threads > 0  # otherwise the jobs are refused anyway
@@ -139,7 +139,7 @@ def _values(*, _root_: DictConfig) -> str:
 
 
 def in_sweep() -> bool:
-    """Whether the job that runs is one of many."""
+    """Returns whether the job that runs is one of many."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 

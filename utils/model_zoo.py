@@ -109,7 +109,7 @@ class StoredModel(nn.Module):
 
 
 def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
-    """Write the parameters, or a trained learner, atomically; path (below the weights folder) and SHA-256."""
+    """Writes the parameters, or a trained learner, atomically; returns path (below the weights folder) and SHA-256."""
     data = content(model)
     path = f"{dataset}/{run_id}.{'skops' if isinstance(model, Learner) else 'safetensors'}"
     file = paths_config.weights_file(path)
@@ -120,7 +120,7 @@ def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
 
 
 def content(model: nn.Module) -> bytes:
-    """What the file of a model holds: safetensors of its parameters, or a learner by skops."""
+    """Returns the content of a model's file: safetensors of its parameters, or a learner by skops."""
     if isinstance(model, Learner):
         return model.to_bytes()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -228,7 +228,7 @@ def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:
 
 
 def _require_like(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse tensors of other names, shapes or types than those of the network, or that are not finite."""
+    """Refuses tensors of other names, shapes or types than those of the network, or that are not finite."""
     expected = network.state_dict()
     if expected.keys() != tensors.keys():
         raise ValueError(f"they hold {', '.join(sorted(tensors))} in place of {', '.join(sorted(expected))}")
@@ -278,7 +278,7 @@ def _at_point(record: Record, point: int, which: str) -> Decide:
 def require_loadable(
     record: Record, model: nn.Module, decide: Decide, rows: Batch, *, data: bytes | None = None
 ) -> None:
-    """Load what a record describes as users do, and compare its answers with those of the model that is filed.
+    """Loads what a record describes as users do, and compares its answers with those of the filed model.
 
     Args:
         record: as it is filed, in plain values.
@@ -365,7 +365,7 @@ def predictor(
 
 
 def _tell_rounded_units(model: StoredModel, doc_id: int) -> None:
-    """Say where an older version filed a scaling in single precision that is too coarse for its columns."""
+    """Warns where an older version filed a scaling in single precision that is too coarse for its columns."""
     rounded = all(torch.equal(of.float().double(), of) for of in (model.loc, model.scale))
     off = model.loc.abs() / model.scale * torch.finfo(torch.float32).eps
     names = [

@@ -67,7 +67,7 @@ class StoreError(ValueError):
 
 
 class FlawError(ValueError):
-    """What is wrong with a record, in words that follow its name."""
+    """A flaw of a record, in words that follow its name."""
 
 
 # --- plain values and ids --------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def _run(record: bytes, path: Path) -> tuple[Any, Any]:
 
 
 def _json(content: bytes, path: Path) -> Any:
-    """What the standard library reads, by orjson where that reads the same."""
+    """Reads JSON as the standard library does, by orjson where that reads the same."""
     if WIDE not in content.translate(SIGNS):  # orjson makes floats of wide integers, and
         with suppress(orjson.JSONDecodeError):  # refuses NaN and lone surrogates
             return orjson.loads(content)
@@ -254,7 +254,7 @@ class _Content(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What was read last; it holds while the file has its signature and the journal has only grown."""
+    """The content read last; it holds while the file has its signature and the journal has only grown."""
 
     signature: Signature  # of the file; None where there is none, () before the first reading
     file: _Content
@@ -279,7 +279,7 @@ class _Storage:
         self._seen = NOTHING
 
     def read(self) -> _Seen:
-        """What file and journal hold; only what is new is read."""
+        """Returns the content of file and journal, reading only what is new."""
         seen = self._seen
         while True:  # the journal belongs to the file that was there before and after it was read
             before, _ = _content(self.path, peek=True)
@@ -302,7 +302,7 @@ class _Storage:
         return self._seen
 
     def write(self, seen: _Seen, changed: Mapping[int, Record]) -> None:
-        """Add records to those ``seen`` under this lock, or replace some, durably."""
+        """Adds records to those ``seen`` under this lock, or replaces some, durably."""
         encoded = {i: _sealed(i, record) for i, record in changed.items()}
         records = {**seen.records, **encoded}
         small = len(records) <= self._journal_after
@@ -314,7 +314,7 @@ class _Storage:
             self._append(seen, encoded)
 
     def fold(self) -> _Seen:
-        """Write the journal's records into the file and remove it."""
+        """Writes the journal's records into the file and removes it."""
         seen = self.read()
         if seen.lines:
             seen = self._rewrite(seen, seen.records)
@@ -324,13 +324,13 @@ class _Storage:
         return seen
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Take records out of the file, in one step."""
+        """Takes records out of the file, in one step."""
         seen = self.fold()  # a journal that is still there would bring them back
         gone = set(ids)
         self._rewrite(seen, {i: record for i, record in seen.records.items() if i not in gone})
 
     def damaged(self) -> list[Path]:
-        """Those of file and journal that cannot be taken apart into records."""
+        """Returns those of file and journal that cannot be taken apart into records."""
         broken, file = [], EMPTY
         try:
             file = _opened(_content(self.path)[1], self.path)
@@ -368,7 +368,7 @@ class _Storage:
         self._seen = self._with_lines(seen, lines)
 
     def _with_lines(self, seen: _Seen, lines: bytes) -> _Seen:
-        """What was seen, with more lines of the journal."""
+        """Returns what was seen, with more lines of the journal."""
         new = _journalled(lines, self.journal, seen.file).records
         records = {**seen.records, **new}
         grown = len(records) == len(seen.records) + len(new)
@@ -447,7 +447,7 @@ def _journalled(content: bytes, path: Path, file: _Content) -> _Content:
 
 
 def _require_torn(rest: bytes, path: Path) -> None:
-    """Refuse what follows the last line end where it is a whole line and more, which no killed writer leaves."""
+    """Refuses what follows the last line end where it is a whole line and more, which no killed writer leaves."""
     found = TORN.match(rest)
     if found and checksum.unaltered(int(found[1]), found[2]):
         raise _unreadable(path, f"the end of its line of record {found[1].decode()} was altered")
@@ -511,11 +511,11 @@ class RunStore:
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), timeout=timeout)
 
     def add(self, record: Mapping[str, Any], *, replace: bool = False) -> int:
-        """Store one record durably; its doc_id. See ``add_many``."""
+        """Stores one record durably; returns its doc_id. See ``add_many``."""
         return self.add_many([record], replace=replace)[0]
 
     def add_many(self, records: Iterable[Mapping[str, Any]], *, replace: bool = False) -> list[int]:
-        """Store records in one write; their doc_ids.
+        """Stores records in one write; returns their doc_ids.
 
         There is one record per ``run_id``: a failed one gives way to any newer one, and a finished one stays,
         unless ``replace`` or something is wrong with it, when a newer finished record takes its place and doc_id, and
@@ -544,7 +544,7 @@ class RunStore:
         return ids
 
     def add_result(self, doc_id: int, name: str, metrics: Mapping[str, Any], *, replace: bool = False) -> None:
-        """Store a later evaluation as ``record["evaluations"][name]``.
+        """Stores a later evaluation as ``record["evaluations"][name]``.
 
         Raises:
             ValueError: no such record, or it has an evaluation of that name and ``replace`` is False.
@@ -565,7 +565,7 @@ class RunStore:
             self._storage.write(seen, {doc_id: evaluated})
 
     def replace(self, doc_id: int, record: Mapping[str, Any]) -> None:
-        """Put another record in the place of one.
+        """Puts another record in the place of one.
 
         Raises:
             ValueError: no such record, one that ``add_many`` would refuse, or a finished run that another has.
@@ -580,7 +580,7 @@ class RunStore:
             self._storage.write(seen, {doc_id: plain})
 
     def remove(self, doc_ids: Iterable[int]) -> None:
-        """Take records out, in one step, whatever is wrong with them. Raises ValueError naming the ids that exist."""
+        """Takes records out in one step, flawed ones too. Raises ValueError naming the ids that exist."""
         ids = list(doc_ids)
         with self._locked():
             seen = self._storage.read()
@@ -637,14 +637,14 @@ class RunStore:
         return {record["run_id"]: record for record in self._handed_out(seen, ids)}
 
     def fold(self) -> int:
-        """Write the journal into the file, so that any TinyDB sees every record; the number of lines folded."""
+        """Writes the journal into the file, so that any TinyDB sees every record; returns the number of lines."""
         with self._locked():
             lines = self._storage.read().lines
             self._storage.fold()
         return lines
 
     def set_aside(self) -> list[Path]:
-        """Rename a damaged file or journal to ``<name>.damaged-<n>``; the new names. What is whole stays."""
+        """Renames a damaged file or journal to ``<name>.damaged-<n>``; returns the new names."""
         with self._locked():
             return [_renamed(path) for path in reversed(self._storage.damaged())]
 
@@ -691,7 +691,7 @@ class RunStore:
         return doc_id not in changed and doc_id in seen.records and not self._records(seen, [doc_id])
 
     def _records(self, seen: _Seen, ids: Sequence[int]) -> dict[int, Record]:
-        """Those of the records with which nothing is wrong, by id; a warning names the others, once a command."""
+        """Returns the sound ones of the records by id; a warning names the others, once a command."""
         sure = [i for i in ids if checksum.unaltered(i, seen.records[i])]
         with _uncollected():
             decoded = _decoded([seen.records[i] for i in sure], self.path)
@@ -715,7 +715,7 @@ class RunStore:
 
 
 def _warn(path: Path, flaws: Mapping[int, str]) -> None:
-    """Name the records that are left out, once a command."""
+    """Names the records that are left out, once a command."""
     from utils.system.console import count, warn_once  # which imports more than a store needs
 
     named = [f"record {i} {flaw}" for i, flaw in list(flaws.items())[:NAMED]]

@@ -1,4 +1,4 @@
-"""How the learning rate changes in the course of a training: (epochs done, epochs in all) -> share of the full rate."""
+"""Learning rate schedules: (epochs done, epochs in all) -> share of the full rate."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What an adversary can reach, and the one ascent loop that every gradient method shares.
+"""Threat models, what an adversary can reach, and the one ascent loop that every gradient method shares.
 
 A perturbation ``delta`` is (c, n, *): c candidates for each of n rows, one for each twin of a causal threat or
 each restart of a plain one. Candidates come first, so that radii, labels and weights of the rows broadcast; of a
@@ -62,7 +62,7 @@ class Ball:
         return delta * (r / self.size(delta)).clamp_max(1.0)
 
     def _threshold(self, delta: Tensor, r: Tensor) -> Tensor:
-        """What soft-thresholding takes from every coordinate so that at most r is left (Duchi et al. 2008)."""
+        """Returns what to take from every coordinate so that at most r is left (soft threshold, Duchi et al. 2008)."""
         lengths = delta.abs().flatten(-self.events).sort(-1, descending=True).values
         excess = lengths.cumsum(-1) - r.flatten(-self.events)
         kept = (lengths * torch.arange(1, lengths.shape[-1] + 1, device=delta.device) > excess).sum(-1, keepdim=True)
@@ -118,7 +118,7 @@ class Threat(Protocol):
         ...
 
     def at(self, x: Tensor) -> Reach:
-        """How perturbations move the rows x (n, *)."""
+        """Returns how perturbations move the rows x (n, *)."""
         ...
 
     def legal(self, x: Tensor, delta: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class PixelThreat:
         return lambda delta: x + delta
 
     def legal(self, x: Tensor, delta: Tensor) -> Tensor:
-        """Cut at black and white. Since x is between them, no coordinate of delta grows."""
+        """Cuts at black and white. Since x is between them, no coordinate of delta grows."""
         return (x + delta).clamp(0, 1) - x
 
 
@@ -357,7 +357,7 @@ def of_candidates(predict: Predict, ball: Ball) -> Predict:
 
 
 def worst(x: Tensor, value: Tensor) -> Tensor:
-    """For each row the candidate of largest value: x (c, n, *), value (c, n) -> (n, *)."""
+    """Returns the candidate of largest value for each row: x (c, n, *), value (c, n) -> (n, *)."""
     chosen = value.argmax(0)
     return x.take_along_dim(chosen.reshape(1, *chosen.shape, *(1,) * (x.ndim - value.ndim)), 0).squeeze(0)
 

@@ -162,11 +162,11 @@ class Dataset:
 
 
 class Decide(Protocol):
-    """From logits to labels, with the thresholds fitted once and stored with the model."""
+    """A decision from logits to labels, with the thresholds fitted once and stored with the model."""
 
     @property
     def monotone(self) -> bool:
-        """Whether a larger logit never loses class 1; not so where a coin is tossed anew for every logit."""
+        """Returns whether a larger logit never loses class 1; not so where a coin is tossed anew for every logit."""
         ...
 
     def __call__(self, logits: Tensor, s: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class StoredDecide(Decide, Protocol):
     """A decision that a record can hold."""
 
     def to_record(self) -> dict[str, Any]:
-        """What makes it again: a target under ``utils.decides`` and its settings."""
+        """Returns what makes it again: a target under ``utils.decides`` and its settings."""
         ...
 
 
@@ -208,25 +208,25 @@ class Adaptation(Protocol):
         ...
 
     def observed(self, logits: Tensor, batch: Batch, ctx: "Context") -> None:
-        """Take note of the logits (n, k), detached, on the batch as the inner attack left it."""
+        """Takes note of the logits (n, k), detached, on the batch as the inner attack left it."""
         ...
 
     def epoch_ended(self, predict: Predict, valid: Batch, ctx: "Context") -> None:
-        """Called after every epoch with the model in eval mode and the whole validation split."""
+        """Takes note of the end of an epoch, with the model in eval mode and the whole validation split."""
         ...
 
     def class_weights(self) -> Mapping[str, list[float]]:
-        """What is now in force for each class, for the record."""
+        """Returns what is now in force for each class, for the record."""
         ...
 
 
 def _unobserved(logits: Tensor, batch: Batch) -> None:
-    """What becomes of logits that nobody asked for."""
+    """Ignores logits that nobody asked for."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may know beside the model and the rows. Never mutated: use ``dataclasses.replace``."""
+    """The context of a method, beside the model and the rows. Never mutated: use ``dataclasses.replace``."""
 
     scm: SCM
     columns: tuple[Column, ...]
@@ -257,7 +257,7 @@ class Context:
         return predict if self.view is None else self.view
 
     def on(self, batch: Batch) -> "Context":
-        """For some of the rows: random numbers that belong to rows follow them."""
+        """Returns the context of some rows: random numbers that belong to rows follow them."""
         if not isinstance(self.generator, Rows):
             return self
         return replace(self, generator=self.generator.of(batch.index))
@@ -274,7 +274,7 @@ class Context:
 
 
 class Answer(NamedTuple):
-    """What a learner says of the validation rows once it has been trained on some more rows."""
+    """The answers of a learner on the validation rows, once trained on some more rows."""
 
     logits: Tensor | None  # (r, n, k), of each of r inner seeds; None where it failed
     error: str = ""  # why it failed

@@ -40,7 +40,7 @@ class Neurons(NamedTuple):
     rest: Tensor  # (p, k), >= 0
 
     def reach(self) -> Tensor:
-        """How far from its value (p, k) a neuron can be."""
+        """Returns the largest distance of a neuron from its value, (p, k)."""
         return self.slope.abs().sum(0) + self.rest
 
     def column(self, i: int) -> "Neurons":
@@ -72,7 +72,7 @@ def output_bounds(predict: Predict, centre: Tensor, half: Tensor) -> tuple[Tenso
 
 
 def has_bounds(predict: Predict) -> bool:
-    """Whether bounds of ``predict`` are known."""
+    """Returns whether bounds of ``predict`` are known."""
     return _chain(predict) is not None
 
 
@@ -85,7 +85,7 @@ def bounds_over(predict: Predict, features: Neurons) -> tuple[Tensor, Tensor]:
 
 
 def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> Neurons:
-    """What the counterfactuals of every row can be, its noise shifted: p rows in model space, for ``bounds_over``.
+    """Returns bounds of every row's counterfactuals, its noise shifted: p rows in model space, for ``bounds_over``.
 
     The box of the shifts goes through the equations if all are roots, set by do(), or those of fitted SCMs: additive
     with a network as their mean, or 1 where the noise is below a network's value. If not, the shifted rows do, and
@@ -127,7 +127,7 @@ def _range(neurons: Neurons) -> tuple[Tensor, Tensor]:
 
 
 def _rounding(magnitude: Tensor) -> Tensor:
-    """Of a few operations on numbers whose magnitudes have this sum."""
+    """Returns a bound on the rounding error of a few operations on numbers whose magnitudes have this sum."""
     return ROUNDINGS * torch.finfo(magnitude.dtype).eps * magnitude
 
 

@@ -1,4 +1,4 @@
-"""What attacks ascend or count down beside the cross-entropy: margins of the logits and their scale-free ratios."""
+"""Losses of attacks beside the cross-entropy: margins of the logits and their scale-free ratios."""
 
 import torch
 from torch import Tensor

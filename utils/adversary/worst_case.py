@@ -47,7 +47,7 @@ def worst_case(predict: Predict, batch: Batch, ctx: Context, attacks: Mapping[st
 
 
 def still_right(predict: Predict, batch: Batch, ctx: Context) -> Tensor:
-    """Whether the label of each row (..., n) is its class."""
+    """Returns a mask (..., n) of the rows whose label is their class."""
     with torch.no_grad():
         return ctx.decide(predict(batch.x), batch.s) == batch.y
 
@@ -71,7 +71,7 @@ def within_budget(attack: Attack, predict: Predict, batch: Batch, ctx: Context) 
 
 
 def moves(attack: Attack, ctx: Context) -> bool:
-    """Whether the attack can move anything of the data: else it tells nothing of a model."""
+    """Returns whether the attack can move anything of the data; if not, it tells nothing of a model."""
     make = threat_of(attack)
     try:
         threat = None if make is None else make(ctx)

@@ -66,7 +66,7 @@ Check = Callable[["_Task", _Climb, int], _Climb]  # at a checkpoint, so many ste
 
 @dataclass(frozen=True)
 class _Task:
-    """What is climbed, and where one may go."""
+    """The objective and the constraints of an ascent."""
 
     predict: Predict
     decide: Decide
@@ -94,7 +94,7 @@ class _Task:
         return (ball.project(delta, c.radius) if ball.norm == "l2" else delta).clamp(c.low, c.high)
 
     def bound(self, x: Tensor, radius: Tensor) -> Tensor:
-        """How far each coordinate of x (n, *) may go, (n, *), in the direction of the sign of a radius (n,)."""
+        """Returns how far each coordinate of x (n, *) may go, (n, *), in the direction of a radius's sign (n,)."""
         far = radius if self.threat.ball.norm == "linf" else torch.full_like(radius, torch.inf).copysign(radius)
         return self.threat.legal(x, self.threat.ball.spread(far).expand_as(x).unsqueeze(0)).squeeze(0)
 
@@ -114,7 +114,7 @@ def apgd(
     restarts: int,
     targets: int,
 ) -> Tensor:
-    """For every row a misclassified x' (n, *), or where none is found the x' of largest loss.
+    """Returns a misclassified x' (n, *) for every row, or where none is found the x' of largest loss.
 
     What is misclassified ``ctx.decide`` alone says; rows that are so from the start stay as they are. "ce" ascends
     log((1 - p) / p), p of the label: it grows with the cross-entropy of the row, so that directions and choices of
@@ -142,7 +142,7 @@ def apgd(
 def apgd_ascent(
     predict: Predict, batch: Batch, ctx: Context, *, threat: MakeThreat, loss: Literal["ce", "dlr"], steps: int
 ) -> Tensor:
-    """For every row the x' (n, *) of largest loss, misclassified or not: what a training learns from.
+    """Returns the x' (n, *) of largest loss for every row, misclassified or not, as training needs it.
 
     As ``apgd`` from one random start, but no row is finished before the last step. ``apgd`` would leave rows that are
     misclassified from the start as they are, and most others just across the threshold.
@@ -280,7 +280,7 @@ def _momentum(
 
 
 def checkpoints(steps: int) -> set[int]:
-    """When step lengths are reconsidered: after 22 % of the steps, then ever sooner, down to 6 %, as published."""
+    """Returns the steps after which step lengths are reconsidered: 22 %, then ever sooner, down to 6 % (published)."""
     marks, at, gap = set(), 22, 19
     while at < 100:
         marks.add(-(-at * steps // 100))  # rounded up
@@ -332,7 +332,7 @@ def _sparse(task: _Task, place: Place, rows: list[Tensor], start: Tensor, steps:
 
 
 def _moved(delta: Tensor, events: int) -> Tensor:
-    """How many coordinates of each perturbation are not 0, (n,)."""
+    """Counts the coordinates of each perturbation that are not 0, (n,)."""
     return delta.flatten(-events).count_nonzero(-1).to(delta)
 
 

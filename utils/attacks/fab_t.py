@@ -33,7 +33,7 @@ class Searches(NamedTuple):
     length: Tensor  # (j,) its distance from x; infinite where there is none yet
 
     def rows(self, keep: Tensor) -> "Searches":
-        """Those of a mask."""
+        """Returns the searches of a mask."""
         return Searches(*(column[keep] for column in self))
 
 
@@ -50,7 +50,7 @@ def fab_t(
     eta: float,
     beta: float,
 ) -> Tensor:
-    """For every row a misclassified x' (n, *) within the radius, or x itself where there is none.
+    """Returns a misclassified x' (n, *) within the radius for every row, or x itself where there is none.
 
     A search ends at the first such point. Of several classes that are reached it is that of the likeliest. A nearest
     point beyond the radius is drawn back to it in the end, where it may be misclassified still.
@@ -127,7 +127,7 @@ def _begun(batch: Batch, radius: Tensor, classes: Tensor, start: Tensor) -> Sear
 
 @dataclass(frozen=True)
 class _Task:
-    """What is searched, where, and how."""
+    """The model, rows and constants of a search."""
 
     predict: Predict
     ctx: Context
@@ -153,7 +153,7 @@ def _searched(task: _Task, searches: Searches, x: Tensor) -> tuple[Tensor, Tenso
 
 
 def _unfinished(searches: Searches, found: Tensor, best: Tensor) -> Searches:
-    """Those of rows that have not reached this class or a likelier one.
+    """Drops the searches of rows that have reached this class or a likelier one.
 
     Args:
         searches: after a step.

@@ -111,7 +111,7 @@ def _poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
 
 
 def _check_loss(victim: Victim) -> None:
-    """Refuse a loss that cannot be differentiated twice, tried on a linear model. Raises ValueError."""
+    """Refuses a loss that cannot be differentiated twice, tried on a linear model. Raises ValueError."""
     assert victim.loss is not None
     linear = Trained(victim.train.x.new_zeros(victim.train.x.shape[1]), lambda theta: lambda x: x @ theta[:, None])
     try:
@@ -124,7 +124,7 @@ def _check_loss(victim: Victim) -> None:
 
 
 def _check(victim: Victim, settings: Mapping[str, Any]) -> None:
-    """Refuse a victim without gradients, and settings that cannot be meant. Raises ValueError."""
+    """Refuses a victim without gradients, and settings that cannot be meant. Raises ValueError."""
     if victim.fit is None or victim.loss is None:
         raise ValueError(
             "attack=gradient_poison follows the gradients of a network, and this model has none; use attack=bo_poison, "

@@ -45,7 +45,7 @@ class Found(NamedTuple):
     value: Tensor  # (n,) margin at the point
 
     def rows(self, keep: Tensor) -> "Found":
-        """Those of a mask."""
+        """Returns the rows of a mask."""
         return Found(*(column[keep] for column in self))
 
     def better(self, point: Tensor, logits: Tensor, value: Tensor) -> "Found":
@@ -119,7 +119,7 @@ def square(
 
 
 def require_single(batch: Batch, method: str) -> None:
-    """Refuse the rows (m, n, *) of a stack. Raises UnstackableError."""
+    """Refuses the rows (m, n, *) of a stack. Raises UnstackableError."""
     if batch.y.ndim != 1:
         raise UnstackableError(f"{method} attacks one model at a time")
 
@@ -214,7 +214,7 @@ class _Corners:
         return torch.where(numbers.reshape(len(x), x.shape[1], 1, -1) < 0.5, least, most)
 
     def moves(self, x: Tensor, radius: Tensor, share: float, numbers: Tensor) -> Iterator[Move]:
-        """Of each query, from numbers (b, n, 2 + c)."""
+        """Yields the move of each query, from numbers (b, n, 2 + c)."""
         least, most = self._bounds(x, radius)
         (tall, wide), (height, width) = _sides(share, x, odd=False), x.shape[2:]
         within = _covered(numbers[..., 0], tall, height)[:, :, None, :, None]
@@ -261,7 +261,7 @@ class _Masses:
         return self._legal(x, self.ball.project(delta * longer, radius))
 
     def moves(self, x: Tensor, radius: Tensor, share: float, numbers: Tensor) -> Iterator[Move]:
-        """Of each query, from numbers (b, n, 5 + c)."""
+        """Yields the move of each query, from numbers (b, n, 5 + c)."""
         p, (channels, height, width) = ORDER[self.ball.norm], x.shape[1:]
         tall, wide = _sides(share, x, odd=True)
         top = (numbers[..., 0:2] * (height - tall + 1)).long()  # (b, n, 2), of the two windows
@@ -327,14 +327,14 @@ def _tiles(x: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _covered(numbers: Tensor, side: int, size: int) -> Tensor:
-    """Which of ``size`` places a window of a side covers, (*, size), its first place chosen by numbers (*)."""
+    """Returns a mask (*, size) of the places that a window of a side covers, its first one chosen by numbers (*)."""
     first = (numbers * (size - side + 1)).long().unsqueeze(-1)
     place = torch.arange(size, device=numbers.device)
     return (place >= first) & (place < first + side)
 
 
 def _outside(first: Tensor, along: Tensor) -> Tensor:
-    """Which places (n, side) of the second of two windows, beginning at first (n, 2), are not in the first one."""
+    """Returns a mask (n, side) of the places of the second of two windows, from first (n, 2), outside the first one."""
     place = (first[:, 1] - first[:, 0]).unsqueeze(-1) + along
     return (place < 0) | (place >= len(along))
 

@@ -1,1 +1,1 @@
-"""What stands between the command line and the program: words, written and read."""
+"""The command line's words: read, checked and written."""

@@ -42,7 +42,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def validate(params: Mapping[str, Any]) -> None:
-    """Refuse values out of range, naming key, value and what was expected.
+    """Refuses values out of range, naming key, value and what was expected.
 
     Raises:
         ValueError: the first such value.
@@ -90,7 +90,7 @@ LONGEST_NAME = 100  # bytes: a file has 255, and what is written first or beside
 
 
 def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -> None:
-    """Refuse settings that no function has, or of the wrong kind, before any data are read.
+    """Refuses settings that no function has, or of the wrong kind, before any data are read.
 
     Raises:
         ValueError: the first such setting, or a name of the data set that cannot name a file.
@@ -127,7 +127,7 @@ def _less_poison_kinds(attack: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def require_name(name: Any) -> None:
-    """Refuse a name of a data set that cannot name a file. Raises ValueError."""
+    """Refuses a name of a data set that cannot name a file. Raises ValueError."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(f"dataset.name={name!r}: expected letters, digits and . _ + -, as it names files")
     if len(name.encode()) > LONGEST_NAME:
@@ -138,7 +138,7 @@ def require_name(name: Any) -> None:
 
 
 def _require_watched(params: Mapping[str, Any]) -> None:
-    """Refuse to watch what a run cannot report. Raises ValueError."""
+    """Refuses to watch what a run cannot report. Raises ValueError."""
     radii = list(map(str, params["epsilon"]["evaluate"]))
     for key in params["watch"]:
         require_metric(key, f"watch=[{','.join(params['watch'])}]")
@@ -151,14 +151,14 @@ def _require_watched(params: Mapping[str, Any]) -> None:
 
 
 def _is_asked(params: Mapping[str, Any]) -> bool:
-    """Whether somebody chose what is watched, rather than left it as the evaluation's option has it."""
+    """Returns whether somebody chose what is watched, rather than left it as the evaluation's option has it."""
     option = params.get("choices", {}).get("evaluation")
     file = CONFIG / "evaluation" / f"{option}.yaml"
     return not file.is_file() or params["watch"] != yaml.safe_load(file.read_text(encoding="utf-8")).get("watch")
 
 
 def require_radii(radii: Sequence[Any]) -> None:
-    """Refuse an evaluation without a radius, or with one twice. Raises ValueError."""
+    """Refuses an evaluation without a radius, or with one twice. Raises ValueError."""
     if not radii:
         raise ValueError(f"epsilon.evaluate=[]: expected {range_of('epsilon.evaluate')}, one or more")
     if len(set(map(radius_value, radii))) < len(radii):
@@ -169,7 +169,7 @@ LONGEST = {"linf": 0.0, "l2": 0.5, "l1": 1.0}  # power of d: the distance of two
 
 
 def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
-    """Refuse radii that no two images are apart, as radii in units of 0 to 255 are.
+    """Refuses radii larger than the distance of any two images, such as radii in units of 0 to 255.
 
     A metric with radii of its own, as for another norm, is judged by its own norms.
 
@@ -188,7 +188,7 @@ def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
 
 
 def _validate_distances(key: str, radii: Sequence[Any], node: Mapping[str, Any], shape: Sequence[int]) -> None:
-    """Refuse radii beyond the largest distance of two images in any norm of the threats below the node."""
+    """Refuses radii beyond the largest distance of two images in any norm of the threats below the node."""
     norms = set(_norms_of_pixels(node))
     longest = max((math.prod(shape) ** LONGEST[norm] for norm in norms if norm in LONGEST), default=math.inf)
     for radius in radii:

@@ -1,4 +1,4 @@
-"""What the words of a command line mean: the epsilon rule, keys that exist, errors with near misses."""
+"""The meaning of a command line's words: the epsilon rule, keys that exist, errors with near misses."""
 
 import difflib
 import re
@@ -97,7 +97,7 @@ def _flag(name: str) -> str:
 
 
 def _check_flag(name: str, value: str) -> None:
-    """Refuse a value that a flag cannot have. Raises ValueError."""
+    """Refuses a value that a flag cannot have. Raises ValueError."""
     if name in ("--config-dir", "-cd") and not Path(value).is_dir():
         raise ValueError(f"{name}={value}: there is no such folder")
     if name in ("--cfg", "-c") and value not in CONFIGURATIONS:
@@ -111,7 +111,7 @@ def _values(name: str) -> str:
 
 
 def _refuse_twice(words: Sequence[str]) -> None:
-    """Refuse two options of one group, of which the last would win in silence. Raises ValueError."""
+    """Refuses two options of one group, of which the last would win in silence. Raises ValueError."""
     chosen: dict[str, str] = {}
     several = {*groups(), "database"}
     for word in words:
@@ -251,7 +251,7 @@ def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def explain(error: Exception, config_name: str = "train") -> str:
-    """What a configuration error means, with near misses of the word that is wrong."""
+    """Explains a configuration error, with near misses of the word that is wrong."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         word = str(error.override)
@@ -296,7 +296,7 @@ def _misread(word: str) -> str:
 
 
 def _meant(text: str) -> Any:
-    """What a value that Hydra cannot read was meant to be; None for a list or a mapping that cannot be made out."""
+    """Returns what a value that Hydra cannot read was meant to be; None for a list or mapping beyond repair."""
     if text[:1] not in ("{", "["):
         return ESCAPE.sub(r"\1", text)
     with suppress(yaml.YAMLError):
@@ -341,7 +341,7 @@ def _near_key(key: str, config_name: str) -> str:
 
 
 def _likeness(key: str, other: str) -> float:
-    """In [0, 1]: of the whole keys and of their last parts, 0 where those have little in common."""
+    """Returns the likeness in [0, 1] of whole keys and their last parts, 0 where those have little in common."""
     pairs = ((key, other), (key.rpartition(".")[2], other.rpartition(".")[2]))
     whole, leaf = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in pairs)
     return (whole + leaf) / 2 if leaf >= 0.6 else 0.0

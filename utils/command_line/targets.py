@@ -1,4 +1,4 @@
-"""Which functions a configuration may name, and whether it names their arguments rightly."""
+"""The functions that a configuration may name, and checks of the arguments that it gives them."""
 
 import difflib
 import importlib
@@ -21,7 +21,7 @@ MAIN = ("utils.datasets", "utils.scms")  # packages whose modules are named afte
 
 
 def require_trusted(node: Any, package: str) -> None:
-    """Refuse a stored description of a part that would do more than make that part.
+    """Refuses a stored description of a part that would do more than make that part.
 
     Its one ``_target_`` must be a module under the package plus one name defined in that very module (the function
     the module is named after, where the package has helpers beside it), and nothing in it may be an interpolation,
@@ -41,7 +41,7 @@ def require_trusted(node: Any, package: str) -> None:
 
 
 def trusted(node: Any, package: str) -> Any:
-    """What the ``_target_`` of a description that ``require_trusted`` passes names. Raises ValueError as that."""
+    """Returns what the ``_target_`` of a description names. Raises ValueError as ``require_trusted``."""
     require_trusted(node, package)
     return _located(str(node["_target_"]), "record")
 
@@ -92,7 +92,7 @@ def check_arguments(function: partial, key: str) -> None:
 
 
 def check_settings(node: Any, key: str) -> None:
-    """What a configuration sets must be settings of the functions that it names, of the kinds they state.
+    """Checks that a configuration sets settings of the functions that it names, of the kinds they state.
 
     Every ``_target_`` in it counts, at any depth; what is given only at the call is not asked for.
 
@@ -167,7 +167,7 @@ def _located(target: str, key: str) -> Any:
 
 
 def is_kind(value: Any, kind: Any) -> bool:
-    """Whether a plain value is what an annotation says.
+    """Returns whether a plain value is what an annotation says.
 
     Whole numbers are counts, so 0 or more; numbers are finite. Kinds that no configuration writes, such as Tensor,
     take anything.

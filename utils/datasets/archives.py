@@ -76,7 +76,7 @@ def _make(path: Path, files: Sequence[str], url: str, sha256: str) -> None:
 
 
 def _extract(archive: Path, target: Path, names: Sequence[str]) -> None:
-    """Take the named files out of a .tar.gz; the rest of it, once they are found, is not even read."""
+    """Takes the named files out of a .tar.gz; the rest of it, once they are found, is not even read."""
     left = set(names)
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -110,7 +110,7 @@ class _Array:
     content: Any = None
 
     def __init__(self, *_: Any) -> None:
-        """Of an empty array, which the state fills."""
+        """Makes an empty array, which the state fills."""
 
     def __setstate__(self, state: Any) -> None:
         _, self.shape, self.kind, self.fortran, self.content = state
@@ -132,7 +132,7 @@ class _Array:
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Returns bytes as Python 3 writes them for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
     return text.encode(encoding)

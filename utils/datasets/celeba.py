@@ -91,7 +91,7 @@ def split_faces(
     size: int | None,
     seed: int,
 ) -> Dataset:
-    """Draw, read and check: from the files of n faces, in an order that ``index`` keeps, to a Dataset.
+    """Draws, reads and checks the files of n faces, in an order that ``index`` keeps; returns a Dataset.
 
     The fingerprint is of the files of all faces, their classes, groups and splits.
 
@@ -239,7 +239,7 @@ def read_faces(name: str, paths: Sequence[Path], wanted: Rows, size: int | None)
 
 
 def _followed(read: Callable[[range], bytes], blocks: Sequence[range], name: str, files: int) -> Iterator[bytes]:
-    """What threads read, in order; from time to time a line says how far they are."""
+    """Yields what threads read, in order; from time to time a line says how far they are."""
     pool = ThreadPoolExecutor(os.cpu_count())
     told = time.monotonic()
     try:

@@ -47,7 +47,7 @@ def celeba_jobs(
     size: int | None,
     seed: int,
 ) -> Dataset:
-    """Is the applicant hired (class 1)? With probability p = sigmoid(a . v - 5), a in {-1, 1}^40 the attributes.
+    """Faces of applicants, hired (class 1) with probability p = sigmoid(a . v - 5), a in {-1, 1}^40 the attributes.
 
     The weights v are the first 40 standard-normal numbers of NumPy's ``default_rng(label_seed)``. The groups are women
     and men, attribute Male. ``facts`` hold what the best of all decisions, p >= 1/2, comes to on the test rows: see
@@ -149,7 +149,7 @@ LABELS: dict[str, Callable[[str, Floats, Sequence[str], Rows, int], Labelled]] =
 
 
 def bayes(chance: Floats, s: Rows) -> dict[str, float]:
-    """What the decision p >= 1/2, which no other surpasses in accuracy, comes to in the mean over labels.
+    """Returns the figures of the decision p >= 1/2, which no other surpasses in accuracy, in the mean over labels.
 
     Args:
         chance: probability p of class 1 of each row, (n,).

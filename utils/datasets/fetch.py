@@ -62,7 +62,7 @@ def _download(path: Path, url: str, sha256: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in a few words: the status line, or the kind of the error."""
+    """Returns the error in a few words: the status line, or its kind."""
     response = getattr(error, "response", None)
     return type(error).__name__ if response is None else f"HTTP {response.status_code} {response.reason}"
 
@@ -83,7 +83,7 @@ def _progress(url: str, path: Path) -> Iterator[Any]:
 
 
 class _Bar:
-    """What pooch asks of a progress bar, drawn by rich."""
+    """A progress bar as pooch asks for it, drawn by rich."""
 
     def __init__(self, shown: Any, title: str) -> None:
         self.total = 0  # bytes; pooch sets it

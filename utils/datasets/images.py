@@ -1,4 +1,4 @@
-"""From images as bytes to a Dataset: checks, draws, splits, sizes, fingerprint.
+"""Image data sets, from bytes to a Dataset: checks, draws, splits, sizes, fingerprint.
 
 Whatever enters is checked here once; everything behind it trusts the Dataset. Images stay bytes, and no step holds
 a float copy of them all.
@@ -70,7 +70,7 @@ def assemble(
     size: int | None,
     seed: int,
 ) -> Dataset:
-    """Draw, set validation rows aside, resize and check: from the two official splits to a Dataset.
+    """Draws, sets validation rows aside, resizes and checks two official splits; returns a Dataset.
 
     Args:
         name: of the data set.
@@ -172,7 +172,7 @@ def draw(name: str, what: str, count: int, setting: str, rows: int | None, seed:
 
 
 def check_size(name: str, published: Sequence[int], size: int | None) -> None:
-    """Raise ValueError for a size that is no whole number up to the published height and width."""
+    """Raises ValueError for a size that is no whole number up to the published height and width."""
     if size is not None and (not isinstance(size, int) or not 1 <= size <= min(published)):
         raise ValueError(
             f"data set {name}: size={size}, but the images are of {by(published)} and can only be made smaller; choose "

@@ -34,7 +34,7 @@ NOISE = {
 
 
 def _sigmoid(x: Tensor) -> Tensor:
-    """By tanh, whose last bits do not depend on how many rows are computed together; those of torch.sigmoid do."""
+    """Computes the sigmoid by tanh, whose bits are the same however many rows there are; torch.sigmoid's are not."""
     return (1 + torch.tanh(x / 2)) / 2
 
 

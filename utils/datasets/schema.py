@@ -1,4 +1,4 @@
-"""What columns declare beyond kind and levels: whole numbers, bounds of new rows, indicators, implied columns.
+"""Declarations of columns beyond kind and levels: whole numbers, bounds of new rows, indicators, implied columns.
 
 The columns of one ``attribute`` are its indicators: exactly one of them is 1 in a row. A ``cut`` is implied by
 another column: it is 1 exactly where low <= other < high.
@@ -43,7 +43,7 @@ def filled(columns: Sequence[Column], train: Floats) -> tuple[Column, ...]:
 
 
 def check(what: str, columns: Sequence[Column]) -> None:
-    """Refuse declarations that contradict each other. Raises ValueError, naming ``what`` and the column."""
+    """Refuses declarations that contradict each other. Raises ValueError, naming ``what`` and the column."""
     kinds = {c.name: c.kind for c in columns}
     for c in columns:
         if c.kind != "continuous" and (c.integer or c.bounds):
@@ -69,7 +69,7 @@ def check(what: str, columns: Sequence[Column]) -> None:
 
 
 def complaints(columns: Sequence[Column], table: Floats, *, bounded: bool) -> Iterator[str]:
-    """What of the rows (n, d), natural units, breaks the declarations; with ``bounded`` also their bounds."""
+    """Yields what in the rows (n, d), natural units, breaks the declarations; with ``bounded`` also their bounds."""
     for i, c in enumerate(columns):
         values = table[:, i]
         for row in np.flatnonzero(~np.isfinite(values)):
@@ -98,7 +98,7 @@ def complaints(columns: Sequence[Column], table: Floats, *, bounded: bool) -> It
 
 
 def outside(columns: Sequence[Column], table: Floats) -> dict[str, Bools]:
-    """Which rows (n,) of (n, d) hold what they cannot, by the name of the attribute or of the discrete column.
+    """Returns a mask (n,) of rows (n, d) with values they cannot have, by name of the attribute or discrete column.
 
     A level that a column does not have; of the indicators of an attribute more or fewer than one 1; a cut that is not
     what its column implies. A continuous column may hold any number. Natural units, up to rounding.

@@ -1,4 +1,4 @@
-"""From columns in natural units to a Dataset: checks, split, scaling, groups, fingerprint.
+"""Tables, from columns in natural units to a Dataset: checks, split, scaling, groups, fingerprint.
 
 Natural units are double precision, model space is single: the one place where rows change from one to the other is
 ``standardised``, for training, for rows that are added and for those that a stored model is asked about.
@@ -115,7 +115,7 @@ def assemble(
     scm: SCM | None = None,
     classes: int = 2,
 ) -> Dataset:
-    """Split, scale and check: the one way to make a tabular Dataset.
+    """Splits, scales and checks: the one way to make a tabular Dataset.
 
     ``frame`` holds numbers in natural units, n rows; ``y`` (n,) classes 0..classes-1; ``split`` the fractions of
     train, validation and test, summing to 1, of which validation may be 0. Continuous columns are standardised by
@@ -245,7 +245,7 @@ def _check_sensitive(name: str, columns: Sequence[Column]) -> None:
 
 
 def _require_apart(name: str, column: Column) -> None:
-    """Refuse levels that are one number in model space. Raises ValueError."""
+    """Refuses levels that are one number in model space. Raises ValueError."""
     seen: dict[float, float] = {}
     for level in column.levels:
         first = seen.setdefault(float(np.float32(level)), level)
@@ -276,7 +276,7 @@ def _numbers(name: str, frame: "DataFrame | Mapping[str, Any]", column: Column) 
 
 
 def refuse_missing(name: str, column: str, missing: NDArray[np.bool_]) -> None:
-    """Raise ValueError if any row is flagged as missing, saying how many and which is the first."""
+    """Raises ValueError if any row is flagged as missing, naming their number and the first."""
     rows = np.flatnonzero(missing)
     if len(rows):
         raise ValueError(
@@ -299,7 +299,7 @@ def _labels(name: str, y: NDArray[Any], rows: int, classes: int) -> NDArray[np.i
 
 
 def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
-    """Index (n,) of each row's sensitive levels in ``levels_product``."""
+    """Returns the index (n,) of each row's sensitive levels in ``levels_product``."""
     for i, c in enumerate(columns):
         if c.sensitive and (table[:, i] == table[0, i]).all():
             raise ValueError(
@@ -310,7 +310,7 @@ def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.i
 
 
 def group_index(columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
-    """Index (n,) of the sensitive levels of each row (n, d), natural units, in ``levels_product``."""
+    """Returns the index (n,) of the sensitive levels of each row (n, d), natural units, in ``levels_product``."""
     s = np.zeros(len(table), dtype=np.int64)
     for i, c in enumerate(columns):
         if c.sensitive:

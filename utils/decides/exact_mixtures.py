@@ -1,4 +1,4 @@
-"""What accuracy and equal rates cost each other where a coin may decide between thresholds of a group, exactly.
+"""The exact trade-off of accuracy and equal rates where chance may decide between a group's thresholds.
 
 Mixtures of a group's thresholds attain the shares of accepted rows (x of class 0, y of class 1) below its ROC curve's
 upper hull, down to the diagonal, on which chance alone decides. In these shares errors and rates are linear, so that
@@ -95,7 +95,7 @@ def _points(hulls: Sequence[Hull], rates: Sequence[str], permitted: float) -> Fl
 
 
 def _weights(own: Hull, rate: str) -> Floats:
-    """What x and y count for in the accepted share whose gap is that of the rate."""
+    """Returns the weights of x and y in the accepted share whose gap is that of the rate."""
     of = np.isin([0, 1], CLASSES[rate]) * own.rows
     return of / of.sum()
 

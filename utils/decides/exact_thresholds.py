@@ -1,4 +1,4 @@
-"""What accuracy and equal rates cost each other with one threshold for each group, exactly, from sorted scores.
+"""The exact trade-off of accuracy and equal rates with one threshold for each group, from sorted scores.
 
 Notation: g groups; a group has m cuts, thresholds in ascending order between its distinct scores, from the one that
 accepts all of its rows to the one that accepts none. Rates are those of a confusion table; every one is taken as the
@@ -33,7 +33,7 @@ RATES = {DECIDE: "decide.rate", POINTS: "operating_points.rates"}  # which rates
 
 
 class Curve(NamedTuple):
-    """What each threshold does to a group."""
+    """The rows of a group that each threshold rejects."""
 
     cuts: Floats  # (m,) ascending
     rejected: Counts  # (m, 2) rows of each class below it
@@ -59,7 +59,7 @@ class Policy(NamedTuple):
 
 
 def require_permitted(permitted: float) -> None:
-    """Refuse a gap outside [0, 1]. Raises ValueError."""
+    """Refuses a gap outside [0, 1]. Raises ValueError."""
     if not 0 <= permitted <= 1:
         raise ValueError(f"decide.permitted={permitted}: expected a gap between rates, in [0, 1]")
 
@@ -117,7 +117,7 @@ def _between(z: NDArray) -> Floats:
 
 
 def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str) -> None:
-    """Refuse a group without rows that a rate is of. Raises ValueError."""
+    """Refuses a group without rows that a rate is of. Raises ValueError."""
     if not rows.sum():
         raise ValueError(
             f"{key}: none of the rows that thresholds are fitted on is of group {name}; fit on more (fit_on=train, or "
@@ -201,7 +201,7 @@ def _of_windows(of: Sequence[Side], gap: float) -> Policy | None:
 
 
 def _best(of: Sequence[Side], places: Sequence[Counts]) -> Policy | None:
-    """Of policies, a place (n,) in each group, that with the fewest errors, then with the smallest gap."""
+    """Returns the policy, a place in each group (n,), with the fewest errors, then with the smallest gap."""
     at = np.stack(places)
     at = at[:, (at >= 0).all(0)]
     if not at.shape[1]:
@@ -243,7 +243,7 @@ def _apart(of: Sequence[Side]) -> list[Policy]:
 
 
 def _highest(errors: Counts) -> Counts:
-    """To each number of errors beyond the fewest (e,), the highest place that it pays for."""
+    """Returns, for each number of errors beyond the fewest (e,), the highest place that it pays for."""
     beyond = errors - errors.min()
     highest = np.full(beyond.max() + 1, -1)
     np.maximum.at(highest, beyond, np.arange(len(beyond)))

@@ -1,4 +1,4 @@
-"""What thresholds of groups were fitted to: the gap on these rows, on how many, and how far it may be from the truth.
+"""The gap that thresholds of groups were fitted to: on which rows, on how many, and its upper bound.
 
 A gap that is small on the rows that thresholds were chosen by is larger on others: it was chosen for being small. The
 upper bound of a gap is the largest of those of all pairs of groups: p - q + sqrt((u - p)^2 + (q - l)^2), with the
@@ -33,7 +33,7 @@ HALVINGS = 25  # of the gap that is asked for, until the bound is what is permit
 def require_rows(
     of: Sequence[Curve], groups: Sequence[str], rates: Sequence[str], groups_min: int, key: str = DECIDE
 ) -> None:
-    """Refuse rates of so few rows that they say little, naming the part ``key`` that asks. Raises ValueError."""
+    """Refuses rates of so few rows that they say little, naming the part ``key`` that asks. Raises ValueError."""
     for rate in rates:
         for name, curve in zip(groups, of, strict=True):
             own = int(curve.rows[list(CLASSES[rate])].sum())
@@ -47,7 +47,7 @@ def require_rows(
 
 
 def account(chances: Tensor, batch: Batch, groups: int, rates: Sequence[str], **facts: Any) -> dict[str, Any]:
-    """What a record says of a fit: the facts, ``gap``, ``rows`` and ``denominators``.
+    """Returns a record's account of a fit: the facts, ``gap``, ``rows`` and ``denominators``.
 
     Args:
         chances: of class 1, (n,), of the rows that the thresholds were fitted on.
@@ -123,7 +123,7 @@ def surely(
 
 
 def alike(of: Sequence[Curve], ready: Sequence[Side], rates: Sequence[str], confidence: float) -> tuple[Policy, float]:
-    """Of accepting everybody and nobody, the one with the smaller bound, then with fewer errors; and its bound."""
+    """Returns the better of accepting everybody and nobody, by smaller bound, then fewer errors; and its bound."""
     ends = [tuple(end % len(side.errors) for side in ready) for end in (0, -1)]
     everybody = [
         Policy(int(sum(side.errors[place] for side, place in zip(ready, places, strict=True))), 0.0, places)
@@ -135,5 +135,5 @@ def alike(of: Sequence[Curve], ready: Sequence[Side], rates: Sequence[str], conf
 
 
 def facts_of(of: Sequence[Curve], policy: Policy, rates: Sequence[str], confidence: float | None) -> Mapping[str, Any]:
-    """Of a fit with a margin, the confidence and the bound that it keeps to."""
+    """Returns the confidence of a fit with a margin, and the bound that it keeps to."""
     return {} if confidence is None else {"confidence": confidence, "bound": bound(of, policy, rates, confidence)}

@@ -47,7 +47,7 @@ class GroupThresholds:
         return above(z, bounds(self.logits, z)[s])
 
     def to_record(self) -> dict[str, Any]:
-        """What a record stores; rebuilt exactly by ``GroupThresholds(logits=...)``."""
+        """Returns what a record stores; rebuilt exactly by ``GroupThresholds(logits=...)``."""
         return {"_target_": "utils.decides.group_thresholds.GroupThresholds", "logits": in_json(self.logits)}
 
 

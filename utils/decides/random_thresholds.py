@@ -76,7 +76,7 @@ class RandomThresholds:
         return (shares[s] * (z.unsqueeze(-1) >= thresholds[s])).sum(-1)
 
     def to_record(self) -> dict[str, Any]:
-        """What a record stores; rebuilt exactly by ``RandomThresholds(logits=..., shares=...)``."""
+        """Returns what a record stores; rebuilt exactly by ``RandomThresholds(logits=..., shares=...)``."""
         return {
             "_target_": "utils.decides.random_thresholds.RandomThresholds",
             "logits": [in_json(of) for of in self.logits],

@@ -80,5 +80,5 @@ class Threshold:
         return above(z, cut(self.probability, z.dtype))
 
     def to_record(self) -> dict[str, str | float]:
-        """What a record stores; rebuilt exactly by ``Threshold(probability=...)``."""
+        """Returns what a record stores; rebuilt exactly by ``Threshold(probability=...)``."""
         return {"_target_": "utils.decides.threshold.Threshold", "probability": float(self.probability)}

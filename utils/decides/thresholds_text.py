@@ -19,7 +19,7 @@ ALWAYS, NEVER = -math.inf, math.inf
 
 
 def in_words(logits: Sequence[Any], shares: Sequence[Sequence[float]] | None = None) -> list[str]:
-    """For each group the probability from which a row is class 1, ``0.42``.
+    """Describes for each group the probability from which a row is class 1, ``0.42``.
 
     Args:
         logits: the threshold of each group, or several between which chance decides; numbers, or text such as "-inf".

@@ -45,12 +45,12 @@ class Batched(Launcher):
         self.planner: Planner | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
-        """Called by Hydra; the task is train.py's."""
+        """Takes what Hydra hands over; the task is train.py's."""
         self.config = config
         self.planner = self.planner or Planner(hydra_context, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
-        """Train the jobs, stack by stack; each leaves word of how it ended."""
+        """Trains the jobs, stack by stack; each leaves word of how it ended."""
         import torch  # which help and mistakes need not wait for
 
         assert self.planner is not None
@@ -110,7 +110,7 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
 
 
 def alone(jobs: Sequence[Job]) -> Counter[str]:
-    """How many jobs form no stack, by the reason."""
+    """Counts the jobs that form no stack, by the reason."""
     from utils.build import why_alone  # imports torch
 
     return Counter(reason for job in jobs if (reason := why_alone(job.params)))
@@ -129,13 +129,13 @@ def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
 
 
 def _optimizer(job: Job) -> tuple[float, float]:
-    """So that models of equal learning rate and weight decay are neighbours."""
+    """Sorts models of equal learning rate and weight decay side by side."""
     trainer = job.params["trainer"]
     return trainer["lr"], trainer["weight_decay"]
 
 
 def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
-    """Train one stack; every job leaves word of how it ended, whatever happens to the others."""
+    """Trains one stack; every job leaves word of how it ended, whatever happens to the others."""
     from utils.runs.together import carry_out_together
 
     left = {job.number: job for job in stack}
@@ -149,7 +149,7 @@ def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
 
 
 def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, budget: int) -> list[list[Job]]:
-    """Train the stacks; those of jobs that left no word, since a process died, which ends the others too."""
+    """Trains the stacks; returns those of jobs that left no word, since a process died, which ends the others too."""
     if not stacks:
         return []
     with pool(workers) as processes:

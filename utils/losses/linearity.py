@@ -1,4 +1,4 @@
-"""How far a function is from its own linearisation: what LLR and CAPIFY penalise."""
+"""The distance of a function from its linearisation, which LLR and CAPIFY penalise."""
 
 from collections.abc import Callable
 

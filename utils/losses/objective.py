@@ -43,7 +43,7 @@ def log_odds_against(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """Of every class, (..., 2) for logits (..., 1), else (..., k)."""
+    """Returns the log-probability of every class, (..., 2) for logits (..., 1), else (..., k)."""
     if logits.shape[-1] == 1:
         return F.logsigmoid(torch.cat([-logits, logits], -1))
     return logits.log_softmax(-1)
@@ -67,7 +67,7 @@ def binary_logit(logits: Tensor, method: str) -> Tensor:
 
 
 def is_zero(weight: Scalar) -> bool:
-    """Whether what a weight multiplies can be left out; in a stack, weights that differ are all other than 0."""
+    """Returns whether what a weight multiplies can be left out; weights that differ in a stack are all other than 0."""
     return not isinstance(weight, Tensor) and weight == 0
 
 

@@ -1,4 +1,4 @@
-"""How far chance moves figures that are no shares of rows: bootstrap draws over the rows (Efron, 1979), from counts."""
+"""Bootstrap intervals (Efron, 1979) from counts, for figures that are no shares of rows."""
 
 from collections.abc import Mapping
 

@@ -46,7 +46,7 @@ def least(shares: Floats) -> Floats:
 
 
 def groups_of(s: Counts, ctx: Context) -> int:
-    """How many groups the data set declares, so that one without rows in this split is noticed."""
+    """Returns the number of groups that the data set declares, so that one without rows in this split is noticed."""
     return max(ctx.groups, 1 + int(s.max(initial=0)))
 
 

@@ -1,4 +1,4 @@
-"""How well each class is recognised."""
+"""The accuracy of each class."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""How well the labels and scores fit the classes."""
+"""The fit of labels and scores to the classes."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""How accuracy falls with the radius."""
+"""The fall of accuracy with the radius."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a metric's keys mean: which way is better, how to say it in words, which are printed first.
+"""The meaning of a metric's keys: which way is better, how to say it in words, which are printed first.
 
 **Each metric says it in its own file**, in a constant ``KEYS`` of names and what they mean::
 
@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Key:
-    """What a metric states of one of its keys.
+    """The meaning of one of a metric's keys.
 
     Raises ValueError for a direction, a place or words that cannot be meant.
     """
@@ -71,7 +71,7 @@ RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+
 
 
 def meaning(key: str) -> Key | None:
-    """What its metric's file states of a key; None where no file does."""
+    """Returns what its metric's file states of a key; None where no file does."""
     return _found(_split(key, ()).name, ())
 
 
@@ -88,7 +88,7 @@ def direction(key: str) -> int:
 
 
 def is_causal(key: str) -> bool:
-    """Whether a figure depends on the structural causal model; not of an unknown key."""
+    """Returns whether a figure depends on the structural causal model; not of an unknown key."""
     found = meaning(key)
     return found is not None and found.causal
 
@@ -110,7 +110,7 @@ def describe(key: str, groups: Sequence[str] = ()) -> str:
 
 
 def headlines(keys: Iterable[str]) -> list[str]:
-    """Those of the keys that their metrics print, in the order of their headlines, then of the keys given.
+    """Returns the keys that their metrics print, in the order of their headlines, then of the keys given.
 
     What is said of one group, one class, or one end of an interval is a detail, and so is what poisoning changed.
     """
@@ -124,7 +124,7 @@ def _is_detail(key: str) -> bool:
 
 
 def under_norms(keys: Iterable[str]) -> list[str]:
-    """Those of the robust accuracies under a norm, ``robust_accuracy_linf_0.01`` and of the worst group."""
+    """Returns the robust accuracies under a norm, ``robust_accuracy_linf_0.01`` and of the worst group."""
     return [key for key in keys if UNDER_NORM.fullmatch(key)]
 
 
@@ -139,7 +139,7 @@ def suggest(key: str, known: Iterable[str]) -> list[str]:
 
 
 def require_metric(key: str, where: str) -> None:
-    """Refuse a name that no metric has. Raises ValueError, with near misses."""
+    """Refuses a name that no metric has. Raises ValueError, with near misses."""
     if meaning(key) is None:
         found = RADIUS.fullmatch(key)
         known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
@@ -160,7 +160,7 @@ class Parts(NamedTuple):
 
     @property
     def details(self) -> list[str]:
-        """What stands behind the name, in words, but for the end."""
+        """Returns what stands behind the name, in words, but for the end."""
         return [words for words in (self.of, self.norm, self.radius, self.state) if words]
 
 
@@ -179,7 +179,7 @@ def _split(key: str, groups: Sequence[str]) -> Parts:
 
 
 def _takes_norm(name: str) -> bool:
-    """Whether a norm can stand behind it; behind the name of an attack it is part of that."""
+    """Returns whether a norm can stand behind a name; behind the name of an attack it is part of that."""
     found = stated().get(name) or _template(name)[0]
     return found is not None and found.norm
 

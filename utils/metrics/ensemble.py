@@ -109,6 +109,6 @@ def _classes(predict: Predict, batch: Batch) -> int:
 
 
 def _table(batch: Batch, right: Tensor, classes: int, ctx: Context) -> Counts:
-    """How many rows of each group and class are wrong and right, (g, k, 2)."""
+    """Counts the rows of each group and class that are wrong and right, (g, k, 2)."""
     y, s = batch.y.cpu().numpy(), batch.s.cpu().numpy()
     return tables(right.cpu().numpy(), y, s, groups=groups_of(s, ctx), classes=classes)

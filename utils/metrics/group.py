@@ -1,4 +1,4 @@
-"""How far the groups of the sensitive attributes are treated alike."""
+"""Gaps between the groups of the sensitive attributes."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

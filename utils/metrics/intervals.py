@@ -63,25 +63,25 @@ class Measured(dict[str, float | None]):
         self.deviations = dict(deviations or getattr(figures, "deviations", {}))
 
     def add(self, other: Figures) -> None:
-        """Take in other figures, and what theirs rest on."""
+        """Adds other figures, and what theirs rest on."""
         also = Measured(other)
         self.update(also)
         self.shares |= also.shares
         self.deviations |= also.deviations
 
     def to_record(self) -> dict[str, Any]:
-        """What a record holds of them."""
+        """Returns what a record holds of the figures."""
         return {"metrics": dict(self), "shares": self.shares, "deviations": self.deviations}
 
     def plain(self, end: str) -> "Measured":
-        """Without intervals and what chance gives, every key followed by ``end``."""
+        """Returns the figures without intervals and chance levels, every key followed by ``end``."""
         figures = {f"{key}{end}": value for key, value in self.items() if not key.endswith(("_low", "_high", "_null"))}
         shares, deviations = ({f"{k}{end}": v for k, v in of.items()} for of in (self.shares, self.deviations))
         return Measured(figures, shares, deviations)
 
 
 class Spread(NamedTuple):
-    """How far chance moves a figure that is no share."""
+    """The interval of a figure that is no share."""
 
     low: float | None
     high: float | None
@@ -180,7 +180,7 @@ def ends(
 
 
 def require_level(level: float) -> None:
-    """Refuse a level outside (0, 1). Raises ValueError."""
+    """Refuses a level outside (0, 1). Raises ValueError."""
     if not 0 < level < 1:
         raise ValueError(f"evaluation: an interval's level of {level} is not in (0, 1); for 95 % give 0.95")
 
@@ -208,7 +208,7 @@ def newcombe(first: Share, second: Share, bands: Sequence[tuple[float, float]]) 
 
 
 class _Made(NamedTuple):
-    """What the interval of a key is made of: how, and from the keys of which shares, gap by gap."""
+    """The kind of a key's interval, and the keys of the shares that it is made of, gap by gap."""
 
     kind: str  # share, signed, gap, worst
     families: tuple[tuple[str, ...], ...]
@@ -223,7 +223,7 @@ class _Made(NamedTuple):
 
 
 def _made_of(key: str, shares: Mapping[str, Share]) -> _Made | None:
-    """None where the shares do not tell."""
+    """Returns what the interval of a key is made of; None where the shares do not tell."""
     if key in shares:
         return _Made("share", ((key,),))
     kind, prefixes, end = _grammar(key.removesuffix(POISONED))
@@ -234,7 +234,7 @@ def _made_of(key: str, shares: Mapping[str, Share]) -> _Made | None:
 
 
 def _grammar(key: str) -> tuple[str, list[str], str]:
-    """How a key is made; of shares that begin how, before a number; and how these end."""
+    """Returns the kind of a key, the beginnings of its shares before a number, and their common end."""
     if found := NAMED.fullmatch(key):
         if found["name"] == "worst_class_accuracy":
             return "worst", ["accuracy_class_"], found["end"]

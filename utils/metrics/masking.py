@@ -43,7 +43,7 @@ def masking(
     black_box: Attack,
     large: float,
 ) -> Figures:
-    """What ``warnings_of`` judges, on some of the rows.
+    """Returns the signs of masked gradients that ``warnings_of`` judges, on some of the rows.
 
     - ``check_random``: 1 where passes over the same rows give other logits, else 0.
     - ``check_zero_gradient``: of the rows that are right, the share where the cross-entropy, -log p_y, has a gradient
@@ -118,7 +118,7 @@ def _to_grey(attack: Attack, batch: Batch, ctx: Context, large: float) -> float:
 
 
 def _still(predict: Predict, part: Batch, ctx: Context) -> Tensor:
-    """Of the rows that are right, which have no gradient at x."""
+    """Returns a mask, of the rows that are right, of those without a gradient at x."""
     own = part.rows(still_right(predict, part, ctx))
     # softplus of the log-odds is the cross-entropy, and keeps its gradient as long as the numbers can hold one
     gradient, _ = slope(lambda x: F.softplus(log_odds_against(predict(x), own.y)), own.x)
@@ -126,7 +126,7 @@ def _still(predict: Predict, part: Batch, ctx: Context) -> Tensor:
 
 
 def _is_random(predict: Predict, part: Batch) -> bool:
-    """Whether a pass over the same rows gives other logits."""
+    """Returns whether a pass over the same rows gives other logits."""
     with torch.no_grad():
         logits = predict(part.x)
         tolerated = ROUNDING * logits.abs().max() if logits.numel() else 0.0

@@ -52,7 +52,7 @@ def robust(
 
 
 def _figures(ends: Sequence[str], level: float, ctx: Context, kept: Tensor, s: Tensor, y: Tensor) -> Figures:
-    """Of one model: kept (r, n), the training radius last where there is one, whose end is empty."""
+    """Returns the figures of one model: kept (r, n), the training radius last, if there is one, whose end is empty."""
     found = Measured()
     groups, classes = s.cpu().numpy(), y.cpu().numpy()
     size = {"groups": groups_of(groups, ctx), "classes": max(2, 1 + int(classes.max(initial=0)))}
@@ -87,7 +87,7 @@ def _told_by(attack: Attack, batch: Batch, ctx: Context) -> Batch:
 
 
 def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
-    """Which rows (..., r, n) stay right under the attack at each of r radii; the attack's budget is checked.
+    """Returns a mask (..., r, n) of rows that stay right under the attack at each of r radii; checks its budget.
 
     Every model goes through its radii from the smallest to the largest, each once.
     """

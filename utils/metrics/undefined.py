@@ -1,4 +1,4 @@
-"""What a record's figures leave undefined, and why."""
+"""Figures of a record that are undefined, and why."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

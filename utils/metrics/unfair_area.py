@@ -158,7 +158,7 @@ def _directions(threat: CausalThreat, samples: int, seed: int) -> Tensor:
 def _by_gradient(
     people: Individuals, margin: Margin, threat: CausalThreat, radius: float, *, steps: int, rel_step: float
 ) -> Tensor:
-    """Which balls (L, n) around the twins hold a flip that projected gradient ascent finds."""
+    """Returns a mask (L, n) of the balls around the twins with a flip that projected gradient ascent finds."""
 
     level = _every_level(threat.scm, people.x)
 
@@ -184,7 +184,7 @@ def _by_gradient(
 def _by_random_each(
     people: Individuals, predict: Predict, ctx: Context, radius: float, flips: Tensor, *, samples: int
 ) -> Tensor:
-    """Which balls hold a flip among random points; of a stack, model by model, as few balls of each are searched."""
+    """Returns a mask of the balls with a flip among random points, model by model in a stack to search few of each."""
     if ctx.each:
         models: Sequence[Predict] = predict.each  # type: ignore[attr-defined]
         searches: list[Search] = []
@@ -218,7 +218,7 @@ class Search:
         return cls(people.x, people.noise, ctx.scm, radius * directions * ctx.scm.unit)
 
     def is_that_of(self, other: "Search") -> bool:
-        """Whether the balls of both hold the same features."""
+        """Returns whether the balls of both hold the same features."""
         return self._scm is other._scm and torch.equal(self.x, other.x) and torch.equal(self.shifts, other.shifts)
 
     @cached_property
@@ -232,7 +232,7 @@ class Search:
 
 
 def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Search, flips: Tensor) -> Tensor:
-    """Which balls (L, n) hold a flip among the points of a search, given the flips known already.
+    """Returns a mask (L, n) of the balls with a flip among the points of a search, given the flips known already.
 
     A ball is searched while its answer matters: the individual's own until it flips, a twin's until any does; and
     only where bounds of the network leave room for a flip.
@@ -259,7 +259,7 @@ def _do(scm: SCM, level: Tensor) -> dict[int, Tensor]:
 
 
 def _doubtful(people: Individuals, predict: Predict, margin: LogitMargin, search: Search) -> Tensor:
-    """Which of the balls (L, n) no bound of the network proves to be without a flip."""
+    """Returns a mask of the balls (L, n) that no bound of the network proves to be without a flip."""
     doubtful = torch.empty_like(people.flips)
     for pair, features in search.balls:
         level, row = pair.unbind(1)
@@ -269,7 +269,7 @@ def _doubtful(people: Individuals, predict: Predict, margin: LogitMargin, search
 
 
 def _counterfactual_figures(people: Individuals) -> dict[str, Tensor]:
-    """By metric, a value for each individual (..., n), whose mean is the figure."""
+    """Returns by metric a value for each individual (..., n), whose mean is the figure."""
     others = (~people.factual).sum(0).clamp_min(1)
     return {"uai_cf": people.flips.any(0), "counterfactual_flip_rate": people.flips.sum(0) / others}
 

@@ -1,4 +1,4 @@
-"""What the residual networks are made of, and how convolutions start.
+"""The parts of residual networks, and the initial weights of convolutions.
 
 A convolution and the batch norm right behind it are neighbours in an ``nn.Sequential``, where ``utils.views.fold``
 finds them.

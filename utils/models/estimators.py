@@ -37,7 +37,7 @@ def fitted(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, see
 
 
 def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float32]:
-    """Of a trained estimator on rows x (n, d): (n, 1) log(p / (1 - p)) of class 1, or (n, k) log p of k classes.
+    """Returns log-odds of rows x (n, d): (n, 1) log(p / (1 - p)) of class 1, or (n, k) log p of k classes.
 
     Probabilities are cut to at least 1e-6, but where the estimator adds log-odds up itself. A class without training
     rows has that probability.
@@ -58,7 +58,7 @@ def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float3
 
 
 def probabilities(estimator: Estimator, x: Floats) -> Floats:
-    """Of the classes that the training rows had, (n, c).
+    """Returns probabilities of the classes that the training rows had, (n, c).
 
     Of a forest the mean over its trees, in the order of its own ``predict_proba`` and so to the bit, without the
     bookkeeping of each call, which on a few hundred rows takes longer than the trees.
@@ -73,7 +73,7 @@ def probabilities(estimator: Estimator, x: Floats) -> Floats:
 
 
 def _adds_log_odds(estimator: Estimator) -> bool:
-    """Whether ``decision_function`` is the log-odds: of estimators that are linear, or sums of trees, in these."""
+    """Returns whether ``decision_function`` is the log-odds, as of linear estimators and sums of trees."""
     return isinstance(estimator, _additive()) and getattr(estimator, "loss", "log_loss") == "log_loss"
 
 

@@ -30,11 +30,11 @@ class Learner(nn.Module):
 
     @property
     def option(self) -> str:
-        """Its name in the configuration, that of its module."""
+        """Returns the learner's name in the configuration, that of its module."""
         return type(self).__module__.rpartition(".")[2]
 
     def fit(self, rows: Batch, seed: int) -> None:
-        """Train on weighted rows (n, d); the seed, in [0, 2^32), decides all that is drawn.
+        """Trains on weighted rows (n, d); the seed, in [0, 2^32), decides all that is drawn.
 
         Raises:
             ValueError: rows of one class alone.
@@ -80,7 +80,7 @@ class Learner(nn.Module):
         return repeatable(dumps(self.trained))
 
     def from_bytes(self, data: bytes) -> None:
-        """Take the trained estimator of ``to_bytes``; nothing of it is made before all of its types are known.
+        """Takes the trained estimator of ``to_bytes``; nothing of it is made before all of its types are known.
 
         Raises:
             ValueError: another estimator, a type that such an estimator does not consist of, numbers that are not
@@ -108,6 +108,6 @@ class Learner(nn.Module):
 
 
 def require(setting: str, value: object, legal: bool, expected: str) -> None:
-    """Refuse a setting of a model that is out of range. Raises ValueError where it is not ``legal``."""
+    """Refuses a setting of a model that is out of range. Raises ValueError where it is not ``legal``."""
     if not legal:
         raise ValueError(f"model.{setting}={value!r}: expected {expected}")

@@ -53,7 +53,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def require_bounded(data: bytes) -> None:
-    """Refuse a skops file that would unpack to more than a trained estimator of its size, or of arrays that lie.
+    """Refuses a skops file that would unpack to more than a trained estimator of its size, or of arrays that lie.
 
     Nothing is unpacked but the headers of arrays.
 
@@ -74,7 +74,7 @@ def require_bounded(data: bytes) -> None:
 
 
 def _require_whole(packed: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Refuse what is no array of numbers, or one that is not as large as its header says. Raises ValueError."""
+    """Refuses what is no array of numbers, or one that is not as large as its header says. Raises ValueError."""
     with packed.open(entry) as file:
         version = npy.read_magic(file)
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)

@@ -14,7 +14,7 @@ Nodes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 
 def require_sound(estimator: Estimator, columns: int) -> None:
-    """Refuse numbers that are not finite, and trees of which a split leads astray.
+    """Refuses numbers that are not finite, and trees of which a split leads astray.
 
     A split may lead out of the tree, back to where it was, or to a column that is not there.
 
@@ -50,7 +50,7 @@ def _sums(estimator: Estimator, columns: int) -> tuple[int, ...]:
 
 
 def _numbers(estimator: Estimator) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """What answers are computed from; thresholds of histograms may be infinite, where a split is by what is missing."""
+    """Yields the numbers that answers are computed from; infinite thresholds of histograms split by what is missing."""
     for name in ("coef_", "intercept_", "_baseline_prediction"):
         if hasattr(estimator, name):
             yield name.strip("_"), np.asarray(getattr(estimator, name), np.float64)

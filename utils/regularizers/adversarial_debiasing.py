@@ -14,7 +14,7 @@ SHORTER = (1.0, 0.5, 0.25, 0.125, 0.0)  # of Newton's step; it may overshoot far
 def adversarial_debiasing(
     predict: Predict, batch: Batch, ctx: Context, *, rate: Rate, steps: int, ridge: float
 ) -> Tensor:
-    """What the best adversary learns of the group from the logit, in nats, () or (m,) of a stack.
+    """Returns what the best adversary learns of the group from the logit, in nats, () or (m,) of a stack.
 
     H(s) - min over V of [E -log q(s; V, z) + ridge / 2 |V|^2], q = softmax(log p + (1, z, sigmoid z) V), p the shares
     of the groups in the batch. 0 where V = 0 is the best answer and the adversary is left with guessing by the
@@ -49,7 +49,7 @@ def adversarial_debiasing(
     guess = (share.unsqueeze(-2) @ group).clamp_min(TINY).log()  # (..., a, 1, G), by the shares alone
 
     def loss(v: Tensor, basis: Tensor) -> Tensor:
-        """Of the adversary above that of guessing, (..., a), at v (..., a, 3, G)."""
+        """Returns the adversary's loss above that of guessing, (..., a), at v (..., a, 3, G)."""
         log_q = (guess + basis @ v).log_softmax(-1)
         return (share * (group * (guess - log_q)).sum(-1)).sum(-1) + ridge / 2 * v.square().sum((-2, -1))
 
@@ -65,7 +65,7 @@ def adversarial_debiasing(
 
 
 def _basis(z: Tensor) -> Tensor:
-    """What the adversary sees of a logit (..., n), (..., 1, n, 3)."""
+    """Returns the adversary's inputs from a logit (..., n), (..., 1, n, 3)."""
     return torch.stack([torch.ones_like(z), z, z.sigmoid()], -1).unsqueeze(-3)
 
 

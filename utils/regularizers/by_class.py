@@ -43,5 +43,5 @@ def named(weights: Tensor) -> dict[str, list[float]]:
 
 
 def warm_epochs(warmup: float, epochs: int) -> int:
-    """How many epochs a share of the training is, at least the first."""
+    """Returns the number of epochs of a share of the training, at least the first."""
     return max(1, round(warmup * epochs))

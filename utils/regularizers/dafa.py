@@ -56,7 +56,7 @@ class Dafa(nn.Module):
             self.counts += class_sums(torch.ones_like(batch.y), batch.y, self.classes)
 
     def epoch_ended(self, predict: Predict, valid: Batch, ctx: Context) -> None:  # noqa: ARG002
-        """Set the weights after the last epoch of the warm-up."""
+        """Sets the weights after the last epoch of the warm-up."""
         if not self._ends_warmup(ctx):
             return
         sums, counts = summed(self.sums), summed(self.counts)

@@ -90,7 +90,7 @@ class Frl(nn.Module):
         return by_class(self.weights, batch, ctx)
 
     def observed(self, logits: Tensor, batch: Batch, ctx: Context) -> None:
-        """Nothing is learnt from the training rows."""
+        """Learns nothing: the training rows do not count."""
 
     def epoch_ended(self, predict: Predict, valid: Batch, ctx: Context) -> None:
         """One step of the ascent, from the end of the warm-up to the beginning of the last epoch."""
@@ -115,7 +115,7 @@ class Frl(nn.Module):
         self.weights = torch.stack([margin, loss_weights(mu), loss_weights(nu)])
 
     def excesses(self, predict: Predict, valid: Batch, ctx: Context) -> Tensor:
-        """By how much natural and boundary error of the classes exceed mean and bound, (2, C); 0 without rows."""
+        """Returns how far natural and boundary error of the classes exceed mean and bound, (2, C); 0 without rows."""
         found = [self._errors(predict, rows, ctx) for rows in parts(valid)]
         counts = summed(torch.stack(found).sum(0))  # all processes go on with the same figures, to the last bit
         errors, rows = counts[:, :2], counts[:, 2:]

@@ -37,5 +37,5 @@ def half_adversarial(predict: Predict, batch: Batch, ctx: Context, *, attack: At
 
 
 def _part(batch: Batch, rows: int, start: int, count: int) -> Batch:
-    """So many of the rows."""
+    """Returns ``count`` of the rows, from ``start`` on."""
     return Batch(*(column.narrow(rows, start, count) for column in batch))

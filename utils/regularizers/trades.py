@@ -49,7 +49,7 @@ def trades(
 
 
 def _departure(view: Predict, batch: Batch) -> Callable[[Tensor], Tensor]:
-    """How far answers, as logits (n, k), are from the steady model's on the rows themselves."""
+    """Returns the divergence of answers, as logits (n, k), from the steady model's on the rows themselves."""
     with torch.no_grad():
         clean = view(batch.x)
     return lambda logits: divergence(clean, logits)

@@ -13,12 +13,12 @@ BISECTIONS = 20
 
 
 def counterfactual(scm: SCM, x: Tensor, do: Mapping[int, Tensor]) -> Tensor:
-    """What x (..., d) would have been under do(column = value), the values in the SCM's own units."""
+    """Returns the counterfactual of x (..., d) under do(column = value), the values in the SCM's own units."""
     return scm.model(scm.to_features(scm.to_noise(scm.own(x)), do))
 
 
 def soft_counterfactual(scm: SCM, x: Tensor, shift: Tensor) -> Tensor:
-    """What x (..., d) would have been had its exogenous noise been larger by ``shift`` (..., d)."""
+    """Returns the counterfactual of x (..., d) with its exogenous noise larger by ``shift`` (..., d)."""
     return scm.model(scm.to_features(scm.to_noise(scm.own(x)) + shift))
 
 
@@ -38,7 +38,7 @@ def twins(scm: SCM, x: Tensor) -> Tensor:
 
 
 def factual_level(scm: SCM, x: Tensor) -> Tensor:
-    """Index (...) of the sensitive level that x (..., d) has: the nearest in the SCM's own units."""
+    """Returns the index (...) of the sensitive level of x (..., d): the nearest in the SCM's own units."""
     return nearest_level(scm.own(x)[..., list(scm.sensitive)], scm.levels)
 
 

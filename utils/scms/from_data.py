@@ -1,4 +1,4 @@
-"""What every SCM fitted to data shares: the graph it needs, the equations it judges, the noise it samples."""
+"""SCMs fitted to data: the graph they need, the equations they judge, the noise they sample."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence

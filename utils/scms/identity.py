@@ -1,4 +1,4 @@
-"""Which causal model an ``scm`` option and its settings mean, in plain values: what records hold and compare.
+"""The identity of a causal model, from an ``scm`` option and its settings, in plain values to file and compare.
 
 Nothing here needs torch, so that whoever only reads records need not wait for it.
 """
@@ -14,7 +14,7 @@ REAL_VALUED, THRESHOLDED = "scm_real_valued_", "scm_thresholded_"
 
 
 def reading(binary: Reading | None, sampling: str) -> Reading:
-    """How binary columns with parents are read: as asked for, else ``anm`` under the published noise, ``threshold``.
+    """Returns how binary columns with parents are read: as asked, else ``anm`` for published noise, ``threshold``.
 
     Raises:
         ValueError: another word, or ``threshold`` beside the published noise, which is that of additive equations.
@@ -110,7 +110,7 @@ def _about(fingerprint: str, sensitive: Sequence[str] | None) -> str:
 
 
 def is_under(causal: Mapping[str, Any], graph: Any) -> bool:
-    """Whether a causal model is that of its option, settings and source under a ``graph`` as it was asked for."""
+    """Returns whether a causal model is that of its option, settings and source under a ``graph`` as asked for."""
     asked = _normal(graph) if causal["option"] in FITTED else None
     own = _hash([causal["option"], causal["settings"], asked, causal["source"]])
     return bool(causal["fingerprint"] == _about(own, causal.get("sensitive")))

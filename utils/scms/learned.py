@@ -76,7 +76,7 @@ def _cache_path(dataset: Dataset, settings: dict) -> Path:
 
 
 def _read(nets: nn.ModuleList, cache: Path) -> bool:
-    """Load cached equations; a damaged cache is fitted again."""
+    """Loads cached equations; a damaged cache is fitted again."""
     try:
         nets.load_state_dict(load_file(cache))
     except (FileNotFoundError, SafetensorError, RuntimeError):

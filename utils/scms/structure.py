@@ -54,7 +54,7 @@ def levels_product(columns: tuple[Column, ...]) -> Tensor:
 
 
 def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:
-    """Index (...) of the row of levels (L, s) nearest to each row of attributes (..., s), in the sum of distances."""
+    """Returns the index (...) of the row of levels (L, s) nearest to each row of attributes (..., s), in L1."""
     return (attributes.unsqueeze(-2) - levels).abs().sum(-1).argmin(-1)
 
 

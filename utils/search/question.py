@@ -1,4 +1,4 @@
-"""What a search asks: which points, judged by what."""
+"""The question of a search: its points, and the metrics that judge them."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Bound(NamedTuple):
         return f"{self.key}{self.sign}{self.value}"
 
     def excess(self, metrics: Mapping[str, float]) -> float:
-        """By how much the metrics break it; 0 or less where they meet it."""
+        """Returns by how much the metrics exceed the bound; 0 or less where they meet it."""
         return metrics[self.key] - self.value if self.sign == "<=" else self.value - metrics[self.key]
 
 
@@ -59,7 +59,7 @@ class Question:
 
 
 def definition(line: Line, objectives: Mapping[str, str], bounds: Sequence[Bound]) -> dict[str, Any]:
-    """What makes two searches the same, in JSON types; where and how fast the jobs run is no part of it."""
+    """Returns what makes two searches the same, in JSON types; where and how fast jobs run is no part of it."""
     from utils.build import NOT_IDENTITY  # imports torch, which mistakes need not wait for
 
     return {
@@ -118,7 +118,7 @@ def _bound(text: str) -> Bound:
 
 
 def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> None:
-    """Refuse a metric at a radius that is not among those that some job is ``evaluated`` at. Raises ValueError."""
+    """Refuses a metric at a radius that is not among those that some job is ``evaluated`` at. Raises ValueError."""
     for radii in {tuple(map(str, given)): None for given in evaluated}:
         for key in metrics:
             if (found := RADIUS.fullmatch(key)) and found["radius"] not in radii:
@@ -129,7 +129,7 @@ def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> N
 
 
 def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a causal metric where the causal model differs among the ``configurations`` that a search may try.
+    """Refuses a causal metric where the causal model differs among the ``configurations`` of a search.
 
     Raises:
         ValueError: trials could not be ranked by that metric.

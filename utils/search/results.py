@@ -1,4 +1,4 @@
-"""From the records of a search's jobs to the results of its trials, and what it has found in the end."""
+"""The results of a search: of its trials, from the records of their jobs, and of the whole study."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -25,7 +25,7 @@ class UnreportedError(NoResultError):
 
 
 def judge(study: "Study", trial: "Trial", question: Question, records: Sequence[Record]) -> None:
-    """Tell the study what the records of a trial's jobs say.
+    """Tells the study what the records of a trial's jobs say.
 
     Raises:
         NoResultError: a metric is undefined in one of them or, as UnreportedError, not there.
@@ -48,7 +48,7 @@ def _mean(key: str, records: Sequence[Record]) -> float:
 
 
 def shown(study: "Study", question: Question) -> Iterator[str]:
-    """What a study has found, line by line: its Pareto set, and how to draw it."""
+    """Yields the lines of what a study has found: its Pareto set, and how to draw it."""
     from optuna.trial import TrialState
 
     done = study.get_trials(states=(TrialState.COMPLETE,))

@@ -25,7 +25,7 @@ class Interval(NamedTuple):
         return repr(trial.suggest_float(key, self.low, self.high, log=self.log))
 
     def definition(self) -> list[Any]:
-        """What tells it from others."""
+        """Returns what tells the interval from other parameters."""
         return ["interval", repr(self.low), repr(self.high), self.log]
 
     def ends(self) -> list[str]:
@@ -49,7 +49,7 @@ class Steps(NamedTuple):
         return repr(self._value(round((drawn - low) / self.step)))
 
     def definition(self) -> list[Any]:
-        """What tells it from others."""
+        """Returns what tells the steps from other parameters."""
         return ["range", repr(self.low), repr(self.step), self.number]
 
     def ends(self) -> list[str]:
@@ -72,7 +72,7 @@ class Choice(NamedTuple):
         return trial.suggest_categorical(key, self.values)
 
     def definition(self) -> list[Any]:
-        """What tells it from others."""
+        """Returns what tells the choice from other parameters."""
         return ["choice", *self.values]
 
     def ends(self) -> list[str]:
@@ -84,7 +84,7 @@ Parameter = Interval | Steps | Choice
 
 
 class Line(NamedTuple):
-    """What a command line asks for."""
+    """A command line of a search: fixed words, parameters and seeds."""
 
     fixed: dict[str, str]  # key -> whole word
     space: dict[str, Parameter]  # key -> values

@@ -37,7 +37,7 @@ def installed() -> Any:
 
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[Path]:
-    """Let one process at a time conduct a study; the folder of the studies."""
+    """Lets one process at a time conduct a study; yields the folder of the studies."""
     folder = paths_config.evals() / "studies"
     folder.mkdir(parents=True, exist_ok=True)
     with held(FileLock(folder / f"{name}.lock"), f"another process conducts the study {name}"):
@@ -46,7 +46,7 @@ def one_at_a_time(name: str) -> Iterator[Path]:
 
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Say in one sentence what is wrong with the storage of a study. Raises ValueError."""
+    """Turns an error of a study's storage into one sentence. Raises ValueError."""
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -112,14 +112,14 @@ def points(study: "Study", line: Line, trials: int, sampler: str, seed: int) -> 
 
 
 def begun(study: "Study") -> int:
-    """How many trials have been asked."""
+    """Counts the trials that have been asked."""
     from optuna.trial import TrialState
 
     return sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
 
 
 def unfinished(study: "Study") -> int:
-    """How many of them are without a result, good or bad."""
+    """Counts the trials without a result, good or bad."""
     from optuna.trial import TrialState
 
     return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))

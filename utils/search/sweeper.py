@@ -47,7 +47,7 @@ NAME = re.compile(r"[A-Za-z][\w-]*")  # of a study: a file, a word of Hydra's, a
 
 
 class Search(Planned):
-    """What trades off best among the values given; the settings are those of its yaml."""
+    """A sweeper that searches the given values for the best trade-offs; the settings are those of its yaml."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Search(Planned):
         self.stores: dict[Path, RunStore] = {}
 
     def sweep(self, arguments: list[str]) -> None:
-        """Check the space, search it, show what was found."""
+        """Checks the space, searches it, shows what was found."""
         optuna = installed()
         self._check()
         question = self._question(read(self.words(arguments)))
@@ -98,7 +98,7 @@ class Search(Planned):
             raise ValueError(f"hydra.sweeper.study={self.study}: expected letters, digits, _ and -, a letter first")
 
     def _question(self, line: Line) -> Question:
-        """What the line asks, under the name that is given or one that only this question has."""
+        """Returns the question of a line, under the name that is given or one that only this question has."""
         goals, bounds = objectives(self.objectives), constraints(self.constraints)
         for key in goals:
             require_metric(key, "hydra.sweeper.objectives")
@@ -109,7 +109,7 @@ class Search(Planned):
         return Question(name, line, goals, bounds)
 
     def _search(self, study: "Study", question: Question) -> None:
-        """Ask, launch and tell batches, until the study has its trials or none of a batch could be trained.
+        """Asks, launches and tells batches, until the study has its trials or none of a batch could be trained.
 
         Raises:
             UnreportedError: no run so far reports a metric that is asked for.
@@ -155,7 +155,7 @@ class Search(Planned):
         return planned
 
     def _ended(self, folder: Path, jobs: Sequence[Job]) -> list[tuple[Outcome, Record]] | None:
-        """How the jobs of a trial ended, with their records; None where one left none, and the trial stays open."""
+        """Returns how the jobs of a trial ended, with records; None where one left none: the trial stays open."""
         ends = []
         for job in jobs:
             outcome = told(folder, job.number)
@@ -167,7 +167,7 @@ class Search(Planned):
 
 
 def _require_result(study: "Study") -> None:
-    """Let the command fail where not a single trial has a result."""
+    """Lets the command fail where not a single trial has a result."""
     from optuna.trial import TrialState
 
     if not study.get_trials(states=(TrialState.COMPLETE,)):
@@ -177,7 +177,7 @@ def _require_result(study: "Study") -> None:
 
 
 def _tell(study: "Study", question: Question, trial: "Trial", ends: Sequence[tuple[Outcome, Record]]) -> None:
-    """Tell the study how a trial ended.
+    """Tells the study how a trial ended.
 
     Raises:
         UnreportedError: its runs do not report a metric that is asked for, and no others did.

@@ -24,17 +24,17 @@ def digest(path: Path) -> str:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Replace the content of ``path`` in one step. Raises OSError as ``write_chunks``."""
+    """Replaces the content of ``path`` in one step. Raises OSError as ``write_chunks``."""
     write_chunks(path, [data])
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace the content of ``path`` by ``text`` in UTF-8, in one step. Raises OSError as ``write_chunks``."""
+    """Replaces the content of ``path`` by ``text`` in UTF-8, in one step. Raises OSError as ``write_chunks``."""
     write_bytes(path, text.encode())
 
 
 def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
-    """Replace the content of ``path`` in one step; a reader sees the old bytes or the new ones, never a part.
+    """Replaces the content of ``path`` in one step; a reader sees the old bytes or the new ones, never a part.
 
     Missing folders are created; a symbolic link is followed; an existing file keeps its permissions. A pipe, a
     device and this process's own output are no files that could be replaced: the chunks are written to them.
@@ -64,7 +64,7 @@ def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
 
 
 def _remove(temporary: Path) -> None:
-    """Remove a temporary file; where that takes room that a full disk lacks, as copy-on-write does, empty it."""
+    """Removes a temporary file; where that takes room that a full disk lacks, as copy-on-write does, empties it."""
     try:
         temporary.unlink(missing_ok=True)
     except OSError:
@@ -73,7 +73,7 @@ def _remove(temporary: Path) -> None:
 
 
 def is_stream(path: str | Path) -> bool:
-    """Whether ``path`` is there and cannot be replaced: a pipe, a device, a socket, or where this process writes to."""
+    """Returns whether ``path`` exists but cannot be replaced: a pipe, device, socket or our own output."""
     try:
         found = os.stat(path)  # noqa: PTH116 - of /dev/fd/63 too, which leads to no path
     except OSError:
@@ -91,7 +91,7 @@ def _own_output(found: os.stat_result) -> int | None:
 
 
 def _write_through(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write to what is there. Our own output goes on where it is: opened again, a file would begin anew."""
+    """Writes to what is there. Our own output goes on where it is: opened again, a file would begin anew."""
     own = _own_output(path.stat())
     handle = os.open(path, os.O_WRONLY) if own is None else own
     for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -107,7 +107,7 @@ def _write_through(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def append(path: str | Path, data: bytes, *, keep: int) -> None:
-    """Keep the first ``keep`` bytes of ``path``, add ``data`` behind them and return when both are on the disk.
+    """Keeps the first ``keep`` bytes of ``path``, adds ``data`` behind them and returns when both are on the disk.
 
     For one writer at a time. A kill may leave a part of ``data`` at the end of the file.
 
@@ -138,7 +138,7 @@ def leftovers(path: str | Path) -> list[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renamed, new and removed files of a folder survive a power loss."""
+    """Makes renamed, new and removed files of a folder survive a power loss."""
     if os.name == "nt":  # Windows opens no folders
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -153,7 +153,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name the file the caller asked for, not the temporary one, and none at all where a write fails."""
+    """Lets errors name the file the caller asked for, not the temporary one."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What every command says, and how: one line at a time, errors as one reads them, a pipe that may close.
+"""The output of every command: one line at a time, errors as one reads them, a pipe that may close.
 
 Names of files, columns, levels and records come from anybody. All that is said passes ``harmless``, so that none of
 them moves the cursor, retitles or recolours a terminal, or turns the direction of what follows; what goes to a
@@ -70,13 +70,13 @@ def interruptible() -> Iterator[None]:
 
 
 def stop_if_interrupted() -> None:
-    """Raise the interrupt that a destructor swallowed, or that a library made an error of its own of."""
+    """Raises the interrupt that a destructor swallowed, or that a library made an error of its own of."""
     if _interrupts:
         raise Stopped(_interrupts[-1])
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
-    """What stands in for characters that a terminal cannot show."""
+    """Returns a substitute for characters that a terminal cannot show."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(ASCII)
@@ -87,7 +87,7 @@ codecs.register_error("readable", _readable)
 
 
 def show_everything() -> None:
-    """Let stdout and stderr show what their encoding lacks by something like it, in place of an error."""
+    """Lets stdout and stderr show what their encoding lacks by something like it, in place of an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="readable")

@@ -1,4 +1,4 @@
-"""What a record says of where it was made: versions, device, code; no host or user names."""
+"""The environment that a record states: versions, device, code; no host or user names."""
 
 import ctypes
 import platform
@@ -28,7 +28,7 @@ def environment(device: torch.device, threads: int) -> dict[str, Any]:
 
 @cache
 def keep_memory() -> None:
-    """Let the C library keep freed memory in place of giving it back at once, only to fetch it for the next layer.
+    """Lets the C library keep freed memory in place of giving it back at once, only to fetch it for the next layer.
 
     Every larger tensor otherwise costs page faults: a tenth to a quarter of the time of a convolutional network on the
     CPU. Only glibc has these settings (mallopt: the thresholds of mmap, -3, and of trimming, -1).

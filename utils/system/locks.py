@@ -10,7 +10,7 @@ from utils.system.console import say
 
 @contextmanager
 def held(lock: FileLock, busy: str) -> Iterator[None]:
-    """Hold a lock; where another process holds it, say that it is ``busy`` and wait."""
+    """Holds a lock; where another process holds it, says that it is ``busy`` and waits."""
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -45,7 +45,7 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *given: Any) ->
 
 
 def _as_child(begin: Callable[..., None] | None, *given: Any) -> None:
-    """Leave interrupts to the parent, and end with it, however it ends."""
+    """Leaves interrupts to the parent, and ends with it, however it ends."""
     for name in ("SIGINT", "SIGHUP"):  # a terminal tells all processes of a command
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -57,7 +57,7 @@ def _as_child(begin: Callable[..., None] | None, *given: Any) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Let what is being done clean up behind it, then end."""
+    """Lets what is being done clean up behind it, then ends."""
     Thread(target=_gone, daemon=True).start()
     raise SystemExit(1)
 

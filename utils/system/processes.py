@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 
 def launched() -> int:
-    """How many processes torchrun started."""
+    """Returns the number of processes that torchrun started."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def world() -> int:
-    """How many processes have joined."""
+    """Returns the number of processes that have joined."""
     return dist.get_world_size() if _many() else 1
 
 
@@ -39,7 +39,7 @@ def _many() -> bool:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Join the other processes that torchrun started, until the work is done; nothing to do for a single one."""
+    """Joins the other processes that torchrun started, until the work is done; nothing to do for a single one."""
     if launched() == 1 or _many():
         yield
         return
@@ -62,7 +62,7 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def told(value: Any) -> Any:
-    """What the first process says, in every one of them."""
+    """Returns the value of the first process, in every one of them."""
     if not _many():
         return value
     box = [value]

@@ -43,7 +43,7 @@ def fit_many(
     watch: Watch,
     checkpoints: Sequence[Path] = (),
 ) -> list[DivergenceError | None]:
-    """Train m models of one structure together, in place; each as ``recipe.fit`` would train it alone, to rounding.
+    """Trains m models of one structure together, in place; each as ``recipe.fit`` would alone, to rounding.
 
     The loss of a model depends on its own parameters and rows alone, so the gradient of the sum of all losses is
     that of each, and an optimizer that treats every parameter by itself is the optimizer of each.
@@ -112,7 +112,7 @@ def _kept(
     errors: Sequence[DivergenceError | None],
     epoch: int,
 ) -> None:
-    """Write what each model has come to after an epoch."""
+    """Writes what each model has come to after an epoch."""
     for i, (path, (order, own), error) in enumerate(zip(paths, streams, errors, strict=True)):
         said = None if error is None else str(error)
         states = {"order": order.get_state(), "own": own.get_state(), "error": said, "epoch": epoch}
@@ -125,7 +125,7 @@ def _taken(
     streams: Sequence[Streams],
     errors: list[DivergenceError | None],
 ) -> int:
-    """Go on from checkpoints; the epochs done, 0 where not all models have one of the same epoch.
+    """Goes on from checkpoints; returns the epochs done, 0 where not all models have one of the same epoch.
 
     Raises:
         ValueError: a checkpoint that is damaged or of another model.
@@ -147,7 +147,7 @@ def _taken(
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, whole or not at all. Raises OSError where the disk is full."""
+    """Writes tensors and plain values, whole or not at all. Raises OSError where the disk is full."""
     data = BytesIO()
     torch.save(state, data)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What ``write_checkpoint`` wrote. Raises ValueError where the file is damaged."""
+    """Reads what ``write_checkpoint`` wrote. Raises ValueError where the file is damaged."""
     try:
         stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
@@ -168,7 +168,7 @@ PER_PARAMETER = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAda
 
 
 def treats_each_parameter_alone(make_optimizer: Callable[..., torch.optim.Optimizer]) -> bool:
-    """Whether the optimizer of a stack is that of each of its models."""
+    """Returns whether the optimizer of a stack is that of each of its models."""
     maker = getattr(make_optimizer, "func", make_optimizer)
     return maker.__module__.startswith("torch.optim") and maker.__name__ in PER_PARAMETER
 
@@ -195,7 +195,7 @@ class _SlicedOptimizer:
         self.optimizer = make_optimizer(groups, lr=lr[0], weight_decay=weight_decay[0])
 
     def step(self) -> None:
-        """Update the parameters by their gradients, which are forgotten then."""
+        """Updates the parameters by their gradients, which are forgotten then."""
         for part, (a, b) in zip(self.slices, self.bounds, strict=True):
             for own, p in zip(part, self.parameters, strict=True):
                 own.grad = None if p.grad is None else p.grad[a:b]
@@ -217,7 +217,7 @@ class _SlicedOptimizer:
 
     @torch.no_grad()
     def take(self, stored: Sequence[dict[str, Any]]) -> None:
-        """Put what ``of_model`` gave for each model, one after another, in the place of what there is."""
+        """Puts what ``of_model`` gave for each model, one after another, in the place of what there is."""
         for part, (a, b) in zip(self.slices, self.bounds, strict=True):
             for k, own in enumerate(part):
                 own.copy_(torch.stack([of["parameters"][k] for of in stored[a:b]]))
@@ -231,12 +231,12 @@ class _SlicedOptimizer:
 
 
 def _per_model(value: Any, like: Tensor) -> bool:
-    """Whether a part of an optimizer's state has an entry for every number of a parameter, rather than one for all."""
+    """Returns whether a part of an optimizer's state has an entry for every number of a parameter, not one for all."""
     return isinstance(value, Tensor) and value.shape == like.shape and value.ndim > 0
 
 
 def diverged(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
-    """What to say of a model with these losses (steps,) in an epoch after which it is not finite."""
+    """Returns the error of a model with these losses (steps,) in an epoch after which it is not finite."""
     broken = (~losses.isfinite()).nonzero().flatten().tolist()
     if broken:
         what = f"the loss became {losses[broken[0]].item()} in epoch {epoch + 1}, step {broken[0] + 1}"

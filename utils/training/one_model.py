@@ -37,7 +37,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is trained, beside the numbers that every training has.
+    """The recipe of one model's training, beside the numbers that every training has.
 
     Args:
         schedule: share of the learning rate in the course of the training.
@@ -90,7 +90,7 @@ class Recipe:
 
     @property
     def judges(self) -> bool:
-        """Whether the validation rows are attacked after every epoch."""
+        """Returns whether the validation rows are attacked after every epoch."""
         return self.keep == "best" or self.ema_floor > 0
 
 
@@ -113,7 +113,7 @@ PLAIN = Recipe(
 
 @dataclass
 class _State:
-    """What a training has come to; all of it goes into a checkpoint."""
+    """The state of a training; all of it goes into a checkpoint."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -140,11 +140,11 @@ class _State:
         }
 
     def stopped(self, recipe: Recipe) -> bool:
-        """Whether the recipe's patience is at an end."""
+        """Returns whether the recipe's patience is at an end."""
         return recipe.patience is not None and self.stale >= recipe.patience
 
     def take(self, stored: dict[str, Any], source: Path) -> None:
-        """Go on from a checkpoint. Raises ValueError where it is of another training."""
+        """Goes on from a checkpoint. Raises ValueError where it is of another training."""
         try:
             self.model.load_state_dict(stored["model"])
             self.optimizer.load_state_dict(stored["optimizer"])
@@ -177,7 +177,7 @@ def fit(
     adaptations: Sequence[Adaptation] = (),
     checkpoint: Path | None = None,
 ) -> None:
-    """Train the model in place by mini-batches; the last, smaller batch of an epoch counts too.
+    """Trains the model in place by mini-batches; the last, smaller batch of an epoch counts too.
 
     Under torchrun every process takes its share of each batch, and all end with the same weights.
 
@@ -301,7 +301,7 @@ def _shown(batches: Sequence[Tensor], epoch: int, losses: Sequence[Tensor], watc
 
 @contextmanager
 def _own_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """What layers draw by themselves, such as dropout, depends on seed and epoch alone."""
+    """Lets what layers draw by themselves, such as dropout, depend on seed and epoch alone."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seeding.derive(seed, f"layers {epoch} {processes.rank()}"))
         yield

@@ -40,7 +40,7 @@ def folded(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def refold(copy: nn.Module, model: nn.Module) -> None:
-    """Bring a copy from ``folded`` up to the model's present weights and statistics, in place.
+    """Updates a copy from ``folded`` to the model's present weights and statistics, in place.
 
     Costs one pass over the weights; the copy's tensors stay where they are.
     """

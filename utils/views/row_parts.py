@@ -27,7 +27,7 @@ def parts(batch: Batch) -> Iterator[Batch]:
 
 
 def sample(batch: Batch, rows: int | None, ctx: Context) -> Batch:
-    """So many rows drawn without replacement, in the order of the split and as it stores them; None: all.
+    """Draws ``rows`` rows without replacement, in the order of the split and as it stores them; None: all.
 
     Every metric draws the same rows at the same seed, and fewer rows are some of those of a larger draw.
     """

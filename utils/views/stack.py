@@ -56,7 +56,7 @@ class Stack(nn.Module):
 
     @torch.no_grad()
     def hand_back(self) -> None:
-        """Give the models the parameters that the stack has now."""
+        """Gives the models the parameters that the stack has now."""
         for i, model in enumerate(self.each):
             own = {name: values[i] for name, values in _by_name(self.together).items()}
             model.load_state_dict(own)
