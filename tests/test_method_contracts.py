@@ -25,7 +25,6 @@ from utils.types import Context
 from utils.words.radii import everywhere
 
 ROOT = paths_config.ROOT
-ONE_BY_ONE = {"causal_al_random"}  # says so by an error on a stack; its jobs are trained one by one
 SMALL = {"depth": 10, "widen": 1, "width": 4, "trees": 3, "iterations": 3}  # of models that are large by default
 GENERATED = ("digits", "imf", "lin", "loan", "nlm")  # the others are fetched, or a file of the user's
 
@@ -92,10 +91,7 @@ def test_a_term_is_finite_alone_and_stacked(name, toy):
         assert adapted.emphasis is None or all(part.isfinite().all() for part in adapted.emphasis)
         return
     (weighted,) = build.terms(params).values()
-    if name in ONE_BY_ONE:
-        with pytest.raises(RuntimeError):
-            contracts.check_term(weighted.term, models, batch, ctx, stacks=True)
-    contracts.check_term(weighted.term, models, batch, ctx, stacks=not data.shape and name not in ONE_BY_ONE)
+    contracts.check_term(weighted.term, models, batch, ctx, stacks=not data.shape)
 
 
 @pytest.mark.parametrize("name", [n for n in options(ROOT, "attack") if "poison:" not in text("attack", n)])

@@ -89,11 +89,12 @@ class Ball:
             return sign * length / (length.sum(self._dims, keepdim=True) + rest).clamp_min(TINY)
         normal = seeding.normal(delta, source) * mask
         length = seeding.uniform(self.size(delta), source)
-        return (
-            normal
-            / self.size(normal)
-            * length.pow(1.0 / mask.expand(delta.shape[-self.events :]).sum(self._dims, keepdim=True))
-        )
+        return normal / self.size(normal) * length.pow(1.0 / self._free(delta, mask))
+
+    def _free(self, delta: Tensor, mask: Tensor) -> Tensor:
+        """Returns how many coordinates of a row may move, (*,) ones, or (m, 1, *) in a stack."""
+        whole = torch.broadcast_shapes(mask.shape, delta.shape[-self.events :])
+        return mask.expand(whole).sum(self._dims, keepdim=True)
 
     def spread(self, radius: Tensor) -> Tensor:
         """Radii (..., n) shaped to broadcast over perturbations."""
