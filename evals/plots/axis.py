@@ -65,10 +65,10 @@ def parse_sides(words: Any) -> list[Side]:
 
 
 def find_watched(records: Sequence[query.Record]) -> list[str]:
-    """Returns the metrics that the runs trade or watch: gaps of their operating points, then what they watch."""
+    """Returns the metrics that the runs are about: what the first of them watches, then gaps of operating points."""
     traded = [f"{rate}_gap" for record in records for rate in (record.get("operating_points") or {}).get("rates", ())]
     watched = [key for record in records[:1] for key in record["params"].get("watch") or ()]
-    return list(dict.fromkeys([*traded, *watched]))
+    return list(dict.fromkeys([*watched, *traded]))
 
 
 def defaults(
