@@ -1,7 +1,6 @@
 """Objects from a configuration: the only place that instantiates what a configuration names."""
 
 import importlib
-import inspect
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, make_objective
 from utils.models.learner import Learner
+from utils.models.pixels import ForImages
 from utils.poisoning.rows_csv import checksum, with_file
 from utils.run_store import canonical, group_id, run_id
 from utils.scms.from_data import hash_of_equations
@@ -42,7 +42,6 @@ from utils.words.radii import radius_value
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
 TERM_KEYS = ("weight", *TERM_KINDS)  # what a term's yaml says beside its settings
-HEADLINES = {"robust", "ensemble"}  # metrics that report at the training radius too
 # what a run's result does not depend on, so that its identity leaves it out
 NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch", "operating_points")
 ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
@@ -221,7 +220,7 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
 
 def _check_fits(params: Params, dataset: Dataset) -> None:
     """Refuses a model for images on a table, and the other way round. Raises ValueError."""
-    for_images = "mean" in inspect.signature(_kind(params)).parameters
+    for_images = issubclass(_kind(params), ForImages)
     if for_images != bool(dataset.shape):
         kinds = ("images", "tables") if for_images else ("tables", "images")
         fitting = "small_cnn or preact_resnet18" if dataset.shape else "mlp or logistic"
@@ -345,14 +344,18 @@ def bind_metrics(
     """Metrics by name; the ``attack`` option is reported beside the headline attacks unless one is as strong."""
     kept = dict(nodes)
     headline: list[Mapping[str, Any]] = []
-    for name in HEADLINES & kept.keys():
-        given = kept[name].get("training_radius")
-        radius = radius_value(given) if given is not None and at_training_radius else None
+    for name in _at_training_radius(kept):
+        radius = radius_value(kept[name]["training_radius"]) if at_training_radius else None
         kept[name] = kept[name] | {"training_radius": radius}
         headline += [kept[name].get("attack", {}), *kept[name].get("attacks", {}).values()]
     if "attacked" in kept and any(_covers(attack, evasion) for attack in headline):
         del kept["attacked"]
     return {name: bind(node, f"evaluation.metrics.{name}") for name, node in kept.items()}
+
+
+def _at_training_radius(nodes: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the headline metrics, which report at the training radius too."""
+    return [name for name, node in nodes.items() if node.get("training_radius") is not None]
 
 
 def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
@@ -380,7 +383,7 @@ def identity(params: Params, fingerprint: str) -> Params:
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
     if not perturbs(params):
         metrics = dict(kept["evaluation"]["metrics"])
-        for name in HEADLINES & metrics.keys():
+        for name in _at_training_radius(metrics):
             metrics[name] = {k: v for k, v in metrics[name].items() if k != "training_radius"}
         kept["evaluation"] = kept["evaluation"] | {"metrics": metrics}
     return kept | {"data": fingerprint}

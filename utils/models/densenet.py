@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from utils.models.blocks import DenseLayer, conv1, conv3, initialise, require_width
-from utils.models.pixels import Pixels
+from utils.models.pixels import ForImages, Pixels
 
 BLOCKS = 3
 
 
-class DenseNet(nn.Module):
+class DenseNet(ForImages):
     """Logits (n, outputs) of images (n, c, h, w) in [0, 1]: DenseNet-BC (their sections 3 and 4.2).
 
     A 3x3 stem of 2 ``growth`` channels, three dense blocks of (depth - 4) / 6 layers of two convolutions each, between

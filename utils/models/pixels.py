@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 
 
+class ForImages(nn.Module):
+    """A classifier of images, made with the ``mean`` and ``std`` of the pixels of each channel."""
+
+
 class Pixels(nn.Module):
     """(x - mean) / std per channel, of pixels x (n, c, h, w) in [0, 1].
 

@@ -6,12 +6,12 @@ from functools import partial
 from torch import Tensor, nn
 
 from utils.models.blocks import PreActBlock, conv3, initialise, require_width, stages
-from utils.models.pixels import Pixels
+from utils.models.pixels import ForImages, Pixels
 
 STRIDES = (1, 2, 2, 2)
 
 
-class PreActResNet18(nn.Module):
+class PreActResNet18(ForImages):
     """Logits (n, outputs) of images (n, c, h, w) in [0, 1]; 11.17 M parameters at width 64 and 10 classes.
 
     A 3x3 stem, four stages of two pre-activation blocks with width, 2, 4 and 8 times width channels, a last batch

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from utils.models.blocks import BasicBlock, conv3, initialise, require_width, stages
-from utils.models.pixels import Pixels
+from utils.models.pixels import ForImages, Pixels
 
 STRIDES = (1, 2, 2, 2)
 
 
-class ResNet18(nn.Module):
+class ResNet18(ForImages):
     """Logits (n, outputs) of images (n, c, h, w) in [0, 1]; 11.17 M parameters at width 64 and 10 classes.
 
     As the literature on CIFAR has it: a 3x3 stem without max-pooling, four stages of two basic blocks with width,

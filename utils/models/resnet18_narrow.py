@@ -6,14 +6,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from utils.models.blocks import BasicBlock, conv3, initialise, require_width, stages
-from utils.models.pixels import Pixels
+from utils.models.pixels import ForImages, Pixels
 
 STRIDES = (1, 2, 2, 2)
 SHRINK = 8  # product of the strides
 CELLS = 2  # to a side, of which the head sees the means
 
 
-class ResNet18Narrow(nn.Module):
+class ResNet18Narrow(ForImages):
     """Logits (n, outputs) of images (n, c, h, w) in [0, 1]; 5.2 M parameters at width 64.
 
     As ``resnet18``, but for its last stage, which is as wide as the one before, 4 times width, and its head, which sees

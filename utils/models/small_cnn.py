@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from utils.models.blocks import initialise, require_width
-from utils.models.pixels import Pixels
+from utils.models.pixels import ForImages, Pixels
 
 GROUP = 8  # channels that group norm takes together; 8 and 16 did best in Wu and He 2018, arXiv 1803.08494, table 3
 NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
@@ -17,7 +17,7 @@ NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
 }
 
 
-class SmallCNN(nn.Module):
+class SmallCNN(ForImages):
     """Logits (n, outputs) of images (n, c, h, w) in [0, 1]: 3x3 convolutions with norm and ReLU, then a linear layer.
 
     Args:

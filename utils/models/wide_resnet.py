@@ -6,13 +6,13 @@ from functools import partial
 from torch import Tensor, nn
 
 from utils.models.blocks import PreActBlock, conv3, initialise, require_width, stages
-from utils.models.pixels import Pixels
+from utils.models.pixels import ForImages, Pixels
 
 STEM = 16  # channels
 STRIDES = (1, 2, 2)
 
 
-class WideResNet(nn.Module):
+class WideResNet(ForImages):
     """Logits (n, outputs) of images (n, c, h, w) in [0, 1]: WRN-depth-widen (their table 1).
 
     A 3x3 stem of 16 channels, three stages of (depth - 4) / 6 pre-activation blocks with 16, 32 and 64 times widen
