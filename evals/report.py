@@ -16,7 +16,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +35,7 @@ from evals.records import advice, query, reproduce
 from evals.records.points import fits, with_points
 from utils.metrics.directions import direction, headlines
 from utils.records import later
+from utils.records.settings import flat, varying
 from utils.runs import causal_figures
 from utils.system import atomic
 from utils.system.console import count, say_of
@@ -50,9 +51,6 @@ ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 DIGITS, COARSE = 9, 6  # of metrics, and of the ends of their intervals, which nothing ranks
 FACETS = ("regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment")
 ENDS = ("_low", "_high")  # of an interval: beside a metric, none by themselves
-PER_RUN = re.compile(
-    r"seed|choices\..*|device|threads|existing|watch|evaluation\.watch|model\.(mean|std)|attack\.poison\.workers"
-)
 MOST = 14  # metrics that are offered first
 SECTIONS = (
     ("Poisoning: before, and on validation rows", r".*_(unpoisoned|valid|under_poisoning|poisoning_harm)"),
@@ -267,7 +265,7 @@ def _facts(records: Sequence[query.Record], table: pd.DataFrame) -> dict[str, An
             name: numbers(facts[name]) if name == "radius" else texts(map(_text, facts[name])) for name in facts
         },
         **{key: texts(of.get(key) for of in commands) for key in ("command", "alone", "remark", "lost")},
-        **_params([dict(_flat(record["params"])) for record in records]),
+        **_params([_parameters(record) for record in records]),
     }
 
 
@@ -287,13 +285,10 @@ def _command(record: query.Record) -> dict[str, str]:
         return {"lost": str(error)}
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _parameters(record: query.Record) -> dict[str, str]:
     """Settings by dotted key as text, without what differs between the seeds or names code."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif not key.startswith("_") and not PER_RUN.fullmatch(prefix + key):
-            yield prefix + key, _write_text(value) if isinstance(value, Hashable) else json.dumps(value)
+    own = flat(record["params"], "page").items()
+    return {key: _write_text(value) if isinstance(value, Hashable) else json.dumps(value) for key, value in own}
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -310,12 +305,8 @@ def _params(settings: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     keys = list(dict.fromkeys(key for of in settings for key in of))
     columns = {key: texts(of.get(key) for of in settings) for key in keys}
     shared = {key: column["of"][0] for key, column in columns.items() if len(column["of"]) == 1}
-    patterns: dict[str, str] = {}
-    for key, column in columns.items():
-        if len([value for value in column["of"] if value is not None]) > 1:
-            patterns.setdefault(column["at"], key)
     others = {key: column for key, column in columns.items() if key not in shared}
-    return {"shared": shared, "params": others, "differs": list(patterns.values())}
+    return {"shared": shared, "params": others, "differs": varying(settings, together=True)}
 
 
 # --- the page --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import yaml
 
 import paths_config
 from evals.__main__ import COMMANDS
+from utils.records.settings import SEARCH_KEYS, TERM_KEYS
 
 ROOT = paths_config.ROOT
 # the table of rooms in CONTRIBUTING.md: a module imports from rooms of its own row or of those above it
@@ -32,10 +33,7 @@ CONFINED = {
     "torch": r"utils\..*|train",
 }
 # what a yaml says beside the settings of its function, and settings that are given at the call
-BESIDE = {
-    "regularizer": {"weight", "own_loss", "perturbs", "adapts", "published_radius"},
-    "attack": {"inner_seeds", "workers"},
-}
+BESIDE = {"regularizer": set(TERM_KEYS), "attack": set(SEARCH_KEYS)}
 LATE = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "prepare", "decide", "trainer", "evaluation")
 

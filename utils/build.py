@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from utils import seeding
-from utils.command_line.checks import POISON_KINDS, TERM_KINDS, TRAINER, validate_pixels
+from utils.command_line.checks import TRAINER, validate_pixels
 from utils.command_line.targets import check_arguments, masked, structure
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
@@ -28,6 +28,7 @@ from utils.losses.objective import Objective, Weighted, make_objective
 from utils.models.learner import Learner
 from utils.models.pixels import ForImages
 from utils.poisoning.rows_csv import checksum, with_file
+from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings, without
 from utils.run_store import canonical, group_id, run_id
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import described, read_settings
@@ -41,10 +42,6 @@ from utils.words.radii import radius_value
 
 Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
-TERM_KEYS = ("weight", *TERM_KINDS)  # what a term's yaml says beside its settings
-# what a run's result does not depend on, so that its identity leaves it out
-NOT_IDENTITY = ("device", "threads", "existing", "choices", "watch", "operating_points")
-ENGINE = ("compile", "checkpoint_every")  # the same of the trainer
 OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
 OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
 
@@ -260,7 +257,7 @@ def _refuse_terms(params: Params) -> None:
 def terms(params: Params) -> dict[str, Weighted]:
     """The weighted terms of the objective, by the name of their option."""
     return {
-        name: Weighted(float(node["weight"]), bind(_own(node), f"regularizer.{name}"))
+        name: Weighted(float(node["weight"]), bind(own_settings(node, TERM_KEYS), f"regularizer.{name}"))
         for name, node in params["regularizer"].items()
         if not node.get("adapts")
     }
@@ -280,7 +277,10 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
             f"{typed('regularizer', ['trades', name])}"
         )
     device = dataset.train.y.device
-    made = [bind(_own(node), f"regularizer.{name}", classes=dataset.classes) for name, node in nodes.items()]
+    made = [
+        bind(own_settings(node, TERM_KEYS), f"regularizer.{name}", classes=dataset.classes)
+        for name, node in nodes.items()
+    ]
     return [adaptation.to(device) for adaptation in made]
 
 
@@ -296,13 +296,8 @@ def build_poison(params: Params, dataset: Dataset) -> Poison | None:
     if dataset.shape:
         name = node["_target_"].rpartition(".")[2]
         raise ValueError(f"attack={name} adds rows to a table, and dataset={dataset.name} holds images")
-    found: Poison = bind({key: value for key, value in node.items() if key not in POISON_KINDS}, "attack.poison")
+    found: Poison = bind(own_settings(node, SEARCH_KEYS), "attack.poison")
     return found
-
-
-def _own(node: Params) -> Params:
-    """A regularizer's settings without what the objective needs to know of it."""
-    return {key: value for key, value in node.items() if key not in TERM_KEYS}
 
 
 def recipe(params: Params) -> Recipe:
@@ -366,13 +361,7 @@ def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
 
 def identity(params: Params, fingerprint: str) -> Params:
     """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
-    kept = {key: value for key, value in params.items() if key not in NOT_IDENTITY}
-    kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "path"}
-    kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key not in ENGINE}
-    kept["evaluation"] = {key: value for key, value in kept["evaluation"].items() if key != "watch"}
-    if "poison" in kept["attack"]:
-        poison = {key: value for key, value in kept["attack"]["poison"].items() if key != "workers"}
-        kept["attack"] = kept["attack"] | {"poison": poison}
+    kept = without(params, "identity")
     kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
     for key in ("prepare", "added"):  # the rows as they are
         if not kept.get(key):

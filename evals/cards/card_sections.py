@@ -16,6 +16,7 @@ from evals.records.query import Record
 from evals.records.row_intervals import Interval, of_share, over_rows, whole
 from utils.decides.thresholds_text import in_words
 from utils.metrics.directions import describe
+from utils.records.settings import TERM_KEYS, flat, own_settings
 from utils.runs import causal_figures
 from utils.system.atomic import digest
 from utils.system.console import count
@@ -38,7 +39,6 @@ AT_ONCE = ".skops"  # files of models that no gradients trained
 GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
 GAP = "A gap is the largest rate less the smallest, never negative unless it says which group's is subtracted"
-BESIDE = ("weight", "own_loss", "perturbs", "adapts", "published_radius")
 DETAIL = re.compile(r"(_low|_high|_null)$")
 
 
@@ -76,13 +76,11 @@ def describe_target(target: str) -> str:
     return " ".join(text.partition("\n\n")[0].split()).rstrip(".")
 
 
-def settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def settings(node: Mapping[str, Any]) -> Iterator[str]:
     """``steps 20, threat.norm l2``: the settings of a part of a configuration, without targets."""
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from settings(value, f"{prefix}{key}.")
-        elif not key.startswith("_") and not (key in BESIDE and not prefix):
-            yield f"{prefix}{key} {', '.join(map(_plain, value)) if isinstance(value, list) else _plain(value)}"
+    for key, value in flat(own_settings(node, TERM_KEYS)).items():
+        if not key.rpartition(".")[2].startswith("_"):
+            yield f"{key} {', '.join(map(_plain, value)) if isinstance(value, list) else _plain(value)}"
 
 
 def _plain(value: Any) -> str:

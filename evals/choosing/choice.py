@@ -25,6 +25,7 @@ from evals.records.points import describe_limit, with_points
 from evals.records.row_intervals import at_level, over_rows
 from utils.metrics.directions import direction
 from utils.records import later
+from utils.records.settings import flat, varying
 from utils.system.console import count
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
@@ -358,22 +359,12 @@ def count_uncounted(pool: Pool, question: Question) -> int:
 
 def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
     """Returns by dotted key the options and, among equal options, the settings in which a candidate differs."""
-    places = [members[0] for members in choice.pool.table["members"]]
-    params = pd.json_normalize([dict(choice.pool.records[i]["params"]) for i in places])
-    names = [key for key in params if not key.startswith("choices.")]
-    kept = [key for key in names if key not in query.LABELS_OMIT and not key.rpartition(".")[2].startswith("_")]
-    options = params.drop(columns=names).map(_join)
-    alike = (options == options.iloc[candidate]).all(axis=1)
-    settings = params.loc[alike, kept].map(_join)
-    patterns: set[tuple[str, ...]] = set()  # of values: what follows from another setting is named once
-    found: dict[str, str] = {}
-    for table in (options, settings):
-        for key in table:
-            pattern = tuple(table[key])
-            if len(set(pattern)) > 1 and pattern not in patterns:
-                found[str(key).removeprefix("choices.")] = str(table.loc[candidate, key])
-                patterns.add(pattern)
-    return found
+    params = [choice.pool.records[members[0]]["params"] for members in choice.pool.table["members"]]
+    options = [dict(own.get("choices") or {}) for own in params]
+    alike = [own for own, chosen in zip(params, options, strict=True) if chosen == options[candidate]]
+    settings = [flat(own, "label") for own in alike]
+    own = options[candidate] | flat(params[candidate], "label")
+    return {key: _join(own[key]) for key in (*varying(options), *varying(settings)) if key in own}
 
 
 def _join(value: Any) -> str:

@@ -21,7 +21,7 @@ out there, and signs that it does not allow in names become _. The form needs
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +32,7 @@ import pandas as pd
 from evals.keeping import tracking
 from evals.keeping.upkeep import require_database
 from evals.records import query
+from utils.records.settings import flat
 from utils.run_store import RunStore
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say, say_of
@@ -84,7 +85,7 @@ def to_tracked(records: Sequence[Record]) -> list[tracking.Tracked]:
     found = query.frame(records)
     metrics = found[[key for key in found.columns if key not in query.FACTS]].to_dict("records")
     measured = [{str(key): value for key, value in row.items() if not math.isnan(value)} for row in metrics]
-    return [tracking.Tracked(r, m, settings(r)) for r, m in zip(records, measured, strict=True)]
+    return [tracking.Tracked(r, m, flat(r["params"])) for r, m in zip(records, measured, strict=True)]
 
 
 # --- a table ---------------------------------------------------------------------------------------------------
@@ -97,25 +98,12 @@ def rows(records: Sequence[Record]) -> pd.DataFrame:
     facts["seed"] = pd.Series([record.get("seed") for record in records], dtype=object)  # whole numbers stay whole
     if any(record.get("reason") for record in records):
         facts["reason"] = pd.Series([record.get("reason") for record in records], dtype=object)
-    seconds = [dict(_dotted(record.get("seconds") or {}, "seconds.")) for record in records]
-    params = [settings(record, "params.") for record in records]
+    seconds = [flat(record.get("seconds") or {}, prefix="seconds.") for record in records]
+    params = [flat(record["params"], prefix="params.") for record in records]
     measured = found[[key for key in found.columns if key not in query.FACTS]]
     parts = [{key: _to_series(list(values)) for key, values in facts.items()}, _columns(seconds), _columns(params)]
     first, second, last = (pd.DataFrame(part, index=found.index) for part in parts)
     return pd.concat([first, second, measured, last], axis=1)
-
-
-def settings(record: Record, prefix: str = "") -> dict[str, Any]:
-    """The settings of a record by dotted key."""
-    return dict(_dotted(record["params"], prefix))
-
-
-def _dotted(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, pd.Series]:

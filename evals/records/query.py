@@ -20,6 +20,7 @@ import paths_config
 from evals.records.seed_intervals import Interval, bootstrap, by_setting
 from utils.metrics.directions import suggest
 from utils.records.later import Record
+from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
 from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.quoting import copyable, literal, override, read_option
@@ -32,20 +33,6 @@ FACTS = (
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
 CHOICES = ("regularizer", "prepare", "model", "scm", "attack", "decide")
 ABSENT = {"prepare": "none"}  # choices of records from before there was one
-# no part of what a model is, or found from its data
-LABELS_OMIT = (
-    "name",
-    "seed",
-    "experiment",
-    "device",
-    "threads",
-    "existing",
-    "model.mean",
-    "model.std",
-    "watch",
-    "evaluation.watch",
-    "attack.poison.workers",
-)
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda a, b: a <= b,
     ">=": lambda a, b: a >= b,
@@ -223,9 +210,7 @@ def values(key: str, table: pd.DataFrame) -> pd.Series:
 
 
 def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
-    value: Any = params or {}
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    value = at(params, key)
     return None if isinstance(value, Mapping) else value
 
 
@@ -283,17 +268,17 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
     labels = pd.Series("", index=groups.index)
     for kind, rows in groups.groupby(within, dropna=False):
         keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
-        own = {i: _flat(settings[dataset, group]) for i, dataset, group in keys}
+        own = {i: flat(settings[dataset, group], "label") for i, dataset, group in keys}
         options = [option for option in CHOICES if rows[option].nunique() > 1]
         # what an option brings along, as a model its sizes, says no more than its name
-        common = [v for v in _varying(list(own.values())) if v[1].partition(".")[0] not in options]
+        common = [k for k in varying(list(own.values()), everywhere=True) if k.partition(".")[0] not in options]
         words = {}
         for _, alike in rows.groupby(options, dropna=False) if options else [(kind, rows)]:
             # of an option such as a prepare, settings that other rows of the kind do not have
-            further = [v for v in _varying([own[i] for i in alike.index]) if v not in common]
+            further = [k for k in varying([own[i] for i in alike.index], everywhere=True) if k not in common]
             for i in alike.index:
                 words[i] = [str(rows.at[i, option]) for option in options]
-                words[i] += [f"{leaf} {_short(own[i][key])}" for leaf, key in (*common, *further)]
+                words[i] += [f"{key.rpartition('.')[2]} {_short(own[i][key])}" for key in (*common, *further)]
         few = _telling(list(words.values()))
         for i in words:
             labels[i] = ", ".join(words[i][:few]) or str(kind)
@@ -305,27 +290,6 @@ def _telling(words: Sequence[Sequence[str]]) -> int:
     apart = len(set(map(tuple, words)))
     counts = range(2, max(2, *map(len, words)) + 1)
     return next(few for few in counts if len({tuple(own[:few]) for own in words}) == apart)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted key, without those that LABELS_OMIT names."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif prefix + key not in LABELS_OMIT and not key.startswith("_") and not prefix.startswith("choices."):
-            flat[prefix + key] = value
-    return flat
-
-
-def _varying(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(last part, dotted key) of the settings that all have and that differ, each pattern of values once."""
-    found: dict[tuple[str, ...], tuple[str, str]] = {}
-    for key in settings[0]:
-        values = tuple(str(setting[key]) for setting in settings if key in setting)
-        if len(values) == len(settings) and len(set(values)) > 1:
-            found.setdefault(values, (key.rpartition(".")[2], key))
-    return list(found.values())
 
 
 def _short(value: Any) -> str:
@@ -354,7 +318,7 @@ def known(key: str, table: pd.DataFrame) -> str:
 
 def _settings(table: pd.DataFrame) -> list[str]:
     """The dotted keys of all settings of a frame."""
-    return list(dict.fromkeys(key for params in table.get("params", ()) for key in _flat(params or {})))
+    return list(dict.fromkeys(key for params in table.get("params", ()) for key in flat(params or {}, "label")))
 
 
 def near(key: str, candidates: Iterable[Any]) -> str:

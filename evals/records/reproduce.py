@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.command_line.overrides import CONFIG, explain, groups, options
+from utils.records.settings import at, left_out, walk
 from utils.run_store import canonical
 from utils.scms.identity import settled
 from utils.words.quoting import copyable, override, quoted, visible
@@ -27,15 +28,8 @@ from utils.words.quoting import copyable, override, quoted, visible
 Record = Mapping[str, Any]
 Node = Mapping[str, Any]
 
-# not of the command: of the machine, found from the data, or said by words of their own
-BESIDE = (
-    *("seed", "device", "threads", "existing", "choices", "watch", "experiment", "study", "evaluation.watch"),
-    *("model.inputs", "model.outputs", "model.mean", "model.std", "trainer.compile", "trainer.checkpoint_every"),
-    "attack.poison.workers",
-)
 PARTS = "evaluation.metrics."  # what stands below may be left out by ~
 REFERENCE = re.compile(r"\$\{([\w.\[\]]+)\}")
-STEP = re.compile(r"[^.\[\]]+")
 SPECIAL = re.compile(r"_[a-z]+_")  # keys that Hydra acts on, as _target_
 SETTLED = ("_target_", "_partial_")  # those of them that our options have
 
@@ -109,22 +103,18 @@ def _seed(record: Record) -> int:
     return seed
 
 
-def _refuse_foreign(node: Any, path: str = "") -> None:
+def _refuse_foreign(node: Node) -> None:
     """Refuse settings that name functions which no option names: a line that says them would call whatever they say.
 
     Raises:
         ValueError: there is one, or a key that Hydra acts on beside those of our options.
     """
-    if isinstance(node, list | tuple):
-        for value in node:
-            _refuse_foreign(value, path)
-    for key, value in node.items() if isinstance(node, Mapping) else ():
-        below = f"{path}.{key}".lstrip(".")
+    for path, value in walk(node):
+        key = path.rpartition(".")[2]
         if key == "_target_" and (not isinstance(value, str) or value not in _functions()):
-            raise ValueError(f"no command gives it: {visible(below)} is {visible(value)}, which no option names")
-        if SPECIAL.fullmatch(str(key)) and key not in SETTLED:
-            raise ValueError(f"no command gives it: {visible(below)} is no setting")
-        _refuse_foreign(value, below)
+            raise ValueError(f"no command gives it: {visible(path)} is {visible(value)}, which no option names")
+        if SPECIAL.fullmatch(key) and key not in SETTLED:
+            raise ValueError(f"no command gives it: {visible(path)} is no setting")
 
 
 @lru_cache
@@ -208,7 +198,13 @@ def _composed(words: tuple[str, ...]) -> Composed:
         del found["hydra"]
     raw, resolved = (_plain(found, resolve=resolve) for resolve in (False, True))
     resolved = {**resolved, "scm": settled(resolved["scm"])}
-    return Composed(raw, resolved, frozenset(_following(raw)), dict(chosen), mode.name if mode else "")
+    return Composed(
+        raw,
+        resolved,
+        frozenset(key for key, value in walk(raw) if "${" in str(value)),
+        dict(chosen),
+        mode.name if mode else "",
+    )
 
 
 def _plain(found: DictConfig, *, resolve: bool) -> Node:
@@ -216,24 +212,13 @@ def _plain(found: DictConfig, *, resolve: bool) -> Node:
     return plain
 
 
-def _following(raw: Any, path: str = "") -> Iterator[str]:
-    """The dotted keys of settings that hold an interpolation, and of all that they stand in."""
-    if isinstance(raw, Mapping):
-        below = [
-            key for name, value in raw.items() for key in _following(value, f"{path}.{name}" if path else str(name))
-        ]
-        yield from [*below, path] if below else []
-    elif "${" in str(raw):
-        yield path
-
-
 def _departures(composed: Composed, raw: Any, base: Any, found: Any, path: str, params: Node) -> Iterator[str]:
     """The words that make of a composed setting the one that was ``found`` in a record."""
-    if path in BESIDE or (base == found and path not in composed.following):
+    if path in left_out("command") or (base == found and path not in composed.following):
         return
     if isinstance(raw, str) and "${" in raw:  # it follows another key, which has a word of its own if it needs one
         reference = REFERENCE.fullmatch(raw)
-        base = _at(params, reference[1]) if reference else base
+        base = at(params, reference[1]) if reference else base
     elif isinstance(base, Mapping) and isinstance(found, Mapping):
         yield from _inside(composed, raw, base, found, path, params)
         return
@@ -252,7 +237,7 @@ def _inside(composed: Composed, raw: Node, base: Node, found: Node, path: str, p
         below = f"{path}.{key}" if path else str(key)
         if key in base:
             yield from _departures(composed, raw[key], base[key], value, below, params)
-        elif below not in BESIDE:
+        elif below not in left_out("command"):
             yield _word(f"+{below}", value)
     lost = [key for key in base if key not in found]
     if base.get("_target_") == found.get("_target_"):  # keys that older records lack mean what they meant then
@@ -268,19 +253,6 @@ def _option(found: Node, path: str) -> tuple[str, Node]:
     if not path or not fitting:
         return "", {}
     return min(fitting.items(), key=lambda pair: sum(found.get(key) != value for key, value in pair[1].items()))
-
-
-def _at(params: Node, reference: str) -> Any:
-    """What stands at ``epsilon.evaluate[0]``; None where nothing does."""
-    node: Any = params
-    for step in STEP.findall(reference):
-        if isinstance(node, Mapping):
-            node = node.get(step)
-        elif isinstance(node, Sequence) and step.isdecimal() and int(step) < len(node):
-            node = node[int(step)]
-        else:
-            return None
-    return node
 
 
 def _same(one: Any, other: Any) -> bool:

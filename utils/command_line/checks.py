@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from utils.command_line.targets import check_settings
 from utils.metrics.directions import RADIUS, meaning, require_metric
+from utils.records.settings import SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
 from utils.words.radii import radius_value
 from utils.words.ranges import CONFIG, range_of, require_ranges
 
@@ -66,12 +67,11 @@ def validate(params: Mapping[str, Any]) -> None:
 
 def _given(params: Mapping[str, Any], key: str, expected: str) -> Any:
     """The value under a dotted key. Raises ValueError where there is none."""
-    value: Any = params
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise ValueError(f"{key} is missing; expected {expected}")
-        value = value[part]
-    return value
+    above, _, last = key.rpartition(".")
+    part = at(params, above)
+    if not isinstance(part, Mapping) or last not in part:
+        raise ValueError(f"{key} is missing; expected {expected}")
+    return part[last]
 
 
 PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
@@ -82,7 +82,6 @@ TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "adapts": (lambda v: isinstance(v, bool), "true or false"),
     "published_radius": (_real, "a number"),
 }
-POISON_KINDS = ("inner_seeds", "workers")  # what a search for rows is told beside its own settings
 TRAINER = ("epochs", "batch_size", "lr", "weight_decay", "optimizer")  # of every training; the rest is its recipe
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a database file and a folder of weights
@@ -100,7 +99,7 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
     for part in parts:
         if not isinstance(params.get(part), Mapping):
             raise ValueError(f"{part}={params.get(part)!r}: expected one of its options, such as --help lists")
-        check_settings(_less_poison_kinds(params[part]) if part == "attack" else params[part], part)
+        check_settings(_less_search_keys(params[part]) if part == "attack" else params[part], part)
         if part == "trainer" and (recipe := {k: v for k, v in params[part].items() if k not in TRAINER}):
             check_settings({"_target_": "utils.training.one_model.Recipe"} | recipe, part)
         if part in INNER and not isinstance(params[part].get(INNER[part]), Mapping):
@@ -114,16 +113,15 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
         for key, (accepts, expected) in TERM_KINDS.items():
             if key in node and not accepts(node[key]):
                 raise ValueError(f"regularizer.{term}.{key}={node[key]!r}: expected {expected}")
-        own = {key: value for key, value in node.items() if key not in ("weight", *TERM_KINDS)}
-        check_settings(own, f"regularizer.{term}")
+        check_settings(own_settings(node, TERM_KEYS), f"regularizer.{term}")
 
 
-def _less_poison_kinds(attack: Mapping[str, Any]) -> Mapping[str, Any]:
+def _less_search_keys(attack: Mapping[str, Any]) -> Mapping[str, Any]:
     """An attack's settings without what a search for rows is told beside its own, whose ranges are checked before."""
     poison = attack.get("poison")
     if not isinstance(poison, Mapping):
         return attack
-    return {**attack, "poison": {key: value for key, value in poison.items() if key not in POISON_KINDS}}
+    return {**attack, "poison": own_settings(poison, SEARCH_KEYS)}
 
 
 def require_name(name: Any) -> None:
@@ -189,7 +187,8 @@ def validate_pixels(params: Mapping[str, Any], shape: Sequence[int]) -> None:
 
 def _validate_distances(key: str, radii: Sequence[Any], node: Mapping[str, Any], shape: Sequence[int]) -> None:
     """Refuses radii beyond the largest distance of two images in any norm of the threats below the node."""
-    norms = set(_norms_of_pixels(node))
+    threats = (part for _, part in walk(node) if isinstance(part, Mapping))
+    norms = {str(part.get("norm")) for part in threats if part.get("_target_") == "utils.threats.pixels"}
     longest = max((math.prod(shape) ** LONGEST[norm] for norm in norms if norm in LONGEST), default=math.inf)
     for radius in radii:
         try:
@@ -201,12 +200,3 @@ def _validate_distances(key: str, radii: Sequence[Any], node: Mapping[str, Any],
                 f"{key}={radius}: pixels are in [0, 1] here, so no {' or '.join(sorted(norms))} distance is above "
                 f"{longest:g}; for {radius} of 255 write {radius}/255"
             )
-
-
-def _norms_of_pixels(node: Any) -> Iterator[str]:
-    """The norm of every threat to pixels in a configuration."""
-    if isinstance(node, Mapping):
-        if node.get("_target_") == "utils.threats.pixels":
-            yield str(node.get("norm"))
-        for value in node.values():
-            yield from _norms_of_pixels(value)

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from utils.records.settings import walk
 from utils.scms.identity import settled
 from utils.words.quoting import mapping, quoted, typed
 from utils.words.ranges import CONFIG
@@ -362,7 +363,7 @@ def keys(config_name: str = "train") -> list[str]:
     own: Any = OmegaConf.to_container(OmegaConf.load(CONFIG / f"{config_name}.yaml"), resolve=False)
     listed = [g for entry in own.pop("defaults") if isinstance(entry, dict) for g in entry]
     used = [g for g in listed if not g.startswith("override ")]
-    found = dict.fromkeys([*used, *(k for k in _dotted(own) if not k.startswith("hydra"))])
+    found = dict.fromkeys([*used, *(k for k, _ in walk(own) if k and not k.startswith("hydra"))])
     for group in used:
         for path in sorted((CONFIG / group).rglob("*.yaml")):
             found |= dict.fromkeys(_keys_of(path))
@@ -380,11 +381,4 @@ def _keys_of(path: Path) -> list[str]:
     content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     content.pop("defaults", None)
     group = path.parent.relative_to(CONFIG).as_posix().replace("/", ".")
-    return [f"{group}.{k}" for k in _dotted(content) if "_target_" not in k and "_partial_" not in k]
-
-
-def _dotted(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield str(key)
-            yield from (f"{key}.{rest}" for rest in _dotted(value))
+    return [f"{group}.{k}" for k, _ in walk(content) if k and "_target_" not in k and "_partial_" not in k]

@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache, partial
 from types import NoneType, UnionType
@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import Tensor
 
+from utils.records.settings import walk
 from utils.words.quoting import typed
 
 Node = Mapping[str, Any]
@@ -32,10 +33,11 @@ def require_trusted(node: Any, package: str) -> None:
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ValueError(f"the record says {node!r} in place of a part of {package}; it is not loaded")
-    for key, value in _leaves({k: v for k, v in node.items() if k != "_target_"}):
-        if key == "_target_" or "${" in f"{key}{value}" or value == "???":
+    for place, value in walk({k: v for k, v in node.items() if k != "_target_"}):
+        key, leaf = place.rpartition(".")[2], "" if isinstance(value, Mapping | list | tuple) else value
+        if key == "_target_" or "${" in f"{place}{leaf}" or leaf == "???":
             raise ValueError(
-                f"the record's part of {package} holds {key}={value!r}, which is no setting; it is not loaded"
+                f"the record's part of {package} holds {key}={leaf!r}, which is no setting; it is not loaded"
             )
     _require_own(str(node["_target_"]), package)
 
@@ -44,19 +46,6 @@ def trusted(node: Any, package: str) -> Any:
     """Returns what the ``_target_`` of a description names. Raises ValueError as ``require_trusted``."""
     require_trusted(node, package)
     return _located(str(node["_target_"]), "record")
-
-
-def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Every key and value of nested mappings and lists; containers come as their parts."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield str(key), "" if isinstance(value, Mapping | list | tuple) else value
-            yield from _leaves(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _leaves(value)
-    else:
-        yield "", node
 
 
 def _require_own(target: str, package: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from utils.metrics.directions import describe, is_causal
 from utils.records.later import Record, evaluations, of_evaluation
+from utils.records.settings import walk
 from utils.scms.identity import THRESHOLDED, causal_of
 
 DIRECT = "the direct effect of the sensitive column alone"
@@ -54,9 +55,7 @@ def _attacked_causally(settings: Mapping[str, Any], key: str) -> bool:
 
 
 def _moves_noise(node: Any) -> bool:
-    if isinstance(node, Mapping):
-        return node.get("_target_") == THREAT or any(map(_moves_noise, node.values()))
-    return False
+    return any(isinstance(part, Mapping) and part.get("_target_") == THREAT for _, part in walk(node))
 
 
 def model_of(record: Record, key: str) -> Causal | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from utils.metrics.directions import RADIUS, direction, names, suggest
+from utils.records.settings import left_out
 from utils.search.search_words import Line
 from utils.words.quoting import typed
 
@@ -60,10 +61,8 @@ class Question:
 
 def definition(line: Line, objectives: Mapping[str, str], bounds: Sequence[Bound]) -> dict[str, Any]:
     """Returns what makes two searches the same, in JSON types; where and how fast jobs run is no part of it."""
-    from utils.build import NOT_IDENTITY  # imports torch, which mistakes need not wait for
-
     return {
-        "words": sorted(word for key, word in line.fixed.items() if key not in NOT_IDENTITY),
+        "words": sorted(word for key, word in line.fixed.items() if key not in left_out("study")),
         "space": {key: parameter.definition() for key, parameter in sorted(line.space.items())},
         "seeds": list(line.seeds),
         "objectives": dict(objectives),

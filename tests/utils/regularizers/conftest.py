@@ -9,6 +9,7 @@ from torch import nn
 
 from utils import build, seeding
 from utils.decides.threshold import Threshold
+from utils.records.settings import TERM_KEYS, own_settings
 from utils.scms.none import none
 from utils.types import Batch, Context
 from utils.words.radii import everywhere
@@ -78,9 +79,7 @@ def adaptation(option: Callable[[str, str], dict]) -> Callable:
 
     def make(name: str, *, classes: int = 3, **changes) -> nn.Module:
         node = option("regularizer", name)[name] | changes
-        beside = ("weight", "own_loss", "perturbs", "adapts")
-        settings = {key: value for key, value in node.items() if key not in beside}
-        return build.bind(settings, f"regularizer.{name}", classes=classes)
+        return build.bind(own_settings(node, TERM_KEYS), f"regularizer.{name}", classes=classes)
 
     return make
 

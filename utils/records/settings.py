@@ -1,0 +1,112 @@
+"""Settings of runs as plain values: by dotted key, in what they differ, and which of them a purpose leaves out."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+Settings = Mapping[str, Any]  # a resolved configuration, or a part of one
+# identity: the hash that names a run; study: the name of a search; label: what tells settings apart in tables and
+# plots; page: the parameters that the report lists; command: the line that trains a run again
+Purpose = Literal["identity", "study", "label", "page", "command"]
+
+# By dotted key the purposes that leave a setting out, with all that stands below it. What no result depends on is left
+# out everywhere, but that a study keeps the words that it was begun with. The data's fingerprint stands for their path.
+LEFT_OUT: Mapping[str, str] = {
+    "device": "identity study label page command",
+    "threads": "identity study label page command",
+    "existing": "identity study label page command",
+    "choices": "identity study label page command",
+    "watch": "identity study label page command",
+    "evaluation.watch": "identity label page command",
+    "trainer.compile": "identity label page command",
+    "trainer.checkpoint_every": "identity label page command",
+    "attack.poison.workers": "identity label page command",
+    "operating_points": "identity study label page",  # a record holds as many as were asked for
+    "dataset.path": "identity",
+    "seed": "label page command",  # which has a word of its own
+    "model.mean": "label page command",  # found from the data, as those below
+    "model.std": "label page command",
+    "model.inputs": "command",
+    "model.outputs": "command",
+    "name": "label",
+    "experiment": "label command",  # words of their own choose presets
+    "study": "command",
+}
+# what a yaml says beside the settings of its function
+TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
+SEARCH_KEYS = ("inner_seeds", "workers")  # of a search for rows
+STEP = re.compile(r"[^.\[\]]+")
+
+
+@cache
+def left_out(purpose: Purpose) -> frozenset[str]:
+    """The dotted keys that a purpose leaves out."""
+    return frozenset(key for key, purposes in LEFT_OUT.items() if purpose in purposes.split())
+
+
+def without(settings: Settings, purpose: Purpose, prefix: str = "") -> dict[str, Any]:
+    """The settings, nested as they are, less those that a purpose leaves out."""
+    kept = {key: value for key, value in settings.items() if f"{prefix}{key}" not in left_out(purpose)}
+    return {k: without(v, purpose, f"{prefix}{k}.") if isinstance(v, Mapping) else v for k, v in kept.items()}
+
+
+def own_settings(node: Settings, beside: Sequence[str]) -> dict[str, Any]:
+    """The settings of a part's function: all but those ``beside`` them."""
+    return {key: value for key, value in node.items() if key not in beside}
+
+
+def flat(settings: Settings, purpose: Purpose | None = None, prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key, lists whole; for a purpose less those that it leaves out, ``_target_`` and the like."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        key = f"{prefix}{name}"
+        if purpose is not None and key in left_out(purpose):
+            continue
+        if isinstance(value, Mapping):
+            found |= flat(value, purpose, f"{key}.")
+        elif purpose is None or not str(name).startswith("_"):
+            found[key] = value
+    return found
+
+
+def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every part of a configuration with its dotted key, parents before children; items have the key of their list."""
+    yield key, node
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from walk(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from walk(value, key)
+
+
+def at(settings: Any, key: str) -> Any:
+    """The value under a key such as ``epsilon.evaluate[0]``; None where there is none."""
+    node = settings
+    for step in STEP.findall(key):
+        if isinstance(node, Mapping):
+            node = node.get(step)
+        elif isinstance(node, list | tuple) and step.isdecimal() and int(step) < len(node):
+            node = node[int(step)]
+        else:
+            return None
+    return node
+
+
+def varying(settings: Sequence[Settings], *, everywhere: bool = False, together: bool = False) -> list[str]:
+    """The keys of flat settings under which at least two values differ, as text; one key for equal rows of values.
+
+    Args:
+        settings: flat ones, of each run.
+        everywhere: only of keys that all have.
+        together: settings that change together, as a radius and what follows from it, count as one, the first.
+    """
+    patterns: dict[tuple[Any, ...], str] = {}
+    for key in dict.fromkeys(key for own in settings for key in own):
+        values = tuple(str(own[key]) if key in own else None for own in settings)
+        distinct = dict.fromkeys(values)
+        if len(distinct.keys() - {None}) > 1 and not (everywhere and None in distinct):
+            places = {value: place for place, value in enumerate(distinct)}
+            patterns.setdefault(tuple(map(places.__getitem__, values)) if together else values, key)
+    return list(patterns.values())
