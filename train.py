@@ -19,11 +19,11 @@ def train(cfg: DictConfig) -> Outcome:
     """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped."""
     from hydra.core.hydra_config import HydraConfig
 
-    from utils.command_line.overrides import resolved
+    from utils.command_line.overrides import resolve
     from utils.runs.lifecycle import carry_out  # imports torch, which help and mistakes need not wait for
 
     job = HydraConfig.get()
-    params, folder = resolved(cfg, job.runtime.choices), Path(job.runtime.output_dir)
+    params, folder = resolve(cfg, job.runtime.choices), Path(job.runtime.output_dir)
     if not cli.in_sweep():
         return carry_out(params, folder, in_sweep=False)
     return carry_out(params, folder, in_sweep=True, say_now=partial(at_work, Path(job.sweep.dir), job.job.num))

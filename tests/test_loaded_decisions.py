@@ -72,7 +72,7 @@ def judge(tmp_path, monkeypatch) -> Callable[..., Judged]:
 
     def train(*words: str, judging: tuple[str, ...] = OF_TABLES) -> Judged:
         labels, tables = [], []
-        decided, fingerprint = confusion.decided, tabular.fingerprint
+        decided, fingerprint = confusion.decide_rows, tabular.fingerprint
 
         def hear(*given):
             logits, label = decided(*given)
@@ -84,7 +84,7 @@ def judge(tmp_path, monkeypatch) -> Callable[..., Judged]:
             return fingerprint(columns, table, y)
 
         with house(tmp_path), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(confusion, "decided", hear)
+            patch.setattr(confusion, "decide_rows", hear)
             patch.setattr(tabular, "fingerprint", see)
             patch.setenv("TRILEMMA_DATA", str(DATA))
             left_out = (f"~evaluation.metrics.{name}" for name in OTHERS[judging])

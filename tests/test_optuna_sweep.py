@@ -22,7 +22,7 @@ from utils.metrics.directions import direction
 from utils.run_store import RunStore
 from utils.search import study as studies
 from utils.search.question import Question, check_radii, constraints, objectives
-from utils.search.results import judge, shown
+from utils.search.results import describe, judge
 from utils.search.search_words import Choice, Interval, Steps, read
 
 pytestmark = pytest.mark.e2e
@@ -143,7 +143,7 @@ def test_a_space_that_cannot_be_meant_is_refused(words, phrase):
 @pytest.mark.parametrize("values", ["range(1,10,3)", "range(10,1,-4)", "range(0.1,0.75,0.1)", "range(0,1,0.25)", "3,1"])
 def test_what_is_drawn_from_a_range_or_a_choice_are_the_values_of_a_plain_sweep(values):
     """Hydra's own enumeration is the oracle."""
-    optuna = studies.installed()
+    optuna = studies.import_optuna()
     (override,) = OverridesParser.create().parse_overrides([f"a={values}"])
     parameter = read([override]).space["a"]
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -154,7 +154,7 @@ def test_what_is_drawn_from_a_range_or_a_choice_are_the_values_of_a_plain_sweep(
 
 @needs_optuna
 def test_a_logarithmic_interval_has_its_geometric_mean_in_the_middle():
-    optuna = studies.installed()
+    optuna = studies.import_optuna()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [float(Interval(0.01, 100.0, True).suggest(study.ask(), "a")) for _ in range(300)]
     assert all(0.01 <= value <= 100 for value in drawn)
@@ -224,7 +224,7 @@ def drawn(study):
 @needs_optuna
 @pytest.mark.parametrize("sampler", studies.SAMPLERS)
 def test_the_same_seed_asks_the_same_trials(sampler):
-    optuna = studies.installed()
+    optuna = studies.import_optuna()
     first, second = (optuna.create_study(directions=["minimize"] * 2) for _ in range(2))
     told(first, sampler, 14)
     told(second, sampler, 14)
@@ -236,13 +236,13 @@ def test_the_same_seed_asks_the_same_trials(sampler):
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_search_that_is_cut_off_goes_on_as_if_it_had_not_been(tmp_path, sampler):
     """The trials of an uninterrupted study are the oracle; the cut leaves a whole batch asked and not told."""
-    optuna = studies.installed()
+    optuna = studies.import_optuna()
     whole = optuna.create_study(directions=["minimize"] * 2)
     told(whole, sampler, 18)
     where = {"storage": f"sqlite:///{tmp_path}/a.db", "study_name": "a"}
     told(optuna.create_study(directions=["minimize"] * 2, **where), sampler, 18, stop=12)
     resumed = optuna.load_study(**where)
-    assert studies.unfinished(resumed) == 3
+    assert studies.count_unfinished(resumed) == 3
     told(resumed, sampler, 18)
     assert drawn(resumed) == drawn(whole)
     assert [trial.values for trial in resumed.trials] == [trial.values for trial in whole.trials]
@@ -253,7 +253,7 @@ def test_a_search_that_is_cut_off_goes_on_as_if_it_had_not_been(tmp_path, sample
 def test_the_pareto_set_is_that_of_the_means_of_the_records_under_the_constraints(tmp_path, monkeypatch, keys):
     """Brute force over random values on a coarse grid, with ties, is the oracle."""
     monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
-    optuna = studies.installed()
+    optuna = studies.import_optuna()
     rng = np.random.default_rng(len(keys))
     question = Question("mine", asked_for("a=interval(0,1)"), objectives(list(keys)), constraints(["auc>=0.4"]))
     study = optuna.create_study(directions=list(question.objectives.values()))
@@ -266,7 +266,7 @@ def test_the_pareto_set_is_that_of_the_means_of_the_records_under_the_constraint
         everything[",".join(map(str, ids))] = {key: (metrics[0][key] + metrics[1][key]) / 2 for key in metrics[0]}
     allowed = {ids: means for ids, means in everything.items() if means["auc"] >= 0.4}
     assert 0 < len(allowed) < 40
-    assert printed("\n".join(shown(study, question))) == efficient(allowed, keys)
+    assert printed("\n".join(describe(study, question))) == efficient(allowed, keys)
 
 
 def values(rng, keys):
@@ -476,7 +476,7 @@ def test_a_search_that_is_killed_is_finished_by_the_same_line(own):
         while time.monotonic() < deadline and not (paths_config.database("loan").exists() and len(records()) >= 2):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    assert studies.unfinished(opened("mine")) > 0
+    assert studies.count_unfinished(opened("mine")) > 0
     answer = command("train", *words)
     assert answer.code == 0, answer
     assert [trial.state.name for trial in opened("mine").trials] == ["COMPLETE"] * 5

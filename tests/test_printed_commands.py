@@ -14,7 +14,7 @@ import paths_config
 from evals.records import query
 from tests.commands import SMALL, Answer, command, house
 from tests.test_image_models import SMALL as FACES
-from utils.command_line.overrides import CONFIG, keys, normalised, options
+from utils.command_line.overrides import CONFIG, keys, normalise, options
 from utils.runs import lifecycle
 from utils.words import quoting
 from utils.words.quoting import IMPORT
@@ -250,7 +250,7 @@ def composed(given: list[str]) -> None:
 
     parse = OverridesParser.create().parse_override
     read = []
-    for word in (word for word in normalised(given) if not word.startswith("-")):
+    for word in (word for word in normalise(given) if not word.startswith("-")):
         override = parse(word)
         first = next(iter(override.sweep_string_iterator())) if override.is_discrete_sweep() else None
         kept = word if first is None else f"{word.partition('=')[0]}={first}"

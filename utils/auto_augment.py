@@ -76,11 +76,11 @@ def auto_augment(x: Tensor, source: Rows, *, padding: int, flip: bool) -> Tensor
         operation, chance, magnitude = (column.to(x.device)[pair, place] for column in _TABLE)
         operation = operation.where(draws[:, 1 + place] < chance, -1)
         share = magnitude / STRONGEST * (draws[:, 3 + place] < 0.5).float().mul(2).sub(1)
-        changed = _applied(changed, operation, share)
+        changed = _apply(changed, operation, share)
     return changed
 
 
-def _applied(x: Tensor, operation: Tensor, share: Tensor) -> Tensor:
+def _apply(x: Tensor, operation: Tensor, share: Tensor) -> Tensor:
     """Applies to each image its operation (n,) of ``OPERATIONS``, -1 for none, by a signed ``share`` of its range."""
     order = operation.argsort(stable=True)
     counts = torch.bincount(operation + 1, minlength=len(OPERATIONS) + 1).tolist()  # the one time the host waits
@@ -97,17 +97,17 @@ def _applied(x: Tensor, operation: Tensor, share: Tensor) -> Tensor:
 
 def shear_y(x: Tensor, slope: Tensor) -> Tensor:
     """Columns shifted by ``slope`` times their distance from the left edge, upwards where it is positive."""
-    return _pulled(x, [[1, 0, 0], [slope, 1, 0]])
+    return _pull(x, [[1, 0, 0], [slope, 1, 0]])
 
 
 def shift_x(x: Tensor, share: Tensor) -> Tensor:
     """Shifts to the right by the share of the width, cut to whole pixels."""
-    return _pulled(x, [[1, 0, -(share * x.shape[3]).trunc()], [0, 1, 0]])
+    return _pull(x, [[1, 0, -(share * x.shape[3]).trunc()], [0, 1, 0]])
 
 
 def shift_y(x: Tensor, share: Tensor) -> Tensor:
     """Down by the share of the height, cut to whole pixels."""
-    return _pulled(x, [[1, 0, 0], [0, 1, -(share * x.shape[2]).trunc()]])
+    return _pull(x, [[1, 0, 0], [0, 1, -(share * x.shape[2]).trunc()]])
 
 
 def rotate(x: Tensor, degrees: Tensor) -> Tensor:
@@ -115,10 +115,10 @@ def rotate(x: Tensor, degrees: Tensor) -> Tensor:
     cos, sin = torch.deg2rad(degrees.double()).cos(), torch.deg2rad(degrees.double()).sin()
     right, down = x.shape[3] / 2, x.shape[2] / 2
     along: list[Tensor | float] = [cos, -sin, right - cos * right + sin * down]
-    return _pulled(x, [along, [sin, cos, down - sin * right - cos * down]])
+    return _pull(x, [along, [sin, cos, down - sin * right - cos * down]])
 
 
-def _pulled(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
+def _pull(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
     """Each pixel from the one that its middle (column, row, 1) is mapped into by the matrix; black outside."""
     n, c, h, w = x.shape
     down = torch.arange(h, device=x.device).double().add(0.5).reshape(1, h, 1)
@@ -139,17 +139,17 @@ def _each(number: Tensor | float) -> Tensor | float:
 
 def brightness(x: Tensor, factor: Tensor) -> Tensor:
     """Blends from black, at 0, over the image, at 1, and beyond."""
-    return _blended(torch.zeros_like(x), x, factor)
+    return _blend(torch.zeros_like(x), x, factor)
 
 
 def color(x: Tensor, factor: Tensor) -> Tensor:
     """Blends from grey, at 0, over the image, at 1, and beyond."""
-    return _blended(_grey(x), x, factor)
+    return _blend(_grey(x), x, factor)
 
 
 def contrast(x: Tensor, factor: Tensor) -> Tensor:
     """Blends from the mean grey, at 0, over the image, at 1, and beyond."""
-    return _blended(_grey(x).mean((2, 3), keepdim=True), x, factor)
+    return _blend(_grey(x).mean((2, 3), keepdim=True), x, factor)
 
 
 def sharpness(x: Tensor, factor: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def sharpness(x: Tensor, factor: Tensor) -> Tensor:
     kernel[..., 1, 1] = 5 / 13
     if min(x.shape[2:]) > 2:
         smooth[..., 1:-1, 1:-1] = F.conv2d(x.flatten(0, 1).unsqueeze(1), kernel).reshape_as(x[..., 1:-1, 1:-1])
-    return _blended(smooth, x, factor)
+    return _blend(smooth, x, factor)
 
 
 def posterize(x: Tensor, bits: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def equalize(x: Tensor, strength: Tensor) -> Tensor:
     return (ranked / 255).where(step > 0, x.flatten(2)).reshape(x.shape)
 
 
-def _blended(base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
+def _blend(base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
     """base + factor (x - base), cut to [0, 1]."""
     return (base + factor.reshape(-1, 1, 1, 1) * (x - base)).clamp(0, 1)
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from utils import seeding
 from utils.command_line.checks import TRAINER, validate_pixels
-from utils.command_line.targets import check_arguments, masked, structure
+from utils.command_line.targets import check_arguments, mask, structure
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, make_objective
@@ -31,7 +31,7 @@ from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings, without
 from utils.run_store import canonical, group_id, run_id
 from utils.scms.from_data import hash_of_equations
-from utils.scms.identity import described, read_settings
+from utils.scms.identity import describe, read_settings
 from utils.system import processes
 from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
@@ -102,7 +102,7 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        number = processes.local_rank() if processes.launched() > 1 else _job_number()
+        number = processes.local_rank() if processes.count_launched() > 1 else _job_number()
         return torch.device("cuda", number % count) if count else torch.device("cpu")
     try:
         device = torch.device(name)
@@ -187,7 +187,7 @@ def describe_scm(params: Params, dataset: Dataset, scm: SCM) -> Params | None:
     """The causal model as a record holds it (see ``utils.scms.identity``); None where there is none, as of images."""
     if not scm.names:
         return None
-    return described(
+    return describe(
         params["scm"],
         params["dataset"],
         facts=scm.facts,
@@ -388,9 +388,9 @@ def structure_of(params: Params) -> str:
     kept: Params = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
     kept["choices"] = {key: value for key, value in params.get("choices", {}).items() if key != "prepare"}
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
-    kept["epsilon"] = kept["epsilon"] | {"radius": masked(params["epsilon"]["radius"])}
-    kept["objective"] = {"nominal": masked(params["objective"]["nominal"])}
-    kept["regularizer"] = {k: v | {"weight": masked(v["weight"])} for k, v in kept["regularizer"].items()}
+    kept["epsilon"] = kept["epsilon"] | {"radius": mask(params["epsilon"]["radius"])}
+    kept["objective"] = {"nominal": mask(params["objective"]["nominal"])}
+    kept["regularizer"] = {k: v | {"weight": mask(v["weight"])} for k, v in kept["regularizer"].items()}
     return canonical(kept)
 
 

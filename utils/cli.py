@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils.command_line.overrides import CONFIG, explain, normalised
+from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, tell
 from utils.system.console import (
     Stopped,
@@ -60,10 +60,10 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
     _folder.clear()
     begin()
     try:
-        sys.argv[1:] = normalised(sys.argv[1:], config_name)
+        sys.argv[1:] = normalise(sys.argv[1:], config_name)
         _let_plugins_be_found()
         with interruptible():
-            hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guarded(task))()
+            hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guard(task))()
     except (HydraException, OmegaConfBaseException) as error:
         complain(explain(error, config_name))
         return 2
@@ -143,7 +143,7 @@ def in_sweep() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
-def _guarded(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], str]:
+def _guard(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], str]:
     """The task as a Hydra job: a user's mistake ends this job with one screen and leaves the sweep going."""
 
     here = Path.cwd()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import paths_config
-from utils.command_line.targets import trusted
+from utils.command_line.targets import locate_trusted
 from utils.datasets import schema
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
@@ -22,7 +22,7 @@ from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
 from utils.system.console import count, format_error, warn
 from utils.types import Batch, Column, Dataset, Decide
-from utils.views.modes import scoring
+from utils.views.modes import in_double
 from utils.views.row_parts import parts
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class StoredModel(nn.Module):
         return self.decision(self.score(x), self.groups(x) if s is None else s)
 
     def score(self, x: Tensor) -> Tensor:
-        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.modes.scoring``.
+        """x (n, d) in model space -> the logits (n, k) that decisions are made by; see ``utils.views.modes.in_double``.
 
         Raises:
             ValueError: a logit is nan, as of rows too far from those of the training.
         """
-        logits = self(x) if self.shape else scoring(self.network)(x)
+        logits = self(x) if self.shape else in_double(self.network)(x)
         if broken := int(logits.isnan().any(-1).sum()):
             raise ValueError(
                 f"the model answers nan on {broken} of {count(len(x), 'row')}, so it decides nothing about them"
@@ -158,25 +158,25 @@ def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | N
 
 def from_record(record: Record, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model that a record describes, in eval mode; see ``from_database``."""
-    which = _named(record)
+    which = _name(record)
     if record["status"] != "finished":
         raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
     if record.get("imported"):
         raise ValueError(f"{which} was imported without weights: it can be listed and drawn, not loaded or evaluated")
-    return assembled(record, _checked_bytes(record, which), device, point)
+    return assemble(record, _read_checked(record, which), device, point)
 
 
-def _named(record: Record) -> str:
+def _name(record: Record) -> str:
     return f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
 
 
-def assembled(record: Record, data: bytes, device: str = "cpu", point: int | None = None) -> StoredModel:
+def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model of a record and of the content of its file, in eval mode.
 
     Raises:
         ValueError: as ``from_database`` of a record and its weights.
     """
-    which, stored = _named(record), record["preprocessing"]
+    which, stored = _name(record), record["preprocessing"]
     columns = tuple(
         Column(c["name"], c["kind"], sensitive=c["sensitive"], levels=tuple(c["levels"])) for c in stored["columns"]
     )
@@ -195,7 +195,7 @@ def assembled(record: Record, data: bytes, device: str = "cpu", point: int | Non
 def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], bool]) -> Any:
     """A part that a record names, made of a class of ours that fits. Raises ValueError, naming the record."""
     try:
-        kind = trusted(node, package)
+        kind = locate_trusted(node, package)
         if not isinstance(kind, type) or not fits(kind):
             raise ValueError(f"the record names {node['_target_']!r}, which is no {key} but a helper; it is not loaded")
         return kind(**{name: value for name, value in node.items() if name != "_target_"})
@@ -291,9 +291,9 @@ def require_loadable(
         ValueError: it cannot be loaded, or it answers otherwise.
     """
     device = str(rows.x.device)
-    loaded = from_record(record, device) if data is None else assembled(record, data, device)
+    loaded = from_record(record, device) if data is None else assemble(record, data, device)
     with torch.no_grad():
-        logits = model(rows.x) if loaded.shape else scoring(model)(rows.x)
+        logits = model(rows.x) if loaded.shape else in_double(model)(rows.x)
         again = loaded.score(rows.x)
     if not torch.allclose(again, logits, rtol=ROUNDING, atol=ROUNDING):
         raise ValueError("loaded again, its logits are others")
@@ -301,10 +301,10 @@ def require_loadable(
     if not (torch.equal(groups, rows.s) and torch.equal(loaded.decision(logits, groups), decide(logits, rows.s))):
         raise ValueError("loaded again, its decisions are others")
     for point in range(len((record.get("operating_points") or {}).get("logits", []))):
-        _at_point(record, point, _named(record))(logits, groups)
+        _at_point(record, point, _name(record))(logits, groups)
 
 
-def _checked_bytes(record: Record, which: str) -> bytes:
+def _read_checked(record: Record, which: str) -> bytes:
     path = paths_config.weights_file(str(record["weights"]["path"]))
     if not path.is_file():  # a pipe or a device would be read without an end
         what = "is no regular file" if path.exists() else "does not exist"

@@ -142,23 +142,23 @@ def _fraction(text: str) -> float | None:
 # --- records as bytes ------------------------------------------------------------------------------------------
 
 
-def _encoded(record: Record) -> bytes:
+def _encode(record: Record) -> bytes:
     """A record on one line: a tab before each of its keys and nowhere else, those that are looked at most first."""
     first = {key: record[key] for key in (checksum.KEY, "run_id", "status") if key in record}
     fields = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in (first | record).items())
     return ("{\t" + ",\t".join(fields) + "}").encode()
 
 
-def _sealed(doc_id: int, record: Record) -> bytes:
+def _seal(doc_id: int, record: Record) -> bytes:
     """A record on one line, behind its checksum."""
     plain = {key: value for key, value in record.items() if key not in (checksum.KEY, "doc_id")}
-    return checksum.seal(doc_id, plain, _encoded(plain))
+    return checksum.seal(doc_id, plain, _encode(plain))
 
 
-def _examined(doc_id: int, record: bytes, path: Path, *, needs_checksum: bool) -> Record:
+def _examine(doc_id: int, record: bytes, path: Path, *, needs_checksum: bool) -> Record:
     """A record that may be another's or altered, without its checksum. Raises FlawError saying what is wrong."""
     try:
-        [found] = _decoded([record], path)
+        [found] = _decode([record], path)
     except StoreError:
         raise FlawError("is not JSON, so it was damaged") from None
     if checksum.KEY in found:
@@ -172,7 +172,7 @@ def _examined(doc_id: int, record: bytes, path: Path, *, needs_checksum: bool) -
     return found
 
 
-def _decoded(records: Sequence[bytes], path: Path) -> Iterator[Record]:
+def _decode(records: Sequence[bytes], path: Path) -> Iterator[Record]:
     for start in range(0, len(records), CHUNK):  # one call for many, which share their keys then
         yield from _json(b"[" + b",".join(records[start : start + CHUNK]) + b"]", path)
 
@@ -230,7 +230,7 @@ def _unreadable(path: Path, what: str) -> StoreError:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _pause_collection() -> Iterator[None]:
     """No garbage collection, which would visit all that was decoded again and again; JSON has no cycles."""
     enabled = gc.isenabled()
     gc.disable()
@@ -292,7 +292,7 @@ class _Storage:
             if before == signature:
                 break
         if signature != seen.signature:
-            file = _opened(content, self.path)
+            file = _open(content, self.path)
             seen = NOTHING._replace(
                 signature=signature, file=file, records=file.records, known=self._index(file.records, {})
             )
@@ -303,7 +303,7 @@ class _Storage:
 
     def write(self, seen: _Seen, changed: Mapping[int, Record]) -> None:
         """Adds records to those ``seen`` under this lock, or replaces some, durably."""
-        encoded = {i: _sealed(i, record) for i, record in changed.items()}
+        encoded = {i: _seal(i, record) for i, record in changed.items()}
         records = {**seen.records, **encoded}
         small = len(records) <= self._journal_after
         if seen.lines and (small or not seen.file.ours or seen.lines > len(seen.file.records) / 10):
@@ -333,11 +333,11 @@ class _Storage:
         """Returns those of file and journal that cannot be taken apart into records."""
         broken, file = [], EMPTY
         try:
-            file = _opened(_content(self.path)[1], self.path)
+            file = _open(_content(self.path)[1], self.path)
         except StoreError:
             broken.append(self.path)
         try:
-            _journalled(_content(self.journal)[1], self.journal, file)
+            _read_journal(_content(self.journal)[1], self.journal, file)
         except StoreError:
             broken.append(self.journal)
         return broken
@@ -348,7 +348,7 @@ class _Storage:
         if not (seen.file.ours and seen.file.sealed):
             records = {i: self._with_seal(i, record, seen.file) for i, record in records.items()}
         file = _Content(records, seen.file.rest, True, True)
-        atomic.write_chunks(self.path, _laid_out(file))
+        atomic.write_chunks(self.path, _lay_out(file))
         signature, _ = _content(self.path, peek=True)
         self._seen = NOTHING._replace(signature=signature, file=file, records=records, known=self._index(records, {}))
         return self._seen
@@ -358,7 +358,7 @@ class _Storage:
         if checksum.unaltered(doc_id, record):
             return record
         try:
-            return _sealed(doc_id, _examined(doc_id, record, self.path, needs_checksum=file.sealed))
+            return _seal(doc_id, _examine(doc_id, record, self.path, needs_checksum=file.sealed))
         except FlawError:  # it stays as it is, and stays left out
             return record
 
@@ -369,7 +369,7 @@ class _Storage:
 
     def _with_lines(self, seen: _Seen, lines: bytes) -> _Seen:
         """Returns what was seen, with more lines of the journal."""
-        new = _journalled(lines, self.journal, seen.file).records
+        new = _read_journal(lines, self.journal, seen.file).records
         records = {**seen.records, **new}
         grown = len(records) == len(seen.records) + len(new)
         return seen._replace(
@@ -408,7 +408,7 @@ def _line(doc_id: int, record: bytes) -> bytes:
     return b'"%d": %s' % (doc_id, record)
 
 
-def _laid_out(file: _Content) -> Iterator[bytes]:
+def _lay_out(file: _Content) -> Iterator[bytes]:
     yield HEAD
     last = next(reversed(file.records), None)
     for i, record in file.records.items():
@@ -416,7 +416,7 @@ def _laid_out(file: _Content) -> Iterator[bytes]:
     yield file.rest
 
 
-def _taken(line: re.Pattern[bytes], content: bytes, start: int = 0) -> tuple[list[tuple[int, bytes]], int]:
+def _take(line: re.Pattern[bytes], content: bytes, start: int = 0) -> tuple[list[tuple[int, bytes]], int]:
     """The records of the lines from ``start`` on, and where the first line begins that is none of ours."""
     records = []
     while match := line.match(content, start):
@@ -425,13 +425,13 @@ def _taken(line: re.Pattern[bytes], content: bytes, start: int = 0) -> tuple[lis
     return records, start
 
 
-def _journalled(content: bytes, path: Path, file: _Content) -> _Content:
+def _read_journal(content: bytes, path: Path, file: _Content) -> _Content:
     """The records of a journal by id, the last line of each.
 
     A line has its seal, or is from before there were any: then the file is too, or holds the same record by a fold
     that was killed.
     """
-    lines, end = _taken(IN_JOURNAL, content)
+    lines, end = _take(IN_JOURNAL, content)
     rest = content[end:]
     if b"\n" in rest:  # what follows the last line end was never acknowledged
         raise _unreadable(path, f"the line {rest[:40]!r}... is no record")
@@ -453,21 +453,21 @@ def _require_torn(rest: bytes, path: Path) -> None:
         raise _unreadable(path, f"the end of its line of record {found[1].decode()} was altered")
 
 
-def _opened(content: bytes, path: Path) -> _Content:
+def _open(content: bytes, path: Path) -> _Content:
     """A TinyDB file, whoever wrote it; an empty one has no records, as in TinyDB."""
     if not content:
         return EMPTY
     sealed = content.startswith(HEAD)
     if content.startswith(OLD_HEAD):
-        lines, end = _taken(IN_FILE, content, len(HEAD if sealed else OLD_HEAD))
+        lines, end = _take(IN_FILE, content, len(HEAD if sealed else OLD_HEAD))
         rest = content[end:]
         if rest.startswith(b"}"):
             _tables(HEAD + rest, path)
             return _Content(_apart(lines, path), rest, sealed, sealed)
-    with _uncollected():
+    with _pause_collection():
         tables = _tables(content, path)
         default = tables.pop(DEFAULT, {})
-        records = {int(i): _encoded(record) for i, record in default.items()}
+        records = {int(i): _encode(record) for i, record in default.items()}
     others = "".join(f", {json.dumps(name)}: {json.dumps(table)}" for name, table in tables.items())
     return _Content(records, f"}}{others}}}".encode(), False, sealed)
 
@@ -524,7 +524,7 @@ class RunStore:
         Raises:
             ValueError: a record that the schema of records refuses, or with values that JSON cannot hold.
         """
-        plain = [_checked(record) for record in records]
+        plain = [_check(record) for record in records]
         with self._locked():
             seen = self._storage.read()
             known = ChainMap({}, seen.known)  # those of this call over those stored
@@ -561,7 +561,7 @@ class RunStore:
                     f"record {doc_id} of {self.path} already has an evaluation {name!r}; give another name, "
                     "or replace it explicitly (replace=true)"
                 )
-            evaluated = _checked({**record, "evaluations": {**evaluations, name: result}})
+            evaluated = _check({**record, "evaluations": {**evaluations, name: result}})
             self._storage.write(seen, {doc_id: evaluated})
 
     def replace(self, doc_id: int, record: Mapping[str, Any]) -> None:
@@ -570,7 +570,7 @@ class RunStore:
         Raises:
             ValueError: no such record, one that ``add_many`` would refuse, or a finished run that another has.
         """
-        plain = _checked(record)
+        plain = _check(record)
         with self._locked():
             seen = self._storage.read()
             self._existing(seen, doc_id)
@@ -608,7 +608,7 @@ class RunStore:
         sound, flaws = [], {}
         for i, record in sorted(seen.records.items()):
             try:
-                found = _examined(i, record, self.path, needs_checksum=seen.file.sealed)
+                found = _examine(i, record, self.path, needs_checksum=seen.file.sealed)
                 sound.append({**found, "doc_id": i})
             except FlawError as error:
                 flaws[i] = str(error)
@@ -617,7 +617,7 @@ class RunStore:
     def search(self, query: QueryLike) -> list[Record]:
         """The records that meet a TinyDB query, as ``all``. What the query asks for is decoded first."""
         seen = self._storage.read()
-        with _uncollected():
+        with _pause_collection():
             sure = {
                 i: _Fields(record, self.path) for i, record in seen.records.items() if checksum.unaltered(i, record)
             }
@@ -646,7 +646,7 @@ class RunStore:
     def set_aside(self) -> list[Path]:
         """Renames a damaged file or journal to ``<name>.damaged-<n>``; returns the new names."""
         with self._locked():
-            return [_renamed(path) for path in reversed(self._storage.damaged())]
+            return [_rename(path) for path in reversed(self._storage.damaged())]
 
     def __len__(self) -> int:
         return len(self._storage.read().records)
@@ -679,7 +679,7 @@ class RunStore:
         """A record, without its id. Raises ValueError where there is none, or something is wrong with it."""
         record = seen.records[self._existing(seen, doc_id)]
         try:
-            return _examined(doc_id, record, self.path, needs_checksum=seen.file.sealed)
+            return _examine(doc_id, record, self.path, needs_checksum=seen.file.sealed)
         except FlawError as error:
             raise StoreError(
                 f"record {doc_id} of {self.path} {error}; `python -m evals.database rebuild dataset={self.path.stem}` "
@@ -693,8 +693,8 @@ class RunStore:
     def _records(self, seen: _Seen, ids: Sequence[int]) -> dict[int, Record]:
         """Returns the sound ones of the records by id; a warning names the others, once a command."""
         sure = [i for i in ids if checksum.unaltered(i, seen.records[i])]
-        with _uncollected():
-            decoded = _decoded([seen.records[i] for i in sure], self.path)
+        with _pause_collection():
+            decoded = _decode([seen.records[i] for i in sure], self.path)
             found: dict[int, Record] = dict(zip(sure, decoded, strict=True))
             flaws = {}
             for i in ids:
@@ -702,7 +702,7 @@ class RunStore:
                     del found[i][checksum.KEY]
                     continue
                 try:
-                    found[i] = _examined(i, seen.records[i], self.path, needs_checksum=seen.file.sealed)
+                    found[i] = _examine(i, seen.records[i], self.path, needs_checksum=seen.file.sealed)
                 except FlawError as error:
                     flaws[i] = str(error)
         if flaws:
@@ -726,7 +726,7 @@ def _warn(path: Path, flaws: Mapping[int, str]) -> None:
     )
 
 
-def _checked(record: Mapping[str, Any]) -> Record:
+def _check(record: Mapping[str, Any]) -> Record:
     plain = {key: value for key, value in to_plain(record).items() if key not in ("doc_id", checksum.KEY)}
     if not plain.get("run_id") or not isinstance(plain["run_id"], str):
         raise ValueError(f"a record needs a run_id, not {plain.get('run_id')!r}; compute it by run_id(params)")
@@ -740,7 +740,7 @@ def _checked(record: Mapping[str, Any]) -> Record:
     return plain
 
 
-def _renamed(path: Path) -> Path:
+def _rename(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

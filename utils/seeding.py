@@ -46,23 +46,23 @@ class Rows:
         """64 random bits for every number of ``like`` (c, n, *)."""
         self.draws += 1
         index = self.index.to(like.device)
-        stream = _mixed(_mixed(index * _GOLDEN + _signed(self.key)) + _signed(self.draws * _GOLDEN))
+        stream = _mix(_mix(index * _GOLDEN + _to_signed(self.key)) + _to_signed(self.draws * _GOLDEN))
         front, each = like.shape[0], math.prod(like.shape[2:])
         count = torch.arange(front * each, device=like.device).reshape(front, 1, each) * _GOLDEN
-        return _mixed(stream.reshape(1, -1, 1) + count).reshape(like.shape)
+        return _mix(stream.reshape(1, -1, 1) + count).reshape(like.shape)
 
 
-def _signed(number: int) -> int:
+def _to_signed(number: int) -> int:
     """The 64 bits of a number as those of a signed one."""
     number &= 2**64 - 1
     return number - 2**64 if number >= 2**63 else number
 
 
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
-_MIX = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
+_GOLDEN = _to_signed(0x9E3779B97F4A7C15)
+_MIX = _to_signed(0xBF58476D1CE4E5B9), _to_signed(0x94D049BB133111EB)
 
 
-def _mixed(z: Tensor) -> Tensor:
+def _mix(z: Tensor) -> Tensor:
     """SplitMix64's finaliser of int64, which wraps around; the shifts are logical."""
     for shift, factor in zip((30, 27), _MIX, strict=True):
         z = (z >> shift).bitwise_and_((1 << 64 - shift) - 1).bitwise_xor_(z).mul_(factor)
@@ -101,7 +101,7 @@ def generators(seed: int | tuple[int, ...], purpose: str) -> Source:
 
 def normal(like: Tensor, source: Source) -> Tensor:
     """Standard-normal numbers of the shape, type and device of ``like``; see ``uniform``."""
-    return source.normal(like) if isinstance(source, Rows) else _drawn(torch.randn, like, source)
+    return source.normal(like) if isinstance(source, Rows) else _draw(torch.randn, like, source)
 
 
 def uniform(like: Tensor, source: Source) -> Tensor:
@@ -109,10 +109,10 @@ def uniform(like: Tensor, source: Source) -> Tensor:
 
     Each model draws its (c, *) from its own stream: the same numbers alone and in any stack.
     """
-    return source.uniform(like) if isinstance(source, Rows) else _drawn(torch.rand, like, source)
+    return source.uniform(like) if isinstance(source, Rows) else _draw(torch.rand, like, source)
 
 
-def _drawn(draw: Callable[..., Tensor], like: Tensor, source: Generator | tuple[Generator, ...]) -> Tensor:
+def _draw(draw: Callable[..., Tensor], like: Tensor, source: Generator | tuple[Generator, ...]) -> Tensor:
     if isinstance(source, tuple):
         shape = (like.shape[0], *like.shape[2:])
         return torch.stack([draw(shape, generator=g, dtype=like.dtype) for g in source], 1).to(like.device)

@@ -238,13 +238,13 @@ def _some(mask: Tensor, which: str) -> Tensor:
     return mask
 
 
-def freed(node: Any, key: str) -> list[str]:
+def find_freed(node: Any, key: str) -> list[str]:
     """The words that let a method, configured under a key, move columns of 0 and 1 as numbers; none where none does."""
     if not isinstance(node, Mapping):
         return []
     own = [f"{key}.{word}" for word in NUMBERS_MOVE] if "movable_columns" in node else []
     own += [f"{key}.mask=non_sensitive"] if "mask" in node else []
-    return [*own, *(word for name, value in node.items() for word in freed(value, f"{key}.{name}"))]
+    return [*own, *(word for name, value in node.items() for word in find_freed(value, f"{key}.{name}"))]
 
 
 def features(ctx: Context, *, norm: str, movable_columns: str, relax: bool) -> FeatureThreat:

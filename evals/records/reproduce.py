@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from utils.command_line.overrides import CONFIG, explain, groups, options
 from utils.records.settings import at, left_out, walk
 from utils.run_store import canonical
-from utils.scms.identity import settled
+from utils.scms.identity import settle
 from utils.words.quoting import copyable, override, quoted, visible
 
 Record = Mapping[str, Any]
@@ -197,7 +197,7 @@ def _composed(words: tuple[str, ...]) -> Composed:
     with open_dict(found):
         del found["hydra"]
     raw, resolved = (_plain(found, resolve=resolve) for resolve in (False, True))
-    resolved = {**resolved, "scm": settled(resolved["scm"])}
+    resolved = {**resolved, "scm": settle(resolved["scm"])}
     return Composed(
         raw,
         resolved,

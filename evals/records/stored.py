@@ -9,8 +9,8 @@ from utils.command_line.checks import require_name, validate_pixels
 from utils.command_line.targets import check_settings, require_trusted
 from utils.datasets.csv import expand_graph
 from utils.datasets.schema import attributes
-from utils.datasets.tabular import checked_graph
-from utils.scms.identity import part_of, settled
+from utils.datasets.tabular import check_graph
+from utils.scms.identity import part_of, settle
 from utils.types import Context, Dataset
 
 Record = Mapping[str, Any]
@@ -43,7 +43,7 @@ def _replace_graph(data: Dataset, graph: Any) -> Dataset:
         )
     parts = {name: [data.columns[i].name for i in places] for name, places in attributes(data.columns).items()}
     whole = {c.name: [c.name] for c in data.columns} | parts
-    return replace(data, parents=checked_graph(data.name, data.columns, expand_graph(graph, whole)))
+    return replace(data, parents=check_graph(data.name, data.columns, expand_graph(graph, whole)))
 
 
 def scm_of(record: Record, given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def scm_of(record: Record, given: Mapping[str, Any] | None) -> dict[str, Any]:
         return dict(own)
     if part_of(own) == "none":
         raise ValueError(f"record {record.get('doc_id')} is of images, which have no causal model; leave scm out")
-    changed = settled(given if "_target_" in given else {**own, **given})
+    changed = settle(given if "_target_" in given else {**own, **given})
     check_settings(changed, "scm")
     return changed
 

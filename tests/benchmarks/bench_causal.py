@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import paths_config
 from tests import oracles
 from utils import build, seeding
-from utils.decides.threshold import cut
+from utils.decides.threshold import smallest_accepted
 from utils.metrics.unfair_area import unfair_area
 from utils.scms.counterfactual import draw
 from utils.threats import Ball
@@ -99,7 +99,7 @@ def areas_one_by_one(run: build.Run, ctx: Context, x: Tensor) -> dict[str, float
     loc, scale, mask = scm.loc.double().numpy(), scm.scale.double().numpy(), (scm.unit > 0).float()
     like = mask.expand(SAMPLES, -1)
     directions = Ball("l2").uniform(like, mask, seeding.generator(ctx.seed, "directions")).tolist()
-    bound = cut(ctx.decide.probability, torch.float32)  # type: ignore[attr-defined]
+    bound = smallest_accepted(ctx.decide.probability, torch.float32)  # type: ignore[attr-defined]
 
     def logit(row: list[float]) -> float:
         return oracles.mlp_logit(parts, (row - loc) / scale)

@@ -93,7 +93,7 @@ def train(model: nn.Module, name: str, data: Batch, size: int, recipe: Any) -> N
 def bare(model: nn.Module, name: str, data: Batch, size: int, recipe: Any) -> None:
     """The passes that no implementation of the step can leave out, in the same precision and layout."""
     device = data.y.device
-    seen = partial(modes.answering, device=device, precision=recipe_dtype(recipe), channels_last=recipe.channels_last)
+    seen = partial(modes.as_predict, device=device, precision=recipe_dtype(recipe), channels_last=recipe.channels_last)
     steady, trained = seen(modes.steady(model)), seen(model.train())
     parameters = list(model.parameters())
     for part in data.parts(size):

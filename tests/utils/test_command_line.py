@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from utils import cli
 from utils.command_line import overrides
-from utils.command_line.overrides import CONFIG, keys, normalised, options
+from utils.command_line.overrides import CONFIG, keys, normalise, options
 from utils.runs import progress
 from utils.system import console
 
@@ -26,52 +26,52 @@ NAMES = ["ramp", "constant", "constant,ramp", "choice(constant,ramp)", "glob(*)"
 
 @pytest.mark.parametrize("value", NUMBERS)
 def test_numbers_given_to_epsilon_are_the_radius(value):
-    assert normalised([f"epsilon={value}"]) == [f"epsilon.radius={value}"]
+    assert normalise([f"epsilon={value}"]) == [f"epsilon.radius={value}"]
 
 
 @pytest.mark.parametrize("value", NAMES)
 def test_names_given_to_epsilon_choose_the_option(value):
-    assert normalised([f"epsilon={value}"]) == [f"epsilon={value}"]
+    assert normalise([f"epsilon={value}"]) == [f"epsilon={value}"]
 
 
 def test_a_name_and_a_number_choose_the_option_and_set_its_radius():
-    assert normalised(["epsilon=ramp", "epsilon=0.1"]) == ["epsilon=ramp", "epsilon.radius=0.1"]
+    assert normalise(["epsilon=ramp", "epsilon=0.1"]) == ["epsilon=ramp", "epsilon.radius=0.1"]
 
 
 @pytest.mark.parametrize("value", ["0.1,ramp", "ramp,8/255", "choice(ramp,0.1)"])
 def test_a_sweep_of_both_is_refused(value):
     with pytest.raises(ValueError, match="mixes radii and names"):
-        normalised([f"epsilon={value}"])
+        normalise([f"epsilon={value}"])
 
 
 @pytest.mark.parametrize("value", ["", "null", "true", "[0.1]", "{a:1}", "0.1,null"])
 def test_what_is_neither_number_nor_name_is_refused(value):
     with pytest.raises(ValueError, match="epsilon"):
-        normalised([f"epsilon={value}"])
+        normalise([f"epsilon={value}"])
 
 
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
 def test_a_prefix_of_hydra_stays(prefix):
-    assert normalised([f"{prefix}epsilon=0.1"]) == [f"{prefix}epsilon.radius=0.1"]
+    assert normalise([f"{prefix}epsilon=0.1"]) == [f"{prefix}epsilon.radius=0.1"]
 
 
 @given(st.fractions(min_value=0, max_denominator=10**6), st.booleans())
 def test_every_number_is_a_radius(value, decimal):
     text = str(float(value)) if decimal else f"{value.numerator}/{value.denominator}"
-    assert normalised([f"epsilon={text}"]) == [f"epsilon.radius={text}"]
+    assert normalise([f"epsilon={text}"]) == [f"epsilon.radius={text}"]
 
 
 @given(st.from_regex(r"[a-z_][a-z_0-9]*", fullmatch=True).filter(lambda t: t not in ("nan", "inf", "null")))
 def test_every_identifier_is_a_name(name):
     assume(name not in ("true", "false"))
-    assert normalised([f"epsilon={name}"]) == [f"epsilon={name}"]
+    assert normalise([f"epsilon={name}"]) == [f"epsilon={name}"]
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.fractions(min_value=0, max_value=9, max_denominator=500), min_size=1, max_size=3))
 def test_hydra_accepts_what_comes_out_and_sets_that_radius(values):
     text = [f"{v.numerator}/{v.denominator}" for v in values]
-    words = [normalised([f"epsilon={t}"])[0] for t in text]
+    words = [normalise([f"epsilon={t}"])[0] for t in text]
     with initialize_config_dir(str(CONFIG), version_base="1.3"):
         for word, value in zip(words, values, strict=True):
             assert Fraction(str(compose("train", overrides=[word]).epsilon.radius)) == value
@@ -83,11 +83,11 @@ def test_hydra_accepts_what_comes_out_and_sets_that_radius(values):
 @given(st.permutations(["seed=1", "-m", "regularizer=erm,llr", "--resolve", "dataset=lin"]))
 def test_flags_come_first_and_all_else_keeps_its_order(words):
     flags = [word for word in words if word.startswith("-")]
-    assert normalised(words) == flags + [word for word in words if word not in flags]
+    assert normalise(words) == flags + [word for word in words if word not in flags]
 
 
 def test_a_value_of_a_flag_stays_behind_it():
-    assert normalised(["seed=1", "--cfg", "job"]) == ["--cfg", "job", "seed=1"]
+    assert normalise(["seed=1", "--cfg", "job"]) == ["--cfg", "job", "seed=1"]
 
 
 @pytest.mark.parametrize(
@@ -102,23 +102,23 @@ def test_a_value_of_a_flag_stays_behind_it():
     ],
 )
 def test_a_flag_takes_its_own_value_and_no_override(words, expected):
-    assert normalised(words) == expected
+    assert normalise(words) == expected
 
 
 def test_no_words_stay_none():
-    assert normalised([]) == []
+    assert normalise([]) == []
 
 
 def test_an_experiment_needs_no_plus():
-    assert normalised(["experiment=capify_small"]) == ["+experiment=capify_small"]
+    assert normalise(["experiment=capify_small"]) == ["+experiment=capify_small"]
 
 
 def test_evaluate_takes_a_dataset_as_the_name_of_its_database():
-    assert normalised(["dataset=loan"], "evaluate") == ["database=loan"]
+    assert normalise(["dataset=loan"], "evaluate") == ["database=loan"]
 
 
 def test_train_takes_a_dataset_as_an_option():
-    assert normalised(["dataset=loan"], "train") == ["dataset=loan"]
+    assert normalise(["dataset=loan"], "train") == ["dataset=loan"]
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0", exclude_categories=["Cs"]), min_size=1)
@@ -130,26 +130,26 @@ def test_conditions_reach_evaluate_as_typed(text):
     """Hydra's own parser is the oracle."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    (word,) = normalised([f"where={text}"], "evaluate")
+    (word,) = normalise([f"where={text}"], "evaluate")
     assert OverridesParser.create().parse_override(word).value() == text
 
 
 @pytest.mark.parametrize("word", ["where=null", "where='a<1'", 'where="a<1"', "sort="])
 def test_a_condition_that_hydra_can_read_stays(word):
-    assert normalised([word], "evaluate") == [word]
+    assert normalise([word], "evaluate") == [word]
 
 
 @pytest.mark.parametrize("group", ["dataset", "model", "regularizer", "scm", "attack", "decide", "trainer"])
 @pytest.mark.parametrize("value", ["", "null", "3", "true", "[]", "[3]"])
 def test_a_group_takes_names_only(group, value):
     with pytest.raises(ValueError, match=f"{group} takes the name of an option"):
-        normalised([f"{group}={value}"])
+        normalise([f"{group}={value}"])
 
 
 def test_only_regularizers_add_up():
-    assert normalised(["regularizer=[erm,llr]"]) == ["regularizer=[erm,llr]"]
+    assert normalise(["regularizer=[erm,llr]"]) == ["regularizer=[erm,llr]"]
     with pytest.raises(ValueError, match="model takes the name"):
-        normalised(["model=[mlp,logistic]"])
+        normalise(["model=[mlp,logistic]"])
 
 
 @pytest.mark.parametrize(
@@ -164,19 +164,19 @@ def test_only_regularizers_add_up():
     ],
 )
 def test_plus_may_add_what_something_reads(word):
-    assert normalised([word]) == [word]
+    assert normalise([word]) == [word]
 
 
 @pytest.mark.parametrize("word", ["+foo=1", "++trainer.lrr=1", "+regularizer.llr.foo=1", "+a.b=1"])
 def test_plus_adds_no_key_that_nothing_reads(word):
     with pytest.raises(ValueError, match="there is no such key"):
-        normalised([word])
+        normalise([word])
 
 
 @pytest.mark.parametrize("word", ["=3", "="])
 def test_a_word_needs_a_key(word):
     with pytest.raises(ValueError, match="cannot read"):
-        normalised([word])
+        normalise([word])
 
 
 # --- keys and near misses --------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_options_are_the_files_of_the_group():
 
 
 def test_an_error_of_the_operating_system_names_file_and_reason():
-    assert cli.said(OSError(28, "No space left on device", "a.json")) == "a.json: No space left on device"
+    assert cli.format_error(OSError(28, "No space left on device", "a.json")) == "a.json: No space left on device"
 
 
 def test_an_interrupt_that_meets_a_destructor_is_not_lost():
@@ -240,4 +240,4 @@ def test_an_interrupt_that_a_library_makes_an_error_of_is_an_interrupt(kind, mon
 
     monkeypatch.setattr(cli, "in_sweep", lambda: True)
     with console.interruptible(), pytest.raises(KeyboardInterrupt):
-        cli._guarded(task)(None)
+        cli._guard(task)(None)

@@ -352,7 +352,7 @@ def test_a_network_that_its_record_makes_huge_is_never_made(record):
 HELPERS = [
     "utils.models.mlp.ACTIVATIONS",
     "utils.models.learner.require",
-    "utils.views.fold.folded",
+    "utils.views.fold.fold_batch_norms",
     "utils.models.repeatable.repeatable",
     "utils.models.estimators.log_odds",
     "utils.models.trees.require_sound",
@@ -370,7 +370,7 @@ def test_a_helper_in_place_of_a_model_is_refused_and_not_called(record, target):
     "node",
     [
         {"_target_": "utils.decides.threshold.logit", "probability": 0.5},
-        {"_target_": "utils.decides.threshold.cut", "probability": 0.5},
+        {"_target_": "utils.decides.threshold.smallest_accepted", "probability": 0.5},
         {"_target_": "utils.decides.thresholds_text.in_words", "logits": [0.0]},
         {"_target_": "utils.decides.exact_thresholds.Side"},
         {"_target_": "utils.decides.fixed.fixed", "probability": 0.5},

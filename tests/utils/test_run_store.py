@@ -729,8 +729,8 @@ def test_an_open_store_follows_the_writes_and_folds_of_another(path):
 
 def test_the_file_is_taken_apart_once_however_often_it_is_asked(path, monkeypatch):
     store = with_room(path)
-    opened, times = run_store._opened, []
-    monkeypatch.setattr(run_store, "_opened", lambda *given: times.append(1) or opened(*given))
+    opened, times = run_store._open, []
+    monkeypatch.setattr(run_store, "_open", lambda *given: times.append(1) or opened(*given))
     for i in range(3):
         store.find_many(FIRST)
         store.add(record(f"a{i}"))

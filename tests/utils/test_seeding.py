@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from utils.seeding import Rows, _mixed, derive, generator, rng
+from utils.seeding import Rows, _mix, derive, generator, rng
 
 
 def test_a_seed_is_the_leading_63_bits_of_sha_256():
@@ -75,5 +75,5 @@ def test_uniform_numbers_of_rows_are_below_1_and_known():
     """SplitMix64 with the seed 1234567 gives 6457827717110365317 first (Vigna's reference implementation)."""
     golden = 0x9E3779B97F4A7C15
     z = torch.tensor([(1234567 + golden) % 2**64 - (2**64 if (1234567 + golden) % 2**64 >= 2**63 else 0)])
-    assert int(_mixed(z)) == 6457827717110365317
+    assert int(_mix(z)) == 6457827717110365317
     assert float(rows(0, 3000).uniform(torch.zeros(1, 3000, 50)).max()) < 1

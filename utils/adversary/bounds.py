@@ -98,10 +98,10 @@ def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Te
         do: column -> its value (p,).
     """
     middle, half = _middle(shifts)
-    return _push(scm, _box(noise + middle, half.expand_as(noise)), do) or _box(*_pushed(scm, noise, shifts, do))
+    return _push(scm, _box(noise + middle, half.expand_as(noise)), do) or _box(*_bound_samples(scm, noise, shifts, do))
 
 
-def _pushed(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+def _bound_samples(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
     """Box (p, d) of the counterfactuals, model space."""
     boxes = [
         _middle(scm.model(scm.to_features(noise[rows] + shifts.unsqueeze(1), {i: v[rows] for i, v in do.items()})))
@@ -154,7 +154,7 @@ def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Neurons | None:
 def _mean(mechanism: Mechanism) -> Sequence[nn.Module] | None:
     """The layers of f where the equation is x = f(parents) + u, or x = 1[u < f(parents)]."""
     push = mechanism.push
-    if not isinstance(push, partial) or push.func not in (from_data.add_noise, from_data.cut):
+    if not isinstance(push, partial) or push.func not in (from_data.add_noise, from_data.threshold_noise):
         return None
     return _chain(push.args[0])
 

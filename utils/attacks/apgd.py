@@ -136,7 +136,7 @@ def apgd(
     """
     _check(loss, tuple(LOSSES), steps=steps, restarts=restarts, targets=targets)
     task = _Task(ctx.steady(predict), ctx.decide, threat(ctx), LOSSES[loss], stops=True)
-    return _searched(task, batch, ctx, steps, restarts, targets if loss == "targeted" else 0)
+    return _search(task, batch, ctx, steps, restarts, targets if loss == "targeted" else 0)
 
 
 def apgd_ascent(
@@ -152,10 +152,10 @@ def apgd_ascent(
     """
     _check(loss, ("ce", "dlr"), steps=steps)
     task = _Task(ctx.steady(predict), ctx.decide, threat(ctx), LOSSES[loss], stops=False)
-    return _searched(task, batch, ctx, steps, restarts=1, targets=0)
+    return _search(task, batch, ctx, steps, restarts=1, targets=0)
 
 
-def _searched(task: _Task, batch: Batch, ctx: Context, steps: int, restarts: int, targets: int) -> Tensor:
+def _search(task: _Task, batch: Batch, ctx: Context, steps: int, restarts: int, targets: int) -> Tensor:
     """The best x' (n, *) of all starts, each for so many targets; 0: for none."""
     zero, source = task.threat.zero(batch.x), ctx.on(batch).generator
     if len(zero) != 1:
@@ -209,18 +209,18 @@ def _start(task: _Task, zero: Tensor, source: Source) -> Tensor:
 # What both methods do
 
 
-def _begun(task: _Task, rows: list[Tensor], delta: Tensor, moves: Tensor, *, rel_step: float, ends: bool) -> _Climb:
+def _begin(task: _Task, rows: list[Tensor], delta: Tensor, moves: Tensor, *, rel_step: float, ends: bool) -> _Climb:
     """The climb at its start, brought inside the set and evaluated."""
     x, *_, radius = rows
     least, never = torch.full_like(radius, -torch.inf), torch.zeros_like(radius, dtype=torch.bool)
     state = [delta, delta, delta, least, delta, delta, least, rel_step * radius, moves, least, least, never]
     c = _Climb(*[*rows, task.bound(x, -radius), task.bound(x, radius), *state])
     c = c._replace(delta=task.inside(c, delta))
-    c = _noted(task, c, c.delta, ends=ends, last=False)
+    c = _note(task, c, c.delta, ends=ends, last=False)
     return c._replace(rises=torch.zeros_like(radius), checked=c.best_value)
 
 
-def _noted(task: _Task, c: _Climb, delta: Tensor, *, ends: bool, last: bool) -> _Climb:
+def _note(task: _Task, c: _Climb, delta: Tensor, *, ends: bool, last: bool) -> _Climb:
     """The climb moved on to delta; after the last step no slope is needed."""
     if last:
         gradient, value = c.slope, task.value(c, delta, ends)
@@ -248,7 +248,7 @@ def _back(task: _Task, c: _Climb, rows: Tensor) -> _Climb:
     )
 
 
-def _climbed(
+def _climb(
     task: _Task, place: Place, c: _Climb, steps: int, move: Move, check: Check, marks: Container[int], ends: bool
 ) -> Iterator[tuple[Place, _Climb]]:
     """All rows after so many steps, those that are finished earlier before the others."""
@@ -261,7 +261,7 @@ def _climbed(
         if finished * LEAVING >= done.numel() and isinstance(place, Tensor):
             yield place[done], _Climb(*(column[done] for column in c))
             place, c = place[~done], _Climb(*(column[~done] for column in c))
-        c = _noted(task, c, move(task, c, i), ends=ends, last=i == steps)
+        c = _note(task, c, move(task, c, i), ends=ends, last=i == steps)
         if i in marks:
             c, checked = check(task, c, i - checked), i
     yield place, c
@@ -275,8 +275,8 @@ def _momentum(
 ) -> Iterator[tuple[Place, _Climb]]:
     """Algorithm 1 of Croce & Hein 2020, from start (n, *) in the unit ball."""
     radius = rows[-1]
-    c = _begun(task, rows, start * task.threat.ball.spread(radius), radius, rel_step=2.0, ends=True)
-    return _climbed(task, place, c, steps, _along, _halved, checkpoints(steps), ends=True)
+    c = _begin(task, rows, start * task.threat.ball.spread(radius), radius, rel_step=2.0, ends=True)
+    return _climb(task, place, c, steps, _along, _halve, checkpoints(steps), ends=True)
 
 
 def checkpoints(steps: int) -> set[int]:
@@ -297,7 +297,7 @@ def _along(task: _Task, c: _Climb, i: int) -> Tensor:
     return task.inside(c, c.delta.lerp(ahead, NEW).add_(c.delta - c.before, alpha=1 - NEW))
 
 
-def _halved(task: _Task, c: _Climb, since: int) -> _Climb:
+def _halve(task: _Task, c: _Climb, since: int) -> _Climb:
     """Rows that rose too seldom, or with this step length never above their best, go on from it in half the steps."""
     stuck = (c.rises < RISING * since) | (~c.shortened & (c.best_value == c.checked))
     step = torch.where(stuck, c.step / 2, c.step)
@@ -319,11 +319,11 @@ def _sparse(task: _Task, place: Place, rows: list[Tensor], start: Tensor, steps:
         own = left if last else steps * percent // 100
         if own == 0:
             continue
-        c = _begun(task, [x, *others, radii * radius], best, dense, rel_step=1.0, ends=last)
+        c = _begin(task, [x, *others, radii * radius], best, dense, rel_step=1.0, ends=last)
         if best is not start:
-            c = c._replace(moves=_moved(c.delta, events) / FEWER)
+            c = c._replace(moves=_count_moved(c.delta, events) / FEWER)
         marks = range(0, own, -(-own // 25))  # every 4 %, rounded up
-        climbs = _climbed(task, place, c, own, _sparsely, _sparser, marks, ends=last)
+        climbs = _climb(task, place, c, own, _sparsely, _sparser, marks, ends=last)
         if last:
             yield from climbs
         else:
@@ -331,7 +331,7 @@ def _sparse(task: _Task, place: Place, rows: list[Tensor], start: Tensor, steps:
             best, left = c.best, left - own
 
 
-def _moved(delta: Tensor, events: int) -> Tensor:
+def _count_moved(delta: Tensor, events: int) -> Tensor:
     """Counts the coordinates of each perturbation that are not 0, (n,)."""
     return delta.flatten(-events).count_nonzero(-1).to(delta)
 
@@ -355,7 +355,7 @@ def _sparsely(task: _Task, c: _Climb, i: int) -> Tensor:
 
 def _sparser(task: _Task, c: _Climb, since: int) -> _Climb:
     """Steps as sparse as the best point allows: where that got sparser long ones from it, elsewhere shorter ones."""
-    moves = _moved(c.best, task.threat.ball.events) / FEWER
+    moves = _count_moved(c.best, task.threat.ball.events) / FEWER
     fewer = moves < 0.95 * c.moves
     step = torch.where(fewer, c.radius, torch.maximum(c.step / FEWER, c.radius / 10))
     return _back(task, c, fewer)._replace(step=step, moves=moves)

@@ -90,8 +90,8 @@ def fab_t(
             while first < len(classes) and len(left):
                 rows = batch.rows(left)
                 some = slice(first, first + max(1, PASS // rows.x.numel()))
-                searches = _begun(rows, radius[left], classes[some][:, left], start[some][:, left])
-                moved[left], broken = _searched(task, searches, rows.x)
+                searches = _begin(rows, radius[left], classes[some][:, left], start[some][:, left])
+                moved[left], broken = _search(task, searches, rows.x)
                 left, first = left[~broken], some.stop
     return moved
 
@@ -115,7 +115,7 @@ def _likeliest(scores: Tensor, y: Tensor, targets: int) -> Tensor:
     return wrong.topk(min(targets, scores.shape[1] - 1)).indices.T
 
 
-def _begun(batch: Batch, radius: Tensor, classes: Tensor, start: Tensor) -> Searches:
+def _begin(batch: Batch, radius: Tensor, classes: Tensor, start: Tensor) -> Searches:
     """Searches of all rows towards the classes (t, n) from start (t, n, *)."""
     t, n = classes.shape
     row, rank = torch.arange(n, device=radius.device).repeat(t), torch.arange(t, device=radius.device)
@@ -140,19 +140,19 @@ class _Task:
     beta: float
 
 
-def _searched(task: _Task, searches: Searches, x: Tensor) -> tuple[Tensor, Tensor]:
+def _search(task: _Task, searches: Searches, x: Tensor) -> tuple[Tensor, Tensor]:
     """x' (n, *) of the rows x (n, *), and which of them (n,) are broken."""
     found, none = x.clone(), int(searches.rank.max()) + 1
     best = searches.row.new_full((len(x),), none)
     for _ in range(task.steps):
-        searches = _unfinished(_stepped(task, searches), found, best)
+        searches = _drop_finished(_step(task, searches), found, best)
         if not len(searches.row):
             return found, best < none
-    _unfinished(_drawn_back(task, searches), found, best)
+    _drop_finished(_draw_back(task, searches), found, best)
     return found, best < none
 
 
-def _unfinished(searches: Searches, found: Tensor, best: Tensor) -> Searches:
+def _drop_finished(searches: Searches, found: Tensor, best: Tensor) -> Searches:
     """Drops the searches of rows that have reached this class or a likelier one.
 
     Args:
@@ -170,7 +170,7 @@ def _unfinished(searches: Searches, found: Tensor, best: Tensor) -> Searches:
     return searches.rows(~over)
 
 
-def _stepped(task: _Task, searches: Searches) -> Searches:
+def _step(task: _Task, searches: Searches) -> Searches:
     """One step of the paper's algorithm 1, towards the class given."""
     ball, x = task.threat.ball, searches.x
     pair = torch.stack([searches.target, searches.y], 1)
@@ -189,7 +189,7 @@ def _stepped(task: _Task, searches: Searches) -> Searches:
     alpha = (far[0] / far.sum(0).clamp_min(TINY)).clamp_max(task.alpha_max)
     point = ends[0].lerp(ends[1], alpha).clamp(task.low, task.high)
 
-    fooled, length = _fooled(task, searches, point), ball.size(point - x).flatten()
+    fooled, length = _find_fooled(task, searches, point), ball.size(point - x).flatten()
     nearer = fooled & (length < searches.length)
     return searches._replace(
         point=x.lerp(point, ball.spread(torch.where(fooled, task.beta, 1.0).to(x))),
@@ -198,15 +198,15 @@ def _stepped(task: _Task, searches: Searches) -> Searches:
     )
 
 
-def _drawn_back(task: _Task, searches: Searches) -> Searches:
+def _draw_back(task: _Task, searches: Searches) -> Searches:
     """The nearest points that were found, in the ball: some of them are misclassified there too."""
     ball, x = task.threat.ball, searches.x
     point = (x + ball.project(searches.nearest - x, searches.radius)).clamp(task.low, task.high)
-    fooled = _fooled(task, searches, point)
+    fooled = _find_fooled(task, searches, point)
     return searches._replace(nearest=point, length=torch.where(fooled, searches.radius, torch.inf))
 
 
-def _fooled(task: _Task, searches: Searches, points: Tensor) -> Tensor:
+def _find_fooled(task: _Task, searches: Searches, points: Tensor) -> Tensor:
     return task.ctx.decide(task.predict(points), searches.s) != searches.y
 
 

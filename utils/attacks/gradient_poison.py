@@ -87,10 +87,10 @@ def gradient_poison(
     facts = searched(
         evaluations, outlook, budget=budget, most=len(victim.train.y) if rows is None else rows, batch=batch
     )
-    return _poisoned(evaluations, facts)
+    return _to_poisoned(evaluations, facts)
 
 
-def _poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
+def _to_poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
     made, best, space = evaluations.made, evaluations.best, evaluations.space
     found, metric = expanded(best.added, len(space.columns)), evaluations.judge.metric
     return Poisoned(

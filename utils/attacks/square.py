@@ -111,7 +111,7 @@ def square(
             rows = batch.rows(left)
             x = rows.x if rows.x.ndim == 4 else rows.x[:, None, None]
             found = Found(left, rows.index, rows.y, rows.s, radius[left], x, x, logits[left], lowest[left])
-            found = _searched(answers, found, ctx, search, schedule, derive(key, f"restart {restart}"))
+            found = _search(answers, found, ctx, search, schedule, derive(key, f"restart {restart}"))
             left = found.row[ctx.decide(found.logits, found.s) == found.y]
             found = found.rows(found.value < lowest[found.row])
             moved[found.row], lowest[found.row] = found.point.reshape(-1, *moved.shape[1:]), found.value
@@ -155,7 +155,7 @@ def _blocks(queries: int) -> Iterator[range]:
         start = end
 
 
-def _searched(
+def _search(
     predict: Predict,
     found: Found,
     ctx: Context,
@@ -217,8 +217,8 @@ class _Corners:
         """Yields the move of each query, from numbers (b, n, 2 + c)."""
         least, most = self._bounds(x, radius)
         (tall, wide), (height, width) = _sides(share, x, odd=False), x.shape[2:]
-        within = _covered(numbers[..., 0], tall, height)[:, :, None, :, None]
-        beside = _covered(numbers[..., 1], wide, width)[:, :, None, None, :]
+        within = _cover(numbers[..., 0], tall, height)[:, :, None, :, None]
+        beside = _cover(numbers[..., 1], wide, width)[:, :, None, None, :]
         up = numbers[..., 2:, None, None] < 0.5
 
         def move(i: int, point: Tensor) -> Tensor:
@@ -326,7 +326,7 @@ def _tiles(x: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
     return (tall, side), (height // tall, width // side)
 
 
-def _covered(numbers: Tensor, side: int, size: int) -> Tensor:
+def _cover(numbers: Tensor, side: int, size: int) -> Tensor:
     """Returns a mask (*, size) of the places that a window of a side covers, its first one chosen by numbers (*)."""
     first = (numbers * (size - side + 1)).long().unsqueeze(-1)
     place = torch.arange(size, device=numbers.device)

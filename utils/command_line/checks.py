@@ -49,10 +49,10 @@ def validate(params: Mapping[str, Any]) -> None:
         ValueError: the first such value.
     """
     for key, (accepts, expected) in CHECKS.items():
-        if not accepts(value := _given(params, key, expected)):
+        if not accepts(value := _read_value(params, key, expected)):
             raise ValueError(f"{key}={value!r}: expected {expected}")
     for key in NUMBERS:
-        _given(params, key, str(range_of(key)))
+        _read_value(params, key, str(range_of(key)))
     require_ranges(params)
     if not isinstance(params.get("added"), str | None):
         raise ValueError(f"added={params['added']!r}: expected null, or the path of a CSV file")
@@ -65,7 +65,7 @@ def validate(params: Mapping[str, Any]) -> None:
             raise ValueError(f"regularizer.{name}.weight={node['weight']!r}: expected a number, 0 or more")
 
 
-def _given(params: Mapping[str, Any], key: str, expected: str) -> Any:
+def _read_value(params: Mapping[str, Any], key: str, expected: str) -> Any:
     """The value under a dotted key. Raises ValueError where there is none."""
     above, _, last = key.rpartition(".")
     part = at(params, above)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from utils.records.settings import walk
-from utils.scms.identity import settled
+from utils.scms.identity import settle
 from utils.words.quoting import mapping, quoted, typed
 from utils.words.ranges import CONFIG
 
@@ -38,7 +38,7 @@ INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchp
 OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
 
 
-def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
+def normalise(words: Sequence[str], config_name: str = "train") -> list[str]:
     """Words as Hydra takes them: numbers given to ``epsilon`` mean ``epsilon.radius``, ``experiment=`` is ``+``.
 
     Hydra refuses a number for a config group, and ``epsilon`` is one: ``epsilon=0.1``, ``epsilon=8/255`` and sweeps
@@ -51,7 +51,7 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
         ValueError: a word without key, a sweep that mixes names and numbers, an unknown key or flag, a group without
             a name or with two.
     """
-    flags, overrides = _parted(words)
+    flags, overrides = _split_flags(words)
     normal = [_normal(word, config_name) for word in overrides]
     _refuse_twice(normal)
     if config_name == "evaluate":
@@ -59,7 +59,7 @@ def normalised(words: Sequence[str], config_name: str = "train") -> list[str]:
     return flags + normal
 
 
-def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Hydra's flags with their values, and the other words: argparse takes these on one side of a flag only.
 
     Raises:
@@ -159,7 +159,7 @@ def _normal(word: str, config_name: str) -> str:
     if config_name == "evaluate" and key == "dataset.graph":
         return _normal(word.removeprefix("dataset."), config_name)
     if config_name == "evaluate" and key in TEXTS:
-        return _quoted(word)
+        return _quote(word)
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException:
@@ -171,7 +171,7 @@ def _normal(word: str, config_name: str) -> str:
     return _choice(word, override, config_name)
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     """``where=a<=1`` as ``where='a<=1'``; null and what is quoted already stay as they are."""
     key, _, text = word.partition("=")
     if text in ("", "null") or (text[0] in "'\"" and text[-1] == text[0]):
@@ -228,7 +228,7 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as plain values, with the names of the ``chosen`` options.
 
     Raises:
@@ -247,7 +247,7 @@ def resolved(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(plain["dataset"].get("graph"), str):  # for names that Hydra cannot spell as keys
         plain["dataset"]["graph"] = mapping(plain["dataset"]["graph"])
     choices = {group: chosen[group] for group in PARTS}
-    plain |= {"scm": settled(plain["scm"])}
+    plain |= {"scm": settle(plain["scm"])}
     return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
 
 

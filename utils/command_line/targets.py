@@ -42,10 +42,10 @@ def require_trusted(node: Any, package: str) -> None:
     _require_own(str(node["_target_"]), package)
 
 
-def trusted(node: Any, package: str) -> Any:
+def locate_trusted(node: Any, package: str) -> Any:
     """Returns what the ``_target_`` of a description names. Raises ValueError as ``require_trusted``."""
     require_trusted(node, package)
-    return _located(str(node["_target_"]), "record")
+    return _locate(str(node["_target_"]), "record")
 
 
 def _require_own(target: str, package: str) -> None:
@@ -98,7 +98,7 @@ def check_settings(node: Any, key: str) -> None:
 
 
 def _check_own(node: Node, key: str) -> None:
-    function = _located(str(node["_target_"]), key)
+    function = _locate(str(node["_target_"]), key)
     parameters = _parameters(function)
     for name, value in node.items():
         if name.startswith("_"):
@@ -122,10 +122,10 @@ def structure(node: Any) -> Any:
     if not isinstance(node, Mapping):
         return node
     batched = _scalars(str(node["_target_"])) if "_target_" in node else frozenset()
-    return {name: masked(value) if name in batched else structure(value) for name, value in node.items()}
+    return {name: mask(value) if name in batched else structure(value) for name, value in node.items()}
 
 
-def masked(value: Any) -> Any:
+def mask(value: Any) -> Any:
     """A number, or a fraction as people write them, as text that says whether it is 0; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return value
@@ -138,7 +138,7 @@ def masked(value: Any) -> Any:
 @cache
 def _scalars(target: str) -> frozenset[str]:
     """Names of the settings of a function that may be numbers of a stack."""
-    parameters = _parameters(_located(target, "_target_"))
+    parameters = _parameters(_locate(target, "_target_"))
     return frozenset(name for name, p in parameters.items() if Tensor in _parts(p.annotation))
 
 
@@ -147,7 +147,7 @@ def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters
 
 
-def _located(target: str, key: str) -> Any:
+def _locate(target: str, key: str) -> Any:
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
@@ -163,7 +163,7 @@ def is_kind(value: Any, kind: Any) -> bool:
     """
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return any(is_kind(value, part) for part in _written(inner))
+        return any(is_kind(value, part) for part in _list_written(inner))
     if origin is Callable:
         return isinstance(value, Mapping) and "_target_" in value
     if value is None:
@@ -189,7 +189,7 @@ def kind_in_words(kind: Any) -> str:
     """``a number``, ``text or a list of texts``."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return " or ".join(kind_in_words(part) for part in _written(inner))
+        return " or ".join(kind_in_words(part) for part in _list_written(inner))
     if origin is Literal:
         return " or ".join(map(str, inner))
     if origin is Sequence:
@@ -203,6 +203,6 @@ def _parts(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) or (kind,)
 
 
-def _written(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+def _list_written(parts: tuple[Any, ...]) -> tuple[Any, ...]:
     """The parts of a union that a configuration writes: a Scalar's tensor is made of the numbers of a stack."""
     return tuple(part for part in parts if part is not Tensor)

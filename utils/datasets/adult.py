@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from utils.datasets.fetch import indicator, locate, parsed, read_fields
+from utils.datasets.fetch import indicator, locate, parse_numbers, read_fields
 from utils.datasets.tabular import assemble, binary, continuous, mark
 from utils.types import Dataset
 
@@ -49,11 +49,11 @@ def encode(raw: pd.DataFrame, source: str | Path = "adult") -> pd.DataFrame:
     return pd.DataFrame(
         {
             "sex": indicator(raw, "sex", source, ones=["Male"], zeros=["Female"]),
-            "age": parsed(raw, "age", source),
+            "age": parse_numbers(raw, "age", source),
             "native_country": (raw["native-country"] == "United-States").to_numpy(np.float64),
             "married": indicator(raw, "marital-status", source, ones=MARRIED, zeros=UNMARRIED),
-            "education_num": parsed(raw, "education-num", source),
-            "hours_per_week": parsed(raw, "hours-per-week", source),
+            "education_num": parse_numbers(raw, "education-num", source),
+            "hours_per_week": parse_numbers(raw, "hours-per-week", source),
         }
     )
 

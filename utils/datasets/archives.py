@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 import paths_config
 from utils.datasets.fetch import locate
 from utils.system.console import notice
-from utils.system.locks import held
+from utils.system.locks import hold
 
 DAMAGED = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 # what garbage makes an unpickler raise, beside UnpicklingError
 MALFORMED = (EOFError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError, struct.error)
 
 
-def unpacked(folder: str, files: Sequence[str], *, url: str, sha256: str) -> Path:
+def unpack(folder: str, files: Sequence[str], *, url: str, sha256: str) -> Path:
     """The folder of the data folder that holds ``files``; downloaded as a .tar.gz and unpacked where it is not there.
 
     An archive that already lies in the data folder is unpacked unchecked and kept; a downloaded one is checked
@@ -40,7 +40,7 @@ def unpacked(folder: str, files: Sequence[str], *, url: str, sha256: str) -> Pat
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path.with_name(f".{folder}.lock"))
-            with held(lock, f"another process downloads {path}"):
+            with hold(lock, f"another process downloads {path}"):
                 if not path.is_dir():
                     _make(path, files, url, sha256)
         except OSError as error:
@@ -131,7 +131,7 @@ class _Array:
         return np.ascontiguousarray(values.reshape(self.shape, order="F" if self.fortran else "C"))
 
 
-def _encoded(text: str, encoding: str) -> bytes:
+def _encode(text: str, encoding: str) -> bytes:
     """Returns bytes as Python 3 writes them for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
@@ -145,7 +145,7 @@ STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): None,
     ("numpy", "dtype"): _Kind,
-    ("_codecs", "encode"): _encoded,
+    ("_codecs", "encode"): _encode,
 }
 
 
@@ -157,7 +157,7 @@ class _Harmless(pickle._Unpickler):
         return STAND_INS[module, name]
 
 
-def unpickled(path: Path) -> dict[str, Any]:
+def unpickle(path: Path) -> dict[str, Any]:
     """The entries of a pickled dictionary whose keys are texts, of Python 2 or 3; its other texts may be bytes.
 
     Raises ValueError, naming the file, for anything but a whole pickle of arrays of uint8, lists, numbers and texts.

@@ -58,7 +58,7 @@ def celeba(
         ValueError: a folder, file or attribute that is not there, a face that cannot be read or is of another size
             than the first, or a class without training or test faces.
     """
-    folder = found()
+    folder = find_folder()
     known, files, table = read_attributes(folder / ATTRIBUTES)
     for what, listed in (("attribute", attribute), *(("sensitive", of) for of in names(sensitive))):
         if listed not in known:
@@ -111,7 +111,7 @@ def split_faces(
         ValueError: see ``celeba``.
     """
     chosen = [
-        _drawn(name, np.flatnonzero(part == number), PARTS[number], setting, count, seed)
+        _draw(name, np.flatnonzero(part == number), PARTS[number], setting, count, seed)
         for number, (setting, count) in enumerate(draws.items())
     ]
     faces, content = read_faces(name, paths, np.concatenate(chosen), size)
@@ -128,7 +128,7 @@ def split_faces(
     )
 
 
-def found() -> Path:
+def find_folder() -> Path:
     """The folder of CelebA in the data folder. Raises ValueError, saying where to get it, if a part is missing."""
     folder = paths_config.data() / "celeba"
     for part in (FACES, ATTRIBUTES, PARTITION):
@@ -209,7 +209,7 @@ def read_faces(name: str, paths: Sequence[Path], wanted: Rows, size: int | None)
 
     Raises ValueError, naming the file, for one that is missing, cannot be decoded or is of another size than the first.
     """
-    width, height = _decoded(paths[0], _content(paths[0])).size
+    width, height = _decode(paths[0], _content(paths[0])).size
     check_size(name, (height, width), size)
     side = min(width, height)
     left, top, wide = (width - side) // 2, (height - side) // 2, size or side
@@ -223,7 +223,7 @@ def read_faces(name: str, paths: Sequence[Path], wanted: Rows, size: int | None)
             digests.append(hashlib.sha256(content).digest())
             if row not in place:
                 continue
-            image = _decoded(paths[row], content)
+            image = _decode(paths[row], content)
             if image.size != (width, height):
                 raise ValueError(
                     f"{paths[row]} is of {by(image.size)} pixels, and {paths[0].name} of {by((width, height))}; all "
@@ -235,10 +235,10 @@ def read_faces(name: str, paths: Sequence[Path], wanted: Rows, size: int | None)
 
     blocks = [range(start, min(start + BLOCK, len(paths))) for start in range(0, len(paths), BLOCK)]
     notice(f"{name}: reading {count(len(paths), 'file')}, decoding {len(wanted):,}")
-    return faces, b"".join(_followed(read, blocks, name, len(paths)))
+    return faces, b"".join(_follow(read, blocks, name, len(paths)))
 
 
-def _followed(read: Callable[[range], bytes], blocks: Sequence[range], name: str, files: int) -> Iterator[bytes]:
+def _follow(read: Callable[[range], bytes], blocks: Sequence[range], name: str, files: int) -> Iterator[bytes]:
     """Yields what threads read, in order; from time to time a line says how far they are."""
     pool = ThreadPoolExecutor(os.cpu_count())
     told = time.monotonic()
@@ -259,7 +259,7 @@ def _content(path: Path) -> bytes:
         raise ValueError(f"{path} cannot be read ({error.strerror}), but {ATTRIBUTES} lists it.") from error
 
 
-def _decoded(path: Path, content: bytes) -> Image.Image:
+def _decode(path: Path, content: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             return image.convert("RGB")
@@ -267,5 +267,5 @@ def _decoded(path: Path, content: bytes) -> Image.Image:
         raise ValueError(f"{path} cannot be decoded as JPEG ({error}); take it out of {FACES}.zip anew.") from error
 
 
-def _drawn(name: str, inside: Rows, what: str, setting: str, rows: int | None, seed: int) -> Rows:
+def _draw(name: str, inside: Rows, what: str, setting: str, rows: int | None, seed: int) -> Rows:
     return inside[draw(name, what, len(inside), setting, rows, seed)]

@@ -15,7 +15,7 @@ from utils.datasets.celeba import (
     ATTRIBUTES,
     FACES,
     PARTITION,
-    found,
+    find_folder,
     groups_of,
     read_attributes,
     read_partition,
@@ -55,7 +55,7 @@ def celeba_jobs(
 
     Args:
         name: of the data set.
-        labels: "ours", see ``own``, or "published", see ``published``.
+        labels: "ours", see ``own``, or "published", see ``split_as_published``.
         label_seed: of the weights and of the labels; published 1306.
         rows: the first so many of a seeded draw of training faces; None takes all.
         valid_rows: the same for the validation faces.
@@ -69,7 +69,7 @@ def celeba_jobs(
     """
     if labels not in LABELS:
         raise ValueError(f"data set {name}: labels={labels!r} is not known; choose {' or '.join(LABELS)}")
-    folder = found()
+    folder = find_folder()
     known, files, table = read_attributes(folder / ATTRIBUTES)
     if SENSITIVE not in known:
         raise unknown_name(str(folder / ATTRIBUTES), SENSITIVE, known)
@@ -114,7 +114,7 @@ def own(name: str, chance: Floats, files: Sequence[str], part: Rows, label_seed:
     return (drawn < chance).astype(np.int64), part
 
 
-def published(name: str, chance: Floats, files: Sequence[str], part: Rows, label_seed: int) -> Labelled:
+def split_as_published(name: str, chance: Floats, files: Sequence[str], part: Rows, label_seed: int) -> Labelled:
     """Labels and test set as published, which needs all 202,599 images.
 
     The test set is ``default_rng(1306).choice(202599, 10000, replace=False, shuffle=False)``, in this order, all
@@ -145,7 +145,10 @@ def published(name: str, chance: Floats, files: Sequence[str], part: Rows, label
     return y, split
 
 
-LABELS: dict[str, Callable[[str, Floats, Sequence[str], Rows, int], Labelled]] = {"ours": own, "published": published}
+LABELS: dict[str, Callable[[str, Floats, Sequence[str], Rows, int], Labelled]] = {
+    "ours": own,
+    "published": split_as_published,
+}
 
 
 def bayes(chance: Floats, s: Rows) -> dict[str, float]:

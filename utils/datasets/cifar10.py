@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.datasets.archives import entry, integers, texts, unpacked, unpickled
-from utils.datasets.images import Images, assemble, by, checked, joined
+from utils.datasets.archives import entry, integers, texts, unpack, unpickle
+from utils.datasets.images import Images, assemble, by, check_images, join
 from utils.types import Dataset
 
 FOLDER = "cifar-10-batches-py"
@@ -24,22 +24,22 @@ def read(paths: Sequence[Path], labels: str, classes: int) -> Images:
 
     Raises ValueError, naming the file, for anything but images of 3x32x32 with a label of 0..classes-1 each.
     """
-    return joined([_read(path, labels, classes) for path in paths])
+    return join([_read(path, labels, classes) for path in paths])
 
 
 def _read(path: Path, labels: str, classes: int) -> Images:
-    content = unpickled(path)
+    content = unpickle(path)
     x, y = entry(path, content, "data"), integers(path, content, labels)
     pixels = int(np.prod(SHAPE))
     if not isinstance(x, np.ndarray) or x.shape[1:] != (pixels,):
         found = f"an array of {by(x.shape)}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
         raise ValueError(f"{path}: the entry 'data' is {found}, not an array of nx{pixels}, images of {by(SHAPE)}.")
-    return checked(path, x.reshape(-1, *SHAPE), y, shape=SHAPE, classes=classes)
+    return check_images(path, x.reshape(-1, *SHAPE), y, shape=SHAPE, classes=classes)
 
 
 def read_names(path: Path, key: str, classes: int) -> list[str]:
     """The names of the classes. Raises ValueError, naming the file, for another number of them."""
-    names = texts(path, unpickled(path), key)
+    names = texts(path, unpickle(path), key)
     if len(names) != classes:
         raise ValueError(f"{path}: the entry {key!r} names {len(names)} classes, not {classes}.")
     return names
@@ -49,7 +49,7 @@ def cifar10(
     *, name: str, rows: int | None, test_rows: int | None, valid: float, size: int | None, seed: int
 ) -> Dataset:
     """CIFAR-10, 50,000 training and 10,000 test images; the settings are those of ``images.assemble``."""
-    folder = unpacked(FOLDER, (*TRAIN, *TEST, META), url=URL, sha256=SHA256)
+    folder = unpack(FOLDER, (*TRAIN, *TEST, META), url=URL, sha256=SHA256)
     class_names = read_names(folder / META, "label_names", 10)
     return assemble(
         name,

@@ -1,6 +1,6 @@
 """CIFAR-100 (Krizhevsky 2009): 60,000 photographs of 32x32 in 100 classes, as the publisher's python pickles."""
 
-from utils.datasets.archives import unpacked
+from utils.datasets.archives import unpack
 from utils.datasets.cifar10 import read, read_names
 from utils.datasets.images import assemble
 from utils.types import Dataset
@@ -19,7 +19,7 @@ def cifar100(
 
     The settings are those of ``images.assemble``.
     """
-    folder = unpacked(FOLDER, (TRAIN, TEST, META), url=URL, sha256=SHA256)
+    folder = unpack(FOLDER, (TRAIN, TEST, META), url=URL, sha256=SHA256)
     class_names = read_names(folder / META, "fine_label_names", 100)
     return assemble(
         name,

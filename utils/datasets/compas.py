@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from utils.datasets.fetch import indicator, locate, one_of, parsed, read_lines
+from utils.datasets.fetch import indicator, locate, one_of, parse_numbers, read_lines
 from utils.datasets.tabular import assemble, binary, continuous, mark, unknown_name
 from utils.system.console import count
 from utils.types import Dataset
@@ -54,10 +54,10 @@ def read(path: Path, needed: Sequence[str] = NEEDED) -> pd.DataFrame:
     return pd.DataFrame({column: [row[i] for row in rows] for column, i in places.items()}, dtype=str)
 
 
-def analysed(raw: pd.DataFrame, source: str | Path = "compas") -> pd.DataFrame:
+def keep_analysed(raw: pd.DataFrame, source: str | Path = "compas") -> pd.DataFrame:
     """The rows that ProPublica analysed: charged within 30 days of the arrest, no ordinary traffic offence, scored."""
     dated = raw[raw["days_b_screening_arrest"] != ""].reset_index(drop=True)
-    near = np.abs(parsed(dated, "days_b_screening_arrest", source)) <= 30
+    near = np.abs(parse_numbers(dated, "days_b_screening_arrest", source)) <= 30
     known = (dated["is_recid"] != "-1") & (dated["c_charge_degree"] != "O") & ~dated["score_text"].isin(["", "N/A"])
     return dated[near & known].reset_index(drop=True)
 
@@ -69,10 +69,10 @@ def encode(raw: pd.DataFrame, source: str | Path = "compas") -> pd.DataFrame:
     """
     return pd.DataFrame(
         {
-            "age": parsed(raw, "age", source),
+            "age": parse_numbers(raw, "age", source),
             "sex": indicator(raw, "sex", source, ones=["Male"], zeros=["Female"]),
             "race": one_of(raw, "race", source, RACES, lambda race: race == "Caucasian"),
-            "priors_count": parsed(raw, "priors_count", source),
+            "priors_count": parse_numbers(raw, "priors_count", source),
         }
     )
 
@@ -92,7 +92,7 @@ def compas(
 ) -> Dataset:
     """COMPAS, 6,172 of the 7,214 rows."""
     path = locate(FILE, url=URL, sha256=SHA256)
-    raw = analysed(read(path), path)
+    raw = keep_analysed(read(path), path)
     columns = mark(COLUMNS, sensitive, actionable)
     frame = encode(raw, path)
     return assemble(name, frame, label(raw, path), columns=columns, split=split, seed=seed, parents=PARENTS)

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from utils.datasets.compas import FILE, NEEDED, RACES, SHA256, URL, analysed
+from utils.datasets.compas import FILE, NEEDED, RACES, SHA256, URL, keep_analysed
 from utils.datasets.compas import read as read_columns
-from utils.datasets.fetch import indicator, locate, one_of, parsed
+from utils.datasets.fetch import indicator, locate, one_of, parse_numbers
 from utils.datasets.tabular import assemble, binary, mark
 from utils.types import Column, Dataset
 
@@ -51,7 +51,7 @@ PARENTS = {"race_caucasian": ("race_african_american",)}  # by definition: with 
 
 def read(path: Path) -> pd.DataFrame:
     """The needed columns of ProPublica's file, as text, of the rows that OpenML has."""
-    raw = analysed(read_columns(path, (*NEEDED, "age_cat", *COUNTS[:3])), path)
+    raw = keep_analysed(read_columns(path, (*NEEDED, "age_cat", *COUNTS[:3])), path)
     return raw[raw["race"].isin(OF_BOTH)].reset_index(drop=True)
 
 
@@ -66,8 +66,8 @@ def encode(raw: pd.DataFrame, source: str | Path = "compas") -> pd.DataFrame:
     return pd.DataFrame(
         {
             "sex": indicator(raw, "sex", source, ones=["Male"], zeros=["Female"]),
-            "age": parsed(raw, "age", source),
-            **{name: parsed(raw, name, source) for name in COUNTS},
+            "age": parse_numbers(raw, "age", source),
+            **{name: parse_numbers(raw, name, source) for name in COUNTS},
             **ages,
             "race_african_american": one_of(raw, "race", source, RACES, "African-American".__eq__),
             "race_caucasian": one_of(raw, "race", source, RACES, "Caucasian".__eq__),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.datasets import load_digits
 
-from utils.datasets.images import batch, checked, complete, fingerprint
+from utils.datasets.images import batch, check_images, complete, fingerprint
 from utils.datasets.tabular import split_rows
 from utils.types import Dataset
 
@@ -20,7 +20,7 @@ def digits(*, name: str, split: Sequence[float], seed: int) -> Dataset:
     """
     pixels, labels = load_digits(return_X_y=True)
     x = np.rint(pixels * (255 / BRIGHTEST)).astype(np.uint8).reshape(-1, *SHAPE)
-    images = checked("scikit-learn's digits", x, labels, shape=SHAPE, classes=10)
+    images = check_images("scikit-learn's digits", x, labels, shape=SHAPE, classes=10)
     parts = [batch(images, np.sort(part), None) for part in split_rows(name, len(x), split, seed)]
     return complete(
         name, *parts, class_names=[str(digit) for digit in range(10)], groups=("all",), fingerprint=fingerprint(images)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.datasets.fetch import locate
-from utils.datasets.images import Images, assemble, by, checked
+from utils.datasets.images import Images, assemble, by, check_images
 from utils.types import Dataset
 
 PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
@@ -49,7 +49,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 def read(images: Path, labels: Path) -> Images:
     """The images of one file and the labels of another. Raises ValueError, naming the file, for any others."""
     x, y = read_idx(images, 3), read_idx(labels, 1)
-    return checked(images, x[:, None], y, shape=SHAPE, classes=len(CLASS_NAMES))
+    return check_images(images, x[:, None], y, shape=SHAPE, classes=len(CLASS_NAMES))
 
 
 def fashion_mnist(

@@ -130,7 +130,7 @@ def read_fields(path: Path, header: Sequence[str], *, separator: str | None, com
     return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def parsed(raw: "DataFrame", column: str, source: str | Path) -> Floats:
+def parse_numbers(raw: "DataFrame", column: str, source: str | Path) -> Floats:
     """A text column as numbers (n,). Raises ValueError naming source, column, row and value."""
     return np.array([_number(value, column, row, source) for row, value in enumerate(_present(raw, column, source))])
 

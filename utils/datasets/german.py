@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from utils.datasets.fetch import indicator, locate, one_of, parsed, read_fields
+from utils.datasets.fetch import indicator, locate, one_of, parse_numbers, read_fields
 from utils.datasets.tabular import assemble, binary, continuous, mark
 from utils.types import Column, Dataset
 
@@ -79,7 +79,7 @@ def encode(raw: pd.DataFrame, source: str | Path = "german") -> pd.DataFrame:
             encoded["sex"] = indicator(raw, attribute, source, ones=MALE, zeros=FEMALE)
             encoded["single"] = indicator(raw, attribute, source, ones=SINGLE, zeros=NOT_SINGLE)
         elif not codes:
-            encoded[attribute] = parsed(raw, attribute, source)
+            encoded[attribute] = parse_numbers(raw, attribute, source)
         elif len(codes) == 2:
             encoded[attribute] = indicator(raw, attribute, source, ones=codes[1:], zeros=codes[:1])
         else:

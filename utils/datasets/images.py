@@ -32,7 +32,7 @@ class Images(NamedTuple):
     y: Tensor  # (n,) int64
 
 
-def checked(
+def check_images(
     source: str | Path, x: NDArray[np.uint8], y: NDArray[np.integer], *, shape: tuple[int, ...], classes: int
 ) -> Images:
     """The images x (n, c, h, w) and labels y (n,) of one file, once they are what its publisher says.
@@ -53,7 +53,7 @@ def checked(
     return Images(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
 
 
-def joined(parts: Sequence[Images]) -> Images:
+def join(parts: Sequence[Images]) -> Images:
     """The images of several files, one after the other."""
     return Images(torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts]))
 
@@ -138,7 +138,7 @@ def complete(
     )
 
 
-def described(dataset: Dataset) -> str:
+def describe(dataset: Dataset) -> str:
     """One line on the images of a data set: how many in each split that has any, how large, and their memory."""
     parts = {"training": dataset.train, "validation": dataset.valid, "test": dataset.test}
     counts = {what: len(part.y) for what, part in parts.items() if len(part.y)}
@@ -183,12 +183,12 @@ def check_size(name: str, published: Sequence[int], size: int | None) -> None:
 def batch(images: Images, keep: Rows, size: int | None, *, first: int = 0) -> Batch:
     """The images ``keep``, average-pooled to ``size``, as rows of weight 1 and group 0, numbered from ``first``."""
     chosen = torch.from_numpy(keep)
-    x = _taken(images.x, chosen, size)
+    x = _take(images.x, chosen, size)
     y = images.y[chosen]
     return Batch(x, y, torch.zeros_like(y), torch.ones(len(y)), chosen + first)
 
 
-def pooled(x: Tensor, size: int) -> Tensor:
+def pool(x: Tensor, size: int) -> Tensor:
     """Images (n, c, h, w) as bytes, each pixel of size x size the rounded mean of those it covers."""
     return F.adaptive_avg_pool2d(x.float(), size).round_().to(torch.uint8)
 
@@ -221,13 +221,13 @@ def fingerprint(*parts: Images) -> str:
     return digest.hexdigest()[:16]
 
 
-def _taken(x: Tensor, keep: Tensor, size: int | None) -> Tensor:
+def _take(x: Tensor, keep: Tensor, size: int | None) -> Tensor:
     """The images ``keep``, in ascending order, resized part by part; all of them as they are need no copy."""
     if size is None or x.shape[2:] == (size, size):
         return (x if len(keep) == len(x) else x[keep]).contiguous()
     resized = x.new_empty(len(keep), x.shape[1], size, size)
     for part, into in zip(_split(keep), _split(resized), strict=True):
-        into.copy_(pooled(x[part], size))
+        into.copy_(pool(x[part], size))
     return resized
 
 

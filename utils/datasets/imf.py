@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from utils.datasets.synthetic import bernoulli, generated, normal
+from utils.datasets.synthetic import bernoulli, generate, normal
 from utils.datasets.tabular import mark
 from utils.types import Column, Dataset
 
@@ -20,7 +20,7 @@ def imf(
     *, name: str, rows: int, split: Sequence[float], sensitive: Sequence[str], actionable: Sequence[str], seed: int
 ) -> Dataset:
     """x1 ~ Bern(.5), x2 and x3 ~ N(0, 1), independent; label Bern(sigmoid(x2 + x3))."""
-    return generated(
+    return generate(
         name,
         mark(COLUMNS, sensitive, actionable),
         NOISE,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from utils.datasets.synthetic import bernoulli, generated, normal
+from utils.datasets.synthetic import bernoulli, generate, normal
 from utils.datasets.tabular import mark
 from utils.scms.structure import Equation, additive
 from utils.types import Column, Dataset
@@ -70,6 +70,6 @@ def loan(
     *, name: str, rows: int, split: Sequence[float], sensitive: Sequence[str], actionable: Sequence[str], seed: int
 ) -> Dataset:
     """Gender, age, education, loan amount, duration, income and savings; the label is repayment."""
-    return generated(
+    return generate(
         name, mark(COLUMNS, sensitive, actionable), NOISE, EQUATIONS, repayment, rows=rows, split=split, seed=seed
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from utils.datasets.synthetic import bernoulli, generated, normal
+from utils.datasets.synthetic import bernoulli, generate, normal
 from utils.datasets.tabular import mark
 from utils.scms.structure import additive
 from utils.types import Column, Dataset
@@ -25,7 +25,7 @@ def nlm(
     *, name: str, rows: int, split: Sequence[float], sensitive: Sequence[str], actionable: Sequence[str], seed: int
 ) -> Dataset:
     """x1 ~ Bern(.5), x2 = 2 x1^2 + N(0, 1), x3 = x1 - x2^2 + N(0, 1); label Bern(sigmoid((x2 + x3)^2))."""
-    return generated(
+    return generate(
         name,
         mark(COLUMNS, sensitive, actionable),
         NOISE,

@@ -28,7 +28,7 @@ def attributes(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def filled(columns: Sequence[Column], train: Floats) -> tuple[Column, ...]:
+def fill_columns(columns: Sequence[Column], train: Floats) -> tuple[Column, ...]:
     """The columns with what continuous ones leave open: of the rows (n, d) wholeness, min and max."""
 
     def fill(i: int, c: Column) -> Column:

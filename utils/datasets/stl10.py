@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.datasets.archives import unpacked
+from utils.datasets.archives import unpack
 from utils.datasets.fetch import read_lines
-from utils.datasets.images import Images, assemble, checked
+from utils.datasets.images import Images, assemble, check_images
 from utils.types import Dataset
 
 FOLDER = "stl10_binary"
@@ -41,7 +41,7 @@ def read(images: Path, labels: Path) -> Images:
     if len(y) and not 0 <= y.min() <= y.max() < CLASSES:
         strange = int(np.flatnonzero((y < 0) | (y >= CLASSES))[0])
         raise ValueError(f"{labels}: the label of image {strange} (counting from 0) is {y[strange] + 1}, not 1 to 10.")
-    return checked(images, x, y, shape=SHAPE, classes=CLASSES)
+    return check_images(images, x, y, shape=SHAPE, classes=CLASSES)
 
 
 def read_names(path: Path) -> list[str]:
@@ -54,7 +54,7 @@ def read_names(path: Path) -> list[str]:
 
 def stl10(*, name: str, rows: int | None, test_rows: int | None, valid: float, size: int | None, seed: int) -> Dataset:
     """STL-10, 5,000 training and 8,000 test images; the settings are those of ``images.assemble``."""
-    folder = unpacked(FOLDER, (*TRAIN, *TEST, NAMES), url=URL, sha256=SHA256)
+    folder = unpack(FOLDER, (*TRAIN, *TEST, NAMES), url=URL, sha256=SHA256)
     train, test = ([folder / file for file in files] for files in (TRAIN, TEST))
     return assemble(
         name,

@@ -28,7 +28,7 @@ def normal(deviation: float) -> Noise:
     return lambda rng, n: rng.normal(0.0, deviation, n)
 
 
-def generated(
+def generate(
     name: str,
     columns: tuple[Column, ...],
     noise: Mapping[str, Noise],

@@ -1,7 +1,7 @@
 """Tables, from columns in natural units to a Dataset: checks, split, scaling, groups, fingerprint.
 
 Natural units are double precision, model space is single: the one place where rows change from one to the other is
-``standardised``, for training, for rows that are added and for those that a stored model is asked about.
+``standardise``, for training, for rows that are added and for those that a stored model is asked about.
 Whatever enters is checked here once; everything behind it trusts the Dataset. Rows are counted from 0, below
 the header where there is one.
 """
@@ -58,7 +58,7 @@ def natural(scaled: Scaled, x: Tensor) -> Tensor:
 
 def model_space(scaled: Scaled, values: Tensor) -> Tensor:
     """Natural units (..., d) to model space (..., d), float32 on the device of the values."""
-    return standardised(values.cpu(), scaled.loc, scaled.scale).to(values.device)
+    return standardise(values.cpu(), scaled.loc, scaled.scale).to(values.device)
 
 
 def names(value: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def assemble(
     columns = tuple(_with_levels(c) for c in columns)
     _check_sensitive(name, columns)
     schema.check(f"data set {name}", columns)
-    graph = None if parents is None else checked_graph(name, columns, parents)
+    graph = None if parents is None else check_graph(name, columns, parents)
     if scm is not None and scm.names != tuple(c.name for c in columns):
         raise ValueError(f"data set {name}: its SCM is over {scm.names}, not over {tuple(c.name for c in columns)}.")
     table = np.column_stack([_numbers(name, frame, c) for c in columns])
@@ -142,9 +142,9 @@ def assemble(
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
     loc, scale = _scaling(columns, table[parts[0]])
-    columns = schema.filled(columns, table[parts[0]])
+    columns = schema.fill_columns(columns, table[parts[0]])
     shift, spread = torch.from_numpy(loc), torch.from_numpy(scale)
-    x = standardised(torch.from_numpy(table), shift, spread)
+    x = standardise(torch.from_numpy(table), shift, spread)
     rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))
     train, valid, test = (rows.rows(torch.from_numpy(part)) for part in parts)
     return Dataset(
@@ -163,7 +163,7 @@ def assemble(
     )
 
 
-def standardised(table: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+def standardise(table: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     """Natural units (..., d) to model space (..., d), float32; the arithmetic is in double precision."""
     return ((table.double() - loc.double()) / scale.double()).float()
 
@@ -202,7 +202,7 @@ def group_names(columns: Sequence[Column]) -> tuple[str, ...]:
     )
 
 
-def checked_graph(
+def check_graph(
     name: str, columns: Sequence[Column], parents: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
     """The causal graph as child -> parents in the order of the columns, roots left out.

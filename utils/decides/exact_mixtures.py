@@ -64,7 +64,7 @@ def mixtures(of: Sequence[Curve], rates: Sequence[str], permitted: float) -> lis
     The expected rates of the groups are at most ``permitted`` apart, each of them.
     """
     hulls = [hull(curve) for curve in of]
-    return [_mixed(own, *point) for own, point in zip(hulls, _points(hulls, rates, permitted), strict=True)]
+    return [_mix(own, *point) for own, point in zip(hulls, _points(hulls, rates, permitted), strict=True)]
 
 
 def _points(hulls: Sequence[Hull], rates: Sequence[str], permitted: float) -> Floats:
@@ -100,7 +100,7 @@ def _weights(own: Hull, rate: str) -> Floats:
     return of / of.sum()
 
 
-def _mixed(own: Hull, x: float, y: float) -> Mixture:
+def _mix(own: Hull, x: float, y: float) -> Mixture:
     """The thresholds around x on the hull and, as far as y lies below, chance: that is accepting all or none."""
     x = min(max(x, 0.0), 1.0)
     right = min(max(int(np.searchsorted(own.x, x, "left")), 1), len(own.x) - 1) if len(own.x) > 1 else 0

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from utils.decides.threshold import above, of_two_classes, rounded_up
+from utils.decides.threshold import above, of_two_classes, round_up
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class GroupThresholds:
 
 def bounds(logits: Sequence[float], like: Tensor) -> Tensor:
     """The thresholds (k,), of the type and device of ``like``, rounded up so that comparisons are exact."""
-    return torch.tensor([rounded_up(z, like.dtype) for z in logits], dtype=like.dtype, device=like.device)
+    return torch.tensor([round_up(z, like.dtype) for z in logits], dtype=like.dtype, device=like.device)
 
 
 def in_json(logits: Sequence[float]) -> list[float | str]:

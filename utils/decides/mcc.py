@@ -28,13 +28,13 @@ def mcc(logits: Tensor, batch: Batch, groups: Sequence[str] = (), *, levels: int
     z = logits.detach().double().cpu().numpy().reshape(-1)
     if np.isnan(z).any() or not len(z):
         raise ValueError(f"decide=mcc: {np.isnan(z).sum()} of {len(z)} logits are nan; expected rows with numbers")
-    accepted = _accepted(z, batch.y.cpu().numpy(), levels)
+    accepted = _count_accepted(z, batch.y.cpu().numpy(), levels)
     negatives, positives = accepted[:, 0].tolist()
     scores = [_signed_square(fp, tp, negatives, positives) for fp, tp in accepted.T.tolist()]
     return Threshold(scores.index(max(scores)) / (levels - 1))
 
 
-def _accepted(z: np.ndarray, y: np.ndarray, levels: int) -> np.ndarray:
+def _count_accepted(z: np.ndarray, y: np.ndarray, levels: int) -> np.ndarray:
     """Rows of each class accepted at each threshold, (2, levels); at the first, 0, all are."""
     cuts = [logit(i / (levels - 1)) for i in range(levels)]
     reached = np.searchsorted(cuts, z, side="right")  # thresholds that the row passes: the first so many

@@ -17,7 +17,7 @@ def logit(probability: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def rounded_up(exact: float, dtype: torch.dtype) -> float:
+def round_up(exact: float, dtype: torch.dtype) -> float:
     """Smallest number of ``dtype`` not below ``exact``.
 
     A logit of that type is >= it exactly where it is >= ``exact`` in double precision, so labels do not depend on the
@@ -29,9 +29,9 @@ def rounded_up(exact: float, dtype: torch.dtype) -> float:
     return rounded.item()
 
 
-def cut(probability: float, dtype: torch.dtype) -> float:
-    """Smallest number of ``dtype`` not below logit(probability); see ``rounded_up``."""
-    return rounded_up(logit(probability), dtype)
+def smallest_accepted(probability: float, dtype: torch.dtype) -> float:
+    """Smallest number of ``dtype`` not below logit(probability); see ``round_up``."""
+    return round_up(logit(probability), dtype)
 
 
 def above(z: Tensor, bound: Tensor | float) -> Tensor:
@@ -69,7 +69,7 @@ class Threshold:
         if logits.shape[-1] > 2:
             return logits.argmax(-1)
         z = logits[..., 0]
-        return (z >= cut(self.probability, z.dtype)).long()
+        return (z >= smallest_accepted(self.probability, z.dtype)).long()
 
     def margin(self, logits: Tensor, s: Tensor) -> Tensor:  # noqa: ARG002
         """Logits (..., 1), groups (...) -> z - logit(probability) (...), >= 0 exactly where the label is 1.
@@ -77,7 +77,7 @@ class Threshold:
         Of the type of the logits; infinite at the probabilities 0 and 1. Raises ValueError unless k = 1.
         """
         z = of_two_classes(logits)
-        return above(z, cut(self.probability, z.dtype))
+        return above(z, smallest_accepted(self.probability, z.dtype))
 
     def to_record(self) -> dict[str, str | float]:
         """Returns what a record stores; rebuilt exactly by ``Threshold(probability=...)``."""

@@ -26,12 +26,12 @@ def in_words(logits: Sequence[Any], shares: Sequence[Sequence[float]] | None = N
         shares: the chance of each of several: ``0.42 (70%) or never (30%)``.
     """
     return [
-        _mixed(of, chances) if isinstance(of, list | tuple) else f"{_probability(float(of)):.2f}"
+        _describe_mix(of, chances) if isinstance(of, list | tuple) else f"{_probability(float(of)):.2f}"
         for of, chances in zip(logits, repeat(()) if shares is None else shares, strict=False)
     ]
 
 
-def fit_in_words(fitted: Mapping[str, Any], metrics: Mapping[str, float | None]) -> str:
+def describe_fit(fitted: Mapping[str, Any], metrics: Mapping[str, float | None]) -> str:
     """``fitted to fnr_gap<=0.05 on 120 validation rows (there 0.038); test 0.082 [0.040, 0.130]``.
 
     Args:
@@ -56,10 +56,10 @@ def doubts_of(fitted: Mapping[str, Any] | None, metrics: Mapping[str, float | No
     high = metrics.get(f"{GAP_IN[fitted['rate']]}_high") if fitted else None
     if fitted is None or high is None or high <= fitted["permitted"]:
         return []
-    return [f"the gap may be larger than it was fitted to be: {fit_in_words(fitted, metrics)}"]
+    return [f"the gap may be larger than it was fitted to be: {describe_fit(fitted, metrics)}"]
 
 
-def _mixed(logits: Sequence[Any], chances: Sequence[float]) -> str:
+def _describe_mix(logits: Sequence[Any], chances: Sequence[float]) -> str:
     """One threshold, or those that chance decides between."""
     if len(logits) == 1:
         return f"{_probability(float(logits[0])):.2f}"

@@ -14,7 +14,7 @@ Start = Literal["normal", "uniform", "clean"]
 TINY_START = 0.001  # standard deviation of the normal start (Zhang et al. 2019), in units of the data
 
 
-def perturbed(
+def perturb(
     predict: Predict,
     batch: Batch,
     ctx: Context,

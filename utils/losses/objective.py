@@ -80,7 +80,7 @@ def make_objective(nominal: Scalar, terms: Mapping[str, Weighted], adaptations: 
 
     def objective(predict: Predict, batch: Batch, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         for adaptation in adaptations:
-            ctx = _adapted(adaptation, batch, ctx)
+            ctx = _adapt(adaptation, batch, ctx)
         parts = {name: _mean(t.term(predict, batch, ctx), batch.w) for name, t in terms.items()}
         total = sum((t.weight * parts[name] for name, t in terms.items()), start=torch.zeros(()).to(batch.x))
         if not is_zero(nominal):
@@ -91,7 +91,7 @@ def make_objective(nominal: Scalar, terms: Mapping[str, Weighted], adaptations: 
     return objective
 
 
-def _adapted(adaptation: Adaptation, batch: Batch, ctx: Context) -> Context:
+def _adapt(adaptation: Adaptation, batch: Batch, ctx: Context) -> Context:
     """The context for the terms under one more adaptation."""
     before = ctx.observe
 
@@ -102,7 +102,7 @@ def _adapted(adaptation: Adaptation, batch: Batch, ctx: Context) -> Context:
     return replace(adaptation.adapted(batch, ctx), observe=observe)
 
 
-def emphasised(natural: Tensor | None, boundary: Tensor | None, ctx: Context) -> Tensor:
+def emphasise(natural: Tensor | None, boundary: Tensor | None, ctx: Context) -> Tensor:
     """The sum (n,) of the two parts of a robust loss, each times its emphasis; a part that is None is left out."""
     weights: Sequence[Scalar] = (1.0, 1.0) if ctx.emphasis is None else ctx.emphasis
     parts = [weight * part for weight, part in zip(weights, (natural, boundary), strict=True) if part is not None]

@@ -8,11 +8,11 @@ from torch import Tensor
 from utils import seeding
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.intervals import Measured, Share, Spread, measured, require_level
+from utils.metrics.intervals import Measured, Share, Spread, measure, require_level
 from utils.types import Context
 
 
-def drawn(table: Counts, count: int, ctx: Context) -> Counts:
+def draw(table: Counts, count: int, ctx: Context) -> Counts:
     """Tables (count, ...) of as many bootstrap samples, from the stream that all figures of a model share.
 
     Figures of equal tables have equal intervals, whichever others are asked for.
@@ -51,5 +51,5 @@ def of_means(values: Mapping[str, Tensor], count: int, level: float, ctx: Contex
         if set(distinct) <= {0, 1}:
             shares[key] = (int(counts[distinct == 1].sum()), len(of_rows))
         else:
-            draws[key] = drawn(counts, count, ctx) @ distinct / len(of_rows)
-    return measured(means, shares, level, spreads({key: means[key] for key in draws}, draws, level))
+            draws[key] = draw(counts, count, ctx) @ distinct / len(of_rows)
+    return measure(means, shares, level, spreads({key: means[key] for key in draws}, draws, level))

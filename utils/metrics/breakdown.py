@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.intervals import Measured, measured, numbered
+from utils.metrics.intervals import Measured, measure, number_shares
 from utils.types import Context
 
 
@@ -50,7 +50,7 @@ def groups_of(s: Counts, ctx: Context) -> int:
     return max(ctx.groups, 1 + int(s.max(initial=0)))
 
 
-def broken_down(name: str, end: str, table: Counts, *, level: float, headline: bool) -> Measured:
+def break_down(name: str, end: str, table: Counts, *, level: float, headline: bool) -> Measured:
     """The shares of one table by key, with intervals; None where there are no rows.
 
     ``<name><end>``, ``<name>_worst_class<end>``, ``<name>_worst_group<end>``, of each group, then of each class.
@@ -65,8 +65,8 @@ def broken_down(name: str, end: str, table: Counts, *, level: float, headline: b
     """
     several = len(table) > 1 and not headline
     all_rows, of_groups, of_classes = table.sum((-3, -2)), table.sum(-2), table.sum(-3)
-    groups = numbered(f"{name}_group", parts(of_groups), end) if several else {}
-    classes = numbered(f"{name}_class_", parts(of_classes), end)
+    groups = number_shares(f"{name}_group", parts(of_groups), end) if several else {}
+    classes = number_shares(f"{name}_class_", parts(of_classes), end)
     mean_of = {f"{name}{end}": (int(all_rows[1]), int(all_rows.sum()))}
     values = {f"{name}{end}": float(mean(table)), f"{name}_worst_class{end}": float(least(of_class(table)))}
     if several:
@@ -74,7 +74,7 @@ def broken_down(name: str, end: str, table: Counts, *, level: float, headline: b
         values |= dict(zip(groups, of_group(table).tolist(), strict=True))
     if not headline:
         values |= dict(zip(classes, of_class(table).tolist(), strict=True))
-    return measured(values, mean_of | groups | classes, level)
+    return measure(values, mean_of | groups | classes, level)
 
 
 def parts(rows: Counts) -> confusion.Parts:

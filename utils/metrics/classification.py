@@ -7,10 +7,10 @@ from statistics import NormalDist
 import numpy as np
 
 from utils.metrics import confusion
-from utils.metrics.bootstrap import drawn, spreads
+from utils.metrics.bootstrap import draw, spreads
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Share, Spread, measured, numbered
+from utils.metrics.intervals import Share, Spread, measure, number_shares
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {
@@ -51,7 +51,7 @@ def classification(
     What is undefined is None, an end of an interval too; mcc alone is 0 where labels or classes are all one, as in
     scikit-learn. From three classes on, the area, prevalence and acceptance rate are None.
     """
-    logits, labels = confusion.decided(predict, batch, ctx)
+    logits, labels = confusion.decide_rows(predict, batch, ctx)
     figures = partial(_figures, intervals=intervals, level=level)
     return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy())
 
@@ -63,12 +63,12 @@ def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, interva
     values = {key: float(metrics[key](table)) if key in metrics else np.nan for key in (*FROM_TABLE, *BINARY)}
     shares: dict[str, Share] = {
         key: confusion.parts_of(key, table) for key in metrics if key in confusion.PARTS
-    } | numbered("accuracy_class_", confusion.of_classes(table))
-    draws = drawn(table, intervals, ctx)
+    } | number_shares("accuracy_class_", confusion.of_classes(table))
+    draws = draw(table, intervals, ctx)
     moved = spreads({key: values[key] for key in DRAWN}, {key: metrics[key](draws) for key in DRAWN}, level)
     if binary:
         values["auc"], moved["auc"] = auc(logits[:, 0], y, level)
-    return measured(values, shares, level, moved)
+    return measure(values, shares, level, moved)
 
 
 def auc(z: Floats, y: Counts, level: float) -> tuple[float, Spread]:

@@ -1,7 +1,7 @@
 """Confusion tables per group, the rates read off them, and their resampling.
 
 A table ``t`` is (..., k, k): rows are the true class, columns the label; leading dimensions are groups, and draws
-before them. Every rate is nan where it is undefined; ``defined`` turns that into None for a record.
+before them. Every rate is nan where it is undefined; ``to_float`` turns that into None for a record.
 
 Accuracy, gaps and correlations depend on rows only through such counts, so the bootstrap over rows is a
 multinomial draw over cells, and permuting the groups among rows is a hypergeometric one.
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.types import Batch, Context, Predict
-from utils.views.modes import scoring
+from utils.views.modes import in_double
 from utils.views.row_parts import parts
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def decided(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Counts]:
-    """Logits (..., n, k) and labels (..., n) of the rows, tables by ``scoring``. Raises ValueError for a nan logit."""
-    predict = scoring(predict) if ctx.columns else predict
+def decide_rows(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, Counts]:
+    """Returns logits (..., n, k) and labels (..., n), of tables by ``in_double``. Raises ValueError for a nan logit."""
+    predict = in_double(predict) if ctx.columns else predict
     with torch.no_grad():
         answers = [(predict(part.x), part.s) for part in parts(batch)]
         labels = torch.cat([ctx.decide(logits, s) for logits, s in answers], -1)
@@ -52,7 +52,7 @@ def bootstrap(table: Counts, draws: int, rng: np.random.Generator) -> Counts:
     return drawn.reshape(draws, *table.shape)
 
 
-def permuted(table: Counts, draws: int, rng: np.random.Generator) -> Counts:
+def permute(table: Counts, draws: int, rng: np.random.Generator) -> Counts:
     """Tables (draws, groups, k, k) after as many random permutations of the group among all rows.
 
     Group sizes and the table over all groups stay: a multivariate hypergeometric draw, group after group.
@@ -157,6 +157,6 @@ def prevalence(t: Counts) -> Floats:
     return share(*PARTS["prevalence"](t))
 
 
-def defined(value: float) -> float | None:
+def to_float(value: float) -> float | None:
     """A plain float, or None for nan."""
     return None if np.isnan(value) else float(value)

@@ -72,7 +72,7 @@ RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+
 
 def meaning(key: str) -> Key | None:
     """Returns what its metric's file states of a key; None where no file does."""
-    return _found(_split(key, ()).name, ())
+    return _find(_split(key, ()).name, ())
 
 
 def direction(key: str) -> int:
@@ -81,7 +81,7 @@ def direction(key: str) -> int:
     A signed gap has none: it is best at 0. What poisoning makes worse of a metric is a harm, of which less is better.
     """
     parts = _split(key, ())
-    found = _found(parts.name, ())
+    found = _find(parts.name, ())
     if found is None:
         return 0
     return -1 if parts.state == POISONING["_poisoning_harm"] else found.direction
@@ -100,7 +100,7 @@ def describe(key: str, groups: Sequence[str] = ()) -> str:
     and men, ``fnr_signed_gap`` is "difference in false negative rate, men minus women".
     """
     parts = _split(key, groups)
-    found = _found(parts.name, groups)
+    found = _find(parts.name, groups)
     if found is None:
         return key
     if found.direction > 0 and parts.state == POISONING["_poisoning_harm"]:
@@ -130,7 +130,7 @@ def under_norms(keys: Iterable[str]) -> list[str]:
 
 def names() -> list[str]:
     """The keys that metrics state, without those that have a placeholder."""
-    return [name for name in stated() if "{" not in name]
+    return [name for name in read_keys() if "{" not in name]
 
 
 def suggest(key: str, known: Iterable[str]) -> list[str]:
@@ -180,32 +180,32 @@ def _split(key: str, groups: Sequence[str]) -> Parts:
 
 def _takes_norm(name: str) -> bool:
     """Returns whether a norm can stand behind a name; behind the name of an attack it is part of that."""
-    found = stated().get(name) or _template(name)[0]
+    found = read_keys().get(name) or _template(name)[0]
     return found is not None and found.norm
 
 
 def _whose(key: str, groups: Sequence[str]) -> tuple[str, str]:
     """A key without its group or class, and these in words."""
     if found := GROUP.fullmatch(key):
-        return found["rest"], f"of {_named(int(found['group']), groups)}"
-    if (found := CLASS.fullmatch(key)) and found["rest"] in stated():
+        return found["rest"], f"of {_name_group(int(found['group']), groups)}"
+    if (found := CLASS.fullmatch(key)) and found["rest"] in read_keys():
         return found["rest"], f"of class {found['label']}"
     return key, ""
 
 
-def _named(group: int, groups: Sequence[str]) -> str:
+def _name_group(group: int, groups: Sequence[str]) -> str:
     return groups[group] if group < len(groups) else f"group {group}"
 
 
-def _found(name: str, groups: Sequence[str]) -> Key | None:
+def _find(name: str, groups: Sequence[str]) -> Key | None:
     """The meaning of a name without what stands behind it, in the words of these groups."""
-    found, rest = stated().get(name), ""
+    found, rest = read_keys().get(name), ""
     if found is None:
         found, rest = _template(name)
     if found is None:
         return None
     known = {
-        "contrast": f"{_named(1, groups)} minus {_named(0, groups)}",
+        "contrast": f"{_name_group(1, groups)} minus {_name_group(0, groups)}",
         "groups": f"{groups[0]} and {groups[1]}" if len(groups) == 2 else "groups",
     }
     of_rest = FIELD.sub(lambda field: field[0] if field[1] in known else _words(rest), found.words)
@@ -215,7 +215,7 @@ def _found(name: str, groups: Sequence[str]) -> Key | None:
 
 
 def _words(name: str) -> str:
-    return stated()[name].words if name in stated() else name.replace("_", " ")
+    return read_keys()[name].words if name in read_keys() else name.replace("_", " ")
 
 
 def _template(name: str) -> tuple[Key | None, str]:
@@ -227,8 +227,9 @@ def _template(name: str) -> tuple[Key | None, str]:
 @cache
 def _templates() -> tuple[tuple[re.Pattern[str], Key], ...]:
     """Names with a placeholder, those that end in words before those that end in it, and the longest first."""
-    names = sorted((name for name in stated() if "{" in name), key=lambda n: (n.endswith("}"), -len(FIELD.sub("", n))))
-    return tuple((_pattern(name), stated()[name]) for name in names)
+    keys = read_keys()
+    names = sorted((name for name in keys if "{" in name), key=lambda n: (n.endswith("}"), -len(FIELD.sub("", n))))
+    return tuple((_pattern(name), keys[name]) for name in names)
 
 
 def _pattern(name: str) -> re.Pattern[str]:
@@ -240,7 +241,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 @cache
-def stated() -> Mapping[str, Key]:
+def read_keys() -> Mapping[str, Key]:
     """Every name that a file of this room states in KEYS.
 
     Raises ValueError where two files state one name, or KEYS is not made of plain values.

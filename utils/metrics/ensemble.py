@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from utils.adversary.worst_case import UNBROKEN, moves, worst_case
-from utils.metrics.breakdown import broken_down, groups_of, tables
+from utils.metrics.breakdown import break_down, groups_of, tables
 from utils.metrics.confusion import Counts
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured, of_shares
@@ -72,7 +72,7 @@ def ensemble(
     found = Measured({f"robust_rows{tag}": float(len(judged.y))})
     for end, value in (values | trained).items():
         table = _table(judged, first[value] == UNBROKEN, classes, ctx)
-        found.add(broken_down("robust_accuracy", end, table, level=level, headline=end not in values))
+        found.add(break_down("robust_accuracy", end, table, level=level, headline=end not in values))
     for end, value in values.items():
         for position, attack in enumerate(attacks):
             left = int(((first[value] == UNBROKEN) | (first[value] > position)).sum())
@@ -85,10 +85,10 @@ def first_broken(
     predict: Predict, batch: Batch, ctx: Context, *, ladder: Sequence[float], attacks: Mapping[str, Attack]
 ) -> Tensor:
     """``first`` of ``worst_case`` for every row at ascending radii, (r, n); a row once lost is not attacked again."""
-    return torch.cat([_climbed(predict, part, ctx.on(part), ladder, attacks) for part in parts(batch)], -1)
+    return torch.cat([_climb(predict, part, ctx.on(part), ladder, attacks) for part in parts(batch)], -1)
 
 
-def _climbed(
+def _climb(
     predict: Predict, part: Batch, ctx: Context, ladder: Sequence[float], attacks: Mapping[str, Attack]
 ) -> Tensor:
     first = torch.full_like(part.y, UNBROKEN)

@@ -10,7 +10,7 @@ from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Measured, Share, measured, numbered
+from utils.metrics.intervals import Measured, Share, measure, number_shares
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {
@@ -98,7 +98,7 @@ def group(
     """
     if all(own.groups == 1 for own in ctx.each or (ctx,)) and not batch.s.any():
         return ctx.of_each(lambda _: {})
-    logits, labels = confusion.decided(predict, batch, ctx)
+    logits, labels = confusion.decide_rows(predict, batch, ctx)
     figures = partial(_figures, groups_min=groups_min, intervals=intervals, level=level)
     return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy(), batch.s.cpu().numpy())
 
@@ -119,8 +119,8 @@ def _figures(
     table = confusion.counts(y, labels, s, groups=groups_of(s, ctx), classes=classes)
     values, shares = of_table(table, groups_min=groups_min)
     found = Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))})
-    found.add(measured(values, shares, level))
-    shuffled = confusion.permuted(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
+    found.add(measure(values, shares, level))
+    shuffled = confusion.permute(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
     chance = {f"{key}_null": gap(of, shuffled) for key, of in OF_GAP.items() if key in values}
     found.add({key: _by_chance(of, found[key.removesuffix("_null")]) for key, of in chance.items()})
     return found
@@ -137,7 +137,7 @@ def of_table(table: Counts, *, groups_min: int) -> tuple[dict[str, float], dict[
             values[key] = float(gap(of, table)) if enough >= set(of) else np.nan
     if len(table) == 2:
         values |= {f"{r}_signed_gap": float(signed_gap(r, table)) if r in enough else np.nan for r in rates}
-    shares = [numbered(f"{rate}_group", parts[rate]) for rate in rates]
+    shares = [number_shares(f"{rate}_group", parts[rate]) for rate in rates]
     return values, {key: share for of in shares for key, share in of.items()}
 
 

@@ -88,7 +88,7 @@ class Spread(NamedTuple):
     deviation: float | None  # standard; None where it is not known
 
 
-def measured(
+def measure(
     values: Mapping[str, float],
     shares: Mapping[str, Share],
     level: float,
@@ -113,8 +113,8 @@ def measured(
         low, high = of_draws[key][:2] if key in of_draws else found[key]
         out |= {
             key: value,
-            f"{key}_low": _rounded(low, np.floor, digits),
-            f"{key}_high": _rounded(high, np.ceil, digits),
+            f"{key}_low": _round(low, np.floor, digits),
+            f"{key}_high": _round(high, np.ceil, digits),
         }
     deviations = {key: spread.deviation for key, spread in of_draws.items() if spread.deviation is not None}
     return Measured(out, known, deviations)
@@ -122,15 +122,15 @@ def measured(
 
 def of_shares(shares: Mapping[str, Share], level: float) -> Measured:
     """Shares of rows as figures, from numerator and denominator by key; undefined where the denominator is 0."""
-    return measured({key: part / whole if whole else np.nan for key, (part, whole) in shares.items()}, shares, level)
+    return measure({key: part / whole if whole else np.nan for key, (part, whole) in shares.items()}, shares, level)
 
 
-def numbered(key: str, parts: tuple[Counts, Counts], end: str = "") -> dict[str, Share]:
+def number_shares(key: str, parts: tuple[Counts, Counts], end: str = "") -> dict[str, Share]:
     """``<key><i><end>`` for shares of several groups or classes, from numerators and denominators (g,)."""
     return {f"{key}{i}{end}": (int(part), int(whole)) for i, (part, whole) in enumerate(zip(*parts, strict=True))}
 
 
-def _rounded(value: float | None, towards: Callable[[float], float], digits: int) -> float | None:
+def _round(value: float | None, towards: Callable[[float], float], digits: int) -> float | None:
     """Outwards, so that the interval holds what it held."""
     return None if value is None else float(towards(value * 10**digits) / 10**digits)
 
@@ -166,14 +166,14 @@ def ends(
 ) -> dict[str, Interval]:
     """``at_level`` of many keys, all quantiles of the beta distribution in one call."""
     require_level(level)
-    made = {key: _made_of(key, shares) for key in keys if values.get(key) is not None}
+    made = {key: _find_parts(key, shares) for key in keys if values.get(key) is not None}
     asked = list(dict.fromkeys((part, of.level(level)) for of in made.values() if of for part in of.parts))
     limits = dict(zip(asked, zip(*_limits(asked, shares), strict=True), strict=True))
     found = dict.fromkeys(keys, UNKNOWN)
     for key, of in made.items():
         if of:
             bands = [[limits[part, of.level(level)] for part in family] for family in of.families]
-            found[key] = _combined(of.kind, [[shares[part] for part in family] for family in of.families], bands)
+            found[key] = _combine(of.kind, [[shares[part] for part in family] for family in of.families], bands)
         elif key in deviations:
             found[key] = _normal(key, float(values[key] or 0), deviations[key], level)
     return found
@@ -222,12 +222,12 @@ class _Made(NamedTuple):
         return level ** (1 / len(self.parts)) if self.kind in ("gap", "worst") else level
 
 
-def _made_of(key: str, shares: Mapping[str, Share]) -> _Made | None:
+def _find_parts(key: str, shares: Mapping[str, Share]) -> _Made | None:
     """Returns what the interval of a key is made of; None where the shares do not tell."""
     if key in shares:
         return _Made("share", ((key,),))
     kind, prefixes, end = _grammar(key.removesuffix(POISONED))
-    families = [tuple(_numbered(prefix, end, shares)) for prefix in prefixes]
+    families = [tuple(_find_numbered(prefix, end, shares)) for prefix in prefixes]
     if kind == "signed" and [len(family) for family in families] != [2]:
         return None
     return _Made(kind, tuple(families)) if families and all(families) else None
@@ -249,7 +249,7 @@ def _grammar(key: str) -> tuple[str, list[str], str]:
     return "", [], ""
 
 
-def _numbered(prefix: str, end: str, shares: Mapping[str, Share]) -> list[str]:
+def _find_numbered(prefix: str, end: str, shares: Mapping[str, Share]) -> list[str]:
     """The keys ``<prefix><i><end>`` among the shares, by their number."""
     stop = -len(end) or None
     numbers = [key[len(prefix) : stop] for key in shares if key.startswith(prefix) and key.endswith(end)]
@@ -263,7 +263,7 @@ def _limits(asked: Sequence[tuple[str, float]], shares: Mapping[str, Share]) -> 
     return low.tolist(), high.tolist()
 
 
-def _combined(
+def _combine(
     kind: str, shares: Sequence[Sequence[Share]], bands: Sequence[Sequence[tuple[float, float]]]
 ) -> tuple[float, float]:
     """The interval of a figure from the shares that it is made of and their limits, gap by gap."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from utils.adversary.worst_case import moves, still_right, within_budget
 from utils.metrics.bootstrap import of_means
-from utils.metrics.breakdown import broken_down, groups_of, tables
+from utils.metrics.breakdown import break_down, groups_of, tables
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
@@ -45,8 +45,8 @@ def robust(
     counts as lost at every larger one, since the balls are nested. Where the attack has nothing to move, all are None.
     """
     trained = [] if training_radius is None else [training_radius]
-    batch = _told_by(attack, batch, ctx)
-    kept = attacked_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
+    batch = _select_told(attack, batch, ctx)
+    kept = attack_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
     ends = [*(f"_{radius}" for radius in radii), *("" for _ in trained)]
     return ctx.of_each(partial(_figures, ends, level), kept, batch.s, batch.y)
 
@@ -58,7 +58,7 @@ def _figures(ends: Sequence[str], level: float, ctx: Context, kept: Tensor, s: T
     size = {"groups": groups_of(groups, ctx), "classes": max(2, 1 + int(classes.max(initial=0)))}
     for end, right in zip(ends, kept.cpu().numpy(), strict=True):
         table = tables(right, classes, groups, **size)
-        found.add(broken_down("robust_accuracy", end, table, level=level, headline=not end))
+        found.add(break_down("robust_accuracy", end, table, level=level, headline=not end))
     return found
 
 
@@ -73,29 +73,29 @@ def attacked(
     level: float,
 ) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<name>_<radius>``: accuracy under the attack of the ``attack`` group, with its interval."""
-    batch = _told_by(ctx.attack, batch, ctx)
-    kept = attacked_rows(predict, batch, ctx, radii=radii, attack=ctx.attack)
+    batch = _select_told(ctx.attack, batch, ctx)
+    kept = attack_rows(predict, batch, ctx, radii=radii, attack=ctx.attack)
     keys = [f"robust_accuracy_{name}_{radius}" for radius in radii]
     return ctx.of_each(lambda own, right: of_means(dict(zip(keys, right, strict=True)), intervals, level, own), kept)
 
 
-def _told_by(attack: Attack, batch: Batch, ctx: Context) -> Batch:
+def _select_told(attack: Attack, batch: Batch, ctx: Context) -> Batch:
     """The rows (..., n, *) that the attack tells something of: none where it has nothing to move, as in some tables."""
     if moves(attack, ctx):
         return batch
     return Batch(batch.x[..., :0, :], *(column[..., :0] for column in batch[1:]))
 
 
-def attacked_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
+def attack_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
     """Returns a mask (..., r, n) of rows that stay right under the attack at each of r radii; checks its budget.
 
     Every model goes through its radii from the smallest to the largest, each once.
     """
-    return torch.cat([_attacked(predict, part, ctx.on(part), radii, attack) for part in parts(batch)], -1)
+    return torch.cat([_attack_part(predict, part, ctx.on(part), radii, attack) for part in parts(batch)], -1)
 
 
-def _attacked(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Radius], attack: Attack) -> Tensor:
-    """``attacked_rows`` of one part."""
+def _attack_part(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Radius], attack: Attack) -> Tensor:
+    """``attack_rows`` of one part."""
     right = still_right(predict, batch, ctx)
     models = right.shape[:-1]
     values = torch.stack([_of_models(r, right) for r in radii], -1).reshape(-1, len(radii))  # (m, r)

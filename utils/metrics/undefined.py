@@ -15,7 +15,7 @@ NEEDS = {
 OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "auc")
 
 
-def undefined(
+def explain_undefined(
     metrics: Figures, shares: Mapping[str, Sequence[int]], groups: Sequence[str], *, groups_min: int
 ) -> list[str]:
     """A sentence for each cause: "fnr_gap is undefined: group men has no test row of class 1".

@@ -241,7 +241,7 @@ def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Sear
     proofs = has_bounds(predict) and ctx.decide.monotone
     doubtful = _doubtful(people, predict, margin, search) if proofs else torch.ones_like(flips)
     for block in search.shifts.split(BLOCK):
-        for pair in (doubtful & _undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):
+        for pair in (doubtful & _find_undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):
             level, row = pair.unbind(1)
             moved = scm.model(scm.to_features(people.noise[row] + block.unsqueeze(1), _do(scm, level)))
             decided = margin(predict(moved), level) >= 0
@@ -249,7 +249,7 @@ def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Sear
     return flips
 
 
-def _undecided(people: Individuals, flips: Tensor) -> Tensor:
+def _find_undecided(people: Individuals, flips: Tensor) -> Tensor:
     return ~flips & (people.factual | ~flips.any(0))
 
 

@@ -11,7 +11,7 @@ Floats = NDArray[np.floating[Any]]
 LEAST = 1e-6  # a probability, so that log-odds are finite: of a forest whose trees agree it would be 0
 
 
-def fitted(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, seed: int) -> Estimator:
+def fit_copy(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, seed: int) -> Estimator:
     """A copy of the estimator, trained on rows x (n, d) of classes y (n,) and weights w (n,), all >= 0.
 
     The seed, in [0, 2^32), decides all that it draws. Ratios of weights count alone, as in a mean weighted by them:
@@ -43,7 +43,7 @@ def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float3
     rows has that probability.
 
     Args:
-        estimator: of ``fitted``.
+        estimator: of ``fit_copy``.
         x: in the units that it was trained in.
         outputs: 1 of two classes, else their number.
     """

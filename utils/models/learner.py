@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from utils.models.estimators import Estimator, fitted, log_odds
+from utils.models.estimators import Estimator, fit_copy, log_odds
 from utils.models.repeatable import repeatable, require_bounded
 from utils.models.trees import require_sound
 from utils.types import Batch
@@ -40,7 +40,7 @@ class Learner(nn.Module):
             ValueError: rows of one class alone.
         """
         x, y, w = (column.detach().cpu().numpy() for column in (rows.x, rows.y, rows.w))
-        self.trained = fitted(self.estimator, x, y, w, seed)
+        self.trained = fit_copy(self.estimator, x, y, w, seed)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., d) -> log-odds (..., k) of the type and device of x: k = 1 for two classes.

@@ -37,7 +37,7 @@ def class_sums(values: Tensor, y: Tensor, classes: int) -> Tensor:
     return member.double().T @ values.double()
 
 
-def named(weights: Tensor) -> dict[str, list[float]]:
+def name_parts(weights: Tensor) -> dict[str, list[float]]:
     """The weights (3, C) for a record, each part by its name."""
     return {part: of.tolist() for part, of in zip(PARTS, weights, strict=True)}
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from utils.regularizers.by_class import alike, by_class, class_sums, named, warm_epochs
-from utils.system.processes import summed
+from utils.regularizers.by_class import alike, by_class, class_sums, name_parts, warm_epochs
+from utils.system.processes import sum_over_processes
 from utils.types import Batch, Context, Predict
 
 
@@ -70,7 +70,7 @@ class Cfa(nn.Module):
         """Calibrate by the epoch and forget it; a class that it had no rows of keeps its weights."""
         if ctx.epoch is None:
             return
-        right, counts = summed(self.right), summed(self.counts)
+        right, counts = sum_over_processes(self.right), sum_over_processes(self.counts)
         self.right, self.counts = torch.zeros_like(right), torch.zeros_like(counts)
         if ctx.epoch + 1 < warm_epochs(self.warmup, ctx.epochs):
             return
@@ -79,15 +79,15 @@ class Cfa(nn.Module):
                 "regularizer=cfa learns from the adversarial examples of another term, and none made any known; "
                 "choose one beside it, as in 'regularizer=[trades,cfa]' (or pgd_at, or mart)"
             )
-        fresh = calibrated(right / counts, self.margin_offset, self.weight_offset, self.beta)
+        fresh = calibrate(right / counts, self.margin_offset, self.weight_offset, self.beta)
         self.weights = torch.where(counts > 0, fresh, self.weights)
 
     def class_weights(self) -> dict[str, list[float]]:
         """The weights of the classes now in force, by what they multiply."""
-        return named(self.weights)
+        return name_parts(self.weights)
 
 
-def calibrated(robust: Tensor, margin_offset: float, weight_offset: float, beta: float | None) -> Tensor:
+def calibrate(robust: Tensor, margin_offset: float, weight_offset: float, beta: float | None) -> Tensor:
     """Weights (3, C) of margin, natural and boundary part from the robust accuracies t (C,)."""
     margin = margin_offset + robust
     if beta is None:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from utils.losses.objective import log_probabilities
-from utils.regularizers.by_class import alike, by_class, class_sums, named, warm_epochs
-from utils.system.processes import summed
+from utils.regularizers.by_class import alike, by_class, class_sums, name_parts, warm_epochs
+from utils.system.processes import sum_over_processes
 from utils.types import Batch, Context, Predict
 
 
@@ -59,7 +59,7 @@ class Dafa(nn.Module):
         """Sets the weights after the last epoch of the warm-up."""
         if not self._ends_warmup(ctx):
             return
-        sums, counts = summed(self.sums), summed(self.counts)
+        sums, counts = sum_over_processes(self.sums), sum_over_processes(self.counts)
         if not counts.any():
             raise ValueError(
                 "regularizer=dafa learns from the adversarial examples of another term, and none made any known; "
@@ -70,7 +70,7 @@ class Dafa(nn.Module):
 
     def class_weights(self) -> dict[str, list[float]]:
         """The weights of the classes now in force, by what they multiply."""
-        return named(self.weights)
+        return name_parts(self.weights)
 
     def _ends_warmup(self, ctx: Context) -> bool:
         return ctx.epoch is not None and ctx.epoch + 1 == warm_epochs(self.warmup, ctx.epochs)

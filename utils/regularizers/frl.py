@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from utils.regularizers.by_class import alike, by_class, class_sums, named, warm_epochs
-from utils.system.processes import summed
+from utils.regularizers.by_class import alike, by_class, class_sums, name_parts, warm_epochs
+from utils.system.processes import sum_over_processes
 from utils.types import Attack, Batch, Context, Predict
 from utils.views.row_parts import parts
 
@@ -108,8 +108,8 @@ class Frl(nn.Module):
         slower = 0.5 ** math.floor((done - warm) / (ctx.epochs - warm) / self.halve_every)
         phi, mu, nu = self.multipliers
         phi = phi + self.margin_rate * boundary
-        mu = ascended(mu, slower * self.natural_rate * natural, self.limit)
-        nu = ascended(nu, slower * self.boundary_rate * boundary, self.limit)
+        mu = ascend(mu, slower * self.natural_rate * natural, self.limit)
+        nu = ascend(nu, slower * self.boundary_rate * boundary, self.limit)
         self.multipliers = torch.stack([phi, mu, nu])
         margin = (2 * phi).exp().clamp(self.smallest, self.largest)
         self.weights = torch.stack([margin, loss_weights(mu), loss_weights(nu)])
@@ -117,7 +117,7 @@ class Frl(nn.Module):
     def excesses(self, predict: Predict, valid: Batch, ctx: Context) -> Tensor:
         """Returns how far natural and boundary error of the classes exceed mean and bound, (2, C); 0 without rows."""
         found = [self._errors(predict, rows, ctx) for rows in parts(valid)]
-        counts = summed(torch.stack(found).sum(0))  # all processes go on with the same figures, to the last bit
+        counts = sum_over_processes(torch.stack(found).sum(0))  # the same figures in all of them, to the bit
         errors, rows = counts[:, :2], counts[:, 2:]
         excess = errors / rows - errors.sum(0) / rows.sum() - errors.new_tensor(self.bounds)
         return torch.where(rows > 0, excess, 0).T
@@ -132,10 +132,10 @@ class Frl(nn.Module):
 
     def class_weights(self) -> dict[str, list[float]]:
         """The weights of the classes now in force, by what they multiply."""
-        return named(self.weights)
+        return name_parts(self.weights)
 
 
-def ascended(multipliers: Tensor, step: Tensor, limit: float) -> Tensor:
+def ascend(multipliers: Tensor, step: Tensor, limit: float) -> Tensor:
     """The multipliers (C,) after a step of the ascent: none negative, and scaled to sum to ``limit`` where above."""
     risen = (multipliers + step).clamp_min(0)
     return risen * (limit / risen.sum().clamp_min(limit))

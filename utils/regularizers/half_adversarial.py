@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.losses.objective import cross_entropy, emphasised
+from utils.losses.objective import cross_entropy, emphasise
 from utils.types import Attack, Batch, Context, Predict
 
 
@@ -33,7 +33,7 @@ def half_adversarial(predict: Predict, batch: Batch, ctx: Context, *, attack: At
     logits = predict(torch.cat([moved, rest.x], rows))
     if count:
         ctx.observe(logits.narrow(rows, 0, count).detach(), first)
-    return emphasised(cross_entropy(logits, batch.y), None, ctx)
+    return emphasise(cross_entropy(logits, batch.y), None, ctx)
 
 
 def _part(batch: Batch, rows: int, start: int, count: int) -> Batch:

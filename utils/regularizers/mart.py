@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from utils.losses.inner_maximization import Start, perturbed
-from utils.losses.objective import divergence, emphasised, log_odds_against, log_probabilities
+from utils.losses.inner_maximization import Start, perturb
+from utils.losses.objective import divergence, emphasise, log_odds_against, log_probabilities
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict, Scalar
 
@@ -36,7 +36,7 @@ def mart(
         rel_step: length of a step, as a share of the radius.
         start: "normal", as published, "uniform" or "clean".
     """
-    moved = perturbed(
+    moved = perturb(
         predict,
         batch,
         ctx,
@@ -49,10 +49,10 @@ def mart(
     clean, attacked = predict(batch.x), predict(moved)
     ctx.observe(attacked.detach(), batch)
     doubt = -_of_label(log_probabilities(clean), batch.y).expm1()  # 1 - p_y(x)
-    return emphasised(_boosted(attacked, batch.y), beta * divergence(clean, attacked) * doubt, ctx)
+    return emphasise(_boost(attacked, batch.y), beta * divergence(clean, attacked) * doubt, ctx)
 
 
-def _boosted(logits: Tensor, y: Tensor) -> Tensor:
+def _boost(logits: Tensor, y: Tensor) -> Tensor:
     """Boosted cross-entropy (..., n) of logits (..., n, k) and labels y (n,)."""
     log_p = log_probabilities(logits)
     label = y.expand(log_p.shape[:-1]).unsqueeze(-1)

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from utils.losses.inner_maximization import Start, perturbed
-from utils.losses.objective import cross_entropy, emphasised, log_odds_against
+from utils.losses.inner_maximization import Start, perturb
+from utils.losses.objective import cross_entropy, emphasise, log_odds_against
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict
 
@@ -31,7 +31,7 @@ def pgd_at(
         rel_step: length of a step, as a share of the radius.
         start: "uniform", as published, "normal" or "clean".
     """
-    moved = perturbed(
+    moved = perturb(
         predict,
         batch,
         ctx,
@@ -43,4 +43,4 @@ def pgd_at(
     )
     attacked = predict(moved)
     ctx.observe(attacked.detach(), batch)
-    return emphasised(cross_entropy(attacked, batch.y), None, ctx)
+    return emphasise(cross_entropy(attacked, batch.y), None, ctx)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from utils.losses.inner_maximization import Start, perturbed
-from utils.losses.objective import cross_entropy, divergence, emphasised
+from utils.losses.inner_maximization import Start, perturb
+from utils.losses.objective import cross_entropy, divergence, emphasise
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict, Scalar
 
@@ -42,10 +42,10 @@ def trades(
     """
     if start == "clean":
         raise ValueError("regularizer.trades.start=clean: the divergence from p(x) is flat at x; use normal or uniform")
-    moved = perturbed(predict, batch, ctx, _departure, threat=threat, steps=steps, rel_step=rel_step, start=start)
+    moved = perturb(predict, batch, ctx, _departure, threat=threat, steps=steps, rel_step=rel_step, start=start)
     clean, attacked = predict(batch.x), predict(moved)
     ctx.observe(attacked.detach(), batch)
-    return emphasised(cross_entropy(clean, batch.y), beta * divergence(clean, attacked), ctx)
+    return emphasise(cross_entropy(clean, batch.y), beta * divergence(clean, attacked), ctx)
 
 
 def _departure(view: Predict, batch: Batch) -> Callable[[Tensor], Tensor]:

@@ -17,7 +17,7 @@ from utils.system.console import count
 from utils.training.many_models import DivergenceError, Watch, fit_many, treats_each_parameter_alone
 from utils.training.one_model import fit
 from utils.types import Batch, Context, StoredDecide
-from utils.views.modes import scoring
+from utils.views.modes import in_double
 from utils.views.row_parts import parts
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
 
@@ -188,5 +188,5 @@ def checkpoint_of(run: Run) -> Path:
 @torch.no_grad()
 def logits_of(run: Run, rows: Batch) -> torch.Tensor:
     """Of a trained model on rows (n, *): (n, k), by which thresholds are fitted and operating points judged."""
-    model = run.model if run.dataset.shape else scoring(run.model)
+    model = run.model if run.dataset.shape else in_double(run.model)
     return torch.cat([model(some.x) for some in parts(rows)])

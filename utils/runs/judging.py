@@ -14,7 +14,7 @@ import torch
 from utils import seeding
 from utils.metrics import masking
 from utils.metrics.intervals import Measured
-from utils.metrics.undefined import undefined
+from utils.metrics.undefined import explain_undefined
 from utils.seeding import Rows, derive
 from utils.system.console import stop_if_interrupted
 from utils.types import Batch, Context, Figures, Metric, Predict
@@ -97,7 +97,7 @@ def warnings_of(found: Measured, groups: Sequence[str], nodes: Mapping[str, Mapp
         nodes: the settings of the metrics, by name.
     """
     least = nodes.get("group", {}).get("groups_min", 0)
-    return masking.warnings_of(found) + undefined(found, found.shares, groups, groups_min=least)
+    return masking.warnings_of(found) + explain_undefined(found, found.shares, groups, groups_min=least)
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:

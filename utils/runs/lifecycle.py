@@ -17,8 +17,8 @@ from torch import Tensor, nn
 import paths_config
 from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
 from utils.command_line.checks import validate, validate_settings
-from utils.datasets.images import described
-from utils.decides.thresholds_text import doubts_of, fit_in_words, in_words
+from utils.datasets.images import describe
+from utils.decides.thresholds_text import describe_fit, doubts_of, in_words
 from utils.metrics import twins
 from utils.metrics.directions import headlines
 from utils.metrics.intervals import Measured
@@ -37,12 +37,12 @@ from utils.runs.progress import SayNow, steps_said, steps_shown
 from utils.system import atomic, processes
 from utils.system.console import complain, count, format_error, say, warn
 from utils.system.environment import environment
-from utils.system.locks import held
-from utils.threats import NothingToMoveError, freed
+from utils.system.locks import hold
+from utils.threats import NothingToMoveError, find_freed
 from utils.training.many_models import DivergenceError, Watch
 from utils.training.one_model import NO_VALID
 from utils.types import Batch, Context, StoredDecide
-from utils.views.modes import scoring
+from utils.views.modes import in_double
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
 from utils.words.quoting import IMPORT, call, copyable, option, typed
 
@@ -69,12 +69,12 @@ def carry_out(params: Params, folder: Path, *, in_sweep: bool, say_now: SayNow =
         say_now: hears what is being done, and None when it is done.
     """
     check(params)
-    if processes.launched() > 1 and (
+    if processes.count_launched() > 1 and (
         in_sweep or stackable(params) or is_learner(params) or "poison" in params["attack"]
     ):
         raise ValueError("torchrun trains one model of images by several processes; start sweeps and tables without it")
     run = build_run(params)
-    with processes.joined(run.dataset.train.y.device):
+    with processes.join(run.dataset.train.y.device):
         if processes.rank():
             return _assist(run)
         return _lead(run, folder, in_sweep=in_sweep, say_now=say_now)
@@ -85,15 +85,15 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
     params = run.params
     store = RunStore(paths_config.database(run.dataset.name))
     check_folders(run)
-    with held(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
+    with hold(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
         finished = store.find(run.run_id)
         skip = stands(finished, params)
         if processes.world() > 1 or not skip:
             rehearse(run)
-        if processes.told(skip) and finished is not None:
+        if processes.broadcast(skip) and finished is not None:
             return skipped(run, finished, in_sweep=in_sweep)
         if run.dataset.shape and not in_sweep:
-            say(described(run.dataset))
+            say(describe(run.dataset))
         write_record(blank_record(run) | {"status": "running"}, folder)
         forget_search(run, finished)
         steps, unit = steps_of(run)
@@ -110,7 +110,7 @@ def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome
 def _assist(run: Run) -> Outcome:
     """The run by a process that only trains with the leading one."""
     rehearse(run)
-    if not processes.told(None):
+    if not processes.broadcast(None):
         fit_plainly(run, watch=lambda *_: None)
     return Outcome(run.name, "finished", "")
 
@@ -209,7 +209,7 @@ def _described(run: Run, decide: StoredDecide) -> Record:
 def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
     """What thresholds are fitted to. Raises ValueError for a model that cannot be scored in double precision."""
     try:
-        return scoring(model)(rows.x)
+        return in_double(model)(rows.x)
     except RuntimeError as error:
         said = str(error).splitlines()[0]
         raise ValueError(
@@ -240,8 +240,8 @@ def _unmoved(run: Run, model: nn.Module, few: Batch, probe: Context) -> ValueErr
             weighted.term(model, few, probe.on(few))
             continue
         lost.append(name)
-    words = {name: freed(run.params["regularizer"][name], f"regularizer.{name}") for name in lost}
-    attack = freed(run.params["attack"]["evasion"], "attack.evasion")
+    words = {name: find_freed(run.params["regularizer"][name], f"regularizer.{name}") for name in lost}
+    attack = find_freed(run.params["attack"]["evasion"], "attack.evasion")
     remedy = " ".join(dict.fromkeys(word for name in lost for word in words[name] or attack))
     return ValueError(
         f"regularizer={'+'.join(lost)} moves columns of numbers, and dataset={run.dataset.name} has none that may "
@@ -545,7 +545,7 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     for line in _of_poison(record):
         say(line)
     warnings = record.get("warnings", [])
-    fit = fit_in_words(record["fitted"], metrics) if "fitted" in record else ""
+    fit = describe_fit(record["fitted"], metrics) if "fitted" in record else ""
     if fit and not any(fit in warning for warning in warnings):  # which say it with what is wrong
         say(f"  {fit}")
     for warning in warnings:

@@ -14,7 +14,7 @@ from utils.metrics import confusion, group
 from utils.metrics.bootstrap import spreads
 from utils.metrics.classification import DRAWN, FROM_TABLE
 from utils.metrics.confusion import Counts
-from utils.metrics.intervals import Measured, measured, numbered
+from utils.metrics.intervals import Measured, measure, number_shares
 from utils.types import Batch
 
 Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
@@ -101,10 +101,10 @@ def _measured(
     of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min)
     values = {key: float(metric(everyone)) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
     shares = _unsaid(rates_of_groups) | {"accuracy": confusion.parts_of("accuracy", everyone)}
-    shares |= numbered("accuracy_class_", confusion.of_classes(everyone))
+    shares |= number_shares("accuracy_class_", confusion.of_classes(everyone))
     draws = confusion.bootstrap(everyone, intervals, seeding.rng(seed, "bootstrap"))
     moved = spreads({key: values[key] for key in DRAWN}, {key: FROM_TABLE[key](draws) for key in DRAWN}, level)
-    found = measured(values, shares, level, moved, digits=DIGITS)
+    found = measure(values, shares, level, moved, digits=DIGITS)
     ended = {"accuracy", *group.OF_GAP, *(f"{rate}_signed_gap" for rate in rates)}
     bare = {f"{key}{end}" for key in values.keys() - ended for end in ("_low", "_high")}
     return Measured({key: value for key, value in found.items() if key not in bare}, found.shares, found.deviations)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
-from utils.command_line.overrides import explain, groups, resolved
+from utils.command_line.overrides import explain, groups, resolve
 from utils.run_store import RunStore
 from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, word
 from utils.runs.progress import Tally, sweep_shown
@@ -100,7 +100,7 @@ class Composed:
     def _resolved(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
         for key, number in numbers.items():
             OmegaConf.update(self._cfg, key, number)
-        return resolved(self._cfg, self._chosen)
+        return resolve(self._cfg, self._chosen)
 
 
 def _differing(one: Any, other: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.models.estimators import fitted, log_odds
+from utils.models.estimators import fit_copy, log_odds
 
 Array = NDArray[Any]
 
@@ -52,7 +52,7 @@ def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
     rows = np.concatenate([work.x, x]), np.concatenate([work.y, y]), np.concatenate([work.w, np.ones_like(x[:, 0])])
     try:
         logits = np.stack(
-            [log_odds(fitted(work.estimator, *rows, seed), work.valid, work.outputs) for seed in work.seeds]
+            [log_odds(fit_copy(work.estimator, *rows, seed), work.valid, work.outputs) for seed in work.seeds]
         )
     except MemoryError:  # of this machine now, not of these rows: no result to be kept
         raise

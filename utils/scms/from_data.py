@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, reading
+from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, choose_reading
 from utils.scms.published_noise import published_noise
-from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resampled, structural
+from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resample, structural
 from utils.types import SCM, Dataset
 from utils.words.quoting import typed
 
@@ -62,7 +62,7 @@ def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:
     {0, 1} and are monotone in the probability (the latent-threshold reading of a binary node; Pearl 2009,
     section 7.1, with one representative noise in place of its posterior).
     """
-    return Equation(parents, partial(cut, f), partial(_middle, f))
+    return Equation(parents, partial(threshold_noise, f), partial(_middle, f))
 
 
 def as_chance(expected: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def as_chance(expected: Tensor) -> Tensor:
     return expected.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE)
 
 
-def cut(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
+def threshold_noise(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
     """The child (...) of noise u (...) and parents p, (...) each: 1 where u < f(p), else 0; its gradient is 0."""
     return (u < as_chance(f(torch.stack(p, -1)))).to(u.dtype)
 
@@ -92,7 +92,7 @@ def uniform_at(columns: Sequence[int], sample: SampleNoise) -> SampleNoise:
     return with_uniform
 
 
-def fitted(
+def build_scm(
     dataset: Dataset,
     regressions: Mapping[str, Regression],
     *,
@@ -106,24 +106,22 @@ def fitted(
         dataset: its graph gives the parents of each regression's child.
         regressions: child -> expected child given the stacked parents, on standardised columns.
         binary: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
-            {0, 1}); ``threshold`` keeps it in {0, 1}; None as ``reading`` says.
+            {0, 1}); ``threshold`` keeps it in {0, 1}; None as ``choose_reading`` says.
         sampling: noise for fresh individuals: ``residuals`` of the training rows, or ``published``.
         radius_unit: ``noise`` or ``noise_sd``.
     """
     if sampling not in ("published", "residuals"):
         raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
     discrete = [c.name for c in dataset.columns if c.kind == "binary" and c.name in regressions]
-    cutting = discrete if reading(binary, sampling) == "threshold" else []
+    cutting = discrete if choose_reading(binary, sampling) == "threshold" else []
     parents = dataset.parents or {}
     equations = {
         child: (threshold_equation if child in cutting else regression_equation)(parents[child], f)
         for child, f in regressions.items()
     }
-    scm = on_device(structural(dataset.columns, equations, resampled(dataset.train.x)), dataset.train.x.device)
+    scm = on_device(structural(dataset.columns, equations, resample(dataset.train.x)), dataset.train.x.device)
     sample = (
-        published_noise(dataset.name, scm.names)
-        if sampling == "published"
-        else resampled(scm.to_noise(dataset.train.x))
+        published_noise(dataset.name, scm.names) if sampling == "published" else resample(scm.to_noise(dataset.train.x))
     )
     said = {f"{THRESHOLDED if cutting else REAL_VALUED}{child}": 1.0 for child in discrete}
     facts = held_out_r2(dataset, regressions) | said

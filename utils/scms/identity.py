@@ -13,7 +13,7 @@ Reading = Literal["anm", "threshold"]  # of a binary column with parents
 REAL_VALUED, THRESHOLDED = "scm_real_valued_", "scm_thresholded_"
 
 
-def reading(binary: Reading | None, sampling: str) -> Reading:
+def choose_reading(binary: Reading | None, sampling: str) -> Reading:
     """Returns how binary columns with parents are read: as asked, else ``anm`` for published noise, ``threshold``.
 
     Raises:
@@ -27,11 +27,11 @@ def reading(binary: Reading | None, sampling: str) -> Reading:
     return found
 
 
-def settled(node: Mapping[str, Any]) -> dict[str, Any]:
+def settle(node: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an ``scm`` option, its reading of binary columns in place of null."""
     if "binary" not in node:
         return dict(node)
-    return {**node, "binary": reading(node["binary"], str(node.get("sampling")))}
+    return {**node, "binary": choose_reading(node["binary"], str(node.get("sampling")))}
 
 
 def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ FIRST_GENERATED = {
 }  # data sets that were drawn when records did not hold their causal model
 
 
-def described(
+def describe(
     scm: Mapping[str, Any],
     dataset: Mapping[str, Any],
     *,
@@ -129,7 +129,7 @@ def causal_of(record: Mapping[str, Any], evaluation: str | None = None) -> dict[
         return found if "sensitive" in found else _with_attributes(found, dataset)
     if not (isinstance(scm, Mapping) and isinstance(dataset, Mapping) and part_of(scm) not in ("", "none")):
         return None
-    return described(
+    return describe(
         scm,
         dataset,
         facts=record.get("scm") or {},
@@ -146,7 +146,7 @@ def _with_attributes(causal: dict[str, Any], dataset: Any) -> dict[str, Any]:
     return {**causal, "sensitive": sensitive, "fingerprint": _about(causal["fingerprint"], sensitive)}
 
 
-def asked(params: Mapping[str, Any]) -> dict[str, Any] | None:
+def describe_requested(params: Mapping[str, Any]) -> dict[str, Any] | None:
     """The causal model that a configuration asks for, before there are data: those that differ do not compare.
 
     Its source is the settings of the data set, as far as rows depend on them. None where there is none, as of images.
@@ -157,7 +157,7 @@ def asked(params: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = {key: value for key, value in dataset.items() if key not in ROWS_OMIT}
     facts = {THRESHOLDED: 1.0}  # a binary column may have parents
     data = json.dumps({key: value for key, value in rows.items() if key != "name"}, sort_keys=True, default=str)
-    found = described(settled(scm), dataset, facts=facts, data=data, drawing=None, arrows=None, equations=None)
+    found = describe(settle(scm), dataset, facts=facts, data=data, drawing=None, arrows=None, equations=None)
     return {**found, "source": {key: value for key, value in rows.items() if not key.startswith("_")}}
 
 

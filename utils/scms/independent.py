@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from utils.scms.from_data import fitted
+from utils.scms.from_data import build_scm
 from utils.types import SCM, Dataset
 
 
@@ -17,4 +17,4 @@ def independent(
 
     ``sampling`` and ``radius_unit`` as for a fitted SCM; ``seed`` is not used.
     """
-    return fitted(dataset, {}, binary="anm", sampling=sampling, radius_unit=radius_unit)
+    return build_scm(dataset, {}, binary="anm", sampling=sampling, radius_unit=radius_unit)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import paths_config
 from utils import seeding
-from utils.scms.from_data import Regression, fitted, require_graph
+from utils.scms.from_data import Regression, build_scm, require_graph
 from utils.scms.identity import Reading
 from utils.system import atomic
 from utils.types import SCM, Dataset
@@ -65,7 +65,7 @@ def learned(
     nets.requires_grad_(False).to(dataset.train.x.device)
     regressions: dict[str, Regression] = dict(zip(parents, nets, strict=True))
     with torch.no_grad():
-        return fitted(dataset, regressions, binary=binary, sampling=sampling, radius_unit=radius_unit)
+        return build_scm(dataset, regressions, binary=binary, sampling=sampling, radius_unit=radius_unit)
 
 
 def _cache_path(dataset: Dataset, settings: dict) -> Path:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from utils.scms.from_data import Regression, fitted, require_graph
+from utils.scms.from_data import Regression, build_scm, require_graph
 from utils.scms.identity import Reading
 from utils.types import SCM, Dataset
 
@@ -49,7 +49,7 @@ def linear(
         solution = solution.to(dataset.train.x)
         return Line(solution[:-1, 0], solution[-1, 0])
 
-    return fitted(
+    return build_scm(
         dataset,
         {child: regression(child) for child in parents},
         binary=binary,

@@ -99,7 +99,7 @@ def in_radius_units(scm: SCM, dataset: Dataset, radius_unit: str) -> SCM:
     return replace(scm, unit=scm.unit * deviation, radius_unit="noise_sd")
 
 
-def resampled(noise: Tensor) -> SampleNoise:
+def resample(noise: Tensor) -> SampleNoise:
     """Sampler that draws each noise independently from its observed values, (rows, d)."""
     observed = noise.cpu().numpy()
 

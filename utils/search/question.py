@@ -134,11 +134,11 @@ def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[s
         ValueError: trials could not be ranked by that metric.
     """
     from utils.runs.causal_figures import name, rests  # import pandas, which mistakes of words need not wait for
-    from utils.scms.identity import asked
+    from utils.scms.identity import describe_requested
 
     for key in metrics:
         resting = [params for params in configurations if rests(key, params)]
-        models = {model["fingerprint"]: model for model in map(asked, resting) if model is not None}
+        models = {model["fingerprint"]: model for model in map(describe_requested, resting) if model is not None}
         if len(models) > 1:
             known = list(models.values())
             several = len({model["option"] for model in known}) > 1

@@ -8,7 +8,7 @@ import paths_config
 from utils.metrics.directions import direction
 from utils.run_store import Record, RunStore
 from utils.search.question import Question, near
-from utils.search.study import unfinished
+from utils.search.study import count_unfinished
 from utils.words.quoting import copyable, option
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def _mean(key: str, records: Sequence[Record]) -> float:
     return fmean(record["metrics"][key] for record in records)
 
 
-def shown(study: "Study", question: Question) -> Iterator[str]:
+def describe(study: "Study", question: Question) -> Iterator[str]:
     """Yields the lines of what a study has found: its Pareto set, and how to draw it."""
     from optuna.trial import TrialState
 
     done = study.get_trials(states=(TrialState.COMPLETE,))
     failed = study.get_trials(states=(TrialState.FAIL,))
-    counts = {"with a result": len(done), "failed": len(failed), "left for a relaunch": unfinished(study)}
+    counts = {"with a result": len(done), "failed": len(failed), "left for a relaunch": count_unfinished(study)}
     yield f"\nstudy {question.name}: trials " + ", ".join(f"{what}: {n}" for what, n in counts.items() if n)
     conditions = ", ".join(map(str, question.bounds))
     if best := study.best_trials:

@@ -13,7 +13,7 @@ from filelock import FileLock
 import paths_config
 from utils.search.question import Question, definition
 from utils.search.search_words import Line
-from utils.system.locks import held
+from utils.system.locks import hold
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "nsga2": "NSGAIISampler", "random": "RandomSampler"}
 
 
-def installed() -> Any:
+def import_optuna() -> Any:
     """Optuna, told to be quiet. Raises ValueError where it is not installed."""
     try:
         import optuna
@@ -40,7 +40,7 @@ def one_at_a_time(name: str) -> Iterator[Path]:
     """Lets one process at a time conduct a study; yields the folder of the studies."""
     folder = paths_config.evals() / "studies"
     folder.mkdir(parents=True, exist_ok=True)
-    with held(FileLock(folder / f"{name}.lock"), f"another process conducts the study {name}"):
+    with hold(FileLock(folder / f"{name}.lock"), f"another process conducts the study {name}"):
         yield folder
 
 
@@ -60,7 +60,7 @@ def storage_errors(storage: str) -> Iterator[None]:
         ) from error
 
 
-def opened(question: Question, storage: str) -> "Study":
+def open_study(question: Question, storage: str) -> "Study":
     """The study of a question, made where there is none.
 
     Raises:
@@ -106,19 +106,19 @@ def points(study: "Study", line: Line, trials: int, sampler: str, seed: int) -> 
     for left in study.get_trials(states=(TrialState.RUNNING,)):
         study.sampler = _sampler(sampler, seed, left.number)
         yield drawn(Trial(study, left._trial_id))
-    for number in range(begun(study), trials):
+    for number in range(count_begun(study), trials):
         study.sampler = _sampler(sampler, seed, number)
         yield drawn(study.ask())
 
 
-def begun(study: "Study") -> int:
+def count_begun(study: "Study") -> int:
     """Counts the trials that have been asked."""
     from optuna.trial import TrialState
 
     return sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
 
 
-def unfinished(study: "Study") -> int:
+def count_unfinished(study: "Study") -> int:
     """Counts the trials without a result, good or bad."""
     from optuna.trial import TrialState
 

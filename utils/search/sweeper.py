@@ -24,18 +24,18 @@ from utils.search.question import (
     objectives,
     require_one_model,
 )
-from utils.search.results import NoResultError, UnreportedError, judge, shown
+from utils.search.results import NoResultError, UnreportedError, describe, judge
 from utils.search.search_words import Line, read
 from utils.search.study import (
     SAMPLERS,
     Point,
-    begun,
-    installed,
+    count_begun,
+    count_unfinished,
+    import_optuna,
     one_at_a_time,
-    opened,
+    open_study,
     points,
     storage_errors,
-    unfinished,
 )
 from utils.system.console import complain, say
 
@@ -70,7 +70,7 @@ class Search(Planned):
 
     def sweep(self, arguments: list[str]) -> None:
         """Checks the space, searches it, shows what was found."""
-        optuna = installed()
+        optuna = import_optuna()
         self._check()
         question = self._question(read(self.words(arguments)))
         probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
@@ -80,13 +80,13 @@ class Search(Planned):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = self.storage or f"sqlite:///{folder / question.name}.db"
             with storage_errors(storage):
-                study = opened(question, storage)
+                study = open_study(question, storage)
                 try:
                     self._search(study, question)
                 except UnreportedError:
                     optuna.delete_study(study_name=question.name, storage=storage)  # which leaves its name free
                     raise
-                for line in shown(study, question):
+                for line in describe(study, question):
                     say(line)
                 _require_result(study)
 
@@ -114,7 +114,7 @@ class Search(Planned):
         Raises:
             UnreportedError: no run so far reports a metric that is asked for.
         """
-        left = unfinished(study) + max(0, self.trials - begun(study))
+        left = count_unfinished(study) + max(0, self.trials - count_begun(study))
         if not left:
             return
         config = deepcopy(self.config)
@@ -125,7 +125,7 @@ class Search(Planned):
         with swept(config, range(left * question.repetitions), self.planner) as tally:
             try:
                 # a single trial before all batches: what is wrong with every trial shows there
-                while batch := list(islice(asked, self.batch if begun(study) > unfinished(study) else 1)):
+                while batch := list(islice(asked, self.batch if count_begun(study) > count_unfinished(study) else 1)):
                     planned = self._planned(study, question, batch, first)
                     jobs = [job for own in planned for job in own]
                     first += len(jobs)

@@ -43,12 +43,12 @@ def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
         OSError: the disk is full or the folder read-only; the old file is then unchanged.
     """
     if is_stream(path):
-        with _naming(Path(path)):
+        with _name_target(Path(path)):
             _write_through(Path(path), chunks)
         return
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    with _naming(target):
+    with _name_target(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
@@ -116,7 +116,7 @@ def append(path: str | Path, data: bytes, *, keep: int) -> None:
     """
     target = Path(path)
     created = not target.exists()
-    with _naming(target):
+    with _name_target(target):
         with target.open("ab", buffering=0) as file:  # unbuffered: nothing may be written after a failure
             file.truncate(keep)
             try:
@@ -152,7 +152,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _name_target(path: Path) -> Iterator[None]:
     """Lets errors name the file the caller asked for, not the temporary one."""
     try:
         yield

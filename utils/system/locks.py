@@ -9,7 +9,7 @@ from utils.system.console import say
 
 
 @contextmanager
-def held(lock: FileLock, busy: str) -> Iterator[None]:
+def hold(lock: FileLock, busy: str) -> Iterator[None]:
     """Holds a lock; where another process holds it, says that it is ``busy`` and waits."""
     try:
         lock.acquire(timeout=0)

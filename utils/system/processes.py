@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-def launched() -> int:
+def count_launched() -> int:
     """Returns the number of processes that torchrun started."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -38,9 +38,9 @@ def _many() -> bool:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def join(device: torch.device) -> Iterator[None]:
     """Joins the other processes that torchrun started, until the work is done; nothing to do for a single one."""
-    if launched() == 1 or _many():
+    if count_launched() == 1 or _many():
         yield
         return
     if device.type == "cuda":
@@ -52,7 +52,7 @@ def joined(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def summed(tensor: Tensor) -> Tensor:
+def sum_over_processes(tensor: Tensor) -> Tensor:
     """The sum over all processes, in every one of them."""
     if not _many():
         return tensor
@@ -61,7 +61,7 @@ def summed(tensor: Tensor) -> Tensor:
     return total
 
 
-def told(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """Returns the value of the first process, in every one of them."""
     if not _many():
         return value
@@ -79,17 +79,17 @@ def average_gradients(model: nn.Module) -> None:
     """The mean over the processes of every gradient, in one message."""
     if not _many():
         return
-    _averaged([p.grad for p in model.parameters() if p.grad is not None])
+    _average([p.grad for p in model.parameters() if p.grad is not None])
 
 
 def average_buffers(model: nn.Module) -> None:
     """The mean over the processes of running statistics, which each gathers on its own rows."""
     if not _many():
         return
-    _averaged([b for b in model.buffers() if b.is_floating_point()])
+    _average([b for b in model.buffers() if b.is_floating_point()])
 
 
-def _averaged(tensors: list[Tensor]) -> None:
+def _average(tensors: list[Tensor]) -> None:
     if not tensors:
         return
     together = torch.cat([t.detach().flatten() for t in tensors])

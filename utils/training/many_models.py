@@ -71,7 +71,7 @@ def fit_many(
     optimizer = _SlicedOptimizer(stack, make_optimizer, lr, weight_decay)
     errors: list[DivergenceError | None] = [None] * len(orders)
     streams = _streams(orders, ctx)
-    begun, started = _taken(checkpoints, optimizer, streams, errors), time.monotonic()
+    begun, started = _resume_all(checkpoints, optimizer, streams, errors), time.monotonic()
     written = started
     for epoch in range(begun, epochs):
         stack.train()
@@ -87,12 +87,12 @@ def fit_many(
         values = torch.stack(losses)
         finite = torch.stack([p.isfinite().flatten(1).all(1) for p in stack.parameters()]).all(0)
         for i in (~(values.isfinite().all(0) & finite)).nonzero().flatten().tolist():
-            errors[i] = errors[i] or diverged(values[:, i], epoch, lr[i])
+            errors[i] = errors[i] or describe_divergence(values[:, i], epoch, lr[i])
         if all(errors):
             break
         since = started if epoch + 1 == epochs else written  # judging may take long too
         if checkpoints and time.monotonic() - since > PAUSE:
-            _kept(checkpoints, optimizer, streams, errors, epoch + 1)
+            _save_all(checkpoints, optimizer, streams, errors, epoch + 1)
             written = time.monotonic()
         sound = torch.tensor([error is None for error in errors], device=values.device)
         watch(epoch + 1, summary(stack, values[:, sound], valid))
@@ -105,7 +105,7 @@ def _streams(orders: Sequence[Generator], ctx: Context) -> list[Streams]:
     return list(zip(orders, own, strict=True))
 
 
-def _kept(
+def _save_all(
     paths: Sequence[Path],
     optimizer: "_SlicedOptimizer",
     streams: Sequence[Streams],
@@ -119,7 +119,7 @@ def _kept(
         write_checkpoint(path, optimizer.of_model(i) | states)
 
 
-def _taken(
+def _resume_all(
     paths: Sequence[Path],
     optimizer: "_SlicedOptimizer",
     streams: Sequence[Streams],
@@ -235,7 +235,7 @@ def _per_model(value: Any, like: Tensor) -> bool:
     return isinstance(value, Tensor) and value.shape == like.shape and value.ndim > 0
 
 
-def diverged(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
+def describe_divergence(losses: Tensor, epoch: int, lr: float) -> DivergenceError:
     """Returns the error of a model with these losses (steps,) in an epoch after which it is not finite."""
     broken = (~losses.isfinite()).nonzero().flatten().tolist()
     if broken:

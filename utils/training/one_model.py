@@ -17,10 +17,10 @@ from utils.augment import none
 from utils.losses.objective import Objective
 from utils.schedules import Schedule, constant
 from utils.system import processes
-from utils.training.many_models import Watch, diverged, read_checkpoint, summary, write_checkpoint
+from utils.training.many_models import Watch, describe_divergence, read_checkpoint, summary, write_checkpoint
 from utils.types import Adaptation, Attack, Batch, Context, Predict
 from utils.views import modes
-from utils.views.fold import folded, refold
+from utils.views.fold import fold_batch_norms, refold
 from utils.views.row_parts import parts
 
 TICK = 2.0  # seconds between two words of progress within an epoch
@@ -217,7 +217,7 @@ def fit(
         state.take(read_checkpoint(checkpoint), checkpoint)
     for _ in range(state.epoch):  # so that the batches are those of a training without interruption
         torch.randperm(len(train.y), generator=order)
-    steady = folded(model)
+    steady = fold_batch_norms(model)
     ctx = replace(ctx, view=_as_seen(steady, recipe, device), epochs=epochs)
     seen = _as_seen(model, recipe, device)
     while state.epoch < epochs and not state.stopped(recipe):
@@ -227,16 +227,16 @@ def fit(
         model.train()
         with _own_randomness(ctx.own_seed, epoch, device):
             losses: list[Tensor] = []
-            for step, keep in enumerate(_shown(batches, epoch, losses, watch)):
+            for step, keep in enumerate(_show_progress(batches, epoch, losses, watch)):
                 for group in optimizer.param_groups:
                     group["lr"] = lr * recipe.schedule(epoch + step / len(batches), epochs)
                 refold(steady, model)
                 losses.append(_step(state, objective, seen, train, keep.to(device), ctx, recipe))
                 if (device.type == "cpu" or step % LOOK == 0) and not torch.isfinite(losses[-1]):
-                    raise diverged(torch.stack(losses), epoch, lr)
+                    raise describe_divergence(torch.stack(losses), epoch, lr)
         every = torch.stack(losses)
         if not every.isfinite().all() or not all(torch.isfinite(p).all() for p in model.parameters()):
-            raise diverged(every, epoch, lr)
+            raise describe_divergence(every, epoch, lr)
         model.eval()  # the validation rows must not move running statistics
         processes.average_buffers(model)
         if state.average is not None:
@@ -288,7 +288,7 @@ def _rows(seed: int, epoch: int | None, index: Tensor, purpose: str) -> seeding.
     return seeding.Rows(seeding.derive(seed, f"{purpose} {epoch}"), index)
 
 
-def _shown(batches: Sequence[Tensor], epoch: int, losses: Sequence[Tensor], watch: Watch) -> Iterator[Tensor]:
+def _show_progress(batches: Sequence[Tensor], epoch: int, losses: Sequence[Tensor], watch: Watch) -> Iterator[Tensor]:
     """The batches of an epoch, with a word of progress now and then."""
     said = time.monotonic()
     for done, batch in enumerate(batches):
@@ -314,7 +314,7 @@ def _as_seen(model: nn.Module, recipe: Recipe, device: torch.device) -> Predict:
     precision = torch.bfloat16 if fast else torch.get_default_dtype()
     if not (fast or recipe.channels_last):
         return answering
-    return modes.answering(answering, device, precision=precision, channels_last=recipe.channels_last)
+    return modes.as_predict(answering, device, precision=precision, channels_last=recipe.channels_last)
 
 
 # --- ends of epochs --------------------------------------------------------------------------------------------
@@ -358,4 +358,4 @@ def _robust_accuracy(model: nn.Module, recipe: Recipe, valid: Batch, ctx: Contex
             right.append(ctx.decide(view(moved), rows.s) == rows.y)
     kept = torch.cat(right).double()
     worst = min(float(kept[valid.y == c].mean()) for c in valid.y.unique())
-    return processes.told((float(kept.mean()), worst))
+    return processes.broadcast((float(kept.mean()), worst))

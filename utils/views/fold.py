@@ -22,7 +22,7 @@ class _Pair(NamedTuple):
     variance: Tensor
 
 
-def folded(model: nn.Module) -> nn.Module:
+def fold_batch_norms(model: nn.Module) -> nn.Module:
     """A copy in eval mode with each batch norm that directly follows a convolution folded into it; no weight learns.
 
     The two must be neighbours in an ``nn.Sequential``: pre-activation blocks have one such pair, basic blocks two.
@@ -40,7 +40,7 @@ def folded(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def refold(copy: nn.Module, model: nn.Module) -> None:
-    """Updates a copy from ``folded`` to the model's present weights and statistics, in place.
+    """Updates a copy from ``fold_batch_norms`` to the model's present weights and statistics, in place.
 
     Costs one pass over the weights; the copy's tensors stay where they are.
     """

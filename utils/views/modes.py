@@ -24,7 +24,7 @@ def steady(model: nn.Module) -> nn.Module:
     return view.eval()
 
 
-def answering(model: nn.Module, device: torch.device, *, precision: torch.dtype, channels_last: bool) -> Predict:
+def as_predict(model: nn.Module, device: torch.device, *, precision: torch.dtype, channels_last: bool) -> Predict:
     """The model as a function, its layers in ``precision`` where that is safe, its answers in the type of the input."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -38,7 +38,7 @@ def answering(model: nn.Module, device: torch.device, *, precision: torch.dtype,
     return answer
 
 
-def scoring(predict: Predict) -> Predict:
+def in_double(predict: Predict) -> Predict:
     """A model of tables as it is decided by: computed in double precision, its logits in the type of the input.
 
     Then the logits of a row depend neither on the rows beside it nor on the models of a stack nor, but for one row in

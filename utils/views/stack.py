@@ -43,7 +43,7 @@ class Stack(nn.Module):
         if names:
             raise UnstackableError(f"the model keeps state beside its parameters ({names[0]})")
         try:
-            self.together = _stacked(models)
+            self.together = _stack_module(models)
         except _NotLinearError:
             self.together = Vmapped(models)
         self.train(models[0].training)
@@ -116,7 +116,7 @@ class Vmapped(nn.Module):
         return {f"{prefix}{name}": value for name, value in zip(self.names, self.values, strict=True)}
 
 
-def _stacked(models: Sequence[nn.Module]) -> nn.Module:
+def _stack_module(models: Sequence[nn.Module]) -> nn.Module:
     """A module like each of the models, its linear layers stacked."""
     first = models[0]
     if isinstance(first, nn.Linear):
@@ -125,7 +125,7 @@ def _stacked(models: Sequence[nn.Module]) -> nn.Module:
     if next(first.parameters(recurse=False), None) is not None or not (children or isinstance(first, ELEMENTWISE)):
         raise _NotLinearError
     same = copy.copy(first)
-    same._modules = {name: _stacked([m.get_submodule(name) for m in models]) for name in children}
+    same._modules = {name: _stack_module([m.get_submodule(name) for m in models]) for name in children}
     return same
 
 

@@ -17,7 +17,7 @@ import paths_config
 from evals.records import query, reproduce
 from tests.commands import SMALL, command, house
 from utils.build import identity
-from utils.command_line.overrides import CONFIG, normalised, resolved
+from utils.command_line.overrides import CONFIG, normalise, resolve
 from utils.run_store import run_id
 from utils.words import quoting
 
@@ -90,11 +90,11 @@ def test_the_command_of_a_poisoned_run_composes_its_search_without_what_is_of_th
 
 def composed(words):
     with initialize_config_dir(config_dir=str(CONFIG), version_base="1.3"):
-        found = compose("train", overrides=normalised(words), return_hydra_config=True)
+        found = compose("train", overrides=normalise(words), return_hydra_config=True)
     chosen = dict(found.hydra.runtime.choices)
     with open_dict(found):
         del found["hydra"]
-    return resolved(found, chosen)
+    return resolve(found, chosen)
 
 
 def test_only_what_differs_is_said(trained):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.image_files import python2_pickle
-from utils.datasets.archives import entry, integers, texts, unpacked, unpickled
+from utils.datasets.archives import entry, integers, texts, unpack, unpickle
 
 FILES = {"set/a": b"A" * 1000, "set/b": bytes(range(256)) * 40}
 
@@ -79,30 +79,30 @@ def files(folder):
 def local(folder, content=ARCHIVE):
     """Unpack an archive that the user has put into the data folder; nobody is asked."""
     (folder / "set.tar.gz").write_bytes(content)
-    return unpacked("set", ["a", "b"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
+    return unpack("set", ["a", "b"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
 
 
 # Archives
 
 
 def test_the_folder_holds_what_the_publisher_sent(publisher, folder):
-    path = unpacked("set", ["a", "b"], url=publisher, sha256=SHA256)
+    path = unpack("set", ["a", "b"], url=publisher, sha256=SHA256)
     assert {f"set/{p.name}": p.read_bytes() for p in path.iterdir()} == FILES
 
 
 def test_of_a_download_only_the_files_asked_for_stay(publisher, folder):
-    unpacked("set", ["a"], url=publisher, sha256=SHA256)
+    unpack("set", ["a"], url=publisher, sha256=SHA256)
     assert files(folder) == {"set/a"}
 
 
 def test_the_folder_can_be_read_by_others(publisher, folder):
-    path = unpacked("set", ["a"], url=publisher, sha256=SHA256)
+    path = unpack("set", ["a"], url=publisher, sha256=SHA256)
     assert (path.stat().st_mode & 0o555, (path / "a").stat().st_mode & 0o444) == (0o555, 0o444)
 
 
 def test_the_second_look_asks_nobody(publisher, folder):
     for _ in range(2):
-        unpacked("set", ["a"], url=publisher, sha256=SHA256)
+        unpack("set", ["a"], url=publisher, sha256=SHA256)
     assert Publisher.asked == 1
 
 
@@ -111,7 +111,7 @@ def test_two_at_once_download_once(publisher, folder):
 
     def look():
         start.wait()
-        found.append(unpacked("set", ["a"], url=publisher, sha256=SHA256))
+        found.append(unpack("set", ["a"], url=publisher, sha256=SHA256))
 
     both = [threading.Thread(target=look) for _ in range(2)]
     for thread in both:
@@ -135,7 +135,7 @@ def test_what_a_killed_process_left_is_replaced(folder):
 
 def test_a_wrong_checksum_is_refused_and_leaves_nothing(publisher, folder):
     with pytest.raises(ValueError, match="has not the SHA-256 0000"):
-        unpacked("set", ["a"], url=publisher, sha256="0" * 64)
+        unpack("set", ["a"], url=publisher, sha256="0" * 64)
     assert files(folder) == set()
 
 
@@ -159,13 +159,13 @@ def test_a_link_in_an_archive_is_not_followed(folder):
 def test_a_folder_without_a_file_is_told_with_the_variable(folder):
     (folder / "set").mkdir()
     with pytest.raises(ValueError, match=r"data/set has no a, b: .*TRILEMMA_DATA"):
-        unpacked("set", ["a", "b"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
+        unpack("set", ["a", "b"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
 
 
 def test_without_network_folder_archive_address_and_variable_are_named(folder, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ValueError) as caught:
-        unpacked("set", ["a"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
+        unpack("set", ["a"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
     for part in (f"no folder {folder / 'set'}", str(folder / "set.tar.gz"), "http://127.0.0.1:9/", "TRILEMMA_DATA"):
         assert part in str(caught.value)
 
@@ -174,7 +174,7 @@ def test_a_data_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRILEMMA_DATA", str(tmp_path / "file"))
     with pytest.raises(ValueError, match=r"cannot write .*TRILEMMA_DATA"):
-        unpacked("set", ["a"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
+        unpack("set", ["a"], url="http://127.0.0.1:9/set.tar.gz", sha256=SHA256)
 
 
 # Pickles
@@ -195,7 +195,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("content", [python2_pickle(ENTRIES), pickled(), pickled(4)], ids=["python 2", "2", "4"])
 def test_a_pickle_gives_back_arrays_lists_and_texts(path, content):
     path.write_bytes(content)
-    found = unpickled(path)
+    found = unpickle(path)
     assert np.array_equal(found["data"], ENTRIES["data"])
     assert found["data"].dtype == np.uint8
     assert integers(path, found, "labels").tolist() == ENTRIES["labels"]
@@ -215,7 +215,7 @@ def test_a_pickle_that_calls_a_function_is_refused_and_calls_nothing(path, tmp_p
     target = str(tmp_path / "mark") if call is os.mkdir else f"__import__('os').mkdir({str(tmp_path / 'mark')!r})"
     path.write_bytes(pickle.dumps({"data": Intruder(call, target)}))
     with pytest.raises(ValueError, match=rf"batch is no whole pickle of images \(it asks for \w+.{call.__name__}\)"):
-        unpickled(path)
+        unpickle(path)
     assert not (tmp_path / "mark").exists()
 
 
@@ -226,7 +226,7 @@ def test_a_pickle_cut_short_is_named(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "cut"
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(ValueError, match="cut is no whole pickle"):
-        unpickled(path)
+        unpickle(path)
 
 
 @given(data=st.data())
@@ -238,7 +238,7 @@ def test_a_damaged_pickle_is_read_or_named(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(content)
     try:
-        found = unpickled(path)
+        found = unpickle(path)
     except ValueError as error:
         assert "damaged is no whole pickle" in str(error)  # noqa: PT017  it may also be read
     else:
@@ -247,30 +247,30 @@ def test_a_damaged_pickle_is_read_or_named(tmp_path_factory, data):
 
 def test_an_array_stored_column_by_column_keeps_its_places(path):
     path.write_bytes(pickle.dumps({"data": np.asfortranarray(ENTRIES["data"])}, 2))
-    assert np.array_equal(unpickled(path)["data"], ENTRIES["data"])
+    assert np.array_equal(unpickle(path)["data"], ENTRIES["data"])
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 2), np.int64), np.zeros(2, np.int8), np.array([object()])])
 def test_an_array_of_another_kind_is_named(path, values):
     path.write_bytes(pickle.dumps({"data": values}, 2))
     with pytest.raises(ValueError, match=r"batch is no whole pickle of images \((an array in it|it asks for)"):
-        unpickled(path)
+        unpickle(path)
 
 
 def test_a_pickle_of_another_kind_is_named(path):
     path.write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(ValueError, match="batch is no whole pickle"):
-        unpickled(path)
+        unpickle(path)
 
 
 def test_a_missing_entry_is_told_with_those_there_are(path):
     path.write_bytes(pickled())
     with pytest.raises(ValueError, match="batch has no entry 'fine_labels'; it has data, labels, names"):
-        entry(path, unpickled(path), "fine_labels")
+        entry(path, unpickle(path), "fine_labels")
 
 
 @pytest.mark.parametrize(("read", "key"), [(integers, "names"), (integers, "data"), (texts, "labels")])
 def test_an_entry_of_another_kind_is_named(path, read, key):
     path.write_bytes(pickled())
     with pytest.raises(ValueError, match=f"batch: the entry '{key}' is no list"):
-        read(path, unpickled(path), key)
+        read(path, unpickle(path), key)

@@ -12,7 +12,7 @@ import paths_config
 from tests.image_files import write
 from tests.utils.datasets.test_celeba import ROWS, face, partition
 from utils.datasets.celeba import read_attributes
-from utils.datasets.celeba_jobs import FULL, PUBLISHED_TEST, TRAITS, bayes, hiring_chance, own, published
+from utils.datasets.celeba_jobs import FULL, PUBLISHED_TEST, TRAITS, bayes, hiring_chance, own, split_as_published
 
 real = pytest.mark.skipif(
     not (paths_config.data() / "celeba/list_attr_celeba.txt").is_file(),
@@ -167,7 +167,7 @@ def full():
     chance = hiring_chance(traits(FULL), 1306)
     part = np.zeros(FULL, dtype=np.int64)
     part[1000:3000] = 1
-    return chance, part, *published("jobs", chance, [""] * FULL, part, 1306)
+    return chance, part, *split_as_published("jobs", chance, [""] * FULL, part, 1306)
 
 
 def test_the_published_test_set_is_numpy_s_draw(full):
@@ -201,7 +201,7 @@ def test_published_labels_need_all_images(folder):
 
 def test_published_labels_have_one_seed():
     with pytest.raises(ValueError, match="have label_seed=1306, not 7"):
-        published("jobs", np.zeros(FULL), [""] * FULL, np.zeros(FULL), 7)
+        split_as_published("jobs", np.zeros(FULL), [""] * FULL, np.zeros(FULL), 7)
 
 
 # Errors

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 import paths_config
 from tests.image_files import drawn, python2_pickle, write
-from utils.datasets.images import described
+from utils.datasets.images import describe
 
 real = pytest.mark.skipif(
     not (paths_config.data() / "cifar-10-batches-py/test_batch").is_file(),
@@ -77,7 +77,7 @@ def test_the_real_images_stand_upright_and_in_colour(published):
 
 @real
 def test_the_real_set_takes_184_megabytes(published):
-    assert described(published) == "cifar10: 50,000 + 10,000 images of 3x32x32 (training, test), 184 MB in memory"
+    assert describe(published) == "cifar10: 50,000 + 10,000 images of 3x32x32 (training, test), 184 MB in memory"
 
 
 def test_pixels_go_from_red_to_blue_and_row_by_row(folder):

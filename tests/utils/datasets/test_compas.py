@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import paths_config
-from utils.datasets.compas import analysed, encode, label, read
+from utils.datasets.compas import encode, keep_analysed, label, read
 from utils.datasets.tabular import natural
 
 real = pytest.mark.skipif(
@@ -113,7 +113,7 @@ def test_race_can_be_the_second_sensitive_column(write):
     ],
 )
 def test_rows_are_kept_as_in_the_published_analysis(write, change, kept):
-    assert len(analysed(read(write([{**PERSON, **change}])))) == kept
+    assert len(keep_analysed(read(write([{**PERSON, **change}])))) == kept
 
 
 def test_the_label_is_one_without_recidivism(write):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from utils.datasets.fetch import indicator, locate, parsed, read_fields, read_lines
+from utils.datasets.fetch import indicator, locate, parse_numbers, read_fields, read_lines
 
 CONTENT = b"1,2\n3,4\n" * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -196,4 +196,4 @@ def test_an_unknown_value_is_named_with_those_known():
 
 def test_a_word_among_numbers_is_named():
     with pytest.raises(ValueError, match=r"raw.csv: column 'age' holds 'old' in row 1, not a number"):
-        parsed(pd.DataFrame({"age": ["3", "old"]}), "age", "raw.csv")
+        parse_numbers(pd.DataFrame({"age": ["3", "old"]}), "age", "raw.csv")

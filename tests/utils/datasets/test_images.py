@@ -13,13 +13,13 @@ from utils.datasets.images import (
     CHUNK,
     Images,
     assemble,
-    checked,
-    described,
+    check_images,
+    describe,
     draw,
     fingerprint,
-    joined,
+    join,
     moments,
-    pooled,
+    pool,
 )
 
 SHAPE = (3, 4, 4)
@@ -67,7 +67,7 @@ def test_without_a_draw_every_image_is_there_and_test_rows_are_numbered_behind()
 
 def test_every_row_keeps_its_image_and_label():
     dataset = made(rows=100, test_rows=30)
-    whole = joined([images(300), images(60, seed=1)])
+    whole = join([images(300), images(60, seed=1)])
     for part in (dataset.train, dataset.valid, dataset.test):
         assert torch.equal(part.x, whole.x[part.index])
         assert torch.equal(part.y, whole.y[part.index])
@@ -133,7 +133,7 @@ def test_shape_classes_and_names_are_those_of_the_images():
 
 def test_the_line_about_the_images():
     """Memory: 370 images of 48 bytes, 17,760."""
-    assert described(made(images(300), images(70))) == (
+    assert describe(made(images(300), images(70))) == (
         "toy: 270 + 30 + 70 images of 3x4x4 (training, validation, test), 0.0 MB in memory"
     )
 
@@ -141,7 +141,7 @@ def test_the_line_about_the_images():
 def test_the_line_names_only_splits_that_have_images():
     large = Images(torch.zeros(30, 1, 1000, 1000, dtype=torch.uint8), torch.arange(30) % 3)
     dataset = made(large, large, valid=0.0)
-    assert described(dataset) == "toy: 30 + 30 images of 1x1000x1000 (training, test), 60 MB in memory"
+    assert describe(dataset) == "toy: 30 + 30 images of 1x1000x1000 (training, test), 60 MB in memory"
 
 
 # Scaling
@@ -183,17 +183,17 @@ def test_half_the_size_is_the_rounded_mean_of_four_pixels():
 def test_two_of_three_pixels_are_means_of_overlapping_pairs():
     """Adaptive pooling from 3 to 2 covers the pixels 0, 1 and 1, 2."""
     x = torch.tensor([[0, 90, 180]], dtype=torch.uint8).expand(1, 1, 3, 3)
-    assert pooled(x, 2)[0, 0, 0].tolist() == [45, 135]
+    assert pool(x, 2)[0, 0, 0].tolist() == [45, 135]
 
 
 def test_pooling_in_parts_is_pooling_at_once():
     many = images(2 * CHUNK + 5)
-    assert torch.equal(made(many, valid=0.0, size=3).train.x, pooled(many.x, 3))
+    assert torch.equal(made(many, valid=0.0, size=3).train.x, pool(many.x, 3))
 
 
 def test_a_draw_is_drawn_before_it_is_resized():
     dataset = made(rows=100, valid=0.2, size=2)
-    assert torch.equal(dataset.valid.x, pooled(images(300).x[dataset.valid.index], 2))
+    assert torch.equal(dataset.valid.x, pool(images(300).x[dataset.valid.index], 2))
 
 
 def test_the_published_size_changes_nothing():
@@ -294,15 +294,15 @@ def test_a_share_that_empties_a_split_is_refused(valid):
 
 def test_images_of_another_size_are_named():
     with pytest.raises(ValueError, match="file holds images of 3x4x4, not of 3x32x32"):
-        checked("file", drawn(2, SHAPE), np.array([0, 1]), shape=(3, 32, 32), classes=3)
+        check_images("file", drawn(2, SHAPE), np.array([0, 1]), shape=(3, 32, 32), classes=3)
 
 
 def test_another_number_of_labels_is_named():
     with pytest.raises(ValueError, match="file holds 2 images, but 3 labels"):
-        checked("file", drawn(2, SHAPE), np.array([0, 1, 2]), shape=SHAPE, classes=3)
+        check_images("file", drawn(2, SHAPE), np.array([0, 1, 2]), shape=SHAPE, classes=3)
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_out_of_range_is_named_with_its_image(label):
     with pytest.raises(ValueError, match=rf"file: the label of image 1 \(counting from 0\) is {label}, not .* 0 to 2"):
-        checked("file", drawn(2, SHAPE), np.array([0, label]), shape=SHAPE, classes=3)
+        check_images("file", drawn(2, SHAPE), np.array([0, label]), shape=SHAPE, classes=3)

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 import paths_config
 from tests.image_files import drawn, write
-from utils.datasets.images import pooled
+from utils.datasets.images import pool
 
 NAMES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
 
@@ -60,7 +60,7 @@ def test_labels_count_from_zero(folder):
 def test_by_default_images_are_pooled_to_64(folder):
     dataset = made(valid=0.0)
     assert dataset.shape == (3, 64, 64)
-    assert torch.equal(dataset.test.x, pooled(torch.from_numpy(drawn(20, (3, 96, 96), 1)), 64))
+    assert torch.equal(dataset.test.x, pool(torch.from_numpy(drawn(20, (3, 96, 96), 1)), 64))
 
 
 @pytest.mark.parametrize("length", [0, 1000, 96 * 96 * 3 * 19 + 1])

@@ -13,7 +13,7 @@ from utils.decides import group_grid as grids
 from utils.decides import group_randomized as mixtures
 from utils.decides.exact_thresholds import TOGETHER, Curve, Policy
 from utils.decides.fitted import bound
-from utils.decides.thresholds_text import doubts_of, fit_in_words
+from utils.decides.thresholds_text import describe_fit, doubts_of
 
 NAMES = ("women", "men")
 FITTED = {"rate": "fnr", "permitted": 0.05, "gap": 0.038, "rows": 120, "denominators": {}, "split": "valid"}
@@ -123,7 +123,7 @@ def test_a_mixture_is_fitted_to_its_expected_gap():
 
 def test_a_fit_in_words_has_the_gap_there_and_on_test_rows():
     said = "fitted to fnr_gap<=0.05 on 120 validation rows (there 0.038); test 0.082 [0.040, 0.130]"
-    assert fit_in_words(FITTED, METRICS) == said
+    assert describe_fit(FITTED, METRICS) == said
     assert doubts_of(FITTED, METRICS) == [f"the gap may be larger than it was fitted to be: {said}"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from utils.metrics.bootstrap import drawn, of_means, spreads
+from utils.metrics.bootstrap import draw, of_means, spreads
 from utils.metrics.intervals import Spread, of_shares
 
 SEED = SimpleNamespace(own_seed=0)
@@ -66,8 +66,8 @@ def test_equal_tables_have_equal_intervals_whatever_else_is_asked_for():
 
 def test_the_seed_draws_the_intervals():
     table = np.array([40, 60])
-    first, other = (drawn(table, 50, SimpleNamespace(own_seed=seed)) for seed in (0, 1))
-    assert np.array_equal(first, drawn(table, 50, SEED))
+    first, other = (draw(table, 50, SimpleNamespace(own_seed=seed)) for seed in (0, 1))
+    assert np.array_equal(first, draw(table, 50, SEED))
     assert not np.array_equal(first, other)
 
 

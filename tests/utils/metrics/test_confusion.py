@@ -58,7 +58,7 @@ def test_the_bootstrap_has_the_mean_and_spread_of_resampled_rows():
 @given(st.lists(st.integers(0, 6), min_size=12, max_size=12), st.integers(0, 2**32))
 def test_permuting_groups_keeps_group_sizes_and_the_overall_table(cells, seed):
     table = np.array(cells).reshape(3, 2, 2)
-    drawn = confusion.permuted(table, 20, np.random.default_rng(seed))
+    drawn = confusion.permute(table, 20, np.random.default_rng(seed))
     assert (drawn >= 0).all()
     assert (drawn.sum((2, 3)) == table.sum((1, 2))).all()
     assert (drawn.sum(1) == table.sum(0)).all()
@@ -71,7 +71,7 @@ def test_permuting_groups_has_the_mean_and_spread_of_permuted_rows():
     expected = np.stack(
         [confusion.counts(y, label, rng.permutation(group), groups=3, classes=2) for _ in range(draws)]
     ).reshape(draws, -1)
-    drawn = confusion.permuted(TABLE, draws, rng).reshape(draws, -1)
+    drawn = confusion.permute(TABLE, draws, rng).reshape(draws, -1)
     np.testing.assert_allclose(drawn.mean(0), expected.mean(0), atol=0.3)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(expected.T), atol=0.7)
 
@@ -89,7 +89,7 @@ def test_images_are_decided_in_parts_with_the_figures_of_all_at_once(linear_task
         seen.append(len(x))
         return model(x)
 
-    logits, labels = confusion.decided(watched, batch, image_context(batch))
+    logits, labels = confusion.decide_rows(watched, batch, image_context(batch))
     assert seen == [10] * 9
     np.testing.assert_allclose(logits, model(batch.x / 255).numpy(), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(labels, model(batch.x / 255).argmax(1).numpy())

@@ -204,7 +204,7 @@ def test_a_figure_of_the_causal_model_says_so(key, causal):
 
 
 def test_the_meaning_of_a_key_is_that_of_its_name():
-    assert meaning("uai_ar_0.05_high") == directions.stated()["uai_ar"]
+    assert meaning("uai_ar_0.05_high") == directions.read_keys()["uai_ar"]
     assert meaning("colour_0.05") is None
 
 

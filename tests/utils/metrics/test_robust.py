@@ -10,7 +10,7 @@ from torch import nn
 
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
-from utils.metrics.robust import attacked, attacked_rows, robust
+from utils.metrics.robust import attack_rows, attacked, robust
 from utils.threats import features, pixels
 from utils.views import row_parts
 
@@ -82,7 +82,7 @@ def test_a_row_lost_at_one_radius_is_lost_at_every_larger_one(dataset, context, 
     def forgetful(predict, batch, ctx):
         return batch.x if ctx.epsilon(batch, ctx)[0] > 0.2 else PGD(predict, batch, ctx)
 
-    found = attacked_rows(linear, rows, context("lin"), radii=[0.3, 0.1], attack=forgetful)
+    found = attack_rows(linear, rows, context("lin"), radii=[0.3, 0.1], attack=forgetful)
     assert torch.equal(found[0], found[1])
 
 
@@ -146,9 +146,9 @@ def test_on_images_it_is_the_share_of_rows_beyond_the_dual_norm(images):
 def test_on_images_figures_do_not_depend_on_the_size_of_the_parts(images, monkeypatch, numbers):
     model, batch, ctx, _ = images
     early = partial(PIXEL_PGD, steps=1)  # which ends where its random start lets it
-    whole = attacked_rows(model, batch, ctx, radii=[0.03], attack=early)
+    whole = attack_rows(model, batch, ctx, radii=[0.03], attack=early)
     monkeypatch.setitem(row_parts.NUMBERS, "cpu", numbers)
-    assert torch.equal(attacked_rows(model, batch, ctx, radii=[0.03], attack=early), whole)
+    assert torch.equal(attack_rows(model, batch, ctx, radii=[0.03], attack=early), whole)
 
 
 def test_on_images_the_attack_of_the_group_is_reported_under_its_name(images):

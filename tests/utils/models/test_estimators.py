@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 from tests.commands import environment
-from utils.models.estimators import LEAST, fitted, log_odds, probabilities
+from utils.models.estimators import LEAST, fit_copy, log_odds, probabilities
 
 EVERY = [
     RandomForestClassifier(n_estimators=10),
@@ -35,7 +35,7 @@ def table():
 @each
 def test_the_sign_of_the_log_odds_is_the_label(table, estimator):
     x, w, y, _ = table
-    found = fitted(estimator, x, y, w, 0)
+    found = fit_copy(estimator, x, y, w, 0)
     chance = found.predict_proba(x)[:, 1]
     clear = abs(chance - 0.5) > 1e-6
     assert clear.sum() > 250
@@ -45,21 +45,21 @@ def test_the_sign_of_the_log_odds_is_the_label(table, estimator):
 @each
 def test_the_probabilities_come_back_from_the_log_odds(table, estimator):
     x, w, y, _ = table
-    found = fitted(estimator, x, y, w, 0)
+    found = fit_copy(estimator, x, y, w, 0)
     np.testing.assert_allclose(expit(log_odds(found, x, 1)[:, 0]), found.predict_proba(x)[:, 1], atol=2e-6)
 
 
 @each
 def test_of_three_classes_the_answers_are_log_probabilities(table, estimator):
     x, w, _, y = table
-    found = fitted(estimator, x, y, w, 0)
+    found = fit_copy(estimator, x, y, w, 0)
     np.testing.assert_allclose(np.exp(log_odds(found, x, 3)), found.predict_proba(x), atol=2e-6)
 
 
 @each
 def test_a_class_without_rows_has_the_least_probability(table, estimator):
     x, w, y, _ = table
-    found = log_odds(fitted(estimator, x, 2 * y, w, 0), x, 3)
+    found = log_odds(fit_copy(estimator, x, 2 * y, w, 0), x, 3)
     np.testing.assert_allclose(np.exp(found[:, 1]), LEAST, rtol=1e-5)
     assert set(found.argmax(1)) == {0, 2}
 
@@ -68,15 +68,15 @@ def test_a_class_without_rows_has_the_least_probability(table, estimator):
 def test_one_class_alone_is_refused(table, estimator):
     x, w, y, _ = table
     with pytest.raises(ValueError, match="all of class 1"):
-        fitted(estimator, x, np.ones_like(y), w, 0)
+        fit_copy(estimator, x, np.ones_like(y), w, 0)
     with pytest.raises(ValueError, match="all of class 0"):
-        fitted(estimator, x, y, 1.0 - y, 0)
+        fit_copy(estimator, x, y, 1.0 - y, 0)
 
 
 @each
 def test_fitting_leaves_the_estimator_as_it_was(table, estimator):
     x, w, y, _ = table
-    fitted(estimator, x, y, w, 0)
+    fit_copy(estimator, x, y, w, 0)
     assert not hasattr(estimator, "classes_")
 
 
@@ -84,9 +84,9 @@ def test_fitting_leaves_the_estimator_as_it_was(table, estimator):
 def test_ratios_of_weights_count_alone(table, estimator):
     x, w, y, _ = table
     uneven = w + (np.arange(300) % 3)
-    one, five = (log_odds(fitted(estimator, x, y, k * uneven, 0), x, 1) for k in (1, 5))
+    one, five = (log_odds(fit_copy(estimator, x, y, k * uneven, 0), x, 1) for k in (1, 5))
     np.testing.assert_allclose(five, one, atol=1e-5)
-    plain, four = (log_odds(fitted(estimator, x, y, k * w, 0), x, 1) for k in (1, 4))
+    plain, four = (log_odds(fit_copy(estimator, x, y, k * w, 0), x, 1) for k in (1, 4))
     np.testing.assert_array_equal(four, plain)
 
 
@@ -94,14 +94,14 @@ def test_ratios_of_weights_count_alone(table, estimator):
 def test_weights_count_as_repeated_rows(table, estimator):
     """Of those that draw nothing and have no penalty: a row of weight 2 is one that comes twice."""
     x, w, y, _ = table
-    twice = fitted(estimator, np.concatenate([x, x[:100]]), np.concatenate([y, y[:100]]), np.ones(400), 0)
-    weighed = fitted(estimator, x, y, w + (np.arange(300) < 100), 0)
+    twice = fit_copy(estimator, np.concatenate([x, x[:100]]), np.concatenate([y, y[:100]]), np.ones(400), 0)
+    weighed = fit_copy(estimator, x, y, w + (np.arange(300) < 100), 0)
     np.testing.assert_allclose(log_odds(weighed, x, 1), log_odds(twice, x, 1), atol=2e-3)
 
 
 def test_the_seed_decides_what_a_forest_draws(table):
     x, w, y, _ = table
-    one, same, other = (log_odds(fitted(EVERY[0], x, y, w, seed), x, 1) for seed in (1, 1, 2))
+    one, same, other = (log_odds(fit_copy(EVERY[0], x, y, w, seed), x, 1) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 
@@ -110,12 +110,12 @@ def test_a_forest_is_a_plain_scikit_learn_forest(table):
     """Weights of 1 are no weights."""
     x, w, y, _ = table
     plain = RandomForestClassifier(n_estimators=10, random_state=3).fit(x, y)
-    np.testing.assert_array_equal(probabilities(fitted(EVERY[0], x, y, w, 3), x), plain.predict_proba(x))
+    np.testing.assert_array_equal(probabilities(fit_copy(EVERY[0], x, y, w, 3), x), plain.predict_proba(x))
 
 
 def test_log_odds_are_finite_where_all_trees_agree(table):
     x, w, y, _ = table
-    found = fitted(RandomForestClassifier(n_estimators=1, bootstrap=False), x, y, w, 0)
+    found = fit_copy(RandomForestClassifier(n_estimators=1, bootstrap=False), x, y, w, 0)
     assert abs(log_odds(found, x, 1)).max() == pytest.approx(np.log(1 / LEAST), rel=1e-5)
 
 

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from utils.regularizers.cfa import Cfa, calibrated
+from utils.regularizers.cfa import Cfa, calibrate
 from utils.types import Adaptation, Emphasis
 
 BETA = 6.0
@@ -25,18 +25,18 @@ def taught(cfa, batch, ctx, wrong, *, at=0, epochs=20):
 
 def test_the_weights_by_hand():
     """t = (.75, .25): radius t + .5; beta_i = 7.5 and 4.5; natural 7 / (1 + beta_i), boundary that times beta_i / 6."""
-    found = calibrated(torch.tensor([0.75, 0.25]), 0.5, 0.5, BETA)
+    found = calibrate(torch.tensor([0.75, 0.25]), 0.5, 0.5, BETA)
     expected = [[1.25, 0.75], [7 / 8.5, 7 / 5.5], [7 / 8.5 * 7.5 / 6, 7 / 5.5 * 4.5 / 6]]
     assert torch.allclose(found, torch.tensor(expected))
 
 
 def test_without_beta_the_radius_alone_is_calibrated():
-    found = calibrated(torch.tensor([0.75, 0.25]), 0.5, 0.5, None)
+    found = calibrate(torch.tensor([0.75, 0.25]), 0.5, 0.5, None)
     assert found.tolist() == [[1.25, 0.75], [1, 1], [1, 1]]
 
 
 def test_a_class_at_half_its_rows_right_is_trained_as_without():
-    assert calibrated(torch.tensor([0.5]), 0.5, 0.5, BETA).tolist() == [[1], [1], [1]]
+    assert calibrate(torch.tensor([0.5]), 0.5, 0.5, BETA).tolist() == [[1], [1], [1]]
 
 
 def test_with_trades_it_is_the_calibrated_loss_of_the_paper(adaptation, images, image_context, network, term):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from utils.regularizers.frl import ascended, loss_weights
+from utils.regularizers.frl import ascend, loss_weights
 from utils.types import Adaptation, Batch
 
 SHADES = torch.tensor([25, 128, 230], dtype=torch.uint8)  # answered with class 0, 1 and 2
@@ -95,11 +95,11 @@ def test_the_weights_of_the_losses_are_1_on_average():
 
 
 def test_multipliers_are_not_negative():
-    assert ascended(torch.tensor([0.1, 0.0]), torch.tensor([-0.2, 0.3]), 0.5).tolist() == pytest.approx([0, 0.3])
+    assert ascend(torch.tensor([0.1, 0.0]), torch.tensor([-0.2, 0.3]), 0.5).tolist() == pytest.approx([0, 0.3])
 
 
 def test_multipliers_are_scaled_to_the_limit_of_their_sum():
-    assert ascended(torch.tensor([0.4, 0.2]), torch.tensor([0.2, 0.2]), 0.5).tolist() == pytest.approx([0.3, 0.2])
+    assert ascend(torch.tensor([0.4, 0.2]), torch.tensor([0.2, 0.2]), 0.5).tolist() == pytest.approx([0.3, 0.2])
 
 
 def test_the_steps_of_the_losses_halve_after_every_third(frl, valid, image_context):

@@ -13,7 +13,7 @@ from evals.records import advice, query
 from tests.commands import SMALL, command, house, refused
 from utils.run_store import RunStore
 from utils.runs import causal_figures
-from utils.scms.identity import causal_of, described
+from utils.scms.identity import causal_of, describe
 
 SCMS = ("independent", "linear", "learned")
 LIN = ("dataset=lin", "dataset.rows=200", "operating_points=null", "evaluation.metrics.group.groups_min=1", *SMALL)
@@ -46,7 +46,7 @@ PLAIN = {"facts": FACTS, "data": "f", "drawing": None, "arrows": None, "equation
 
 
 def print_of(scm=SCM, dataset=CSV, **changes):
-    return described(scm, dataset, **PLAIN | changes)["fingerprint"]
+    return describe(scm, dataset, **PLAIN | changes)["fingerprint"]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_records_from_before_it_held_them_compare_with_new_ones_and_not_with_oth
 
     def record(i, sensitive, *, old):
         dataset = {**CSV, "sensitive": sensitive}
-        made = described(SCM, dataset, **PLAIN)
+        made = describe(SCM, dataset, **PLAIN)
         if old:
             del made["sensitive"]
-            made["fingerprint"] = described(SCM, CSV, **PLAIN)["fingerprint"]  # that which was filed then
+            made["fingerprint"] = describe(SCM, CSV, **PLAIN)["fingerprint"]  # that which was filed then
         kept = {"causal": made} if holds or not old else {}
         params = {"dataset": dataset, "scm": SCM}
         found = {"doc_id": i, "metrics": {"uai_cf": 0.1 * i}, "params": params, "scm": FACTS, "fingerprint": "f"}
@@ -270,7 +270,7 @@ def test_the_label_of_a_figure_under_independent_says_what_it_is_and_its_key_sta
 
 def test_the_label_of_a_figure_under_a_threshold_says_that_it_rests_on_one_noise(records):
     (record,) = records[:1]
-    other = record | {"scm": FACTS, "causal": described(SCM, CSV, **PLAIN)}
+    other = record | {"scm": FACTS, "causal": describe(SCM, CSV, **PLAIN)}
     assert causal_figures.label([other], "uai_cf", ()).endswith("; one middle noise, not its posterior)")
 
 

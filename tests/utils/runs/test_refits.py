@@ -14,7 +14,7 @@ from utils.cli import CONFIG
 from utils.models.learner import Learner
 from utils.runs.fitting import fit_plainly, fit_together, logits_of
 from utils.runs.refits import fitted, loss_of, refits, with_rows
-from utils.views.modes import scoring
+from utils.views.modes import in_double
 
 WORDS = ("dataset=loan", "dataset.rows=120", "device=cpu", "trainer.epochs=2")
 FOREST = ("model=random_forest", "model.trees=5")
@@ -68,7 +68,7 @@ def test_the_answer_is_what_a_model_trained_on_all_rows_says(run):
     added = rows(run, 3, 3, 7)
     [found] = answers(run, [added])
     model = fitted(run, added)
-    assert torch.equal(found.logits[0], scoring(model)(run.dataset.valid.x))
+    assert torch.equal(found.logits[0], in_double(model)(run.dataset.valid.x))
 
 
 def test_a_network_s_answer_is_that_of_a_run_on_the_enlarged_split(network):

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.command_line.overrides import CONFIG, resolved
+from utils.command_line.overrides import CONFIG, resolve
 from utils.runs.outcomes import Outcome, exit_code, tell, told
 from utils.runs.progress import Tally
 from utils.runs.sweep import Composed
@@ -22,7 +22,7 @@ def alone(*words):
     cfg = composed(*words)
     chosen = dict(cfg.hydra.runtime.choices)
     del cfg._content["hydra"]
-    return resolved(cfg, chosen)
+    return resolve(cfg, chosen)
 
 
 @pytest.mark.parametrize("radius", [0.1, 3, 1e-3])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.scms.identity import reading, settled
+from utils.scms.identity import choose_reading, settle
 
 
 @pytest.mark.parametrize(
@@ -16,20 +16,20 @@ from utils.scms.identity import reading, settled
     ],
 )
 def test_binary_columns_are_cut_but_under_the_published_noise(binary, sampling, meant):
-    assert reading(binary, sampling) == meant
-    assert settled({"binary": binary, "sampling": sampling}) == {"binary": meant, "sampling": sampling}
+    assert choose_reading(binary, sampling) == meant
+    assert settle({"binary": binary, "sampling": sampling}) == {"binary": meant, "sampling": sampling}
 
 
 def test_an_option_without_that_setting_stays_as_it_is():
-    assert settled({"sampling": "noise"}) == {"sampling": "noise"}
+    assert settle({"sampling": "noise"}) == {"sampling": "noise"}
 
 
 def test_the_published_noise_is_not_that_of_a_threshold():
     with pytest.raises(ValueError, match=r"scm.sampling=published .* use scm.binary=anm"):
-        settled({"binary": "threshold", "sampling": "published"})
+        settle({"binary": "threshold", "sampling": "published"})
 
 
 @pytest.mark.parametrize("word", ["logistic", True, 3])
 def test_another_reading_is_refused(word):
     with pytest.raises(ValueError, match="choose anm or threshold, or null"):
-        settled({"binary": word, "sampling": "residuals"})
+        settle({"binary": word, "sampling": "residuals"})

@@ -12,7 +12,7 @@ from utils.scms.structure import (
     in_radius_units,
     levels_product,
     nearest_level,
-    resampled,
+    resample,
     structural,
     topological,
 )
@@ -50,7 +50,7 @@ def test_levels_are_the_product_and_the_last_column_varies_fastest():
 
 def test_columns_need_not_be_in_topological_order():
     columns = (Column("child", "continuous"), Column("root", "binary", sensitive=True, levels=(0.0, 1.0)))
-    scm = structural(columns, {"child": additive(("root",), lambda root: 3 * root)}, resampled(torch.zeros(1, 2)))
+    scm = structural(columns, {"child": additive(("root",), lambda root: 3 * root)}, resample(torch.zeros(1, 2)))
     assert scm.to_features(torch.tensor([[0.5, 1.0]])).tolist() == [[3.5, 1.0]]
     assert scm.to_noise(torch.tensor([[3.5, 1.0]])).tolist() == [[0.5, 1.0]]
 
@@ -76,7 +76,7 @@ def test_another_radius_unit_is_refused(dataset, scm):
 
 def test_resampling_draws_seen_values_and_breaks_their_dependence():
     seen = torch.arange(1000.0).unsqueeze(1) * torch.tensor([1.0, -1.0])
-    drawn = resampled(seen)(5000, np.random.default_rng(0))
+    drawn = resample(seen)(5000, np.random.default_rng(0))
     assert torch.isin(drawn[:, 0], seen[:, 0]).all()
     assert torch.isin(drawn[:, 1], seen[:, 1]).all()
     assert abs(float(torch.corrcoef(drawn.T)[0, 1])) < 0.05  # -1 before

@@ -30,7 +30,7 @@ def _in_one(work, rank: int, port: int, answers) -> None:
 
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    with processes.joined(torch.device("cpu")):
+    with processes.join(torch.device("cpu")):
         answers.put((rank, work(rank)))
 
 
@@ -42,8 +42,8 @@ def everything(rank: int) -> dict:
     processes.average_gradients(model)
     processes.average_buffers(model)
     return {
-        "sum": processes.summed(torch.tensor([1.0, rank])).tolist(),
-        "told": processes.told(f"from {rank}"),
+        "sum": processes.sum_over_processes(torch.tensor([1.0, rank])).tolist(),
+        "told": processes.broadcast(f"from {rank}"),
         "share": processes.share(torch.arange(5)).tolist(),
         "gradients": [p.grad.unique().tolist() for p in model.parameters()],
         "mean": model[1].running_mean.tolist(),
@@ -63,8 +63,8 @@ def test_two_processes_sum_agree_and_share():
 
 def test_one_process_is_left_alone():
     rows: Tensor = torch.arange(3)
-    with processes.joined(torch.device("cpu")):
-        assert processes.summed(rows) is rows
+    with processes.join(torch.device("cpu")):
+        assert processes.sum_over_processes(rows) is rows
         assert processes.share(rows) is rows
-        assert processes.told("me") == "me"
+        assert processes.broadcast("me") == "me"
         assert (processes.rank(), processes.world()) == (0, 1)

@@ -12,7 +12,7 @@ from utils.models.preact_resnet18 import PreActResNet18
 from utils.models.resnet18 import ResNet18
 from utils.models.small_cnn import SmallCNN
 from utils.models.wide_resnet import WideResNet
-from utils.views.fold import folded, refold
+from utils.views.fold import fold_batch_norms, refold
 
 DATA = {"inputs": [3, 8, 8], "outputs": 10, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.5]}
 SMALL = {"widths": [8, 16], "strides": [1, 2]}
@@ -53,7 +53,7 @@ def answers(model):
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_and_their_gradient_are_those_of_the_model_in_eval_mode(name):
     model = trained(MODELS[name]())
-    copy = folded(model)
+    copy = fold_batch_norms(model)
     slopes = []
     for network in (model.eval(), copy):
         x = X.clone().requires_grad_()
@@ -64,7 +64,7 @@ def test_logits_and_their_gradient_are_those_of_the_model_in_eval_mode(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_only_batch_norms_that_follow_no_convolution_stay(name):
-    left = [part for part in folded(MODELS[name]()).modules() if isinstance(part, nn.BatchNorm2d)]
+    left = [part for part in fold_batch_norms(MODELS[name]()).modules() if isinstance(part, nn.BatchNorm2d)]
     assert len(left) == FOLDED[name]
 
 
@@ -72,7 +72,7 @@ def test_only_batch_norms_that_follow_no_convolution_stay(name):
 def test_the_model_is_left_as_it_is(name):
     model = trained(MODELS[name]())
     before = deepcopy(model.state_dict())
-    copy = folded(model)
+    copy = fold_batch_norms(model)
     copy(X)
     assert model.training
     assert all(p.requires_grad for p in model.parameters())
@@ -83,15 +83,15 @@ def test_the_model_is_left_as_it_is(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_refolding_after_more_training_is_folding_anew(name):
     model = trained(MODELS[name]())
-    copy = folded(model)
+    copy = fold_batch_norms(model)
     trained(model)
     refold(copy, model)
-    assert torch.equal(answers(copy), answers(folded(model)))
+    assert torch.equal(answers(copy), answers(fold_batch_norms(model)))
 
 
 def test_refolding_keeps_every_tensor_in_its_place():
     model = trained(MODELS["resnet18"]())
-    copy = folded(model)
+    copy = fold_batch_norms(model)
     before = {name: tensor.data_ptr() for name, tensor in copy.state_dict().items()}
     refold(copy, trained(model))
     assert {name: tensor.data_ptr() for name, tensor in copy.state_dict().items()} == before
@@ -99,14 +99,14 @@ def test_refolding_keeps_every_tensor_in_its_place():
 
 def test_a_copy_does_not_follow_its_model():
     model = trained(MODELS["resnet18"]())
-    copy = folded(model)
+    copy = fold_batch_norms(model)
     before = answers(copy)
     trained(model)
     assert torch.equal(answers(copy), before)
 
 
 def test_a_copy_learns_nothing():
-    copy = folded(trained(MODELS["preact_resnet18"]()))
+    copy = fold_batch_norms(trained(MODELS["preact_resnet18"]()))
     assert not any(p.requires_grad or p.grad is not None for p in copy.parameters())
     assert not copy.training
 
@@ -117,7 +117,7 @@ def test_a_pair_becomes_what_torch_makes_of_it(bias):
     pair(torch.rand(4, 3, 8, 8))
     nn.init.normal_(pair[1].weight)
     nn.init.normal_(pair[1].bias)
-    conv, expected = folded(pair)[0], fuse_conv_bn_eval(*pair.eval())
+    conv, expected = fold_batch_norms(pair)[0], fuse_conv_bn_eval(*pair.eval())
     assert torch.allclose(conv.weight, expected.weight, atol=1e-6)
     assert torch.allclose(conv.bias, expected.bias, atol=1e-6)
     assert (pair[0].bias is None) is not bias
@@ -128,4 +128,4 @@ def test_a_pair_becomes_what_torch_makes_of_it(bias):
 )
 def test_other_norms_stay(norm):
     model = nn.Sequential(nn.Conv2d(3, 5, 3), norm).eval()
-    assert torch.equal(answers(folded(model)), answers(model))
+    assert torch.equal(answers(fold_batch_norms(model)), answers(model))

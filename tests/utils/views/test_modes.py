@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from utils.models.mlp import MLP
-from utils.views.modes import answering, scoring, steady
+from utils.views.modes import as_predict, in_double, steady
 from utils.views.stack import Stack
 
 
@@ -43,7 +43,7 @@ def test_a_view_follows_weights_that_are_loaded():
 
 def test_another_precision_answers_in_the_type_of_the_input_and_nearly_the_same():
     model, x = network().eval(), torch.rand(4, 3, 8, 8)
-    rough = answering(model, torch.device("cpu"), precision=torch.bfloat16, channels_last=True)(x)
+    rough = as_predict(model, torch.device("cpu"), precision=torch.bfloat16, channels_last=True)(x)
     assert rough.dtype == torch.float32
     assert torch.allclose(rough, model(x), atol=0.05)
     assert not torch.equal(rough, model(x))
@@ -52,18 +52,18 @@ def test_another_precision_answers_in_the_type_of_the_input_and_nearly_the_same(
 def test_scores_are_the_same_alone_in_a_batch_and_in_a_stack():
     """In single precision three rows in four get other last bits in a stack."""
     models, x = [MLP(12, 1, hidden=[64, 64], activation="tanh") for _ in range(3)], torch.randn(500, 12)
-    together = scoring(models[1])(x)
-    assert torch.equal(torch.cat([scoring(models[1])(row) for row in x.split(1)]), together)
-    assert torch.equal(scoring(Stack(models))(x.expand(3, -1, -1))[1], together)
+    together = in_double(models[1])(x)
+    assert torch.equal(torch.cat([in_double(models[1])(row) for row in x.split(1)]), together)
+    assert torch.equal(in_double(Stack(models))(x.expand(3, -1, -1))[1], together)
 
 
 def test_scores_are_the_answers_of_the_model_in_double_precision():
     model, x = MLP(5, 3, hidden=[8], activation="relu"), torch.randn(20, 5)
-    found = scoring(model)(x)
+    found = in_double(model)(x)
     assert found.dtype is x.dtype
     assert next(model.parameters()).dtype is torch.float32
     assert torch.equal(found, copy.deepcopy(model).double()(x.double()).float())
 
 
 def test_what_has_no_parameters_scores_as_it_answers():
-    assert scoring(torch.tanh) is torch.tanh
+    assert in_double(torch.tanh) is torch.tanh

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from utils import seeding
-from utils.command_line.targets import masked, structure
+from utils.command_line.targets import mask, structure
 from utils.decides.threshold import Threshold
 from utils.models.logistic import Logistic
 from utils.models.mlp import MLP
@@ -130,7 +130,7 @@ def test_settings_that_differ_in_more_than_numbers_are_refused(values):
     ("value", "shown"), [(0.1, "number"), ("8/255", "number"), (0, "0"), ("0.0", "0"), ("l2", "l2")]
 )
 def test_a_number_is_masked_down_to_whether_it_is_0(value, shown):
-    assert masked(value) == shown
+    assert mask(value) == shown
 
 
 def test_the_structure_of_a_method_leaves_out_the_numbers_that_a_stack_may_hold():
