@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.records.query import Record
+    from utils.records.typed import OfCausalModel
     from utils.types import Context, Dataset, Metric
 
 
@@ -120,7 +121,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {**found.to_record(), "settings": settings, "created": created}
     graph = {} if params["graph"] is None else {"graph": params["graph"]}
-    stored = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
+    stored: OfCausalModel = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
     if causal := describe_scm(stored, data, ctx.scm):
         result["causal"] = causal
     facts = twins.facts_of_twins(ctx.scm, data)

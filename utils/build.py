@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -29,6 +29,7 @@ from utils.models.learner import Learner
 from utils.models.pixels import ForImages
 from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings, without
+from utils.records.typed import AttackNode, OfCausalModel, OfContext, OfData, Params, Settings
 from utils.run_store import canonical, group_id, run_id
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, read_settings
@@ -40,7 +41,6 @@ from utils.views.stack import together
 from utils.words.quoting import typed
 from utils.words.radii import radius_value
 
-Params = dict[str, Any]  # a resolved configuration: plain dicts, lists, numbers and text
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
 OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
 OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
@@ -130,7 +130,7 @@ def make_repeatable(threads: int, device: torch.device) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)  # a few, such as sums for l1 balls, have no such form
 
 
-def build_dataset(params: Params, device: torch.device) -> Dataset:
+def build_dataset(params: OfData, device: torch.device) -> Dataset:
     """The data set, split by the seed, its rows on the device; natural units stay on the CPU, in double precision."""
     dataset: Dataset = bind(params["dataset"], "dataset")(seed=params["seed"])
     if dataset.shape:  # of whose channels the scaling is part of the model
@@ -144,7 +144,7 @@ def _anew(part: str, make: Callable[[], Any], *settings: Any) -> Any:
     return make()
 
 
-def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> Context:
+def build_context(params: OfContext, dataset: Dataset, shared: Shared = _anew) -> Context:
     """Returns the context of methods; the decision threshold is 1/2 until one is fitted."""
     evasion = params["attack"]["evasion"]
     schedule = params["epsilon"]["schedule"] | {"radius": radius_value(params["epsilon"]["radius"])}
@@ -163,12 +163,12 @@ def build_context(params: Params, dataset: Dataset, shared: Shared = _anew) -> C
     )
 
 
-def _of_data(params: Params) -> tuple[Any, ...]:
+def _of_data(params: OfData) -> tuple[Any, ...]:
     """The settings that rows and all that is fitted to them depend on."""
     return params["dataset"], params["seed"], params.get("device")
 
 
-def build_scm(params: Params, dataset: Dataset) -> SCM:
+def build_scm(params: OfContext, dataset: Dataset) -> SCM:
     """The causal model of the data set.
 
     Raises:
@@ -183,7 +183,7 @@ def build_scm(params: Params, dataset: Dataset) -> SCM:
     return scm
 
 
-def describe_scm(params: Params, dataset: Dataset, scm: SCM) -> Params | None:
+def describe_scm(params: OfCausalModel, dataset: Dataset, scm: SCM) -> Settings | None:
     """The causal model as a record holds it (see ``utils.scms.identity``); None where there is none, as of images."""
     if not scm.names:
         return None
@@ -198,10 +198,10 @@ def describe_scm(params: Params, dataset: Dataset, scm: SCM) -> Params | None:
     )
 
 
-def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Params]:
+def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Settings]:
     """The classifier with its initial weights, and the description that rebuilds it."""
     outputs = 1 if dataset.classes == 2 else dataset.classes
-    size: Params = {"inputs": len(dataset.columns), "outputs": outputs}
+    size: Settings = {"inputs": len(dataset.columns), "outputs": outputs}
     if dataset.shape:
         scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}
         size = {"inputs": list(dataset.shape), "outputs": outputs} | scaling
@@ -322,8 +322,8 @@ def perturbs(params: Params) -> bool:
 
 def reads_radius(params: Params) -> bool:
     """Returns whether the training depends on the radius: by a term, or by attacks on the validation rows."""
-    trainer = {} if is_learner(params) else params["trainer"]
-    return perturbs(params) or trainer.get("keep") == "best" or bool(trainer.get("ema_floor"))
+    judged = params["trainer"].get("keep") == "best" or bool(params["trainer"].get("ema_floor"))
+    return perturbs(params) or (judged and not is_learner(params))
 
 
 def build_metrics(params: Params) -> dict[str, Metric]:
@@ -359,9 +359,9 @@ def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
     return same and evasion.get("steps", 0) <= headline.get("steps", 0)
 
 
-def identity(params: Params, fingerprint: str) -> Params:
+def identity(params: Params, fingerprint: str) -> Settings:
     """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
-    kept = without(params, "identity")
+    kept: Settings = without(params, "identity")
     kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
     for key in ("prepare", "added"):  # the rows as they are
         if not kept.get(key):
@@ -378,14 +378,14 @@ def identity(params: Params, fingerprint: str) -> Params:
     return kept | {"data": fingerprint}
 
 
-def identity_of(params: Params, dataset: Dataset, scm: SCM) -> Params:
+def identity_of(params: Params, dataset: Dataset, scm: SCM) -> Settings:
     """The same of a run whose data and causal model are there, which say what of the SCM's settings they read."""
     return identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
 
 
 def structure_of(params: Params) -> str:
     """Returns a text that is equal for runs of one stack: they differ in seed, weights of rows and numbers alone."""
-    kept: Params = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
+    kept: Settings = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
     kept["choices"] = {key: value for key, value in params.get("choices", {}).items() if key != "prepare"}
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
     kept["epsilon"] = kept["epsilon"] | {"radius": mask(params["epsilon"]["radius"])}
@@ -415,7 +415,7 @@ def why_alone(params: Params) -> str:
 
 def without_poison(params: Params) -> Params:
     """The settings of a run whose rows are chosen, so that no search stands before its training."""
-    return params | {"attack": {key: value for key, value in params["attack"].items() if key != "poison"}}
+    return params | {"attack": cast(AttackNode, {k: v for k, v in params["attack"].items() if k != "poison"})}
 
 
 def run_name(params: Params) -> str:
@@ -492,8 +492,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
     model, description = build_model(params, dataset, shared)
     ctx = build_context(params, dataset, shared)  # of the data set's own rows
     named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
-    if params.get("added"):
-        path = Path(params["added"]).expanduser()
+    if rows := params.get("added"):
+        path = Path(rows).expanduser()
         named |= {"added": checksum(path)}
         dataset = replace(dataset, train=with_file(dataset, path))
     return Run(

@@ -10,11 +10,11 @@ from utils.command_line.targets import check_settings, require_trusted
 from utils.datasets.csv import expand_graph
 from utils.datasets.schema import attributes
 from utils.datasets.tabular import check_graph
+from utils.records.typed import OfContext, OfData
 from utils.scms.identity import part_of, settle
 from utils.types import Context, Dataset
 
 Record = Mapping[str, Any]
-STORED = ("dataset", "scm", "seed")
 
 
 def dataset_of(record: Record, device: str, graph: Any = None) -> Dataset:
@@ -23,7 +23,8 @@ def dataset_of(record: Record, device: str, graph: Any = None) -> Dataset:
     Raises:
         ValueError: the data are not those of the record, or the record names code that is not ours.
     """
-    stored = {key: record["params"][key] for key in STORED}
+    own = record["params"]
+    stored: OfData = {"dataset": own["dataset"], "seed": own["seed"]}
     require_trusted(stored["dataset"], "utils.datasets")
     require_name(stored["dataset"].get("name"))
     data = build_dataset(stored, choose_device(device))
@@ -72,9 +73,15 @@ def context_of(
     Raises:
         ValueError: the record names code that is not ours, or a radius that no two images are apart.
     """
-    stored = {key: record["params"][key] for key in STORED}
-    stored["scm"] = dict(stored["scm"] if scm is None else scm)
+    own = record["params"]
+    stored: OfContext = {
+        "dataset": own["dataset"],
+        "scm": dict(own["scm"] if scm is None else scm),
+        "seed": own["seed"],
+        "attack": params["attack"],
+        "epsilon": params["epsilon"],
+    }
     require_trusted(stored["scm"], "utils.scms")
     if data.shape:
         validate_pixels(params, data.shape)
-    return build_context(stored | {key: params[key] for key in ("attack", "epsilon")}, data)
+    return build_context(stored, data)

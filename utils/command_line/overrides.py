@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from utils.records.settings import walk
+from utils.records.typed import Params
 from utils.scms.identity import settle
 from utils.words.quoting import mapping, quoted, typed
 from utils.words.ranges import CONFIG
@@ -228,7 +229,7 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> Params:
     """A configuration as plain values, with the names of the ``chosen`` options.
 
     Raises:
@@ -248,7 +249,8 @@ def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> dict[str, Any]:
         plain["dataset"]["graph"] = mapping(plain["dataset"]["graph"])
     choices = {group: chosen[group] for group in PARTS}
     plain |= {"scm": settle(plain["scm"])}
-    return plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
+    whole: Params = plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
+    return whole
 
 
 def explain(error: Exception, config_name: str = "train") -> str:

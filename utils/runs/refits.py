@@ -16,6 +16,7 @@ from utils import seeding
 from utils.build import Run, build_model
 from utils.models.learner import Learner
 from utils.poisoning.rows_csv import with_rows as extended
+from utils.records.typed import Params
 from utils.runs import workers
 from utils.runs.fitting import fit_plainly, fit_together, learner_seed, logits_of, probing
 from utils.runs.workers import Work
@@ -153,7 +154,7 @@ def _fresh(run: Run, added: Batch, inner: int) -> Run:
     What adapts to the training starts anew too. No checkpoint: the next set of rows would go on from that of this one.
     """
     seed = run.seed if inner == 0 else seeding.derive(run.seed, f"inner {inner}") % 2**31
-    params = run.params | {"seed": seed}
+    params: Params = {**run.params, "seed": seed}
     model = copy.deepcopy(run.model) if inner == 0 else build_model(_without_size(params), run.dataset)[0]
     ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
     recipe, adaptations = replace(run.recipe, checkpoint_every=0), copy.deepcopy(run.adaptations)
@@ -161,7 +162,7 @@ def _fresh(run: Run, added: Batch, inner: int) -> Run:
     return replace(own, params=params, model=model, ctx=ctx, recipe=recipe, adaptations=adaptations)
 
 
-def _without_size(params: dict[str, Any]) -> dict[str, Any]:
+def _without_size(params: Params) -> Params:
     """The settings of a model as configured, which building completes."""
     return params | {
         "model": {key: value for key, value in params["model"].items() if key not in ("inputs", "outputs")}

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
 from utils.command_line.overrides import explain, groups, resolve
+from utils.records.typed import Params
 from utils.run_store import RunStore
 from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, word
 from utils.runs.progress import Tally, sweep_shown
@@ -42,7 +43,7 @@ class Job(NamedTuple):
 
     number: int
     words: tuple[str, ...]
-    params: dict[str, Any]
+    params: Params
     folder: Path
 
 
@@ -66,7 +67,7 @@ class Composed:
                 break
             self._places[key] = [place for place, _ in found]
 
-    def params(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
+    def params(self, numbers: Mapping[str, int | float]) -> Params:
         """The resolved and checked configuration with these numbers, wherever interpolations take them.
 
         Raises:
@@ -85,19 +86,19 @@ class Composed:
             self._checked.add(kinds)
         return params
 
-    def _with(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
+    def _with(self, numbers: Mapping[str, int | float]) -> Params:
         if self._places is None:
             return self._resolved(numbers)
         params = _copied(self._base)
         for key, number in numbers.items():
             for *above, last in self._places[key]:
-                node = params
+                node: Any = params
                 for step in above:
                     node = node[step]
                 node[last] = number
         return params
 
-    def _resolved(self, numbers: Mapping[str, int | float]) -> dict[str, Any]:
+    def _resolved(self, numbers: Mapping[str, int | float]) -> Params:
         for key, number in numbers.items():
             OmegaConf.update(self._cfg, key, number)
         return resolve(self._cfg, self._chosen)
@@ -166,7 +167,7 @@ class Planner:
         of_job = self._words.get(number, ())
         return " ".join(word for word in of_job if self._times[word] < len(self._words)) or " ".join(of_job)
 
-    def _params(self, words: tuple[str, ...]) -> dict[str, Any]:
+    def _params(self, words: tuple[str, ...]) -> Params:
         """The checked configuration that the words of a job mean."""
         matches = [m for word in words if (m := NUMBER.fullmatch(word)) and self._sets(m["key"])]
         numbers = {m["key"]: _number(m["value"]) for m in matches}
