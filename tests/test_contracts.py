@@ -35,6 +35,21 @@ CONFINED = {
 # what a yaml says beside the settings of its function, and settings that are given at the call
 BESIDE = {"regularizer": set(TERM_KEYS), "attack": set(SEARCH_KEYS)}
 LATE = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}
+# a docstring says first what a thing is or does; these words only introduce that
+INDIRECT = re.compile(r"(What|Whether|How|Where|Of|Which)\b")
+# names of functions that say nothing to a stranger; functions are verbs
+VAGUE = re.compile(
+    r"_*(aligned|asked|asking|disarmed|explained|held|judged|known|narrowed|said|shipped|shown|told|typed)"
+)
+# rooms where both are still to come
+UNWRITTEN = (
+    "utils.poisoning",
+    "utils.records",
+    "utils.runs",
+    "utils.words",
+    "evals.records.query",
+    "evals.records.reproduce",
+)
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "prepare", "decide", "trainer", "evaluation")
 
 
@@ -154,6 +169,21 @@ def test_a_regularizer_says_its_weight_whether_it_is_a_loss_and_whether_it_pertu
     content = yaml.safe_load(path.read_text())
     assert list(content) == [path.stem]
     assert {"weight", "own_loss", "perturbs"} <= set(content[path.stem])
+
+
+def definitions(path: Path) -> list[tuple[str, str | None]]:
+    """Name and docstring of a module, its classes and its functions."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    tree = ast.parse(path.read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [("", ast.get_docstring(tree)), *((node.name, ast.get_docstring(node)) for node in found)]
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(sources()) if not name.startswith(UNWRITTEN)])
+def test_docstrings_say_first_what_a_thing_is_and_names_of_functions_do_too(name):
+    found = definitions(sources()[name])
+    assert [text.splitlines()[0] for _, text in found if text and INDIRECT.match(text)] == []
+    assert [own for own, _ in found if VAGUE.fullmatch(own) and own != name.rpartition(".")[2]] == []
 
 
 def test_every_method_has_a_test_of_its_own():

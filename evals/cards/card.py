@@ -183,7 +183,7 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
     """Yields what a reader must know before believing the figures."""
     yield from (str(warning) for warning in record.get("warnings") or [])
     if choice_text.idle(record):
-        yield f"The model {choice_text.IDLE}."
+        yield f"A {choice_text.IDLE}."
     said = any("fitted to" in str(warning) for warning in record.get("warnings") or ())
     if "point" in record or not said:  # the warnings of a record say so of its own thresholds
         told = zip(describe_fits(record), fits(record), strict=True)

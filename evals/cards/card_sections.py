@@ -309,10 +309,12 @@ def _gaps(record: Record, keys: Sequence[str]) -> Table:
 
 def robustness(record: Record) -> list[Block]:
     """Robust accuracies at every radius, of the training's evaluation and of later ones, and who attacked."""
-    rows = [_judged(record, key, "") for key in record["metrics"] if _robust(key)]
+    rows = [_format_judged(record, key, "") for key in record["metrics"] if _robust(key)]
     for name, later in (record.get("evaluations") or {}).items():
         found: Record = {"metrics": later.get("metrics") or {}, "rows": record.get("rows")}
-        rows += [_judged({**record, **found}, key, f" [{name}]") for key in later.get("metrics") or {} if _robust(key)]
+        rows += [
+            _format_judged({**record, **found}, key, f" [{name}]") for key in later.get("metrics") or {} if _robust(key)
+        ]
     heading = Heading("Robustness")
     if not rows:
         return [heading, Paragraph("Robustness was not measured" + _at_point(record))]
@@ -345,7 +347,7 @@ def _robust(key: str) -> bool:
     return key.startswith("robust_accuracy") and not DETAIL.search(key)
 
 
-def _judged(record: Record, key: str, suffix: str) -> list[str]:
+def _format_judged(record: Record, key: str, suffix: str) -> list[str]:
     return [words(key, record) + suffix, number(record["metrics"][key]), span(over_rows(record, key))]
 
 

@@ -16,7 +16,7 @@ UNCOUNTED = (
     "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
 )
 LAXER = "; a laxer bound first permits "
-IDLE = "decides the same about everybody: no difference between groups, and no use"
+IDLE = "constant prediction: no difference between groups, and no use"
 
 
 def describe_competition(found: Choice, facts: str) -> str:
@@ -176,7 +176,9 @@ def price(found: Choice, paid: Price) -> str:
     """Describes the cost of a constraint."""
     if not paid.binds or paid.best is None:
         return "nothing: without it the choice stays"
-    words = f"binds: without it {describe_gain(found, paid.best, paid)}"
+    row, objective = found.pool.table.iloc[paid.best], found.question.objective
+    own = f"{paid.constraint.key} {figure(row[paid.constraint.key])}"
+    words = f"costs {paid.gain:.4f} of {objective}: without it {row['label']} ({own})"
     if paid.step in (None, paid.best):
         return words
     return f"{words}{LAXER}{describe_gain(found, int(paid.step or 0), paid)}"
@@ -194,4 +196,4 @@ def together(found: Choice) -> str:
     """Describes the joint cost of constraints of which none costs anything alone; else an empty text."""
     if any(paid.binds for paid in found.prices) or not gain_of(found, found.free) > 0:
         return ""
-    return f"no constraint binds alone; without any of them {describe_gain(found, found.free)}"
+    return f"no constraint costs anything alone; without any of them {describe_gain(found, found.free)}"

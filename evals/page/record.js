@@ -164,7 +164,7 @@ function subtitle(view, i) {
 }
 
 function warningsOf(marks, i) {
-  const same = saysOneThing(marks, i) && "Decides the same about everybody: no difference between groups, and no use.";
+  const same = isConstant(marks, i) && "Constant prediction: no difference between groups, and no use.";
   const own = new Set(marks.runsOf(i).map((run) => runs.warnings[run]));
   const fits = fitsAt(marks, i);
   const known = !marks.isPoint(i) && [...own].some((text) => text && text.includes("fitted to")); // as filed
@@ -267,10 +267,10 @@ function details(title, make) {
 }
 
 /**
- * Whether a model decides the same about everybody: no gap between groups then, and no use. Of the metrics filed, a
- * balanced accuracy of one in two says so, with the worst class never right.
+ * Returns whether a model is a constant prediction: no gap between groups, and no use. A balanced accuracy of one in two
+ * says so, with the worst class never right.
  */
-function saysOneThing(marks, i) {
+function isConstant(marks, i) {
   return marks.value("worst_class_accuracy")[i] === 0 && marks.value("balanced_accuracy")[i] === 0.5;
 }
 
@@ -309,7 +309,7 @@ function tooltip(view, i) {
       { class: "sub" },
       [seedsOf(marks, i), policyOf(marks, i), view.mask[i] ? "efficient" : ""].filter(Boolean).join(" · "),
     ),
-    saysOneThing(marks, i) ? element("div", { class: "sub" }, "decides the same about everybody") : "",
+    isConstant(marks, i) ? element("div", { class: "sub" }, "constant prediction") : "",
     ...[...new Set([state.x, state.y, ...state.needs.map((need) => need.key)])].map(line),
     element(
       "div",

@@ -30,9 +30,9 @@ function reach() {
   const best = view.shown.filter((i) => view.mask[i]).sort((a, b) => (view.xs[b] - view.xs[a]) * view.signs[0]);
   const [first, last] = [best[0], best.at(-1)].map((i) => `${figure(view.xs[i])} at ${figure(view.ys[i])}`);
   const said = first === last ? "" : ` They reach from ${briefly(state.x)} ${first} to ${last}.`;
-  const none = best.filter((i) => saysOneThing(view.marks, i)).length;
-  const who = none === 1 ? "One of them decides" : `${none} of them decide`;
-  return none ? `${said} ${who} the same about everybody.` : said;
+  const none = best.filter((i) => isConstant(view.marks, i)).length;
+  const who = none === 1 ? "One of them is a constant prediction" : `${none} of them are constant predictions`;
+  return none ? `${said} ${who}.` : said;
 }
 
 function whyUnranked(key) {

@@ -53,7 +53,7 @@ def measure(shown: Chart, given: str | None) -> str:
     start = reference(shown, given)
     volume = hypervolume(shown, start)
     said = ", ".join(f"{key}={value:.4g}" for key, value in zip(shown.keys, start, strict=True))
-    size = f"{volume:.4f}, of what is better than {said}" if volume is not None else "left out, too many efficient ones"
+    size = f"{volume:.4f} (reference point: {said})" if volume is not None else "left out, too many efficient ones"
     return f"{extent(shown)}\nhypervolume: {size}\n"
 
 

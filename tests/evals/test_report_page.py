@@ -613,12 +613,12 @@ def test_a_hidden_mark_is_not_under_the_pointer(page):
 # --- what a reader may take wrongly ----------------------------------------------------------------------------
 
 
-def test_a_model_that_decides_the_same_about_everybody_is_said_to(visit):
+def test_a_constant_prediction_is_said_to(visit):
     same = {"accuracy": 0.6, "fnr_gap": 0.0, "balanced_accuracy": 0.5, "worst_class_accuracy": 0.0}
     better = {"accuracy": 0.7, "fnr_gap": 0.1, "balanced_accuracy": 0.6, "worst_class_accuracy": 0.4}
     page = visit([record(1, metrics=same), record(2, metrics=better)], "y=fnr_gap", hash="#seeds=runs&pick=1")
-    assert "One of them decides the same about everybody." in page.locator("#finding").inner_text()
-    assert "the same about everybody" in page.locator("#record .warning").inner_text()
+    assert "One of them is a constant prediction." in page.locator("#finding").inner_text()
+    assert "Constant prediction: " in page.locator("#record .warning").inner_text()
 
 
 def test_the_ends_of_the_frontier_are_said_in_figures(visit):

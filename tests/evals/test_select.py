@@ -50,7 +50,7 @@ def test_text_says_what_was_chosen_what_it_cost_and_how_to_load_it(folder, capsy
     text = capsys.readouterr().out
     assert "2 meet every constraint" in text
     assert re.search(r"uai_0.05\s+0\.0500\s+uai_0.05<=0.1 met; no interval is known", text)
-    assert "binds: without it accuracy +0.1000 by erm, seed 0 (uai_0.05 0.4000)" in text
+    assert "costs 0.1000 of accuracy: without it erm, seed 0 (uai_0.05 0.4000)" in text
     assert 'load      from utils.model_zoo import from_database; model = from_database(3, "loan")' in text
     assert "plot      python -m evals.plot dataset=loan x=accuracy y=uai_0.05" in text
 
@@ -81,7 +81,7 @@ def test_constraints_that_cost_only_together_are_said_to(folder, capsys):
     write(folder, "loan", records)
     assert run("where=uai_0.05<=0.2, fnr_gap<=0.2", "maximize=accuracy", "seeds=runs", "card=null") == 0
     assert (
-        "no constraint binds alone; without any of them accuracy +0.1000 by loan_mlp_erm, seed 0"
+        "no constraint costs anything alone; without any of them accuracy +0.1000 by loan_mlp_erm, seed 0"
         in capsys.readouterr().out
     )
 

@@ -239,7 +239,7 @@ def test_the_hypervolume_is_said_with_its_reference():
     """Boxes by hand: .3 x .1 of ross, then llr and erm beyond it, of what is better than error .4 and gap .3."""
     volume = (0.4 - 0.3) * (0.3 - 0.02) + (0.3 - 0.2) * (0.3 - 0.1)
     said = text.measure(chart(), "0.4,0.3").splitlines()[1]
-    assert said == f"hypervolume: {volume:.4f}, of what is better than error=0.4, fnr_gap=0.3"
+    assert said == f"hypervolume: {volume:.4f} (reference point: error=0.4, fnr_gap=0.3)"
 
 
 def test_the_reference_is_the_worst_share_there_can_be():
