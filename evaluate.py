@@ -139,7 +139,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
             say(f"  {key:<36} {value:.4f}")
 
 
-def anew_under(causal: "dict[str, Any] | None", record: dict[str, Any]) -> "Callable[[str], bool]":
+def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[str], bool]":
     """Returns a test of whether a figure that the record also has rests on another causal model here."""
     from utils.metrics.directions import is_causal
     from utils.scms.identity import causal_of
@@ -175,7 +175,7 @@ def name_evaluation(params: dict[str, Any]) -> str:
 
 
 def rebuilt(
-    record: dict[str, Any], params: dict[str, Any], scm: dict[str, Any]
+    record: "Record", params: dict[str, Any], scm: dict[str, Any]
 ) -> "tuple[Dataset, Context, dict[str, Metric]]":
     """Data as the record was trained on, attack, metrics, graph and SCM as this command line says.
 

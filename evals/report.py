@@ -230,7 +230,7 @@ def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:
     if not places:
         return None
     points = [made[i] for i in places]
-    metrics = [point["metrics"] for point in points]
+    metrics: Any = [point["metrics"] for point in points]
     keys = dict.fromkeys(key for of in metrics for key in of)
     return {
         "n": len(points),

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 import paths_config
 from evals.records import advice, query
 from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, is_derived, parts, unclear, with_rho
+from utils.records.typed import Record
 from utils.runs import causal_figures
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
@@ -93,7 +94,7 @@ def read_published(name: str) -> tuple[pd.DataFrame, str]:
     return pd.read_csv(path, comment="#"), " ".join(comments)
 
 
-def records(experiment: str | None, dataset: str | None) -> list[dict[str, Any]]:
+def records(experiment: str | None, dataset: str | None) -> list[Record]:
     """The finished records of an experiment, of a data set, or of both. Raises ValueError where there are none."""
     if experiment is None and dataset is None:
         raise ValueError("name what to show: experiment=..., dataset=... or both")
@@ -443,7 +444,7 @@ def table(options: DictConfig) -> None:
     say_of(str(options.out), f"{count(len(built.rows), 'row')}, {count(built.missing, 'figure')} missing")
 
 
-def _filter_records(found: list[dict[str, Any]], conditions: str | None) -> list[dict[str, Any]]:
+def _filter_records(found: list[Record], conditions: str | None) -> list[Record]:
     """The records that meet the conditions. Raises ValueError where none does."""
     kept = query.where(query.frame(found), conditions)
     if kept.empty:

@@ -17,6 +17,7 @@ from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
 from utils.losses.objective import log_probabilities
 from utils.models.learner import Learner
+from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
@@ -28,7 +29,6 @@ from utils.views.row_parts import parts
 if TYPE_CHECKING:
     import pandas as pd
 
-Record = Mapping[str, Any]
 MOST_CLASSES = 2**16
 ROUNDING = 1e-5  # of logits, relative and absolute, that layers of images differ by from pass to pass
 COARSE = 1e-3  # standard deviations by which a rounded scaling may move rows before it is told

@@ -35,6 +35,7 @@ from tinydb.queries import QueryLike
 from utils.records import checksum
 from utils.records.schema import STATUS as STATUS
 from utils.records.schema import flaw
+from utils.records.typed import Record
 from utils.system import atomic
 from utils.words.quoting import copyable, option
 
@@ -57,7 +58,6 @@ WIDE = b" " + b"0" * 19  # an integer that may need more than 64 bits, after SIG
 CHUNK = 100  # records decoded at once
 NAMED = 3  # records in a warning
 
-Record = dict[str, Any]
 Index = dict[str, tuple[int, Any]]  # by run_id: doc_id and status
 Signature = tuple[int, ...] | None
 
@@ -142,10 +142,10 @@ def _fraction(text: str) -> float | None:
 # --- records as bytes ------------------------------------------------------------------------------------------
 
 
-def _encode(record: Record) -> bytes:
+def _encode(record: Mapping[str, Any]) -> bytes:
     """A record on one line: a tab before each of its keys and nowhere else, those that are looked at most first."""
-    first = {key: record[key] for key in (checksum.KEY, "run_id", "status") if key in record}
-    fields = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in (first | record).items())
+    first = {key: value for key in (checksum.KEY, "run_id", "status") if (value := record.get(key)) is not None}
+    fields = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in {**first, **record}.items())
     return ("{\t" + ",\t".join(fields) + "}").encode()
 
 
@@ -605,7 +605,8 @@ class RunStore:
         Nothing is taken on trust, as lines that we wrote are elsewhere; no warning is given.
         """
         seen = self._storage.read()
-        sound, flaws = [], {}
+        sound: list[Record] = []
+        flaws = {}
         for i, record in sorted(seen.records.items()):
             try:
                 found = _examine(i, record, self.path, needs_checksum=seen.file.sealed)
@@ -727,7 +728,7 @@ def _warn(path: Path, flaws: Mapping[int, str]) -> None:
 
 
 def _check(record: Mapping[str, Any]) -> Record:
-    plain = {key: value for key, value in to_plain(record).items() if key not in ("doc_id", checksum.KEY)}
+    plain: Any = {key: value for key, value in to_plain(record).items() if key not in ("doc_id", checksum.KEY)}
     if not plain.get("run_id") or not isinstance(plain["run_id"], str):
         raise ValueError(f"a record needs a run_id, not {plain.get('run_id')!r}; compute it by run_id(params)")
     if plain.get("status") not in STATUS:

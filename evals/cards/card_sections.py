@@ -132,8 +132,9 @@ def details(record: Record, others: Sequence[Record], commit: str = "commit") ->
 
 def _training(record: Record) -> Iterator[list[str]]:
     params = record["params"]
-    at_once = str((record.get("weights") or {}).get("path")).endswith(AT_ONCE)
-    terms = {} if at_once else params.get("regularizer") or {}
+    weights: Any = record.get("weights") or {}
+    at_once = str(weights.get("path")).endswith(AT_ONCE)
+    terms: Any = {} if at_once else params.get("regularizer") or {}
     for name, node in terms.items():
         if isinstance(node, Mapping) and "_target_" in node:
             weight = f"weight {node.get('weight', 1):g}"
@@ -288,7 +289,8 @@ def prevalence(record: Record, i: int) -> float | None:
     metrics = record["metrics"]
     if metrics.get(f"prevalence_group{i}") is not None:
         return float(metrics[f"prevalence_group{i}"])
-    a, fnr, fpr, support = (metrics.get(f"{key}_group{i}") for key in ("acceptance_rate", "fnr", "fpr", "support"))
+    found: Any = (metrics.get(f"{key}_group{i}") for key in ("acceptance_rate", "fnr", "fpr", "support"))
+    a, fnr, fpr, support = found
     if None in (a, fnr, fpr, support) or abs(1 - fnr - fpr) < 1e-9:
         return None
     share = (a - fpr) / (1 - fnr - fpr)

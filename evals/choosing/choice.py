@@ -9,7 +9,7 @@ what is loaded is one run.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -73,7 +73,7 @@ class Pool:
     table: pd.DataFrame
     each: pd.DataFrame  # one row a run or point that competes, its index the place in ``records``
     owner: NDArray[np.int64]  # (len(each),), the candidate that each belongs to
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[query.Record]
     left_out: Sequence[str]  # a sentence for each reason why runs do not compete
     runs: bool  # single runs compete, not settings
     level: float  # of the intervals that sure=true asks: 1 - .05 / (runs x constraints)

@@ -33,14 +33,13 @@ from evals.keeping import tracking
 from evals.keeping.upkeep import require_database
 from evals.records import query
 from utils.records.settings import flat
+from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say, say_of
 
 SQLITE = "sqlite:///"
 INT64 = 2**63  # beyond, a column of whole numbers is text
-
-Record = Mapping[str, Any]
 
 
 def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
@@ -69,7 +68,7 @@ def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
     return 0
 
 
-def select_records(dataset: str, failed: bool) -> list[dict[str, Any]]:
+def select_records(dataset: str, failed: bool) -> list[Record]:
     """The records to export. Raises ValueError where there are none."""
     path = require_database(dataset)
     everything = RunStore(path).all()

@@ -28,6 +28,7 @@ import paths_config
 from evals.keeping.upkeep import SHOWN, is_database, say_some
 from evals.poisoning import csv_files
 from evals.records.query import aligned
+from utils.records.typed import Record, Weights
 from utils.run_store import SCHEMA, RunStore, StoreError
 from utils.system import atomic
 from utils.system.atomic import digest
@@ -35,8 +36,6 @@ from utils.system.console import count, say, warn
 from utils.words.quoting import option, quoted
 
 CLOSE = 1e-9  # relative difference of figures that are the same on two machines
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def with_weights(record: Record, source: Path) -> Record:
     return {**record, "weights": {**record["weights"], "path": path}}
 
 
-def _locate(weights: Mapping[str, str], folders: Sequence[Path]) -> Path | None:
+def _locate(weights: Weights, folders: Sequence[Path]) -> Path | None:
     for folder in folders:
         source = paths_config.inside(folder, weights["path"], "its weights")
         if source.is_file() and digest(source) == weights["sha256"]:

@@ -5,15 +5,13 @@ They lie below ``poison/`` in the folder of the databases; records hold their pa
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import paths_config
+from utils.records.typed import Record
 from utils.system import atomic
 from utils.system.atomic import digest
 
 WORDS = {"csv": "added rows", "trace": "trace of the search for rows"}
-
-Record = Mapping[str, Any]
 
 
 def _list_files(record: Record) -> dict[str, Mapping[str, str]]:
@@ -51,7 +49,7 @@ def find_missing(record: Record) -> list[str]:
     ]
 
 
-def copy_missing(record: dict[str, Any], folders: Sequence[Path]) -> tuple[dict[str, Any], int]:
+def copy_missing(record: Record, folders: Sequence[Path]) -> tuple[Record, int]:
     """The record with the files that it lacks copied here from the folders that have them, and how many.
 
     A file gets a name of its own where another one has its name; the record is the same object where none was renamed.

@@ -20,17 +20,17 @@ FITTED = "fitted"  # begins what the thresholds of a policy were fitted to
 OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
 
 
-def with_points(records: Sequence[Record]) -> list[dict[str, Any]]:
+def with_points(records: Sequence[Record]) -> list[Record]:
     """The records, each followed by one for each of its operating points.
 
     That of a point has a ``point`` beside it, its number in the record, from 0, and ``policy``, its name such as
     ``fnr_gap<=0.05``; its ``group_id`` is that of the record with the policy, and of the metrics it has those that
     depend on its thresholds alone.
     """
-    return [made for record in records for made in (dict(record), *_points(record))]
+    return [made for record in records for made in (record.copy(), *_points(record))]
 
 
-def _points(record: Record) -> Iterator[dict[str, Any]]:
+def _points(record: Record) -> Iterator[Record]:
     found = record.get("operating_points") or {}
     kept = _keep(record["metrics"]) if found else {}
     for i, permitted in enumerate(found.get("permitted", ())):

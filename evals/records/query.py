@@ -58,7 +58,7 @@ def databases() -> list[str]:
     return sorted(path.stem for path in paths_config.evals().glob("*.json"))
 
 
-def read(dataset: str) -> list[dict[str, Any]]:
+def read(dataset: str) -> list[Record]:
     """The finished records of one data set. Raises ValueError where there is no database or no finished record."""
     if not dataset or "/" in dataset or "\\" in dataset:
         raise ValueError(f"dataset={dataset!r} is no name of a data set; databases there are: {', '.join(databases())}")
@@ -94,7 +94,7 @@ def training(dataset: str) -> str:
     return f"{known}; train on a table of your own with `{copyable('python train.py', 'dataset=csv', *own)}`"
 
 
-def stored(dataset: str) -> list[dict[str, Any]]:
+def stored(dataset: str) -> list[Record]:
     """The finished records in the database of one data set, maybe none."""
     return [record for record in RunStore(paths_config.database(dataset)).all() if record["status"] == "finished"]
 

@@ -21,11 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from utils.command_line.overrides import CONFIG, explain, groups, options
 from utils.records.settings import at, left_out, walk
+from utils.records.typed import Record
 from utils.run_store import canonical
 from utils.scms.identity import settle
 from utils.words.quoting import copyable, override, quoted, visible
 
-Record = Mapping[str, Any]
 Node = Mapping[str, Any]
 
 PARTS = "evaluation.metrics."  # what stands below may be left out by ~

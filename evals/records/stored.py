@@ -10,11 +10,9 @@ from utils.command_line.targets import check_settings, require_trusted
 from utils.datasets.csv import expand_graph
 from utils.datasets.schema import attributes
 from utils.datasets.tabular import check_graph
-from utils.records.typed import OfContext, OfData
+from utils.records.typed import OfContext, OfData, Record
 from utils.scms.identity import part_of, settle
 from utils.types import Context, Dataset
-
-Record = Mapping[str, Any]
 
 
 def dataset_of(record: Record, device: str, graph: Any = None) -> Dataset:

@@ -9,9 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-KEY = "checksum"
+KEY: Final = "checksum"
 DIGITS = 16  # hexadecimal: 64 bits, of which chance hits none
 SEAL = re.compile(rb'\{\t"checksum": "([0-9a-f]{16})-([0-9a-f]{16})"(?=[,}])')
 READ_BY = 3  # raised with the schema: records that were filed under an older one are then checked again

@@ -1,9 +1,8 @@
 """Later evaluations of a record, as ``evaluate.py`` adds them: ``pgd@0.1/accuracy`` is a figure of one of them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-Record = Mapping[str, Any]
+from utils.records.typed import Record
 
 
 def evaluations(records: Iterable[Record]) -> set[str]:

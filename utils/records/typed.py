@@ -1,7 +1,7 @@
-"""A resolved configuration as types: mypy finds a misspelt key before anything runs.
+"""A resolved configuration and a record as types: mypy finds a misspelt key before anything runs.
 
-It is a plain mapping, as JSON holds it, whole once ``utils.command_line.overrides.resolve`` has made it. What is in a
-record is checked by ``utils.records.schema`` when it is read.
+Both are plain mappings, as JSON holds them. A configuration is whole once ``utils.command_line.overrides.resolve`` has
+made it; records are checked by ``utils.records.schema`` when they are read.
 """
 
 from typing import Any, Required, TypedDict
@@ -84,3 +84,48 @@ class Params(OfContext):
     trainer: Trainer
     evaluation: Evaluation
     choices: dict[str, Any]
+
+
+class Weights(TypedDict):
+    """The file of a model's weights."""
+
+    path: str
+    sha256: str
+
+
+class Record(TypedDict, total=False):
+    """A run as its database holds it; what a failed, older or imported run lacks is not there."""
+
+    schema: int
+    doc_id: int
+    name: str
+    dataset: str
+    run_id: str
+    group_id: str
+    params: Any  # those of ``Params``; imported runs lack some
+    seed: int
+    fingerprint: str
+    environment: dict[Any, Any]
+    created: str
+    status: str
+    reason: str
+    checksum: str
+    weights: Weights
+    decide: dict[str, Any]
+    preprocessing: dict[Any, Any]
+    units: dict[str, str]
+    rows: Any  # of each split
+    scm: dict[str, Any]
+    causal: dict[str, Any]
+    metrics: dict[str, Any]  # numbers, or null where undefined
+    shares: dict[str, Any]  # numerator and denominator
+    deviations: dict[str, Any]
+    seconds: dict[str, float]
+    fitted: dict[str, Any]
+    warnings: list[str]
+    operating_points: dict[str, Any]
+    class_weights: list[Any]
+    poison: dict[str, Any]
+    evaluations: dict[Any, Any]
+    point: int  # of an operating point that stands as a record
+    policy: str  # likewise, in words

@@ -189,10 +189,12 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "trace": _filed(files(run, ".jsonl"), None),
         **chosen.facts,
     }
+    figures: Any = metrics.to_record()
+    told: Record = {**record, **figures, "poison": section}
     if doubts := _doubts(settings, chosen, after_valid.get(metric)):
-        record = record | {"warnings": [*record.get("warnings", []), *doubts]}
-    seconds = record["seconds"] | {"search": poisoning.seconds}
-    return record | metrics.to_record() | {"seconds": seconds, "poison": section}
+        told["warnings"] = [*record.get("warnings", []), *doubts]
+    told["seconds"] = record["seconds"] | {"search": poisoning.seconds}
+    return told
 
 
 def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:

@@ -449,20 +449,22 @@ def finished_record(
         record |= {"operating_points": points}
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
-    return record | {
+    figures: Any = Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record()
+    return {
+        **record,
         "status": "finished",
         "decide": decide.to_record(),
         "preprocessing": describe_preprocessing(data),
         "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
         "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
         "scm": facts,
-        **Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record(),
+        **figures,
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
         "weights": weights,
     }
 
 
-def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
+def _operating_points(run: Run) -> tuple[dict[str, Any] | None, list[str]]:
     """What thresholds for each group attain on the test rows, where asked for, and a word where there are none."""
     asked, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
     if not asked or data.classes > 2 or len(data.groups) < 2:
