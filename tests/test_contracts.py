@@ -94,6 +94,14 @@ def test_every_module_has_a_room():
     assert [name for name in sources() if layer(name) is None] == []
 
 
+def test_every_file_that_the_contributors_page_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:utils|evals|config|tests|docs|\.ci)/[\w./-]+|[\w/]+\.py)`", text)
+    added = re.compile(r".*/(test_)?(logit_pairing|brier)\.(py|yaml)")  # by who follows the page
+    assert len(named) > 50
+    assert [path for path in named if not added.fullmatch(path) and not (ROOT / path).exists()] == []
+
+
 def test_every_room_of_the_table_is_there_and_told_once():
     told = [name for names in LAYERS for name in names]
     assert len(told) == len(set(told))
