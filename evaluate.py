@@ -27,7 +27,7 @@ DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data se
 
 
 def evaluate(cfg: DictConfig) -> Outcome:
-    """Evaluate the chosen records, then print the table."""
+    """Evaluates the chosen records, then prints the table."""
     from evals.records import advice, query
 
     params: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -90,7 +90,7 @@ def select_ids(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
 
 
 def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
-    """Judge one stored model with the metrics of this command line and file the results under a name."""
+    """Judges one stored model with the metrics of this command line and files the results under a name."""
     from dataclasses import replace
     from datetime import UTC, datetime
 

@@ -72,7 +72,7 @@ Column = dict[str, Any]
 
 
 def numbers(values: ArrayLike, digits: int = DIGITS) -> Column:
-    """A column of numbers (n,), to so many digits of its largest; what is not finite is none.
+    """Returns a column of numbers (n,), with ``digits`` digits of its largest; what is not finite is left out.
 
     ``steps`` lead from each distinct value, in rising order, to the next, the first from 0, in units of
     ``10 ** -power``: they are shorter than the values.
@@ -108,7 +108,7 @@ def _places(places: np.ndarray, distinct: int) -> Column:
 
 
 def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, Any]:
-    """All that the page shows, in JSON types.
+    """Returns all that the page shows, in JSON types.
 
     Raises:
         ValueError: a condition that leaves no run, or an axis that no run has.

@@ -246,7 +246,7 @@ def _select_metrics(
 
 
 def _means(frame: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
-    """Our rows: one a setting, with mean, standard deviation and number of seeds of every column that we have."""
+    """Returns our rows: one a setting, with mean, standard deviation and number of seeds of every column we have."""
     compared = _select_compared(shown)
     runs = beside_base(frame, compared, base)
     measured = [key for key in shown if key in frame.columns]

@@ -106,7 +106,7 @@ def shift_x(x: Tensor, share: Tensor) -> Tensor:
 
 
 def shift_y(x: Tensor, share: Tensor) -> Tensor:
-    """Down by the share of the height, cut to whole pixels."""
+    """Shifts down by the share of the height, cut to whole pixels."""
     return _pull(x, [[1, 0, 0], [0, 1, -(share * x.shape[2]).trunc()]])
 
 
@@ -119,7 +119,7 @@ def rotate(x: Tensor, degrees: Tensor) -> Tensor:
 
 
 def _pull(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
-    """Each pixel from the one that its middle (column, row, 1) is mapped into by the matrix; black outside."""
+    """Takes each pixel from the one that its middle (column, row, 1) is mapped into by the matrix; black outside."""
     n, c, h, w = x.shape
     down = torch.arange(h, device=x.device).double().add(0.5).reshape(1, h, 1)
     right = torch.arange(w, device=x.device).double().add(0.5).reshape(1, 1, w)
@@ -178,13 +178,13 @@ def invert(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def auto_contrast(x: Tensor, strength: Tensor) -> Tensor:
-    """Each channel stretched to [0, 1]; a constant one stays."""
+    """Stretches each channel to [0, 1]; a constant one stays."""
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     return ((x - low) / (high - low)).where(high > low, x)
 
 
 def equalize(x: Tensor, strength: Tensor) -> Tensor:
-    """Each channel's bytes by their rank, so that all values are about as frequent.
+    """Replaces each channel's bytes by their rank, so that all values are about as frequent.
 
     With ``step`` = (pixels - those of the largest value) // 255, a byte becomes (step // 2 + pixels below it) // step,
     at most 255; where step is 0 the channel stays.

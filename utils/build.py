@@ -78,7 +78,7 @@ class Run:
 
 
 def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
-    """Instantiate one node; a partial's settings are checked against its function's signature.
+    """Instantiates one node; a partial's settings are checked against its function's signature.
 
     Raises:
         ValueError: what the function raised for its settings, or a setting it does not have.
@@ -122,7 +122,7 @@ def _job_number() -> int:
 
 
 def make_repeatable(threads: int, device: torch.device) -> None:
-    """Same seed, device and thread count: the same bits."""
+    """Gives the same bits for the same seed, device and thread count."""
     torch.set_num_threads(threads)
     keep_memory()
     if device.type == "cuda":
@@ -273,7 +273,7 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     if nodes and len(nodes) == len(params["regularizer"]):
         name = next(iter(nodes))
         raise ValueError(
-            f"regularizer={name} adapts a robust loss to the classes and is none itself: "
+            f"regularizer={name} adapts a robust loss to the classes and is not one itself: "
             f"{typed('regularizer', ['trades', name])}"
         )
     device = dataset.train.y.device

@@ -231,7 +231,7 @@ def _unreadable(path: Path, what: str) -> StoreError:
 
 @contextmanager
 def _pause_collection() -> Iterator[None]:
-    """No garbage collection, which would visit all that was decoded again and again; JSON has no cycles."""
+    """Pauses garbage collection, which would visit all that was decoded again and again; JSON has no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -417,7 +417,7 @@ def _lay_out(file: _Content) -> Iterator[bytes]:
 
 
 def _take(line: re.Pattern[bytes], content: bytes, start: int = 0) -> tuple[list[tuple[int, bytes]], int]:
-    """The records of the lines from ``start`` on, and where the first line begins that is none of ours."""
+    """Returns the records of the lines from ``start`` on, and the beginning of the first line that is not ours."""
     records = []
     while match := line.match(content, start):
         records.append((int(match[1]), match[2]))
@@ -595,12 +595,12 @@ class RunStore:
         return {**self._sound(self._storage.read(), doc_id), "doc_id": doc_id}
 
     def all(self) -> list[Record]:
-        """All records by ascending id, each with its ``doc_id``, but for those with which something is wrong."""
+        """Returns all sound records by ascending id, each with its ``doc_id``."""
         seen = self._storage.read()
         return self._handed_out(seen, sorted(seen.records))
 
     def examined(self) -> tuple[list[Record], dict[int, str]]:
-        """Every record as ``all``, and what is wrong with the others, by id: ``was altered since it was filed``.
+        """Returns every record as ``all``, and the flaws of the others by id: ``was altered since it was filed``.
 
         Nothing is taken on trust, as lines that we wrote are elsewhere; no warning is given.
         """

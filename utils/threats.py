@@ -194,7 +194,7 @@ class CausalThreat:
         return x.new_zeros(len(self.scm.levels) if self.twins else 1, *x.shape)
 
     def at(self, x: Tensor) -> Reach:
-        """Abduct once, then push every perturbed noise under every level."""
+        """Abducts once, then pushes every perturbed noise under every level."""
         own = self.scm.own(x)
         noise = self.scm.to_noise(own)
         do = interventions(self.scm, x) if self.twins else {i: own[..., i] for i in self.scm.sensitive}

@@ -44,7 +44,7 @@ class Batch(NamedTuple):
         return chosen._replace(x=chosen.x.to(torch.get_default_dtype()).div_(255))
 
     def parts(self, size: int) -> "Iterator[Batch]":
-        """All rows in their order, at most ``size`` at a time."""
+        """Yields all rows in their order, at most ``size`` at a time."""
         return (self.rows(slice(start, start + size)) for start in range(0, len(self.y), size))
 
     def of_each(self, keep: Tensor) -> "Batch":

@@ -354,7 +354,7 @@ def _format_judged(record: Record, key: str, suffix: str) -> list[str]:
 
 
 def _attacks(record: Record) -> Iterator[Mapping[str, Any]]:
-    """Every attack of the evaluations of a record."""
+    """Yields every attack of the evaluations of a record."""
     looked = [(record["params"].get("evaluation") or {}).get("metrics") or {}]
     looked += [
         (later.get("settings") or {}).get("attack") or {} for later in (record.get("evaluations") or {}).values()
@@ -423,7 +423,7 @@ def _fits(record: Record) -> list[Block]:
 
 
 def _points(record: Record) -> Table:
-    """Every operating point, the one in use marked."""
+    """Returns the table of operating points, the one in use marked."""
     found = record["operating_points"]
     gaps = [gap_of(rate) for rate in found["rates"]]
     keys = [key for key in ("accuracy", *gaps) if key in found["metrics"]]

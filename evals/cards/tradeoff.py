@@ -28,7 +28,7 @@ def axes_of(found: Choice) -> tuple[str, str] | None:
 
 
 def tradeoff(found: Choice, dataset: str, x: str, y: str) -> Any:
-    """Two metrics of all candidates, the constraints on them as lines, and the chosen one marked: a Figure."""
+    """Draws two metrics of all candidates, the constraints as lines and the chosen one marked; returns the Figure."""
     table, question = found.pool.table, found.question
     records = [found.pool.records[i] for places in table["members"] for i in places]
     ends = [c.side for c in question.constraints if c.key == y and c.side]

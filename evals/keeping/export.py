@@ -69,7 +69,7 @@ def export(dataset: str, out: str, *, failed: bool, replace: bool) -> int:
 
 
 def select_records(dataset: str, failed: bool) -> list[Record]:
-    """The records to export. Raises ValueError where there are none."""
+    """Returns the records to export. Raises ValueError where there are none."""
     path = require_database(dataset)
     everything = RunStore(path).all()
     records = [record for record in everything if failed or record.get("status") == "finished"]

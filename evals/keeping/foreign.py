@@ -101,7 +101,7 @@ def adopt(dataset: str, source: Path, names: Mapping[str, str], *, replace: bool
 
 
 def read(source: Path) -> dict[str, dict[str, Record]]:
-    """The tables of a TinyDB file, records by id. Raises ValueError where it is none."""
+    """Returns the tables of a TinyDB file, records by id. Raises ValueError for another file."""
     if not source.is_file():
         raise ValueError(f"from={source}: there is no such file")
     try:
@@ -209,7 +209,7 @@ def _set(found: Entries, key: str, value: Any) -> None:
 
 
 def _measure(found: Entries, key: str, value: Any, names: Mapping[str, str]) -> None:
-    """A metric under its name, or something that is none."""
+    """Files a number under its metric's name, or as something else."""
     name = names.get(key, KNOWN.get(key.lower(), key))
     if name in FACTS or not (value is None or _is_number(value)):
         found.original[f"metrics.{key}"] = value

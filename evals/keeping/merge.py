@@ -160,7 +160,7 @@ def _by_run(records: Sequence[Record]) -> dict[str, Record]:
 
 
 def combine(ours: Mapping[str, Record], theirs: Sequence[tuple[Path, Sequence[Record]]], prefer_theirs: bool) -> Merged:
-    """Our runs by run_id with theirs merged in, file by file."""
+    """Returns our runs by run_id with theirs merged in, file by file."""
     merged = Merged(dict(ours))
     for source, records in theirs:
         for record in records:

@@ -42,7 +42,7 @@ def store(dataset: str, runs: Sequence[Tracked], path: Path, *, replace: bool) -
     was killed.
 
     Raises:
-        ValueError: the file is none of MLflow's, or MLflow refuses what it is given.
+        ValueError: the file is not MLflow's, or MLflow refuses what it is given.
     """
     known = path.exists() and not replace
     if known:
@@ -85,7 +85,7 @@ def _place(path: Path, known: bool) -> Iterator[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No word about tables that are created, and none to MLflow's makers about what is done with it."""
+    """Keeps MLflow from printing about tables that it creates, and from reporting usage to its makers."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     before = logging.root.manager.disable
@@ -104,7 +104,7 @@ def _require_mlflow_file(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         raise ValueError(f"{path} is no SQLite file ({error}); give another name, or replace=true") from error
     if not found >= TABLES:
-        raise ValueError(f"{path} is an SQLite file, but none of MLflow's; give another name, or replace=true")
+        raise ValueError(f"{path} is an SQLite file, but not MLflow's; give another name, or replace=true")
 
 
 def _experiment(client: "MlflowClient", dataset: str, path: Path) -> str:

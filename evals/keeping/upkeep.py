@@ -47,7 +47,7 @@ Record = Mapping[str, Any]
 
 
 def check(dataset: str) -> int:
-    """Compare a database with the weights it names; 1 if anything is wrong, else 0."""
+    """Compares a database with the weights it names; returns 1 if anything is wrong, else 0."""
     store = RunStore(require_database(dataset))
     try:
         records, flaws = store.examined()
@@ -143,7 +143,7 @@ def fold(dataset: str) -> int:
 
 
 def require_database(dataset: str) -> Path:
-    """The database of a data set. Raises ValueError, naming those that are there, where there is none."""
+    """Returns the database of a data set. Raises ValueError, naming those that exist, if it does not."""
     path = paths_config.database(dataset)
     if is_database(path):
         return path
@@ -236,7 +236,7 @@ def _read(path: Path, dataset: str) -> dict[str, Any] | None:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    """A file that may be a record. Raises ValueError where it is none."""
+    """Reads a file that may be a record. Raises ValueError where it is not one."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -117,7 +117,7 @@ def _looks(table: pd.DataFrame, hue: str) -> dict[str, tuple[str, str]]:
 def chart(
     records: Sequence[query.Record], options: DictConfig, asked: Sequence[Side], *, oriented: bool = True
 ) -> Chart:
-    """Select, average and rank the runs that have every axis asked for.
+    """Selects, averages and ranks the runs that have every axis asked for.
 
     With ``oriented`` each axis must have a better end; without, runs that have any of the axes are kept.
 

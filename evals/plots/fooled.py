@@ -31,7 +31,7 @@ class Answers:
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
-        """Right at x and wrong at x', (n,)."""
+        """Rows that are right at x and wrong at x', (n,)."""
         return (self.clean == self.y) & (self.attacked != self.y)
 
 
@@ -44,7 +44,7 @@ def attack_rows(
         record: of a finished run.
         radius: of the attack, in the unit of its threat.
         attack: its settings, see ``evasion``.
-        rows: at most so many.
+        rows: the most to attack.
         device: auto, cpu or cuda.
         threads: of torch.
 

@@ -75,7 +75,7 @@ def title(shown: Chart, given: str | None, words: str) -> str:
 def head(figure: "Figure", text: str, below: str, *, indent: float = 0.0, above: float = 8) -> None:
     """Title and subtitle over several axes, whose first begins ``indent`` inches from the left edge.
 
-    The subtitle stands so many points ``above`` the axes.
+    The subtitle stands ``above`` points over the axes.
     """
     wide = figure.get_figwidth()
     figure.suptitle(textwrap.fill(text, round(8.4 * wide)), x=0.012, ha="left", fontsize=12, fontweight="bold")
@@ -115,7 +115,7 @@ def room(limits: tuple[float, float], sign: int, include: float) -> tuple[float,
 
 
 def ticks(axes: "Axes", values: NDArray[np.float64]) -> None:
-    """No tick below zero on an axis of which no value (n, 2) is negative: in the room beside marks there are none."""
+    """Leaves out ticks below zero on an axis without negative values (n, 2), where there is only room beside marks."""
     for k, along in enumerate((axes.xaxis, axes.yaxis)):
         low, high = along.get_view_interval()
         if (values[:, k] >= 0).all():
@@ -184,7 +184,7 @@ def bar_sign(words: str) -> Any:
 
 
 def legend(figure: "Figure", *parts: Sequence[Any]) -> None:
-    """Each part in rows of its own below the axes, for which the figure grows beyond two rows."""
+    """Draws each part in rows of its own below the axes, for which the figure grows beyond two rows."""
     columns, handles = arrange_entries(figure.get_figwidth(), *parts)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handletextpad=0.5)
     folds = sum(str(handle.get_label()).count("\n") for handle in handles)

@@ -48,7 +48,7 @@ KINDS: dict[str, Kind] = {
 
 
 def check(options: DictConfig) -> Kind:
-    """The kind of plot. Raises ValueError for one that is none, and for an option that is no part of it."""
+    """Returns the kind of plot. Raises ValueError for an unknown one, and for an option that it does not read."""
     if str(options.kind) not in KINDS:
         raise ValueError(f"kind={options.kind}{query.near(str(options.kind), KINDS)} Expected {', '.join(KINDS)}")
     kind = KINDS[str(options.kind)]

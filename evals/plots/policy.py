@@ -36,7 +36,7 @@ def exclude(records: Sequence[query.Record], options: DictConfig) -> Picture:
 
 
 def parse_limit(given: Any) -> Constraint:
-    """The limit as typed. Raises ValueError where it is none, or not on test rows."""
+    """Parses the limit as typed. Raises ValueError where it is not one, or not on test rows."""
     if given is None:
         raise ValueError("kind=excluded needs limit=..., such as limit='fnr_gap<=0.15'")
     match = query.COMPARISON.fullmatch(str(given).replace(" ", ""))
@@ -82,7 +82,7 @@ def apply_limit(shown: Chart, limit: Constraint) -> Policy:
 
 
 def _hatch(axes: "Axes", limit: Constraint, *, upright: bool, sign: int) -> Any:
-    """Hatch from the limit to the worse end of its axis; the entry of the legend."""
+    """Hatches from the limit to the worse end of its axis; returns the entry of the legend."""
     from matplotlib.patches import Patch
 
     ends = axes.get_xlim() if upright else axes.get_ylim()

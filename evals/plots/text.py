@@ -29,7 +29,7 @@ def extent(shown: Chart) -> str:
 
 
 def summary(shown: Chart, given: str | None) -> str:
-    """Left-out runs, the efficient settings, how many there are, and the hypervolume."""
+    """Describes left-out runs, the efficient settings, their number, and the hypervolume."""
     return f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}{describe_crossed(shown)}"
 
 

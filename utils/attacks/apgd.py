@@ -29,7 +29,7 @@ LOSSES: dict[str, Loss] = {
 }
 NEW = 0.75  # share of the new direction in a step; the rest goes on as before
 RISING = 0.75  # share of the steps that must go up for their length to stay
-LEAVING = 8  # finished rows leave once they are one in so many
+LEAVING = 8  # finished rows leave once they are one in LEAVING
 STAGES = ((3, 30), (2, 30), (1, 40))  # l1: radii, in those asked for, and per cent of the steps at each
 SPARSE = 0.2  # l1: share of the coordinates that the first steps move
 FEWER = 1.5  # l1: how many times fewer coordinates than the best point steps move; they also shorten by it
@@ -61,7 +61,7 @@ class _Climb(NamedTuple):
 
 Place = Tensor | EllipsisType  # which rows of the batch; a stack stays whole
 Move = Callable[["_Task", _Climb, int], Tensor]  # before evaluation i: the next delta
-Check = Callable[["_Task", _Climb, int], _Climb]  # at a checkpoint, so many steps after the last
+Check = Callable[["_Task", _Climb, int], _Climb]  # at a checkpoint, with the number of steps since the last
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class _Task:
         return loss.masked_fill(self.decide(logits, c.s) != c.y, torch.inf)
 
     def inside(self, c: _Climb, delta: Tensor) -> Tensor:
-        """Back into the set: under l1 to its nearest point, else to the ball and then to what is legal."""
+        """Projects back into the set: under l1 to its nearest point, else to the ball and then to what is legal."""
         ball = self.threat.ball
         if ball.norm == "l1":
             return nearest(delta, ball.spread(c.radius), torch.where(delta > 0, c.high, -c.low), events=ball.events)
@@ -156,7 +156,7 @@ def apgd_ascent(
 
 
 def _search(task: _Task, batch: Batch, ctx: Context, steps: int, restarts: int, targets: int) -> Tensor:
-    """The best x' (n, *) of all starts, each for so many targets; 0: for none."""
+    """Returns the best x' (n, *) of all starts, each for ``targets`` targets; 0: for none."""
     zero, source = task.threat.zero(batch.x), ctx.on(batch).generator
     if len(zero) != 1:
         raise ValueError("attack=apgd starts from the row alone; set attack.evasion.threat.twins=false")
@@ -240,7 +240,7 @@ def _note(task: _Task, c: _Climb, delta: Tensor, *, ends: bool, last: bool) -> _
 
 
 def _back(task: _Task, c: _Climb, rows: Tensor) -> _Climb:
-    """Some of the rows (n,) once more at their best point."""
+    """Returns some of the rows (n,) to their best point."""
     return c._replace(
         delta=task.where(rows, c.best, c.delta),
         slope=task.where(rows, c.best_slope, c.slope),
@@ -251,7 +251,7 @@ def _back(task: _Task, c: _Climb, rows: Tensor) -> _Climb:
 def _climb(
     task: _Task, place: Place, c: _Climb, steps: int, move: Move, check: Check, marks: Container[int], ends: bool
 ) -> Iterator[tuple[Place, _Climb]]:
-    """All rows after so many steps, those that are finished earlier before the others."""
+    """Yields all rows after ``steps`` steps, those that are finished earlier before the others."""
     checked = 0
     for i in range(1, steps + 1):
         done = c.best_value.isposinf()
@@ -337,7 +337,7 @@ def _count_moved(delta: Tensor, events: int) -> Tensor:
 
 
 def _sparsely(task: _Task, c: _Climb, i: int) -> Tensor:
-    """A step that moves the coordinates of steepest slope, all by as much, and so many as the climb says.
+    """Returns a step that moves the coordinates of steepest slope, all equally, their number as the climb says.
 
     Coordinates at their bound are left out and the number is rounded down, both other than published: steps that push
     against bounds, or that two coordinates always share, stop short of the optimum even on linear models.

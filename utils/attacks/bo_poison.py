@@ -63,7 +63,7 @@ def bo_poison(
         fixed: column or attribute -> the value of all new rows.
         search: sequential (rows are kept as they are found) or joint (``rows`` rows at once).
         rows: of sequential the most points that are kept, None for all that help; of joint their number.
-        copies: each point is added 1 to so many times, searched on a log scale.
+        copies: the most copies of each point, searched on a log scale.
         spread: in place of its copies, as many training rows like it are added, of its group and with its label.
         sampler: gp, tpe or random.
         batch: evaluations that are chosen together.

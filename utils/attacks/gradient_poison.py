@@ -61,7 +61,7 @@ def gradient_poison(
         accuracy_weight: of weight.
         label: class of the rows, or search.
         rows: most distinct rows, or None for as many as help.
-        copies: each is added 1 to so many times.
+        copies: the most copies of each row.
         bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.features``.
         fixed: column or attribute -> the value of all new rows.
         batch: sets judged together.

@@ -90,7 +90,7 @@ def _split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _flag(name: str) -> str:
-    """A flag, or the only one that begins so. Raises ValueError where there is none."""
+    """Returns the flag of that name, or the only one that begins so. Raises ValueError where there is none."""
     known = [*SWITCHES, *VALUED, *INFO]
     begins = [flag for flag in known if flag.startswith(name) and name.startswith("--")]
     if name in known or len(begins) == 1:
@@ -361,7 +361,7 @@ def options(group: str) -> list[str]:
 
 
 def keys(config_name: str = "train") -> list[str]:
-    """Every dotted key that some option of the command's groups defines, and the groups themselves."""
+    """Returns every dotted key that some option of the command's groups defines, and the groups themselves."""
     own: Any = OmegaConf.to_container(OmegaConf.load(CONFIG / f"{config_name}.yaml"), resolve=False)
     listed = [g for entry in own.pop("defaults") if isinstance(entry, dict) for g in entry]
     used = [g for g in listed if not g.startswith("override ")]
@@ -373,7 +373,7 @@ def keys(config_name: str = "train") -> list[str]:
 
 
 def _engine_keys() -> list[str]:
-    """Every dotted key that some launcher or sweeper defines."""
+    """Returns every dotted key that some launcher or sweeper defines."""
     paths = [path for group in ("launcher", "sweeper") for path in sorted((CONFIG / "hydra" / group).glob("*.yaml"))]
     return list(dict.fromkeys(key for path in paths for key in _keys_of(path)))
 

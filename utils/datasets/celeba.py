@@ -48,7 +48,7 @@ def celeba(
         name: of the data set.
         attribute: one of the 40, such as Smiling.
         sensitive: attributes whose values make the groups; None makes one group of all.
-        rows: the first so many of a seeded draw of training faces; None takes all.
+        rows: number of training faces, the first of a seeded draw; None takes all.
         valid_rows: the same for the validation faces.
         test_rows: the same for the test faces.
         size: height and width in pixels, see ``read_faces``; None leaves the central square as it is.

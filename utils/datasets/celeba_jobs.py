@@ -57,7 +57,7 @@ def celeba_jobs(
         name: of the data set.
         labels: "ours", see ``own``, or "published", see ``split_as_published``.
         label_seed: of the weights and of the labels; published 1306.
-        rows: the first so many of a seeded draw of training faces; None takes all.
+        rows: number of training faces, the first of a seeded draw; None takes all.
         valid_rows: the same for the validation faces.
         test_rows: the same for the test faces.
         size: height and width in pixels, see ``celeba.read_faces``; None leaves the central square as it is.

@@ -69,7 +69,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def encode(raw: pd.DataFrame, source: str | Path = "german") -> pd.DataFrame:
-    """All attributes as numbers in natural units: an attribute of two codes is 0/1, one of more is one-hot.
+    """Turns all attributes into numbers in natural units: of two codes 0/1, of more one-hot.
 
     Raises ValueError naming ``source``, column, row and value for anything the publisher does not list.
     """

@@ -77,7 +77,7 @@ def assemble(
         train: the official training split.
         test: the official test split.
         class_names: one for each class.
-        rows: the first so many of a seeded draw of training images; None takes all.
+        rows: number of training images, the first of a seeded draw; None takes all.
         test_rows: the same for the test images, from a draw of their own.
         valid: share of the drawn training images that becomes the validation split, from 0 to below 1.
         size: height and width after average pooling; None leaves the images as they are.

@@ -184,7 +184,7 @@ def _efficient(of: Sequence[Side], gap: float) -> Iterator[Policy]:
 
 
 def _of_pairs(of: Sequence[Side], gap: float) -> Policy | None:
-    """Two groups: to each cut of the first, the best of the second among those within the gap in every rate."""
+    """Finds for each cut of the first of two groups the best of the second within the gap in every rate."""
     first, second = of
     pairs = list(zip(first.rates, second.rates, strict=True))
     low = np.max([np.searchsorted(theirs, own - gap, "left") for own, theirs in pairs], axis=0)

@@ -37,7 +37,7 @@ def mcc(logits: Tensor, batch: Batch, groups: Sequence[str] = (), *, levels: int
 def _count_accepted(z: np.ndarray, y: np.ndarray, levels: int) -> np.ndarray:
     """Rows of each class accepted at each threshold, (2, levels); at the first, 0, all are."""
     cuts = [logit(i / (levels - 1)) for i in range(levels)]
-    reached = np.searchsorted(cuts, z, side="right")  # thresholds that the row passes: the first so many
+    reached = np.searchsorted(cuts, z, side="right")  # number of thresholds that the row passes, the first ones
     histogram = np.bincount((y == 1) * (levels + 1) + reached, minlength=2 * (levels + 1)).reshape(2, -1)
     return histogram[:, :0:-1].cumsum(-1)[:, ::-1]
 

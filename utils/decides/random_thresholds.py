@@ -1,4 +1,4 @@
-"""Several thresholds for each group, between which a coin decides."""
+"""Randomised thresholds: several for each group, between which a coin decides."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -35,7 +35,7 @@ class Batched(Launcher):
         workers: processes that train a stack each; null for one per CUDA device, or one per core where there is none.
 
     Raises:
-        ValueError: a size that is none.
+        ValueError: a size that cannot be read.
     """
 
     def __init__(self, max_models: int, max_memory: str, workers: int | None):

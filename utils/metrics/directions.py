@@ -134,7 +134,7 @@ def names() -> list[str]:
 
 
 def suggest(key: str, known: Iterable[str]) -> list[str]:
-    """Up to three known keys that a mistyped one may have meant, nearest first."""
+    """Returns up to three known keys that a mistyped one may have meant, nearest first."""
     return get_close_matches(key, list(known), n=3)
 
 
@@ -242,7 +242,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 @cache
 def read_keys() -> Mapping[str, Key]:
-    """Every name that a file of this room states in KEYS.
+    """Returns every name that a file of this room states in KEYS.
 
     Raises ValueError where two files state one name, or KEYS is not made of plain values.
     """

@@ -131,7 +131,7 @@ def number_shares(key: str, parts: tuple[Counts, Counts], end: str = "") -> dict
 
 
 def _round(value: float | None, towards: Callable[[float], float], digits: int) -> float | None:
-    """Outwards, so that the interval holds what it held."""
+    """Rounds outwards, so that the interval holds what it held."""
     return None if value is None else float(towards(value * 10**digits) / 10**digits)
 
 

@@ -28,7 +28,7 @@ def require_sound(estimator: Estimator, columns: int) -> None:
 
     for part, legal in (("init_", DummyClassifier), ("_preprocessor", type(None))):
         if not isinstance(getattr(estimator, part, None), legal | None):
-            raise ValueError(f"its {part.strip('_')} is none that ours have, and might hold trees of its own")
+            raise ValueError(f"its {part.strip('_')} is not one that ours have, and might hold trees of its own")
     grown: Any = getattr(estimator, "estimators_", None)
     if hasattr(estimator, "_raw_predict_init") and np.shape(grown)[1:] != _sums(estimator, columns):
         raise ValueError(f"its trees are {np.shape(grown)}, which their sum has no room for")
@@ -63,7 +63,7 @@ def _numbers(estimator: Estimator) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 
 def _trees(estimator: Estimator) -> Iterator[Nodes]:
-    """Left and right children, columns, and whether a node splits, (nodes,) each, of every tree."""
+    """Yields left and right children, columns, and whether a node splits, (nodes,) each, of every tree."""
     for tree in np.ravel(getattr(estimator, "estimators_", [])):
         found: Any = tree.tree_
         whole = (found.children_left, found.children_right, found.feature)

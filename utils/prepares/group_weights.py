@@ -17,7 +17,7 @@ def group_weights(
     weights: Sequence[float] | None,
     classes: Literal["all"] | Sequence[int],
 ) -> Batch:
-    """Each row's w times the weight of its group, where its class is one of the ``classes``.
+    """Multiplies each row's w by the weight of its group, where its class is one of the ``classes``.
 
     A loss is a mean weighted by w, so ratios count alone. A weight on the rows of class 1 lowers the false negative
     rate of that group, one on those of class 0 its false positive rate.

@@ -7,7 +7,7 @@ from utils.types import Batch
 
 
 def reweigh(train: Batch, groups: Sequence[str]) -> Batch:
-    """Each row's w times P(s) P(y) / P(s, y), s its group and y its class, estimated on these rows by their w.
+    """Multiplies each row's w by P(s) P(y) / P(s, y), s its group and y its class, estimated on these rows by w.
 
     In the weighted rows group and class are independent, no group and no class has more weight than before, and so
     the sum of all w stays.

@@ -61,13 +61,13 @@ class Cfa(nn.Module):
         return by_class(self.weights, batch, ctx)
 
     def observed(self, logits: Tensor, batch: Batch, ctx: Context) -> None:
-        """Count the rows whose answer (n, k) at x' is right."""
+        """Counts the rows whose answer (n, k) at x' is right."""
         if ctx.epoch is not None:
             self.right += class_sums(ctx.decide(logits, batch.s) == batch.y, batch.y, self.classes)
             self.counts += class_sums(torch.ones_like(batch.y), batch.y, self.classes)
 
     def epoch_ended(self, predict: Predict, valid: Batch, ctx: Context) -> None:  # noqa: ARG002
-        """Calibrate by the epoch and forget it; a class that it had no rows of keeps its weights."""
+        """Calibrates by the epoch and forgets it; a class that it had no rows of keeps its weights."""
         if ctx.epoch is None:
             return
         right, counts = sum_over_processes(self.right), sum_over_processes(self.counts)

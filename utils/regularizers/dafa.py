@@ -50,7 +50,7 @@ class Dafa(nn.Module):
         return by_class(self.weights, batch, ctx)
 
     def observed(self, logits: Tensor, batch: Batch, ctx: Context) -> None:
-        """Gather the answers (n, k) at x' in the last epoch of the warm-up."""
+        """Gathers the answers (n, k) at x' in the last epoch of the warm-up."""
         if self._ends_warmup(ctx):
             self.sums += class_sums(log_probabilities(logits.double()).exp(), batch.y, self.classes)
             self.counts += class_sums(torch.ones_like(batch.y), batch.y, self.classes)

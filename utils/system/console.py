@@ -28,7 +28,7 @@ ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": 
 # controls but for tab and the end of a line, what ends lines in other ways, turns of direction, lone surrogates
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
-# what a spreadsheet takes for a formula, with the full-width forms of its signs, and what is none
+# what a spreadsheet takes for a formula, with the full-width forms of its signs, and what it does not
 FORMULA = re.compile("((?:^|[;\t\r\n])\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
 

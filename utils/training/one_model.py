@@ -327,7 +327,7 @@ def _average_of(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
 
 
 def _end_of_epoch(state: _State, recipe: Recipe, valid: Batch, ctx: Context) -> dict[str, float]:
-    """Judge, average by epoch, remember the best; what was found."""
+    """Judges, averages by epoch, remembers the best; returns what was found."""
     if not recipe.judges:
         _average_by_epoch(state, recipe)
         return {}

@@ -58,7 +58,7 @@ def refold(copy: nn.Module, model: nn.Module) -> None:
 
 
 def _pairs(model: nn.Module) -> Iterator[_Pair]:
-    """Each convolution with a batch norm of learnt scale and running statistics right behind it."""
+    """Yields each convolution with a batch norm of learnt scale and running statistics right behind it."""
     for name, part in model.named_modules():
         children = part.named_children() if isinstance(part, nn.Sequential) else ()
         before = f"{name}." if name else ""

@@ -13,7 +13,7 @@ LEAST = 8  # rows a part
 
 
 def parts(batch: Batch) -> Iterator[Batch]:
-    """All rows in their order, as numbers: a table or a stack at once, images as many as fit the device.
+    """Yields all rows in their order, as numbers: a table or a stack at once, images as many as fit the device.
 
     There is at least one part, so that figures of no rows keep their shapes.
     """

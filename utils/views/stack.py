@@ -1,4 +1,4 @@
-"""Many models of one structure as one: parameters, causal models, contexts and rows with a leading model dimension.
+"""Stacks: many models of one structure as one, with a leading model dimension everywhere.
 
 The parts of a stack differ in numbers alone. What methods see is described in ``utils.types``.
 """
@@ -130,7 +130,7 @@ def _stack_module(models: Sequence[nn.Module]) -> nn.Module:
 
 
 def _by_name(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """Every parameter of the stacked models by its name in one of them, (m, *)."""
+    """Returns every parameter of the stacked models by its name in one of them, (m, *)."""
     if isinstance(module, StackedLinear | Vmapped):
         return module.by_name(prefix)
     found: dict[str, Tensor] = {}
