@@ -7,8 +7,8 @@ from typing import Any
 from utils.build import build_context, build_dataset, choose_device
 from utils.command_line.checks import require_name, validate_pixels
 from utils.command_line.targets import check_settings, require_trusted
+from utils.datasets.column_rules import attributes
 from utils.datasets.csv import expand_graph
-from utils.datasets.schema import attributes
 from utils.datasets.tabular import check_graph
 from utils.records.typed import OfContext, OfData, Record
 from utils.scms.identity import part_of, settle

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from utils.datasets.schema import attributes, outside
+from utils.datasets.column_rules import attributes, outside
 from utils.datasets.tabular import natural
 from utils.scms.counterfactual import factual_level, twins
 from utils.scms.identity import REAL_VALUED

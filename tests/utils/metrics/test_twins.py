@@ -9,7 +9,7 @@ import pytest
 
 from evals.records import query
 from tests.commands import SMALL, command, house
-from utils.datasets.schema import outside
+from utils.datasets.column_rules import outside
 from utils.datasets.tabular import assemble, binary, continuous
 from utils.metrics.twins import facts_of_twins, warnings_of
 from utils.model_zoo import predictor

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.datasets.schema import attributes, check, complaints
+from utils.datasets.column_rules import attributes, check, complaints
 from utils.datasets.tabular import assemble, binary, continuous, mark
 from utils.types import Column
 
