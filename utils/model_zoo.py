@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import paths_config
 from utils.command_line.targets import locate_trusted
-from utils.datasets import schema
+from utils.datasets import column_rules
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
@@ -352,7 +352,7 @@ def predictor(
         if not torch.isfinite(values).all():
             spoilt = [names[i] for i in (~torch.isfinite(values)).any(0).nonzero().flatten().tolist()]
             raise ValueError(f"the columns {spoilt} hold values that are missing, not finite or no numbers")
-        for complaint in schema.complaints(model.columns, values.numpy(), bounded=False):
+        for complaint in column_rules.complaints(model.columns, values.numpy(), bounded=False):
             raise ValueError(complaint)
         x = model.scaled(values).to(device)
         logits = model.score(x)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
-from utils.datasets import schema
+from utils.datasets import column_rules
 from utils.scms.structure import levels_product, topological
 from utils.system.console import count
 from utils.types import SCM, Batch, Column, Dataset
@@ -128,12 +128,12 @@ def assemble(
     """
     columns = tuple(_with_levels(c) for c in columns)
     _check_sensitive(name, columns)
-    schema.check(f"data set {name}", columns)
+    column_rules.check(f"data set {name}", columns)
     graph = None if parents is None else check_graph(name, columns, parents)
     if scm is not None and scm.names != tuple(c.name for c in columns):
         raise ValueError(f"data set {name}: its SCM is over {scm.names}, not over {tuple(c.name for c in columns)}.")
     table = np.column_stack([_numbers(name, frame, c) for c in columns])
-    for complaint in schema.complaints(columns, table, bounded=False):
+    for complaint in column_rules.complaints(columns, table, bounded=False):
         raise ValueError(f"data set {name}, {complaint}")
     labels = _labels(name, y, len(table), classes)
     s = _groups(name, columns, table)
@@ -142,7 +142,7 @@ def assemble(
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
     loc, scale = _scaling(columns, table[parts[0]])
-    columns = schema.fill_columns(columns, table[parts[0]])
+    columns = column_rules.fill_columns(columns, table[parts[0]])
     shift, spread = torch.from_numpy(loc), torch.from_numpy(scale)
     x = standardise(torch.from_numpy(table), shift, spread)
     rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))

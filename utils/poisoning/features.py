@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.datasets import schema
+from utils.datasets import column_rules
 from utils.datasets.tabular import Floats, Scaling, group_index, model_space, natural
 from utils.poisoning.dimensions import Dimension, Number
 from utils.poisoning.narrowing import FIXED, bounded, dimensions
@@ -203,7 +203,7 @@ class Space:
 
 def valid(columns: Sequence[Column], natural: Tensor) -> list[str]:
     """What new rows (m, d), natural units, break of the schema, each "row 3: ..."; none where they are valid."""
-    return list(schema.complaints(columns, natural.detach().double().cpu().numpy(), bounded=True))
+    return list(column_rules.complaints(columns, natural.detach().double().cpu().numpy(), bounded=True))
 
 
 def to_batch(columns: Sequence[Column], loc: Tensor, scale: Tensor, rows: Rows, like: Tensor) -> Batch:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from utils.datasets import schema
+from utils.datasets import column_rules
 from utils.datasets.tabular import Floats, unknown_name
 from utils.poisoning.dimensions import Choice, Dimension, Number
 from utils.types import Column
@@ -41,7 +41,7 @@ def dimensions(columns: Sequence[Column], scale: Floats, fixed: Mapping[str, flo
             whole number of a column of whole numbers, or in which no indicator of an attribute is 1.
     """
     known = [c.name for c in columns]
-    attributes = schema.attributes(columns)
+    attributes = column_rules.attributes(columns)
     for name in fixed:
         if name not in known and name not in attributes:
             raise unknown_name(FIXED, name, [*known, *attributes])
@@ -117,7 +117,7 @@ def _check_cuts(columns: Sequence[Column], found: Sequence[Dimension]) -> None:
     """Refuse bounds of a number in which the indicators that it implies are not exactly one. Raises ValueError."""
     for number in (d for d in found if isinstance(d, Number)):
         for values in _rows_of_pieces(number, len(columns)):
-            for attribute, places in schema.attributes(columns).items():
+            for attribute, places in column_rules.attributes(columns).items():
                 if set(places) <= set(number.places) and values[list(places)].sum() != 1:
                     raise ValueError(
                         f"where {number.name} is {values[number.places[0]]:g}, {values[list(places)].sum():g} of the "

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from utils.datasets import schema
+from utils.datasets import column_rules
 from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import unknown_name
 from utils.poisoning.features import Rows, to_batch
@@ -75,7 +75,7 @@ def read(path: Path, columns: Sequence[Column], classes: int) -> Rows:
                 f"{path}, row {row}: {others[0]!r} is {label:g}; expected a class, a whole number from 0 to "
                 f"{classes - 1}"
             )
-    for complaint in schema.complaints(columns, natural.numpy(), bounded=False):
+    for complaint in column_rules.complaints(columns, natural.numpy(), bounded=False):
         raise ValueError(f"{path}, {complaint}")
     return Rows(natural, labels.long())
 
