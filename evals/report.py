@@ -72,7 +72,7 @@ Column = dict[str, Any]
 
 
 def numbers(values: ArrayLike, digits: int = DIGITS) -> Column:
-    """Returns a column of numbers (n,), with ``digits`` digits of its largest; what is not finite is left out.
+    """Returns a column of numbers (n,), with ``digits`` digits of its largest; what is not finite becomes null.
 
     ``steps`` lead from each distinct value, in rising order, to the next, the first from 0, in units of
     ``10 ** -power``: they are shorter than the values.

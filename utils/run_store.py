@@ -329,7 +329,7 @@ class _Storage:
         gone = set(ids)
         self._rewrite(seen, {i: record for i, record in seen.records.items() if i not in gone})
 
-    def damaged(self) -> list[Path]:
+    def find_damaged(self) -> list[Path]:
         """Returns those of file and journal that cannot be taken apart into records."""
         broken, file = [], EMPTY
         try:
@@ -573,7 +573,7 @@ class RunStore:
         plain = _check(record)
         with self._locked():
             seen = self._storage.read()
-            self._existing(seen, doc_id)
+            self._require(seen, doc_id)
             other, status = seen.known.get(plain["run_id"], (doc_id, None))
             if other != doc_id and status == plain["status"] == "finished":
                 raise ValueError(f"run {plain['run_id']} is record {other} of {self.path}; replace that one instead")
@@ -584,7 +584,7 @@ class RunStore:
         ids = list(doc_ids)
         with self._locked():
             seen = self._storage.read()
-            self._storage.remove([self._existing(seen, doc_id) for doc_id in ids])
+            self._storage.remove([self._require(seen, doc_id) for doc_id in ids])
 
     def get(self, doc_id: int) -> Record:
         """A record of one's own, with its ``doc_id``.
@@ -597,7 +597,7 @@ class RunStore:
     def all(self) -> list[Record]:
         """Returns all sound records by ascending id, each with its ``doc_id``."""
         seen = self._storage.read()
-        return self._handed_out(seen, sorted(seen.records))
+        return self._hand_out(seen, sorted(seen.records))
 
     def examined(self) -> tuple[list[Record], dict[int, str]]:
         """Returns every record as ``all``, and the flaws of the others by id: ``was altered since it was filed``.
@@ -624,7 +624,7 @@ class RunStore:
             }
             others = self._records(seen, [i for i in seen.records if i not in sure])
             found = [i for i in seen.records if (i in sure or i in others) and query(sure.get(i) or others[i])]
-            return self._handed_out(seen, found)
+            return self._hand_out(seen, found)
 
     def find(self, run_id: str, status: str | None = "finished") -> Record | None:
         """The record of a run, or None; ``status=None`` for any status."""
@@ -635,7 +635,7 @@ class RunStore:
         seen = self._storage.read()
         there = {run: seen.known[run] for run in dict.fromkeys(run_ids) if run in seen.known}
         ids = [i for i, stored in there.values() if status in (None, stored)]
-        return {record["run_id"]: record for record in self._handed_out(seen, ids)}
+        return {record["run_id"]: record for record in self._hand_out(seen, ids)}
 
     def fold(self) -> int:
         """Writes the journal into the file, so that any TinyDB sees every record; returns the number of lines."""
@@ -647,7 +647,7 @@ class RunStore:
     def set_aside(self) -> list[Path]:
         """Renames a damaged file or journal to ``<name>.damaged-<n>``; returns the new names."""
         with self._locked():
-            return [_rename(path) for path in reversed(self._storage.damaged())]
+            return [_rename(path) for path in reversed(self._storage.find_damaged())]
 
     def __len__(self) -> int:
         return len(self._storage.read().records)
@@ -668,7 +668,7 @@ class RunStore:
         finally:
             self._lock.release()
 
-    def _existing(self, seen: _Seen, doc_id: int) -> int:
+    def _require(self, seen: _Seen, doc_id: int) -> int:
         """The id, where there is such a record."""
         if type(doc_id) is int and doc_id in seen.records:
             return doc_id
@@ -678,7 +678,7 @@ class RunStore:
 
     def _sound(self, seen: _Seen, doc_id: int) -> Record:
         """A record, without its id. Raises ValueError where there is none, or something is wrong with it."""
-        record = seen.records[self._existing(seen, doc_id)]
+        record = seen.records[self._require(seen, doc_id)]
         try:
             return _examine(doc_id, record, self.path, needs_checksum=seen.file.sealed)
         except FlawError as error:
@@ -710,7 +710,7 @@ class RunStore:
             _warn(self.path, flaws)
         return found
 
-    def _handed_out(self, seen: _Seen, ids: Sequence[int]) -> list[Record]:
+    def _hand_out(self, seen: _Seen, ids: Sequence[int]) -> list[Record]:
         records = self._records(seen, ids)
         return [{**records[i], "doc_id": i} for i in ids if i in records]
 

@@ -126,11 +126,11 @@ class Search(Planned):
             try:
                 # a single trial before all batches: what is wrong with every trial shows there
                 while batch := list(islice(asked, self.batch if count_begun(study) > count_unfinished(study) else 1)):
-                    planned = self._planned(study, question, batch, first)
+                    planned = self._plan(study, question, batch, first)
                     jobs = [job for own in planned for job in own]
                     first += len(jobs)
                     launch(self.launcher, self.planner, [job.words for job in jobs], jobs[0].number)
-                    ended = [self._ended(tally.folder, own) for own in planned]
+                    ended = [self._collect(tally.folder, own) for own in planned]
                     for (trial, _), ends in zip(batch, ended, strict=True):
                         if ends:
                             _tell(study, question, trial, ends)
@@ -140,7 +140,7 @@ class Search(Planned):
             finally:
                 tally.numbers = range(first)  # of a search that stops, only those that were begun
 
-    def _planned(self, study: "Study", question: Question, batch: Sequence[Point], first: int) -> list[list[Job]]:
+    def _plan(self, study: "Study", question: Question, batch: Sequence[Point], first: int) -> list[list[Job]]:
         """The jobs of each trial. Raises ValueError where one cannot be run, whose trial is not tried again."""
         from optuna.trial import TrialState
 
@@ -154,7 +154,7 @@ class Search(Planned):
             first += question.repetitions
         return planned
 
-    def _ended(self, folder: Path, jobs: Sequence[Job]) -> list[tuple[Outcome, Record]] | None:
+    def _collect(self, folder: Path, jobs: Sequence[Job]) -> list[tuple[Outcome, Record]] | None:
         """Returns how the jobs of a trial ended, with records; None where one left none: the trial stays open."""
         ends = []
         for job in jobs:
