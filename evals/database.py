@@ -32,8 +32,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from evals.keeping import export, foreign, merge, upkeep
-from evals.records.query import NAME, near
+from evals.records.query import NAME
 from utils.system.console import begin, complain, format_error, say, show_everything, unread
+from utils.words.near import near
 
 
 @dataclass(frozen=True)

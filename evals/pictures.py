@@ -22,6 +22,7 @@ from evals.records import query
 from evals.records.radius_text import NUMBER, in_bytes, radius_words
 from utils.records import later
 from utils.system.console import count, write
+from utils.words.near import near
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +114,7 @@ def measure(records: Sequence[query.Record], evaluation: Any) -> pd.DataFrame:
     if not judged:
         names = sorted(later.evaluations(records))
         there = ", ".join(names) or "none"
-        raise ValueError(f"evaluation={name}: no record has it{query.near(name, names)} There is {there}")
+        raise ValueError(f"evaluation={name}: no record has it{near(name, names)} There is {there}")
     found = [(record, record["evaluations"][name]) for record in judged]
     return query.frame([{**record, "metrics": e.get("metrics", e), "evaluations": {}} for record, e in found])
 
@@ -352,7 +353,7 @@ UNUSED = {
 def check(options: DictConfig) -> None:
     """Refuses options that cannot be meant. Raises ValueError naming the option."""
     if options.kind not in PICTURES:
-        raise ValueError(f"kind={options.kind}{query.near(str(options.kind), PICTURES)} Expected {', '.join(PICTURES)}")
+        raise ValueError(f"kind={options.kind}{near(str(options.kind), PICTURES)} Expected {', '.join(PICTURES)}")
     defaults: Any = OmegaConf.load(OPTIONS)
     for key in sorted(UNUSED[options.kind]):
         if options[key] != defaults[key]:

@@ -24,6 +24,7 @@ from evals.table import DASH, LATEX
 from utils.metrics.directions import describe
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
+from utils.words.near import near
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
 ACCURACY = "accuracy"
@@ -47,7 +48,7 @@ def parse_metrics(option: Any, settings: Sequence[Setting]) -> list[str]:
     for word in words:
         if word not in (*known, "all"):
             raise ValueError(
-                f"metrics={word} is not known with and without the added rows{query.near(word, known)} "
+                f"metrics={word} is not known with and without the added rows{near(word, known)} "
                 f"There is {', '.join(known)}"
             )
     return known if "all" in words else words

@@ -39,6 +39,7 @@ from utils.records.settings import flat, varying
 from utils.runs import causal_figures
 from utils.system import atomic
 from utils.system.console import count, say_of
+from utils.words.near import near
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
 PAGE = paths_config.ROOT / "evals" / "page"
@@ -187,7 +188,7 @@ def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Se
     given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
     for name, key in zip("xy", given, strict=True):
         if key is not None and key not in keys:
-            raise ValueError(f"{name}={key}: no run has it{query.near(key, keys)} There is {', '.join(keys[:MOST])}")
+            raise ValueError(f"{name}={key}: no run has it{near(key, keys)} There is {', '.join(keys[:MOST])}")
     apart = {metric["key"]: metric["apart"] for metric in offered if "apart" in metric}
     for key in given:
         if key in apart:

@@ -24,6 +24,7 @@ from utils.records.typed import Record
 from utils.runs import causal_figures
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
+from utils.words.near import near
 from utils.words.quoting import copyable
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
@@ -88,7 +89,7 @@ def read_published(name: str) -> tuple[pd.DataFrame, str]:
     path = PUBLISHED / f"{name}.csv"
     if not path.is_file():
         present = sorted(p.stem for p in PUBLISHED.glob("*.csv"))
-        raise ValueError(f"no published table {name!r}{query.near(name, present)} There is {', '.join(present)}")
+        raise ValueError(f"no published table {name!r}{near(name, present)} There is {', '.join(present)}")
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
     return pd.read_csv(path, comment="#"), " ".join(comments)
@@ -106,7 +107,7 @@ def records(experiment: str | None, dataset: str | None) -> list[Record]:
     if not chosen:
         names = sorted({str(record["params"].get("experiment") or "") for record in found} - {""})
         raise ValueError(
-            f"no finished run of experiment={experiment}{query.near(str(experiment), names)} {_training(experiment)}; "
+            f"no finished run of experiment={experiment}{near(str(experiment), names)} {_training(experiment)}; "
             f"experiments in the databases: {', '.join(names) or 'none'}"
         )
     return chosen
@@ -226,7 +227,7 @@ def _natural(row: Row) -> list[tuple[int, float, str]]:
 def _check_names(option: str, names: Sequence[str], there: Iterable[str]) -> None:
     for name in names:
         if name not in (known := sorted(set(there))):
-            raise ValueError(f"{option}={name} is not there{query.near(name, known)} There is {', '.join(known)}")
+            raise ValueError(f"{option}={name} is not there{near(name, known)} There is {', '.join(known)}")
 
 
 def _select_metrics(

@@ -317,10 +317,10 @@ def test_what_does_not_fit_the_memory_is_refused(untouched, monkeypatch, allocat
         (["dataset.path=header.csv"], ["'y'"]),
         (["dataset.path=empty.csv"], ["empty.csv is empty"]),
         (["dataset.label=z"], ["no column 'z'", "sex, age, job, y"]),
-        (["dataset.sensitive=sx"], ["Did you mean sex?"]),
+        (["dataset.sensitive=sx"], ["did you mean sex?"]),
         (["dataset.label=3"], ["dataset.label=3: expected text", "quote it"]),
         (["dataset.path=null"], ["dataset.path=None"]),
-        (["dataset.graph={age: [ses]}"], ["'ses'", "Did you mean sex?"]),
+        (["dataset.graph={age: [ses]}"], ["'ses'", "did you mean sex?"]),
         (["dataset.graph=3"], ["dataset.graph=3"]),
     ],
 )

@@ -31,12 +31,12 @@ from typing import Any
 
 import paths_config
 from evals.poisoning.csv_files import WORDS, wrong
-from evals.records.query import near
 from utils.records import checksum
 from utils.records.schema import flaw
 from utils.run_store import STATUS, RunStore, StoreError
 from utils.system.atomic import digest
 from utils.system.console import count, say
+from utils.words.near import near
 from utils.words.quoting import copyable, option
 
 SHOWN = 20  # lines of a listing that fit one screen

@@ -15,6 +15,7 @@ from evals.plots.axis import Axis, Side
 from evals.plots.style import COLOURS, MARKERS
 from evals.records import advice, pareto, points, query
 from utils.system.console import count
+from utils.words.near import near
 
 HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
 MOST_POINTS = 100_000  # n^(m - 2) up to which a hypervolume takes seconds
@@ -86,7 +87,7 @@ def select(records: Sequence[query.Record], options: DictConfig, keys: Sequence[
     table = query.frame(records)
     columns = [str(column) for column in table.columns]
     if options.hue not in HUES:
-        raise ValueError(f"hue={options.hue}{query.near(str(options.hue), HUES)} Expected one of {', '.join(HUES)}")
+        raise ValueError(f"hue={options.hue}{near(str(options.hue), HUES)} Expected one of {', '.join(HUES)}")
     table = axis.with_axes(table, keys)
     policies = pd.Series([record.get("policy") for record in records], index=table.index, dtype=object)
     table = table.assign(kind=_kinds(table[str(options.hue)], str(options.hue)), policy=policies)

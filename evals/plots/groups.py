@@ -16,6 +16,7 @@ from evals.plots.style import COLOURS, INK, STYLE
 from evals.records import query
 from utils.metrics.directions import describe
 from utils.system.console import count
+from utils.words.near import near
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,9 +38,7 @@ def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
     wanted = [side.key for side in parse_sides(options.metrics)] or [rate for rate in RATES if rate in found]
     for rate in wanted:
         if rate not in found:
-            raise ValueError(
-                f"metrics={rate} is no rate of a group{query.near(rate, found)} There is {', '.join(found)}"
-            )
+            raise ValueError(f"metrics={rate} is no rate of a group{near(rate, found)} There is {', '.join(found)}")
     keys = [f"{rate}_group{i}" for rate in wanted for i in found[rate]]
     shown = charts.chart(records, options, [Side(key) for key in keys], oriented=False)
     most = max((found[rate] for rate in wanted), key=len)

@@ -10,6 +10,7 @@ from evals.plots import compromises, groups, moving, parallel, policy, robustnes
 from evals.plots.frontier import frontier
 from evals.plots.picture import Picture
 from evals.records import query
+from utils.words.near import near
 
 OPTIONS = paths_config.ROOT / "config" / "plot.yaml"
 EVERY = {"dataset", "kind", "where", "hue", "title", "out"}
@@ -50,7 +51,7 @@ KINDS: dict[str, Kind] = {
 def check(options: DictConfig) -> Kind:
     """Returns the kind of plot. Raises ValueError for an unknown one, and for an option that it does not read."""
     if str(options.kind) not in KINDS:
-        raise ValueError(f"kind={options.kind}{query.near(str(options.kind), KINDS)} Expected {', '.join(KINDS)}")
+        raise ValueError(f"kind={options.kind}{near(str(options.kind), KINDS)} Expected {', '.join(KINDS)}")
     kind = KINDS[str(options.kind)]
     defaults: Any = OmegaConf.load(OPTIONS)
     for key in sorted(set(map(str, options)) - EVERY - kind.reads):

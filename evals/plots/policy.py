@@ -15,6 +15,7 @@ from evals.plots.frontier import Policy
 from evals.plots.picture import Picture
 from evals.records import query
 from utils.system.console import count
+from utils.words.near import near
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def apply_limit(shown: Chart, limit: Constraint) -> Policy:
     """
     if limit.key not in shown.keys:
         raise ValueError(
-            f"limit={limit.text} is on neither axis{query.near(limit.key, shown.keys)} Axes: {', '.join(shown.keys)}"
+            f"limit={limit.text} is on neither axis{near(limit.key, shown.keys)} Axes: {', '.join(shown.keys)}"
         )
     i = shown.keys.index(limit.key)
     sign = shown.signs[i]

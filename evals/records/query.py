@@ -18,11 +18,11 @@ from pandas.api.types import is_numeric_dtype
 
 import paths_config
 from evals.records.seed_intervals import Interval, bootstrap, by_setting
-from utils.metrics.directions import suggest
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
 from utils.system.console import begin, complain, format_error, show_everything, unread
+from utils.words.near import ask, near
 from utils.words.quoting import copyable, literal, override, read_option
 from utils.words.ranges import require_ranges
 
@@ -305,11 +305,7 @@ def known(key: str, table: pd.DataFrame) -> str:
         return key
     settings, part = _settings(table), key.partition(".")[0]
     ends = [setting for setting in settings if setting.endswith(f".{key}")]
-    meant = (
-        f"; did you mean {', '.join(ends)}?"
-        if ends
-        else near(key, [*table.columns.drop("params", "ignore"), *settings])
-    )
+    meant = ask(ends) or near(key, [*table.columns.drop("params", "ignore"), *settings])
     alike = [setting for setting in settings if "." in key and setting.startswith(f"{part}.")]
     plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
     there = f"Settings of {part}: {', '.join(alike)}" if alike else f"Metrics here: {', '.join(plain) or 'none'}"
@@ -319,12 +315,6 @@ def known(key: str, table: pd.DataFrame) -> str:
 def _settings(table: pd.DataFrame) -> list[str]:
     """The dotted keys of all settings of a frame."""
     return list(dict.fromkeys(key for params in table.get("params", ()) for key in flat(params or {}, "label")))
-
-
-def near(key: str, candidates: Iterable[Any]) -> str:
-    """``; did you mean a, b?``, or a full stop where no candidate is close."""
-    close = suggest(key, [str(c) for c in candidates])
-    return f"; did you mean {', '.join(close)}?" if close else "."
 
 
 def number(value: Any) -> float:

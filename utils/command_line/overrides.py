@@ -1,6 +1,5 @@
 """The meaning of a command line's words: the epsilon rule, keys that exist, errors with near misses."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from omegaconf.errors import MissingMandatoryValue
 from utils.records.settings import walk
 from utils.records.typed import Params
 from utils.scms.identity import settle
+from utils.words.near import near_keys, near_or_all
 from utils.words.quoting import mapping, quoted, typed
 from utils.words.ranges import CONFIG
 
@@ -95,7 +95,9 @@ def _flag(name: str) -> str:
     begins = [flag for flag in known if flag.startswith(name) and name.startswith("--")]
     if name in known or len(begins) == 1:
         return name if name in known else begins[0]
-    raise ValueError(f"{name}: there is no such flag{_near(name, [flag for flag in known if flag.startswith('--')])}")
+    raise ValueError(
+        f"{name}: there is no such flag{near_or_all(name, [flag for flag in known if flag.startswith('--')])}"
+    )
 
 
 def _check_flag(name: str, value: str) -> None:
@@ -267,7 +269,7 @@ def explain(error: Exception, config_name: str = "train") -> str:
     if missing:
         group, option = missing.groups()
         known = getattr(error, "options", None) or options(group)  # Hydra knows those of its own and of plugins too
-        return f"{group}={option}: there is no such option{_near(option, known)}"
+        return f"{group}={option}: there is no such option{near_or_all(option, known)}"
     extra = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_([a-z]+)_", text)
     if extra:
         return f"the {extra[1]} launcher is not installed: pip install -r requirements/{extra[1]}.txt"
@@ -319,11 +321,6 @@ def _several(word: str) -> str:
         return f"{word} is several values: add -m to run each ({error})"
 
 
-def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
-
-
 def _near_key(key: str, config_name: str) -> str:
     """The options a known key belongs to, or the keys like an unknown one, or its neighbours."""
     known = _engine_keys() if key.startswith("hydra.") else keys(config_name)
@@ -333,21 +330,10 @@ def _near_key(key: str, config_name: str) -> str:
         return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
     parent = key.rpartition(".")[0]
     inside = [k for k in known if parent and k.startswith(f"{parent}.")]
-    candidates = inside or known  # where the first part is right, the last one is misspelt
-    likeness = {k: _likeness(key, k) for k in candidates}
-    best = max(likeness.values())
-    near = sorted((k for k in candidates if likeness[k] >= max(0.65, best - 0.1)), key=lambda k: -likeness[k])[:3]
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
+    if meant := near_keys(key, inside or known):  # where the first part is right, the last one is misspelt
+        return meant
     beside = [k for k in inside if k.rpartition(".")[0] == parent]
     return f"; there are {', '.join(beside)}" if beside else "; --cfg job prints all keys"
-
-
-def _likeness(key: str, other: str) -> float:
-    """Returns the likeness in [0, 1] of whole keys and their last parts, 0 where those have little in common."""
-    pairs = ((key, other), (key.rpartition(".")[2], other.rpartition(".")[2]))
-    whole, leaf = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in pairs)
-    return (whole + leaf) / 2 if leaf >= 0.6 else 0.0
 
 
 def groups() -> list[str]:

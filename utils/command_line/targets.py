@@ -1,6 +1,5 @@
 """The functions that a configuration may name, and checks of the arguments that it gives them."""
 
-import difflib
 import importlib
 import inspect
 import math
@@ -13,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from torch import Tensor
 
 from utils.records.settings import walk
+from utils.words.near import near_or_all
 from utils.words.quoting import typed
 
 Node = Mapping[str, Any]
@@ -72,8 +72,7 @@ def check_arguments(function: partial, key: str) -> None:
     known = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
     for name in function.keywords:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=2) or known
-            raise ValueError(f"{key}.{name} is not a setting of {function.func.__name__}; did you mean {near}?")
+            raise ValueError(f"{key}.{name} is not a setting of {function.func.__name__}{near_or_all(name, known)}")
     # what has no default and is not bound is given at the call only if the caller says so (seed, inputs)
     missing = [n for n in known if n not in function.keywords and parameters[n].default is inspect.Parameter.empty]
     if set(missing) - {"seed"}:
@@ -105,8 +104,7 @@ def _check_own(node: Node, key: str) -> None:
             continue
         if name not in parameters:
             settings = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY] or list(parameters)
-            near = difflib.get_close_matches(name, parameters, n=2) or settings
-            raise ValueError(f"{key}.{name} is not a setting of {function.__name__}; did you mean {near}?")
+            raise ValueError(f"{key}.{name} is not a setting of {function.__name__}{near_or_all(name, settings)}")
         kind = parameters[name].annotation
         if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
             texts = isinstance(value, int | float) and str in _parts(kind)

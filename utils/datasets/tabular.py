@@ -6,7 +6,6 @@ Whatever enters is checked here once; everything behind it trusts the Dataset. R
 the header where there is one.
 """
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -24,6 +23,7 @@ from utils.datasets import column_rules
 from utils.scms.structure import levels_product, topological
 from utils.system.console import count
 from utils.types import SCM, Batch, Column, Dataset
+from utils.words.near import near
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -70,10 +70,8 @@ def names(value: str | Sequence[str] | None) -> tuple[str, ...]:
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> ValueError:
     """The error of a misspelt name, with near misses and the names there are."""
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
     listed = ", ".join(repr(column) if "," in column else column for column in known)
-    return ValueError(f"{what}: there is no column {name!r}.{hint} The columns are: {listed}.")
+    return ValueError(f"{what}: there is no column {name!r}{near(name, known)} The columns are: {listed}.")
 
 
 def mark(

@@ -21,10 +21,11 @@ import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from utils.words.near import near
 
 
 @dataclass(frozen=True)
@@ -128,24 +129,17 @@ def under_norms(keys: Iterable[str]) -> list[str]:
     return [key for key in keys if UNDER_NORM.fullmatch(key)]
 
 
-def names() -> list[str]:
-    """The keys that metrics state, without those that have a placeholder."""
-    return [name for name in read_keys() if "{" not in name]
-
-
-def suggest(key: str, known: Iterable[str]) -> list[str]:
-    """Returns up to three known keys that a mistyped one may have meant, nearest first."""
-    return get_close_matches(key, list(known), n=3)
+def names_like(key: str) -> list[str]:
+    """Returns the keys that metrics state without a placeholder, and again at the radius that a key has."""
+    found = RADIUS.fullmatch(key)
+    plain = [name for name in read_keys() if "{" not in name]
+    return [*plain, *(f"{name}_{found['radius']}" for name in plain if found)]
 
 
 def require_metric(key: str, where: str) -> None:
     """Refuses a name that no metric has. Raises ValueError, with near misses."""
     if meaning(key) is None:
-        found = RADIUS.fullmatch(key)
-        known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
-        close = suggest(key, known)
-        meant = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ValueError(f"{where}: there is no metric {key}{meant}")
+        raise ValueError(f"{where}: there is no metric {key}{near(key, names_like(key), '')}")
 
 
 class Parts(NamedTuple):

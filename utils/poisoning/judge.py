@@ -10,9 +10,10 @@ import numpy as np
 
 from utils.metrics.classification import FROM_TABLE
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.directions import direction, suggest
+from utils.metrics.directions import direction
 from utils.metrics.group import GAPS, OF_ANY_CLASSES, RATES
 from utils.types import Answer, Batch, FitDecide
+from utils.words.near import near, near_or_all
 
 OF_ALL_ROWS = ("accuracy", "balanced_accuracy", "mcc")
 ACCURACIES = ("constraint", "weight", "objective", "ignore")
@@ -59,9 +60,8 @@ class Judge:
         for key in (self.metric, *self.penalties):
             where = "metric" if key == self.metric else "penalties"
             if key not in self.known:
-                close = suggest(str(key), self.known)
-                hint = f"did you mean {' or '.join(close)}?" if close else f"it is one of {', '.join(self.known)}"
-                raise ValueError(f"attack.poison.{where}: there is no metric {key} of the validation rows; {hint}")
+                hint = near_or_all(key, self.known)
+                raise ValueError(f"attack.poison.{where}: there is no metric {key} of the validation rows{hint}")
         if not direction(self.metric):
             raise ValueError(
                 f"attack.poison.metric={self.metric}: it has no better end; use a gap, such as fpr_gap or "
@@ -185,9 +185,7 @@ class Judge:
 def chosen(setting: str, value: str, known: Sequence[str]) -> None:
     """Raise ValueError unless a word is one of the known ones."""
     if value not in known:
-        close = suggest(str(value), known)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"attack.poison.{setting}={value}: expected one of {', '.join(known)}{hint}")
+        raise ValueError(f"attack.poison.{setting}={value}: expected one of {', '.join(known)}{near(value, known, '')}")
 
 
 def _is_number(value: object) -> bool:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from utils.metrics.directions import RADIUS, direction, names, suggest
+from utils.metrics.directions import RADIUS, direction, names_like
 from utils.records.settings import left_out
 from utils.search.search_words import Line
+from utils.words.near import near
 from utils.words.quoting import typed
 
 BOUND = re.compile(r"\s*(?P<key>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<value>[^<>=\s]+)\s*")
@@ -93,10 +94,8 @@ def _better(key: str, end: Any) -> str:
         raise ValueError(f"hydra.sweeper.objectives: {key}: {end}: expected maximize or minimize")
     if sign := direction(key):
         return "maximize" if sign > 0 else "minimize"
-    found = RADIUS.fullmatch(key)
-    known = [*names(), *(f"{name}_{found['radius']}" for name in names() if found)]
     raise ValueError(
-        f"hydra.sweeper.objectives: it is not known which end of {key} is better{near(key, known) or '.'} "
+        f"hydra.sweeper.objectives: it is not known which end of {key} is better{near(key, names_like(key))} "
         f"If it is meant, say {typed('hydra.sweeper.objectives', {key: 'maximize'})}, or minimize"
     )
 
@@ -149,9 +148,3 @@ def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[s
                 f"trial could be called better: give one value to what makes them differ{chosen}; or leave {key} out "
                 "of what the search is judged by"
             )
-
-
-def near(key: str, known: Iterable[str]) -> str:
-    """``; did you mean a or b?``, or nothing where no known key is close."""
-    close = suggest(key, known)
-    return f"; did you mean {' or '.join(close)}?" if close else ""

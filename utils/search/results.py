@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import paths_config
 from utils.metrics.directions import direction
 from utils.run_store import Record, RunStore
-from utils.search.question import Question, near
+from utils.search.question import Question
 from utils.search.study import count_unfinished
+from utils.words.near import near
 from utils.words.quoting import copyable, option
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def judge(study: "Study", trial: "Trial", question: Question, records: Sequence[
 def _mean(key: str, records: Sequence[Record]) -> float:
     for record in records:
         if key not in record["metrics"]:
-            raise UnreportedError(f"record {record['doc_id']} has no metric {key}{near(key, record['metrics'])}")
+            raise UnreportedError(f"record {record['doc_id']} has no metric {key}{near(key, record['metrics'], '')}")
         if record["metrics"][key] is None:
             raise NoResultError(f"{key} is undefined (null) in record {record['doc_id']}")
     return fmean(record["metrics"][key] for record in records)

@@ -20,7 +20,6 @@ from utils.search.question import (
     check_radii,
     constraints,
     definition,
-    near,
     objectives,
     require_one_model,
 )
@@ -38,6 +37,7 @@ from utils.search.study import (
     storage_errors,
 )
 from utils.system.console import complain, say
+from utils.words.near import near
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -92,7 +92,7 @@ class Search(Planned):
 
     def _check(self) -> None:
         if self.sampler not in SAMPLERS:
-            close = near(str(self.sampler), SAMPLERS)
+            close = near(self.sampler, SAMPLERS, "")
             raise ValueError(f"hydra.sweeper.sampler={self.sampler}: expected one of {', '.join(SAMPLERS)}{close}")
         if self.study is not None and not NAME.fullmatch(str(self.study)):
             raise ValueError(f"hydra.sweeper.study={self.study}: expected letters, digits, _ and -, a letter first")

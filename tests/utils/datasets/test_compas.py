@@ -140,7 +140,7 @@ def test_of_two_columns_of_one_name_the_first_counts(write):
 def test_a_missing_column_is_named_with_the_file(write):
     header = ["prior_count" if c == "priors_count" else c for c in PERSON]
     path = write([PERSON], header=header)
-    with pytest.raises(ValueError, match=r"two-years.csv: there is no column 'priors_count'. Did you mean prior_count"):
+    with pytest.raises(ValueError, match=r"two-years.csv: there is no column 'priors_count'; did you mean prior_count"):
         read(path)
 
 

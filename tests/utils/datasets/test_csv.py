@@ -179,7 +179,7 @@ def test_a_cycle_is_refused(load):
 
 @pytest.mark.parametrize("graph", [{"member": ["agee"]}, {"agee": ["member"]}])
 def test_an_unknown_name_in_the_graph_is_refused(load, graph):
-    with pytest.raises(ValueError, match=r"no column 'agee'. Did you mean age"):
+    with pytest.raises(ValueError, match=r"no column 'agee'; did you mean age"):
         load(graph=graph)
 
 
@@ -207,7 +207,7 @@ def test_a_missing_file_is_named_with_both_places(load, tmp_path):
 
 @pytest.mark.parametrize("key", ["label", "sensitive", "ignore", "actionable"])
 def test_an_unknown_column_is_refused_with_near_misses(load, key):
-    with pytest.raises(ValueError, match=r"no column 'membr'. Did you mean member"):
+    with pytest.raises(ValueError, match=r"no column 'membr'; did you mean member"):
         load(**{key: "membr"})
 
 

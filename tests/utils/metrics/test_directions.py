@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from utils.metrics import directions
-from utils.metrics.directions import Key, describe, direction, headlines, is_causal, keys_of, meaning, suggest
+from utils.metrics.directions import Key, describe, direction, headlines, is_causal, keys_of, meaning
 
 ROOM = Path(directions.__file__).parent
 
@@ -134,18 +134,6 @@ def test_rates_of_the_right_decisions_are_better_high():
 
 def test_an_unknown_key_is_its_own_description():
     assert describe("some_key_low") == "some_key_low"
-
-
-def test_a_mistyped_key_is_corrected():
-    assert suggest("acuracy", ["auc", "accuracy", "uai_0.05"])[0] == "accuracy"
-
-
-def test_another_radius_is_suggested():
-    assert suggest("uai_0.5", ["uai_0.05", "fnr_gap"]) == ["uai_0.05"]
-
-
-def test_nothing_near_suggests_nothing():
-    assert suggest("colour", ["fnr_gap", "uai_0.05"]) == []
 
 
 def test_a_class_is_no_radius():

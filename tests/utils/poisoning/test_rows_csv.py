@@ -82,7 +82,7 @@ def test_wider_bounds_than_the_schemas_may_have_been_asked_for(file):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("age", "aeg", r"rows.csv: there is no column 'age'. Did you mean aeg\?"),
+        ("age", "aeg", r"rows.csv: there is no column 'age'; did you mean aeg\?"),
         (",label", ",label,weight", r"of other names 'label', 'weight'"),
         (",label", ",sex", r"of other names none"),
         ("1,60", "1,sixty", r"rows.csv, row 2: column 'age' holds 'sixty', not a finite number"),
