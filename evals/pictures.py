@@ -19,20 +19,21 @@ from evals.plots import class_drawings
 from evals.plots.class_drawings import Confusion, Gallery, Kind
 from evals.plots.style import COLOURS, MARKERS, save, targets
 from evals.records import query
-from evals.records.radius_text import NUMBER, in_bytes, radius_words
+from evals.records.radius_text import in_bytes, radius_words
 from utils.records import later
 from utils.system.console import count, write
 from utils.words.near import near
+from utils.words.numbers import SPELLED, radius_value, read_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OPTIONS = paths_config.ROOT / "config" / "pictures.yaml"
 MOST = 20  # classes shown as bars, the least robust ones
-CURVE = re.compile(rf"robust_accuracy_pgd_({NUMBER})")
-HEADLINE = re.compile(rf"robust_accuracy_({NUMBER})")
+CURVE = re.compile(rf"robust_accuracy_pgd_({SPELLED})")
+HEADLINE = re.compile(rf"robust_accuracy_({SPELLED})")
 CLASS = re.compile(r"accuracy_class_(\d+)")
-ROBUST_CLASS = re.compile(rf"robust_accuracy_class_\d+_({NUMBER})")
+ROBUST_CLASS = re.compile(rf"robust_accuracy_class_\d+_({SPELLED})")
 NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 PLAIN = str.maketrans({"ℓ": "l", "∞": "inf", "₂": "2", "₁": "1"})  # for tables of text
 
@@ -121,7 +122,7 @@ def measure(records: Sequence[query.Record], evaluation: Any) -> pd.DataFrame:
 
 def radii(columns: Iterable[str], pattern: re.Pattern[str]) -> dict[float, str]:
     """The radii in the names of metrics, as numbers and as they stand there, in rising order."""
-    found = {query.number(match[1]): match[1] for key in columns if (match := pattern.fullmatch(key))}
+    found = {read_number(match[1]): match[1] for key in columns if (match := pattern.fullmatch(key))}
     return dict(sorted(found.items()))
 
 
@@ -129,12 +130,12 @@ def radius_of(options: DictConfig, records: Sequence[query.Record], there: Mappi
     """The radius as the metrics have it: ``epsilon``, or the only one, or that of the training."""
     texts = ", ".join(there.values())
     if options.epsilon is not None:
-        value = query.number(options.epsilon)
+        value = read_number(options.epsilon)
         close = [text for known, text in there.items() if np.isclose(known, value, rtol=1e-3, atol=0)]
         if not close:
             raise ValueError(f"epsilon={options.epsilon}: these runs were judged at {texts}; choose one of them")
         return close[0]
-    trained = {query.number(r["params"]["epsilon"]["radius"]) for r in records if "epsilon" in r["params"]}
+    trained = {read_number(r["params"]["epsilon"]["radius"]) for r in records if "epsilon" in r["params"]}
     if len(there) == 1:
         return next(iter(there.values()))
     if len(trained) == 1 and (value := next(iter(trained))) in there:
@@ -317,8 +318,6 @@ def _one(records: Sequence[query.Record], options: DictConfig) -> query.Record:
 
 def _radius(options: DictConfig, record: query.Record) -> str:
     """The radius as typed, here or for the training."""
-    from utils.words.radii import radius_value
-
     radius = str(record["params"]["epsilon"]["radius"] if options.epsilon is None else options.epsilon)
     radius_value(radius)
     return radius

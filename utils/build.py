@@ -38,8 +38,8 @@ from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
 from utils.views.stack import together
+from utils.words.numbers import radius_value
 from utils.words.quoting import typed
-from utils.words.radii import radius_value
 
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
 OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing

@@ -24,7 +24,6 @@ import re
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -37,6 +36,7 @@ from utils.records.schema import STATUS as STATUS
 from utils.records.schema import flaw
 from utils.records.typed import Record
 from utils.system import atomic
+from utils.words.numbers import read_number
 from utils.words.quoting import copyable, option
 
 SCHEMA = 1  # of the records; a new number gives every run a new id
@@ -133,10 +133,10 @@ def _normal(leaf: str | float) -> Any:
 
 
 def _fraction(text: str) -> float | None:
-    if not FRACTION.fullmatch(text):
+    try:
+        return read_number(text) if FRACTION.fullmatch(text) else None
+    except ValueError:  # divided by 0
         return None
-    above, below = (Fraction(part.strip()) for part in text.split("/"))
-    return float(above / below) if below else None
 
 
 # --- records as bytes ------------------------------------------------------------------------------------------

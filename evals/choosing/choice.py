@@ -27,6 +27,7 @@ from utils.metrics.directions import direction
 from utils.records import later
 from utils.records.settings import flat, varying
 from utils.system.console import count
+from utils.words.numbers import read_number
 
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
 
@@ -415,7 +416,7 @@ def ask(
         else:
             _metric(key, table)
             of_test_rows(key)
-            constraints.append(Constraint(f"{key}{sign}{bound}", key, sign, query.number(bound)))
+            constraints.append(Constraint(f"{key}{sign}{bound}", key, sign, read_number(bound)))
     return Question(objective, higher, tuple(constraints), sure), ", ".join(facts)
 
 

@@ -26,7 +26,6 @@ records. They claim no weights: they can be listed, drawn, exported and merged, 
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,11 +36,12 @@ from typing import Any
 import paths_config
 from evals.keeping import face_study
 from evals.keeping.upkeep import say_some
-from evals.records.query import FACTS, number
+from evals.records.query import FACTS
 from utils.metrics.directions import direction
 from utils.records.schema import flaw
 from utils.run_store import SCHEMA, STATUS, RunStore, canonical, group_id
 from utils.system.console import count, say
+from utils.words.numbers import read_number
 
 METRICS = ("metrics", "results", "scores")
 PARAMS = ("params", "config", "args", "hparams")
@@ -237,9 +237,10 @@ def _set_radius(params: dict[str, Any]) -> None:
 
 def _is_radius(value: Any) -> bool:
     try:
-        return value is None or math.isfinite(number(value))
+        read_number(value)
     except ValueError:
-        return False
+        return value is None
+    return True
 
 
 def _word(value: Any) -> str | None:

@@ -16,6 +16,7 @@ from evals.plots.style import COLOURS, MARKERS
 from evals.records import advice, pareto, points, query
 from utils.system.console import count
 from utils.words.near import near
+from utils.words.numbers import read_number
 
 HUES = ("regularizer", "prepare", "model", "scm", "attack", "decide", "radius", "name", "experiment")
 MOST_POINTS = 100_000  # n^(m - 2) up to which a hypervolume takes seconds
@@ -192,7 +193,7 @@ def reference(shown: Chart, given: str | None) -> list[float]:
         words = [word for word in given.strip("[]").split(",") if word.strip()]
         if len(words) != len(shown.axes):
             raise ValueError(f"reference={given}: expected {len(shown.axes)} numbers by commas, one for each axis")
-        return [query.number(word) for word in words]
+        return [read_number(word) for word in words]
     return [_worst(column[~np.isnan(column)], sign) for column, sign in zip(shown.values.T, shown.signs, strict=True)]
 
 

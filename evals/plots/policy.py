@@ -16,6 +16,7 @@ from evals.plots.picture import Picture
 from evals.records import query
 from utils.system.console import count
 from utils.words.near import near
+from utils.words.numbers import read_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def parse_limit(given: Any) -> Constraint:
     if match is None or match[2] not in (*LOWER, *UPPER):
         raise ValueError(f"limit={given!r} is no limit; write one comparison such as limit='fnr_gap<=0.15'")
     try:
-        bound = query.number(match[3])
+        bound = read_number(match[3])
     except ValueError as error:
         raise ValueError(f"limit={given!r} compares with {match[3]!r}, which is no number") from error
     return Constraint(f"{match[1]}{match[2]}{bound:g}", of_test_rows(match[1]), match[2], bound)
@@ -113,7 +114,7 @@ def parse_weights(given: Any) -> tuple[float, float]:
     """The weights as typed. Raises ValueError where they are not two positive numbers."""
     words = [word for word in str("" if given is None else given).strip("[]()").split(",") if word.strip()]
     try:
-        numbers = [query.number(word) for word in words]
+        numbers = [read_number(word) for word in words]
     except ValueError as error:
         raise ValueError(f"weights={given}: expected two numbers such as weights=1,0.1") from error
     if len(numbers) != 2 or not all(np.isfinite(numbers)):

@@ -16,13 +16,14 @@ from evals.plots.frontier import reference
 from evals.plots.picture import Picture
 from evals.plots.style import COLOURS, MARKERS, STYLE
 from evals.records import query
-from evals.records.radius_text import NUMBER, in_bytes, radius_words
+from evals.records.radius_text import in_bytes, radius_words
+from utils.words.numbers import SPELLED, read_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{NUMBER})")
+ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{SPELLED})")
 OTHER = re.compile(r"(after|worst|class|group\d+)(_|$)")  # what is not the accuracy of all rows under one attack
 NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 PANEL, CHARACTER = 2.1, 0.085  # inches, about, that radii span and that a character of a tick takes
@@ -51,7 +52,7 @@ def curves(keys: Iterable[str]) -> dict[str, Curve]:
     for key in there:
         match = ATTACKED.fullmatch(key)
         if match and not OTHER.match(match["attack"] or ""):
-            found.setdefault(match["attack"] or "", {})[query.number(match["radius"])] = key
+            found.setdefault(match["attack"] or "", {})[read_number(match["radius"])] = key
     plain = {0.0: "accuracy"} if "accuracy" in there else {}
     return {attack: dict(sorted((plain | curve).items())) for attack, curve in sorted(found.items())}
 

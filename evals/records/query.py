@@ -8,7 +8,6 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
 from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.near import ask, near
+from utils.words.numbers import read_number
 from utils.words.quoting import copyable, literal, override, read_option
 from utils.words.ranges import require_ranges
 
@@ -119,7 +119,10 @@ def _facts(record: Record) -> dict[str, Any]:
     taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
     taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
     taken["params"] = params
-    return taken | {"experiment": params.get("experiment"), "radius": math.nan if radius is None else number(radius)}
+    return taken | {
+        "experiment": params.get("experiment"),
+        "radius": math.nan if radius is None else read_number(radius),
+    }
 
 
 def _joined(choice: Any) -> str | None:
@@ -183,7 +186,7 @@ def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
             )
         return column.notna() & COMPARE[sign](column, text)
     try:
-        value = number(text)
+        value = read_number(text)
     except ValueError as error:
         raise ValueError(f"where: {key} holds numbers, but {condition.strip()!r} compares it with {text!r}") from error
     return column.notna() & COMPARE[sign](column, value)
@@ -218,7 +221,7 @@ def _typed(found: Sequence[Any], index: pd.Index) -> pd.Series:
     """As numbers, ``8/255`` too, where every value is one; else as the command line writes them."""
     try:
         if not any(isinstance(value, bool) for value in found):
-            return pd.Series([math.nan if value is None else number(value) for value in found], index, dtype=float)
+            return pd.Series([math.nan if value is None else read_number(value) for value in found], index, dtype=float)
     except ValueError:
         pass
     return pd.Series([None if value is None else _text(value) for value in found], index, dtype=object)
@@ -315,17 +318,6 @@ def known(key: str, table: pd.DataFrame) -> str:
 def _settings(table: pd.DataFrame) -> list[str]:
     """The dotted keys of all settings of a frame."""
     return list(dict.fromkeys(key for params in table.get("params", ()) for key in flat(params or {}, "label")))
-
-
-def number(value: Any) -> float:
-    """A finite number as typed, fractions such as ``8/255`` included. Raises ValueError for anything else."""
-    try:
-        found = float(value) if "/" not in str(value) else float(Fraction(value))
-    except (TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"{value!r} is no number") from error
-    if not math.isfinite(found):  # to which nothing compares
-        raise ValueError(f"{value!r} is no finite number")
-    return found
 
 
 def options(words: Sequence[str], path: Path) -> DictConfig:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from evals.records import query
+from utils.words.numbers import read_number
 
-NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
 EVERY_BYTE = re.compile(r"\d+(?:\.\d+)?/255")
 
 
@@ -17,6 +17,6 @@ def in_bytes(records: Sequence[query.Record]) -> bool:
 
 def radius_words(text: str, bytes_: bool) -> str:
     """A radius for a reader: in the style of 8/255 where the runs are."""
-    if not bytes_ or "/" in text or not query.number(text):
+    if not bytes_ or "/" in text or not read_number(text):
         return text
-    return f"{round(255 * query.number(text), 1):g}/255"
+    return f"{round(255 * read_number(text), 1):g}/255"

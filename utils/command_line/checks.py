@@ -10,7 +10,7 @@ import yaml
 from utils.command_line.targets import check_settings
 from utils.metrics.directions import RADIUS, meaning, require_metric
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
-from utils.words.radii import radius_value
+from utils.words.numbers import radius_value
 from utils.words.ranges import CONFIG, range_of, require_ranges
 
 

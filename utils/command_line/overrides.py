@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from utils.records.settings import walk
 from utils.records.typed import Params
 from utils.scms.identity import settle
 from utils.words.near import near_keys, near_or_all
+from utils.words.numbers import is_written
 from utils.words.quoting import mapping, quoted, typed
 from utils.words.ranges import CONFIG
 
@@ -192,7 +192,7 @@ def _choice(word: str, override: Override, config_name: str) -> str:
     else:
         values = value.list if isinstance(value, ChoiceSweep) else [value]
     plain = [v.text if isinstance(v, QuotedString) else v for v in values]
-    numeric = [group == "epsilon" and _is_number(v) for v in plain]
+    numeric = [group == "epsilon" and is_written(v) for v in plain]
     if all(numeric):
         if config_name == "evaluate":  # which trains nothing: the radii to judge at
             return f"epsilon.evaluate=[{word.partition('=')[2]}]"
@@ -215,20 +215,6 @@ def _refuse_unread(key: str, config_name: str) -> None:
     leaves = [k for k in known if not any(other.startswith(f"{k}.") for other in known)]
     if key not in known and not any(key.startswith(f"{leaf}.") for leaf in leaves):
         raise ValueError(f"{key}: there is no such key{_near_key(key, config_name)}")
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int | float):
-        return True
-    try:
-        Fraction(str(value))
-    except ValueError:
-        return False
-    except ZeroDivisionError:
-        return True  # a number all the same, refused where radii are read
-    return True
 
 
 def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> Params:

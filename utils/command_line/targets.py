@@ -4,7 +4,6 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from utils.records.settings import walk
 from utils.words.near import near_or_all
+from utils.words.numbers import read_number
 from utils.words.quoting import typed
 
 Node = Mapping[str, Any]
@@ -128,8 +128,8 @@ def mask(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return value
     try:
-        return "number" if Fraction(value) else "0"
-    except (ValueError, ZeroDivisionError, OverflowError):
+        return "number" if read_number(value) else "0"
+    except ValueError:
         return value
 
 

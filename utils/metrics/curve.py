@@ -7,7 +7,7 @@ from utils.metrics.bootstrap import of_means
 from utils.metrics.ensemble import first_broken
 from utils.types import Attack, Batch, Context, Figures, Predict
 from utils.views.row_parts import sample
-from utils.words.radii import radius_value
+from utils.words.numbers import radius_value
 
 
 def curve(

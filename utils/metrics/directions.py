@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.words.near import near
+from utils.words.numbers import SPELLED
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ FIELD = re.compile(r"\{(\w+)\}")
 UNDER_NORM = re.compile(r"robust_accuracy_(worst_group_)?(l1|l2|linf)_[^_]+")
 NORM = re.compile(r"(?P<rest>.+)_(?P<norm>l1|l2|linf)")
 POISONED = re.compile(rf"(?P<rest>.+?)(?P<state>{'|'.join(POISONING)})")
-RADIUS = re.compile(r"(?P<rest>.+)_(?P<radius>(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(/\d+)?)", re.IGNORECASE)
+RADIUS = re.compile(rf"(?P<rest>.+)_(?P<radius>{SPELLED})", re.IGNORECASE)
 
 
 def meaning(key: str) -> Key | None:

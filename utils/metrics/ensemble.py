@@ -13,7 +13,8 @@ from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured, of_shares
 from utils.types import Attack, Batch, Context, Figures, Predict
 from utils.views.row_parts import parts, sample
-from utils.words.radii import everywhere, radius_value
+from utils.words.numbers import radius_value
+from utils.words.radii import everywhere
 
 KEYS = {
     "robust_accuracy_after_{attack}": Key(1, "robust accuracy after {attack} and those before"),

@@ -17,7 +17,7 @@ from utils.metrics.ensemble import first_broken
 from utils.threats import slope
 from utils.types import Attack, Batch, Context, Figures, Predict
 from utils.views.row_parts import parts, sample
-from utils.words.radii import radius_value
+from utils.words.numbers import radius_value
 
 KEYS = {
     "check_random": Key(-1, "answers that are random"),

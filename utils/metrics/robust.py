@@ -14,7 +14,8 @@ from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
 from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
 from utils.views.row_parts import parts
-from utils.words.radii import everywhere, radius_value
+from utils.words.numbers import radius_value
+from utils.words.radii import everywhere
 
 KEYS = {
     "robust_accuracy": Key(1, "robust accuracy", headline=3),

@@ -18,7 +18,7 @@ from utils.metrics.directions import Key
 from utils.scms.counterfactual import draw, factual_level, twins
 from utils.threats import Ball, CausalThreat, ascend
 from utils.types import SCM, Batch, Context, Figures, Predict
-from utils.words.radii import radius_value
+from utils.words.numbers import radius_value
 
 KEYS = {
     "uai": Key(-1, "unfair area", "share of individuals", headline=4, causal=True),

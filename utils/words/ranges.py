@@ -11,12 +11,12 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import paths_config
+from utils.words.numbers import read_number
 
 CONFIG = paths_config.ROOT / "config"
 STATED = re.compile(
@@ -73,8 +73,8 @@ def _radius(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return float(Fraction(value.strip()) if "/" in value else value)
-    except (ValueError, ZeroDivisionError, OverflowError):
+        return read_number(value)
+    except ValueError:
         return None
 
 

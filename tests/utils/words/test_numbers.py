@@ -1,0 +1,69 @@
+"""Numbers and radii as people write them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.words.numbers import ANY, is_written, radius_value, read_number
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("8/255", 8 / 255), (0.05, 0.05), (".1", 0.1), ("1e-2", 0.01), (1, 1.0), (" 0.3 ", 0.3), (0, 0)],
+)
+def test_numbers_and_fractions_mean_their_value(written, value):
+    assert radius_value(written) == value
+
+
+@given(st.floats(0, 1e300))
+def test_a_float_means_itself_to_the_bit(value):
+    assert radius_value(value) == value
+
+
+@pytest.mark.parametrize(
+    "written", ["big", "", "inf", float("inf"), "nan", float("nan"), "1/0", True, None, "1e400", [0.1]]
+)
+def test_what_is_no_number_is_refused_with_an_example(written):
+    with pytest.raises(ValueError, match="is not a number; write for example 0.1 or 8/255"):
+        radius_value(written)
+
+
+@pytest.mark.parametrize("written", [-0.1, "-8/255"])
+def test_a_negative_radius_is_refused(written):
+    with pytest.raises(ValueError, match="is negative; a radius is 0 or more"):
+        radius_value(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("8/255", 8 / 255), ("-8/255", -8 / 255), ("1.5/3", 0.5), ("1e-3", 0.001), (" .5 ", 0.5), ("-2", -2.0), (7, 7.0)],
+)
+def test_a_number_is_read_as_it_is_spelt(written, value):
+    assert read_number(written) == value
+    assert is_written(written)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_a_fraction_is_rounded_once(above, below):
+    """Python divides whole numbers to the nearest float."""
+    assert read_number(f"{above}/{below}") == above / below
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e999", "1/0", "pgd", "", "/", "1/2/3", None, True, [1]])
+def test_what_is_no_finite_number_is_refused(value):
+    with pytest.raises(ValueError, match=r"is no (finite )?number"):
+        read_number(value)
+
+
+@pytest.mark.parametrize("value", ["pgd", "", "none", True, None, [0.1], "1.2.3", "e5"])
+def test_names_and_flags_are_not_written_as_numbers(value):
+    assert not is_written(value)
+
+
+def test_a_division_by_0_is_written_as_a_number_and_refused_where_it_is_read():
+    assert is_written("8/0")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_is_spelt_as_the_pattern_says(value):
+    assert ANY.fullmatch(repr(value))

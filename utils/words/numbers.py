@@ -1,0 +1,49 @@
+"""Numbers as people write them: 0.05, .1, 1e-3, 8/255. Without torch, which mistakes and readers need not wait for."""
+
+import math
+import re
+from fractions import Fraction
+from typing import Any
+
+# in keys of metrics, conditions and file names, where a radius keeps its spelling; without a sign
+SPELLED = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
+ANY = re.compile(rf"\s*[+-]?{SPELLED}\s*", re.IGNORECASE | re.ASCII)
+
+
+def is_written(value: Any) -> bool:
+    """Returns whether a value is a number or text that is written as one, be it 1/0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    return not isinstance(value, str) or ANY.fullmatch(value) is not None
+
+
+def read_number(value: Any) -> float:
+    """Returns the finite number that a value is or spells, a fraction rounded once.
+
+    Raises:
+        ValueError: it is none.
+    """
+    above, *parts = str(value).split("/")
+    try:
+        (below,) = parts or [""]
+        found = float(Fraction(above.strip()) / Fraction(below.strip())) if parts else float(above)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(f"{value!r} is no number") from None
+    if not math.isfinite(found):  # to which nothing compares
+        raise ValueError(f"{value!r} is no finite number")
+    return found
+
+
+def radius_value(radius: str | float) -> float:
+    """Returns the number that a radius means.
+
+    Raises:
+        ValueError: no number, negative, or not finite.
+    """
+    try:
+        value = read_number(radius)
+    except ValueError:
+        raise ValueError(f"radius {radius!r} is not a number; write for example 0.1 or 8/255") from None
+    if value < 0:
+        raise ValueError(f"radius {radius!r} is negative; a radius is 0 or more")
+    return value
