@@ -17,7 +17,7 @@ from typing import Any
 from utils.poisoning.acquisition import asker
 from utils.poisoning.history import Evaluation, History
 from utils.poisoning.judge import Judge, chosen
-from utils.poisoning.poison_settings import journal_of, judge_of, require_whole, space_of
+from utils.poisoning.poison_settings import BayesSettings
 from utils.poisoning.search import Search, joint, sequential, shared
 from utils.types import Poisoned, Victim
 
@@ -72,16 +72,32 @@ def bo_poison(
         ValueError: a setting that cannot be meant, a metric that is undefined without added rows, a training that
             fails without added rows or with every one of the first sets, or the journal of another search.
     """
-    settings = {key: value for key, value in locals().items() if key != "victim"}
-    require_whole(settings, budget=0, copies=1, batch=1, rows=1)
+    settings = BayesSettings(
+        budget=budget,
+        metric=metric,
+        objective=objective,
+        penalties=penalties,
+        accuracy=accuracy,
+        accuracy_loss=accuracy_loss,
+        accuracy_weight=accuracy_weight,
+        label=label,
+        bounds=bounds,
+        fixed=fixed,
+        search=search,
+        rows=rows,
+        copies=copies,
+        spread=spread,
+        sampler=sampler,
+        batch=batch,
+    )
     if not isinstance(spread, bool):
         raise ValueError(f"attack.poison.spread={spread}: expected true or false")
     chosen("search", search, tuple(PLANS))
     chosen("sampler", sampler, SAMPLERS)
-    judge, space = judge_of(victim, settings), space_of(victim, settings)
+    judge, space = settings.judge(victim), settings.space(victim, spread=spread)
     plan = PLANS[search](space, rows)
     ask = asker(sampler, plan.parameters, judge.objectives)
-    journal = journal_of(victim, settings, partial(shared, budget=budget, batch=batch))
+    journal = settings.journal(victim, partial(shared, budget=budget, batch=batch))
     searching = Search(victim, space, judge, plan, ask, budget, batch)
     history = searching.run(journal)
     found = space.rows(history.points(history.best))

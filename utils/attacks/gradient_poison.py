@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from utils.poisoning.influence import Trained, hessian_product
-from utils.poisoning.poison_settings import classes, journal_of, judge_of, require_whole, space_of
+from utils.poisoning.poison_settings import GradientSettings, count_classes
 from utils.poisoning.predicted_effect import Outlook
 from utils.poisoning.rounds import searched
 from utils.poisoning.surrogate import smooth
@@ -75,13 +75,32 @@ def gradient_poison(
         ValueError: a learner without gradients, more than two classes, a setting that cannot be meant, a training that
             fails without added rows, or the journal of another search.
     """
-    settings = {key: value for key, value in locals().items() if key != "victim"}
+    settings = GradientSettings(
+        budget=budget,
+        metric=metric,
+        objective=objective,
+        penalties=penalties,
+        accuracy=accuracy,
+        accuracy_loss=accuracy_loss,
+        accuracy_weight=accuracy_weight,
+        label=label,
+        rows=rows,
+        copies=copies,
+        bounds=bounds,
+        fixed=fixed,
+        batch=batch,
+        candidates=candidates,
+        steps=steps,
+        damping=damping,
+        cg_steps=cg_steps,
+        temperature=temperature,
+    )
     _check(victim, settings)
-    judge = judge_of(victim, settings)
+    judge = settings.judge(victim)
     for name in (metric, *(penalties or {})):
         smooth(name, len(victim.groups))
-    space = space_of(victim, settings)
-    journal = journal_of(victim, settings, partial(shared, budget=budget))
+    space = settings.space(victim)
+    journal = settings.journal(victim, partial(shared, budget=budget))
     evaluations = Evaluations(victim, space, judge, journal)
     outlook = Outlook(victim, space, judge, candidates, steps, damping, cg_steps, temperature)
     facts = searched(
@@ -123,23 +142,22 @@ def _check_loss(victim: Victim) -> None:
         ) from None
 
 
-def _check(victim: Victim, settings: Mapping[str, Any]) -> None:
+def _check(victim: Victim, settings: GradientSettings) -> None:
     """Refuses a victim without gradients, and settings that cannot be meant. Raises ValueError."""
     if victim.fit is None or victim.loss is None:
         raise ValueError(
             "attack=gradient_poison follows the gradients of a network, and this model has none; use attack=bo_poison, "
             "or model=logistic or model=mlp"
         )
-    if (found := classes(victim)) > 2:
+    if (found := count_classes(victim)) > 2:
         raise ValueError(f"attack=gradient_poison is for two classes, and there are {found}; use attack=bo_poison")
     _check_loss(victim)
-    if settings["accuracy"] == "objective":
+    if settings.accuracy == "objective":
         raise ValueError(
             "attack.poison.accuracy=objective searches many compromises, which attack=bo_poison does; with "
             f"attack=gradient_poison choose one of {', '.join(ACCURACIES)}"
         )
-    require_whole(settings, budget=0, rows=1, copies=1, batch=1, candidates=1, steps=0, cg_steps=1)
-    if not settings["temperature"] > 0:
-        raise ValueError(f"attack.poison.temperature={settings['temperature']}: expected a number above 0")
-    if not settings["damping"] >= 0:
-        raise ValueError(f"attack.poison.damping={settings['damping']}: expected a number, 0 or more")
+    if not settings.temperature > 0:
+        raise ValueError(f"attack.poison.temperature={settings.temperature}: expected a number above 0")
+    if not settings.damping >= 0:
+        raise ValueError(f"attack.poison.damping={settings.damping}: expected a number, 0 or more")
