@@ -24,7 +24,7 @@ from utils.command_line.checks import TRAINER, validate_pixels
 from utils.command_line.targets import check_arguments, mask, structure
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
-from utils.losses.objective import Objective, Weighted, make_objective
+from utils.losses.objective import Objective, Weighted, count_logits, make_objective
 from utils.models.learner import Learner
 from utils.models.pixels import ForImages
 from utils.poisoning.rows_csv import checksum, with_file
@@ -200,7 +200,7 @@ def describe_scm(params: OfCausalModel, dataset: Dataset, scm: SCM) -> Settings 
 
 def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Settings]:
     """The classifier with its initial weights, and the description that rebuilds it."""
-    outputs = 1 if dataset.classes == 2 else dataset.classes
+    outputs = count_logits(dataset.classes)
     size: Settings = {"inputs": len(dataset.columns), "outputs": outputs}
     if dataset.shape:
         scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}

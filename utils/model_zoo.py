@@ -15,7 +15,7 @@ from utils.datasets import column_rules
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
-from utils.losses.objective import log_probabilities
+from utils.losses.objective import log_probabilities, probabilities
 from utils.models.learner import Learner
 from utils.records.typed import Record
 from utils.run_store import RunStore
@@ -356,9 +356,8 @@ def predictor(
             raise ValueError(complaint)
         x = model.scaled(values).to(device)
         logits = model.score(x)
-        chance = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)
         decision = model.decision(logits, model.groups(x))
-        decided = {"probability": chance[:, -1].cpu().numpy(), "decision": decision.cpu().numpy()}
+        decided = {"probability": probabilities(logits)[:, -1].cpu().numpy(), "decision": decision.cpu().numpy()}
         return pd.DataFrame(decided, index=rows.index)
 
     return predict

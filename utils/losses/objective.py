@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from torch import Tensor
 
 from utils.types import Adaptation, Batch, Context, Predict, Scalar, Term
@@ -40,6 +41,28 @@ def log_odds_against(logits: Tensor, y: Tensor) -> Tensor:
     chosen = y.unsqueeze(-1)
     others = logits.scatter(-1, chosen, -torch.inf).logsumexp(-1)
     return others - logits.gather(-1, chosen).squeeze(-1)
+
+
+def count_logits(classes: int) -> int:
+    """Returns how many logits a model of so many classes gives: 1 of two, that of class 1."""
+    return 1 if classes == 2 else classes
+
+
+def count_classes(logits: Tensor | NDArray[Any]) -> int:
+    """Returns how many classes logits (..., k) tell apart."""
+    return 2 if logits.shape[-1] == 1 else logits.shape[-1]
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """Returns the label (...) of largest probability, of logits (..., k); class 1 of two that are equal."""
+    return (logits.squeeze(-1) >= 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Returns the probability of every class, (..., 2) for logits (..., 1), else (..., k)."""
+    if logits.shape[-1] == 1:
+        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], -1)
+    return logits.softmax(-1)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

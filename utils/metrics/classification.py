@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from utils.losses.objective import count_classes
 from utils.metrics import confusion
 from utils.metrics.bootstrap import draw, spreads
 from utils.metrics.confusion import Counts, Floats
@@ -57,8 +58,9 @@ def classification(
 
 
 def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, intervals: int, level: float) -> Figures:
-    binary = logits.shape[-1] == 1
-    table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=2 if binary else logits.shape[-1])[0]
+    classes = count_classes(logits)
+    binary = classes == 2
+    table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=classes)[0]
     metrics = FROM_TABLE | (OF_TWO_CLASSES if binary else {})
     values = {key: float(metrics[key](table)) if key in metrics else np.nan for key in (*FROM_TABLE, *BINARY)}
     shares: dict[str, Share] = {

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from utils import seeding
+from utils.losses.objective import count_classes
 from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import Counts, Floats
@@ -114,8 +115,7 @@ def _figures(
     intervals: int,
     level: float,
 ) -> Figures:
-    binary = logits.shape[-1] == 1
-    classes = 2 if binary else logits.shape[-1]
+    classes = count_classes(logits)
     table = confusion.counts(y, labels, s, groups=groups_of(s, ctx), classes=classes)
     values, shares = of_table(table, groups_min=groups_min)
     found = Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))})

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from utils.losses.objective import Objective
+from utils.losses.objective import Objective, likeliest
 from utils.system import atomic
 from utils.types import Batch, Context, Predict
 from utils.views.row_parts import parts
@@ -251,6 +251,5 @@ def summary(predict: Predict, losses: Tensor, valid: Batch) -> dict[str, float]:
     if valid.y.shape[-1]:
         with torch.no_grad():
             logits = torch.cat([predict(rows.x) for rows in parts(valid)], -2)
-        label = (logits.squeeze(-1) >= 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
-        found["valid_accuracy"] = float((label == valid.y).double().mean())
+        found["valid_accuracy"] = float((likeliest(logits) == valid.y).double().mean())
     return found

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import oracles
-from utils.losses.objective import Weighted, binary_logit, cross_entropy, log_odds_against, make_objective
+from utils.losses.objective import (
+    Weighted,
+    binary_logit,
+    count_classes,
+    count_logits,
+    cross_entropy,
+    likeliest,
+    log_odds_against,
+    log_probabilities,
+    make_objective,
+    probabilities,
+)
 from utils.types import Batch
 
 LOGITS = st.floats(-80, 80, width=32)
@@ -26,6 +37,34 @@ def identity(x):
 
 
 # Losses
+
+
+@pytest.mark.parametrize(("classes", "logits"), [(2, 1), (3, 3), (10, 10)])
+def test_two_classes_have_one_logit(classes, logits):
+    assert count_logits(classes) == logits
+    assert count_classes(torch.zeros(4, logits)) == classes
+
+
+@given(st.lists(LOGITS, min_size=1, max_size=1) | THREE)
+def test_probabilities_are_those_of_the_logarithms(logits):
+    z = torch.tensor([logits])
+    found = probabilities(z)
+    assert found.sum(-1).tolist() == pytest.approx([1.0])
+    assert torch.allclose(found, log_probabilities(z).exp(), atol=1e-6)
+
+
+@given(LOGITS)
+def test_the_one_logit_is_that_of_class_1(z):
+    """Of two classes with logits 0 and z."""
+    one, two = torch.tensor([[z]]), torch.tensor([[0.0, z]])
+    assert torch.allclose(probabilities(one), two.softmax(-1), atol=1e-6)
+    assert likeliest(one).item() == int(z >= 0)
+
+
+@given(THREE)
+def test_the_likeliest_class_has_the_largest_probability(logits):
+    z = torch.tensor([logits])
+    assert probabilities(z)[0, likeliest(z)].item() == probabilities(z).max().item()
 
 
 @given(LOGITS, st.sampled_from([0, 1]))
