@@ -77,7 +77,7 @@ def read(dataset: str) -> list[Record]:
 
 
 def training(dataset: str) -> str:
-    """How to train a model on a data set: the line to copy, of a table of one's own as far as its name says it."""
+    """Says how to train a model on a data set: the line to copy, of a table of one's own as far as its name says it."""
     from utils.command_line.overrides import options as there  # imports Hydra, which answers need not wait for
 
     if dataset in there("dataset"):
@@ -218,7 +218,7 @@ def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
 
 
 def _typed(found: Sequence[Any], index: pd.Index) -> pd.Series:
-    """As numbers, ``8/255`` too, where every value is one; else as the command line writes them."""
+    """Returns numbers, ``8/255`` too, where every value is one; else as the command line writes them."""
     try:
         if not any(isinstance(value, bool) for value in found):
             return pd.Series([math.nan if value is None else read_number(value) for value in found], index, dtype=float)
@@ -289,7 +289,7 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
 
 
 def _telling(words: Sequence[Sequence[str]]) -> int:
-    """How many of the words of each tell as many apart as all of them do, 2 at least."""
+    """Returns the smallest number of words of each, at least 2, that tell as many apart as all of them do."""
     apart = len(set(map(tuple, words)))
     counts = range(2, max(2, *map(len, words)) + 1)
     return next(few for few in counts if len({tuple(own[:few]) for own in words}) == apart)
@@ -364,7 +364,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequence[str]) -> int:
-    """Run a command on its words; the exit code: its own, 0 where it has none, 2 after one ``error:`` line, 141
+    """Runs a command on its words; returns the exit code: its own, 0 where it has none, 2 after one ``error:`` line, 141
     where the reader left.
     """
     show_everything()

@@ -35,7 +35,7 @@ SETTLED = ("_target_", "_partial_")  # those of them that our options have
 
 
 class Composed(NamedTuple):
-    """What some words compose."""
+    """The configuration that some words compose."""
 
     raw: Node  # the settings as written
     resolved: Node
@@ -55,7 +55,7 @@ def command(record: Record) -> str:
 
 
 def setting(record: Record) -> str:
-    """The same without the seed: equal for the repetitions of one experiment. Raises ValueError as ``command``."""
+    """Returns the line without the seed: equal for the repetitions of one experiment. Raises ValueError as ``command``."""
     params = record["params"]
     if record.get("imported") or "dataset" not in params.get("choices", {}) or not params.get("regularizer"):
         raise ValueError("this program did not train it: no command gives it again")
@@ -73,7 +73,7 @@ def setting(record: Record) -> str:
 
 
 def alone(record: Record) -> str:
-    """What the line of a single run says beside the setting: that it is no sweep, where its preset is one."""
+    """Returns what the line of a single run says beside the setting: that it is no sweep, where its preset is one."""
     params = record["params"]
     return " hydra.mode=RUN" if _composed(_beginning(params)[0]).mode == "MULTIRUN" else ""
 
@@ -104,7 +104,7 @@ def _seed(record: Record) -> int:
 
 
 def _refuse_foreign(node: Node) -> None:
-    """Refuse settings that name functions which no option names: a line that says them would call whatever they say.
+    """Refuses settings that name functions which no option names: a line that says them would call whatever they say.
 
     Raises:
         ValueError: there is one, or a key that Hydra acts on beside those of our options.
@@ -227,7 +227,7 @@ def _departures(composed: Composed, raw: Any, base: Any, found: Any, path: str, 
 
 
 def _inside(composed: Composed, raw: Node, base: Node, found: Node, path: str, params: Node) -> Iterator[str]:
-    """The same of every key of a part; of another function its settings, and none of the first one's."""
+    """Yields the same of every key of a part; of another function its settings, and none of the first one's."""
     if base.get("_target_") != found.get("_target_"):
         name, option = _option(found, path)
         if name:
@@ -256,5 +256,5 @@ def _option(found: Node, path: str) -> tuple[str, Node]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal as settings: 1 is 1.0, and 8/255 the number."""
+    """Returns whether two values are equal as settings: 1 is 1.0, and 8/255 the number."""
     return one == other or canonical(one) == canonical(other)

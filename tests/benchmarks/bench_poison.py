@@ -37,7 +37,7 @@ from utils.attacks.bo_poison import PLANS, bo_poison
 from utils.datasets.compas_two_years import compas_two_years
 from utils.decides.threshold import Threshold
 from utils.poisoning.features import Space
-from utils.poisoning.history import History, read
+from utils.poisoning.history import History, read_entry
 from utils.poisoning.judge import Judge
 from utils.types import Answer, Batch, Dataset, Poisoned, Victim
 
@@ -212,7 +212,7 @@ def ours(own: Victim, job: Job) -> Trace:
     space = space_of(own, label, settings["copies"], settings["spread"])
     lines = own.journal.read_text().splitlines()[1:]
     plan = PLANS[settings["search"]](space, settings["rows"])
-    history = History(plan, tuple(read(json.loads(line)) for line in lines))
+    history = History(plan, tuple(read_entry(json.loads(line)) for line in lines))
     best = [(e.number, space.batch(space.rows(history.points(e))), e.metrics) for e in history.accepted]
     seconds = found.facts["seconds"]
     return Trace(

@@ -19,6 +19,7 @@ from utils.poisoning.history import Evaluation, History
 from utils.poisoning.judge import Judge, chosen
 from utils.poisoning.poison_settings import BayesSettings
 from utils.poisoning.search import Search, joint, sequential, shared
+from utils.poisoning.trials import list_steps, summarise
 from utils.types import Poisoned, Victim
 
 PLANS = {"sequential": sequential, "joint": joint}
@@ -106,23 +107,14 @@ def bo_poison(
         natural=found.natural,
         before=history.baseline.metrics,
         after=history.best.metrics,
-        steps=[(e.number, e.metrics[metric]) for e in (history.baseline, *history.accepted)],
+        steps=list_steps(history.made, metric),
         facts={"sampler": sampler, "ended": searching.ended(history)} | _facts(history, judge),
     )
 
 
 def _facts(history: History, judge: Judge) -> dict[str, Any]:
-    made = history.made[1:]
-    facts: dict[str, Any] = {
-        "evaluations": len(made),
-        "failed": sum(e.loss is None for e in made),
-        "accepted": len(history.accepted),
-        "loss": [history.baseline.loss, history.best.loss],
-        "seconds": {
-            "optimiser": math.fsum(e.seconds[0] for e in made),
-            "learner": math.fsum(e.seconds[1] for e in history.made),
-        },
-    }
+    choosing, training = zip(*(trial.seconds for trial in history.made), strict=True)
+    facts = summarise(history.made) | {"seconds": {"optimiser": math.fsum(choosing), "learner": math.fsum(training)}}
     if judge.objectives > 1:
         facts["front"] = [_on_the_front(e, judge.metric) for e in history.front()]
     return facts

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from utils.poisoning.added_sets import Evaluations, expanded, shared
 from utils.poisoning.influence import Trained, hessian_product
 from utils.poisoning.poison_settings import GradientSettings, count_classes
 from utils.poisoning.predicted_effect import Outlook
 from utils.poisoning.rounds import searched
 from utils.poisoning.surrogate import smooth
-from utils.poisoning.trials import Evaluations, expanded, shared
+from utils.poisoning.trials import list_steps, summarise
 from utils.types import Poisoned, Victim
 
 FEW = 4  # rows that the loss is tried on
@@ -111,21 +112,14 @@ def gradient_poison(
 
 def _to_poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
     made, best, space = evaluations.made, evaluations.best, evaluations.space
-    found, metric = expanded(best.added, len(space.columns)), evaluations.judge.metric
+    found, metric = expanded(best.proposal, len(space.columns)), evaluations.judge.metric
     return Poisoned(
         rows=space.batch(found),
         natural=found.natural,
         before=made[0].metrics,
         after=best.metrics,
-        steps=[(trial.number, trial.metrics[metric]) for trial in made if trial.accepted],
-        facts={
-            "evaluations": len(made) - 1,
-            "failed": sum(trial.loss is None for trial in made),
-            "accepted": sum(trial.accepted for trial in made[1:]),
-            "loss": [made[0].loss, best.loss],
-            "seconds": {"learner": math.fsum(trial.seconds for trial in made)},
-            **facts,
-        },
+        steps=list_steps(made, metric),
+        facts={**summarise(made), "seconds": {"learner": math.fsum(trial.seconds[1] for trial in made)}, **facts},
     )
 
 

@@ -1,4 +1,4 @@
-"""Which points to evaluate next: a function of what is known, with no state of its own.
+"""The choice of points to evaluate next: a function of the outcomes so far, with no state of its own.
 
 Only the functions import Optuna, which need not be installed for anything else; ``random`` goes without.
 """
@@ -27,7 +27,7 @@ Point = Mapping[str, float]
 
 
 class Told(NamedTuple):
-    """What is known of a point."""
+    """The outcome of a point."""
 
     point: Point
     values: tuple[float, ...] | None  # minimised, (o,); None where it failed
@@ -68,7 +68,7 @@ def at_random(
 
 
 def asker(sampler: str, parameters: Sequence[Parameter], objectives: int) -> Ask:
-    """How the points of a search are chosen.
+    """Returns the function that chooses the points of a search.
 
     ``gp`` is a Gaussian process with the logarithm of expected improvement (Optuna's GPSampler), ``tpe`` a
     tree-structured Parzen estimator (Bergstra et al., 2011), both told what is under way. A sampler is made for each

@@ -26,7 +26,7 @@ class Number:
 
     @property
     def free(self) -> bool:
-        """Whether there is more than one value."""
+        """True where there is more than one value."""
         return self.low < self.high
 
     @property
@@ -77,7 +77,7 @@ class Choice:
 
     @property
     def free(self) -> bool:
-        """Whether there is more than one value."""
+        """True where there is more than one value."""
         return len(self.values) > 1
 
     @property

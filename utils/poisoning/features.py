@@ -118,7 +118,7 @@ class Space:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Of one row: free columns and attributes in the order of the columns, "label", "copies" where above 1."""
+        """The parameters of one row: free columns and attributes in the order of the columns, "label", "copies" where above 1."""
         found = [_parameter(d) for d in self.dimensions if d.free]
         if self.label is None:
             found.append(Parameter("label", "choice", 0, self.classes - 1, tuple(map(float, range(self.classes)))))
@@ -148,7 +148,7 @@ class Space:
         return Rows(torch.from_numpy(natural), torch.tensor(np.repeat(labels, copies), dtype=torch.int64))
 
     def _around(self, pool: Floats, table: Floats, copies: Sequence[int]) -> Floats:
-        """Of the pool the rows nearest to each row of a table, in standard deviations, of its group if it has any."""
+        """Returns the rows of the pool nearest to each row of a table, in standard deviations, of its group if it has any."""
         scale = self.scale.numpy()
         groups = group_index(self.columns, pool)
         found = [pool[:0]]
@@ -187,7 +187,7 @@ class Space:
         return torch.from_numpy(found).to(natural.device)
 
     def complaints(self, natural: Tensor) -> list[str]:
-        """Why rows (m, d) are not in the space, each "row 3: ..."; none where all are."""
+        """Says why rows (m, d) are not in the space, each "row 3: ..."; none where all are."""
         wrong = valid(self.columns, natural)
         other = (self.snap(natural) != natural.double()).any(1).nonzero().flatten().tolist()
         return wrong or [f"row {row}: {FIXED} rules it out" for row in other]
@@ -202,7 +202,7 @@ class Space:
 
 
 def valid(columns: Sequence[Column], natural: Tensor) -> list[str]:
-    """What new rows (m, d), natural units, break of the schema, each "row 3: ..."; none where they are valid."""
+    """Lists what new rows (m, d), natural units, break of the schema, each "row 3: ..."; none where they are valid."""
     return list(column_rules.complaints(columns, natural.detach().double().cpu().numpy(), bounded=True))
 
 

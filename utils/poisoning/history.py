@@ -1,4 +1,4 @@
-"""What a search has evaluated: which sets of rows, what is best, and what its surrogate is told."""
+"""The evaluations of a search: sets of rows, the best of them, and the changes that its surrogate learns from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,32 +9,37 @@ import numpy as np
 
 from utils.poisoning.acquisition import Point, Told
 from utils.poisoning.features import Parameter
+from utils.poisoning.trials import Trial
 
 
-class Evaluation(NamedTuple):
-    """A set of rows, and what came of training on them; number 0 is the unpoisoned training."""
+class Proposal(NamedTuple):
+    """A point to try, and where it stands in the search."""
 
-    number: int
     batch: int
     size: int  # evaluations of its batch
     onto: int  # the evaluation to whose rows it adds those of its point
     point: dict[str, float]
-    metrics: dict[str, float]
-    loss: float | None  # None where it failed
-    violation: float
-    accepted: bool  # permitted, and better than all before
-    error: str
-    seconds: tuple[float, float]  # CPU-seconds of choosing and of training
 
 
-def read(entry: Mapping[str, Any]) -> Evaluation:
-    """An evaluation as a journal has it."""
-    return Evaluation(**{**entry, "seconds": tuple(entry["seconds"])})
+Evaluation = Trial[Proposal]
+
+
+def read_entry(entry: Mapping[str, Any]) -> Evaluation:
+    """Returns the evaluation that a journal has."""
+    asked = Proposal(**{key: entry[key] for key in Proposal._fields})
+    own = {key: value for key, value in entry.items() if key not in Proposal._fields}
+    return Trial(proposal=asked, **{**own, "seconds": tuple(entry["seconds"])})
+
+
+def write_entry(made: Evaluation) -> dict[str, Any]:
+    """Returns the entry of an evaluation in a journal."""
+    entry = made._asdict() | made.proposal._asdict()
+    return {key: value for key, value in entry.items() if key != "proposal"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a point is and when a search ends; see ``sequential`` and ``joint``."""
+    """The meaning of a point and the end of a search; see ``sequential`` and ``joint``."""
 
     parameters: tuple[Parameter, ...]
     split: Callable[[Point], list[Point]]  # a point -> those of its rows
@@ -56,7 +61,7 @@ class History:
 
     @cached_property
     def accepted(self) -> list[Evaluation]:
-        """Those that were permitted and better than all before."""
+        """The evaluations that were permitted and better than all before."""
         return [e for e in self.made[1:] if e.accepted]
 
     @property
@@ -66,42 +71,44 @@ class History:
 
     @property
     def base(self) -> Evaluation:
-        """On whose rows those of new points are put."""
+        """The evaluation on whose rows those of new points are put."""
         return self.best if self.plan.grows else self.baseline
 
     @property
     def ended(self) -> bool:
-        """Whether as many points are accepted as may be."""
+        """True where as many points are accepted as may be."""
         return self.plan.most is not None and len(self.accepted) >= self.plan.most
 
     @property
     def complete(self) -> int:
         """The last batch of which all is known."""
         last = self.made[-1]
-        return last.batch if len(self.of(last.batch)) == last.size else last.batch - 1
+        return (
+            last.proposal.batch if len(self.of(last.proposal.batch)) == last.proposal.size else last.proposal.batch - 1
+        )
 
     def until(self, batch: int) -> "History":
-        """As it was after a batch."""
-        return History(self.plan, tuple(e for e in self.made if e.batch <= max(batch, 0)))
+        """Returns the history as it was after a batch."""
+        return History(self.plan, tuple(e for e in self.made if e.proposal.batch <= max(batch, 0)))
 
     def of(self, batch: int) -> tuple[Evaluation, ...]:
         """The evaluations of a batch."""
-        return tuple(e for e in self.made if e.batch == batch)
+        return tuple(e for e in self.made if e.proposal.batch == batch)
 
     def points(self, of: Evaluation) -> list[Point]:
-        """Those of all rows of an evaluation, in the order in which they are added."""
+        """Returns the points of all rows of an evaluation, in the order in which they are added."""
         found: list[Point] = []
         while of.number:
-            found = [*self.plan.split(of.point), *found]
-            of = self.made[of.onto]
+            found = [*self.plan.split(of.proposal.point), *found]
+            of = self.made[of.proposal.onto]
         return found
 
     def key(self, point: Point) -> tuple[tuple[tuple[str, float], ...], ...]:
-        """The same for points of the same rows."""
+        """Returns what is equal for points of the same rows."""
         return tuple(sorted(tuple(sorted(own.items())) for own in self.plan.split(point)))
 
     def told(self, objectives: int) -> list[Told]:
-        """What the surrogate is told of every point so far: what it changed.
+        """Returns the outcome of every point so far as the surrogate learns it: what the point changed.
 
         Losses are those beside the set of rows that the point was added to, since an acceptance moves all that come
         later; so what was learnt before it still counts, and a point near an accepted one is tried again, as it helps
@@ -116,11 +123,11 @@ class History:
         return [self._told(e, objectives) for e in self.made[1:]]
 
     def _told(self, e: Evaluation, objectives: int) -> Told:
-        onto = self.made[e.onto]
+        onto = self.made[e.proposal.onto]
         if e.loss is None or onto.loss is None:
-            return Told(e.point, None, 0.0)
+            return Told(e.proposal.point, None, 0.0)
         changes = e.loss - onto.loss, onto.metrics["accuracy"] - e.metrics["accuracy"]
-        return Told(e.point, changes[:objectives], e.violation - onto.violation + self.base.violation)
+        return Told(e.proposal.point, changes[:objectives], e.violation - onto.violation + self.base.violation)
 
     def front(self) -> list[Evaluation]:
         """The evaluations that none beats in loss and accuracy, the lowest loss first."""

@@ -1,4 +1,4 @@
-"""What adding a row would do to a trained model, without training it (Koh & Liang 2017, arXiv 1703.04730).
+"""The effect of adding a row on a trained model, without training it (Koh & Liang 2017, arXiv 1703.04730).
 
 The parameters theta (p,) minimise R, the mean loss of n weighted rows. A row z of small weight w moves them by
 -(w / n) H^-1 grad l(z), H the Hessian of R (equation 1), and a figure m of the model, with g its gradient, by

@@ -19,7 +19,7 @@ Entry = dict[str, Any]
 
 
 class Journal:
-    """What a search has evaluated, from its file where there is one. One process at a time writes it.
+    """The evaluations of a search, from its file where there is one. One process at a time writes it.
 
     A last line without its end, which a kill leaves, is dropped.
 
@@ -43,7 +43,7 @@ class Journal:
             self._write([{"kind": KIND} | dict(definition)])
 
     def add(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Append evaluations, one a line, and return when they are on the disk. Raises OSError as ``append``."""
+        """Appends evaluations, one a line, and returns when they are on the disk. Raises OSError as ``append``."""
         made = [dict(entry) for entry in entries]
         self._write(made)
         self.entries += made
@@ -68,7 +68,7 @@ class Journal:
 
 
 def of_other_budgets(paths: Iterable[Path], definition: Mapping[str, Any]) -> Iterator[list[Entry]]:
-    """What those of some journals hold that are of the same search but for its budget; unreadable ones are passed."""
+    """Yields what journals of the same search with another budget hold; unreadable ones are passed."""
     wanted = {"kind": KIND} | _plain(definition)
     for path in paths:
         with suppress(OSError, ValueError):
@@ -98,13 +98,13 @@ def _read(path: Path, number: int, line: bytes) -> Entry:
 
 
 def _plain(definition: Mapping[str, Any]) -> Entry:
-    """As it comes back from a file."""
+    """Returns a definition as it comes back from a file."""
     plain: Entry = json.loads(json.dumps(definition))
     return plain
 
 
 def fingerprint(*splits: Batch) -> str:
-    """Of rows, to tell one search's data from another's."""
+    """Returns 16 hex digits that tell the rows of one search from another's."""
     digest = hashlib.sha256()
     for split in splits:
         for column in split:

@@ -1,4 +1,4 @@
-"""What a set of added rows is worth: metrics on the validation rows, one loss, and whether it is permitted."""
+"""The worth of a set of added rows: metrics on the validation rows, one loss, and whether it is permitted."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class Judge:
 
     @property
     def objectives(self) -> int:
-        """How many values are minimised: the loss and, where it is an objective, 1 - accuracy."""
+        """The number of values that are minimised: the loss and, where it is an objective, 1 - accuracy."""
         return 1 + (self.accuracy == "objective")
 
     @property
@@ -103,7 +103,7 @@ class Judge:
 
     @property
     def sign(self) -> int:
-        """Of the metric in the loss."""
+        """The sign of the metric in the loss."""
         return -direction(self.metric) * (1 if self.objective == "fair" else -1)
 
     @cached_property
@@ -163,7 +163,7 @@ class Judge:
         return {key: mean for key, mean in means.items() if not math.isnan(mean)}
 
     def __call__(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Judged:
-        """Judge metrics beside those without added rows. Raises UndefinedError where one is not there."""
+        """Judges metrics beside those without added rows. Raises UndefinedError where one is not there."""
         for key in self.needed:
             if key not in metrics:
                 raise UndefinedError(self._undefined(key))
@@ -174,7 +174,7 @@ class Judge:
         return Judged(metrics, loss, round(lost - self.accuracy_loss, DIGITS) if bound else 0.0)
 
     def _undefined(self, key: str) -> str:
-        """Why a metric is: which group lacks which class or label."""
+        """Says why a metric is undefined: which group lacks which class or label."""
         shape = (len(self.groups), self._classes)
         there = np.bincount(self._cells // self._classes, minlength=math.prod(shape)).reshape(shape)
         lacking = [f"{self.groups[g]} has no row of class {c}" for g, c in np.argwhere(there == 0)]
@@ -183,7 +183,7 @@ class Judge:
 
 
 def chosen(setting: str, value: str, known: Sequence[str]) -> None:
-    """Raise ValueError unless a word is one of the known ones."""
+    """Refuses a word that is not one of the known ones. Raises ValueError."""
     if value not in known:
         raise ValueError(f"attack.poison.{setting}={value}: expected one of {', '.join(known)}{near(value, known, '')}")
 

@@ -34,7 +34,7 @@ def bounded(columns: Sequence[Column], train: Floats, bounds: Mapping[str, Seque
 
 
 def dimensions(columns: Sequence[Column], scale: Floats, fixed: Mapping[str, float | str]) -> tuple[Dimension, ...]:
-    """Of columns with bounds, in their order; together they decide every column.
+    """Returns the dimensions of columns with bounds, in their order; together they decide every column.
 
     Raises:
         ValueError: a name in ``fixed`` that is none or is implied, a value that new rows cannot hold, bounds without a
@@ -114,7 +114,7 @@ def _indicators(
 
 
 def _check_cuts(columns: Sequence[Column], found: Sequence[Dimension]) -> None:
-    """Refuse bounds of a number in which the indicators that it implies are not exactly one. Raises ValueError."""
+    """Refuses bounds of a number in which the indicators that it implies are not exactly one. Raises ValueError."""
     for number in (d for d in found if isinstance(d, Number)):
         for values in _rows_of_pieces(number, len(columns)):
             for attribute, places in column_rules.attributes(columns).items():

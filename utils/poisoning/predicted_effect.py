@@ -1,4 +1,4 @@
-"""What rows are predicted to do to the loss of a search, by the influence functions of the trained model."""
+"""The predicted effect of rows on the loss of a search, by the influence functions of the trained model."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # of the residual of a solution, as a share of the gradient
 
 
 class Outlook(NamedTuple):
-    """What predicts: the victim and how its influences are computed."""
+    """The predictor: the victim and how its influences are computed."""
 
     victim: Victim
     space: Space
@@ -66,7 +66,7 @@ class Outlook(NamedTuple):
 
 
 def loss_weights(judge: Judge, pressure: float) -> dict[str, float]:
-    """What the loss of the judge is made of, metric -> weight, with the accuracy where it must be spared."""
+    """Returns the parts of the judge's loss, metric -> weight, with the accuracy where it must be spared."""
     spared = {"weight": judge.accuracy_weight, "constraint": pressure}.get(judge.accuracy, 0.0)
     found: dict[str, float] = {}
     for name, weight in ((judge.metric, judge.sign), *judge.penalties.items(), ("accuracy", -spared)):
@@ -75,6 +75,6 @@ def loss_weights(judge: Judge, pressure: float) -> dict[str, float]:
 
 
 def wanted(judge: Judge, metrics: Mapping[str, float]) -> float:
-    """How far the loss could fall at most, were each metric at the better end of its range, 0 or 1."""
+    """Returns the most that the loss could fall, were each metric at the better end of its range, 0 or 1."""
     weights = loss_weights(judge, 0.0)
     return sum(abs(w) * (metrics[name] if w > 0 else 1 - metrics[name]) for name, w in weights.items())

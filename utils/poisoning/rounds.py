@@ -11,10 +11,11 @@ nothing.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from utils.poisoning.added_sets import AddedRows, Evaluations, expanded
 from utils.poisoning.candidates import Ranked
 from utils.poisoning.predicted_effect import Outlook, wanted
 from utils.poisoning.swaps import changed
-from utils.poisoning.trials import Added, Evaluations, Trial, expanded
+from utils.poisoning.trials import Trial
 
 PATIENCE = 12  # rounds without a better set
 BOLDER = 4.0  # how much larger the first share is each time that even one copy brought nothing
@@ -23,7 +24,7 @@ OTHERS = 20  # of the first rows that may be left out, for a set that is new
 
 
 class Pace(NamedTuple):
-    """How far the next round goes."""
+    """The reach of the next round."""
 
     share: float = 1.0  # of the copies that the prediction asks for
     first: float = 1.0  # what the share was when it began to fall
@@ -31,7 +32,7 @@ class Pace(NamedTuple):
     near: bool = False  # whether candidates are neighbours of training rows
     failures: int = 0  # rounds since the last better set
 
-    def after(self, trials: Sequence[Trial], best: Trial, sizes: Sequence[int]) -> "Pace":
+    def after(self, trials: Sequence[Trial[AddedRows]], best: Trial[AddedRows], sizes: Sequence[int]) -> "Pace":
         """The pace after a round: as far as went well, or twice as far; else shorter.
 
         Where even a single copy brought nothing, from the whole prediction on anew, with candidates of the other kind.
@@ -51,7 +52,7 @@ class Pace(NamedTuple):
 
 
 def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: int, batch: int) -> dict[str, Any]:
-    """Evaluate until there is a reason to end; the reason, and the rounds and trainings that it took."""
+    """Evaluates until there is a reason to end; returns the reason, and the rounds and trainings that it took."""
     pace, rounds, fits, model = Pace(), 0, 0, None
     victim, space, metric = outlook.victim, outlook.space, outlook.judge.metric
     assert victim.fit is not None
@@ -65,7 +66,7 @@ def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: i
         ):
             if holds:
                 return {"ended": reason, "rounds": rounds, "fits": fits}
-        added = expanded(best.added, len(victim.columns))
+        added = expanded(best.proposal, len(victim.columns))
         if model is None:
             model, fits = victim.fit(space.batch(added)), fits + 1
         ranking = outlook.ranked(model, added, pace.pressure, near=pace.near, number=rounds)
@@ -81,18 +82,18 @@ def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: i
         victim.watch(len(evaluations.made) - 1, {metric: now, "unpoisoned": before})
 
 
-def _is_better(trial: Trial, than: Trial) -> bool:
+def _is_better(trial: Trial[AddedRows], than: Trial[AddedRows]) -> bool:
     return trial.loss is not None and than.loss is not None and trial.loss < than.loss
 
 
 def _sets(
     evaluations: Evaluations, ranking: Ranked, sizes: Sequence[int], *, most: int, copies: int
-) -> list[tuple[Added, ...]]:
+) -> list[AddedRows]:
     """For each number of copies the set predicted to be best, of those that have not been judged."""
-    sets: list[tuple[Added, ...]] = []
+    sets: list[AddedRows] = []
     for size in sizes:
         for skip in range(OTHERS):
-            added = changed(evaluations.best.added, ranking, size, most=most, copies=copies, skip=skip)
+            added = changed(evaluations.best.proposal, ranking, size, most=most, copies=copies, skip=skip)
             if evaluations.is_new(added) and added not in sets:
                 sets.append(added)
                 break

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from utils.poisoning.acquisition import Ask, Point, batch_seed, drawn
 from utils.poisoning.features import Space
-from utils.poisoning.history import Evaluation, History, Plan, read
+from utils.poisoning.history import Evaluation, History, Plan, Proposal, read_entry, write_entry
 from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
+from utils.poisoning.trials import Trial, accept_best, fail_trial, judge_trial
 from utils.seeding import rng
 from utils.system.console import count
 from utils.types import Answer, Victim
@@ -83,7 +84,7 @@ class Search:
         history = self._begun(journal)
         batch = history.complete + 1
         before = history.until(batch - 1)
-        asked = self._asked(history, batch, [e.point for e in before.of(batch - 1) if e.number])
+        asked = self._asked(history, batch, [e.proposal.point for e in before.of(batch - 1) if e.number])
         while asked.points and not self._finished(before):
             chosen = self._new(before, batch, asked.points)
             if not chosen:
@@ -93,8 +94,8 @@ class Search:
             wait = self.victim.refit([self.space.batch(own) for own in rows])
             upcoming = self._asked(before, batch + 1, chosen)
             made = self._judged(before, there, chosen, wait(), batch, asked.seconds)
-            made = _accept(before, there, made)
-            journal.add(e._asdict() for e in made)
+            made = accept_best([before.best, *there], made)
+            journal.add(map(write_entry, made))
             history = before = History(self.plan, (*before.made, *there, *made))
             self._say(history)
             asked, batch = upcoming, batch + 1
@@ -114,17 +115,16 @@ class Search:
         return "nothing left to gain" if perfect else ""  # of two objectives the other one could be better
 
     def _begun(self, journal: Journal) -> History:
-        """What the journal holds; of a new one the unpoisoned training."""
+        """Returns what the journal holds; of a new one the unpoisoned training."""
         if not journal.entries:
             (answer,) = self.victim.refit([self.victim.train.rows(slice(0, 0))])()
             if answer.logits is None:
                 raise ValueError(f"the training without added rows fails: {answer.error}")
             metrics = self.judge.metrics(answer)
-            judged = self.judge(metrics, metrics)
-            seconds = (0.0, answer.seconds)
-            first = Evaluation(0, 0, 1, 0, {}, metrics, judged.loss, judged.violation, False, "", seconds)
-            journal.add([first._asdict()])
-        history = History(self.plan, tuple(map(read, journal.entries)))
+            judged, seconds = self.judge(metrics, metrics), (0.0, answer.seconds)
+            nothing = Proposal(0, 1, 0, {})
+            journal.add([write_entry(Trial(0, nothing, metrics, judged.loss, judged.violation, False, "", seconds))])
+        history = History(self.plan, tuple(map(read_entry, journal.entries)))
         self._say(history)
         return history
 
@@ -143,7 +143,7 @@ class Search:
 
         Learners are deterministic: an evaluation made twice would be wasted. Fewer points where no new ones are found.
         """
-        seen = {before.key(e.point) for e in before.made[1:] if e.onto == before.base.number}
+        seen = {before.key(e.proposal.point) for e in before.made[1:] if e.proposal.onto == before.base.number}
         random = rng(self.victim.seed, f"poison repeats {batch}")
         found = []
         for point in points:
@@ -168,17 +168,16 @@ class Search:
         number, onto = len(before.made) + len(there), before.base.number
         made = []
         for i, (point, answer) in enumerate(zip(points[len(there) :], answers, strict=True)):
-            seconds = (asking, answer.seconds)
-            own = Evaluation(number + i, batch, len(points), onto, dict(point), {}, None, 0.0, False, "", seconds)
+            proposal, seconds = Proposal(batch, len(points), onto, dict(point)), (asking, answer.seconds)
             try:
-                metrics, loss, violation = self.judge(self.judge.metrics(answer), before.baseline.metrics)
-                made.append(own._replace(metrics=dict(metrics), loss=loss, violation=violation))
+                metrics = self.judge.metrics(answer)
+                made.append(judge_trial(number + i, proposal, seconds, self.judge, metrics, before.baseline.metrics))
             except UndefinedError as error:
-                made.append(own._replace(error=str(error)))
+                made.append(fail_trial(number + i, proposal, seconds, str(error)))
         return made
 
     def _say(self, history: History) -> None:
-        """Tell whoever watches. Raises ValueError where all of the first evaluations failed."""
+        """Tells whoever watches. Raises ValueError where all of the first evaluations failed."""
         made = history.made[1:]
         if len(made) >= min(PATIENCE, self.budget) and made and all(e.loss is None for e in made[:PATIENCE]):
             raise ValueError(
@@ -188,10 +187,3 @@ class Search:
         metric = self.judge.metric
         now = {metric: history.best.metrics[metric], "unpoisoned": history.baseline.metrics[metric]}
         self.victim.watch(len(made), now)
-
-
-def _accept(before: History, there: Sequence[Evaluation], made: list[Evaluation]) -> list[Evaluation]:
-    """Mark the best of a batch where it is permitted and better than all before."""
-    rivals = [before.best, *there, *made]
-    best = min((e.loss, e.number) for e in rivals if e.loss is not None and e.violation <= 0)[1]
-    return [e._replace(accepted=e.number == best) for e in made]

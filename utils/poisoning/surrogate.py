@@ -54,7 +54,7 @@ def gap(rate: Rate) -> Smooth:
 
 
 def larger(one: Smooth, other: Smooth) -> Smooth:
-    """Of two gaps the one whose hard value is larger."""
+    """The one of two gaps whose hard value is larger."""
     return lambda soft, hard: (one if one(hard, hard) >= other(hard, hard) else other)(soft, hard)
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from utils.poisoning.added_sets import Added
 from utils.poisoning.candidates import Ranked
-from utils.poisoning.trials import Added
 
 Key = tuple[tuple[float, ...], int]  # a row and its label
 

@@ -1,116 +1,65 @@
-"""Sets of added rows, judged by training on them: each once, and kept in the journal."""
+"""Trials of a search for rows: a proposal of rows to add, and what came of training on them."""
 
-import json
-from collections.abc import Sequence
-from itertools import takewhile
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import torch
-
-from utils.poisoning.features import Rows, Space
-from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
-from utils.types import Answer, Victim
+
+Proposed = TypeVar("Proposed")
 
 
-def shared(entries: Sequence[Entry], *, budget: int) -> list[Entry]:
-    """The first sets that a search judges whatever its budget, before the first that failed."""
-    return list(takewhile(lambda entry: not entry["error"], entries[: budget + 1]))
-
-
-class Added(NamedTuple):
-    """A valid row, and how often it is added."""
-
-    row: tuple[float, ...]  # (d,), natural units
-    label: int
-    copies: int
-
-
-class Trial(NamedTuple):
-    """A set of added rows, and what came of training on them; number 0 is the unpoisoned training."""
+class Trial(NamedTuple, Generic[Proposed]):
+    """Rows that a search tried, and what came of training on them; number 0 is the unpoisoned training."""
 
     number: int
-    added: tuple[Added, ...]
+    proposal: Proposed  # what rows were added, as the search has it
     metrics: dict[str, float]
     loss: float | None  # None where it failed
-    violation: float
+    violation: float  # permitted up to 0
     accepted: bool  # permitted, better than all before, and the best of those judged with it
     error: str
-    seconds: float  # CPU-seconds of training
+    seconds: tuple[float, float]  # CPU-seconds of choosing and of training
 
 
-def expanded(added: Sequence[Added], columns: int) -> Rows:
-    """The rows side by side (m, columns), each as often as it is added."""
-    times = torch.tensor([each.copies for each in added], dtype=torch.int64)
-    natural = torch.tensor([each.row for each in added], dtype=torch.float64).reshape(-1, columns)
-    labels = torch.tensor([each.label for each in added], dtype=torch.int64)
-    return Rows(natural.repeat_interleave(times, 0), labels.repeat_interleave(times))
+def judge_trial(
+    number: int,
+    proposal: Proposed,
+    seconds: tuple[float, float],
+    judge: Judge,
+    metrics: Mapping[str, float],
+    baseline: Mapping[str, float],
+) -> Trial[Proposed]:
+    """Returns the trial with its loss beside the unpoisoned metrics, a failed one where a metric is undefined."""
+    try:
+        judged = judge(metrics, baseline)
+    except UndefinedError as error:
+        return fail_trial(number, proposal, seconds, str(error))
+    return Trial(number, proposal, dict(metrics), judged.loss, judged.violation, False, "", seconds)
 
 
-class Evaluations:
-    """Trains the victim on its rows and added ones, and judges. What the journal holds is not trained again.
-
-    Raises:
-        ValueError: the training without added rows fails, or a metric that is needed is undefined then.
-    """
-
-    def __init__(self, victim: Victim, space: Space, judge: Judge, journal: Journal):
-        self.victim, self.space, self.judge, self.journal = victim, space, judge, journal
-        self._known = {_key(entry["added"]): entry for entry in journal.entries}
-        self.made: list[Trial] = []
-        self.made.append(self._trials([()])[0]._replace(accepted=True))
-        if self.made[0].error:
-            raise ValueError(f"attack.poison: without added rows, {self.made[0].error}")
-
-    @property
-    def best(self) -> Trial:
-        """The last that was accepted."""
-        return next(trial for trial in reversed(self.made) if trial.accepted)
-
-    def is_new(self, added: Sequence[Added]) -> bool:
-        """Whether a set has not been judged in this search."""
-        return all(trial.added != tuple(added) for trial in self.made)
-
-    def judged(self, sets: Sequence[tuple[Added, ...]]) -> list[Trial]:
-        """What some sets are worth; the best that is permitted is accepted if it is better than all before."""
-        trials = self._trials(sets)
-        permitted = [self.best, *(trial for trial in trials if trial.loss is not None and trial.violation <= 0)]
-        chosen = min(permitted, key=lambda trial: trial.loss or 0.0)  # the first of equal ones
-        trials = [trial._replace(accepted=trial is chosen) for trial in trials]
-        self.made += trials
-        return trials
-
-    def _trials(self, sets: Sequence[tuple[Added, ...]]) -> list[Trial]:
-        missing = [added for added in sets if _key(added) not in self._known]
-        if missing:
-            rows = [self.space.batch(expanded(added, len(self.space.columns))) for added in missing]
-            answers = self.victim.refit(rows)()
-            self._file([self._entry(added, answer) for added, answer in zip(missing, answers, strict=True)])
-        numbers = range(len(self.made), len(self.made) + len(sets))
-        return [self._trial(number, added) for number, added in zip(numbers, sets, strict=True)]
-
-    def _file(self, entries: Sequence[dict[str, Any]]) -> None:
-        self.journal.add(entries)
-        self._known |= {_key(entry["added"]): entry for entry in entries}
-
-    def _entry(self, added: Sequence[Added], answer: Answer) -> dict[str, Any]:
-        entry: dict[str, Any] = {"added": added, "metrics": {}, "error": "", "seconds": answer.seconds}
-        try:
-            return entry | {"metrics": self.judge.metrics(answer)}
-        except UndefinedError as error:
-            return entry | {"error": str(error)}
-
-    def _trial(self, number: int, added: tuple[Added, ...]) -> Trial:
-        entry = self._known[_key(added)]
-        metrics, error, seconds = entry["metrics"], entry["error"], entry["seconds"]
-        try:
-            if not error:
-                judged = self.judge(metrics, self.made[0].metrics if self.made else metrics)
-                return Trial(number, added, metrics, judged.loss, judged.violation, False, "", seconds)
-        except UndefinedError as undefined:
-            error = str(undefined)
-        return Trial(number, added, metrics, None, 0.0, False, error, seconds)
+def fail_trial(number: int, proposal: Proposed, seconds: tuple[float, float], error: str) -> Trial[Proposed]:
+    """Returns the trial of a training without answer."""
+    return Trial(number, proposal, {}, None, 0.0, False, error, seconds)
 
 
-def _key(added: Sequence[Any]) -> str:
-    return json.dumps(added)
+def accept_best(before: Sequence[Trial[Proposed]], made: Sequence[Trial[Proposed]]) -> list[Trial[Proposed]]:
+    """Returns the trials made, the best accepted if it is permitted and has a lower loss than all ``before``."""
+    rivals = [t for t in (*before, *made) if t.loss is not None and t.violation <= 0]
+    best = min(((t.loss, t.number) for t in rivals), default=(0.0, None))[1]  # the first of equal ones
+    return [t._replace(accepted=t.number == best) for t in made]
+
+
+def list_steps(made: Sequence[Trial[Any]], metric: str) -> list[tuple[int, float]]:
+    """Returns number and metric of the unpoisoned training and of every trial that was accepted."""
+    return [(t.number, t.metrics[metric]) for t in made if t.accepted or not t.number]
+
+
+def summarise(made: Sequence[Trial[Any]]) -> dict[str, Any]:
+    """Returns the counts of a search, and the losses that it began and ended with."""
+    accepted = [t for t in made[1:] if t.accepted]
+    return {
+        "evaluations": len(made) - 1,
+        "failed": sum(t.loss is None for t in made),
+        "accepted": len(accepted),
+        "loss": [made[0].loss, accepted[-1].loss if accepted else made[0].loss],
+    }

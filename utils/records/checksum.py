@@ -35,7 +35,7 @@ def seal(doc_id: int, record: Mapping[str, Any], line: bytes) -> bytes:
 
 
 def unaltered(doc_id: int, line: bytes) -> bool:
-    """Whether a line has the seal of its own bytes and number: it is what ``seal`` made."""
+    """Returns whether a line has the seal of its own bytes and number: it is what ``seal`` made."""
     found = SEAL.match(line)
     return found is not None and found[2] == _of_line(doc_id, found[1], line[found.end() :])
 
@@ -47,7 +47,7 @@ def unsealed(line: bytes) -> bytes:
 
 
 def agrees(doc_id: int, record: Mapping[str, Any]) -> bool:
-    """Whether the checksum of a record, of a database or of a file of its own, is that of its content."""
+    """Returns whether the checksum of a record, of a database or of a file of its own, is that of its content."""
     stated = str(record[KEY]).partition("-")
     content = {**record, "doc_id": doc_id} if stated[1] else record
     return stated[0] == checksum(content)

@@ -1,4 +1,4 @@
-"""What a record is: the types of everything in it that a command reads. Keys that are not named here are free.
+"""The form of a record: the types of everything in it that a command reads. Keys that are not named here are free.
 
 The checks run on every record that is read, so they are made of few calls: a check takes a value and gives nothing, or
 what is wrong with it, which begins with its place in the value (``.metrics.auc is text, expected a number or null``).
@@ -30,7 +30,7 @@ Check = Callable[[Any], str]
 
 
 def flaw(record: Mapping[str, Any]) -> str:
-    """What is wrong with a record in JSON types, in words that name the place; nothing where commands can read it."""
+    """Says what is wrong with a record in JSON types, in words that name the place; nothing where commands can read it."""
     found = RECORD(record) or _of_status(record) or _of_lengths(record) or _of_graphs(record)
     return found.removeprefix(".")
 
@@ -47,13 +47,13 @@ class Leaf:
         self.largest: Final = largest
 
     def __call__(self, value: Any) -> str:
-        """What is wrong with a value, if anything."""
+        """Says what is wrong with a value, if anything."""
         if type(value) not in self.types:
             return f" is {KINDS.get(type(value), type(value).__name__)}, expected {self.words}"
         return " is too large a number" if type(value) is int and abs(value) >= self.largest else ""
 
     def hold(self, values: Collection[Any]) -> bool:
-        """Whether all values are such."""
+        """Returns whether all values are such."""
         kinds = set(map(type, values))
         return kinds <= self.types and (int not in kinds or not any(type(v) is int and self(v) for v in values))
 
@@ -339,7 +339,7 @@ RECORD = fields(
 
 
 def _of_status(record: Mapping[str, Any]) -> str:
-    """What a record lacks that one of its status has."""
+    """Says what a record lacks that one of its status has."""
     if not record["run_id"]:
         return ".run_id is empty"
     if record["status"] not in STATUS:
@@ -351,7 +351,7 @@ def _of_status(record: Mapping[str, Any]) -> str:
 
 
 def _of_graphs(record: Mapping[str, Any]) -> str:
-    """What is wrong with a causal graph of a record, imported or not: its form, its columns, or a cycle."""
+    """Says what is wrong with a causal graph of a record, imported or not: its form, its columns, or a cycle."""
     dataset = record["params"].get("dataset")
     typed = dataset.get("graph") if type(dataset) is dict else None
     graphs = {".params.dataset.graph": typed}
@@ -364,13 +364,13 @@ def _of_graphs(record: Mapping[str, Any]) -> str:
 
 
 def _columns(stored: Mapping[str, Any]) -> set[str]:
-    """What a graph may call the columns: their names, and of indicators such as ``job=clerk`` the attribute."""
+    """Returns what a graph may call the columns: their names, and of indicators such as ``job=clerk`` the attribute."""
     names = {column["name"] for column in stored.get("columns") or ()}
     return names | {name[:i] for name in names for i, sign in enumerate(name) if sign == "="}
 
 
 def _of_graph(graph: Any, columns: Collection[str]) -> str:
-    """What is wrong with child: parents over columns; where no columns are stored, any name may be one."""
+    """Says what is wrong with child: parents over columns; where no columns are stored, any name may be one."""
     if (wrong := GRAPH(graph)) or type(graph) is not dict:
         return wrong
     parents = {child: [of] if type(of) is str else of or [] for child, of in graph.items()}

@@ -19,7 +19,7 @@ class Epsilon(TypedDict, total=False):
 
 
 class AttackNode(TypedDict, total=False):
-    """What a run is attacked by."""
+    """The attacks of a run."""
 
     name: str
     evasion: Required[Node]
@@ -27,7 +27,7 @@ class AttackNode(TypedDict, total=False):
 
 
 class Trainer(TypedDict, total=False):
-    """How a model is fitted; the settings after ``weight_decay`` are those of a recipe."""
+    """The fitting of a model; the settings after ``weight_decay`` are those of a recipe."""
 
     epochs: Required[int]
     batch_size: Required[int]
@@ -37,7 +37,7 @@ class Trainer(TypedDict, total=False):
 
 
 class Evaluation(TypedDict, total=False):
-    """By what a model is judged."""
+    """The judging of a model."""
 
     metrics: Required[dict[str, Node]]
     watch: list[str]

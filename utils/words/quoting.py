@@ -43,7 +43,7 @@ def override(key: str, value: Any) -> str:
 
 
 def _reads(word: str, key: str, value: Any) -> bool:
-    """Whether Hydra makes this key and value of a word."""
+    """Returns whether Hydra makes this key and value of a word."""
     try:
         found, read = read_override(word)
         return found == key and _same(mapping(read) if isinstance(value, Mapping) else read, value)

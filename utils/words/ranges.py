@@ -38,7 +38,7 @@ ENGINES = ("hydra/launcher", "hydra/sweeper")  # groups that train.yaml need not
 
 @dataclass(frozen=True)
 class Range:
-    """What a setting may be: words, or numbers from ``low`` to ``high``, an open end left out."""
+    """The values that a setting may have: words, or numbers from ``low`` to ``high``, an open end left out."""
 
     words: frozenset[str]
     kind: str
@@ -52,7 +52,7 @@ class Range:
         return self.text
 
     def accepts(self, value: Any) -> bool:
-        """Whether a plain value is one of the words or, each of them in a list, in the range."""
+        """Returns whether a plain value is one of the words or, each of them in a list, in the range."""
         if isinstance(value, str | None) and ("null" if value is None else value) in self.words:
             return True
         if SAID[self.kind].startswith("a list"):
@@ -134,7 +134,7 @@ def annotated(text: str, config: str | Path, chosen: Mapping[str, Any]) -> str:
 
 @cache
 def ranges(config: str | Path = "train") -> Mapping[str, Mapping[str, Range]]:
-    """By dotted key the range of every setting of a command: by the option that states it, "" outside of groups.
+    """Returns by dotted key the range of every setting of a command: by the option that states it, "" outside of groups.
 
     ``config`` is the command's yaml, or its name.
     """
@@ -148,7 +148,7 @@ def ranges(config: str | Path = "train") -> Mapping[str, Mapping[str, Range]]:
 
 
 def _options(main: Path) -> Iterator[tuple[str, str, Path]]:
-    """Of every option of the groups that a command composes: the beginning of its keys, its name, its file."""
+    """Yields for every option of the groups that a command composes the beginning of its keys, its name, its file."""
     lines = [line for line in main.read_text(encoding="utf-8").splitlines() if "override" not in line]
     groups = [found["group"] for line in lines if (found := GROUP.fullmatch(line))]
     for group in [*groups, *ENGINES] if groups else ():
@@ -158,7 +158,7 @@ def _options(main: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def require_ranges(params: Mapping[str, Any], config: str | Path = "train", prefix: str = "") -> None:
-    """Refuse a number that is not in its range, or something else in its place; one without a range must be finite.
+    """Refuses a number that is not in its range, or something else in its place; one without a range must be finite.
 
     Args:
         params: plain values, with the names of the options of groups under ``choices`` where several state a range.

@@ -49,7 +49,7 @@ def test_one_row_on_a_grid_is_the_enumerated_best(path, sampler):
     best = min(WRONG - helps(*row)[0] for row in GRID) / N
     history = searched(path, Table(helps), joint, 1, 16, sampler=sampler)
     assert history.best.loss == best
-    assert history.best.point == {"a": 1.0, "b": 5} or history.best.point == {"0/a": 1.0, "0/b": 5}
+    assert history.best.proposal.point == {"a": 1.0, "b": 5} or history.best.proposal.point == {"0/a": 1.0, "0/b": 5}
 
 
 def test_two_rows_together_are_the_enumerated_best(path):
@@ -74,7 +74,7 @@ def test_rows_that_were_accepted_stay(path):
 def test_it_ends_when_as_many_rows_are_accepted_as_may_be(path):
     history = searched(path, Table(helps), rows=2)
     assert len(history.accepted) == 2
-    assert history.made[-1].batch == history.best.batch
+    assert history.made[-1].proposal.batch == history.best.proposal.batch
 
 
 def test_the_best_of_a_batch_alone_is_accepted(path):
@@ -102,7 +102,7 @@ def test_rows_that_do_nothing_are_not_accepted(path):
 def test_the_budget_is_spent_and_not_more_whatever_the_batch(path):
     table = Table(lambda a, b: (0, 0))
     history = searched(path, table, joint, 2, budget=7, batch=3)
-    assert [e.size for e in history.made] == [1, 3, 3, 3, 3, 3, 3, 1]
+    assert [e.proposal.size for e in history.made] == [1, 3, 3, 3, 3, 3, 3, 1]
     assert len(table.asked) == 8
 
 
@@ -238,7 +238,7 @@ def test_it_ends_where_nothing_can_be_better(path, tmp_path):
     """40 false positives in group 1 and none in group 0: five times the best row leaves no gap."""
     ended = searched(path, Table(helps), budget=200)
     assert ended.best.loss == 0
-    assert ended.made[-1].batch == ended.best.batch
+    assert ended.made[-1].proposal.batch == ended.best.proposal.batch
     weighed = searched(tmp_path / "b.journal", Table(helps), budget=30, of=judge(accuracy="weight"))
     assert len(weighed.made) == 31  # the accuracy could still rise
 
@@ -305,7 +305,9 @@ def test_a_gaussian_process_searches_two_objectives(path, plan):
 def test_the_surrogate_is_told_what_a_row_changes_beside_those_accepted_before(path):
     history = searched(path, Table(helps), budget=12)
     for told, e in zip(history.told(1), history.made[1:], strict=True):
-        assert told.values == pytest.approx([-min(helps(**e.point)[0], 100 * history.made[e.onto].loss) / N])
+        assert told.values == pytest.approx(
+            [-min(helps(**e.proposal.point)[0], 100 * history.made[e.proposal.onto].loss) / N]
+        )
 
 
 def test_who_watches_hears_the_best_after_every_batch(path):

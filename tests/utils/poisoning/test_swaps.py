@@ -4,10 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.poisoning.added_sets import Added
 from utils.poisoning.candidates import Ranked
 from utils.poisoning.features import Rows
 from utils.poisoning.swaps import changed
-from utils.poisoning.trials import Added
 
 
 def ranking(*influence):
