@@ -225,7 +225,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
 
     from evals.keeping.export import to_csv
     from evals.records import advice
-    from evals.records.query import aligned, values
+    from evals.records.query import align, values
     from utils.metrics.directions import under_norms
     from utils.runs import causal_figures
     from utils.system import atomic
@@ -251,7 +251,7 @@ def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], re
         [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]
         for row in shown.itertuples(index=False)
     ]
-    say(aligned(list(shown.columns), cells) if cells else "no record meets the conditions")
+    say(align(list(shown.columns), cells) if cells else "no record meets the conditions")
     for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *apart):
         say(f"{sentence}.")
     if params["csv"]:

@@ -140,7 +140,7 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
     lines += [f"          {choice_text.IDLE}"] if choice_text.idle(record) else []
-    lines += [f"  {line}" for line in query.aligned(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
+    lines += [f"  {line}" for line in query.align(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     lines += [f"          {line}" for line in choice_text.own_figures(found, best)] if row["seeds"] > 1 else []
     lines += [f"          {line}" for line in describe_fits(record)]
@@ -167,7 +167,7 @@ def _price_lines(found: Choice) -> list[str]:
         first, found_more, more = _shortly(found, choice_text.price(found, paid)).partition(choice_text.LAXER)
         rows.append([paid.constraint.text, f"{paid.meeting} of {total}", first])
         rows += [["", "", f"{choice_text.LAXER[2:]}{more}"]] if found_more else []
-    lines = ["", *query.aligned(["constraint", "met by", "what it costs"], rows).splitlines()]
+    lines = ["", *query.align(["constraint", "met by", "what it costs"], rows).splitlines()]
     lines += [choice_text.together(found)] if choice_text.together(found) else []
     return lines
 
@@ -181,7 +181,7 @@ def _listing(found: Choice, candidates: Sequence[int]) -> list[str]:
         for _, row in rows.iterrows()
     ]
     header = ["", "mean of records" if several else "record", *keys]
-    return [f"  {line}" for line in query.aligned(header, cells).splitlines()]
+    return [f"  {line}" for line in query.align(header, cells).splitlines()]
 
 
 def _shortly(found: Choice, text: str) -> str:

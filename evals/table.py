@@ -238,7 +238,7 @@ def _select_metrics(
     if metrics:
         for part in [part for key in metrics for part in parts(key)]:
             if not (compared and part in theirs):
-                query.known(part, frame)
+                query.find_column(part, frame)
         return columns(metrics, every_pair=every_pair)
     shown = [key for key in theirs if compared or all(part in frame.columns for part in parts(key))]
     if not shown:

@@ -42,14 +42,7 @@ VAGUE = re.compile(
     r"_*(aligned|asked|asking|disarmed|explained|held|judged|known|narrowed|said|shipped|shown|told|typed)"
 )
 # rooms where both are still to come
-UNWRITTEN = (
-    "utils.poisoning",
-    "utils.records",
-    "utils.runs",
-    "utils.words",
-    "evals.records.query",
-    "evals.records.reproduce",
-)
+UNWRITTEN = ("utils.runs",)
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "prepare", "decide", "trainer", "evaluation")
 
 

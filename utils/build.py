@@ -39,7 +39,7 @@ from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
 from utils.views.stack import together
 from utils.words.numbers import radius_value
-from utils.words.quoting import typed
+from utils.words.quoting import write_word
 
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
 OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
@@ -274,7 +274,7 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
         name = next(iter(nodes))
         raise ValueError(
             f"regularizer={name} adapts a robust loss to the classes and is not one itself: "
-            f"{typed('regularizer', ['trades', name])}"
+            f"{write_word('regularizer', ['trades', name])}"
         )
     device = dataset.train.y.device
     made = [

@@ -139,7 +139,7 @@ def compete(
     table["policy"] = [made.get("policy", "") for made, _ in everyone]
     table["plain_group"] = [record.get("group_id") for _, record in everyone]
     for key in question.keys:
-        query.known(key, table)
+        query.find_column(key, table)
         intervals = [over_rows(made, key) for made, _ in everyone]
         table[f"{key}_low"], table[f"{key}_high"] = zip(*intervals, strict=True)
     chosen = query.where(table, facts)
@@ -425,7 +425,7 @@ def _metric(key: str, table: pd.DataFrame) -> None:
         raise ValueError(f"{key} is no metric. Metrics here: {', '.join(query.metrics(table))}")
     if key.endswith(ENDS):
         raise ValueError(f"{key} is an end of an interval: ask about {key.rpartition('_')[0]}, and with sure=true")
-    query.known(key, table)
+    query.find_column(key, table)
 
 
 def plain(key: str, records: Sequence[query.Record]) -> str:

@@ -27,7 +27,7 @@ from typing import Any
 import paths_config
 from evals.keeping.upkeep import SHOWN, is_database, say_some
 from evals.poisoning import csv_files
-from evals.records.query import aligned
+from evals.records.query import align
 from utils.records.typed import Record, Weights
 from utils.run_store import SCHEMA, RunStore, StoreError
 from utils.system import atomic
@@ -291,7 +291,7 @@ def report(merged: Merged, store: RunStore, copied: int, poison: int) -> None:
         lines = [
             [str(c.record["run_id"]), _run(c.record), str(c.source), f"ours {c.what}", c.kept] for c in merged.conflicts
         ]
-        shown = aligned(["run_id", "run", "file", "figures", "kept"], lines).splitlines()
+        shown = align(["run_id", "run", "file", "figures", "kept"], lines).splitlines()
         say_some(shown)
 
 

@@ -147,7 +147,7 @@ def find_column(key: str, table: pd.DataFrame) -> str:
         raise ValueError(
             f"{metric} is undefined in all {count(len(table), 'run')}; the warnings of their records say why"
         )
-    query.known(metric, some)
+    query.find_column(metric, some)
     return key
 
 

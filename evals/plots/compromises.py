@@ -101,4 +101,4 @@ def describe(shown: Chart, metric: str) -> str:
             cells += [f"{kept[metric]:.4f} at {kept['accuracy']:.4f}", str(len(points))]
             rows.append([row["name"], row["label"], str(record.get("seed", "")), *cells])
     header = ["compromises", "setting", "seed", f"{metric}, least accurate", "most accurate", "added", "points"]
-    return query.aligned(header, rows) + f"{apart.extent(shown)}\n"
+    return query.align(header, rows) + f"{apart.extent(shown)}\n"

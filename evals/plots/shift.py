@@ -158,4 +158,4 @@ def describe(shown: Chart, splits: Sequence[str]) -> str:
     for i, row in enumerate(shown.groups.to_dict("records")):
         figures = [f"{c.before:.4f} -> {c.after:.4f}" for split in splits for c in moves(shown, i, split)]
         rows.append([row["name"], row["label"], *figures, str(len(row["doc_ids"]))])
-    return query.aligned([*header, "seeds"], rows) + f"{apart.extent(shown)}\n"
+    return query.align([*header, "seeds"], rows) + f"{apart.extent(shown)}\n"

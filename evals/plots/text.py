@@ -77,7 +77,7 @@ def table(settings: pd.DataFrame, keys: Sequence[str], *, heading: str) -> str:
         [row["name"], row["label"], ids(row["doc_ids"]), *(mean(row, key) for key in keys), str(len(row["doc_ids"]))]
         for row in settings.to_dict("records")
     ]
-    return query.aligned([heading, "setting", "doc ids", *keys, "seeds"], rows)
+    return query.align([heading, "setting", "doc ids", *keys, "seeds"], rows)
 
 
 def ids(found: Sequence[int]) -> str:

@@ -101,4 +101,4 @@ def describe(shown: Chart, paths: Sequence[Sequence[Path]], metric: str) -> str:
         made, best = mean(own)
         rows.append([row["name"], row["label"], f"{best[0]:.4f}", f"{best[-1]:.4f}", f"{made[-1]:.0f}", str(len(own))])
     header = ["trace", "setting", f"{metric} on validation rows", "best", "evaluations", "seeds"]
-    return query.aligned(header, rows) + f"{apart.extent(shown)}\n"
+    return query.align(header, rows) + f"{apart.extent(shown)}\n"

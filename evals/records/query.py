@@ -203,13 +203,13 @@ def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
 
 
 def values(key: str, table: pd.DataFrame) -> pd.Series:
-    """A column, or of every row the setting ``model.C``: numbers where all are, else text; raises as ``known``."""
+    """Returns a column, or the setting ``model.C``: numbers where all are, else text; raises as ``find_column``."""
     if key in table.columns or "params" not in table.columns:
-        return table[known(key, table)]
+        return table[find_column(key, table)]
     found = [_setting(params, key) for params in table["params"]]
     if all(value is None for value in found):
-        known(key, table)
-    return _typed(found, table.index)
+        find_column(key, table)
+    return _convert(found, table.index)
 
 
 def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
@@ -217,7 +217,7 @@ def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
     return None if isinstance(value, Mapping) else value
 
 
-def _typed(found: Sequence[Any], index: pd.Index) -> pd.Series:
+def _convert(found: Sequence[Any], index: pd.Index) -> pd.Series:
     """Returns numbers, ``8/255`` too, where every value is one; else as the command line writes them."""
     try:
         if not any(isinstance(value, bool) for value in found):
@@ -252,7 +252,7 @@ def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = boo
     columns["doc_ids"] = groups["doc_id"].agg(tuple)
     setting = groups.ngroup().to_numpy()
     for key in keys:
-        values = groups[known(key, table)]
+        values = groups[find_column(key, table)]
         columns |= {key: values.mean(), f"{key}_sd": values.std(), f"{key}_n": values.count()}
         ends = by_setting(table[key].to_numpy(float), setting, len(groups), interval)
         for end, of in zip(("_low", "_high"), ends, strict=True):
@@ -302,7 +302,7 @@ def _short(value: Any) -> str:
 # --- words -----------------------------------------------------------------------------------------------------
 
 
-def known(key: str, table: pd.DataFrame) -> str:
+def find_column(key: str, table: pd.DataFrame) -> str:
     """The column ``key``; ValueError with near misses and the metrics, or settings, where the frame has none."""
     if key in table.columns:
         return key
@@ -346,7 +346,7 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     return merged
 
 
-def explained(path: Path) -> str:
+def explain_options(path: Path) -> str:
     """The options of a yaml as help: name, default, and the comment behind it."""
     lines = path.read_text(encoding="utf-8").splitlines()
     found = [match for line in lines if (match := OPTION.fullmatch(line))]
@@ -356,7 +356,7 @@ def explained(path: Path) -> str:
     return "\n".join([about, "", *(f"  {key:<{wide}}  {text} [{default}]" for key, text, default in shown)]) + "\n"
 
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Plain text in aligned columns."""
     wide = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, wide, strict=True)).rstrip() for line in (header, *rows)]
@@ -364,12 +364,13 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequence[str]) -> int:
-    """Runs a command on its words; returns the exit code: its own, 0 where it has none, 2 after one ``error:`` line, 141
-    where the reader left.
+    """Runs a command on its words; returns its exit code.
+
+    That is its own, 0 where it has none, 2 after one ``error:`` line, 141 where the reader left.
     """
     show_everything()
     if {"-h", "--help"} & set(words):
-        sys.stdout.write(explained(path))
+        sys.stdout.write(explain_options(path))
         return 0
     begin()
     try:

@@ -55,7 +55,7 @@ def command(record: Record) -> str:
 
 
 def setting(record: Record) -> str:
-    """Returns the line without the seed: equal for the repetitions of one experiment. Raises ValueError as ``command``."""
+    """Returns the line without the seed, equal for repetitions of one experiment. Raises ValueError as ``command``."""
     params = record["params"]
     if record.get("imported") or "dataset" not in params.get("choices", {}) or not params.get("regularizer"):
         raise ValueError("this program did not train it: no command gives it again")
@@ -134,13 +134,13 @@ def _named(group: str, name: Any) -> str:
 def _word(key: str, value: Any) -> str:
     """A word of the line. Raises ValueError where none says it."""
     try:
-        return _said(key, json.dumps(value))
+        return _write_json(key, json.dumps(value))
     except ValueError as error:
         raise ValueError(f"no command gives it: {error}") from error
 
 
 @lru_cache(maxsize=4096)
-def _said(key: str, value: str) -> str:
+def _write_json(key: str, value: str) -> str:
     return override(key, json.loads(value))
 
 

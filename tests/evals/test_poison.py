@@ -143,7 +143,7 @@ def test_a_database_without_poisoned_runs_is_told_how_to_get_one(folder):
 
 
 def test_every_option_is_explained():
-    assert {"dataset", "where", "metrics", "format", "out"} <= set(query.explained(poison.OPTIONS).split())
+    assert {"dataset", "where", "metrics", "format", "out"} <= set(query.explain_options(poison.OPTIONS).split())
 
 
 # --- the sentences ---------------------------------------------------------------------------------------------

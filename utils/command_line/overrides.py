@@ -18,7 +18,7 @@ from utils.records.typed import Params
 from utils.scms.identity import settle
 from utils.words.near import near_keys, near_or_all
 from utils.words.numbers import is_written
-from utils.words.quoting import mapping, quoted, typed
+from utils.words.quoting import mapping, quoted, write_word
 from utils.words.ranges import CONFIG
 
 TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
@@ -279,7 +279,7 @@ def _misread(word: str) -> str:
     try:
         meant = _meant(text)
         if meant is not None:
-            return f"cannot read {word!r}; what holds signs or brackets is quoted: {typed(key, meant)}"
+            return f"cannot read {word!r}; what holds signs or brackets is quoted: {write_word(key, meant)}"
         forms = (quoted(f"{key}=[a,b]"), quoted(f"{key}={{a:b}}"))
         return f"cannot read {word!r}; a list is written {forms[0]}, a mapping {forms[1]}"
     except ValueError as error:
@@ -301,7 +301,7 @@ def _several(word: str) -> str:
     """A word that looks like a sweep, and how a list or a text with a comma is typed."""
     key, _, values = word.partition("=")
     try:
-        listed, text = quoted(f"{key}=[{values}]"), typed(key, values)
+        listed, text = quoted(f"{key}=[{values}]"), write_word(key, values)
         return f"{word} is several values: add -m to run each, or write a list, {listed}, or a text, {text}"
     except ValueError as error:
         return f"{word} is several values: add -m to run each ({error})"

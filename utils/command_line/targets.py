@@ -13,7 +13,7 @@ from torch import Tensor
 from utils.records.settings import walk
 from utils.words.near import near_or_all
 from utils.words.numbers import read_number
-from utils.words.quoting import typed
+from utils.words.quoting import write_word
 
 Node = Mapping[str, Any]
 
@@ -108,7 +108,7 @@ def _check_own(node: Node, key: str) -> None:
         kind = parameters[name].annotation
         if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
             texts = isinstance(value, int | float) and str in _parts(kind)
-            hint = f"; quote it: {typed(f'{key}.{name}', str(value))}" if texts else ""
+            hint = f"; quote it: {write_word(f'{key}.{name}', str(value))}" if texts else ""
             raise ValueError(f"{key}.{name}={value!r}: expected {kind_in_words(kind)}{hint}")
 
 

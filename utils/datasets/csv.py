@@ -29,7 +29,7 @@ from utils.datasets.tabular import (
     unknown_name,
 )
 from utils.types import Column, Dataset
-from utils.words.quoting import typed
+from utils.words.quoting import write_word
 
 MOST_TEXTS = 50  # more different texts than this are names or dates, not categories
 MOST_NUMBERS = 10  # the same for whole numbers of a sensitive column
@@ -110,7 +110,7 @@ def read(file: Path, ignore: Sequence[str]) -> pd.DataFrame:
         if pd.isna(given[place]) and column not in ignore:
             raise ValueError(
                 f"{file}: column {place + 1} has no name, often a saved row number; name it, or leave it out by "
-                f"{typed('dataset.ignore', [*ignore, str(column)])}"
+                f"{write_word('dataset.ignore', [*ignore, str(column)])}"
             )
     return raw.drop(columns=list(ignore))
 

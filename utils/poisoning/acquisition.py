@@ -26,7 +26,7 @@ WIDE = 5  # whole numbers of so many values and more are searched as real ones, 
 Point = Mapping[str, float]
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """The outcome of a point."""
 
     point: Point
@@ -35,7 +35,7 @@ class Told(NamedTuple):
 
 
 # what is known, points under way, how many to ask for, seed -> points
-Ask = Callable[[Sequence[Told], Sequence[Point], int, int], list[dict[str, float]]]
+Ask = Callable[[Sequence[Outcome], Sequence[Point], int, int], list[dict[str, float]]]
 
 
 def drawn(parameters: Sequence[Parameter], rng: np.random.Generator) -> dict[str, float]:
@@ -60,7 +60,7 @@ def _valid(p: Parameter, value: float) -> float:
 
 
 def at_random(
-    parameters: Sequence[Parameter], told: Sequence[Told], pending: Sequence[Point], count: int, seed: int
+    parameters: Sequence[Parameter], told: Sequence[Outcome], pending: Sequence[Point], count: int, seed: int
 ) -> list[dict[str, float]]:
     """Points at random, whatever is known."""
     rng = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def asker(sampler: str, parameters: Sequence[Parameter], objectives: int) -> Ask
         return partial(at_random, parameters)
     make = {"gp": _gaussian_process, "tpe": _parzen}[sampler]
     _optuna()
-    return partial(_asked, parameters, objectives, make)
+    return partial(_choose, parameters, objectives, make)
 
 
 def _gaussian_process(seed: int) -> "BaseSampler":
@@ -97,11 +97,11 @@ def _parzen(seed: int) -> "BaseSampler":
     return _optuna().samplers.TPESampler(seed=seed, constant_liar=True, multivariate=True)
 
 
-def _asked(
+def _choose(
     parameters: Sequence[Parameter],
     objectives: int,
     make: Callable[[int], "BaseSampler"],
-    told: Sequence[Told],
+    told: Sequence[Outcome],
     pending: Sequence[Point],
     count: int,
     seed: int,
@@ -122,7 +122,7 @@ def _asked(
 
 
 def _study(
-    told: Sequence[Told],
+    told: Sequence[Outcome],
     pending: Sequence[Point],
     distributions: "dict[str, BaseDistribution]",
     sampler: "BaseSampler",

@@ -62,7 +62,7 @@ class Evaluations:
         """Returns whether a set has not been judged in this search."""
         return all(trial.proposal != tuple(added) for trial in self.made)
 
-    def judged(self, sets: Sequence[AddedRows]) -> list[Trial[AddedRows]]:
+    def try_sets(self, sets: Sequence[AddedRows]) -> list[Trial[AddedRows]]:
         """Trains on some sets and judges them; the best is accepted as ``accept_best`` says."""
         trials = self._trials(sets)
         trials = accept_best([self.best], trials)

@@ -118,7 +118,7 @@ class Space:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The parameters of one row: free columns and attributes in the order of the columns, "label", "copies" where above 1."""
+        """The parameters of one row: free columns and attributes in their order, "label", "copies" where above 1."""
         found = [_parameter(d) for d in self.dimensions if d.free]
         if self.label is None:
             found.append(Parameter("label", "choice", 0, self.classes - 1, tuple(map(float, range(self.classes)))))
@@ -148,7 +148,7 @@ class Space:
         return Rows(torch.from_numpy(natural), torch.tensor(np.repeat(labels, copies), dtype=torch.int64))
 
     def _around(self, pool: Floats, table: Floats, copies: Sequence[int]) -> Floats:
-        """Returns the rows of the pool nearest to each row of a table, in standard deviations, of its group if it has any."""
+        """Returns the nearest rows of the pool to each row of a table, in standard deviations, of its group if any."""
         scale = self.scale.numpy()
         groups = group_index(self.columns, pool)
         found = [pool[:0]]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.poisoning.acquisition import Point, Told
+from utils.poisoning.acquisition import Outcome, Point
 from utils.poisoning.features import Parameter
 from utils.poisoning.trials import Trial
 
@@ -107,7 +107,7 @@ class History:
         """Returns what is equal for points of the same rows."""
         return tuple(sorted(tuple(sorted(own.items())) for own in self.plan.split(point)))
 
-    def told(self, objectives: int) -> list[Told]:
+    def outcomes(self, objectives: int) -> list[Outcome]:
         """Returns the outcome of every point so far as the surrogate learns it: what the point changed.
 
         Losses are those beside the set of rows that the point was added to, since an acceptance moves all that come
@@ -120,14 +120,14 @@ class History:
         .127 with losses as they are, to .045 where the history is forgotten at every acceptance, as published, and to
         .057 with points at random.
         """
-        return [self._told(e, objectives) for e in self.made[1:]]
+        return [self._outcome(e, objectives) for e in self.made[1:]]
 
-    def _told(self, e: Evaluation, objectives: int) -> Told:
+    def _outcome(self, e: Evaluation, objectives: int) -> Outcome:
         onto = self.made[e.proposal.onto]
         if e.loss is None or onto.loss is None:
-            return Told(e.proposal.point, None, 0.0)
+            return Outcome(e.proposal.point, None, 0.0)
         changes = e.loss - onto.loss, onto.metrics["accuracy"] - e.metrics["accuracy"]
-        return Told(e.proposal.point, changes[:objectives], e.violation - onto.violation + self.base.violation)
+        return Outcome(e.proposal.point, changes[:objectives], e.violation - onto.violation + self.base.violation)
 
     def front(self) -> list[Evaluation]:
         """The evaluations that none beats in loss and accuracy, the lowest loss first."""

@@ -59,8 +59,8 @@ class Judge:
         chosen("accuracy", self.accuracy, ACCURACIES)
         for key in (self.metric, *self.penalties):
             where = "metric" if key == self.metric else "penalties"
-            if key not in self.known:
-                hint = near_or_all(key, self.known)
+            if key not in self.available:
+                hint = near_or_all(key, self.available)
                 raise ValueError(f"attack.poison.{where}: there is no metric {key} of the validation rows{hint}")
         if not direction(self.metric):
             raise ValueError(
@@ -76,7 +76,7 @@ class Judge:
             )
 
     @cached_property
-    def known(self) -> tuple[str, ...]:
+    def available(self) -> tuple[str, ...]:
         """The metrics that there are."""
         rates, gaps = self._names
         two = len(self.groups) == 2

@@ -75,7 +75,7 @@ def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: i
         whole = hoped / -float(ranking.influence[0])
         size = min(pace.share * whole, most * space.copies, len(victim.train.y))
         sizes = [max(1, round(size / 2**k)) for k in range(min(batch, left))]
-        trials = evaluations.judged(_sets(evaluations, ranking, sizes, most=most, copies=space.copies))
+        trials = evaluations.try_sets(_sets(evaluations, ranking, sizes, most=most, copies=space.copies))
         pace, rounds = pace.after(trials, best, sizes), rounds + 1
         model = model if evaluations.best is best else None
         now, before = evaluations.best.metrics[metric], evaluations.made[0].metrics[metric]

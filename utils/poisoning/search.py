@@ -56,7 +56,7 @@ def shared(entries: Sequence[Entry], *, budget: int, batch: int) -> list[Entry]:
     return list(takewhile(same, entries))
 
 
-class Asked(NamedTuple):
+class Chosen(NamedTuple):
     """Points of a batch, and the CPU-seconds that choosing each took."""
 
     points: list[dict[str, float]]
@@ -84,7 +84,7 @@ class Search:
         history = self._begun(journal)
         batch = history.complete + 1
         before = history.until(batch - 1)
-        asked = self._asked(history, batch, [e.proposal.point for e in before.of(batch - 1) if e.number])
+        asked = self._choose(history, batch, [e.proposal.point for e in before.of(batch - 1) if e.number])
         while asked.points and not self._finished(before):
             chosen = self._new(before, batch, asked.points)
             if not chosen:
@@ -92,8 +92,8 @@ class Search:
             there = history.of(batch)  # of a batch that was interrupted
             rows = [self.space.rows([*before.points(before.base), *self.plan.split(p)]) for p in chosen[len(there) :]]
             wait = self.victim.refit([self.space.batch(own) for own in rows])
-            upcoming = self._asked(before, batch + 1, chosen)
-            made = self._judged(before, there, chosen, wait(), batch, asked.seconds)
+            upcoming = self._choose(before, batch + 1, chosen)
+            made = self._judge(before, there, chosen, wait(), batch, asked.seconds)
             made = accept_best([before.best, *there], made)
             journal.add(map(write_entry, made))
             history = before = History(self.plan, (*before.made, *there, *made))
@@ -128,15 +128,15 @@ class Search:
         self._say(history)
         return history
 
-    def _asked(self, history: History, batch: int, pending: Sequence[Point]) -> Asked:
+    def _choose(self, history: History, batch: int, pending: Sequence[Point]) -> Chosen:
         """The points of a batch, from what came before those that are ``pending``; none where the budget is spent."""
         known = history.until(batch - 2)
         count = min(self.batch, self.budget - (len(known.made) - 1) - len(pending))
         if count < 1:
-            return Asked([], 0.0)
+            return Chosen([], 0.0)
         started = thread_time()
-        points = self.ask(known.told(self.judge.objectives), pending, count, batch_seed(self.victim.seed, batch))
-        return Asked(points, (thread_time() - started) / count)
+        points = self.ask(known.outcomes(self.judge.objectives), pending, count, batch_seed(self.victim.seed, batch))
+        return Chosen(points, (thread_time() - started) / count)
 
     def _new(self, before: History, batch: int, points: Sequence[dict[str, float]]) -> list[dict[str, float]]:
         """The points, and ones at random in place of those that were evaluated on top of the same rows.
@@ -155,7 +155,7 @@ class Search:
                 found.append(point)
         return found
 
-    def _judged(
+    def _judge(
         self,
         before: History,
         there: Sequence[Evaluation],

@@ -30,7 +30,7 @@ Check = Callable[[Any], str]
 
 
 def flaw(record: Mapping[str, Any]) -> str:
-    """Says what is wrong with a record in JSON types, in words that name the place; nothing where commands can read it."""
+    """Says what is wrong with a record in JSON types, and where; nothing where commands can read it."""
     found = RECORD(record) or _of_status(record) or _of_lengths(record) or _of_graphs(record)
     return found.removeprefix(".")
 

@@ -44,7 +44,7 @@ from utils.training.one_model import NO_VALID
 from utils.types import Batch, Context, StoredDecide
 from utils.views.modes import in_double
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
-from utils.words.quoting import IMPORT, call, copyable, option, typed
+from utils.words.quoting import IMPORT, call, copyable, option, write_word
 
 COMPARED = 64  # test rows that a loaded model answers before its record is filed
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
@@ -260,7 +260,7 @@ def _check_observed(run: Run, heard: Sequence[Any]) -> None:
     """Refuse an adaptation that nothing would be told. Raises ValueError."""
     deaf = [type(adaptation).__name__.lower() for adaptation in run.adaptations if adaptation.listens]
     if deaf and not heard:
-        others = " or ".join(typed("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
+        others = " or ".join(write_word("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
         raise ValueError(
             f"regularizer={deaf[0]} learns from the adversarial examples of another term, and none makes any known; "
             f"choose one beside it: {others}"

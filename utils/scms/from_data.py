@@ -14,7 +14,7 @@ from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, choose_readin
 from utils.scms.published_noise import published_noise
 from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resample, structural
 from utils.types import SCM, Dataset
-from utils.words.quoting import typed
+from utils.words.quoting import write_word
 
 Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
 LEAST_CHANCE = 1e-3  # of a threshold equation, so that a noise agrees with every row
@@ -32,7 +32,7 @@ def require_graph(dataset: Dataset, option: str) -> Mapping[str, tuple[str, ...]
         graph = {child: list(dict.fromkeys(name for name, sensitive in names if sensitive))}
         raise ValueError(
             f"scm={option} needs a causal graph and data set {dataset.name!r} has none; "
-            f"use scm=independent, or give that of a table of your own, such as {typed('dataset.graph', graph)}"
+            f"use scm=independent, or give that of a table of your own, such as {write_word('dataset.graph', graph)}"
         )
     return {child: parents for child, parents in dataset.parents.items() if parents}
 

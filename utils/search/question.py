@@ -11,7 +11,7 @@ from utils.metrics.directions import RADIUS, direction, names_like
 from utils.records.settings import left_out
 from utils.search.search_words import Line
 from utils.words.near import near
-from utils.words.quoting import typed
+from utils.words.quoting import write_word
 
 BOUND = re.compile(r"\s*(?P<key>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<value>[^<>=\s]+)\s*")
 
@@ -96,7 +96,7 @@ def _better(key: str, end: Any) -> str:
         return "maximize" if sign > 0 else "minimize"
     raise ValueError(
         f"hydra.sweeper.objectives: it is not known which end of {key} is better{near(key, names_like(key))} "
-        f"If it is meant, say {typed('hydra.sweeper.objectives', {key: 'maximize'})}, or minimize"
+        f"If it is meant, say {write_word('hydra.sweeper.objectives', {key: 'maximize'})}, or minimize"
     )
 
 
@@ -141,7 +141,7 @@ def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[s
         if len(models) > 1:
             known = list(models.values())
             several = len({model["option"] for model in known}) > 1
-            chosen = f", as by {typed('scm', known[-1]['option'])}" if several else ""
+            chosen = f", as by {write_word('scm', known[-1]['option'])}" if several else ""
             raise ValueError(
                 f"{key} belongs to its causal model, and this search tries {len(known)}: "
                 f"{'; '.join(name(model, known) for model in known)}. Figures of different ones do not compare, so no "

@@ -119,7 +119,7 @@ def copyable(program: str, *words: str) -> str:
     return " ".join([program, *map(quoted, words)])
 
 
-def typed(key: str, value: Any) -> str:
+def write_word(key: str, value: Any) -> str:
     """One word for ``train.py`` or ``evaluate.py``, quoted for the shell: what an error tells a user to type."""
     return quoted(override(key, value))
 

@@ -134,7 +134,7 @@ def annotated(text: str, config: str | Path, chosen: Mapping[str, Any]) -> str:
 
 @cache
 def ranges(config: str | Path = "train") -> Mapping[str, Mapping[str, Range]]:
-    """Returns by dotted key the range of every setting of a command: by the option that states it, "" outside of groups.
+    """Returns by dotted key the range of every setting: by the option that states it, "" outside of groups.
 
     ``config`` is the command's yaml, or its name.
     """

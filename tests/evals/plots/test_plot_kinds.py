@@ -275,7 +275,7 @@ def test_runs_without_groups_or_attacks_are_said_to_have_none():
 
 @pytest.mark.parametrize("kind", plot.KINDS)
 def test_every_kind_is_explained_in_the_help(kind):
-    assert kind in query.explained(plot.OPTIONS)
+    assert kind in query.explain_options(plot.OPTIONS)
 
 
 def test_modules_and_kinds_agree():

@@ -314,7 +314,7 @@ def test_wrong_words_are_explained(defaults, words, message):
 
 
 def test_help_shows_every_option_with_its_explanation(defaults):
-    lines = query.explained(defaults).splitlines()
+    lines = query.explain_options(defaults).splitlines()
     assert lines == [
         "Shows nothing.",
         "",

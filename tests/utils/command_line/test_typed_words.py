@@ -103,7 +103,7 @@ def test_a_key_is_one_that_hydra_reads(key):
      ("a,b.csv", "\"x='a,b.csv'\""), ({"job": ["sex"]}, "'x={job:[sex]}'"), (0.1, "x=0.1"), ("8/255", "x=8/255")],
 )  # fmt: skip
 def test_words_are_as_short_as_they_can_be(value, word):
-    assert quoting.typed("x", value) == word
+    assert quoting.write_word("x", value) == word
 
 
 def test_a_mapping_whose_keys_hydra_cannot_spell_is_a_text():

@@ -65,7 +65,7 @@ def test_it_has_the_keys_of_the_group_metrics_of_a_record(context):
 
 def test_every_known_metric_is_reported():
     own = judge()
-    assert set(own.metrics(Answer(logits(10, 10)[None]))) == set(own.known)
+    assert set(own.metrics(Answer(logits(10, 10)[None]))) == set(own.available)
 
 
 def test_thresholds_are_fitted_to_each_inner_seed():
@@ -147,7 +147,7 @@ def test_three_classes_have_accuracies_alone():
     batch = valid()._replace(y=torch.arange(400) % 3)
     own = judge(metric="accuracy_gap", valid=batch)
     found = own.metrics(Answer(torch.eye(3)[batch.y][None]))
-    assert set(found) == set(own.known)
+    assert set(found) == set(own.available)
     assert found["accuracy_gap"] == 0
     assert "fpr_gap" not in found
 

@@ -304,7 +304,7 @@ def test_a_gaussian_process_searches_two_objectives(path, plan):
 
 def test_the_surrogate_is_told_what_a_row_changes_beside_those_accepted_before(path):
     history = searched(path, Table(helps), budget=12)
-    for told, e in zip(history.told(1), history.made[1:], strict=True):
+    for told, e in zip(history.outcomes(1), history.made[1:], strict=True):
         assert told.values == pytest.approx(
             [-min(helps(**e.proposal.point)[0], 100 * history.made[e.proposal.onto].loss) / N]
         )
