@@ -17,7 +17,7 @@ from utils.regularizers.erm import erm
 from utils.regularizers.trades import trades
 from utils.scms.none import none as no_scm
 from utils.threats import pixels
-from utils.training import one_model as recipes
+from utils.training import one_model
 from utils.training.many_models import DivergenceError
 from utils.training.one_model import PLAIN, fit
 from utils.types import Batch, Context
@@ -109,7 +109,7 @@ RECIPES = {
 @pytest.fixture(autouse=True)
 def whole_epochs(monkeypatch):
     """Nobody is told of a part of an epoch, which a machine that stalls for two seconds would otherwise tell."""
-    monkeypatch.setattr(recipes, "TICK", float("inf"))
+    monkeypatch.setattr(one_model, "TICK", float("inf"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -121,6 +121,15 @@ def test_an_interrupted_training_ends_with_the_bits_of_one_without_interruption(
     again = trained(network(1), recipe=recipe, checkpoint=tmp_path / "a.pt", watch=lambda e, _: heard.append(e))
     assert heard == [3, 4]
     assert same(again, whole)
+
+
+def test_a_slow_epoch_is_told_of_while_it_lasts(monkeypatch):
+    """Three steps an epoch: after the first and the second the share that is done, with the loss of that step."""
+    monkeypatch.setattr(one_model, "TICK", -1.0)
+    heard = []
+    trained(network(), epochs=2, watch=lambda epoch, figures: heard.append((epoch, *figures)))
+    assert [round(epoch, 2) for epoch, *_ in heard] == [0.33, 0.67, 1, 1.33, 1.67, 2]
+    assert [keys for epoch, *keys in heard if epoch != int(epoch)] == [["loss"]] * 4
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
