@@ -23,10 +23,8 @@ def train(cfg: DictConfig) -> Outcome:
     from utils.runs.lifecycle import carry_out  # imports torch, which help and mistakes need not wait for
 
     job = HydraConfig.get()
-    params, folder = resolve(cfg, job.runtime.choices), Path(job.runtime.output_dir)
-    if not cli.in_sweep():
-        return carry_out(params, folder, in_sweep=False)
-    return carry_out(params, folder, in_sweep=True, say_now=partial(at_work, Path(job.sweep.dir), job.job.num))
+    say_now = partial(at_work, Path(job.sweep.dir), job.job.num) if cli.in_sweep() else None
+    return carry_out(resolve(cfg, job.runtime.choices), Path(job.runtime.output_dir), say_now)
 
 
 def explain_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:

@@ -16,7 +16,7 @@ from utils.metrics import ensemble
 from utils.model_zoo import from_database, predictor
 from utils.models.small_cnn import SmallCNN
 from utils.run_store import RunStore
-from utils.runs.together import memory_of
+from utils.runs.memory import memory_of
 
 pytestmark = pytest.mark.e2e
 

@@ -184,7 +184,7 @@ def test_the_remedy_of_a_mistake_gets_past_it(tables, monkeypatch, mistake, reme
     def reached(*_, **__):
         raise ValueError("the training was reached")
 
-    monkeypatch.setattr(lifecycle, "trained_alone", reached)
+    monkeypatch.setattr(lifecycle, "train_alone", reached)
     refused = command("train", *mistake)
     assert refused.code == 2, refused
     assert remedy in refused.err

@@ -42,6 +42,12 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def check(params: Mapping[str, Any]) -> None:
+    """Refuses a configuration that cannot be meant, before anything is built from it. Raises ValueError."""
+    validate(params)
+    validate_settings(params)
+
+
 def validate(params: Mapping[str, Any]) -> None:
     """Refuses values out of range, naming key, value and what was expected.
 

@@ -136,7 +136,7 @@ def _optimizer(job: Job) -> tuple[float, float]:
 
 def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
     """Trains one stack; every job leaves word of how it ended, whatever happens to the others."""
-    from utils.runs.together import carry_out_together
+    from utils.runs.lifecycle import carry_out_together
 
     left = {job.number: job for job in stack}
     try:

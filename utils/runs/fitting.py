@@ -149,6 +149,15 @@ def fit_plainly(run: Run, *, watch: Watch) -> None:
     raise ValueError(_what_fits(run))
 
 
+def fit_alone(run: Run, *, watch: Watch) -> DivergenceError | None:
+    """Trains one model by ``fit_plainly``; returns its error where it left the finite numbers."""
+    try:
+        fit_plainly(run, watch=watch)
+    except DivergenceError as error:
+        return error
+    return None
+
+
 def _what_fits(run: Run) -> str:
     """What to do where a step does not fit the memory: the largest halving of a batch that does."""
     asked = run.params["trainer"]["batch_size"]

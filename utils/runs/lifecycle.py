@@ -1,299 +1,280 @@
-"""One run from its configuration to its record: what every engine that trains does before and after the training."""
+"""The life of a run from its configuration to its record, the same for one and for many of one structure.
 
-import json
+A run is built, locked against other processes, and skipped where it is finished; else it is rehearsed, trained, judged
+and filed. A single run is a stack of one.
+"""
+
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryFile
 from time import perf_counter
 from typing import Any, TypeGuard
 
 import torch
-from filelock import FileLock
-from torch import Tensor, nn
+from filelock import FileLock, Timeout
 
 import paths_config
-from utils.build import Params, Run, build_run, describe_scm, is_learner, stackable
-from utils.command_line.checks import validate, validate_settings
+from utils.build import Params, Run, build_run, is_learner, stackable
+from utils.command_line.checks import check
 from utils.datasets.images import describe
-from utils.decides.thresholds_text import describe_fit, doubts_of, in_words
-from utils.metrics import twins
-from utils.metrics.directions import headlines
 from utils.metrics.intervals import Measured
-from utils.model_zoo import content, describe_preprocessing, require_loadable, save_weights
-from utils.models.learner import Learner
-from utils.records import checksum
-from utils.run_store import SCHEMA, Record, RunStore, to_plain
-from utils.runs.added_rows import account, forget_search, poisoned, rehearse_poison
-from utils.runs.causal_figures import model_of, sentences
-from utils.runs.fitting import checkpoint_of, fit_plainly, fit_together, logits_of, probing, threshold, trial_of
-from utils.runs.judging import evaluate, evaluate_many, warnings_of
-from utils.runs.judging import rehearse as rehearse_metrics
-from utils.runs.operating_points import operating_points
-from utils.runs.outcomes import Model, Outcome
-from utils.runs.progress import SayNow, steps_said, steps_shown
-from utils.system import atomic, processes
-from utils.system.console import complain, count, format_error, say, warn
-from utils.system.environment import environment
+from utils.model_zoo import require_loadable, save_weights
+from utils.run_store import Record, RunStore, to_plain
+from utils.runs.added_rows import account, forget_search, poisoned
+from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
+from utils.runs.judging import evaluate, evaluate_many
+from utils.runs.memory import largest_stack
+from utils.runs.outcomes import Outcome
+from utils.runs.printed import outcome_of, report
+from utils.runs.progress import SayNow, Watch, steps_said, steps_shown
+from utils.runs.records import blank_record, failed_record, finished_record, write_record
+from utils.runs.rehearsal import check_folders, rehearse
+from utils.runs.sweep import Job
+from utils.system import processes
+from utils.system.console import complain, format_error, say
 from utils.system.locks import hold
-from utils.threats import NothingToMoveError, find_freed
-from utils.training.many_models import DivergenceError, Watch
-from utils.training.one_model import NO_VALID
-from utils.types import Batch, Context, StoredDecide
-from utils.views.modes import in_double
+from utils.training.many_models import DivergenceError
+from utils.types import Context, StoredDecide
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
-from utils.words.quoting import IMPORT, call, copyable, option, write_word
 
 COMPARED = 64  # test rows that a loaded model answers before its record is filed
-PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
-STANDARDISED = {"features": "standard deviations of the training split"}
 JUDGED = 8  # models of a stack that are judged, and filed, at a time
-FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError)  # of a training; anything else is a defect of ours
+LOCKED = 256  # runs that are locked at a time; every lock is an open file
+FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError, MemoryError)  # of a training; others are our defects
+
+Ended = tuple[Job, Outcome]
+Pair = tuple[Job, Run]
+Trained = tuple[Run, StoredDecide, Any]  # with its thresholds, and where its weights are
 
 
-def check(params: Params) -> None:
-    """Refuse a configuration that cannot be meant, before anything is built from it. Raises ValueError."""
-    validate(params)
-    validate_settings(params)
-
-
-def carry_out(params: Params, folder: Path, *, in_sweep: bool, say_now: SayNow = lambda _: None) -> Outcome:
-    """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped.
+def carry_out(params: Params, folder: Path, say_now: SayNow | None = None) -> Outcome:
+    """Carries out one run: builds, fits, fixes the threshold, evaluates, files. A finished run is skipped.
 
     Args:
         params: the resolved configuration.
         folder: where the job's own ``record.json`` goes.
-        in_sweep: say less, since many more are to come.
-        say_now: hears what is being done, and None when it is done.
+        say_now: hears what is being done, and None when it is done, of one job of many; None: the run is the only one,
+            and prints its steps and figures itself.
     """
     check(params)
     if processes.count_launched() > 1 and (
-        in_sweep or stackable(params) or is_learner(params) or "poison" in params["attack"]
+        say_now or stackable(params) or is_learner(params) or "poison" in params["attack"]
     ):
         raise ValueError("torchrun trains one model of images by several processes; start sweeps and tables without it")
     run = build_run(params)
     with processes.join(run.dataset.train.y.device):
         if processes.rank():
             return _assist(run)
-        return _lead(run, folder, in_sweep=in_sweep, say_now=say_now)
-
-
-def _lead(run: Run, folder: Path, *, in_sweep: bool, say_now: SayNow) -> Outcome:
-    """The run by the process that judges and files."""
-    params = run.params
-    store = RunStore(paths_config.database(run.dataset.name))
-    check_folders(run)
-    with hold(lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
-        finished = store.find(run.run_id)
-        skip = stands(finished, params)
-        if processes.world() > 1 or not skip:
-            rehearse(run)
-        if processes.broadcast(skip) and finished is not None:
-            return skipped(run, finished, in_sweep=in_sweep)
-        if run.dataset.shape and not in_sweep:
-            say(describe(run.dataset))
-        write_record(blank_record(run) | {"status": "running"}, folder)
-        forget_search(run, finished)
-        steps, unit = steps_of(run)
-        shown = steps_said(run.name, steps, say_now, unit) if in_sweep else None
-        with shown or steps_shown(run.name, steps, unit) as watch:
-            record = trained_alone(run, watch=watch)
-        doc_id = store.add(write_record(record, folder), replace=finished is not None)
-        forget_checkpoint(run, record)
-    if record["status"] == "finished" and not in_sweep:
-        report(record, doc_id, store.path)
-    return outcome(record, doc_id, finished_before=finished is not None)
+        check_folders(run)
+        store = RunStore(paths_config.database(run.dataset.name))
+        with hold(_lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
+            [(_, outcome)] = _skip_or_train([(Job(0, (), params, folder), run)], store, say_now)
+    if outcome.record is not None and say_now is None:
+        if outcome.status == "skipped":
+            say(f"{run.name}, seed {run.seed}: finished before, record {outcome.record}; existing=replace trains anew")
+        elif outcome.status == "finished":
+            report(store.get(outcome.record), outcome.record, store.path)
+    return outcome
 
 
 def _assist(run: Run) -> Outcome:
-    """The run by a process that only trains with the leading one."""
+    """Trains with the process that judges and files, where torchrun started several."""
     rehearse(run)
     if not processes.broadcast(None):
         fit_plainly(run, watch=lambda *_: None)
     return Outcome(run.name, "finished", "")
 
 
-# --- before the training ---------------------------------------------------------------------------------------
+def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow) -> Iterator[Ended]:
+    """Carries out jobs of one structure as stacks that fit the ``budget`` of bytes.
+
+    ``say_now`` hears what is being done, and None when it is done.
+
+    Yields:
+        how each job ended, as soon as it has.
+    """
+    pairs: list[Pair] = []
+    made: dict[str, Any] = {}
+    for job in jobs:
+        try:
+            pairs.append((job, build_run(job.params, made)))
+        except (ValueError, OSError) as error:
+            yield _refused(job, error)
+    left = {job.number: job for job, _ in pairs}
+    try:
+        for job, outcome in _in_stacks(pairs, budget, say_now):
+            del left[job.number]
+            yield job, outcome
+    except (ValueError, OSError) as error:
+        yield from (_refused(job, error) for job in left.values())
 
 
-def lock_of(run: Run) -> FileLock:
+def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[Ended]:
+    """Locks and carries out as many runs at a time as fit the budget; repeated runs, and those of others, come last."""
+    if not built:
+        return
+    check_folders(built[0][1])
+    store = RunStore(paths_config.database(built[0][1].dataset.name))
+    first = {pair[1].run_id: pair for pair in reversed(built)}
+    pairs = [pair for pair in built if first[pair[1].run_id] is pair]
+    later = [job for job, run in built if first[run.run_id][0] is not job]  # the same run twice in a sweep
+    size = _size_of_stacks([run for _, run in pairs], store, budget)
+    for start in range(0, len(pairs), size):
+        with ExitStack() as locks:
+            free = []
+            for job, run in pairs[start : start + size]:
+                if _lock(run, locks):
+                    free.append((job, run))
+                else:
+                    later.append(job)  # trained by another sweep at this moment
+            yield from _skip_or_train(free, store, say_now)
+    for job in later:
+        try:
+            yield job, carry_out(job.params | {"existing": "skip"}, job.folder, say_now)
+        except (ValueError, OSError) as error:
+            yield _refused(job, error)
+
+
+def _size_of_stacks(runs: Sequence[Run], store: RunStore, budget: int) -> int:
+    """Returns how many of these runs of one structure are trained at a time. Raises ValueError for no room for one."""
+    finished = store.find_many(run.run_id for run in runs)
+    fresh = next((run for run in runs if not _stands(finished.get(run.run_id), run.params)), None)
+    if fresh is None or not stackable(fresh.params):
+        return LOCKED
+    rehearse(fresh)
+    return min(largest_stack(fresh, budget), LOCKED)
+
+
+def _refused(job: Job, error: Exception) -> Ended:
+    """Prints the mistake that keeps a job from being run; returns how the job ended."""
+    complain(f"#{job.number} {' '.join(job.words)}: {format_error(error)}")
+    return job, Outcome("", "refused", format_error(error))
+
+
+# --- one stack -------------------------------------------------------------------------------------------------
+
+
+def _lock_of(run: Run) -> FileLock:
     """The lock that who trains the run holds; a process that had to wait for it finds the run finished."""
     folder = paths_config.weights() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{run.run_id}.lock")
 
 
-def check_folders(run: Run) -> None:
-    """Write and remove an empty file where the results will go, so that a training is not lost for want of a folder.
-
-    The folders of weights and added rows are asked for as a reader asks for what a record names in them.
-
-    Raises:
-        ValueError: a folder cannot be made or written to, or the data set's name leads out of the folder of all.
-    """
-    places = [
-        (paths_config.evals(), "TRILEMMA_EVALS"),
-        (paths_config.weights_file(run.dataset.name), "TRILEMMA_WEIGHTS"),
-    ]
-    if run.poison is not None:
-        places.append((paths_config.poison_file(run.dataset.name), "TRILEMMA_EVALS"))
-    for folder, variable in places:
-        try:
-            folder.resolve().mkdir(parents=True, exist_ok=True)
-            TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise ValueError(
-                f"cannot write to {folder} ({error.strerror}); set {variable} to a folder that can be written to"
-            ) from None
+def _lock(run: Run, locks: ExitStack) -> bool:
+    """Locks a run until the ``locks`` are released; returns False where another process holds its lock."""
+    try:
+        locks.enter_context(_lock_of(run).acquire(timeout=0))
+    except Timeout:
+        return False
+    return True
 
 
-def stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
-    """Whether a run that finished before need not be trained again: nobody asked for it, and its weights are there."""
+def _stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
+    """Returns whether a finished run need not be trained again: nobody wants it replaced, and its weights are there."""
     if finished is None or params["existing"] == "replace":
         return False
     return paths_config.weights_file(finished["weights"]["path"]).is_file()
 
 
-def rehearse(run: Run) -> None:
-    """Try objective, attack, metrics and threshold on a few rows: what does not fit is refused before any training.
+def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None) -> Iterator[Ended]:
+    """Skips locked runs that are finished, and trains and files the others as one stack."""
+    finished = store.find_many(run.run_id for _, run in pairs)
+    left = []
+    for job, run in pairs:
+        before = finished.get(run.run_id)
+        if _stands(before, run.params):
+            yield job, outcome_of(before | {"name": run.name, "params": run.params}, before["doc_id"], "skipped")
+        else:
+            left.append((job, run))
+    if left or processes.world() > 1:
+        rehearse((left or pairs)[0][1])
+    if processes.broadcast(not left):
+        return
+    for _, run in left:
+        forget_search(run, finished.get(run.run_id))
+    yield from _train_and_file(left, store, say_now)
 
-    Raises:
-        ValueError: parts that do not fit each other, a metric that fails, or no rows to fit the threshold on.
+
+def _train_and_file(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None) -> Iterator[Ended]:
+    """Trains a stack and files its records as they come; half of it at a time where the memory does not hold it."""
+    run = pairs[0][1]
+    if run.dataset.shape and say_now is None:
+        say(describe(run.dataset))
+    for job, own in pairs:
+        write_record(blank_record(own) | {"status": "running"}, job.folder)
+    left = {own.run_id: (job, own) for job, own in pairs}
+    try:
+        with _steps_of(pairs, say_now) as watch:
+            for records in _train([own for _, own in pairs], watch):
+                yield from _file([left.pop(record["run_id"]) for record in records], records, store)
+    except (torch.OutOfMemoryError, MemoryError):
+        if len(pairs) == 1:
+            raise
+        say(f"{run.name}: {len(left)} models are too many for the memory there is; going on with half as many")
+        again = [(job, build_run(job.params)) for job, _ in left.values()]  # the parameters may have moved
+        for half in filter(None, (again[: len(again) // 2], again[len(again) // 2 :])):
+            yield from _train_and_file(half, store, say_now)
+
+
+def _steps_of(pairs: Sequence[Pair], say_now: SayNow | None) -> AbstractContextManager[Watch]:
+    """Shows or tells the steps of the longest part of a run: the evaluations of a search, else the epochs."""
+    run, number = pairs[0][1], len(pairs)
+    steps, unit = run.params["trainer"]["epochs"], "epoch"
+    if run.poison is not None:
+        steps, unit = run.params["attack"]["poison"]["budget"], "evaluation"
+    if say_now is None:
+        return steps_shown(run.name, steps, unit)
+    return steps_said(f"{number} {run.name}" if number > 1 else run.name, steps, say_now, unit)
+
+
+def _file(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:
+    """Files what was trained, in the place of what was there.
+
+    The checkpoint of a finished run is removed; where judging failed, a relaunch goes on from the trained model.
     """
-    fit_on = run.params["fit_on"]
-    rows = getattr(run.dataset, fit_on)
-    if not len(rows.y):
-        raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
-    if run.poison is not None:
-        rehearse_poison(run)
-    (model, few), probe = trial_of(run), probing(run)
-    if not isinstance(model, Learner):
-        _rehearse_training(run, model, few, probe)
-    model.eval()
-    with suppress(NothingToMoveError):  # then what it would tell of the model is undefined, and the evaluation says so
-        run.ctx.attack(model, few, probe.on(few))
-    rehearse_metrics(model, run.dataset.train, probe, run.metrics)
-    with torch.no_grad():
-        # of images only what the labels and groups tell: their logits come after the training
-        outputs = run.params["model"]["outputs"]
-        logits = few.w.new_zeros(len(rows.y), outputs) if run.dataset.shape else _scores(run, model, rows)
-        decide = run.fit_decide(logits, rows, run.dataset.groups)
-    _rehearse_filing(run, model, decide, few)
+    plain = [write_record(record, job.folder) for (job, _), record in zip(pairs, records, strict=True)]
+    for (job, run), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
+        if record["status"] == "finished":
+            checkpoint_of(run).unlink(missing_ok=True)
+        kept = record["status"] == "failed" and store.find(record["run_id"]) is not None
+        yield job, outcome_of(record, doc_id, record["status"], kept=kept)
 
 
-def _rehearse_filing(run: Run, model: nn.Module, decide: StoredDecide, few: Batch) -> None:
-    """Load the model as users will, from the bytes that would be filed. Raises ValueError where that fails."""
+# --- training and judging --------------------------------------------------------------------------------------
+
+
+def _train(runs: Sequence[Run], watch: Watch) -> Iterator[list[Record]]:
+    """Trains runs as a stack, or one by one where they form none; yields their records as soon as they are known."""
+    if len(runs) > 1:
+        try:
+            yield from train_stack(runs, watch=watch)
+        except UnstackableError as error:
+            say(f"{runs[0].name}: {len(runs)} jobs one by one, since {error}")
+        else:
+            return
+    for run in runs:
+        yield [train_alone(run, watch=watch)]
+
+
+def train_alone(run: Run, *, watch: Watch) -> Record:
+    """Returns the record of a run that is trained by itself, first choosing the rows to add where it wants some.
+
+    It is a stack of one where it can be, so that its bits are those of any stack.
+    """
     try:
-        require_loadable(to_plain(_described(run, decide)), model, decide, few, data=content(model))
-    except (ValueError, RuntimeError) as error:
-        name = run.params["model"]["_target_"].split(".")[-2]
-        raise ValueError(
-            f"model={name} could not be loaded again, so it is not trained: {format_error(error)}"
-        ) from error
-
-
-def _described(run: Run, decide: StoredDecide) -> Record:
-    """What loading a model takes from its record, beside its weights."""
-    return {
-        "name": run.name,
-        "run_id": run.run_id,
-        "params": run.params,
-        "status": "finished",
-        "decide": decide.to_record(),
-        "preprocessing": describe_preprocessing(run.dataset),
-    }
-
-
-def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
-    """What thresholds are fitted to. Raises ValueError for a model that cannot be scored in double precision."""
-    try:
-        return in_double(model)(rows.x)
-    except RuntimeError as error:
-        said = str(error).splitlines()[0]
-        raise ValueError(
-            f"model={run.params['model']['_target_']} does not compute in double precision, by which decisions are "
-            f"made ({said}); make its constants from its inputs (x.new_zeros) or register them as buffers"
-        ) from error
-
-
-def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:
-    """The objective, and what looks at the validation rows after an epoch. Raises ValueError as ``rehearse``."""
-    heard: list[Any] = []
-    try:
-        run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
-    except NothingToMoveError:
-        raise _unmoved(run, model, few, probe) from None
-    _check_observed(run, heard)
-    if run.recipe.judges and not len(run.dataset.valid.y):
-        raise ValueError(NO_VALID)
-    for adaptation in run.adaptations:
-        adaptation.epoch_ended(model, run.dataset.valid, probe)
-
-
-def _unmoved(run: Run, model: nn.Module, few: Batch, probe: Context) -> ValueError:
-    """The error of a term that has nothing to move in these data, with the words that let it move something."""
-    lost = []
-    for name, weighted in run.terms.items():
-        with suppress(NothingToMoveError):
-            weighted.term(model, few, probe.on(few))
-            continue
-        lost.append(name)
-    words = {name: find_freed(run.params["regularizer"][name], f"regularizer.{name}") for name in lost}
-    attack = find_freed(run.params["attack"]["evasion"], "attack.evasion")
-    remedy = " ".join(dict.fromkeys(word for name in lost for word in words[name] or attack))
-    return ValueError(
-        f"regularizer={'+'.join(lost)} moves columns of numbers, and dataset={run.dataset.name} has none that may "
-        f"move; choose another, such as regularizer=erm, or let columns of 0 and 1 move as numbers: {remedy}"
-    )
-
-
-def steps_of(run: Run) -> tuple[int, str]:
-    """How many steps the longest part of a run has, and what they are."""
-    if run.poison is not None:
-        return run.params["attack"]["poison"]["budget"], "evaluation"
-    return run.params["trainer"]["epochs"], "epoch"
-
-
-def _check_observed(run: Run, heard: Sequence[Any]) -> None:
-    """Refuse an adaptation that nothing would be told. Raises ValueError."""
-    deaf = [type(adaptation).__name__.lower() for adaptation in run.adaptations if adaptation.listens]
-    if deaf and not heard:
-        others = " or ".join(write_word("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
-        raise ValueError(
-            f"regularizer={deaf[0]} learns from the adversarial examples of another term, and none makes any known; "
-            f"choose one beside it: {others}"
-        )
-
-
-# --- the training ----------------------------------------------------------------------------------------------
-
-
-def trained_alone(run: Run, *, watch: Watch) -> Record:
-    """The record of a run that is trained by itself, on rows that some are added to where it asks for that."""
-    if run.poison is None:
-        return _trained_alone(run, watch=watch)
-    try:
+        if run.poison is None:
+            [[record]] = train_stack([run], watch=watch)
+            return record
         poisoning = poisoned(run, watch=watch)
-        return account(poisoning, _trained_alone(poisoning.run, watch=lambda *_: None))
+        return account(poisoning, train_alone(poisoning.run, watch=lambda *_: None))
     except FAILURES as error:
         return failed_record(run, error)
 
 
-def _trained_alone(run: Run, *, watch: Watch) -> Record:
-    """As a stack of one, so that its bits are those of any stack."""
-    try:
-        [[record]] = trained_together([run], watch=watch)
-        return record
-    except UnstackableError:
-        return _trained_plainly(run, watch=watch)
-    except FAILURES as error:
-        return failed_record(run, error)
-
-
-def trained_together(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
-    """Train models of one structure together, fix their thresholds, save their weights, judge them on the test rows.
+def train_stack(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
+    """Trains models of one structure together, fixes their thresholds, saves their weights, judges them on test rows.
 
     Judged by ``JUDGED`` at a time, so that an interrupt costs no more than the judging of so many.
 
@@ -306,287 +287,77 @@ def trained_together(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Reco
         share.
 
     Raises:
-        UnstackableError: runs that form no stack; nothing has been trained.
+        UnstackableError: several runs that form no stack; nothing has been trained.
     """
     started = perf_counter()
-    errors = fit_together(runs, watch=watch)
-    failed: list[Record] = []
-    sound: list[tuple[Run, StoredDecide, Any]] = []
-    for run, error in zip(runs, errors, strict=True):
-        try:
-            if error:
-                checkpoint_of(run).unlink(missing_ok=True)
-                raise error
-            # the weights before judging, which may fail
-            sound.append((run, threshold(run), save_weights(run.model, run.dataset.name, run.run_id)))
-        except FAILURES as failure:
-            failed.append(failed_record(run, failure))
-        except OSError as failure:
-            if len(runs) == 1:
-                raise
-            lost = ValueError(f"its weights could not be written: {failure.strerror}")
-            failed.append(failed_record(run, lost))
-    if failed:
-        yield failed
-    fitted = (perf_counter() - started) / len(runs)
-    for start in range(0, len(sound), JUDGED):
-        yield _judged_records(sound[start : start + JUDGED], fitted)
-
-
-def _judged_records(sound: Sequence[tuple[Run, StoredDecide, Any]], fitted: float) -> list[Record]:
-    """The records of trained models with their thresholds and weights; ``fitted``: the seconds of a training."""
-    started = perf_counter()
-    judged = _judge_together([run for run, *_ in sound], [decide for _, decide, _ in sound])
-    seconds = fitted, (perf_counter() - started) / len(sound)
-    return [
-        _loaded_once(run, decide, _judged_record(run, decide, weights, metrics, seconds))
-        for (run, decide, weights), metrics in zip(sound, judged, strict=True)
-    ]
-
-
-def _judge_together(runs: Sequence[Run], decides: Sequence[StoredDecide]) -> list[Any]:
-    """The metrics of every model, or what made judging fail."""
-    contexts = [replace(run.ctx, decide=decide) for run, decide in zip(runs, decides, strict=True)]
+    judge = _judge_together
     try:
-        return list(
-            evaluate_many(
-                Stack([run.model for run in runs]),
-                stack_batches([run.dataset.test for run in runs]),
-                stack_contexts(contexts),
-                [run.metrics for run in runs],
-            )
+        errors = fit_together(runs, watch=watch)
+    except UnstackableError:
+        if len(runs) > 1:
+            raise
+        errors, judge = [fit_alone(runs[0], watch=watch)], _judge_each
+    ends = [_kept(run, error, alone=len(runs) == 1) for run, error in zip(runs, errors, strict=True)]
+    if failed := [end for end in ends if isinstance(end, dict)]:
+        yield failed
+    trained = [end for end in ends if not isinstance(end, dict)]
+    fitted = (perf_counter() - started) / len(runs)
+    for start in range(0, len(trained), JUDGED):
+        some, began = trained[start : start + JUDGED], perf_counter()
+        metrics = judge([run for run, *_ in some], [replace(run.ctx, decide=decide) for run, decide, _ in some])
+        seconds = fitted, (perf_counter() - began) / len(some)
+        yield [_judged(own, found, seconds) for own, found in zip(some, metrics, strict=True)]
+
+
+def _kept(run: Run, error: DivergenceError | None, *, alone: bool) -> Trained | Record:
+    """Fits the thresholds of a model and saves its weights, before judging, which may fail; or a failed record."""
+    try:
+        if error:
+            checkpoint_of(run).unlink(missing_ok=True)
+            raise error
+        return run, threshold(run), save_weights(run.model, run.dataset.name, run.run_id)
+    except FAILURES as failure:
+        return failed_record(run, failure)
+    except OSError as failure:
+        if alone:
+            raise
+        return failed_record(run, ValueError(f"its weights could not be written: {failure.strerror}"))
+
+
+def _judge_together(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequence[Measured | Exception]:
+    """Returns the metrics of every model of a stack, or what made judging it fail."""
+    try:
+        return evaluate_many(
+            Stack([run.model for run in runs]),
+            stack_batches([run.dataset.test for run in runs]),
+            stack_contexts(contexts),
+            [run.metrics for run in runs],
         )
     except FAILURES:  # one of the models is to blame
-        return [_judged_alone(run, ctx) for run, ctx in zip(runs, contexts, strict=True)]
+        return _judge_each(runs, contexts)
 
 
-def _judged_alone(run: Run, ctx: Context) -> Any:
+def _judge_each(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequence[Measured | Exception]:
+    """The same, of one model after the other."""
+    return [_judge(run, ctx) for run, ctx in zip(runs, contexts, strict=True)]
+
+
+def _judge(run: Run, ctx: Context) -> Measured | Exception:
+    """Returns the metrics of one model, or the error that judging ends in."""
     try:
         return evaluate(run.model, run.dataset.test, ctx, run.metrics)
     except FAILURES as error:
         return error
 
 
-def _judged_record(run: Run, decide: StoredDecide, weights: Any, judged: Any, seconds: tuple[float, float]) -> Record:
-    if isinstance(judged, Exception):
-        return failed_record(run, judged)
-    return finished_record(run, decide, weights, judged, seconds)
-
-
-def forget_checkpoint(run: Run, record: Record) -> None:
-    """Remove the checkpoint of a finished run; where judging failed, a relaunch goes on from the trained model."""
-    if record["status"] == "finished":
-        checkpoint_of(run).unlink(missing_ok=True)
-
-
-def _trained_plainly(run: Run, *, watch: Watch) -> Record:
-    """Of a model that forms no stack, by ordinary means."""
-    started = perf_counter()
-    try:
-        fit_plainly(run, watch=watch)
-        decide = threshold(run)
-        weights = save_weights(run.model, run.dataset.name, run.run_id)
-        trained = perf_counter()
-        metrics = evaluate(run.model, run.dataset.test, replace(run.ctx, decide=decide), run.metrics)
-    except DivergenceError as error:
-        checkpoint_of(run).unlink(missing_ok=True)
-        return failed_record(run, error)
-    except FAILURES as error:
-        return failed_record(run, error)
-    record = finished_record(run, decide, weights, metrics, (trained - started, perf_counter() - trained))
-    return _loaded_once(run, decide, record)
-
-
-def _loaded_once(run: Run, decide: StoredDecide, record: Record) -> Record:
-    """The record, where what it says can be loaded from the disk by users and answers as the model; else a failure."""
-    if record["status"] != "finished":
-        return record
+def _judged(trained: Trained, metrics: Measured | Exception, seconds: tuple[float, float]) -> Record:
+    """Returns the record of a judged model, whose file users can load and answers as the model; else of a failure."""
+    run, decide, weights = trained
+    if isinstance(metrics, Exception):
+        return failed_record(run, metrics)
+    record = finished_record(run, decide, weights, metrics, seconds)
     try:
         require_loadable(to_plain(record), run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
     except (ValueError, OSError) as error:
         return failed_record(run, ValueError(f"what was filed cannot be loaded: {format_error(error)}"))
     return record
-
-
-# --- records ---------------------------------------------------------------------------------------------------
-
-
-def blank_record(run: Run) -> Record:
-    """What is known of a run before it is trained."""
-    return {
-        "schema": SCHEMA,
-        "name": run.name,
-        "dataset": run.dataset.name,
-        "run_id": run.run_id,
-        "group_id": run.group_id,
-        "params": run.params,
-        "seed": run.seed,
-        "fingerprint": run.dataset.fingerprint,
-        "environment": environment(run.dataset.train.x.device, run.params["threads"]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def finished_record(
-    run: Run, decide: StoredDecide, weights: Any, metrics: Measured, seconds: tuple[float, float]
-) -> Record:
-    """The record of a trained and judged model; ``seconds`` of fit and of evaluation."""
-    data = run.dataset
-    record = blank_record(run)
-    points, without = _operating_points(run)
-    doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
-    facts = twins.facts_of_twins(run.ctx.scm, data)
-    unlike = twins.warnings_of(facts, data.columns)
-    fitted = getattr(decide, "fitted", None)
-    if fitted is not None:
-        record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}
-    beyond = doubts_of(record.get("fitted"), metrics)
-    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *without]:
-        record |= {"warnings": warnings}
-    if causal := describe_scm(run.params, data, run.ctx.scm):
-        record |= {"causal": causal}
-    if points:
-        record |= {"operating_points": points}
-    if run.adaptations:
-        record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
-    figures: Any = Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record()
-    return {
-        **record,
-        "status": "finished",
-        "decide": decide.to_record(),
-        "preprocessing": describe_preprocessing(data),
-        "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
-        "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
-        "scm": facts,
-        **figures,
-        "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
-        "weights": weights,
-    }
-
-
-def _operating_points(run: Run) -> tuple[dict[str, Any] | None, list[str]]:
-    """What thresholds for each group attain on the test rows, where asked for, and a word where there are none."""
-    asked, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
-    if not asked or data.classes > 2 or len(data.groups) < 2:
-        return None, []
-    fitted, judged = ((logits_of(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
-    try:
-        points = operating_points(fitted, judged, data.groups, **asked, seed=run.seed)
-    except ValueError as error:
-        return None, [f"no operating points: {error}"]
-    return {"fit_on": fit_on} | points | {"fitted": points["fitted"] | {"split": fit_on}}, []
-
-
-def failed_record(run: Run, error: Exception) -> Record:
-    """The record of a run that failed, and a line that says so."""
-    reason = (format_error(error) or type(error).__name__).splitlines()[0]
-    complain(f"{run.name}, seed {run.seed}: {reason}")
-    return blank_record(run) | {"status": "failed", "reason": reason}
-
-
-def write_record(record: Record, folder: Path) -> Record:
-    """Write the job's own ``record.json``, the source of truth; the record as plain values."""
-    plain: Record = to_plain(record)
-    whole = {**plain, checksum.KEY: checksum.checksum(plain)}
-    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in whole.items())
-    atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
-    return plain
-
-
-# --- outcomes --------------------------------------------------------------------------------------------------
-
-
-def outcome(record: Record, doc_id: int, *, finished_before: bool) -> Outcome:
-    """How a run ended, for the table of a sweep."""
-    if record["status"] == "failed":
-        kept = "stays as it was" if finished_before else "says so"
-        detail = f"seed {record['seed']}: {record['reason']} (record {doc_id} {kept})"
-        return Outcome(record["name"], "failed", detail, record=doc_id)
-    seconds = sum(record["seconds"].values())
-    detail = f"record {doc_id}, seed {record['seed']}, {seconds:.1f} s"
-    return Outcome(record["name"], "finished", detail, doc_id, watched(record), models_watched(record))
-
-
-def skipped(run: Run, finished: Record, *, in_sweep: bool) -> Outcome:
-    """A run that was finished before."""
-    if not in_sweep:
-        doc_id = finished["doc_id"]
-        say(f"{run.name}, seed {run.seed}: finished before, record {doc_id}; existing=replace trains anew")
-    doc_id = finished["doc_id"]
-    record = finished | {"params": run.params}
-    detail = f"record {doc_id}, seed {run.seed}"
-    return Outcome(run.name, "skipped", detail, doc_id, watched(record), models_watched(record))
-
-
-def watched(record: Record) -> dict[str, float | None]:
-    """The metrics of a record that its configuration asks to watch."""
-    return {key: record["metrics"].get(key) for key in record["params"]["watch"]}
-
-
-def models_watched(record: Record) -> dict[str, Model]:
-    """The causal models that those of these metrics rest on that are causal."""
-    found = {key: model_of(record, key) for key in watched(record)}
-    return {
-        key: Model(dataset=record["dataset"], option=model["option"], fingerprint=model["fingerprint"])
-        for key, model in found.items()
-        if model is not None
-    }
-
-
-def report(record: Record, doc_id: int, database: Path) -> None:
-    """The headline figures on one screen, and what to do with them."""
-    metrics = record["metrics"]
-    say(f"\n{record['name']}, seed {record['seed']}, on {count(record['rows']['test'], 'test row')}")
-    for key in headlines(metrics):
-        value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
-        shown = "undefined" if value is None or value != value else f"{value:.4f}"
-        interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
-        say(f"  {key:<32} {shown}{interval}")
-    for sentence in sentences([record], headlines(metrics)):
-        say(f"  {sentence}")
-    for line in _of_poison(record):
-        say(line)
-    warnings = record.get("warnings", [])
-    fit = describe_fit(record["fitted"], metrics) if "fitted" in record else ""
-    if fit and not any(fit in warning for warning in warnings):  # which say it with what is wrong
-        say(f"  {fit}")
-    for warning in warnings:
-        warn(warning)
-    if record["params"]["model"]["outputs"] == 1:
-        say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
-    seconds = record["seconds"]
-    search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
-    say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
-    say(f"filed as record {doc_id} of {database}")
-    say(f"load it in Python: {IMPORT}{call('from_database', doc_id, record['dataset'])}")
-    say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
-
-
-def _of_poison(record: Record) -> list[str]:
-    """What was added to the training rows of a run, and what that changed; nothing where nothing was."""
-    found = record.get("poison")
-    if not found:
-        return []
-    metrics = record["metrics"]
-    lines = [
-        f"  {count(found['rows'], 'row')} added ({found['distinct']} distinct) after "
-        f"{count(found['evaluations'], 'evaluation')}, {found['failed']} of them failed; "
-        f"{found['ended']}: {paths_config.poison_file(found['csv']['path'])}"
-    ]
-    for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
-        changes = [
-            f"{key} {metrics[f'{key}{end}_unpoisoned']:.4f} -> {metrics[f'{key}{end}']:.4f}"
-            for key in dict.fromkeys((found["metric"], "accuracy"))
-            if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
-        ]
-        lines.append(f"    {split}: {', '.join(changes)}")
-    return lines
-
-
-def _thresholds(record: Record) -> str:
-    """The thresholds of a two-class model as probabilities, of each group where they differ."""
-    decide, groups = record["decide"], record["preprocessing"]["groups"]
-    if "probability" in decide:
-        return f"{decide['probability']:.2f}"
-    said = in_words(decide["logits"], decide.get("shares"))
-    return ", ".join(f"{words} for {name}" for words, name in zip(said, groups, strict=True))

@@ -18,7 +18,7 @@ from utils.models.learner import Learner
 from utils.poisoning.rows_csv import with_rows as extended
 from utils.records.typed import Params
 from utils.runs import workers
-from utils.runs.fitting import fit_plainly, fit_together, learner_seed, logits_of, probing
+from utils.runs.fitting import fit_alone, fit_together, learner_seed, logits_of, probing
 from utils.runs.workers import Work
 from utils.system.pool import pool
 from utils.training.many_models import DivergenceError
@@ -174,15 +174,7 @@ def _fit(runs: Sequence[Run]) -> list[DivergenceError | None]:
     try:
         return fit_together(runs, watch=_unwatched)
     except UnstackableError:
-        return [_fit_one(run) for run in runs]
-
-
-def _fit_one(run: Run) -> DivergenceError | None:
-    try:
-        fit_plainly(run, watch=_unwatched)
-    except DivergenceError as error:
-        return error
-    return None
+        return [fit_alone(run, watch=_unwatched) for run in runs]
 
 
 def _unwatched(epoch: float, figures: dict[str, float]) -> None:

@@ -1,0 +1,98 @@
+"""The end of a run in words: its line in the table of a sweep, and the screen after a training of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import paths_config
+from utils.decides.thresholds_text import describe_fit, in_words
+from utils.metrics.directions import headlines
+from utils.run_store import Record
+from utils.runs.causal_figures import model_of, sentences
+from utils.runs.outcomes import Model, Outcome
+from utils.system.console import count, say, warn
+from utils.words.quoting import IMPORT, call, copyable, option
+
+
+def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) -> Outcome:
+    """Returns how a run ended, for the table of a sweep.
+
+    Args:
+        record: of the run.
+        doc_id: its number in the database.
+        status: finished, failed or skipped.
+        kept: a failed run leaves the finished record of an earlier training as it was.
+    """
+    name, detail = record["name"], f"record {doc_id}, seed {record['seed']}"
+    if status == "failed":
+        end = "stays as it was" if kept else "says so"
+        return Outcome(name, status, f"seed {record['seed']}: {record['reason']} (record {doc_id} {end})", doc_id)
+    if status == "finished":
+        detail += f", {sum(record['seconds'].values()):.1f} s"
+    watched = record["params"]["watch"]
+    causal = {key: model for key in watched if (model := model_of(record, key))}
+    models = {
+        key: Model(dataset=record["dataset"], option=model["option"], fingerprint=model["fingerprint"])
+        for key, model in causal.items()
+    }
+    return Outcome(name, status, detail, doc_id, {key: record["metrics"].get(key) for key in watched}, models)
+
+
+def report(record: Record, doc_id: int, database: Path) -> None:
+    """Prints the headline figures of a finished run, its warnings, and the commands that go on from it."""
+    metrics = record["metrics"]
+    say(f"\n{record['name']}, seed {record['seed']}, on {count(record['rows']['test'], 'test row')}")
+    for line in (*_figures(record), *_of_poison(record)):
+        say(line)
+    warnings = record.get("warnings", [])
+    fit = describe_fit(record["fitted"], metrics) if "fitted" in record else ""
+    if fit and not any(fit in warning for warning in warnings):  # which say it with what is wrong
+        say(f"  {fit}")
+    for warning in warnings:
+        warn(warning)
+    if record["params"]["model"]["outputs"] == 1:
+        say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
+    seconds = record["seconds"]
+    search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
+    say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
+    say(f"filed as record {doc_id} of {database}")
+    say(f"load it in Python: {IMPORT}{call('from_database', doc_id, record['dataset'])}")
+    say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
+
+
+def _figures(record: Record) -> Iterator[str]:
+    """Yields a line for each headline figure, with its interval, and the remarks on their causal models."""
+    metrics = record["metrics"]
+    for key in headlines(metrics):
+        value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
+        shown = "undefined" if value is None or value != value else f"{value:.4f}"
+        interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
+        yield f"  {key:<32} {shown}{interval}"
+    yield from (f"  {sentence}" for sentence in sentences([record], headlines(metrics)))
+
+
+def _of_poison(record: Record) -> Iterator[str]:
+    """Yields the rows that were added to the training rows of a run, and the change they made; else nothing."""
+    found, metrics = record.get("poison"), record["metrics"]
+    if not found:
+        return
+    yield (
+        f"  {count(found['rows'], 'row')} added ({found['distinct']} distinct) after "
+        f"{count(found['evaluations'], 'evaluation')}, {found['failed']} of them failed; "
+        f"{found['ended']}: {paths_config.poison_file(found['csv']['path'])}"
+    )
+    for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
+        changes = [
+            f"{key} {metrics[f'{key}{end}_unpoisoned']:.4f} -> {metrics[f'{key}{end}']:.4f}"
+            for key in dict.fromkeys((found["metric"], "accuracy"))
+            if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
+        ]
+        yield f"    {split}: {', '.join(changes)}"
+
+
+def _thresholds(record: Record) -> str:
+    """Returns the thresholds of a two-class model as probabilities, one for each group where they differ."""
+    decide, groups = record["decide"], record["preprocessing"]["groups"]
+    if "probability" in decide:
+        return f"{decide['probability']:.2f}"
+    words = in_words(decide["logits"], decide.get("shares"))
+    return ", ".join(f"{own} for {name}" for own, name in zip(words, groups, strict=True))

@@ -1,0 +1,117 @@
+"""The record of a run: before its training, finished, failed; and the file that the job itself keeps of it."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from utils.build import Run, describe_scm
+from utils.decides.thresholds_text import doubts_of
+from utils.metrics import twins
+from utils.metrics.intervals import Measured
+from utils.model_zoo import describe_preprocessing
+from utils.records import checksum
+from utils.run_store import SCHEMA, Record, to_plain
+from utils.runs.fitting import logits_of
+from utils.runs.judging import warnings_of
+from utils.runs.operating_points import operating_points
+from utils.system import atomic
+from utils.system.console import complain, format_error
+from utils.system.environment import environment
+from utils.types import StoredDecide
+
+PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
+STANDARDISED = {"features": "standard deviations of the training split"}
+
+
+def blank_record(run: Run) -> Record:
+    """Returns the part of a run's record that is fixed before it is trained."""
+    return {
+        "schema": SCHEMA,
+        "name": run.name,
+        "dataset": run.dataset.name,
+        "run_id": run.run_id,
+        "group_id": run.group_id,
+        "params": run.params,
+        "seed": run.seed,
+        "fingerprint": run.dataset.fingerprint,
+        "environment": environment(run.dataset.train.x.device, run.params["threads"]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def loadable_part(run: Run, decide: StoredDecide) -> Record:
+    """Returns the part of a finished record, beside its weights, that loading its model takes."""
+    return {
+        "name": run.name,
+        "run_id": run.run_id,
+        "params": run.params,
+        "status": "finished",
+        "decide": decide.to_record(),
+        "preprocessing": describe_preprocessing(run.dataset),
+    }
+
+
+def finished_record(
+    run: Run, decide: StoredDecide, weights: Any, metrics: Measured, seconds: tuple[float, float]
+) -> Record:
+    """Returns the record of a trained and judged model; ``seconds`` of its training and of its evaluation."""
+    data = run.dataset
+    record = blank_record(run)
+    points, without = _operating_points(run)
+    doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
+    facts = twins.facts_of_twins(run.ctx.scm, data)
+    unlike = twins.warnings_of(facts, data.columns)
+    fitted = getattr(decide, "fitted", None)
+    if fitted is not None:
+        record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}
+    beyond = doubts_of(record.get("fitted"), metrics)
+    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *without]:
+        record |= {"warnings": warnings}
+    if causal := describe_scm(run.params, data, run.ctx.scm):
+        record |= {"causal": causal}
+    if points:
+        record |= {"operating_points": points}
+    if run.adaptations:
+        record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
+    return (
+        record
+        | loadable_part(run, decide)
+        | {
+            "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
+            "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
+            "scm": facts,
+            **Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record(),
+            "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
+            "weights": weights,
+        }
+    )
+
+
+def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
+    """Returns the operating points on the test rows, where the run wants them, and a warning where there are none."""
+    settings, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
+    if not settings or data.classes > 2 or len(data.groups) < 2:
+        return None, []
+    fitted, judged = ((logits_of(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
+    try:
+        points = operating_points(fitted, judged, data.groups, **settings, seed=run.seed)
+    except ValueError as error:
+        return None, [f"no operating points: {error}"]
+    return {"fit_on": fit_on} | points | {"fitted": points["fitted"] | {"split": fit_on}}, []
+
+
+def failed_record(run: Run, error: Exception) -> Record:
+    """Returns the record of a run that failed, and prints a line that says so."""
+    reason = (format_error(error) or type(error).__name__).splitlines()[0]
+    complain(f"{run.name}, seed {run.seed}: {reason}")
+    return blank_record(run) | {"status": "failed", "reason": reason}
+
+
+def write_record(record: Record, folder: Path) -> Record:
+    """Writes the job's own ``record.json``, the source of truth; returns the record as plain values."""
+    plain: Record = to_plain(record)
+    whole = {**plain, checksum.KEY: checksum.checksum(plain)}
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in whole.items())
+    atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
+    return plain

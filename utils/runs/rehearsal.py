@@ -1,0 +1,146 @@
+"""The parts of a run, tried on a few rows before its training, so that what does not fit costs none."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from tempfile import TemporaryFile
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import paths_config
+from utils.build import Run
+from utils.model_zoo import content, require_loadable
+from utils.models.learner import Learner
+from utils.run_store import to_plain
+from utils.runs import judging
+from utils.runs.added_rows import rehearse_poison
+from utils.runs.fitting import probing, trial_of
+from utils.runs.records import loadable_part
+from utils.system.console import format_error
+from utils.threats import NothingToMoveError, find_freed
+from utils.training.one_model import NO_VALID
+from utils.types import Batch, Context, StoredDecide
+from utils.views.modes import in_double
+from utils.words.quoting import write_word
+
+
+def check_folders(run: Run) -> None:
+    """Writes and removes an empty file where the results will go, so that a training is not lost for want of a folder.
+
+    The folders of weights and added rows are found as a reader finds what a record names in them.
+
+    Raises:
+        ValueError: a folder cannot be made or written to, or the data set's name leads out of the folder of all.
+    """
+    places = [
+        (paths_config.evals(), "TRILEMMA_EVALS"),
+        (paths_config.weights_file(run.dataset.name), "TRILEMMA_WEIGHTS"),
+    ]
+    if run.poison is not None:
+        places.append((paths_config.poison_file(run.dataset.name), "TRILEMMA_EVALS"))
+    for folder, variable in places:
+        try:
+            folder.resolve().mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ValueError(
+                f"cannot write to {folder} ({error.strerror}); set {variable} to a folder that can be written to"
+            ) from None
+
+
+def rehearse(run: Run) -> None:
+    """Tries objective, attack, metrics and threshold on a few rows: what does not fit is refused before any training.
+
+    Raises:
+        ValueError: parts that do not fit each other, a metric that fails, or no rows to fit the threshold on.
+    """
+    fit_on = run.params["fit_on"]
+    rows = getattr(run.dataset, fit_on)
+    if not len(rows.y):
+        raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
+    if run.poison is not None:
+        rehearse_poison(run)
+    (model, few), probe = trial_of(run), probing(run)
+    if not isinstance(model, Learner):
+        _rehearse_training(run, model, few, probe)
+    model.eval()
+    with suppress(NothingToMoveError):  # then what it would tell of the model is undefined, and the evaluation says so
+        run.ctx.attack(model, few, probe.on(few))
+    judging.rehearse(model, run.dataset.train, probe, run.metrics)
+    with torch.no_grad():
+        # of images only what the labels and groups tell: their logits come after the training
+        outputs = run.params["model"]["outputs"]
+        logits = few.w.new_zeros(len(rows.y), outputs) if run.dataset.shape else _scores(run, model, rows)
+        decide = run.fit_decide(logits, rows, run.dataset.groups)
+    _rehearse_filing(run, model, decide, few)
+
+
+def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -> None:
+    """Tries the objective, and what looks at the validation rows after an epoch. Raises ValueError as ``rehearse``."""
+    heard: list[Any] = []
+    try:
+        run.objective(model, few, replace(probe.on(few), observe=lambda *seen: heard.append(seen)))
+    except NothingToMoveError:
+        raise _unmoved(run, model, few, probe) from None
+    _check_observed(run, heard)
+    if run.recipe.judges and not len(run.dataset.valid.y):
+        raise ValueError(NO_VALID)
+    for adaptation in run.adaptations:
+        adaptation.epoch_ended(model, run.dataset.valid, probe)
+
+
+def _unmoved(run: Run, model: nn.Module, few: Batch, probe: Context) -> ValueError:
+    """Returns the error of a term that has nothing to move in these data, with the words that let it move something."""
+    lost = []
+    for name, weighted in run.terms.items():
+        with suppress(NothingToMoveError):
+            weighted.term(model, few, probe.on(few))
+            continue
+        lost.append(name)
+    words = {name: find_freed(run.params["regularizer"][name], f"regularizer.{name}") for name in lost}
+    attack = find_freed(run.params["attack"]["evasion"], "attack.evasion")
+    remedy = " ".join(dict.fromkeys(word for name in lost for word in words[name] or attack))
+    return ValueError(
+        f"regularizer={'+'.join(lost)} moves columns of numbers, and dataset={run.dataset.name} has none that may "
+        f"move; choose another, such as regularizer=erm, or let columns of 0 and 1 move as numbers: {remedy}"
+    )
+
+
+def _check_observed(run: Run, heard: Sequence[Any]) -> None:
+    """Refuses an adaptation that no term would tell anything. Raises ValueError."""
+    deaf = [type(adaptation).__name__.lower() for adaptation in run.adaptations if adaptation.listens]
+    if deaf and not heard:
+        others = " or ".join(write_word("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
+        raise ValueError(
+            f"regularizer={deaf[0]} learns from the adversarial examples of another term, and none makes any known; "
+            f"choose one beside it: {others}"
+        )
+
+
+def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
+    """Returns the logits that thresholds are fitted to.
+
+    Raises:
+        ValueError: the model cannot be scored in double precision.
+    """
+    try:
+        return in_double(model)(rows.x)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"model={run.params['model']['_target_']} does not compute in double precision, by which decisions are "
+            f"made ({reason}); make its constants from its inputs (x.new_zeros) or register them as buffers"
+        ) from error
+
+
+def _rehearse_filing(run: Run, model: nn.Module, decide: StoredDecide, few: Batch) -> None:
+    """Loads the model as users will, from the bytes that would be filed. Raises ValueError where that fails."""
+    try:
+        require_loadable(to_plain(loadable_part(run, decide)), model, decide, few, data=content(model))
+    except (ValueError, RuntimeError) as error:
+        name = run.params["model"]["_target_"].split(".")[-2]
+        raise ValueError(
+            f"model={name} could not be loaded again, so it is not trained: {format_error(error)}"
+        ) from error
