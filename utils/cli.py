@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
 from utils.command_line.overrides import CONFIG, explain, normalise
-from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, tell
+from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
 from utils.system.console import (
     Stopped,
     begin,
@@ -168,7 +168,7 @@ def _guard(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], str]
                 raise
             outcome = defect(error, Path(HydraConfig.get().runtime.output_dir))
         if in_sweep():
-            tell(Path(HydraConfig.get().sweep.dir), HydraConfig.get().job.num, outcome)
+            write_outcome(Path(HydraConfig.get().sweep.dir), HydraConfig.get().job.num, outcome)
         else:
             ended.append(outcome)
         return outcome.status

@@ -223,7 +223,7 @@ def test_an_interrupt_that_meets_a_destructor_is_not_lost():
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    with console.interruptible(), progress.steps_shown("title", 2) as watch:
+    with console.interruptible(), progress.show_steps("title", 2) as watch:
         Closing()
         with pytest.raises(KeyboardInterrupt):
             watch(1, {})

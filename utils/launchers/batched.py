@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from utils.runs.outcomes import at_work, defect, tell, told
+from utils.runs.outcomes import at_work, defect, read_outcome, write_outcome
 from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
 from utils.system.pool import pool
@@ -141,11 +141,11 @@ def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
     left = {job.number: job for job in stack}
     try:
         for job, outcome in carry_out_together(stack, budget=budget, say_now=partial(at_work, sweep, stack[0].number)):
-            tell(sweep, job.number, outcome)
+            write_outcome(sweep, job.number, outcome)
             del left[job.number]
     except Exception as error:  # noqa: BLE001  a defect of ours in one stack must not cost the others
         for job in left.values():
-            tell(sweep, job.number, defect(error, job.folder))
+            write_outcome(sweep, job.number, defect(error, job.folder))
 
 
 def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, budget: int) -> list[list[Job]]:
@@ -154,7 +154,7 @@ def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, bu
         return []
     with pool(workers) as processes:
         wait([processes.submit(work, stack, sweep, budget) for stack in stacks])
-    left = [[job for job in stack if told(sweep, job.number) is None] for stack in stacks]
+    left = [[job for job in stack if read_outcome(sweep, job.number) is None] for stack in stacks]
     left = [stack for stack in left if stack]
     if left:
         complain(f"a process of the sweep died; {sum(map(len, left))} of its jobs are not done")

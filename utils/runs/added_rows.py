@@ -50,7 +50,7 @@ class Poisoning:
 
 
 def poisoned(run: Run, *, watch: Watch) -> Poisoning:
-    """Search the rows to add to the training rows of a run.
+    """Searches the rows to add to the training rows of a run.
 
     The test rows play no part: they only judge the model without the rows, here, and later that with them.
 
@@ -77,7 +77,7 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
 
 
 def forget_search(run: Run, finished: Mapping[str, Any] | None) -> None:
-    """Begin anew where a finished run is to be replaced; what an interrupted replacement has evaluated stays."""
+    """Deletes the journal of a finished run that is to be replaced; that of an interrupted replacement stays."""
     if run.poison is None or finished is None or run.params["existing"] != "replace":
         return
     journal = files(run, ".jsonl")
@@ -86,7 +86,7 @@ def forget_search(run: Run, finished: Mapping[str, Any] | None) -> None:
 
 
 def rehearse_poison(run: Run) -> None:
-    """Refuse a search that cannot be meant before anything is trained.
+    """Refuses a search that cannot be meant before anything is trained.
 
     Raises:
         ValueError: splits that share rows, or settings that fit neither data nor model.
@@ -127,14 +127,14 @@ def _victim(run: Run, refit: Refit, journal: Path, watch: Callable[[int, Mapping
 
 
 def _but_for_its_budget(run: Run) -> str:
-    """Equal for runs that differ in the budget of their search alone."""
+    """Returns a text that is equal for runs that differ in the budget of their search alone."""
     attack = run.params["attack"]
     poison = {key: value for key, value in attack["poison"].items() if key != "budget"}
     return run_id(identity_of(run.params | {"attack": attack | {"poison": poison}}, run.dataset, run.ctx.scm))
 
 
 def _earlier(run: Run) -> list[Path]:
-    """Journals of other runs, of which some may be of this search; none where all is to be made again."""
+    """Returns journals of other runs, some of them maybe of this search; none where the run is to be replaced."""
     own = files(run, ".jsonl")
     if run.params["existing"] == "replace":
         return []
@@ -142,7 +142,7 @@ def _earlier(run: Run) -> list[Path]:
 
 
 def require_apart(run: Run) -> None:
-    """Refuse splits that share rows, as the search would then see what it is judged by. Raises ValueError."""
+    """Refuses splits that share rows, since the search would then see what it is judged by. Raises ValueError."""
     splits = {"train": run.dataset.train, "valid": run.dataset.valid, "test": run.dataset.test}
     seen: dict[int, str] = {}
     for name, rows in splits.items():
@@ -160,7 +160,7 @@ def require_apart(run: Run) -> None:
 
 
 def account(poisoning: Poisoning, record: Record) -> Record:
-    """The record of the trained run with what the search did: its rows and trace as files, before and after."""
+    """Returns the record of the trained run with an account of the search: its files, the figures before and after."""
     if record["status"] != "finished":
         return record
     run, chosen = poisoning.run, poisoning.chosen
@@ -198,7 +198,10 @@ def account(poisoning: Poisoning, record: Record) -> Record:
 
 
 def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:
-    """Where the stored model is not known to have, or has not, what the search claims; means have no one model."""
+    """Returns a warning where the stored model has not, or may not have, the figure that the search claims.
+
+    A search by several inner seeds claims a mean, which no one model has.
+    """
     metric, claimed = settings["metric"], chosen.after[settings["metric"]]
     if found is None:
         return [UNHELD.format(metric=metric)]
@@ -208,7 +211,7 @@ def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) 
 
 
 def files(run: Run, suffix: str) -> Path:
-    """Where what a search leaves behind is kept."""
+    """Returns the path of a file that the search of a run leaves behind."""
     return paths_config.poison_file(f"{run.dataset.name}/{run.run_id}{suffix}")
 
 
@@ -219,7 +222,7 @@ def _csv(run: Run, chosen: Poisoned) -> str:
 
 
 def _filed(path: Path, content: str | None) -> dict[str, str]:
-    """Write a file, or take it as it is; its path, relative to the folder of all of them, and its SHA-256."""
+    """Writes a file, or takes it as it is; returns its path, relative to the folder of all of them, and its SHA-256."""
     if content is not None:
         atomic.write_text(path, content)
     relative = path.relative_to(paths_config.poison()).as_posix()
@@ -227,7 +230,7 @@ def _filed(path: Path, content: str | None) -> dict[str, str]:
 
 
 def _figures(run: Run, decide: StoredDecide, rows: Batch, names: tuple[str, ...]) -> Measured:
-    """Metrics of the trained model of a run."""
+    """Returns the named metrics of the trained model of a run."""
     metrics = {name: metric for name, metric in run.metrics.items() if name in names}
     return evaluate(run.model, rows, replace(run.ctx, decide=decide), metrics)
 

@@ -1,4 +1,4 @@
-"""A causal figure belongs to its causal model: which figures of which records compare, and what is said of them.
+"""A causal figure belongs to its causal model: the figures that compare, and the words for those that do not.
 
 A figure is causal where its metric says so (``utils.metrics.directions.is_causal``), and of a robust accuracy where
 the attack moved noise through the SCM. Causal figures compare where the fingerprints of their SCMs agree.
@@ -25,27 +25,27 @@ _is_causal = lru_cache(is_causal)
 
 
 def rests_on_scm(record: Record, key: str) -> bool:
-    """Whether a figure of the record, ``uai_0.05`` or ``<evaluation>/uai_0.05``, depends on a causal model."""
+    """Returns whether a record's figure, ``uai_0.05`` or ``<evaluation>/uai_0.05``, depends on a causal model."""
     evaluation, plain = of_evaluation(key, record.get("evaluations") or {})
     later = ((record.get("evaluations") or {}).get(evaluation) or {}).get("settings")
     return rests(plain, (record.get("params") or {}) if evaluation is None else (later or {}))
 
 
 def rests(key: str, settings: Mapping[str, Any]) -> bool:
-    """The same of a figure of a run, or of an evaluation, with these settings, also before there is one."""
+    """Returns the same for a figure of a run, or of an evaluation, with these settings, also before there is one."""
     return _is_causal(key) or (key.startswith("robust_accuracy") and _attacked_causally(settings, key))
 
 
 @lru_cache
 def _may_rest(key: str) -> bool:
-    """Whether some record's figure of this key could be causal; of most keys the name alone says that none is."""
+    """Returns whether some record's figure of this key could be causal; most keys say by their name that none is."""
     parts = key.split("/")  # the name of a later evaluation may hold a slash too
     plain = ["/".join(parts[i:]) for i in range(len(parts))]
     return any(is_causal(own) or own.startswith("robust_accuracy") for own in plain)
 
 
 def _attacked_causally(settings: Mapping[str, Any], key: str) -> bool:
-    """Whether the attack of a robust accuracy moved noise through the SCM; of several attacks, whether one did."""
+    """Returns whether the attack of a robust accuracy, or one of several, moved noise through the SCM."""
     attack = settings.get("attack") or {}
     named = f"robust_accuracy_{attack.get('name')}_"
     if f"{key}_".startswith(named):
@@ -59,14 +59,14 @@ def _moves_noise(node: Any) -> bool:
 
 
 def model_of(record: Record, key: str) -> Causal | None:
-    """The causal model that a figure rests on; None of a figure that rests on none, or on one that is not recorded."""
+    """Returns the causal model that a figure rests on; None where it rests on none, or on one that is not recorded."""
     if not rests_on_scm(record, key):
         return None
     return causal_of(record, of_evaluation(key, record.get("evaluations") or {})[0])
 
 
 def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None, list[Record]]]:
-    """By fingerprint the causal models of a figure, and the records that have it under each; empty of no causal one."""
+    """Returns by fingerprint the causal models of a figure and the records that have it under each; else nothing."""
     found: dict[str, tuple[Causal | None, list[Record]]] = {}
     for record in records if _may_rest(key) else ():
         if has(record, key) and rests_on_scm(record, key):
@@ -76,7 +76,7 @@ def models(records: Sequence[Record], key: str) -> dict[str, tuple[Causal | None
 
 
 def has(record: Record, key: str) -> bool:
-    """Whether a record has a figure, of its training or of a later evaluation."""
+    """Returns whether a record has a figure, of its training or of a later evaluation."""
     evaluation, plain = of_evaluation(key, record.get("evaluations") or {})
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     value = ((record if evaluation is None else later).get("metrics") or {}).get(plain)
@@ -84,7 +84,7 @@ def has(record: Record, key: str) -> bool:
 
 
 def compares(records: Sequence[Record], key: str) -> bool:
-    """Whether the figures of a key rest on one causal model, or on none."""
+    """Returns whether the figures of a key rest on one causal model, or on none."""
     return len(models(records, key)) <= 1
 
 
@@ -92,7 +92,7 @@ def compares(records: Sequence[Record], key: str) -> bool:
 
 
 def name(causal: Causal | None, among: Sequence[Causal]) -> str:
-    """A causal model in words: its option, and in what it differs from others of that option."""
+    """Returns a causal model in words: its option, and in what it differs from others of that option."""
     if causal is None:
         return UNKNOWN
     own, alike = _facts(causal), [_facts(other) for other in among if other["option"] == causal["option"]]
@@ -110,7 +110,7 @@ def _facts(causal: Causal) -> dict[str, str]:
 
 
 def remark(records: Sequence[Record], key: str) -> str:
-    """What the label of a causal figure has to say, where all records say the same; else nothing."""
+    """Returns the remark for the label of a causal figure, where that of all records is the same; else nothing."""
     remarks = {_remark(record, key) for record in (records if _may_rest(key) else ()) if has(record, key)}
     return next(iter(remarks)) if len(remarks) == 1 else ""
 
@@ -128,21 +128,21 @@ def _remark(record: Record, key: str) -> str:
 
 
 def label(records: Sequence[Record], key: str, groups: Sequence[str]) -> str:
-    """A metric's key in words, what its causal model makes of it in brackets, its later evaluation in square ones."""
+    """Returns a metric in words, with the remark on its causal model in (...) and its later evaluation in [...]."""
     evaluation, plain = of_evaluation(key, evaluations(records))
     words = with_remark(describe(plain, groups), remark(records, key))
     return words if evaluation is None else f"{words} [{evaluation}]"
 
 
 def with_remark(words: str, said: str) -> str:
-    """``unfair area (share of individuals; the direct effect of ...)``."""
+    """Returns ``unfair area (share of individuals; the direct effect of ...)``."""
     if not said:
         return words
     return f"{words[:-1]}; {said})" if words.endswith(")") else f"{words} ({said})"
 
 
 def sentences(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
-    """For a legend: what the causal models of the figures shown make of them, each remark once."""
+    """Returns the remarks on the causal models of the figures shown, each once, for a legend."""
     found: dict[str, list[str]] = {}
     for key in filter(_may_rest, dict.fromkeys(keys)):
         for record in records:

@@ -25,7 +25,7 @@ FEW = 4  # rows of a rehearsal
 
 
 def probing(run: Run) -> Context:
-    """The context of a run with random numbers of its own for trials."""
+    """Returns the context of a run with random numbers of its own for trials."""
     source = run.ctx.generator
     if isinstance(source, seeding.Rows):
         return replace(run.ctx, generator=seeding.Rows(seeding.derive(run.seed, "probe"), source.index))
@@ -33,7 +33,7 @@ def probing(run: Run) -> Context:
 
 
 def trial_of(run: Run) -> tuple[nn.Module, Batch]:
-    """A copy of the model and a few rows to try the parts of a run on; running statistics stay as they are.
+    """Returns a copy of the model and a few rows to try the parts of a run on; running statistics stay as they are.
 
     A learner answers nothing before it is trained: it is, on these rows, which are some of each class.
 
@@ -50,12 +50,12 @@ def trial_of(run: Run) -> tuple[nn.Module, Batch]:
 
 
 def learner_seed(seed: int) -> int:
-    """The seed of what a learner draws, as scikit-learn takes it, from that of its run."""
+    """Returns the seed of a learner's random draws, as scikit-learn takes it, from that of its run."""
     return seeding.derive(seed, "learner") % 2**32
 
 
 def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError | None]:
-    """Train models of one structure as a stack; the error of each that left the finite numbers.
+    """Trains models of one structure as a stack; returns the error of each that left the finite numbers.
 
     Raises:
         UnstackableError: runs that form no stack; nothing has been trained.
@@ -89,7 +89,7 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
 
 
 def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Batch, ctx: Context) -> None:
-    """Refuse a stack whose losses are not those of its runs, as where a term mixes rows; by its first and last run.
+    """Refuses a stack whose losses are not those of its first and last run, as where a term mixes rows.
 
     Raises:
         UnstackableError: it is so.
@@ -115,7 +115,7 @@ def _probe(ctx: Context) -> seeding.Source:
 
 
 def fit_plainly(run: Run, *, watch: Watch) -> None:
-    """Train one model by its recipe; a learner at once.
+    """Trains one model by its recipe; a learner at once.
 
     Raises:
         ValueError: the batches do not fit the memory, saying how many rows would; rows that a learner refuses.
@@ -159,7 +159,7 @@ def fit_alone(run: Run, *, watch: Watch) -> DivergenceError | None:
 
 
 def _what_fits(run: Run) -> str:
-    """What to do where a step does not fit the memory: the largest halving of a batch that does."""
+    """Returns the remedy where a step does not fit the memory: the largest halving of a batch that does."""
     asked = run.params["trainer"]["batch_size"]
     size = asked // run.recipe.accumulate
     run.model.train()
@@ -182,7 +182,7 @@ def _what_fits(run: Run) -> str:
 
 
 def threshold(run: Run) -> StoredDecide:
-    """The thresholds of a trained model, fitted on the rows that its configuration names."""
+    """Fits the thresholds of a trained model on the rows that its configuration names."""
     rows = getattr(run.dataset, run.params["fit_on"])
     if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
         rows = rows.rows(slice(0, FEW))
@@ -190,12 +190,12 @@ def threshold(run: Run) -> StoredDecide:
 
 
 def checkpoint_of(run: Run) -> Path:
-    """Where an unfinished training of the run is kept."""
+    """Returns the path of the checkpoint of an unfinished training."""
     return paths_config.weights() / ".checkpoints" / f"{run.run_id}.pt"
 
 
 @torch.no_grad()
 def logits_of(run: Run, rows: Batch) -> torch.Tensor:
-    """Of a trained model on rows (n, *): (n, k), by which thresholds are fitted and operating points judged."""
+    """Returns a trained model's logits (n, k) on rows (n, *), which thresholds are fitted to."""
     model = run.model if run.dataset.shape else in_double(run.model)
     return torch.cat([model(some.x) for some in parts(rows)])

@@ -28,11 +28,11 @@ FEW_IMAGES = 16  # and images at the most, one of each class and group
 
 
 class MetricError(ValueError):
-    """A metric ended in an error, or returned what is no figures."""
+    """A metric ended in an error, or returned something else than figures."""
 
 
 def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> Measured:
-    """All metrics of a model on the rows; an undefined one is None.
+    """Returns all metrics of a model on the rows; an undefined one is None.
 
     Each metric starts from a random stream of its own, so that a subset of them gives the same figures, and runs
     without gradients: one that needs them differentiates by ``utils.threats.slope`` or within ``torch.enable_grad()``.
@@ -49,7 +49,7 @@ def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str,
 
 
 def rehearse(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> Measured:
-    """``evaluate`` on a few rows of the batch, with repetitions cut short; only whether it works says something.
+    """Calls ``evaluate`` on a few rows of the batch, with repetitions cut short, only to see whether it works.
 
     Raises:
         ValueError: as ``evaluate``.
@@ -59,7 +59,7 @@ def rehearse(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str,
 
 
 def a_few(batch: Batch) -> Batch:
-    """Rows of every class in every group: FEW of each, of images one of each and FEW_IMAGES at the most."""
+    """Returns rows of every class in every group: FEW of each, of images one of each and FEW_IMAGES at the most."""
     images = batch.x.ndim > 2
     _, cell = torch.stack([batch.y, batch.s], 1).unique(dim=0, return_inverse=True)
     order = cell.argsort(stable=True)
@@ -71,7 +71,7 @@ def a_few(batch: Batch) -> Batch:
 
 
 def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Mapping[str, Metric]]) -> list[Measured]:
-    """All metrics of every model of a stack on its rows (m, n, *), as ``evaluate`` gives them.
+    """Returns all metrics of every model of a stack on its rows (m, n, *), as ``evaluate`` gives them.
 
     Raises:
         ValueError: as ``evaluate``.
@@ -89,7 +89,7 @@ def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Ma
 
 
 def warnings_of(found: Measured, groups: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence for each check of the evaluation itself that failed, and for each cause that left figures undefined.
+    """Returns a sentence for each check of the evaluation itself that failed and each cause of undefined figures.
 
     Args:
         found: the metrics of a model.
@@ -101,7 +101,7 @@ def warnings_of(found: Measured, groups: Sequence[str], nodes: Mapping[str, Mapp
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:
-    """The figures of every model; None of a metric that knows nothing of stacks, and gives one mapping or an error."""
+    """Returns the figures of every model; None where the metric knows nothing of stacks: one mapping, or an error."""
     try:
         with torch.no_grad():
             figures: Any = metric(stack, batch, _own_stream(ctx, name))
@@ -121,7 +121,7 @@ def _one_by_one(metrics: Sequence[Metric], stack: Stack, batch: Batch, ctx: Cont
 
 
 def _figures(metric: Metric, name: str, predict: Predict, batch: Batch, ctx: Context) -> Figures:
-    """Those of one model, without gradients. Raises MetricError."""
+    """Returns the figures of one model, computed without gradients. Raises MetricError."""
     try:
         with torch.no_grad():
             figures = metric(predict, batch, _own_stream(ctx, name))
@@ -129,12 +129,12 @@ def _figures(metric: Metric, name: str, predict: Predict, batch: Batch, ctx: Con
         raise
     except Exception as error:
         stop_if_interrupted()
-        raise MetricError(_told(metric, name, error)) from error
+        raise MetricError(_explain(metric, name, error)) from error
     return _checked(figures, name)
 
 
 def _checked(figures: Any, name: str) -> Figures:
-    """The figures as they are. Raises MetricError where they are none."""
+    """Returns the figures as they are. Raises MetricError for anything else."""
     if not isinstance(figures, Mapping) or not all(isinstance(key, str) for key in figures):
         raise MetricError(
             f"evaluation.metrics.{name} returned {_brief(figures)}: expected figures by key, such as "
@@ -153,8 +153,8 @@ def _brief(value: Any) -> str:
     return " ".join(repr(value).split())[:80]
 
 
-def _told(metric: Metric, name: str, error: Exception) -> str:
-    """An error of a metric in one line: what we say to users as it is, anything else with its kind and place."""
+def _explain(metric: Metric, name: str, error: Exception) -> str:
+    """Returns an error of a metric in one line: our own messages as they are, others with their kind and place."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, ValueError | AssertionError):
         return f"evaluation.metrics.{name}: {reason}"
@@ -167,7 +167,7 @@ def _told(metric: Metric, name: str, error: Exception) -> str:
 
 
 def shortened(method: Any) -> Any:
-    """A method with every setting of REPETITIONS at SHORT where it is larger, and those of its attacks."""
+    """Returns a method with every setting of REPETITIONS at most SHORT, its attacks' too."""
     if isinstance(method, Mapping):
         return {name: shortened(of) for name, of in method.items()}
     if not isinstance(method, partial):

@@ -27,7 +27,7 @@ from utils.runs.judging import evaluate, evaluate_many
 from utils.runs.memory import largest_stack
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
-from utils.runs.progress import SayNow, Watch, steps_said, steps_shown
+from utils.runs.progress import SayNow, Watch, show_steps, tell_steps
 from utils.runs.records import blank_record, failed_record, finished_record, write_record
 from utils.runs.rehearsal import check_folders, rehearse
 from utils.runs.sweep import Job
@@ -225,8 +225,8 @@ def _steps_of(pairs: Sequence[Pair], say_now: SayNow | None) -> AbstractContextM
     if run.poison is not None:
         steps, unit = run.params["attack"]["poison"]["budget"], "evaluation"
     if say_now is None:
-        return steps_shown(run.name, steps, unit)
-    return steps_said(f"{number} {run.name}" if number > 1 else run.name, steps, say_now, unit)
+        return show_steps(run.name, steps, unit)
+    return tell_steps(f"{number} {run.name}" if number > 1 else run.name, steps, say_now, unit)
 
 
 def _file(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> Iterator[Ended]:

@@ -1,4 +1,4 @@
-"""What a two-class model attains by thresholds for each group: its operating points, judged on other rows."""
+"""The operating points of a two-class model: its figures by thresholds for each group, judged on other rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ def operating_points(
     level: float,
     seed: int,
 ) -> dict[str, Any]:
-    """The most accurate thresholds by each permitted gap and without a limit, and what they attain on other rows.
+    """Returns the most accurate thresholds by each permitted gap and without a limit, and their figures on other rows.
 
     Args:
         fitted: what the thresholds are fitted to.
@@ -81,7 +81,7 @@ def operating_points(
 def _fitted(
     points: Sequence[GroupThresholds], logits: Tensor, rows: Batch, groups: int, rates: Sequence[str]
 ) -> dict[str, Any]:
-    """What the points attain on the rows that they were fitted to."""
+    """Returns the gaps and accuracies of the points on the rows that they were fitted to."""
     labels = [decide(logits, rows.s) for decide in points]
     each = [account(of, rows, groups, rates) for of in labels]
     accuracy = [float((of == rows.y).double().mean()) for of in labels]
@@ -89,14 +89,14 @@ def _fitted(
 
 
 def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The keys of all, in their order."""
+    """Returns the keys of all, in their order."""
     return list(dict.fromkeys(key for of in each for key in of))
 
 
 def _measured(
     table: Counts, rates: Sequence[str], groups_min: int, intervals: int, level: float, seed: int
 ) -> Measured:
-    """The figures of one point, from its table (g, 2, 2)."""
+    """Returns the figures of one point, from its table (g, 2, 2)."""
     everyone = table.sum(0)
     of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min)
     values = {key: float(metric(everyone)) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
@@ -117,5 +117,5 @@ def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) ->
 
 
 def _unsaid(metrics: Mapping[str, T]) -> dict[str, T]:
-    """Without those that others say."""
+    """Leaves out the metrics that follow from others."""
     return {key: metric for key, metric in metrics.items() if not key.startswith(SAID)}

@@ -1,4 +1,4 @@
-"""How the jobs of a command ended; in a sweep, told by each job in a file, whichever process or machine ran it."""
+"""The outcomes of a command's jobs; in a sweep each job writes its own to a file, on whichever machine it runs."""
 
 import json
 import traceback
@@ -26,7 +26,7 @@ class Model(TypedDict):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended.
+    """The end of one job.
 
     A ``finished`` and a ``failed`` run have a record, a ``skipped`` one had it before; a ``refused`` one has none: a
     mistake in the command, or a folder that cannot be written to.
@@ -40,26 +40,26 @@ class Outcome:
     models: Mapping[str, "Model"] = field(default_factory=dict)  # that those of them rest on that are causal
 
 
-def word(sweep: Path, number: int) -> Path:
-    """Where job ``number`` of a sweep leaves word."""
+def outcome_file(sweep: Path, number: int) -> Path:
+    """Returns the path of the file in which job ``number`` of a sweep says how it ended."""
     return sweep / FOLDER / f"{number}.json"
 
 
-def tell(sweep: Path, number: int, outcome: Outcome) -> None:
-    """Leave word of job ``number`` in the folder of its sweep."""
-    atomic.write_text(word(sweep, number), json.dumps(asdict(outcome)))
+def write_outcome(sweep: Path, number: int, outcome: Outcome) -> None:
+    """Writes how job ``number`` ended into the folder of its sweep."""
+    atomic.write_text(outcome_file(sweep, number), json.dumps(asdict(outcome)))
 
 
-def told(sweep: Path, number: int) -> Outcome | None:
-    """The word of job ``number``, or None where it has not ended or died without one."""
+def read_outcome(sweep: Path, number: int) -> Outcome | None:
+    """Returns how job ``number`` ended; None where it has not ended or died without a word."""
     try:
-        return Outcome(**json.loads(word(sweep, number).read_text()))
+        return Outcome(**json.loads(outcome_file(sweep, number).read_text()))
     except FileNotFoundError:
         return None
 
 
 def at_work(sweep: Path, number: int, what: str | None) -> None:
-    """Say what is being done, under the number of one of the jobs, until told None."""
+    """Writes what is being done, under the number of one of the jobs, until called with None."""
     path = sweep / FOLDER / f"{number}.now"
     with suppress(OSError):  # a full disk must not cost a training for a word
         if what is None:
@@ -70,7 +70,7 @@ def at_work(sweep: Path, number: int, what: str | None) -> None:
 
 
 def now(sweep: Path) -> list[str]:
-    """What is being done at the moment."""
+    """Returns what is being done at the moment."""
     found = []
     for path in sorted((sweep / FOLDER).glob("*.now")):
         with suppress(FileNotFoundError):
@@ -79,7 +79,7 @@ def now(sweep: Path) -> list[str]:
 
 
 def defect(error: Exception, folder: Path) -> Outcome:
-    """What a job met that is nobody's mistake but ours: said in a line, and in full in a file of its folder."""
+    """Returns the failure of a job by a defect of ours: printed in a line, and in full in a file of its folder."""
     atomic.write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
     detail = f"{type(error).__name__}: {format_error(error)} (see {folder}/error.txt)"
     complain(detail)
@@ -87,7 +87,7 @@ def defect(error: Exception, folder: Path) -> Outcome:
 
 
 def forget(folder: Path, made: Path) -> None:
-    """Remove what a command that was refused has left: its own files in ``folder``, and empty folders up to ``made``.
+    """Removes what a refused command has left: its own files in ``folder``, and empty folders up to ``made``.
 
     Args:
         folder: of the run or sweep.
@@ -111,5 +111,5 @@ explanations: list[ExplainApart] = []
 
 
 def exit_code(ended: Iterable[Outcome]) -> int:
-    """That of the gravest outcome: 0 all is well, 1 a run failed, 2 a mistake in the command."""
+    """Returns that of the gravest outcome: 0 all is well, 1 a run failed, 2 a mistake in the command."""
     return max((EXIT[outcome.status] for outcome in ended), default=0)

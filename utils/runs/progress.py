@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from utils.metrics.directions import direction
-from utils.runs.outcomes import Model, Outcome, now, told
+from utils.runs.outcomes import Model, Outcome, now, read_outcome
 from utils.system.console import harmless, say, stop_if_interrupted
 
 Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
@@ -18,8 +18,8 @@ POLL = 0.5  # seconds between two looks at what jobs have told
 
 
 @contextmanager
-def steps_said(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> Iterator[Watch]:
-    """Tell the steps of a training or a search in a sweep, which has a bar of its own."""
+def tell_steps(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> Iterator[Watch]:
+    """Tells the steps of a training or a search to a sweep, which has a bar of its own."""
 
     def tell(step: float, figures: dict[str, float]) -> None:
         stop_if_interrupted()
@@ -33,8 +33,8 @@ def steps_said(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> 
 
 
 @contextmanager
-def steps_shown(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
-    """Show the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere."""
+def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
+    """Shows the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere."""
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -71,7 +71,7 @@ def _figures(figures: dict[str, float]) -> str:
 
 
 class Tally:
-    """What the jobs of a sweep have told so far.
+    """The outcomes of a sweep's jobs so far.
 
     Args:
         folder: of the sweep.
@@ -89,28 +89,28 @@ class Tally:
         self.started = time.monotonic()
 
     def look(self) -> list[int]:
-        """The numbers of the jobs that have ended since the last look."""
-        news = {n: outcome for n in self.numbers if n not in self.ended and (outcome := told(self.folder, n))}
+        """Returns the numbers of the jobs that have ended since the last look."""
+        news = {n: outcome for n in self.numbers if n not in self.ended and (outcome := read_outcome(self.folder, n))}
         self.ended |= news
         return list(news)
 
     def row(self, number: int) -> str:
-        """A job that has ended in one line."""
+        """Returns a job that has ended in one line."""
         outcome = self.ended[number]
         return f"#{number:<4} {outcome.status:<9} {outcome.name or self.words(number):<32} {outcome.detail}"
 
     def line(self) -> str:
-        """Jobs done, failed and left, the time left, the best values so far."""
+        """Returns jobs done, failed and left, the time left, the best values so far."""
         wrong = sum(o.status in ("failed", "refused") for o in self.ended.values())
         parts = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else []), *self._eta()]
         return ", ".join([*parts, *self._best()])
 
     def now(self) -> str:
-        """What is being done at the moment, where a launcher says so."""
+        """Returns what is being done at the moment, where a launcher says so."""
         return "; ".join(now(self.folder))
 
     def _eta(self) -> list[str]:
-        """From the pace so far, of jobs that had to be trained."""
+        """Returns the time left by the pace so far of jobs that had to be trained."""
         trained = sum(o.status != "skipped" for o in self.ended.values())
         left = len(self.numbers) - len(self.ended)
         if not trained or not left:
@@ -122,7 +122,7 @@ class Tally:
         return [f"best {key} {', '.join(of)}" for key in self.watch if direction(key) and (of := self._best_of(key))]
 
     def _best_of(self, key: str) -> list[str]:
-        """The best value of a metric; of a causal one, that under each causal model, as others do not compare."""
+        """Returns the best value of a metric; for a causal one, that under each causal model."""
         best = max if direction(key) > 0 else min
         values = self._by_model(key)
         if len(values) <= 1:
@@ -131,7 +131,7 @@ class Tally:
         return [f"{best(of):.4f} under {names.get(fingerprint, 'none')}" for fingerprint, of in values.items()]
 
     def _by_model(self, key: str) -> dict[str, list[float]]:
-        """The values of a metric by the fingerprint of their causal model, which is empty where they rest on none."""
+        """Returns the values of a metric by the fingerprint of their causal model, empty where they rest on none."""
         found: dict[str, list[float]] = {}
         for outcome in self.ended.values():
             if (value := outcome.metrics.get(key)) is not None:
@@ -140,16 +140,16 @@ class Tally:
         return found
 
     def _models(self, key: str) -> dict[str, Model]:
-        """The causal models that a metric rests on, by fingerprint."""
+        """Returns the causal models that a metric rests on, by fingerprint."""
         return {o.models[key]["fingerprint"]: o.models[key] for o in self.ended.values() if key in o.models}
 
     def apart(self) -> list[str]:
-        """The watched metrics whose values rest on several causal models."""
+        """Returns the watched metrics whose values rest on several causal models."""
         return [key for key in self.watch if len(self._models(key)) > 1]
 
 
 def _names(models: Sequence[Model]) -> dict[str, str]:
-    """Causal models in words, by fingerprint: the option, with what else it takes to tell them apart."""
+    """Returns causal models in words, by fingerprint: the option, with what else it takes to distinguish them."""
     several = len({model["dataset"] for model in models}) > 1
     names = [f"{model['option']} of {model['dataset']}" if several else model["option"] for model in models]
     return {
@@ -159,8 +159,8 @@ def _names(models: Sequence[Model]) -> dict[str, str]:
 
 
 @contextmanager
-def sweep_shown(tally: Tally) -> Iterator[None]:
-    """Show the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere."""
+def show_sweep(tally: Tally) -> Iterator[None]:
+    """Shows the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere."""
     stop = Event()
     with _bar(tally) as show:
 
@@ -180,7 +180,7 @@ def sweep_shown(tally: Tally) -> Iterator[None]:
 
 @contextmanager
 def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
-    """How to show the jobs that have just ended."""
+    """Yields a function that shows the jobs that have just ended."""
     if sys.stdout.isatty():
         from rich.progress import BarColumn, Progress, TextColumn
 

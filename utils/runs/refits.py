@@ -1,4 +1,4 @@
-"""Training the model of a run again and again, each time on some rows more: what a search for rows asks for."""
+"""Training the model of a run again and again, each time on some rows more, for a search of rows."""
 
 import copy
 from collections import defaultdict
@@ -30,7 +30,7 @@ DIED = "a training ran out of memory, or its process was killed"
 
 @contextmanager
 def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Refit]:
-    """How to train the model of a run on its training rows and some more, as often as wanted.
+    """Yields a function that trains the model of a run on its training rows and some more, as often as wanted.
 
     Args:
         run: whose model stays as it is.
@@ -40,7 +40,7 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
     from joblib import cpu_count  # which runs without a search need not wait for
 
     if not isinstance(run.model, Learner):
-        yield lambda added: _known(_of_stacks(run, added, inner_seeds))
+        yield lambda added: _at_once(_of_stacks(run, added, inner_seeds))
         return
     data = run.dataset
     others = [learner_seed(seeding.derive(run.seed, f"inner {i}")) for i in range(1, inner_seeds)]
@@ -48,7 +48,7 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
     work = Work(run.model.estimator, x, y, w, valid, run.model.outputs, (learner_seed(run.seed), *others))
     count = processes or int(cpu_count())
     if count == 1:
-        yield _at_hand(lambda added: _known([_answer(*workers.answer(work, *_arrays(rows))) for rows in added]))
+        yield _at_hand(lambda added: _at_once([_answer(*workers.answer(work, *_arrays(rows))) for rows in added]))
         return
     with pool(count, workers.begin, work) as executor:
 
@@ -60,12 +60,12 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
 
 
 def with_rows(run: Run, added: Batch) -> Run:
-    """The run with some more training rows, which asks for no others."""
+    """Returns the run with some more training rows, which asks for no others."""
     return replace(run, dataset=replace(run.dataset, train=extended(run.dataset.train, added)), poison=None)
 
 
 def fitted(run: Run, added: Batch) -> nn.Module:
-    """A model like that of the run, trained on some more rows, in eval mode; that of the run stays as it is.
+    """Returns a model like that of the run, trained on some more rows, in eval mode; the run's own stays as it is.
 
     Raises:
         DivergenceError: its loss left the finite numbers.
@@ -77,7 +77,7 @@ def fitted(run: Run, added: Batch) -> nn.Module:
 
 
 def loss_of(run: Run) -> Callable[[Predict, Batch], Tensor]:
-    """What the training minimises, (): always by the same random numbers, of which the training's own are none."""
+    """Returns the function that the training minimises, (), by random numbers that are always the same ones."""
     return lambda predict, batch: run.objective(predict, batch, probing(run).on(batch))[0]
 
 
@@ -92,12 +92,12 @@ def _answer(logits: Any, error: str, seconds: float) -> Answer:
     return Answer(None if logits is None else torch.from_numpy(logits), error, seconds)
 
 
-def _known(answers: list[Answer]) -> Callable[[], list[Answer]]:
+def _at_once(answers: list[Answer]) -> Callable[[], list[Answer]]:
     return lambda: answers
 
 
 def _at_hand(refit: Refit) -> Refit:
-    """The same, where what ends a process or its memory is an error that says what to do.
+    """Returns the same, where the death of a process, or a lack of memory, is an error with its remedy.
 
     Raises:
         ValueError: a process died, and the others with it, or there is no memory left: both while work is handed over
@@ -105,7 +105,7 @@ def _at_hand(refit: Refit) -> Refit:
     """
 
     @contextmanager
-    def told() -> Iterator[None]:
+    def explained() -> Iterator[None]:
         try:
             yield
         except (BrokenExecutor, MemoryError):
@@ -114,11 +114,11 @@ def _at_hand(refit: Refit) -> Refit:
             ) from None
 
     def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
-        with told():
+        with explained():
             wait = refit(added)
 
         def answers() -> list[Answer]:
-            with told():
+            with explained():
                 return wait()
 
         return answers
@@ -130,7 +130,7 @@ def _at_hand(refit: Refit) -> Refit:
 
 
 def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answer]:
-    """Models on equally many rows are trained as one stack."""
+    """Returns the answers of models of torch; those on equally many rows are trained as one stack."""
     started = process_time()
     fresh = [[_fresh(run, rows, i) for i in range(inner_seeds)] for rows in added]
     by_size: defaultdict[int, list[Run]] = defaultdict(list)
@@ -149,7 +149,7 @@ def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answe
 
 
 def _fresh(run: Run, added: Batch, inner: int) -> Run:
-    """The run with more rows, untrained, with random streams from their beginning; inner seed 0 is the run's own.
+    """Returns the run with more rows, untrained, its random streams at their beginning; inner seed 0 is its own.
 
     What adapts to the training starts anew too. No checkpoint: the next set of rows would go on from that of this one.
     """
@@ -163,14 +163,14 @@ def _fresh(run: Run, added: Batch, inner: int) -> Run:
 
 
 def _without_size(params: Params) -> Params:
-    """The settings of a model as configured, which building completes."""
+    """Returns the settings of a model as configured, which building completes."""
     return params | {
         "model": {key: value for key, value in params["model"].items() if key not in ("inputs", "outputs")}
     }
 
 
 def _fit(runs: Sequence[Run]) -> list[DivergenceError | None]:
-    """Train models on equally many rows; the error of each whose loss left the finite numbers."""
+    """Trains models on equally many rows; returns the error of each whose loss left the finite numbers."""
     try:
         return fit_together(runs, watch=_unwatched)
     except UnstackableError:

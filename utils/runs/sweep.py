@@ -22,8 +22,8 @@ import paths_config
 from utils.command_line.overrides import explain, groups, resolve
 from utils.records.typed import Params
 from utils.run_store import RunStore
-from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, word
-from utils.runs.progress import Tally, sweep_shown
+from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, outcome_file
+from utils.runs.progress import Tally, show_sweep
 from utils.system.console import complain, count, format_error, say, stop_if_interrupted
 from utils.words.ranges import require_ranges
 
@@ -68,7 +68,7 @@ class Composed:
             self._places[key] = [place for place, _ in found]
 
     def params(self, numbers: Mapping[str, int | float]) -> Params:
-        """The resolved and checked configuration with these numbers, wherever interpolations take them.
+        """Returns the resolved and checked configuration with these numbers, wherever interpolations take them.
 
         Raises:
             ValueError: one that cannot be meant.
@@ -105,7 +105,7 @@ class Composed:
 
 
 def _differing(one: Any, other: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Places where two configurations of one shape differ, and what stands there in the other."""
+    """Yields places where two configurations of one shape differ, and the other's value there."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in one:
             yield from _differing(one[key], other[key], (*place, key))
@@ -123,7 +123,7 @@ def _copied(value: Any) -> Any:
 
 
 class Planner:
-    """From the words of jobs to their configurations; jobs that differ in numbers alone are composed once."""
+    """Makes the configurations of jobs from their words; jobs that differ in numbers alone are composed once."""
 
     def __init__(self, hydra_context: HydraContext, config: DictConfig):
         self._load = hydra_context.config_loader.load_sweep_config
@@ -137,7 +137,7 @@ class Planner:
         self._by_number = isinstance(own, dict) and own["subdir"] == "${hydra.job.num}"
 
     def plan(self, jobs: Sequence[Words], first: int) -> list[Job]:
-        """The jobs, numbered from ``first``, their configurations checked.
+        """Returns the jobs, numbered from ``first``, their configurations checked.
 
         Raises:
             ValueError: naming the jobs whose configurations cannot be meant.
@@ -163,12 +163,12 @@ class Planner:
         return planned
 
     def words(self, number: int) -> str:
-        """What tells a planned job from the others, as typed: the words that not all of them have."""
+        """Returns the words, as typed, that distinguish a planned job from the others."""
         of_job = self._words.get(number, ())
         return " ".join(word for word in of_job if self._times[word] < len(self._words)) or " ".join(of_job)
 
     def _params(self, words: tuple[str, ...]) -> Params:
-        """The checked configuration that the words of a job mean."""
+        """Returns the checked configuration that the words of a job mean."""
         matches = [m for word in words if (m := NUMBER.fullmatch(word)) and self._sets(m["key"])]
         numbers = {m["key"]: _number(m["value"]) for m in matches}
         structure = (*(w for w in words if w.partition("=")[0] not in numbers), "", *numbers)
@@ -177,11 +177,11 @@ class Planner:
         return self._composed[structure].params(numbers)
 
     def _sets(self, key: str) -> bool:
-        """Whether a word sets a value of the program's own, rather than choose an option or speak to Hydra."""
+        """Returns whether a word sets a value of the program's own, rather than choose an option or speak to Hydra."""
         return key not in self._groups and not key.startswith("hydra.")
 
     def _folder(self, number: int, words: tuple[str, ...]) -> Path:
-        """Of a job's own files, as Hydra names it."""
+        """Returns the folder of a job's own files, as Hydra names it."""
         if self._by_number:
             return Path(self._config.hydra.sweep.dir).absolute() / str(number)
         cfg = self._load(self._config, list(words))  # the name may be made of the job's own values
@@ -192,7 +192,7 @@ class Planner:
 
 
 def _all_wrong(wrong: Mapping[str, Sequence[str]], total: int) -> str:
-    """What is wrong with which jobs, a few of each kind named."""
+    """Returns the mistakes and their jobs, a few of each kind named."""
     kinds = [
         f"{what} ({', '.join(jobs[:SHOWN])}{f' and {len(jobs) - SHOWN} more' if len(jobs) > SHOWN else ''})"
         for what, jobs in wrong.items()
@@ -205,7 +205,7 @@ def _number(text: str) -> int | float:
 
 
 class Planned(Sweeper):
-    """What our sweepers share: a planner, a launcher, and the words of the preset before those of the command line."""
+    """A sweeper of ours: a planner, a launcher, and the words of the preset before those of the command line."""
 
     config: DictConfig
 
@@ -225,7 +225,7 @@ class Planned(Sweeper):
         self.planner = Planner(hydra_context, config)
 
     def words(self, arguments: list[str]) -> list[Override]:
-        """The words of the sweep; where a key stands twice the last counts. Raises ValueError for an empty range."""
+        """Returns the words of the sweep. The last of a key counts. Raises ValueError for an empty range."""
         given = [f"{key}={values}" for key, values in self.params.items()]
         read = self.parser.parse_overrides([*given, *arguments])
         for override in read:
@@ -235,14 +235,14 @@ class Planned(Sweeper):
 
 
 class Grid(Planned):
-    """Every combination of the values that are given, ``max_batch_size`` of them at a time."""
+    """Runs every combination of the values that are given, ``max_batch_size`` of them at a time."""
 
     def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None):
         super().__init__(params)
         self.max_batch_size = max_batch_size
 
     def sweep(self, arguments: list[str]) -> None:
-        """Check all jobs, launch them, show how they end."""
+        """Checks all jobs, launches them, shows how they end."""
         batches = BasicSweeper.split_arguments(self.words(arguments), self.max_batch_size)
         jobs = [job for batch in batches for job in batch]
         self.planner.plan(jobs, 0)
@@ -254,7 +254,7 @@ class Grid(Planned):
 
 
 def launcher_of(hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
-    """The launcher of a sweep, whose folder is fixed here: its workers may run elsewhere, at another time.
+    """Returns the launcher of a sweep, whose folder is fixed here: its workers may run elsewhere, at another time.
 
     Raises:
         ValueError: the launcher is not installed.
@@ -273,17 +273,17 @@ def launcher_of(hydra_context: HydraContext, task_function: TaskFunction, config
 
 @contextmanager
 def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Iterator[Tally]:
-    """Show the jobs of a sweep as they end and, in the end, a table of what became of them."""
+    """Shows the jobs of a sweep as they end and, in the end, a table of what became of them."""
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")
     for number in numbers:
-        word(folder, number).unlink(missing_ok=True)  # of an earlier sweep in this folder
+        outcome_file(folder, number).unlink(missing_ok=True)  # of an earlier sweep in this folder
         at_work(folder, number, None)
     tally = Tally(folder, numbers, config.watch, planner.words)
     complete = False
     try:
-        with sweep_shown(tally):
+        with show_sweep(tally):
             yield tally
         complete = True
     finally:
@@ -297,7 +297,7 @@ def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Itera
 
 
 def _sum_up(tally: Tally) -> None:
-    """Print the table: every job, or, of many, those that went wrong and the others by name."""
+    """Prints the table: every job, or, of many, those that went wrong and the others by name."""
     ended[:] = tally.ended.values()
     wrong = [n for n, outcome in tally.ended.items() if outcome.status in ("failed", "refused")]
     say()
@@ -313,7 +313,7 @@ def _sum_up(tally: Tally) -> None:
 
 
 def _apart(tally: Tally) -> list[str]:
-    """Why watched figures do not compare, as they rest on several causal models, and the command that changes it."""
+    """Returns why watched figures do not compare, resting on several causal models, and the command that changes it."""
     keys = tally.apart()
     if not keys:
         return []
@@ -335,13 +335,13 @@ def _by_name(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
 
 
 def _counted(statuses: Sequence[str]) -> str:
-    """``5 finished, 1 failed``."""
+    """Returns ``5 finished, 1 failed``."""
     counts = {status: statuses.count(status) for status in EXIT}
     return ", ".join(f"{n} {status}" for status, n in counts.items() if n or status == "finished")
 
 
 def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -> None:
-    """Run jobs on a launcher; what stops the launcher itself is said, and what it did not run stays to be run."""
+    """Runs jobs on a launcher; prints what stops the launcher itself, whose other jobs stay to be run."""
     if hasattr(launcher, "planner"):
         launcher.planner = planner  # ours: it need not compose them again
     try:

@@ -1,4 +1,4 @@
-"""What the processes of a search do: train a learner on some rows more, and tell what it says of the validation rows.
+"""The work of a search's processes: train a learner on some rows more, and return its logits on the validation rows.
 
 Without torch, which a process would need seconds to import.
 """
@@ -30,17 +30,17 @@ _given: list[Work] = []
 
 
 def begin(work: Work) -> None:
-    """Take note of what to work on."""
+    """Takes note of what to work on."""
     _given[:] = [work]
 
 
 def given_answer(x: Array, y: Array) -> tuple[Array | None, str, float]:
-    """``answer`` of what ``begin`` was told."""
+    """Returns the ``answer`` for the work that ``begin`` took note of."""
     return answer(_given[0], x, y)
 
 
 def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
-    """The logits (r, v, k) of r seeds once the rows x (m, d) of classes y (m,) are added, or what went wrong.
+    """Returns the logits (r, v, k) of r seeds once rows x (m, d) of classes y (m,) are added, or what went wrong.
 
     Returns:
         the logits or None, the error or nothing, CPU-seconds.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import paths_config
 from utils.metrics.directions import require_metric
 from utils.run_store import Record, RunStore
-from utils.runs.outcomes import Outcome, ended, told
+from utils.runs.outcomes import Outcome, ended, read_outcome
 from utils.runs.sweep import Job, Planned, launch, swept
 from utils.search.question import (
     Question,
@@ -158,7 +158,7 @@ class Search(Planned):
         """Returns how the jobs of a trial ended, with records; None where one left none: the trial stays open."""
         ends = []
         for job in jobs:
-            outcome = told(folder, job.number)
+            outcome = read_outcome(folder, job.number)
             if not outcome or outcome.record is None:
                 return None
             path = paths_config.database(job.params["dataset"]["name"])

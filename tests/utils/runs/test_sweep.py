@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.command_line.overrides import CONFIG, resolve
-from utils.runs.outcomes import Outcome, exit_code, tell, told
+from utils.runs.outcomes import Outcome, exit_code, read_outcome, write_outcome
 from utils.runs.progress import Tally
 from utils.runs.sweep import Composed
 
@@ -67,9 +67,9 @@ def test_every_job_is_checked_by_its_own_numbers(key, value):
 
 def test_a_job_that_told_is_heard_and_one_that_did_not_is_none(tmp_path):
     outcome = Outcome("loan_mlp_erm", "finished", "record 1", 1, {"accuracy": 0.8})
-    tell(tmp_path, 3, outcome)
-    assert told(tmp_path, 3) == outcome
-    assert told(tmp_path, 4) is None
+    write_outcome(tmp_path, 3, outcome)
+    assert read_outcome(tmp_path, 3) == outcome
+    assert read_outcome(tmp_path, 4) is None
 
 
 @given(st.lists(st.sampled_from(["finished", "skipped", "failed", "refused"])))
@@ -81,9 +81,9 @@ def test_the_exit_code_is_that_of_the_gravest_job(statuses):
 def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path):
     """The best of accuracy is the largest, of the unfair area the smallest."""
     tally = Tally(tmp_path, range(4), ["accuracy", "uai_0.05"], str)
-    tell(tmp_path, 0, Outcome("a", "finished", "", metrics={"accuracy": 0.7, "uai_0.05": 0.1}))
-    tell(tmp_path, 2, Outcome("a", "finished", "", metrics={"accuracy": 0.8, "uai_0.05": 0.3}))
-    tell(tmp_path, 3, Outcome("a", "failed", "why"))
+    write_outcome(tmp_path, 0, Outcome("a", "finished", "", metrics={"accuracy": 0.7, "uai_0.05": 0.1}))
+    write_outcome(tmp_path, 2, Outcome("a", "finished", "", metrics={"accuracy": 0.8, "uai_0.05": 0.3}))
+    write_outcome(tmp_path, 3, Outcome("a", "failed", "why"))
     tally.started = time.monotonic() - 30
     assert tally.look() == [0, 2, 3]
     assert tally.look() == []
@@ -100,7 +100,7 @@ def test_a_causal_figure_is_best_under_its_own_causal_model(tmp_path):
         tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"], str)
         for i, (model, value) in enumerate(zip(models + extra, (0.1, 0.3, 0.2, 0.4), strict=False)):
             named = {"uai_cf": dict(zip(("dataset", "option", "fingerprint"), model, strict=True))}
-            tell(tmp_path, i, Outcome("a", "finished", "", i, {"accuracy": 0.7, "uai_cf": value}, named))
+            write_outcome(tmp_path, i, Outcome("a", "finished", "", i, {"accuracy": 0.7, "uai_cf": value}, named))
         tally.look()
         assert "best accuracy 0.7000, best uai_cf" in tally.line()
         assert said in tally.line()
