@@ -17,6 +17,7 @@ from utils.build import structure_of
 from utils.command_line import checks
 from utils.launchers.batched import cut, in_bytes
 from utils.run_store import RunStore
+from utils.runs import lifecycle
 from utils.runs.sweep import Job
 
 pytestmark = pytest.mark.e2e
@@ -371,6 +372,22 @@ def test_more_memory_than_there_is_halves_the_stack(own, monkeypatch):
     answer = command("train", "-m", "seed=range(5)", *FEW, *BATCHED)
     assert "5 models are too many" in answer.out
     assert "5 finished" in answer.out
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("no such thing")], ids=["memory", "value"])
+def test_a_training_that_fails_is_filed_by_a_stack_of_one_as_alone(tmp_path, monkeypatch, error):
+    """Memory as numpy says that there is none."""
+
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(lifecycle, "fit_together", failing)
+    for name, engine in (("single", ()), ("basic", ("-m",)), ("batched", ("-m", *BATCHED))):
+        (tmp_path / name).mkdir()
+        with house(tmp_path / name):
+            assert command("train", *engine, *FEW).code == 1
+            (record,) = by_run().values()
+            assert (record["status"], record["reason"]) == ("failed", str(error) or "MemoryError")
 
 
 def test_a_full_disk_costs_no_finished_run_and_the_same_line_goes_on(own):

@@ -156,7 +156,7 @@ def _refused(job: Job, error: Exception) -> Ended:
 
 
 def _lock_of(run: Run) -> FileLock:
-    """The lock that who trains the run holds; a process that had to wait for it finds the run finished."""
+    """Returns the lock of who trains the run; a process that had to wait for it finds the run finished."""
     folder = paths_config.weights() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{run.run_id}.lock")
@@ -338,7 +338,7 @@ def _judge_together(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequenc
 
 
 def _judge_each(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequence[Measured | Exception]:
-    """The same, of one model after the other."""
+    """Returns the same, of one model after the other."""
     return [_judge(run, ctx) for run, ctx in zip(runs, contexts, strict=True)]
 
 

@@ -74,21 +74,20 @@ def finished_record(
         record |= {"operating_points": points}
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
-    return (
-        record
-        | loadable_part(run, decide)
-        | {
-            "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
-            "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
-            "scm": facts,
-            **Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record(),
-            "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
-            "weights": weights,
-        }
-    )
+    figures: Any = Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record()
+    return {
+        **record,
+        **loadable_part(run, decide),
+        "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
+        "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
+        "scm": facts,
+        **figures,
+        "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
+        "weights": weights,
+    }
 
 
-def _operating_points(run: Run) -> tuple[Record | None, list[str]]:
+def _operating_points(run: Run) -> tuple[dict[str, Any] | None, list[str]]:
     """Returns the operating points on the test rows, where the run wants them, and a warning where there are none."""
     settings, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
     if not settings or data.classes > 2 or len(data.groups) < 2:
