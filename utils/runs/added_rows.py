@@ -190,11 +190,11 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         **chosen.facts,
     }
     figures: Any = metrics.to_record()
-    told: Record = {**record, **figures, "poison": section}
+    whole: Record = {**record, **figures, "poison": section}
     if doubts := _doubts(settings, chosen, after_valid.get(metric)):
-        told["warnings"] = [*record.get("warnings", []), *doubts]
-    told["seconds"] = record["seconds"] | {"search": poisoning.seconds}
-    return told
+        whole["warnings"] = [*record.get("warnings", []), *doubts]
+    whole["seconds"] = record["seconds"] | {"search": poisoning.seconds}
+    return whole
 
 
 def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:

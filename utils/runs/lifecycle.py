@@ -306,7 +306,7 @@ def train_stack(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
         some, began = trained[start : start + JUDGED], perf_counter()
         metrics = judge([run for run, *_ in some], [replace(run.ctx, decide=decide) for run, decide, _ in some])
         seconds = fitted, (perf_counter() - began) / len(some)
-        yield [_judged(own, found, seconds) for own, found in zip(some, metrics, strict=True)]
+        yield [_record_of(own, found, seconds) for own, found in zip(some, metrics, strict=True)]
 
 
 def _kept(run: Run, error: DivergenceError | None, *, alone: bool) -> Trained | Record:
@@ -350,7 +350,7 @@ def _judge(run: Run, ctx: Context) -> Measured | Exception:
         return error
 
 
-def _judged(trained: Trained, metrics: Measured | Exception, seconds: tuple[float, float]) -> Record:
+def _record_of(trained: Trained, metrics: Measured | Exception, seconds: tuple[float, float]) -> Record:
     """Returns the record of a judged model, whose file users can load and answers as the model; else of a failure."""
     run, decide, weights = trained
     if isinstance(metrics, Exception):

@@ -105,7 +105,7 @@ def _at_hand(refit: Refit) -> Refit:
     """
 
     @contextmanager
-    def explained() -> Iterator[None]:
+    def with_remedy() -> Iterator[None]:
         try:
             yield
         except (BrokenExecutor, MemoryError):
@@ -114,11 +114,11 @@ def _at_hand(refit: Refit) -> Refit:
             ) from None
 
     def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
-        with explained():
+        with with_remedy():
             wait = refit(added)
 
         def answers() -> list[Answer]:
-            with explained():
+            with with_remedy():
                 return wait()
 
         return answers
