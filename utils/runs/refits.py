@@ -105,7 +105,7 @@ def _at_hand(refit: Refit) -> Refit:
     """
 
     @contextmanager
-    def with_remedy() -> Iterator[None]:
+    def naming_the_remedy() -> Iterator[None]:
         try:
             yield
         except (BrokenExecutor, MemoryError):
@@ -114,11 +114,11 @@ def _at_hand(refit: Refit) -> Refit:
             ) from None
 
     def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
-        with with_remedy():
+        with naming_the_remedy():
             wait = refit(added)
 
         def answers() -> list[Answer]:
-            with with_remedy():
+            with naming_the_remedy():
                 return wait()
 
         return answers
