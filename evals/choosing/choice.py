@@ -406,7 +406,7 @@ def ask(
             "if you mean it"
         )
     facts, constraints = [], []
-    for text in [c.strip() for c in str(conditions or "").split(",") if c.strip()]:
+    for text in map(str.strip, query.split_conditions(str(conditions or ""))):
         query.where(table, text)  # refuses what is no comparison, or of an unknown column
         found = query.COMPARISON.fullmatch(text)
         assert found is not None

@@ -13,7 +13,9 @@ from utils.scms.identity import FITTED, hash_of_graph, is_under
 from utils.words.quoting import copyable, override
 
 BEST_FIRST = ("known", "learned", "linear", "independent")
-SAYABLE = re.compile(r"[\w.+-]+|\[[\w.+-]+\]", re.ASCII)  # values of settings that ``where`` reads and no shell touches
+SAYABLE = re.compile(
+    r"[\w.+-]+|\[[\w.+,-]+\]", re.ASCII
+)  # values of settings that ``where`` reads and no shell touches
 
 
 @dataclass(frozen=True)

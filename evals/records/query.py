@@ -46,6 +46,7 @@ DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
 DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_|_(unpoisoned|valid|under_poisoning)$")
 # a key may hold a single =, as those of the evaluation scm=learned do
 COMPARISON = re.compile(r"\s*((?:[^<>=!]|(?<![<>=!])=(?!=))+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
+BETWEEN = re.compile(r",(?![^\[\]]*\])")  # commas outside brackets
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a data set, as it names files
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
@@ -162,9 +163,14 @@ def where(table: pd.DataFrame, conditions: str | None) -> pd.DataFrame:
     ``==`` with a name that no row has.
     """
     kept = pd.Series(True, index=table.index)
-    for condition in [c for c in str(conditions or "").split(",") if c.strip()]:
+    for condition in split_conditions(str(conditions or "")):
         kept &= _meets(table, condition)
     return table[kept]
+
+
+def split_conditions(text: str) -> list[str]:
+    """Returns the conditions between commas; those within brackets are of a list: ``dataset.sensitive==[sex,race]``."""
+    return [condition for condition in BETWEEN.split(text) if condition.strip()]
 
 
 def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
@@ -179,6 +185,8 @@ def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
     if not is_numeric_dtype(column):
         if sign not in ("==", "!="):
             raise ValueError(f"where: {key} holds names, so {condition.strip()!r} is undefined; compare by == or !=")
+        if text.startswith("["):
+            text = re.sub(r"\s*,\s*", ",", text)
         if sign == "==" and not (column == text).any():
             names = sorted(column.dropna().astype(str).unique())
             raise ValueError(

@@ -182,6 +182,17 @@ def test_a_setting_that_no_run_has_is_told_from_those_it_may_be(settings, key):
     assert bool(listed) == key.startswith("attack.")
 
 
+@pytest.mark.parametrize("condition", ["dataset.sensitive==[sex,race]", "dataset.sensitive==[sex, race], seed==1"])
+def test_a_list_is_written_with_its_commas(condition):
+    records = [record(i, seed=i % 2) for i in range(4)]
+    for one in records[1:3]:
+        one["params"]["dataset"] = {"sensitive": ["sex", "race"]}
+    for one in (records[0], records[3]):
+        one["params"]["dataset"] = {"sensitive": ["sex"]}
+    kept = query.where(query.frame(records), condition)
+    assert list(kept.index) == ([1, 2] if "seed" not in condition else [1])
+
+
 def test_where_never_keeps_a_row_without_the_value():
     table = query.frame([record(1, metrics={"mcc": None}), record(2, metrics={"mcc": 0.5})])
     assert query.where(table, "mcc!=0.1")["doc_id"].tolist() == [2]
