@@ -97,7 +97,7 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     import paths_config
     from evals.records.stored import scm_of
     from utils.build import choose_device, describe_scm, make_repeatable
-    from utils.metrics import twins
+    from utils.metrics import unreal_twins
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
     from utils.runs.judging import evaluate as judge
@@ -124,9 +124,9 @@ def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
     stored: OfCausalModel = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
     if causal := describe_scm(stored, data, ctx.scm):
         result["causal"] = causal
-    facts = twins.facts_of_twins(ctx.scm, data)
+    facts = unreal_twins.facts_of_twins(ctx.scm, data)
     doubts = warnings_of(found, data.groups, params["evaluation"]["metrics"])
-    if warnings := [*doubts, *twins.warnings_of(facts, data.columns)]:
+    if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns)]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")

@@ -7,7 +7,7 @@ from typing import Any
 
 from utils.build import Run, describe_scm
 from utils.decides.thresholds_text import doubts_of
-from utils.metrics import twins
+from utils.metrics import unreal_twins
 from utils.metrics.intervals import Measured
 from utils.model_zoo import describe_preprocessing
 from utils.records import checksum
@@ -60,8 +60,8 @@ def finished_record(
     record = blank_record(run)
     points, without = _operating_points(run)
     doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
-    facts = twins.facts_of_twins(run.ctx.scm, data)
-    unlike = twins.warnings_of(facts, data.columns)
+    facts = unreal_twins.facts_of_twins(run.ctx.scm, data)
+    unlike = unreal_twins.warnings_of(facts, data.columns)
     fitted = getattr(decide, "fitted", None)
     if fitted is not None:
         record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}

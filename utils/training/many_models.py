@@ -1,10 +1,8 @@
 """Fitting many models of one structure together."""
 
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from utils.losses.objective import Objective, likeliest
-from utils.system import atomic
+from utils.training.checkpoints import read_checkpoint, write_checkpoint
 from utils.types import Batch, Context, Predict
 from utils.views.row_parts import parts
 
@@ -144,23 +142,6 @@ def _resume_all(
         return int(stored[0]["epoch"])
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{paths[0]} is a checkpoint of another model or training; remove it") from error
-
-
-def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors and plain values, whole or not at all. Raises OSError where the disk is full."""
-    data = BytesIO()
-    torch.save(state, data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(path, data.getvalue())
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads what ``write_checkpoint`` wrote. Raises ValueError where the file is damaged."""
-    try:
-        stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
-        raise ValueError(f"{path} is no checkpoint, or a damaged one; remove it to train anew") from None
-    return stored
 
 
 # optimizers whose update of a number depends on that number, its gradient and its own past alone

@@ -11,7 +11,7 @@ from evals.records import query
 from tests.commands import SMALL, command, house
 from utils.datasets.column_rules import outside
 from utils.datasets.tabular import assemble, binary, continuous
-from utils.metrics.twins import facts_of_twins, warnings_of
+from utils.metrics.unreal_twins import facts_of_twins, warnings_of
 from utils.model_zoo import predictor
 from utils.scms.linear import linear
 from utils.types import Column
