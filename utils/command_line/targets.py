@@ -104,7 +104,8 @@ def _check_own(node: Node, key: str) -> None:
             continue
         if name not in parameters:
             settings = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY] or list(parameters)
-            raise ValueError(f"{key}.{name} is not a setting of {function.__name__}{near_or_all(name, settings)}")
+            there = near_or_all(name, list(parameters), settings)
+            raise ValueError(f"{key}.{name} is not a setting of {function.__name__}{there}")
         kind = parameters[name].annotation
         if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
             texts = isinstance(value, int | float) and str in _parts(kind)

@@ -13,9 +13,9 @@ def near(word: Any, known: Iterable[Any], otherwise: str = ".") -> str:
     return ask(get_close_matches(str(word), [str(k) for k in known], MOST, ALIKE)) or otherwise
 
 
-def near_or_all(word: Any, known: Sequence[str]) -> str:
-    """Returns the same, or ``; there are a, b`` with all known words where none is close."""
-    return ask(get_close_matches(str(word), known, MOST, LOOSELY)) or f"; there are {', '.join(known)}"
+def near_or_all(word: Any, known: Sequence[str], listed: Sequence[str] = ()) -> str:
+    """Returns the same, or ``; there are a, b`` with the ``listed`` words, by default all, where none is close."""
+    return ask(get_close_matches(str(word), known, MOST, LOOSELY)) or f"; there are {', '.join(listed or known)}"
 
 
 def near_keys(key: str, known: Iterable[str]) -> str:
