@@ -390,6 +390,7 @@ RADIUS = "epsilon=interval(0.01,0.2)"
         ([RADIUS, "hydra.sweeper.objectives={accuracy:up}"], ["expected maximize or minimize"]),
         ([RADIUS, "hydra.sweeper.objectives=[uai_0.07]"], ["uai_0.07", "epsilon.evaluate=[0.05,0.01,0.07]"]),
         ([RADIUS, "hydra.sweeper.constraints=['uai_0.05<0.1']"], ["METRIC<=NUMBER"]),
+        ([RADIUS, "hydra.sweeper.constraints=['uai_0.05<=nan']"], ["METRIC<=NUMBER"]),
         ([RADIUS, "hydra.sweeper.storage=nowhere"], ["storage nowhere cannot be used"]),
         (["trainer.lr=interval(-1,0.1)"], ["trainer.lr=-1.0", "a number in (0, 1e6]"]),
         (["regularizer=erm,ermm"], ["regularizer=ermm", "did you mean erm"]),

@@ -390,7 +390,7 @@ def check_budget(threat: Threat, x: Tensor, moved: Tensor, radius: Tensor) -> No
             raise AssertionError("an attack left the pixels' range [0, 1]")
     excess = threat.ball.size(delta).reshape(radius.shape) - radius
     magnitude = origin.reshape(*radius.shape, -1).abs().amax(-1)
-    rounding = ROUNDING * torch.finfo(x.dtype).eps * (1 + magnitude)
+    rounding = ROUNDING * torch.finfo(x.dtype).eps * (1 + magnitude + radius)
     if threat.ball.norm == "l1":  # a rounding for every coordinate
         rounding = rounding * math.sqrt(delta.numel() / max(1, radius.numel()))
     if not (excess <= rounding).all():

@@ -1,5 +1,5 @@
 // What requirements permit, and which run of a setting is handed out: the rules of evals/choosing/handing.py and of the
-// ranking in evals/choice.py, which tests compare with these.
+// ranking in evals/choosing/choice.py, which tests compare with these.
 
 const CLOSE = 9; // decimals to which figures are compared with limits, and distances with each other
 const NO_SPREAD = 1e-12; // of standard deviations: below, what is left is rounding

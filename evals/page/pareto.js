@@ -1,4 +1,4 @@
-// Efficient marks and the boundary of what is attained; the same rules as evals/pareto.py, for two objectives.
+// Efficient marks and the boundary of what is attained; the same rules as evals/records/pareto.py, for two objectives.
 
 /**
  * Mask (n,) of the efficient ones of the `shown` marks: none is at least as good in both and better in one.

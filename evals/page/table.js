@@ -206,7 +206,7 @@ function row(view, shownColumns, i) {
 /** The shown rows, all pages of them, with all digits; a text that a spreadsheet would calculate is disarmed. */
 function csv(view) {
   const plain = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // a number in a text
-  const sign = /((?:^|[;\t\r\n])\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])/g; // of a formula, as utils/console.py has it
+  const sign = /((?:^|[;\t\r\n])\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])/g; // of a formula, as utils/system/console.py has it
   const safe = (text) => (plain.test(text) ? text : text.replace(sign, "$1'"));
   const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const digits = (value) => (Number.isNaN(value) ? "" : String(Number(value.toPrecision(9))));

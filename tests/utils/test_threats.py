@@ -270,6 +270,13 @@ def test_honest_points_on_the_edge_pass(dataset, context):
                     check_budget(threat, x, moved, torch.full((len(x),), radius))
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_points_at_a_large_radius_are_rounded_by_its_size(dataset, context, norm):
+    threat, x = on_features(context("lin"), norm=norm), dataset("lin").test.x
+    for moved in moved_by(threat, x, 1e6):
+        check_budget(threat, x, moved, torch.full((len(x),), 1e6))
+
+
 @pytest.mark.parametrize(
     "make", [on_features, partial(on_features, norm="linf"), in_noise, partial(in_noise, twins=False)]
 )

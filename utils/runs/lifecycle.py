@@ -5,7 +5,7 @@ and filed. A single run is a stack of one.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -82,7 +82,8 @@ def _assist(run: Run) -> Outcome:
     """Trains with the process that judges and files, where torchrun started several."""
     rehearse(run)
     if not processes.broadcast(None):
-        fit_plainly(run, watch=lambda *_: None)
+        with suppress(*FAILURES):  # the process that files says so
+            fit_plainly(run, watch=lambda *_: None)
     return Outcome(run.name, "finished", "")
 
 
@@ -212,10 +213,13 @@ def _train_and_file(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | No
     except (torch.OutOfMemoryError, MemoryError):
         if len(pairs) == 1:
             raise
-        say(f"{run.name}: {len(left)} models are too many for the memory there is; going on with half as many")
-        again = [(job, build_run(job.params)) for job, _ in left.values()]  # the parameters may have moved
-        for half in filter(None, (again[: len(again) // 2], again[len(again) // 2 :])):
-            yield from _train_and_file(half, store, say_now)
+    else:
+        return
+    # behind the error, whose traceback holds what filled the memory
+    say(f"{run.name}: {len(left)} models are too many for the memory there is; going on with half as many")
+    again = [(job, build_run(job.params)) for job, _ in left.values()]  # the parameters may have moved
+    for half in filter(None, (again[: len(again) // 2], again[len(again) // 2 :])):
+        yield from _train_and_file(half, store, say_now)
 
 
 def _steps_of(pairs: Sequence[Pair], say_now: SayNow | None) -> AbstractContextManager[Watch]:

@@ -11,6 +11,7 @@ from utils.metrics.directions import RADIUS, direction, names_like
 from utils.records.settings import left_out
 from utils.search.search_words import Line
 from utils.words.near import near
+from utils.words.numbers import read_number
 from utils.words.quoting import write_word
 
 BOUND = re.compile(r"\s*(?P<key>[^<>=\s]+)\s*(?P<sign><=|>=)\s*(?P<value>[^<>=\s]+)\s*")
@@ -109,7 +110,7 @@ def _bound(text: str) -> Bound:
     match = BOUND.fullmatch(text)
     try:
         if match:
-            return Bound(match["key"], match["sign"], float(match["value"]))
+            return Bound(match["key"], match["sign"], read_number(match["value"]))
     except ValueError:
         pass  # no number
     raise ValueError(f"hydra.sweeper.constraints: cannot read {text!r}; write METRIC<=NUMBER or METRIC>=NUMBER")

@@ -7,6 +7,8 @@ from typing import Any
 
 # in keys of metrics, conditions and file names, where a radius keeps its spelling; without a sign
 SPELLED = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
+# of a fraction; a longer exponent would be written out, digit by digit
+PART = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?\s*", re.IGNORECASE | re.ASCII)
 ANY = re.compile(rf"\s*[+-]?{SPELLED}\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -25,7 +27,9 @@ def read_number(value: Any) -> float:
     """
     above, *parts = str(value).split("/")
     try:
-        (below,) = parts or [""]
+        (below,) = parts or ["1"]
+        if parts and not (PART.fullmatch(above) and PART.fullmatch(below)):
+            raise ValueError
         found = float(Fraction(above.strip()) / Fraction(below.strip())) if parts else float(above)
     except (ValueError, ZeroDivisionError, OverflowError):
         raise ValueError(f"{value!r} is no number") from None

@@ -49,7 +49,25 @@ def test_a_fraction_is_rounded_once(above, below):
     assert read_number(f"{above}/{below}") == above / below
 
 
-@pytest.mark.parametrize("value", ["inf", "nan", "1e999", "1/0", "pgd", "", "/", "1/2/3", None, True, [1]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "inf",
+        "nan",
+        "1e999",
+        "1/0",
+        "1e999999999/3",
+        "1/1e999999999",
+        "1e-999999999/3",
+        "pgd",
+        "",
+        "/",
+        "1/2/3",
+        None,
+        True,
+        [1],
+    ],
+)
 def test_what_is_no_finite_number_is_refused(value):
     with pytest.raises(ValueError, match=r"is no (finite )?number"):
         read_number(value)
