@@ -23,7 +23,7 @@ from evals.records.radius_text import in_bytes, radius_words
 from utils.records import later
 from utils.system.console import count, write
 from utils.words.near import near
-from utils.words.numbers import SPELLED, radius_value, read_number
+from utils.words.numbers import SPELLED, read_number, read_radius
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -319,7 +319,7 @@ def _one(records: Sequence[query.Record], options: DictConfig) -> query.Record:
 def _radius(options: DictConfig, record: query.Record) -> str:
     """The radius as typed, here or for the training."""
     radius = str(record["params"]["epsilon"]["radius"] if options.epsilon is None else options.epsilon)
-    radius_value(radius)
+    read_radius(radius)
     return radius
 
 

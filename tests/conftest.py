@@ -26,9 +26,9 @@ from utils.regularizers.erm import erm
 from utils.scms.known import known
 from utils.scms.learned import learned
 from utils.scms.linear import linear
+from utils.threats import everywhere
 from utils.training.one_model import fit
 from utils.types import SCM, Column, Context, Dataset
-from utils.words.radii import everywhere
 
 settings.register_profile("shared machines", deadline=None)  # where an example's seconds say nothing
 settings.load_profile("shared machines")

@@ -17,10 +17,9 @@ from utils.command_line.targets import require_trusted
 from utils.metrics.directions import describe, meaning
 from utils.run_store import to_plain
 from utils.runs.judging import evaluate, evaluate_many
-from utils.threats import CausalThreat
+from utils.threats import CausalThreat, everywhere
 from utils.types import Batch, Context
 from utils.views.stack import Stack, stack_batches, stack_contexts
-from utils.words.radii import everywhere
 
 # a call that fails by itself: of pytest, numpy, torch, and our own check of an attack
 CLAIM = re.compile(r"(^|\.)(raises|warns|assert_\w+|within_budget|check_budget)$")

@@ -21,8 +21,8 @@ from utils.models.learner import Learner
 from utils.models.mlp import MLP
 from utils.runs.fitting import learner_seed
 from utils.runs.judging import shortened
+from utils.threats import everywhere
 from utils.types import Context
-from utils.words.radii import everywhere
 
 ROOT = paths_config.ROOT
 SMALL = {"depth": 10, "widen": 1, "width": 4, "trees": 3, "iterations": 3}  # of models that are large by default

@@ -21,7 +21,7 @@ from torch import nn
 
 from utils import seeding
 from utils.command_line.checks import TRAINER, validate_pixels
-from utils.command_line.targets import check_arguments, mask, structure
+from utils.command_line.targets import check_arguments, mask, read_arguments, settings_of, structure
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
@@ -36,9 +36,9 @@ from utils.scms.identity import describe, read_settings
 from utils.system import processes
 from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
-from utils.types import SCM, Adaptation, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
+from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
 from utils.views.stack import together
-from utils.words.numbers import radius_value
+from utils.words.numbers import read_radius
 from utils.words.quoting import write_word
 
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
@@ -78,7 +78,7 @@ class Run:
 
 
 def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
-    """Instantiates one node; a partial's settings are checked against its function's signature.
+    """Instantiates one node; a partial's settings are checked against its function's signature, radii read.
 
     Raises:
         ValueError: what the function raised for its settings, or a setting it does not have.
@@ -91,6 +91,7 @@ def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
         raise ValueError(f"{key}: {error}") from error
     if isinstance(found, partial) and found.func.__module__.startswith("utils."):
         check_arguments(found, key)
+        return read_arguments(found)
     return found
 
 
@@ -147,7 +148,7 @@ def _anew(part: str, make: Callable[[], Any], *settings: Any) -> Any:
 def build_context(params: OfContext, dataset: Dataset, shared: Shared = _anew) -> Context:
     """Returns the context of methods; the decision threshold is 1/2 until one is fitted."""
     evasion = params["attack"]["evasion"]
-    schedule = params["epsilon"]["schedule"] | {"radius": radius_value(params["epsilon"]["radius"])}
+    schedule = params["epsilon"]["schedule"] | {"radius": read_radius(params["epsilon"]["radius"])}
     source: seeding.Source = seeding.generator(params["seed"], "attack")
     if dataset.shape:
         source = seeding.Rows(seeding.derive(params["seed"], "attack"), dataset.test.index)
@@ -337,15 +338,17 @@ def bind_metrics(
     nodes: Mapping[str, Any], evasion: Mapping[str, Any], *, at_training_radius: bool
 ) -> dict[str, Metric]:
     """Metrics by name; the ``attack`` option is reported beside the headline attacks unless one is as strong."""
-    kept = dict(nodes)
-    headline: list[Mapping[str, Any]] = []
-    for name in _at_training_radius(kept):
-        radius = radius_value(kept[name]["training_radius"]) if at_training_radius else None
-        kept[name] = kept[name] | {"training_radius": radius}
-        headline += [kept[name].get("attack", {}), *kept[name].get("attacks", {}).values()]
-    if "attacked" in kept and any(_covers(attack, evasion) for attack in headline):
-        del kept["attacked"]
-    return {name: bind(node, f"evaluation.metrics.{name}") for name, node in kept.items()}
+    headline = _at_training_radius(nodes)
+    unread = {} if at_training_radius else {name: {"training_radius": None} for name in headline}
+    attacks = [
+        a for name in headline for a in (nodes[name].get("attack", {}), *nodes[name].get("attacks", {}).values())
+    ]
+    covered = any(_covers(attack, evasion) for attack in attacks)
+    return {
+        name: bind({**node, **unread.get(name, {})}, f"evaluation.metrics.{name}")
+        for name, node in nodes.items()
+        if not (covered and settings_of(node, AttackName))
+    }
 
 
 def _at_training_radius(nodes: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from utils import seeding
 from utils.scms.counterfactual import interventions, least_shift
 from utils.seeding import Source
-from utils.types import SCM, Column, Context, Predict, Scalar
+from utils.types import SCM, Column, Context, Epsilon, Predict, Scalar
 
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
@@ -281,6 +281,11 @@ def causal(ctx: Context, *, norm: str, twins: bool) -> CausalThreat:
     if not ctx.scm.names:
         raise ValueError("this method needs a structural causal model, and images have none (scm=none)")
     return CausalThreat(ctx.scm, Ball(norm), twins)
+
+
+def everywhere(radius: Scalar) -> Epsilon:
+    """Returns the same radius for every row, as an epsilon."""
+    return lambda batch, _: radius * torch.ones_like(batch.w)
 
 
 def ascend(

@@ -15,7 +15,7 @@ input range of every image model, whose normalisation is its own first layer. Im
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,10 @@ from utils.seeding import Rows, Source, normal
 
 Predict = Callable[[Tensor], Tensor]  # x (..., n, d) -> logits (..., n, k); k = 1 for two classes
 Scalar = float | Tensor  # a number, or (m, 1) for those of a stack
+# in signatures, of settings that are written otherwise than a method takes them, or that mean more than their type
+Radius = Annotated[float, "written as a number or a fraction"]
+Radii = Annotated[Mapping[str, float], "written as a list of them; each by its spelling, which keys of metrics keep"]
+AttackName = Annotated[str, "of the option that the metric judges; it is left out where a headline attack is as strong"]
 
 
 class Batch(NamedTuple):

@@ -35,9 +35,8 @@ from utils.models.preact_resnet18 import PreActResNet18
 from utils.models.small_cnn import SmallCNN
 from utils.scms.none import none
 from utils.system.environment import keep_memory
-from utils.threats import pixels
+from utils.threats import everywhere, pixels
 from utils.types import Batch, Context
-from utils.words.radii import everywhere
 
 LINF = partial(pixels, norm="linf")
 NETS: dict[str, tuple[tuple[int, int, int], int, Callable[..., nn.Module]]] = {  # shape of images, rows, network

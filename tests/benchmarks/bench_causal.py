@@ -34,6 +34,7 @@ from utils.scms.counterfactual import draw
 from utils.threats import Ball
 from utils.training.one_model import fit
 from utils.types import Batch, Context
+from utils.words.numbers import read_radii
 
 INDIVIDUALS, SAMPLES, REPEATS = 1000, 1000, 3
 AREAS: dict[str, Any] = {"n": INDIVIDUALS, "samples": SAMPLES, "steps": 10, "rel_step": 0.25}
@@ -81,7 +82,7 @@ def trained(run: build.Run, epochs: int) -> Context:
 
 
 def areas(run: build.Run, ctx: Context, rows: Batch, individuals: str = "rows", estimators: str = "separate") -> Any:
-    radii = run.params["epsilon"]["evaluate"]
+    radii = read_radii(run.params["epsilon"]["evaluate"])
     return unfair_area(run.model, rows, ctx, radii=radii, individuals=individuals, estimators=estimators, **AREAS)
 
 

@@ -32,11 +32,10 @@ from utils.regularizers.pgd_at import pgd_at
 from utils.regularizers.trades import trades
 from utils.scms.none import none
 from utils.system.environment import keep_memory
-from utils.threats import pixels
+from utils.threats import everywhere, pixels
 from utils.training.one_model import PLAIN, fit
 from utils.types import Batch, Context
 from utils.views import modes
-from utils.words.radii import everywhere
 
 STEPS = 10
 LINF = partial(pixels, norm="linf")

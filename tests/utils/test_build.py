@@ -11,6 +11,7 @@ from utils import build
 from utils.build import bind, build_dataset, build_metrics, build_model, build_run, choose_device, identity
 from utils.cli import CONFIG
 from utils.run_store import run_id
+from utils.views.stack import UnstackableError, together
 
 
 def composed(*words):
@@ -165,6 +166,21 @@ def test_the_attack_group_is_reported_unless_it_is_the_headline_attack():
     assert "attacked" not in build_metrics(composed())
     assert "attacked" in build_metrics(composed("attack=fgsm"))
     assert "attacked" in build_metrics(composed("attack.evasion.threat.norm=linf"))
+
+
+def test_what_judges_the_attack_group_is_known_by_its_signature(params):
+    """Under whatever name; one that judges an attack of its own stays."""
+    nodes, evasion = params["evaluation"]["metrics"], params["attack"]["evasion"]
+    nodes = {"mine": nodes["attacked"], "attacked": nodes["group"], "robust": nodes["robust"]}
+    assert list(build.bind_metrics(nodes, evasion, at_training_radius=True)) == ["attacked", "robust"]
+
+
+def test_radii_spelt_otherwise_form_no_stack(params):
+    """Their keys differ, though the runs do not."""
+    node = params["evaluation"]["metrics"]["robust"]
+    one, two = (bind(node | {"radii": [radius]}, "robust") for radius in (0.05, "1/20"))
+    with pytest.raises(UnstackableError):
+        together([one, two], "robust")
 
 
 @pytest.mark.parametrize(("term", "radius"), [("erm", None), ("ross", None), ("llr", 0.05), ("adversarial", 0.05)])

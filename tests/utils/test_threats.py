@@ -11,7 +11,7 @@ from torch import nn
 from tests import oracles
 from utils import seeding
 from utils.scms.counterfactual import factual_level, twins
-from utils.threats import Ball, ascend, causal, check_budget, features, movable, worst
+from utils.threats import Ball, ascend, causal, check_budget, everywhere, features, movable, worst
 
 NORMS = ["l2", "linf"]
 ORDER = {"l2": 2, "linf": torch.inf}
@@ -37,6 +37,11 @@ def moved_by(threat, x, length, seed=0):
     """Points exactly ``length`` from the centres of the threat's set, in random directions."""
     direction = torch.randn(threat.zero(x).shape, generator=stream(seed)) * threat.mask
     return threat.at(x)(length * threat.ball.steepest(direction))
+
+
+def test_everywhere_gives_each_row_the_same(dataset):
+    rows = dataset("lin").test
+    assert everywhere(0.25)(rows, None).tolist() == [0.25] * len(rows.y)
 
 
 # Balls

@@ -10,7 +10,7 @@ import yaml
 from utils.command_line.targets import check_settings
 from utils.metrics.directions import RADIUS, meaning, require_metric
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
-from utils.words.numbers import radius_value
+from utils.words.numbers import read_radius
 from utils.words.ranges import CONFIG, range_of, require_ranges
 
 
@@ -165,7 +165,7 @@ def require_radii(radii: Sequence[Any]) -> None:
     """Refuses an evaluation without a radius, or with one twice. Raises ValueError."""
     if not radii:
         raise ValueError(f"epsilon.evaluate=[]: expected {range_of('epsilon.evaluate')}, one or more")
-    if len(set(map(radius_value, radii))) < len(radii):
+    if len(set(map(read_radius, radii))) < len(radii):
         raise ValueError(f"epsilon.evaluate=[{','.join(map(str, radii))}] names one radius twice; give each once")
 
 
@@ -198,7 +198,7 @@ def _validate_distances(key: str, radii: Sequence[Any], node: Mapping[str, Any],
     longest = max((math.prod(shape) ** LONGEST[norm] for norm in norms if norm in LONGEST), default=math.inf)
     for radius in radii:
         try:
-            value = radius_value(radius)
+            value = read_radius(radius)
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
         if value > longest:

@@ -4,20 +4,22 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import or_
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import Tensor
 
 from utils.records.settings import walk
+from utils.types import AttackName, Radii, Radius
 from utils.words.near import near_or_all
-from utils.words.numbers import read_number
+from utils.words.numbers import read_number, read_radii, read_radius
 from utils.words.quoting import write_word
 
 Node = Mapping[str, Any]
 
-
+WRITTEN: Mapping[Any, Any] = {Radius: str | float, Radii: Sequence[str | float], AttackName: str}  # in a configuration
 MAIN = ("utils.datasets", "utils.scms")  # packages whose modules are named after their one function to be called
 
 
@@ -79,6 +81,15 @@ def check_arguments(function: partial, key: str) -> None:
         raise ValueError(f"{key} lacks {missing}, settings of {function.func.__name__}")
 
 
+def read_arguments(function: partial) -> partial:
+    """Returns a bound method with the numbers that its radii mean, as their annotations ask; null stays null."""
+    read: dict[str, Any] = {}
+    for kind, reader in ((Radius, read_radius), (Radii, read_radii)):
+        found = {name: function.keywords.get(name) for name in _annotated(function.func, kind)}
+        read |= {name: reader(value) for name, value in found.items() if value is not None}
+    return partial(function.func, *function.args, **function.keywords | read)
+
+
 def check_settings(node: Any, key: str) -> None:
     """Checks that a configuration sets settings of the functions that it names, of the kinds they state.
 
@@ -106,7 +117,7 @@ def _check_own(node: Node, key: str) -> None:
             settings = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY] or list(parameters)
             there = near_or_all(name, list(parameters), settings)
             raise ValueError(f"{key}.{name} is not a setting of {function.__name__}{there}")
-        kind = parameters[name].annotation
+        kind = _as_written(parameters[name].annotation)
         if not (isinstance(value, Mapping) and "_target_" in value) and not is_kind(value, kind):
             texts = isinstance(value, int | float) and str in _parts(kind)
             hint = f"; quote it: {write_word(f'{key}.{name}', str(value))}" if texts else ""
@@ -120,7 +131,7 @@ def structure(node: Any) -> Any:
     """
     if not isinstance(node, Mapping):
         return node
-    batched = _scalars(str(node["_target_"])) if "_target_" in node else frozenset()
+    batched = settings_of(node, Tensor)  # which may be numbers of a stack
     return {name: mask(value) if name in batched else structure(value) for name, value in node.items()}
 
 
@@ -134,11 +145,16 @@ def mask(value: Any) -> Any:
         return value
 
 
+def settings_of(node: Node, kind: Any) -> frozenset[str]:
+    """Returns the names of the settings that a part's function annotates as of a kind, or as that among others."""
+    return _annotated(_locate(str(node["_target_"]), "_target_"), kind) if "_target_" in node else frozenset()
+
+
 @cache
-def _scalars(target: str) -> frozenset[str]:
-    """Names of the settings of a function that may be numbers of a stack."""
-    parameters = _parameters(_locate(target, "_target_"))
-    return frozenset(name for name, p in parameters.items() if Tensor in _parts(p.annotation))
+def _annotated(function: Any, kind: Any) -> frozenset[str]:
+    """Returns the names of the settings that a function annotates as of a kind, or as that among others."""
+    parameters = _parameters(function).items()
+    return frozenset(name for name, p in parameters if kind in (p.annotation, *_parts(p.annotation)))
 
 
 @cache
@@ -152,6 +168,13 @@ def _locate(target: str, key: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         raise ValueError(f"{key}._target_={target!r}: there is no such function") from None
+
+
+def _as_written(kind: Any) -> Any:
+    """The kind of the values that a configuration writes for an annotation."""
+    if get_origin(kind) in (Union, UnionType):
+        return reduce(or_, map(_as_written, get_args(kind)))
+    return WRITTEN.get(kind, kind)
 
 
 def is_kind(value: Any, kind: Any) -> bool:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from utils.adversary.worst_case import UNBROKEN, moves
 from utils.metrics.bootstrap import of_means
 from utils.metrics.ensemble import first_broken
-from utils.types import Attack, Batch, Context, Figures, Predict
+from utils.types import Attack, Batch, Context, Figures, Predict, Radius
 from utils.views.row_parts import sample
-from utils.words.numbers import radius_value
 
 
 def curve(
@@ -15,7 +14,7 @@ def curve(
     batch: Batch,
     ctx: Context,
     *,
-    radius: str | float,
+    radius: Radius,
     factors: Sequence[float],
     attack: Attack,
     name: str,
@@ -47,7 +46,7 @@ def curve(
     if any(factor < 0 for factor in factors):
         raise ValueError(f"evaluation factors={list(factors)}: a radius is 0 or more, so expected factors of 0 or more")
     judged = sample(batch, rows if moves(attack, ctx) else 0, ctx)
-    ladder = sorted({factor * radius_value(radius) for factor in factors})
+    ladder = sorted({factor * radius for factor in factors})
     first = first_broken(predict, judged, ctx, ladder=ladder, attacks={name: attack})
     kept = {f"robust_accuracy_{name}_{r:.4g}": at == UNBROKEN for r, at in zip(ladder, first, strict=True)}
     return of_means(kept, intervals, level, ctx)

@@ -11,10 +11,9 @@ from utils.metrics.breakdown import break_down, groups_of, tables
 from utils.metrics.confusion import Counts
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured, of_shares
-from utils.types import Attack, Batch, Context, Figures, Predict
+from utils.threats import everywhere
+from utils.types import Attack, Batch, Context, Figures, Predict, Radii, Radius
 from utils.views.row_parts import parts, sample
-from utils.words.numbers import radius_value
-from utils.words.radii import everywhere
 
 KEYS = {
     "robust_accuracy_after_{attack}": Key(1, "robust accuracy after {attack} and those before"),
@@ -28,8 +27,8 @@ def ensemble(
     ctx: Context,
     *,
     name: str | None,
-    radii: Sequence[str | float],
-    training_radius: str | float | None,
+    radii: Radii,
+    training_radius: Radius | None,
     attacks: Mapping[str, Attack],
     rows: int | None,
     intervals: int,
@@ -65,8 +64,8 @@ def ensemble(
     """
     judged = sample(batch, rows if any(moves(attack, ctx) for attack in attacks.values()) else 0, ctx)
     tag = "" if name is None else f"_{name}"
-    values = {f"{tag}_{radius}": radius_value(radius) for radius in radii}
-    trained = {} if training_radius is None else {tag: radius_value(training_radius)}
+    values = {f"{tag}_{spelling}": radius for spelling, radius in radii.items()}
+    trained = {} if training_radius is None else {tag: training_radius}
     ladder = sorted({*values.values(), *trained.values()})
     first = dict(zip(ladder, first_broken(predict, judged, ctx, ladder=ladder, attacks=attacks), strict=True))
     classes = _classes(predict, judged)

@@ -15,9 +15,8 @@ from utils.losses.objective import log_odds_against
 from utils.metrics.directions import Key
 from utils.metrics.ensemble import first_broken
 from utils.threats import slope
-from utils.types import Attack, Batch, Context, Figures, Predict
+from utils.types import Attack, Batch, Context, Figures, Predict, Radius
 from utils.views.row_parts import parts, sample
-from utils.words.numbers import radius_value
 
 KEYS = {
     "check_random": Key(-1, "answers that are random"),
@@ -37,7 +36,7 @@ def masking(
     batch: Batch,
     ctx: Context,
     *,
-    radius: str | float,
+    radius: Radius,
     rows: int | None,
     attack: Attack,
     black_box: Attack,
@@ -70,7 +69,7 @@ def masking(
     """
     judged = sample(batch, rows, ctx)
     both = {"gradient": attack, "black_box": black_box}
-    near = first_broken(predict, judged, ctx, ladder=[radius_value(radius)], attacks=both)
+    near = first_broken(predict, judged, ctx, ladder=[radius], attacks=both)
     far = first_broken(
         predict, judged, ctx, ladder=[_to_grey(attack, judged, ctx, large)], attacks={"gradient": attack}
     )

@@ -12,10 +12,9 @@ from utils.metrics.bootstrap import of_means
 from utils.metrics.breakdown import break_down, groups_of, tables
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
-from utils.types import Attack, Batch, Context, Figures, Predict, Scalar
+from utils.threats import everywhere
+from utils.types import Attack, AttackName, Batch, Context, Figures, Predict, Radii, Radius, Scalar
 from utils.views.row_parts import parts
-from utils.words.numbers import radius_value
-from utils.words.radii import everywhere
 
 KEYS = {
     "robust_accuracy": Key(1, "robust accuracy", headline=3),
@@ -23,7 +22,6 @@ KEYS = {
     "robust_accuracy_worst_group": Key(1, "robust accuracy of the worst group", headline=5),
     "robust_accuracy_{attack}": Key(1, "robust accuracy against {attack}", norm=False),
 }
-Radius = str | Scalar
 
 
 def robust(
@@ -31,8 +29,8 @@ def robust(
     batch: Batch,
     ctx: Context,
     *,
-    radii: Sequence[str | float],
-    training_radius: Radius | None,
+    radii: Radii,
+    training_radius: Radius | Tensor | None,
     attack: Attack,
     intervals: int,
     level: float,
@@ -47,7 +45,7 @@ def robust(
     """
     trained = [] if training_radius is None else [training_radius]
     batch = _select_told(attack, batch, ctx)
-    kept = attack_rows(predict, batch, ctx, radii=[*radii, *trained], attack=attack)
+    kept = attack_rows(predict, batch, ctx, radii=[*radii.values(), *trained], attack=attack)
     ends = [*(f"_{radius}" for radius in radii), *("" for _ in trained)]
     return ctx.of_each(partial(_figures, ends, level), kept, batch.s, batch.y)
 
@@ -68,14 +66,14 @@ def attacked(
     batch: Batch,
     ctx: Context,
     *,
-    name: str,
-    radii: Sequence[str | float],
+    name: AttackName,
+    radii: Radii,
     intervals: int,
     level: float,
 ) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<name>_<radius>``: accuracy under the attack of the ``attack`` group, with its interval."""
     batch = _select_told(ctx.attack, batch, ctx)
-    kept = attack_rows(predict, batch, ctx, radii=radii, attack=ctx.attack)
+    kept = attack_rows(predict, batch, ctx, radii=list(radii.values()), attack=ctx.attack)
     keys = [f"robust_accuracy_{name}_{radius}" for radius in radii]
     return ctx.of_each(lambda own, right: of_means(dict(zip(keys, right, strict=True)), intervals, level, own), kept)
 
@@ -87,7 +85,7 @@ def _select_told(attack: Attack, batch: Batch, ctx: Context) -> Batch:
     return Batch(batch.x[..., :0, :], *(column[..., :0] for column in batch[1:]))
 
 
-def attack_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Radius], attack: Attack) -> Tensor:
+def attack_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence[Scalar], attack: Attack) -> Tensor:
     """Returns a mask (..., r, n) of rows that stay right under the attack at each of r radii; checks its budget.
 
     Every model goes through its radii from the smallest to the largest, each once.
@@ -95,7 +93,7 @@ def attack_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence
     return torch.cat([_attack_part(predict, part, ctx.on(part), radii, attack) for part in parts(batch)], -1)
 
 
-def _attack_part(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Radius], attack: Attack) -> Tensor:
+def _attack_part(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Scalar], attack: Attack) -> Tensor:
     """``attack_rows`` of one part."""
     right = still_right(predict, batch, ctx)
     models = right.shape[:-1]
@@ -114,7 +112,7 @@ def _attack_part(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[R
     return kept.reshape(*models, *kept.shape[1:])
 
 
-def _of_models(radius: Radius, right: Tensor) -> Tensor:
+def _of_models(radius: Scalar, right: Tensor) -> Tensor:
     """A radius for every model (...), in double precision."""
-    value = radius.squeeze(-1).cpu() if isinstance(radius, Tensor) else torch.tensor(radius_value(radius))
+    value = radius.squeeze(-1).cpu() if isinstance(radius, Tensor) else torch.tensor(radius)
     return value.double().expand(right.shape[:-1])

@@ -6,6 +6,7 @@ search as published, and a gradient attack in the semi-latent coordinates. Radii
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,8 +18,7 @@ from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
 from utils.scms.counterfactual import draw, factual_level, twins
 from utils.threats import Ball, CausalThreat, ascend
-from utils.types import SCM, Batch, Context, Figures, Predict
-from utils.words.numbers import radius_value
+from utils.types import SCM, Batch, Context, Figures, Predict, Radii
 
 KEYS = {
     "uai": Key(-1, "unfair area", "share of individuals", headline=4, causal=True),
@@ -55,7 +55,7 @@ def unfair_area(
     batch: Batch,
     ctx: Context,
     *,
-    radii: Sequence[str | float],
+    radii: Radii,
     individuals: Literal["rows", "scm"],
     n: int,
     samples: int,
@@ -109,18 +109,17 @@ def unfair_area(
         people = _individuals(ctx.scm, x, margin)
         gradient = random = people.flips
         found = _counterfactual_figures(people)
-        for radius in sorted(radii, key=radius_value):
-            r = radius_value(radius)
+        for spelling, r in sorted(radii.items(), key=itemgetter(1)):
             if estimators != "random":
                 gradient = gradient | _by_gradient(people, margin, threat, r, steps=steps, rel_step=rel_step)
             if estimators == "union":
                 random = gradient | random
             random = _by_random_each(people, predict, ctx, r, random, samples=samples)
-            found |= _figures("", radius, gradient | random, people)
+            found |= _figures("", spelling, gradient | random, people)
             if estimators != "random":
-                found |= _figures("gradient_", radius, gradient, people)
+                found |= _figures("gradient_", spelling, gradient, people)
             if estimators != "union":
-                found |= _figures("random_", radius, random, people)
+                found |= _figures("random_", spelling, random, people)
     names = list(found)
     return ctx.of_each(
         lambda own, *rows: of_means(dict(zip(names, rows, strict=True)), intervals, level, own), *found.values()
@@ -274,7 +273,7 @@ def _counterfactual_figures(people: Individuals) -> dict[str, Tensor]:
     return {"uai_cf": people.flips.any(0), "counterfactual_flip_rate": people.flips.sum(0) / others}
 
 
-def _figures(estimator: str, radius: str | float, flips: Tensor, people: Individuals) -> dict[str, Tensor]:
+def _figures(estimator: str, radius: str, flips: Tensor, people: Individuals) -> dict[str, Tensor]:
     return {
         f"uai_{estimator}{radius}": flips.any(0),
         f"uai_ar_{estimator}{radius}": (flips & people.factual).any(0),

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_number(value: Any) -> float:
     return found
 
 
-def radius_value(radius: str | float) -> float:
+def read_radius(radius: str | float) -> float:
     """Returns the number that a radius means.
 
     Raises:
@@ -51,3 +52,8 @@ def radius_value(radius: str | float) -> float:
     if value < 0:
         raise ValueError(f"radius {radius!r} is negative; a radius is 0 or more")
     return value
+
+
+def read_radii(radii: Iterable[str | float]) -> dict[str, float]:
+    """Returns the numbers that radii mean, by their spelling. Raises ValueError as ``read_radius``."""
+    return {str(radius): read_radius(radius) for radius in radii}

@@ -11,9 +11,8 @@ from utils import seeding
 from utils.adversary.worst_case import threat_of, within_budget, worst_case
 from utils.decides.threshold import Threshold
 from utils.scms.none import none
-from utils.threats import pixels
+from utils.threats import everywhere, pixels
 from utils.types import Batch, Context
-from utils.words.radii import everywhere
 
 PIXELS = partial(pixels, norm="linf")
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from utils import seeding
 from utils.decides.threshold import Threshold
 from utils.scms.none import none
+from utils.threats import everywhere
 from utils.types import Batch, Context, Decide
-from utils.words.radii import everywhere
 
 REST = 1000  # rows of which the net sees none
 HALF = Threshold(0.5)

@@ -20,9 +20,8 @@ from utils.attacks.apgd import apgd, apgd_ascent, checkpoints, nearest
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold, logit
 from utils.scms.none import none
-from utils.threats import Ball, causal, check_budget, features, pixels
+from utils.threats import Ball, causal, check_budget, everywhere, features, pixels
 from utils.types import Batch, Context
-from utils.words.radii import everywhere
 
 SETTINGS = {"loss": "ce", "steps": 20, "restarts": 1, "targets": 9}
 NORMS = ("linf", "l2", "l1")

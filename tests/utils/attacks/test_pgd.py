@@ -12,8 +12,7 @@ from torch import nn
 from tests import oracles
 from utils.attacks.pgd import pgd
 from utils.scms.counterfactual import twins
-from utils.threats import causal, check_budget, features
-from utils.words.radii import everywhere
+from utils.threats import causal, check_budget, everywhere, features
 
 SETTINGS = {"steps": 10, "rel_step": 0.25, "restarts": 1, "random_start": False}
 FEATURES = {norm: partial(features, norm=norm, movable_columns="all", relax=True) for norm in ("l2", "linf")}
@@ -178,6 +177,6 @@ def test_no_start_at_all_is_refused(dataset, context):
 
 
 def test_everywhere_is_the_radius_it_says(dataset, context):
-    ctx = replace(context("lin"), epsilon=everywhere("1/4"))
+    ctx = replace(context("lin"), epsilon=everywhere(1 / 4))
     moved = attack(linear(), dataset("lin").test, ctx)
     assert torch.allclose((moved - dataset("lin").test.x).norm(dim=-1), torch.tensor(0.25), atol=1e-5)

@@ -8,8 +8,8 @@ from torch import nn
 
 from utils import build, seeding
 from utils.adversary.worst_case import worst_case
+from utils.threats import everywhere
 from utils.types import Batch, Column
-from utils.words.radii import everywhere
 
 FROZEN = 2  # columns that do not move
 ROWS = 1000

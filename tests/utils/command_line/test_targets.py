@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 
 from utils.attacks.pgd import pgd
-from utils.command_line.targets import check_arguments, check_settings, require_trusted
+from utils.command_line.targets import check_arguments, check_settings, read_arguments, require_trusted
 from utils.datasets.lin import lin
+from utils.metrics.robust import robust
 
 ALLOWED = ["utils.models", "utils.decides"]
 OURS = ["utils.models.mlp.MLP", "utils.models.logistic.Logistic", "utils.decides.threshold.Threshold"]
@@ -133,6 +134,24 @@ def test_a_missing_setting_is_named():
 
 def test_all_settings_and_no_others_pass():
     check_arguments(partial(pgd, **SETTINGS), "attack.evasion")
+
+
+def test_radii_become_numbers_and_lists_of_them_keep_their_spelling():
+    found = read_arguments(partial(robust, radii=["8/255", 0.1], training_radius="1/4", level=0.9)).keywords
+    assert found == {"radii": {"8/255": 8 / 255, "0.1": 0.1}, "training_radius": 0.25, "level": 0.9}
+    assert read_arguments(partial(robust, training_radius=None)).keywords == {"training_radius": None}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("radii", 0.1, "a list of text or a number"),
+        ("training_radius", [0.1], "text or a number or null"),
+    ],
+)
+def test_a_radius_of_another_kind_is_refused_as_it_would_be_written(setting, value, expected):
+    with pytest.raises(ValueError, match=f"^metric.{setting}=.*: expected {expected}$"):
+        check_settings({"_target_": "utils.metrics.robust.robust", setting: value}, "metric")
 
 
 def test_the_seed_is_given_at_the_call():

@@ -14,8 +14,8 @@ from utils import seeding
 from utils.decides.threshold import Threshold
 from utils.models.small_cnn import SmallCNN
 from utils.scms.none import none
+from utils.threats import everywhere
 from utils.types import Batch, Context
-from utils.words.radii import everywhere
 
 
 @dataclass(frozen=True)

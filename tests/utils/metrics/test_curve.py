@@ -8,6 +8,7 @@ from utils.attacks.pgd import pgd
 from utils.metrics.curve import curve
 from utils.threats import pixels
 from utils.views.row_parts import sample
+from utils.words.numbers import read_radius
 
 PGD = partial(pgd, threat=partial(pixels, norm="linf"), steps=10, rel_step=0.25, restarts=1, random_start=False)
 
@@ -20,7 +21,7 @@ def task(linear_task, image_context):
 
 def draw(task, factors, *, radius=0.02, rows=None, attack=PGD):
     settings = {"rows": rows, "intervals": 0, "level": 0.95}
-    found = curve(*task, radius=radius, factors=factors, attack=attack, name="pgd", **settings)
+    found = curve(*task, radius=read_radius(radius), factors=factors, attack=attack, name="pgd", **settings)
     return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 

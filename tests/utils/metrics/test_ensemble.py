@@ -12,6 +12,7 @@ from utils.metrics.ensemble import ensemble, first_broken
 from utils.threats import pixels
 from utils.views import row_parts
 from utils.views.row_parts import sample
+from utils.words.numbers import read_radii
 
 PIXELS = partial(pixels, norm="linf")
 PGD = partial(pgd, threat=PIXELS, steps=10, rel_step=0.25, restarts=1, random_start=True)
@@ -29,7 +30,7 @@ def exact(model):
 
 def judge(model, batch, ctx, radii, *, attacks, training_radius=None, rows=None, intervals=0, level=0.95, name=None):
     settings = {"name": name, "training_radius": training_radius, "rows": rows, "intervals": intervals, "level": level}
-    return ensemble(model, batch, ctx, radii=radii, attacks=attacks, **settings)
+    return ensemble(model, batch, ctx, radii=read_radii(radii), attacks=attacks, **settings)
 
 
 @pytest.fixture

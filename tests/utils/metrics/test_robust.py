@@ -13,6 +13,7 @@ from utils.decides.threshold import Threshold
 from utils.metrics.robust import attack_rows, attacked, robust
 from utils.threats import features, pixels
 from utils.views import row_parts
+from utils.words.numbers import read_radii
 
 THREAT = partial(features, norm="l2", movable_columns="continuous", relax=False)
 PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_start=False)
@@ -20,12 +21,12 @@ PGD = partial(pgd, threat=THREAT, steps=20, rel_step=0.25, restarts=1, random_st
 
 def judge(model, rows, ctx, radii, training_radius=None, attack=PGD, intervals=0):
     settings = {"training_radius": training_radius, "intervals": intervals, "level": 0.95}
-    return robust(model, rows, ctx, radii=radii, attack=attack, **settings)
+    return robust(model, rows, ctx, radii=read_radii(radii), attack=attack, **settings)
 
 
 def judged_by(model, rows, ctx, name, radii):
     """``attacked`` without intervals."""
-    found = attacked(model, rows, ctx, name=name, radii=radii, intervals=0, level=0.95)
+    found = attacked(model, rows, ctx, name=name, radii=read_radii(radii), intervals=0, level=0.95)
     return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 

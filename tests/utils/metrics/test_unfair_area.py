@@ -17,9 +17,10 @@ from utils.decides.threshold import Threshold
 from utils.metrics.unfair_area import unfair_area
 from utils.models.logistic import Logistic
 from utils.threats import Ball
+from utils.words.numbers import read_radii
 
 SETTINGS = {
-    "radii": [0.05, 0.01],
+    "radii": {"0.05": 0.05, "0.01": 0.01},
     "individuals": "rows",
     "n": 100,
     "samples": 100,
@@ -32,7 +33,8 @@ SETTINGS = {
 
 
 def areas(model, rows, ctx, **changes):
-    found = unfair_area(model, rows, ctx, **SETTINGS | changes)
+    radii = {"radii": read_radii(changes["radii"])} if "radii" in changes else {}
+    found = unfair_area(model, rows, ctx, **SETTINGS | changes | radii)
     return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 

@@ -11,8 +11,8 @@ from utils import build, seeding
 from utils.decides.threshold import Threshold
 from utils.records.settings import TERM_KEYS, own_settings
 from utils.scms.none import none
+from utils.threats import everywhere
 from utils.types import Batch, Context
-from utils.words.radii import everywhere
 
 RADIUS = 8 / 255
 

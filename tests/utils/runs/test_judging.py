@@ -79,7 +79,7 @@ def test_real_metrics_leave_model_rows_and_threshold_alone(dataset, context, tra
     weights, rows, decide = deepcopy(model.state_dict()), test.x.clone(), deepcopy(ctx.decide)
     metrics = {
         "classification": partial(classification, intervals=5, level=0.9),
-        "robust": partial(robust, radii=[0.1], training_radius=None, attack=ctx.attack, intervals=5, level=0.9),
+        "robust": partial(robust, radii={"0.1": 0.1}, training_radius=None, attack=ctx.attack, intervals=5, level=0.9),
     }
     found = evaluate(model, test, ctx, metrics)
     assert found["robust_accuracy_0.1"] <= found["accuracy"]

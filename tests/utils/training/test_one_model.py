@@ -16,12 +16,11 @@ from utils.losses.objective import Weighted, make_objective
 from utils.regularizers.erm import erm
 from utils.regularizers.trades import trades
 from utils.scms.none import none as no_scm
-from utils.threats import pixels
+from utils.threats import everywhere, pixels
 from utils.training import one_model
 from utils.training.many_models import DivergenceError
 from utils.training.one_model import PLAIN, fit
 from utils.types import Batch, Context
-from utils.words.radii import everywhere
 
 LINF = partial(pixels, norm="linf")
 PGD = partial(pgd, threat=LINF, steps=3, rel_step=0.5, restarts=1, random_start=True)

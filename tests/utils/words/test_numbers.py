@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.words.numbers import ANY, is_written, radius_value, read_number
+from utils.words.numbers import ANY, is_written, read_number, read_radii, read_radius
 
 
 @pytest.mark.parametrize(
@@ -12,12 +12,12 @@ from utils.words.numbers import ANY, is_written, radius_value, read_number
     [("8/255", 8 / 255), (0.05, 0.05), (".1", 0.1), ("1e-2", 0.01), (1, 1.0), (" 0.3 ", 0.3), (0, 0)],
 )
 def test_numbers_and_fractions_mean_their_value(written, value):
-    assert radius_value(written) == value
+    assert read_radius(written) == value
 
 
 @given(st.floats(0, 1e300))
 def test_a_float_means_itself_to_the_bit(value):
-    assert radius_value(value) == value
+    assert read_radius(value) == value
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,17 @@ def test_a_float_means_itself_to_the_bit(value):
 )
 def test_what_is_no_number_is_refused_with_an_example(written):
     with pytest.raises(ValueError, match="is not a number; write for example 0.1 or 8/255"):
-        radius_value(written)
+        read_radius(written)
 
 
 @pytest.mark.parametrize("written", [-0.1, "-8/255"])
 def test_a_negative_radius_is_refused(written):
     with pytest.raises(ValueError, match="is negative; a radius is 0 or more"):
-        radius_value(written)
+        read_radius(written)
+
+
+def test_radii_are_numbers_by_their_spelling():
+    assert read_radii(["8/255", 0.05, 0, "1e-3"]) == {"8/255": 8 / 255, "0.05": 0.05, "0": 0.0, "1e-3": 0.001}
 
 
 @pytest.mark.parametrize(
