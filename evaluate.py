@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.records.query import Record
-    from utils.records.typed import OfCausalModel
+    from utils.records.typed import Judging, OfCausalModel
     from utils.types import Context, Dataset, Metric
 
 
@@ -30,8 +30,9 @@ def evaluate(cfg: DictConfig) -> Outcome:
     """Evaluates the chosen records, then prints the table."""
     from evals.records import advice, query
 
-    params: Any = OmegaConf.to_container(cfg, resolve=True)
-    check(params)
+    given: Any = OmegaConf.to_container(cfg, resolve=True)
+    check(given)
+    params: Judging = given
     records = query.read(params["database"])
     table = query.where(query.frame(records), params["where"])
     if params["id"] is not None:
@@ -89,7 +90,7 @@ def select_ids(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
     return listed
 
 
-def evaluate_one(doc_id: int, params: dict[str, Any]) -> None:
+def evaluate_one(doc_id: int, params: "Judging") -> None:
     """Judges one stored model with the metrics of this command line and files the results under a name."""
     from dataclasses import replace
     from datetime import UTC, datetime
@@ -148,7 +149,7 @@ def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[
     return lambda key: other and is_causal(key)
 
 
-def name_of(params: dict[str, Any]) -> str:
+def name_of(params: "Judging") -> str:
     """Returns the name of an evaluation: attack and radii, and the causal model where that is another."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -164,7 +165,7 @@ def name_of(params: dict[str, Any]) -> str:
     return f"{judged}+{causal}" if attacked else causal
 
 
-def name_evaluation(params: dict[str, Any]) -> str:
+def name_evaluation(params: "Judging") -> str:
     """Returns the attack that an evaluation is named after, or the option of ``evaluation`` if one is chosen."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -174,9 +175,7 @@ def name_evaluation(params: dict[str, Any]) -> str:
     return name if norm is None or name.endswith(norm) else f"{name}_{norm}"
 
 
-def rebuilt(
-    record: "Record", params: dict[str, Any], scm: dict[str, Any]
-) -> "tuple[Dataset, Context, dict[str, Metric]]":
+def rebuilt(record: "Record", params: "Judging", scm: dict[str, Any]) -> "tuple[Dataset, Context, dict[str, Metric]]":
     """Data as the record was trained on, attack, metrics, graph and SCM as this command line says.
 
     Raises:
@@ -213,7 +212,7 @@ def parse_sort(keys: str | None) -> list[str]:
     return [word.strip().removeprefix("-") for word in str(keys or "").split(",") if word.strip()]
 
 
-def show(table: "pd.DataFrame", params: dict[str, Any], told: dict[int, str], records: "Sequence[Record]") -> None:
+def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records: "Sequence[Record]") -> None:
     """Prints the table of some ``records``, and writes it as CSV where asked.
 
     ``told`` is what tells records of one name apart.

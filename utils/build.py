@@ -29,7 +29,7 @@ from utils.models.learner import Learner
 from utils.models.pixels import ForImages
 from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings, without
-from utils.records.typed import AttackNode, OfCausalModel, OfContext, OfData, Params, Settings
+from utils.records.typed import AttackNode, Node, OfCausalModel, OfContext, OfData, Params
 from utils.run_store import canonical, group_id, run_id
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, read_settings
@@ -184,7 +184,7 @@ def build_scm(params: OfContext, dataset: Dataset) -> SCM:
     return scm
 
 
-def describe_scm(params: OfCausalModel, dataset: Dataset, scm: SCM) -> Settings | None:
+def describe_scm(params: OfCausalModel, dataset: Dataset, scm: SCM) -> dict[str, Any] | None:
     """The causal model as a record holds it (see ``utils.scms.identity``); None where there is none, as of images."""
     if not scm.names:
         return None
@@ -199,10 +199,10 @@ def describe_scm(params: OfCausalModel, dataset: Dataset, scm: SCM) -> Settings 
     )
 
 
-def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Settings]:
+def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tuple[nn.Module, Node]:
     """The classifier with its initial weights, and the description that rebuilds it."""
     outputs = count_logits(dataset.classes)
-    size: Settings = {"inputs": len(dataset.columns), "outputs": outputs}
+    size: dict[str, Any] = {"inputs": len(dataset.columns), "outputs": outputs}
     if dataset.shape:
         scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}
         size = {"inputs": list(dataset.shape), "outputs": outputs} | scaling
@@ -362,9 +362,9 @@ def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
     return same and evasion.get("steps", 0) <= headline.get("steps", 0)
 
 
-def identity(params: Params, fingerprint: str) -> Settings:
+def identity(params: Params, fingerprint: str) -> dict[str, Any]:
     """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
-    kept: Settings = without(params, "identity")
+    kept = without(params, "identity")
     kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
     for key in ("prepare", "added"):  # the rows as they are
         if not kept.get(key):
@@ -381,14 +381,14 @@ def identity(params: Params, fingerprint: str) -> Settings:
     return kept | {"data": fingerprint}
 
 
-def identity_of(params: Params, dataset: Dataset, scm: SCM) -> Settings:
+def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
     """The same of a run whose data and causal model are there, which say what of the SCM's settings they read."""
     return identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
 
 
 def structure_of(params: Params) -> str:
     """Returns a text that is equal for runs of one stack: they differ in seed, weights of rows and numbers alone."""
-    kept: Settings = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
+    kept: dict[str, Any] = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
     kept["choices"] = {key: value for key, value in params.get("choices", {}).items() if key != "prepare"}
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
     kept["epsilon"] = kept["epsilon"] | {"radius": mask(params["epsilon"]["radius"])}

@@ -9,6 +9,7 @@ import pandas as pd
 from evals.choosing import choice
 from evals.choosing.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
+from utils.records.typed import Record
 from utils.system.console import count
 from utils.words.quoting import call
 
@@ -31,7 +32,7 @@ def describe_competition(found: Choice, facts: str) -> str:
     return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every constraint{alone}"
 
 
-def idle(record: Mapping[str, Any]) -> bool:
+def idle(record: Record) -> bool:
     """Returns whether a model predicts one class for every row: recall 1 for one class and 0 for the other."""
     metrics = record["metrics"]
     return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
@@ -68,7 +69,7 @@ def none_meets(
     return f"no single run of this setting meets {every}; this one is the nearest, with {figures}"
 
 
-def format_load(record: Mapping[str, Any], dataset: str) -> str:
+def format_load(record: Record, dataset: str) -> str:
     """The call that loads a run, or an operating point of it; why there is none of a record without weights."""
     if record.get("imported"):
         return f"record {record['doc_id']} was imported without weights: it cannot be loaded"

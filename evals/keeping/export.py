@@ -76,7 +76,7 @@ def select_records(dataset: str, failed: bool) -> list[Record]:
     if not records:
         rest = f"{len(everything)} failed, which failed=true exports" if everything else "train a model first"
         raise ValueError(f"{path} holds no finished run ({rest})")
-    return [{"params": {}, **record} for record in records]
+    return records
 
 
 def to_tracked(records: Sequence[Record]) -> list[tracking.Tracked]:

@@ -14,6 +14,7 @@ from evals.records.stored import context_of, dataset_of
 from utils.adversary.worst_case import within_budget
 from utils.build import choose_device, make_repeatable
 from utils.model_zoo import from_record
+from utils.records.typed import Epsilon, OfAttack
 from utils.views.row_parts import parts, sample
 from utils.words.near import near
 
@@ -55,8 +56,8 @@ def attack_rows(
     make_repeatable(threads, choose_device(device))
     model = from_record(record, str(choose_device(device)))
     data = dataset_of(record, device)
-    schedule = option("epsilon", "constant", "schedule")
-    settings = {"attack": {"evasion": attack}, "epsilon": {"radius": radius, "evaluate": [], "schedule": schedule}}
+    epsilon: Epsilon = {"radius": radius, "evaluate": [], "schedule": option("epsilon", "constant", "schedule")}
+    settings: OfAttack = {"attack": {"evasion": dict(attack)}, "epsilon": epsilon}
     ctx = replace(context_of(record, data, settings), decide=model.decision)
     for part in parts(sample(data.test, rows, ctx)):
         moved = within_budget(ctx.attack, model, part, ctx)

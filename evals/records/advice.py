@@ -166,7 +166,7 @@ def _way(causal: Causal, records: Sequence[Record], database: str) -> Judging | 
 
 
 def _graph_of(record: Record) -> Mapping[str, Any] | None:
-    graph = ((record.get("params") or {}).get("dataset") or {}).get("graph")
+    graph = (record["params"].get("dataset") or {}).get("graph")
     return graph if isinstance(graph, Mapping) else None
 
 

@@ -10,7 +10,7 @@ from utils.command_line.targets import check_settings, require_trusted
 from utils.datasets.column_rules import attributes
 from utils.datasets.csv import expand_graph
 from utils.datasets.tabular import check_graph
-from utils.records.typed import OfContext, OfData, Record
+from utils.records.typed import OfAttack, OfContext, OfData, Record
 from utils.scms.identity import part_of, settle
 from utils.types import Context, Dataset
 
@@ -61,9 +61,7 @@ def scm_of(record: Record, given: Mapping[str, Any] | None) -> dict[str, Any]:
     return changed
 
 
-def context_of(
-    record: Record, data: Dataset, params: Mapping[str, Any], scm: Mapping[str, Any] | None = None
-) -> Context:
+def context_of(record: Record, data: Dataset, params: OfAttack, scm: Mapping[str, Any] | None = None) -> Context:
     """The context of a record's model under the ``attack`` and ``epsilon`` of other settings.
 
     Its causal model is that of the record, or of the settings ``scm``.

@@ -4,10 +4,9 @@ Both are plain mappings, as JSON holds them. A configuration is whole once ``uti
 made it; records are checked by ``utils.records.schema`` when they are read.
 """
 
-from typing import Any, Required, TypedDict
+from typing import Any, NotRequired, Required, TypedDict
 
-Settings = dict[str, Any]
-Node = Settings  # an option's settings, with its ``_target_``
+Node = dict[str, Any]  # an option's settings, with its ``_target_``
 
 
 class Epsilon(TypedDict, total=False):
@@ -42,6 +41,7 @@ class Evaluation(TypedDict, total=False):
     metrics: Required[dict[str, Node]]
     watch: list[str]
     individuals: str
+    norm: str  # of every attack on images
 
 
 class OfData(TypedDict):
@@ -58,11 +58,15 @@ class OfCausalModel(TypedDict):
     scm: Node
 
 
-class OfContext(OfData, OfCausalModel):
-    """The settings that the context of a model is built from."""
+class OfAttack(TypedDict):
+    """The settings of the attacks on a model."""
 
     attack: AttackNode
     epsilon: Epsilon
+
+
+class OfContext(OfData, OfCausalModel, OfAttack):
+    """The settings that the context of a model is built from."""
 
 
 class Params(OfContext):
@@ -86,6 +90,24 @@ class Params(OfContext):
     choices: dict[str, Any]
 
 
+class Judging(OfAttack):
+    """The resolved configuration of ``evaluate.py``, once it is checked."""
+
+    database: str
+    id: int | list[int] | str | None
+    where: str | None
+    sort: str | None
+    columns: list[str]
+    csv: str | None
+    graph: dict[str, Any] | None
+    name: str | None
+    replace: bool
+    device: str
+    threads: int
+    evaluation: Evaluation
+    scm: NotRequired[Node | None]
+
+
 class Weights(TypedDict):
     """The file of a model's weights."""
 
@@ -102,7 +124,7 @@ class Record(TypedDict, total=False):
     dataset: str
     run_id: str
     group_id: str
-    params: Any  # those of ``Params``; imported runs lack some
+    params: Params  # of imported runs some are missing
     seed: int
     fingerprint: str
     environment: dict[Any, Any]

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from utils.records.typed import Record
+
 Reading = Literal["anm", "threshold"]  # of a binary column with parents
 # facts of an SCM about such a column: its counterfactuals may leave {0, 1}, or rest on one middle noise
 REAL_VALUED, THRESHOLDED = "scm_real_valued_", "scm_thresholded_"
@@ -116,14 +118,14 @@ def is_under(causal: Mapping[str, Any], graph: Any) -> bool:
     return bool(causal["fingerprint"] == _about(own, causal.get("sensitive")))
 
 
-def causal_of(record: Mapping[str, Any], evaluation: str | None = None) -> dict[str, Any] | None:
+def causal_of(record: Record, evaluation: str | None = None) -> dict[str, Any] | None:
     """The causal model that the figures of a record rest on, or those of a later evaluation; None where none is known.
 
     Of records from before they held it, it follows from their settings, and so do the sensitive attributes.
     """
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     found: dict[str, Any] | None = later.get("causal") or record.get("causal")
-    params = record.get("params") or {}
+    params = record["params"]
     scm, dataset = params.get("scm"), params.get("dataset")
     if found is not None:
         return found if "sensitive" in found else _with_attributes(found, dataset)
