@@ -19,7 +19,7 @@ from evals.plots import class_drawings
 from evals.plots.class_drawings import Confusion, Gallery, Kind
 from evals.plots.style import COLOURS, MARKERS, save, targets
 from evals.records import query
-from evals.records.radius_text import in_bytes, radius_words
+from evals.records.radius_text import NORMS, in_bytes, radius_words
 from utils.records import later
 from utils.system.console import count, write
 from utils.words.near import near
@@ -34,7 +34,6 @@ CURVE = re.compile(rf"robust_accuracy_pgd_({SPELLED})")
 HEADLINE = re.compile(rf"robust_accuracy_({SPELLED})")
 CLASS = re.compile(r"accuracy_class_(\d+)")
 ROBUST_CLASS = re.compile(rf"robust_accuracy_class_\d+_({SPELLED})")
-NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 PLAIN = str.maketrans({"ℓ": "l", "∞": "inf", "₂": "2", "₁": "1"})  # for tables of text
 
 
@@ -245,7 +244,7 @@ def confusion(records: Sequence[query.Record], options: DictConfig) -> Picture:
     from utils.metrics.confusion import counts
 
     record = _one(records, options)
-    attack, radius = evasion(_text(options.attack), record), _radius(options, record)
+    attack, radius = evasion(query.to_text(options.attack), record), _radius(options, record)
     answers = list(attack_rows(record, radius=radius, attack=attack, **_effort(options)))
     y, clean, attacked = (np.concatenate([getattr(a, of) for a in answers]) for of in ("y", "clean", "attacked"))
     names = class_names(record, int(max(y.max(), clean.max(), attacked.max(), 1)) + 1)
@@ -267,13 +266,7 @@ def _describe_confusion(panels: Sequence[Confusion], names: Sequence[str], most:
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
         pairs = [(i, j) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[i, j]]
         said = ", ".join(f"{names[i]} → {names[j]} {wrong[i, j]} of {panel.counts[i].sum()}" for i, j in pairs)
-        rows.append(
-            [
-                panel.heading.translate(PLAIN),
-                f"{panel.accuracy:.4f}",
-                said,
-            ]
-        )
+        rows.append([panel.heading.translate(PLAIN), f"{panel.accuracy:.4f}", said])
     return query.align(["", "accuracy", "most often"], rows)
 
 
@@ -284,7 +277,7 @@ def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:
     record = _one(records, options)
     if not record["preprocessing"].get("shape"):
         raise ValueError(f"kind=examples shows images, and dataset={options.dataset} is a table; choose kind=confusion")
-    attack, radius = evasion(_text(options.attack), record), _radius(options, record)
+    attack, radius = evasion(query.to_text(options.attack), record), _radius(options, record)
     answers = list(attack_rows(record, radius=radius, attack=attack, **_effort(options)))
     x, moved, y, label, right = (
         np.concatenate([getattr(a, of) for a in answers]) for of in ("x", "moved", "y", "attacked", "fooled")
@@ -327,10 +320,6 @@ def _effort(options: DictConfig) -> dict[str, Any]:
     return {"rows": options.rows, "device": str(options.device), "threads": options.threads}
 
 
-def _text(option: Any) -> str | None:
-    return None if option is None else str(option)
-
-
 def _heading(record: query.Record) -> str:
     return f"{record['name']}, seed {record['seed']} (record {record['doc_id']})"
 
@@ -357,9 +346,6 @@ def check(options: DictConfig) -> None:
     for key in sorted(UNUSED[options.kind]):
         if options[key] != defaults[key]:
             raise ValueError(f"{key}={options[key]} has no part in kind={options.kind}; leave it out")
-    for key in ("rows", "columns", "threads"):
-        if isinstance(options[key], bool) or not isinstance(options[key], int) or options[key] < 1:
-            raise ValueError(f"{key}={options[key]}: expected a whole number, 1 or more")
 
 
 def pictures(options: DictConfig) -> None:

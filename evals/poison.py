@@ -10,7 +10,6 @@ import io
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,10 +19,9 @@ import paths_config
 from evals.poisoning.paired import ENDINGS, Change, Setting, list_paired, settings_of
 from evals.poisoning.poison_text import Said, statement
 from evals.records import query
-from evals.table import DASH, LATEX
+from evals.table import DASH, LATEX, format_of, hand_out, markdown_table
 from utils.metrics.directions import describe
-from utils.system import atomic
-from utils.system.console import count, escape_formulas, say_of, write
+from utils.system.console import count, escape_formulas
 from utils.words.near import near
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
@@ -122,14 +120,9 @@ def _figure(value: float, decimals: int, sign: str = "") -> str:
 
 def markdown(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
     """The tables, and below the first what holds."""
-    parts = [_join_cells(_first(settings)), f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
-    parts += [_join_cells(_second(settings, metrics)), f"{SEVERAL}\n"] if metrics else []
+    parts = [markdown_table(_first(settings)), f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
+    parts += [markdown_table(_second(settings, metrics)), f"{SEVERAL}\n"] if metrics else []
     return "\n".join(parts)
-
-
-def _join_cells(lines: Sequence[Sequence[str]]) -> str:
-    header, *rows = lines
-    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
 
 
 def latex(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
@@ -178,15 +171,10 @@ FORMATS = {"markdown": markdown, "csv": to_csv, "latex": latex}
 
 def poison(options: DictConfig) -> None:
     """Reads the database, builds the tables, prints or writes them."""
-    if options.format not in FORMATS:
-        raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
+    in_format = format_of(options, FORMATS)
     settings = settings_of(query.read(str(options.dataset)), options.where)
-    text = FORMATS[options.format](settings, parse_metrics(options.metrics, settings))
-    if options.out is None:
-        write(text)
-        return
-    atomic.write_text(Path(str(options.out)), text)
-    say_of(str(options.out), count(len(settings), "setting"))
+    text = in_format(settings, parse_metrics(options.metrics, settings))
+    hand_out(text, options.out, count(len(settings), "setting"))
 
 
 if __name__ == "__main__":

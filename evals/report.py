@@ -130,7 +130,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     return {
         "dataset": str(options.dataset),
         "title": str(options.dataset if options.title is None else options.title),
-        "where": None if options.where is None else str(options.where),
+        "where": query.to_text(options.where),
         "made": datetime.now(UTC).date().isoformat(),
         "axes": [x, y],
         "metrics": offered,
@@ -185,7 +185,7 @@ def _section(key: str) -> str:
 def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Sequence[query.Record]) -> list[str]:
     """The two metrics shown at first. Raises ValueError where one is asked for that no run has, or none compares by."""
     keys = [metric["key"] for metric in offered]
-    given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
+    given = [query.to_text(options[name]) for name in ("x", "y")]
     for name, key in zip("xy", given, strict=True):
         if key is not None and key not in keys:
             raise ValueError(f"{name}={key}: no run has it{near(key, keys)} There is {', '.join(keys[:MOST])}")
@@ -350,8 +350,6 @@ def report(options: DictConfig) -> None:
     """Reads the database, writes the page, prints what was written."""
     started = perf_counter()
     path = target(options.out, str(options.dataset))
-    if not isinstance(options.points, bool):
-        raise ValueError(f"points={options.points}: expected true or false")
     held = content(query.read(str(options.dataset)), options)
     written = page(held).encode(errors="replace")  # a lone surrogate has no bytes
     atomic.write_bytes(path, written)

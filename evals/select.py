@@ -37,19 +37,14 @@ def select(options: DictConfig) -> int:
     records = query.read(dataset)
     question, facts = choice.ask(
         records,
-        maximize=_text(options.maximize),
-        minimize=_text(options.minimize),
-        conditions=_text(options.where),
+        maximize=query.to_text(options.maximize),
+        minimize=query.to_text(options.minimize),
+        conditions=query.to_text(options.where),
         sure=options.sure,
         anyway=options.anyway,
     )
     pool = choice.compete(
-        records,
-        question,
-        database=dataset,
-        facts=facts,
-        runs=options.seeds == "runs",
-        points=options.points,
+        records, question, database=dataset, facts=facts, runs=options.seeds == "runs", points=options.points
     )
     found = choice.choose(pool, question, near=options.near)
     notes = choice.cautions(question, records)
@@ -70,16 +65,7 @@ def _check(options: DictConfig) -> list[Path] | None:
     for key, words in {"seeds": ("mean", "runs"), "format": ("text", "json")}.items():
         if options[key] not in words:
             raise ValueError(f"{key}={options[key]}: expected {' or '.join(words)}")
-    for key in ("points", "sure", "anyway"):
-        if not isinstance(options[key], bool):
-            raise ValueError(f"{key}={options[key]}: expected true or false")
-    if isinstance(options.near, bool) or not isinstance(options.near, int) or options.near < 0:
-        raise ValueError(f"near={options.near}: expected a whole number, 0 or more")
     return None if options.card == "auto" else card.files(options.card)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _default_files(dataset: str, record: query.Record) -> list[Path]:

@@ -9,7 +9,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -299,8 +299,14 @@ def markdown(table: Table) -> str:
         [*row, _seeds(cells), *map(_text, cells, table.metrics, [row[0] in compared] * len(cells))]
         for row, cells in table.rows.items()
     ]
-    lines = "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
-    return f"{lines}\n{_legend(table, 'In brackets the published mean and our deviation from it in published sd.')}\n"
+    legend = _legend(table, "In brackets the published mean and our deviation from it in published sd.")
+    return f"{markdown_table([header, *rows])}\n{legend}\n"
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Header and rows as a Markdown table."""
+    header, *rows = lines
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
 
 
 def latex(table: Table) -> str:
@@ -422,9 +428,8 @@ def nearest(found: Sequence[query.Record], experiment: str | None) -> str:
 
 def table(options: DictConfig) -> None:
     """Reads the databases, builds the table, prints or writes it."""
-    if options.format not in FORMATS:
-        raise ValueError(f"format={options.format}: expected {', '.join(FORMATS)}")
-    names = [None if options[key] is None else str(options[key]) for key in ("experiment", "dataset", "published")]
+    in_format = format_of(options, FORMATS)
+    names = [query.to_text(options[key]) for key in ("experiment", "dataset", "published")]
     experiment, dataset, reference = names
     found = _filter_records(records(experiment, dataset), options.where)
     if reference == "auto":
@@ -437,12 +442,24 @@ def table(options: DictConfig) -> None:
     built = build(
         found, _words(options.metrics), figures, source, base=_words(options.base), others=others, database=dataset
     )
-    text = FORMATS[options.format](built)
-    if options.out is None:
+    what = f"{count(len(built.rows), 'row')}, {count(built.missing, 'figure')} missing"
+    hand_out(in_format(built), options.out, what)
+
+
+def format_of(options: DictConfig, formats: Mapping[str, Callable[..., str]]) -> Callable[..., str]:
+    """Returns the function that writes the format asked for. Raises ValueError for an unknown one."""
+    if options.format not in formats:
+        raise ValueError(f"format={options.format}: expected {', '.join(formats)}")
+    return formats[options.format]
+
+
+def hand_out(text: str, out: object, what: str) -> None:
+    """Prints a text, or writes it to the file ``out`` and says what it holds."""
+    if out is None:
         write(text)
         return
-    atomic.write_text(Path(str(options.out)), text)
-    say_of(str(options.out), f"{count(len(built.rows), 'row')}, {count(built.missing, 'figure')} missing")
+    atomic.write_text(Path(str(out)), text)
+    say_of(str(out), what)
 
 
 def _filter_records(found: list[Record], conditions: str | None) -> list[Record]:

@@ -102,7 +102,7 @@ def fill_axes(records: Sequence[query.Record], options: DictConfig) -> DictConfi
         raise ValueError(f"none of the {count(len(table), 'run')} has a metric; there is nothing to show")
     evaluations = later.evaluations(records)
     directed = [key for key in known if direction(later.of_evaluation(key, evaluations)[1])]
-    given = [None if options[name] is None else str(options[name]) for name in ("x", "y")]
+    given = [query.to_text(options[name]) for name in ("x", "y")]
     x, y = defaults([records[i] for i in table.index], [*headlines(directed), *directed, *known], *given)
     return DictConfig({**options, "x": x, "y": y})
 

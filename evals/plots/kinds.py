@@ -58,7 +58,4 @@ def check(options: DictConfig) -> Kind:
         if options[key] != defaults[key]:
             users = ", ".join(name for name, other in KINDS.items() if key in other.reads)
             raise ValueError(f"{key}={options[key]} has no part in kind={options.kind}, only in {users}; leave it out")
-    for key in ("points", "hull"):
-        if not isinstance(options[key], bool):
-            raise ValueError(f"{key}={options[key]}: expected true or false")
     return kind

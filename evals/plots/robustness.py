@@ -16,7 +16,7 @@ from evals.plots.frontier import reference
 from evals.plots.picture import Picture
 from evals.plots.style import COLOURS, MARKERS, STYLE
 from evals.records import query
-from evals.records.radius_text import in_bytes, radius_words
+from evals.records.radius_text import NORMS, in_bytes, radius_words
 from utils.words.numbers import SPELLED, read_number
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{SPELLED})")
 OTHER = re.compile(r"(after|worst|class|group\d+)(_|$)")  # what is not the accuracy of all rows under one attack
-NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 PANEL, CHARACTER = 2.1, 0.085  # inches, about, that radii span and that a character of a tick takes
 MOST_PANELS = 4
 Curve = Mapping[float, str]  # radius -> metric

@@ -351,7 +351,15 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     for missing in sorted({key for key in required if OmegaConf.is_missing(merged, key) or merged[key] is None}):
         raise ValueError(f"{missing} is required: give {missing}=..., or --help for the list")
     require_ranges({str(key): value for key, value in merged.items()}, path)
+    for name in set(map(str, defaults)) - set(required):
+        if isinstance(defaults[name], bool) and not isinstance(merged[name], bool):
+            raise ValueError(f"{name}={merged[name]}: expected true or false")
     return merged
+
+
+def to_text(option: object) -> str | None:
+    """Returns an option as text, None where it is not given."""
+    return None if option is None else str(option)
 
 
 def explain_options(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from evals.records import query
 from utils.words.numbers import read_number
 
+NORMS = {"linf": "ℓ∞", "l2": "ℓ₂", "l1": "ℓ₁"}
 EVERY_BYTE = re.compile(r"\d+(?:\.\d+)?/255")
 
 

@@ -56,28 +56,19 @@ class _Bent(NamedTuple):
     rest: Tensor
 
 
-def output_bounds(predict: Predict, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Lower and upper bounds (p, k) of ``predict`` over boxes, one for each of p rows; None where none is known.
-
-    Known are ``nn.Linear``, the activations of the MLP, and their chains: ``nn.Sequential``, ``MLP``, ``Logistic``.
-    A box with an infinite or undefined side may get undefined bounds, which compare as false.
-
-    Args:
-        predict: any function; only modules can be looked into.
-        centre: (p, d), middle of the boxes.
-        half: (p, d), half their width, >= 0.
-    """
-    layers = _chain(predict)
-    return None if layers is None else _range(_through(layers, _box(centre, half)))
-
-
 def has_bounds(predict: Predict) -> bool:
-    """Returns whether bounds of ``predict`` are known."""
+    """Returns whether bounds of ``predict`` are known.
+
+    They are of ``nn.Linear``, the activations of the MLP, and their chains: ``nn.Sequential``, ``MLP``, ``Logistic``.
+    """
     return _chain(predict) is not None
 
 
 def bounds_over(predict: Predict, features: Neurons) -> tuple[Tensor, Tensor]:
-    """Lower and upper bounds (p, k) of ``predict``, of which bounds are known, over what ``counterfactuals`` found."""
+    """Lower and upper bounds (p, k) of ``predict``, of which bounds are known, over features, such as counterfactuals.
+
+    A box with an infinite or undefined side may get undefined bounds, which compare as false.
+    """
     layers = _chain(predict)
     if layers is None:
         raise ValueError(f"no bounds are known of {type(predict).__name__}")
@@ -98,7 +89,7 @@ def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Te
         do: column -> its value (p,).
     """
     middle, half = _middle(shifts)
-    return _push(scm, _box(noise + middle, half.expand_as(noise)), do) or _box(*_bound_samples(scm, noise, shifts, do))
+    return _push(scm, box(noise + middle, half.expand_as(noise)), do) or box(*_bound_samples(scm, noise, shifts, do))
 
 
 def _bound_samples(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
@@ -117,7 +108,8 @@ def _middle(points: Tensor) -> tuple[Tensor, Tensor]:
     return (low + high) / 2, (high - low) / 2
 
 
-def _box(centre: Tensor, half: Tensor) -> Neurons:
+def box(centre: Tensor, half: Tensor) -> Neurons:
+    """Returns boxes around ``centre`` (p, d), ``half`` (p, d) their width on either side, >= 0."""
     return Neurons(centre, torch.diag_embed(half).transpose(0, 1), _rounding(centre.abs() + half))
 
 

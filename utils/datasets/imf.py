@@ -4,16 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from utils.datasets.synthetic import bernoulli, generate, normal
+from utils.datasets.lin import COLUMNS, NOISE
+from utils.datasets.synthetic import generate
 from utils.datasets.tabular import mark
-from utils.types import Column, Dataset
-
-COLUMNS = (
-    Column("x1", "binary", levels=(0.0, 1.0)),
-    Column("x2", "continuous"),
-    Column("x3", "continuous"),
-)
-NOISE = {"x1": bernoulli(0.5), "x2": normal(1.0), "x3": normal(1.0)}
+from utils.types import Dataset
 
 
 def imf(

@@ -4,17 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from utils.datasets.synthetic import bernoulli, generate, normal
+from utils.datasets.lin import COLUMNS, NOISE
+from utils.datasets.synthetic import generate
 from utils.datasets.tabular import mark
 from utils.scms.structure import additive
-from utils.types import Column, Dataset
+from utils.types import Dataset
 
-COLUMNS = (
-    Column("x1", "binary", levels=(0.0, 1.0)),
-    Column("x2", "continuous"),
-    Column("x3", "continuous"),
-)
-NOISE = {"x1": bernoulli(0.5), "x2": normal(1.0), "x3": normal(1.0)}
 EQUATIONS = {
     "x2": additive(("x1",), lambda x1: 2 * x1.square()),
     "x3": additive(("x1", "x2"), lambda x1, x2: x1 - x2.square()),

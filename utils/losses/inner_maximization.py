@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from utils.losses.objective import log_odds_against
 from utils.threats import MakeThreat, ascend
 from utils.types import Batch, Context, Predict
 
@@ -12,6 +13,11 @@ from utils.types import Batch, Context, Predict
 Damage = Callable[[Predict, Batch], Callable[[Tensor], Tensor]]
 Start = Literal["normal", "uniform", "clean"]
 TINY_START = 0.001  # standard deviation of the normal start (Zhang et al. 2019), in units of the data
+
+
+def mistake(_: Predict, batch: Batch) -> Callable[[Tensor], Tensor]:
+    """The damage that is worst where the cross-entropy is: the log-odds against the class of each row."""
+    return lambda logits: log_odds_against(logits, batch.y)
 
 
 def perturb(

@@ -27,15 +27,12 @@ KEYS = {
 }
 # nan where a class has no rows: np.mean and np.min pass it on
 FROM_TABLE: dict[str, Callable[[Counts], Floats]] = {
-    "accuracy": confusion.accuracy,
+    "accuracy": confusion.RATES["accuracy"],
     "balanced_accuracy": lambda t: confusion.recalls(t).mean(-1),
     "worst_class_accuracy": lambda t: confusion.recalls(t).min(-1),
     "mcc": confusion.matthews,
 }
-OF_TWO_CLASSES: dict[str, Callable[[Counts], Floats]] = {
-    "prevalence": confusion.prevalence,
-    "acceptance_rate": confusion.acceptance_rate,
-}
+OF_TWO_CLASSES = {rate: confusion.RATES[rate] for rate in ("prevalence", "acceptance_rate")}
 BINARY = (*OF_TWO_CLASSES, "auc")
 DRAWN = ("balanced_accuracy", "mcc")  # no shares of rows
 

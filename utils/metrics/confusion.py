@@ -8,6 +8,7 @@ multinomial draw over cells, and permuting the groups among rows is a hypergeome
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -86,12 +87,12 @@ def share(part: NDArray, whole: NDArray) -> Floats:
 # --- rates: their numerators and denominators -------------------------------------------------------------------
 
 Parts = tuple[Counts, Counts]  # how many rows count, of how many
-PARTS: dict[str, Callable[[Counts], Parts]] = {  # (..., k, k) -> (...), (...)
+PARTS: dict[str, Callable[[Counts], Parts]] = {  # (..., k, k) -> (...), (...); all but accuracy of two classes
     "accuracy": lambda t: (np.trace(t, axis1=-2, axis2=-1), t.sum((-2, -1))),
     "fnr": lambda t: (t[..., 1, 0], t[..., 1, :].sum(-1)),
     "fpr": lambda t: (t[..., 0, 1], t[..., 0, :].sum(-1)),
     "tpr": lambda t: (t[..., 1, 1], t[..., 1, :].sum(-1)),
-    "ppv": lambda t: (t[..., 1, 1], t[..., 1].sum(-1)),
+    "ppv": lambda t: (t[..., 1, 1], t[..., 1].sum(-1)),  # precision
     "acceptance_rate": lambda t: (t[..., 1].sum(-1), t.sum((-2, -1))),
     "prevalence": lambda t: (t[..., 1, :].sum(-1), t.sum((-2, -1))),
 }
@@ -103,9 +104,12 @@ def parts_of(rate: str, t: Counts) -> tuple[int, int]:
     return int(part), int(whole)
 
 
-def accuracy(t: Counts) -> Floats:
-    """Share of rows with the right label, (..., k, k) -> (...)."""
-    return share(*PARTS["accuracy"](t))
+def rate(name: str, t: Counts) -> Floats:
+    """The rate of this name, (..., k, k) -> (...)."""
+    return share(*PARTS[name](t))
+
+
+RATES: dict[str, Callable[[Counts], Floats]] = {name: partial(rate, name) for name in PARTS}
 
 
 def of_classes(t: Counts) -> Parts:
@@ -125,36 +129,6 @@ def matthews(t: Counts) -> Floats:
     covariance = np.trace(t, axis1=-2, axis2=-1) * n - (true * labelled).sum(-1)
     spread = np.sqrt(1.0 * (n**2 - (true**2).sum(-1)) * (n**2 - (labelled**2).sum(-1)))
     return np.where(n > 0, np.divide(covariance, spread, out=np.zeros(np.shape(n)), where=spread > 0), np.nan)
-
-
-def fnr(t: Counts) -> Floats:
-    """Share of class 1 with label 0, (..., 2, 2) -> (...)."""
-    return share(*PARTS["fnr"](t))
-
-
-def fpr(t: Counts) -> Floats:
-    """Share of class 0 with label 1, (..., 2, 2) -> (...)."""
-    return share(*PARTS["fpr"](t))
-
-
-def tpr(t: Counts) -> Floats:
-    """Share of class 1 with label 1, (..., 2, 2) -> (...)."""
-    return share(*PARTS["tpr"](t))
-
-
-def ppv(t: Counts) -> Floats:
-    """Share of the rows with label 1 that are of class 1, the precision, (..., 2, 2) -> (...)."""
-    return share(*PARTS["ppv"](t))
-
-
-def acceptance_rate(t: Counts) -> Floats:
-    """Share of rows with label 1, (..., 2, 2) -> (...)."""
-    return share(*PARTS["acceptance_rate"](t))
-
-
-def prevalence(t: Counts) -> Floats:
-    """Share of rows of class 1, (..., 2, 2) -> (...)."""
-    return share(*PARTS["prevalence"](t))
 
 
 def to_float(value: float) -> float | None:

@@ -9,7 +9,7 @@ from utils import seeding
 from utils.losses.objective import count_classes
 from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
-from utils.metrics.confusion import Counts, Floats
+from utils.metrics.confusion import RATES, Counts, Floats
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured, Share, measure, number_shares
 from utils.types import Batch, Context, Figures, Predict
@@ -40,15 +40,6 @@ def spread(rates: Floats) -> Floats:
     return rates.max(-1) - rates.min(-1)
 
 
-RATES: dict[str, Rate] = {
-    "accuracy": confusion.accuracy,
-    "fnr": confusion.fnr,
-    "fpr": confusion.fpr,
-    "tpr": confusion.tpr,
-    "ppv": confusion.ppv,
-    "acceptance_rate": confusion.acceptance_rate,
-    "prevalence": confusion.prevalence,
-}
 OF_GAP = {  # the rates whose gaps it is the largest of
     "demographic_parity_difference": ("acceptance_rate",),
     "equalized_odds_difference": ("fnr", "fpr"),

@@ -152,6 +152,14 @@ def initialise(model: nn.Module) -> None:
             part.position.random_()
 
 
+def blocks_of_depth(depth: int) -> int:
+    """Returns n of a depth of 6n + 4, how many blocks each of three stages has. Raises ValueError for others."""
+    if depth < 10 or depth % 6 != 4:
+        below = max(10, depth - (depth - 4) % 6)
+        raise ValueError(f"model.depth={depth} must be 6n + 4 and at least 10, such as {below} or {below + 6}")
+    return (depth - 4) // 6
+
+
 def require_width(width: int, key: str) -> None:
     """Raises ValueError where a number of channels is below 1."""
     if width < 1:

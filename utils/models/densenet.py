@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from utils.models.blocks import DenseLayer, conv1, conv3, initialise, require_width
+from utils.models.blocks import DenseLayer, blocks_of_depth, conv1, conv3, initialise, require_width
 from utils.models.pixels import ForImages, Pixels
 
 BLOCKS = 3
@@ -43,9 +43,7 @@ class DenseNet(ForImages):
         compression: float,
     ) -> None:
         super().__init__()
-        if depth < 10 or depth % 6 != 4:
-            below = max(10, depth - (depth - 4) % 6)
-            raise ValueError(f"model.depth={depth} must be 6n + 4 and at least 10, such as {below} or {below + 6}")
+        layers = blocks_of_depth(depth)
         if not 0 < compression <= 1:
             raise ValueError(f"model.compression={compression} must be above 0 and at most 1")
         require_width(growth, "model.growth")
@@ -57,7 +55,6 @@ class DenseNet(ForImages):
             if block:
                 parts.append(_transition(width, max(1, int(width * compression))))
                 width = max(1, int(width * compression))
-            layers = (depth - 4) // 6
             parts.append(nn.Sequential(*(DenseLayer(width + i * growth, growth) for i in range(layers))))
             width += layers * growth
         self.blocks = nn.Sequential(*parts)

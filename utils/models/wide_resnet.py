@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from utils.models.blocks import PreActBlock, conv3, initialise, require_width, stages
+from utils.models.blocks import PreActBlock, blocks_of_depth, conv3, initialise, require_width, stages
 from utils.models.pixels import ForImages, Pixels
 
 STEM = 16  # channels
@@ -44,16 +44,14 @@ class WideResNet(ForImages):
         dropout: float,
     ) -> None:
         super().__init__()
-        if depth < 10 or depth % 6 != 4:
-            below = max(10, depth - (depth - 4) % 6)
-            raise ValueError(f"model.depth={depth} must be 6n + 4 and at least 10, such as {below} or {below + 6}")
+        blocks = blocks_of_depth(depth)
         if not 0 <= dropout < 1:
             raise ValueError(f"model.dropout={dropout} must be at least 0 and below 1")
         require_width(widen, "model.widen")
         widths = [STEM, *(STEM * widen * factor for factor in (1, 2, 4))]
         self.pixels = Pixels(inputs, mean, std, shrink=4, batch_norm=True)
         self.stem = conv3(inputs[0], STEM, 1)
-        self.stages = stages(partial(PreActBlock, dropout=dropout), widths, STRIDES, (depth - 4) // 6)
+        self.stages = stages(partial(PreActBlock, dropout=dropout), widths, STRIDES, blocks)
         self.last = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU())
         self.head = nn.Linear(widths[-1], outputs)
         initialise(self)

@@ -1,14 +1,14 @@
 """CFA: class-wise calibrated fair adversarial training (Wei et al. 2023, CVPR, arXiv 2303.14460)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from utils.regularizers.by_class import alike, by_class, class_sums, name_parts, warm_epochs
+from utils.regularizers.by_class import ByClass, class_sums, require_seen, warm_epochs
 from utils.system.processes import sum_over_processes
 from utils.types import Batch, Context, Predict
 
 
-class Cfa(nn.Module):
+class Cfa(ByClass):
     """Calibrates radius and regularisation of each class by how robust it was in the last epoch of the training.
 
     With t_i the share of class i that was right at its training adversarial examples, as the training saw them, a row
@@ -38,11 +38,10 @@ class Cfa(nn.Module):
 
     right: Tensor  # (C,), rows of the epoch that were right at x'
     counts: Tensor  # (C,), rows of the epoch
-    weights: Tensor  # (3, C)
     listens = True
 
     def __init__(self, *, classes: int, warmup: float, margin_offset: float, weight_offset: float, beta: float | None):
-        super().__init__()
+        super().__init__(classes)
         if not 0 <= warmup <= 1:
             raise ValueError(f"regularizer.cfa.warmup={warmup}: expected a share of the epochs in [0, 1]")
         for name, value in (("margin_offset", margin_offset), ("weight_offset", weight_offset)):
@@ -50,15 +49,10 @@ class Cfa(nn.Module):
                 raise ValueError(f"regularizer.cfa.{name}={value}: expected a number, 0 or more")
         if beta is not None and not beta >= 0:
             raise ValueError(f"regularizer.cfa.beta={beta}: expected a number, 0 or more, or null")
-        self.classes, self.warmup = classes, warmup
+        self.warmup = warmup
         self.margin_offset, self.weight_offset, self.beta = margin_offset, weight_offset, beta
         self.register_buffer("right", torch.zeros(classes, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(classes, dtype=torch.float64))
-        self.register_buffer("weights", alike(classes))
-
-    def adapted(self, batch: Batch, ctx: Context) -> Context:
-        """Radius and emphasis of the rows times the weights of their classes."""
-        return by_class(self.weights, batch, ctx)
 
     def observed(self, logits: Tensor, batch: Batch, ctx: Context) -> None:
         """Counts the rows whose answer (n, k) at x' is right."""
@@ -74,17 +68,9 @@ class Cfa(nn.Module):
         self.right, self.counts = torch.zeros_like(right), torch.zeros_like(counts)
         if ctx.epoch + 1 < warm_epochs(self.warmup, ctx.epochs):
             return
-        if not counts.any():
-            raise ValueError(
-                "regularizer=cfa learns from the adversarial examples of another term, and none made any known; "
-                "choose one beside it, as in 'regularizer=[trades,cfa]' (or pgd_at, or mart)"
-            )
+        require_seen(counts, "cfa")
         fresh = calibrate(right / counts, self.margin_offset, self.weight_offset, self.beta)
         self.weights = torch.where(counts > 0, fresh, self.weights)
-
-    def class_weights(self) -> dict[str, list[float]]:
-        """The weights of the classes now in force, by what they multiply."""
-        return name_parts(self.weights)
 
 
 def calibrate(robust: Tensor, margin_offset: float, weight_offset: float, beta: float | None) -> Tensor:

@@ -1,15 +1,15 @@
 """DAFA: distance-aware fair adversarial training (Lee et al. 2024, ICLR, arXiv 2401.12532)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.losses.objective import log_probabilities
-from utils.regularizers.by_class import alike, by_class, class_sums, name_parts, warm_epochs
+from utils.regularizers.by_class import ByClass, class_sums, require_seen, warm_epochs
 from utils.system.processes import sum_over_processes
 from utils.types import Batch, Context, Predict
 
 
-class Dafa(nn.Module):
+class Dafa(ByClass):
     """Gives hard classes more margin and weight, and takes it from the easy ones that they are mistaken for.
 
     In the last epoch of the warm-up it gathers P[i, j], the mean probability of class j over the training adversarial
@@ -29,25 +29,19 @@ class Dafa(nn.Module):
 
     sums: Tensor  # (C, C), row i: probabilities summed over the rows of class i
     counts: Tensor  # (C,), rows
-    weights: Tensor  # (3, C)
     listens = True
 
     def __init__(self, *, classes: int, warmup: float, strength: float, floor: float):
-        super().__init__()
+        super().__init__(classes)
         if not 0 < warmup <= 1:
             raise ValueError(f"regularizer.dafa.warmup={warmup}: expected a share of the epochs in (0, 1]")
         if not strength >= 0:
             raise ValueError(f"regularizer.dafa.strength={strength}: expected a number, 0 or more")
         if not 0 < floor <= 1:
             raise ValueError(f"regularizer.dafa.floor={floor}: expected a weight in (0, 1], which no class falls below")
-        self.classes, self.warmup, self.strength, self.floor = classes, warmup, strength, floor
+        self.warmup, self.strength, self.floor = warmup, strength, floor
         self.register_buffer("sums", torch.zeros(classes, classes, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(classes, dtype=torch.float64))
-        self.register_buffer("weights", alike(classes))
-
-    def adapted(self, batch: Batch, ctx: Context) -> Context:
-        """Radius and natural emphasis of the rows times the weights of their classes."""
-        return by_class(self.weights, batch, ctx)
 
     def observed(self, logits: Tensor, batch: Batch, ctx: Context) -> None:
         """Gathers the answers (n, k) at x' in the last epoch of the warm-up."""
@@ -60,17 +54,9 @@ class Dafa(nn.Module):
         if not self._ends_warmup(ctx):
             return
         sums, counts = sum_over_processes(self.sums), sum_over_processes(self.counts)
-        if not counts.any():
-            raise ValueError(
-                "regularizer=dafa learns from the adversarial examples of another term, and none made any known; "
-                "choose one beside it, as in 'regularizer=[trades,dafa]' (or pgd_at, or mart)"
-            )
+        require_seen(counts, "dafa")
         w = class_weights(sums / counts.unsqueeze(-1), self.strength, self.floor)
         self.weights = torch.stack([w, w, torch.ones_like(w)])
-
-    def class_weights(self) -> dict[str, list[float]]:
-        """The weights of the classes now in force, by what they multiply."""
-        return name_parts(self.weights)
 
     def _ends_warmup(self, ctx: Context) -> bool:
         return ctx.epoch is not None and ctx.epoch + 1 == warm_epochs(self.warmup, ctx.epochs)

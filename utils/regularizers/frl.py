@@ -3,15 +3,15 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from utils.regularizers.by_class import alike, by_class, class_sums, name_parts, warm_epochs
+from utils.regularizers.by_class import ByClass, class_sums, warm_epochs
 from utils.system.processes import sum_over_processes
 from utils.types import Attack, Batch, Context, Predict
 from utils.views.row_parts import parts
 
 
-class Frl(nn.Module):
+class Frl(ByClass):
     """Bounds how far the errors of a class may exceed the mean, by dual ascent on the validation split.
 
     After every epoch natural error e_i (wrong at x) and boundary error b_i (right at x, wrong at x') of each class are
@@ -46,7 +46,6 @@ class Frl(nn.Module):
     """
 
     multipliers: Tensor  # (3, C): phi, mu, nu
-    weights: Tensor  # (3, C)
     listens = False
 
     def __init__(
@@ -65,7 +64,7 @@ class Frl(nn.Module):
         largest: float,
         attack: Attack,
     ):
-        super().__init__()
+        super().__init__(classes)
         if not 0 <= warmup <= 1:
             raise ValueError(f"regularizer.frl.warmup={warmup}: expected a share of the epochs in [0, 1]")
         if not 0 < limit < 1:
@@ -78,16 +77,11 @@ class Frl(nn.Module):
             raise ValueError(
                 f"regularizer.frl.smallest={smallest}, largest={largest}: expected factors, 0 < smallest <= largest"
             )
-        self.classes, self.warmup, self.halve_every, self.limit = classes, warmup, halve_every, limit
+        self.warmup, self.halve_every, self.limit = warmup, halve_every, limit
         self.bounds = (natural_bound, boundary_bound)
         self.natural_rate, self.boundary_rate, self.margin_rate = natural_rate, boundary_rate, margin_rate
         self.smallest, self.largest, self.attack = smallest, largest, attack
         self.register_buffer("multipliers", torch.zeros(3, classes, dtype=torch.float64))
-        self.register_buffer("weights", alike(classes))
-
-    def adapted(self, batch: Batch, ctx: Context) -> Context:
-        """Radius and emphasis of the rows times the weights of their classes."""
-        return by_class(self.weights, batch, ctx)
 
     def observed(self, logits: Tensor, batch: Batch, ctx: Context) -> None:
         """Learns nothing: the training rows do not count."""
@@ -129,10 +123,6 @@ class Frl(nn.Module):
             right = ctx.decide(predict(rows.x), rows.s) == rows.y
             broken = right & (ctx.decide(predict(moved), rows.s) != rows.y)
         return class_sums(torch.stack([~right, broken, torch.ones_like(right)], -1), rows.y, self.classes)
-
-    def class_weights(self) -> dict[str, list[float]]:
-        """The weights of the classes now in force, by what they multiply."""
-        return name_parts(self.weights)
 
 
 def ascend(multipliers: Tensor, step: Tensor, limit: float) -> Tensor:

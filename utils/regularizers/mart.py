@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from utils.losses.inner_maximization import Start, perturb
-from utils.losses.objective import divergence, emphasise, log_odds_against, log_probabilities
+from utils.losses.inner_maximization import Start, mistake, perturb
+from utils.losses.objective import divergence, emphasise, log_probabilities
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict, Scalar
 
@@ -36,16 +36,7 @@ def mart(
         rel_step: length of a step, as a share of the radius.
         start: "normal", as published, "uniform" or "clean".
     """
-    moved = perturb(
-        predict,
-        batch,
-        ctx,
-        lambda _, rows: lambda logits: log_odds_against(logits, rows.y),
-        threat=threat,
-        steps=steps,
-        rel_step=rel_step,
-        start=start,
-    )
+    moved = perturb(predict, batch, ctx, mistake, threat=threat, steps=steps, rel_step=rel_step, start=start)
     clean, attacked = predict(batch.x), predict(moved)
     ctx.observe(attacked.detach(), batch)
     doubt = -_of_label(log_probabilities(clean), batch.y).expm1()  # 1 - p_y(x)

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from utils.losses.inner_maximization import Start, perturb
-from utils.losses.objective import cross_entropy, emphasise, log_odds_against
+from utils.losses.inner_maximization import Start, mistake, perturb
+from utils.losses.objective import cross_entropy, emphasise
 from utils.threats import MakeThreat
 from utils.types import Batch, Context, Predict
 
@@ -31,16 +31,7 @@ def pgd_at(
         rel_step: length of a step, as a share of the radius.
         start: "uniform", as published, "normal" or "clean".
     """
-    moved = perturb(
-        predict,
-        batch,
-        ctx,
-        lambda _, rows: lambda logits: log_odds_against(logits, rows.y),
-        threat=threat,
-        steps=steps,
-        rel_step=rel_step,
-        start=start,
-    )
+    moved = perturb(predict, batch, ctx, mistake, threat=threat, steps=steps, rel_step=rel_step, start=start)
     attacked = predict(moved)
     ctx.observe(attacked.detach(), batch)
     return emphasise(cross_entropy(attacked, batch.y), None, ctx)

@@ -17,11 +17,6 @@ def counterfactual(scm: SCM, x: Tensor, do: Mapping[int, Tensor]) -> Tensor:
     return scm.model(scm.to_features(scm.to_noise(scm.own(x)), do))
 
 
-def soft_counterfactual(scm: SCM, x: Tensor, shift: Tensor) -> Tensor:
-    """Returns the counterfactual of x (..., d) with its exogenous noise larger by ``shift`` (..., d)."""
-    return scm.model(scm.to_features(scm.to_noise(scm.own(x)) + shift))
-
-
 def interventions(scm: SCM, like: Tensor) -> dict[int, Tensor]:
     """do() of every sensitive level at once: values (L, 1, ...) that broadcast over rows shaped (..., d)."""
     shape = (-1, *(1,) * (like.ndim - 1))
@@ -40,14 +35,6 @@ def twins(scm: SCM, x: Tensor) -> Tensor:
 def factual_level(scm: SCM, x: Tensor) -> Tensor:
     """Returns the index (...) of the sensitive level of x (..., d): the nearest in the SCM's own units."""
     return nearest_level(scm.own(x)[..., list(scm.sensitive)], scm.levels)
-
-
-def semi_latent(scm: SCM, x: Tensor) -> Tensor:
-    """Semi-latent coordinates q (..., d): the sensitive columns as they are, the noise of the others."""
-    own = scm.own(x)
-    sensitive = torch.zeros(len(scm.names), dtype=torch.bool, device=x.device)
-    sensitive[list(scm.sensitive)] = True
-    return torch.where(sensitive, own, scm.to_noise(own))
 
 
 def least_shift(scm: SCM, x: Tensor, moved: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def table(data, rows):
 
 
 def gap(data, rows):
-    rates = confusion.fpr(table(data, rows))
+    rates = confusion.RATES["fpr"](table(data, rows))
     return abs(rates[0] - rates[1])
 
 

@@ -6,8 +6,8 @@ import torch
 
 from utils.decides.threshold import Threshold
 from utils.metrics import confusion
+from utils.metrics.confusion import RATES as HARD
 from utils.metrics.group import GAPS
-from utils.metrics.group import RATES as HARD
 from utils.poisoning.surrogate import METRICS, RATES, surrogate
 from utils.types import Batch
 
@@ -48,7 +48,7 @@ def test_at_a_small_temperature_a_rate_of_a_group_is_that_of_hard_labels(name):
 def test_at_a_small_temperature_accuracies_and_correlation_are_those_of_hard_labels():
     batch = rows(2)
     table = counted(batch, 2).sum(0)
-    exact = confusion.accuracy(table), confusion.recalls(table).mean(), confusion.matthews(table)
+    exact = confusion.RATES["accuracy"](table), confusion.recalls(table).mean(), confusion.matthews(table)
     found = [at(name, batch, 2) for name in ("accuracy", "balanced_accuracy", "mcc")]
     assert found == pytest.approx([float(value) for value in exact], abs=1e-9)
 

@@ -14,8 +14,6 @@ from utils.scms.counterfactual import (
     draw,
     factual_level,
     least_shift,
-    semi_latent,
-    soft_counterfactual,
     twins,
 )
 
@@ -124,20 +122,6 @@ def test_do_cuts_the_column_from_its_own_noise(dataset, scm):
     x = rows(dataset, "lin")
     moved = scm("lin").own(counterfactual(scm("lin"), x, {1: torch.tensor(0.3)}))
     assert torch.allclose(moved[:, 1], torch.tensor(0.3))
-
-
-def test_a_soft_intervention_adds_to_the_noise(dataset, scm):
-    """On lin, x3 = x1 - x2 + u3: half a unit more of u2 is half a unit more of x2 and half less of x3."""
-    x = rows(dataset, "lin")
-    change = scm("lin").own(soft_counterfactual(scm("lin"), x, torch.tensor([0, 0.5, 0]))) - scm("lin").own(x)
-    assert torch.allclose(change, torch.tensor([0, 0.5, -0.5]).expand_as(change), atol=1e-5)
-
-
-def test_semi_latent_coordinates_keep_the_attribute_and_abduct_the_rest(dataset, scm):
-    x = rows(dataset, "lin")
-    x1, x2, x3 = scm("lin").own(x).unbind(-1)
-    expected = torch.stack([x1, x2 - 2 * x1, x3 - x1 + x2], -1)
-    assert torch.allclose(semi_latent(scm("lin"), x), expected, atol=1e-5)
 
 
 def test_two_sensitive_attributes_have_the_product_of_their_levels_as_twins(dataset, scm):
