@@ -216,8 +216,13 @@ def _name(name: str, text: str) -> str:
 
 def _sheet(target: str) -> Mapping[str, str]:
     found = TARGET.fullmatch(target)
-    sheets = yaml.safe_load(SHEETS.read_text(encoding="utf-8"))
-    return sheets.get(found[2], {}) if found else {}
+    return _read_sheets().get(found[2], {}) if found else {}
+
+
+@cache
+def _read_sheets() -> Mapping[str, Mapping[str, str]]:
+    sheets: Mapping[str, Mapping[str, str]] = yaml.safe_load(SHEETS.read_text(encoding="utf-8"))
+    return sheets
 
 
 # --- figures ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
@@ -247,12 +248,17 @@ def _inside(composed: Composed, raw: Node, base: Node, found: Node, path: str, p
 
 def _option(found: Node, path: str) -> tuple[str, Node]:
     """Name and settings of the option below a group, as of trainer/schedule, that is nearest to what was found."""
-    folder = CONFIG / path.replace(".", "/")
-    contents: dict[str, Any] = {p.stem: OmegaConf.to_container(OmegaConf.load(p)) for p in folder.glob("*.yaml")}
-    fitting = {name: own for name, own in sorted(contents.items()) if own.get("_target_") == found.get("_target_")}
+    contents = _read_options(CONFIG / path.replace(".", "/"))
+    fitting = {name: own for name, own in contents.items() if own.get("_target_") == found.get("_target_")}
     if not path or not fitting:
         return "", {}
     return min(fitting.items(), key=lambda pair: sum(found.get(key) != value for key, value in pair[1].items()))
+
+
+@lru_cache
+def _read_options(folder: Path) -> dict[str, Any]:
+    """Name and settings of every option of a folder, by name."""
+    return {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in sorted(folder.glob("*.yaml"))}
 
 
 def _same(one: Any, other: Any) -> bool:
