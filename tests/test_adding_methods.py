@@ -60,7 +60,7 @@ def run(folder, *words):
     return answer.stdout + answer.stderr
 
 
-def test_every_file_of_the_two_methods_is_told():
+def test_every_file_of_the_four_methods_is_told():
     assert [path for path, _ in told()] == [
         "utils/regularizers/logit_pairing.py",
         "config/regularizer/logit_pairing.yaml",
@@ -68,6 +68,12 @@ def test_every_file_of_the_two_methods_is_told():
         "utils/metrics/brier.py",
         "config/evaluation/tabular.yaml",
         "tests/utils/metrics/test_brier.py",
+        "utils/models/naive_bayes.py",
+        "config/model/naive_bayes.yaml",
+        "tests/utils/models/test_naive_bayes.py",
+        "utils/datasets/disc.py",
+        "config/dataset/disc.yaml",
+        "tests/utils/datasets/test_disc.py",
     ]
 
 
@@ -82,9 +88,15 @@ def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy)
     assert "Brier score" in (copy / "front.svg").read_text()
 
 
+def test_a_new_learner_is_trained_on_a_new_data_set(copy):
+    shown = run(copy, "train.py", "dataset=disc", "model=naive_bayes", "dataset.rows=400", "device=cpu")
+    assert "filed as record 1" in shown
+    assert "disc_naive_bayes_erm" in shown
+
+
 def test_the_tests_of_the_new_methods_pass(copy):
-    own = ["tests/utils/regularizers/test_logit_pairing.py", "tests/utils/metrics/test_brier.py"]
-    assert "3 passed" in run(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *own)
+    own = [path for path, _ in told() if path.startswith("tests/")]
+    assert "5 passed" in run(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *own)
 
 
 def forgets(predict, batch, ctx):
