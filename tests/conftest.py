@@ -1,5 +1,6 @@
 """Small data sets, causal models and contexts that many tests share."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -32,6 +33,16 @@ from utils.types import SCM, Column, Context, Dataset
 
 settings.register_profile("shared machines", deadline=None)  # where an example's seconds say nothing
 settings.load_profile("shared machines")
+
+gc.disable()  # until all tests are collected: nothing of what is imported and collected goes away
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what was imported and collected out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 SPLIT = [0.64, 0.16, 0.20]
 GENERATED = {

@@ -17,6 +17,8 @@ from utils import build
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 TABLE = "sex,age,job,y\n" + "".join(f"{i % 2},{20 + i % 37},{'abc'[i % 3]},{(i // 3) % 2}\n" for i in range(60))
 CSV = ["dataset=csv", "dataset.path=people.csv", "dataset.label=y", "dataset.sensitive=sex"]
 
@@ -199,8 +201,8 @@ def test_a_value_out_of_range_is_refused_before_any_training(untouched, word, ph
 
 
 def test_cuda_on_a_machine_without_it_is_refused(untouched, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    refused(process("train", "device=cuda"), "device='cuda'", "choose auto or cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(command("train", "device=cuda"), "device='cuda'", "choose auto or cpu")
 
 
 @pytest.mark.parametrize(

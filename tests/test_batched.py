@@ -80,11 +80,11 @@ def differ(key, one, other):
 @pytest.mark.parametrize("dataset", ["loan", "nlm"])
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
 def test_records_are_those_of_one_by_one_runs(tmp_path, regularizer, dataset):
-    words = (f"dataset={dataset}", f"regularizer={regularizer}", KNOBS[regularizer], "seed=0,1,2", *FEW)
+    words = (f"dataset={dataset}", f"regularizer={regularizer}", KNOBS[regularizer], "seed=0,1", *FEW)
     alone, _ = sweep(tmp_path / "alone", *words)
     together, _ = sweep(tmp_path / "together", *words, *BATCHED)
     assert alone.keys() == together.keys()
-    assert len(alone) in (3, 6)
+    assert len(alone) in (2, 4)
     for run, (record, weights) in alone.items():
         other, other_weights = together[run]
         for name, value in weights.items():

@@ -11,6 +11,8 @@ from tests.commands import SMALL, command, for_tables, house, refused
 from utils.model_zoo import predictor
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 LEARNERS = {
     "random_forest": ("model.trees=5",),
     "gradient_boosting": ("model.trees=5",),

@@ -18,6 +18,8 @@ from utils.models.random_forest import RandomForest
 from utils.run_store import RunStore
 from utils.runs import lifecycle
 
+pytestmark = pytest.mark.e2e
+
 QUICK = ("dataset=loan", "dataset.rows=200", *SMALL)
 QUERIES = tuple(f"evaluation.metrics.ensemble.attacks.{k}=10" for k in ("random.samples", "square.queries"))
 FOREST = (*QUICK, "model=random_forest", "model.trees=5", "evaluation.metrics.ensemble.intervals=20", *QUERIES)

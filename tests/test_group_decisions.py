@@ -15,6 +15,8 @@ from utils.decides.random_thresholds import RandomThresholds
 from utils.model_zoo import from_database, predictor
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 FAST = (*(w for w in SMALL if "unfair_area" not in w), "~evaluation.metrics.unfair_area", "watch=[accuracy]")
 LEAN = (*FAST, "dataset.rows=600")
 OPTIONS = ("group_exact", "group_grid", "group_randomized")

@@ -19,6 +19,8 @@ from utils.runs import lifecycle
 from utils.words import quoting
 from utils.words.quoting import IMPORT
 
+pytestmark = pytest.mark.e2e
+
 WORD = r"(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s`'\"])+"
 LINE = re.compile(rf"python ((?:train|evaluate)\.py|-m evals\.\w+)((?: {WORD})*)")
 LOAD = re.compile(r"(?:from utils\.model_zoo import from_database; model = )?from_database\([^\n]*?\)(?=\s|$)")

@@ -8,6 +8,8 @@ import paths_config
 from tests.commands import SMALL, command, house
 from utils.run_store import RunStore
 
+pytestmark = pytest.mark.e2e
+
 ENDS = ("_low", "_high", "_null")
 # counts, checks of the evaluation itself, and what was left after the first of several attacks
 NO_SHARE = re.compile(r"support_group\d+|robust_rows.*|check_.*|robust_accuracy_after_.*")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -350,9 +351,10 @@ def _engine_keys() -> list[str]:
     return list(dict.fromkeys(key for path in paths for key in _keys_of(path)))
 
 
-def _keys_of(path: Path) -> list[str]:
+@cache
+def _keys_of(path: Path) -> tuple[str, ...]:
     """The dotted keys that an option defines, below its group."""
     content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     content.pop("defaults", None)
     group = path.parent.relative_to(CONFIG).as_posix().replace("/", ".")
-    return [f"{group}.{k}" for k, _ in walk(content) if k and "_target_" not in k and "_partial_" not in k]
+    return tuple(f"{group}.{k}" for k, _ in walk(content) if k and "_target_" not in k and "_partial_" not in k)

@@ -9,6 +9,8 @@ import pytest
 from evals.records import query
 from tests.commands import SMALL, command, house, refused
 
+pytestmark = pytest.mark.e2e
+
 QUICK = ("device=cpu", "evaluation.metrics.unfair_area.samples=20", "evaluation.metrics.unfair_area.steps=2")
 GRAPHS = {"mixed": "{z2:[sex],z:[z2]}", "settings": "{flag:[sex],z:[z2]}", "accents": '\'{"zé": [sex], "z": ["zé"]}\''}
 OWN = "scm=linear+graph=1b36c5"

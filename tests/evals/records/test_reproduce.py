@@ -21,6 +21,8 @@ from utils.command_line.overrides import CONFIG, normalise, resolve
 from utils.run_store import run_id
 from utils.words import quoting
 
+pytestmark = pytest.mark.e2e
+
 LOAN = ("dataset=loan", "dataset.rows=200", *SMALL)
 LINES = {
     "the defaults": LOAN,

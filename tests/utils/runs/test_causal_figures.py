@@ -15,6 +15,8 @@ from utils.run_store import RunStore
 from utils.runs import causal_figures
 from utils.scms.identity import causal_of, describe
 
+pytestmark = pytest.mark.e2e
+
 SCMS = ("independent", "linear", "learned")
 LIN = ("dataset=lin", "dataset.rows=200", "operating_points=null", "evaluation.metrics.group.groups_min=1", *SMALL)
 QUICK = ("scm.steps=20", "scm.hidden=4")
