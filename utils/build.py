@@ -33,6 +33,7 @@ from utils.records.typed import AttackNode, Node, OfCausalModel, OfContext, OfDa
 from utils.run_store import canonical, group_id, run_id
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, read_settings
+from utils.scms.structure import sensitive_attributes
 from utils.system import processes
 from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
@@ -382,8 +383,13 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
 
 
 def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
-    """The same of a run whose data and causal model are there, which say what of the SCM's settings they read."""
-    return identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
+    """The same of a run whose data and causal model are there, which say what of the SCM's settings they read.
+
+    Several sensitive indicators of one attribute once were attributes of their own, so runs of them have other ids now.
+    """
+    found = identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
+    together = any(len(attribute.places) > 1 for attribute in sensitive_attributes(dataset.columns))
+    return found | {"indicators": "together"} if together else found
 
 
 def structure_of(params: Params) -> str:

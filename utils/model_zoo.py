@@ -132,12 +132,15 @@ def describe_preprocessing(dataset: Dataset) -> dict[str, Any]:
     return {
         "columns": [
             {"name": c.name, "kind": c.kind, "sensitive": c.sensitive, "levels": list(c.levels)}
+            | ({"attribute": c.attribute} if c.attribute else {})
+            | ({"texts": list(c.texts)} if c.texts else {})
             for c in dataset.columns
         ],
         "loc": dataset.loc.tolist(),
         "scale": dataset.scale.tolist(),
         "groups": list(dataset.groups),
-        **({"shape": list(dataset.shape), "class_names": list(dataset.class_names)} if dataset.shape else {}),
+        **({"shape": list(dataset.shape)} if dataset.shape else {}),
+        **({"class_names": list(dataset.class_names)} if dataset.class_names or dataset.shape else {}),
     }
 
 
@@ -177,9 +180,7 @@ def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None
         ValueError: as ``from_database`` of a record and its weights.
     """
     which, stored = _name(record), record["preprocessing"]
-    columns = tuple(
-        Column(c["name"], c["kind"], sensitive=c["sensitive"], levels=tuple(c["levels"])) for c in stored["columns"]
-    )
+    columns = tuple(map(_column, stored["columns"]))
     shape = tuple(stored.get("shape", ()))
     model = StoredModel(
         _network(record["params"]["model"], data, list(shape) or len(columns), which),
@@ -190,6 +191,18 @@ def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None
         tuple(stored.get("class_names", ())),
     )
     return model.to(device).eval()
+
+
+def _column(stored: Mapping[str, Any]) -> Column:
+    """A column of a record; older records have no attributes and texts, so each of their indicators stands alone."""
+    return Column(
+        stored["name"],
+        stored["kind"],
+        sensitive=stored["sensitive"],
+        levels=tuple(stored["levels"]),
+        attribute=stored.get("attribute", ""),
+        texts=tuple(stored.get("texts", ())),
+    )
 
 
 def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], bool]) -> Any:

@@ -78,6 +78,7 @@ class Column:
     bounds: tuple[float, float] | None = None  # of a continuous column: what new rows may hold, natural units
     attribute: str = ""  # of a 0/1 column: what it is an indicator of; of the columns of an attribute one is 1
     cut: tuple[str, float, float] | None = None  # of a 0/1 column that another implies: 1 where low <= other < high
+    texts: tuple[str, ...] = ()  # what the owner calls each level, as levels; of an indicator such as ("", "asian")
 
 
 class Mechanism(NamedTuple):
@@ -100,7 +101,7 @@ class SCM:
     mechanisms: tuple[Mechanism, ...]  # one per column
     order: tuple[int, ...]  # a topological order of the columns
     sensitive: tuple[int, ...]  # columns of the sensitive attributes
-    levels: Tensor  # (L, len(sensitive)), product of their levels, own units
+    levels: Tensor  # (L, len(sensitive)), every combination of levels of the attributes, own units
     loc: Tensor  # (d,)
     scale: Tensor  # (d,)
     unit: Tensor  # (d,) latent step per unit of radius; 0 at the sensitive columns
@@ -146,7 +147,7 @@ class Dataset:
     name: str
     columns: tuple[Column, ...]
     classes: int
-    groups: tuple[str, ...]  # names of the sensitive levels, the product over sensitive columns
+    groups: tuple[str, ...]  # names of the sensitive levels, the product over sensitive attributes
     train: Batch
     valid: Batch
     test: Batch
@@ -156,7 +157,7 @@ class Dataset:
     parents: Mapping[str, tuple[str, ...]] | None = None  # the causal graph, or None where none is known
     scm: SCM | None = None  # the true SCM, or None
     shape: tuple[int, ...] = ()  # (c, h, w) of images
-    class_names: tuple[str, ...] = ()  # of images
+    class_names: tuple[str, ...] = ()  # of images, and what the owner of a table calls its classes
     facts: Mapping[str, float] = field(default_factory=dict)  # figures of the test rows that no model changes
 
     @property

@@ -46,6 +46,10 @@ def check(what: str, columns: Sequence[Column]) -> None:
     """Refuses declarations that contradict each other. Raises ValueError, naming ``what`` and the column."""
     kinds = {c.name: c.kind for c in columns}
     for c in columns:
+        if c.texts and len(set(c.texts)) != len(c.levels):
+            raise ValueError(
+                f"{what}: column {c.name!r} has {len(c.levels)} levels; expected a text of its own of each."
+            )
         if c.kind != "continuous" and (c.integer or c.bounds):
             raise ValueError(f"{what}: column {c.name!r} is {c.kind}: integer and bounds are of continuous columns.")
         if c.bounds and not (math.isfinite(c.bounds[0]) and c.bounds[0] <= c.bounds[1] < math.inf):

@@ -3,13 +3,15 @@
 - A numeric column of 0 and 1 is binary; any other is continuous.
 - A text column of two values is binary, the second in sorted order 1; of more values, one binary column
   ``column=value`` each, the indicators of the attribute ``column``.
-- A sensitive column of several values stays one column: texts become 0..k-1 in sorted order, whole numbers
-  (at most ten different ones) stay as they are.
+- A sensitive column of whole numbers (at most ten different ones) stays one column of these numbers.
 - The label has two values; ``positive`` names the one that is class 1.
+
+The texts of the file name levels, groups and classes wherever they are printed.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from utils.datasets.tabular import (
     assemble,
     binary,
     continuous,
+    indicators,
     mark,
     names,
     refuse_missing,
@@ -72,10 +75,11 @@ def csv(
     values = {column: numbers for parts in encoded.values() for column, numbers in parts.items()}
     if actionable is None:
         actionable = [c for c in expansion if c not in names(sensitive)]
-    columns = mark(list(values), sensitive, expand(actionable, expansion))
+    columns = mark(list(values), expand(sensitive, expansion), expand(actionable, expansion))
     parents = None if graph is None else expand_graph(graph, expansion)
     frame = {column.name: numbers for column, numbers in values.items()}
-    return assemble(name, frame, y, columns=columns, split=split, seed=seed, parents=parents)
+    texts = class_texts(raw[label], y)
+    return assemble(name, frame, y, columns=columns, split=split, seed=seed, parents=parents, class_names=texts)
 
 
 def find(path: str) -> Path:
@@ -141,21 +145,29 @@ def classes(name: str, labels: "pd.Series[Any]", positive: Any) -> NDArray[np.in
     return (labels == one).to_numpy(np.int64)
 
 
+def class_texts(labels: "pd.Series[Any]", y: NDArray[np.int64]) -> tuple[str, ...]:
+    """What the label is in rows of class 0 and of class 1, as its owner writes it: whole numbers without decimals."""
+    values = (labels[y == label].iloc[0] for label in (0, 1))
+    return tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
 def encode(name: str, values: "pd.Series[Any]", *, sensitive: bool) -> Encoded:
     """One column of the file as one or more columns of numbers (n,), by the rules above."""
     column = str(values.name)
     if not (pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)):
-        return _encode_text(name, values.astype(str), sensitive=sensitive)
+        return _encode_text(name, values.astype(str))
     numbers = values.to_numpy(np.float64)
     levels = np.unique(numbers)
-    if levels.tolist() == [0.0, 1.0] or pd.api.types.is_bool_dtype(values):
+    if pd.api.types.is_bool_dtype(values):
+        return {replace(binary(column)[0], texts=("False", "True")): numbers}
+    if levels.tolist() == [0.0, 1.0]:
         return {binary(column)[0]: numbers}
     if sensitive and len(levels) <= MOST_NUMBERS and (levels == np.round(levels)).all():
         return {Column(column, "categorical", levels=tuple(levels.tolist())): numbers}
     return {continuous(column)[0]: numbers}
 
 
-def _encode_text(name: str, values: "pd.Series[Any]", *, sensitive: bool) -> Encoded:
+def _encode_text(name: str, values: "pd.Series[Any]") -> Encoded:
     column, texts = str(values.name), sorted(values.unique())
     if len(texts) > 2:
         _refuse_spoilt_numbers(name, values)
@@ -166,11 +178,8 @@ def _encode_text(name: str, values: "pd.Series[Any]", *, sensitive: bool) -> Enc
         )
     codes = values.map({text: i for i, text in enumerate(texts)}).to_numpy(np.float64)
     if len(texts) <= 2:
-        return {binary(column)[0]: codes}
-    if sensitive:
-        return {Column(column, "categorical", levels=tuple(float(i) for i in range(len(texts)))): codes}
-    indicators = binary(*(f"{column}={text}" for text in texts), attribute=column)
-    return {indicator: (codes == i).astype(np.float64) for i, indicator in enumerate(indicators)}
+        return {replace(binary(column)[0], texts=tuple(texts) if len(texts) == 2 else ()): codes}
+    return {indicator: (codes == i).astype(np.float64) for i, indicator in enumerate(indicators(column, texts))}
 
 
 def _refuse_spoilt_numbers(name: str, values: "pd.Series[Any]") -> None:

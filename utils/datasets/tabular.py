@@ -20,15 +20,17 @@ from torch import Tensor
 
 from utils import seeding
 from utils.datasets import column_rules
-from utils.scms.structure import levels_product, topological
+from utils.scms.structure import Attribute, sensitive_attributes, topological
 from utils.system.console import count
 from utils.types import SCM, Batch, Column, Dataset
+from utils.words.levels import write_level
 from utils.words.near import near
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 FEWEST_ROWS = 10
+OTHER = "other"  # the level of none of the indicators that are sensitive, where some are not
 FARTHEST = 1e4  # |mean| / deviation of a column whose causal model is in natural units: an error of 1e-3 deviations
 
 Floats = NDArray[np.float64]
@@ -79,21 +81,34 @@ def mark(
 ) -> tuple[Column, ...]:
     """The same columns, with the flags of the sensitive and the actionable ones set and all others cleared.
 
-    Raises ValueError for a name that no column has.
+    An attribute stands for all its indicators. Raises ValueError for a name that no column and no attribute has.
     """
     known = [c.name for c in columns]
+    attributes = {c.attribute for c in columns}
     for what, listed in (("sensitive", names(sensitive)), ("actionable", names(actionable))):
         for name in listed:
-            if name not in known:
+            if name not in known and name not in attributes:
                 raise unknown_name(f"{what}={list(listed)}", name, known)
+
+    def named(c: Column, listed: tuple[str, ...]) -> bool:
+        return c.name in listed or (c.attribute != "" and c.attribute in listed)
+
     return tuple(
-        replace(c, sensitive=c.name in names(sensitive), actionable=c.name in names(actionable)) for c in columns
+        replace(c, sensitive=named(c, names(sensitive)), actionable=named(c, names(actionable))) for c in columns
     )
 
 
 def binary(*listed: str, attribute: str = "") -> tuple[Column, ...]:
     """Columns of 0 and 1; with an ``attribute``, its indicators, of which one is 1 in every row."""
     return tuple(Column(name, "binary", levels=(0.0, 1.0), attribute=attribute) for name in listed)
+
+
+def indicators(attribute: str, texts: Sequence[str]) -> tuple[Column, ...]:
+    """The indicators ``attribute=text`` of an attribute that is one of several texts, in their order."""
+    return tuple(
+        replace(c, texts=("", text))
+        for c, text in zip(binary(*(f"{attribute}={t}" for t in texts), attribute=attribute), texts, strict=True)
+    )
 
 
 def continuous(*listed: str) -> tuple[Column, ...]:
@@ -112,6 +127,7 @@ def assemble(
     parents: Mapping[str, Sequence[str]] | None = None,
     scm: SCM | None = None,
     classes: int = 2,
+    class_names: Sequence[str] = (),
 ) -> Dataset:
     """Splits, scales and checks: the one way to make a tabular Dataset.
 
@@ -158,6 +174,7 @@ def assemble(
         fingerprint=fingerprint(columns, table, labels),
         parents=graph,
         scm=None if scm is None else _in_natural_units(name, scm, columns, shift, spread),
+        class_names=tuple(class_names),
     )
 
 
@@ -192,12 +209,24 @@ def fingerprint(columns: Sequence[Column], table: Floats, labels: NDArray[np.int
 
 
 def group_names(columns: Sequence[Column]) -> tuple[str, ...]:
-    """Names of the sensitive levels in the order of ``levels_product``, such as "sex=0,race=1"."""
-    sensitive = [c for c in columns if c.sensitive]
-    return tuple(
-        ",".join(f"{c.name}={level:g}" for c, level in zip(sensitive, levels, strict=True))
-        for levels in levels_product(tuple(columns)).tolist()
-    )
+    """Names of the sensitive levels in the order of ``levels_product``: "sex=0,race=1" or "sex=male,race=asian".
+
+    Levels are named by their texts where the columns have any; ``utils.words.levels`` reads such names.
+    """
+    of_each = (_level_names(columns, attribute) for attribute in sensitive_attributes(columns))
+    return tuple(map(",".join, itertools.product(*of_each)))
+
+
+def _level_names(columns: Sequence[Column], attribute: Attribute) -> list[str]:
+    """The names of the levels of one attribute; of indicators that which is 1, or all where none is."""
+    own = [columns[i] for i in attribute.places]
+    if len(own) == 1 and not own[0].attribute and own[0].texts:
+        return [write_level(own[0].name, text) for text in own[0].texts]
+    if len(own) == 1 and not own[0].texts:
+        return [f"{own[0].name}={level:g}" for level in own[0].levels]
+    none = write_level(own[0].attribute, OTHER) if own[0].texts else ",".join(f"{c.name}=0" for c in own)
+    ones = [write_level(c.attribute, c.texts[1]) if c.texts else f"{c.name}=1" for c in own]
+    return ones if len(ones) == len(attribute.levels) else [none, *ones]
 
 
 def check_graph(
@@ -298,11 +327,13 @@ def _labels(name: str, y: NDArray[Any], rows: int, classes: int) -> NDArray[np.i
 
 def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
     """Returns the index (n,) of each row's sensitive levels in ``levels_product``."""
-    for i, c in enumerate(columns):
-        if c.sensitive and (table[:, i] == table[0, i]).all():
+    for attribute in sensitive_attributes(columns):
+        own = table[:, attribute.places]
+        if (own == own[0]).all():
+            i = attribute.places[int(own[0].argmax())]
             raise ValueError(
-                f"data set {name}: the sensitive column {c.name!r} is {table[0, i]:g} in every row, so there are no "
-                "groups to compare; choose another or use data with both."
+                f"data set {name}: the sensitive column {columns[i].name!r} is {table[0, i]:g} in every row, so there "
+                "are no groups to compare; choose another or use data with both."
             )
     return group_index(columns, table)
 
@@ -310,9 +341,12 @@ def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.i
 def group_index(columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:
     """Returns the index (n,) of the sensitive levels of each row (n, d), natural units, in ``levels_product``."""
     s = np.zeros(len(table), dtype=np.int64)
-    for i, c in enumerate(columns):
-        if c.sensitive:
-            s = s * len(c.levels) + (table[:, i, None] == np.asarray(c.levels)).argmax(1)
+    for places, levels in sensitive_attributes(columns):
+        if len(places) == 1:
+            level = (table[:, places] == np.ravel(levels)).argmax(1)
+        else:  # the place of the 1 from 1 on, 0 where there is none
+            level = (table[:, places] @ np.arange(1, 1 + len(places))).astype(np.int64) - (len(levels) == len(places))
+        s = s * len(levels) + level
     return s
 
 

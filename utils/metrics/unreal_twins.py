@@ -32,10 +32,16 @@ def facts_of_twins(scm: SCM, dataset: Dataset) -> dict[str, float]:
         level = torch.arange(len(scm.levels), device=x.device).unsqueeze(1)
         others = twins(scm, x)[level != factual_level(scm, x)]
     wrong = outside(dataset.columns, natural(dataset, others.double()).cpu().numpy())
-    set_by_do = {dataset.columns[i].name for i in scm.sensitive}
+    set_by_do = _set_by_do(dataset.columns)
     shares = {f"{OUTSIDE}_{name}": float(of.mean()) for name, of in wrong.items() if name not in set_by_do}
     whole = float(np.logical_or.reduce(list(wrong.values())).mean()) if wrong else 0.0
     return {**scm.facts, OUTSIDE: whole, **shares}
+
+
+def _set_by_do(columns: Sequence[Column]) -> set[str]:
+    """The attributes and discrete columns that interventions set, of indicators those that are all sensitive."""
+    moving = {c.attribute or c.name for c in columns if not c.sensitive}
+    return {c.attribute or c.name for c in columns} - moving
 
 
 def warnings_of(facts: Mapping[str, float], columns: Sequence[Column]) -> list[str]:

@@ -238,7 +238,10 @@ POINTS = fields(
         "deviations": optional(values(each(NUMBER_OR_NULL))),
     },
 )
-COLUMN = fields({"name": TEXT, "kind": TEXT, "sensitive": FLAG, "levels": each(NUMBER)})
+COLUMN = fields(
+    {"name": TEXT, "kind": TEXT, "sensitive": FLAG, "levels": each(NUMBER)},
+    {"attribute": TEXT, "texts": each(TEXT)},
+)
 PREPROCESSING = fields(
     {},
     {

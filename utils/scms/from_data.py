@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, choose_reading
 from utils.scms.published_noise import published_noise
-from utils.scms.structure import Equation, SampleNoise, in_radius_units, on_device, resample, structural
+from utils.scms.structure import (
+    Equation,
+    SampleNoise,
+    in_radius_units,
+    on_device,
+    resample,
+    sensitive_attributes,
+    structural,
+)
 from utils.types import SCM, Dataset
 from utils.words.quoting import write_word
 
@@ -106,23 +114,25 @@ def build_scm(
         dataset: its graph gives the parents of each regression's child.
         regressions: child -> expected child given the stacked parents, on standardised columns.
         binary: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
-            {0, 1}); ``threshold`` keeps it in {0, 1}; None as ``choose_reading`` says.
+            {0, 1}); ``threshold`` keeps it in {0, 1}; None as ``choose_reading`` says. Indicators of a sensitive
+            attribute, which interventions set together, are additive in either.
         sampling: noise for fresh individuals: ``residuals`` of the training rows, or ``published``.
         radius_unit: ``noise`` or ``noise_sd``.
     """
     if sampling not in ("published", "residuals"):
         raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
-    discrete = [c.name for c in dataset.columns if c.kind == "binary" and c.name in regressions]
+    of_several = [a.places for a in sensitive_attributes(dataset.columns) if len(a.places) > 1]
+    set_together = {dataset.columns[i].name for places in of_several for i in places}
+    discrete = [c.name for c in dataset.columns if c.kind == "binary" and regressions.keys() - set_together >= {c.name}]
     cutting = discrete if choose_reading(binary, sampling) == "threshold" else []
     parents = dataset.parents or {}
     equations = {
         child: (threshold_equation if child in cutting else regression_equation)(parents[child], f)
         for child, f in regressions.items()
     }
-    scm = on_device(structural(dataset.columns, equations, resample(dataset.train.x)), dataset.train.x.device)
-    sample = (
-        published_noise(dataset.name, scm.names) if sampling == "published" else resample(scm.to_noise(dataset.train.x))
-    )
+    columns, x = dataset.columns, dataset.train.x
+    scm = on_device(structural(columns, equations, resample(x, columns)), x.device)
+    sample = published_noise(dataset.name, scm.names) if sampling == "published" else resample(scm.to_noise(x), columns)
     said = {f"{THRESHOLDED if cutting else REAL_VALUED}{child}": 1.0 for child in discrete}
     facts = held_out_r2(dataset, regressions) | said
     scm = replace(scm, sample_noise=uniform_at(list(map(scm.names.index, cutting)), sample), facts=facts)

@@ -33,5 +33,5 @@ def known(
         raise ValueError(f"scm=known: no true SCM is known for data set {dataset.name!r}; use {others}")
     scm = in_radius_units(dataset.scm, dataset, radius_unit)
     if sampling == "residuals":
-        scm = replace(scm, sample_noise=resample(scm.to_noise(scm.own(dataset.train.x))))
+        scm = replace(scm, sample_noise=resample(scm.to_noise(scm.own(dataset.train.x)), dataset.columns))
     return scm

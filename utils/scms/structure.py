@@ -1,6 +1,7 @@
 """Building blocks of structural causal models: mechanisms, topological order, sensitive levels, units."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
@@ -47,15 +48,49 @@ def topological(parents: Mapping[str, tuple[str, ...]], names: tuple[str, ...]) 
         raise ValueError(f"the graph has the cycle {' -> '.join(error.args[1])}; remove one of its arrows") from error
 
 
-def levels_product(columns: tuple[Column, ...]) -> Tensor:
-    """Every combination of the sensitive columns' levels, (L, number of sensitive columns), natural units."""
-    levels = list(product(*(c.levels for c in columns if c.sensitive)))
-    return torch.tensor(levels, dtype=torch.float32)
+class Attribute(NamedTuple):
+    """A sensitive attribute: its columns, and what they hold at each of its levels."""
+
+    places: tuple[int, ...]  # of the columns
+    levels: tuple[tuple[float, ...], ...]  # a number for each column, natural units
+
+
+def sensitive_attributes(columns: Sequence[Column]) -> tuple[Attribute, ...]:
+    """The sensitive attributes in the order of their first columns.
+
+    A column has its own levels. Several indicators of one attribute have one level each, in their order, at which they
+    are 1 and the others 0; where the attribute has indicators that are not sensitive, one more comes first, of all 0.
+    """
+    size = Counter(c.attribute for c in columns)
+    found: dict[str, tuple[int, ...]] = {}
+    for i, c in enumerate(columns):
+        if c.sensitive:
+            name = c.attribute or c.name
+            found[name] = (*found.get(name, ()), i)
+
+    def levels(name: str, places: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+        if len(places) == 1:
+            return tuple((level,) for level in columns[places[0]].levels)
+        eye = tuple(tuple(map(float, row)) for row in np.eye(len(places)))
+        return eye if len(places) == size[name] else ((0.0,) * len(places), *eye)
+
+    return tuple(Attribute(places, levels(name, places)) for name, places in found.items())
+
+
+def levels_product(columns: Sequence[Column]) -> Tensor:
+    """Every combination of the sensitive attributes' levels, (L, number of sensitive columns), natural units."""
+    attributes = sensitive_attributes(columns)
+    levels = [sum(chosen, ()) for chosen in product(*(attribute.levels for attribute in attributes))]
+    order = np.argsort([i for attribute in attributes for i in attribute.places])
+    return torch.tensor(levels, dtype=torch.float32)[:, order.tolist()]
 
 
 def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:
     """Returns the index (...) of the row of levels (L, s) nearest to each row of attributes (..., s), in L1."""
-    return (attributes.unsqueeze(-2) - levels).abs().sum(-1).argmin(-1)
+    pairs = zip(
+        attributes.unsqueeze(-1).unbind(-2), levels.unbind(-1), strict=True
+    )  # by column: nothing is (..., L, s)
+    return sum(((own - level).abs() for own, level in pairs), attributes.new_zeros(1)).argmin(-1)
 
 
 def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], sample_noise: SampleNoise) -> SCM:
@@ -99,12 +134,17 @@ def in_radius_units(scm: SCM, dataset: Dataset, radius_unit: str) -> SCM:
     return replace(scm, unit=scm.unit * deviation, radius_unit="noise_sd")
 
 
-def resample(noise: Tensor) -> SampleNoise:
-    """Sampler that draws each noise independently from its observed values, (rows, d)."""
-    observed = noise.cpu().numpy()
+def resample(noise: Tensor, columns: Sequence[Column] = ()) -> SampleNoise:
+    """Sampler that draws each noise independently from its observed values, (rows, d).
+
+    The columns of one sensitive attribute come from one row, so that exactly one of its indicators is 1.
+    """
+    observed, first = noise.cpu().numpy(), np.arange(noise.shape[-1])
+    for attribute in sensitive_attributes(columns):
+        first[list(attribute.places)] = attribute.places[0]
 
     def sample(n: int, rng: np.random.Generator) -> Tensor:
-        rows = rng.integers(len(observed), size=(n, observed.shape[1]))
+        rows = rng.integers(len(observed), size=(n, observed.shape[1]))[:, first]
         return torch.from_numpy(np.take_along_axis(observed, rows, axis=0))
 
     return sample

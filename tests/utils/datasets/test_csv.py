@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 import paths_config
 from utils.datasets.csv import classes, encode
 from utils.datasets.tabular import natural
+from utils.words.levels import read_group
 
 
 def table(n=40):
@@ -47,6 +48,12 @@ def raw(dataset):
     parts = (dataset.train, dataset.valid, dataset.test)
     order = torch.cat([p.index for p in parts]).argsort()
     return natural(dataset, torch.cat([p.x for p in parts]))[order], torch.cat([p.y for p in parts])[order]
+
+
+def groups_in_order(dataset):
+    """The group of each row, in the order of the file."""
+    parts = (dataset.train, dataset.valid, dataset.test)
+    return torch.cat([p.s for p in parts])[torch.cat([p.index for p in parts]).argsort()]
 
 
 def kinds(dataset):
@@ -93,17 +100,50 @@ def test_true_and_false_are_binary(load):
     assert kinds(load(frame))["member"] == "binary"
 
 
-def test_a_sensitive_column_of_several_texts_is_one_column_of_levels(load):
+def test_a_sensitive_column_of_several_texts_is_its_indicators(load):
     dataset = load(sensitive="job")
     x, _ = raw(dataset)
-    assert dataset.groups == ("job=0", "job=1", "job=2")
-    assert np.array_equal(x[:, 3], np.arange(40) % 3)
+    assert dataset.groups == ("job=cook", "job=nurse", "job=smith")
+    assert [c.name for c in dataset.columns if c.sensitive] == ["job=cook", "job=nurse", "job=smith"]
+    assert {c.attribute for c in dataset.columns if c.sensitive} == {"job"}
+    assert np.array_equal(x[:, list(dataset.sensitive)], np.eye(3)[np.arange(40) % 3])
+    assert np.array_equal(groups_in_order(dataset), np.arange(40) % 3)
+
+
+def test_groups_of_two_attributes_are_named_by_their_texts(load):
+    """One group for each sex and job, not for each combination of indicators."""
+    dataset = load(sensitive=["job", "sex"])
+    assert dataset.groups == tuple(f"sex={s},job={j}" for s in ("female", "male") for j in ("cook", "nurse", "smith"))
+    i = np.arange(40)
+    assert np.array_equal(groups_in_order(dataset), i % 2 * 3 + i % 3)
+
+
+def test_a_text_with_marks_of_the_grammar_is_quoted_in_the_name_of_its_group(load):
+    texts = np.array(["a,b", "c=d", "[e]", 'f"g', "plain text"])
+    dataset = load(table().assign(job=texts[np.arange(40) % 5]), sensitive=["sex", "job"])
+    assert [read_group(name) for name in dataset.groups] == [
+        {"sex": sex, "job": job} for sex in ("female", "male") for job in sorted(texts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "names"),
+    [
+        (["no", "yes"], None, ("no", "yes")),
+        (["no", "yes"], "no", ("yes", "no")),
+        ([0, 1], None, ("0", "1")),
+        ([1.5, 2.0], None, ("1.5", "2")),
+        ([True, False], None, ("False", "True")),
+    ],
+)
+def test_classes_are_named_as_in_the_file(load, values, positive, names):
+    assert load(table().assign(hired=values * 20), positive=positive).class_names == names
 
 
 def test_a_sensitive_column_of_whole_numbers_keeps_them_as_levels(load):
     frame = table().assign(job=np.arange(40) % 3 + 1)
     dataset = load(frame, sensitive=["sex", "job"])
-    assert dataset.groups[:3] == ("sex=0,job=1", "sex=0,job=2", "sex=0,job=3")
+    assert dataset.groups[:3] == ("sex=female,job=1", "sex=female,job=2", "sex=female,job=3")
 
 
 def test_ignored_columns_are_left_out_even_with_gaps(load):

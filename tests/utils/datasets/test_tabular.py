@@ -15,12 +15,12 @@ from utils.datasets.tabular import (
     assemble,
     binary,
     continuous,
-    levels_product,
     mark,
     model_space,
     names,
     natural,
 )
+from utils.scms.structure import levels_product
 from utils.types import SCM, Column, Mechanism
 
 SPLIT = [0.64, 0.16, 0.20]
