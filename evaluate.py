@@ -126,7 +126,7 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     if causal := describe_scm(stored, data, ctx.scm):
         result["causal"] = causal
     facts = unreal_twins.facts_of_twins(ctx.scm, data)
-    doubts = warnings_of(found, data.groups, params["evaluation"]["metrics"])
+    doubts = warnings_of(found, data.groups, data.class_names, params["evaluation"]["metrics"])
     if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns)]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])

@@ -56,7 +56,8 @@ def statements(settings: Sequence[Setting]) -> list[str]:
     """A sentence for each setting on what holds on the test rows."""
     found = []
     for setting in settings:
-        words = f"the {describe(setting.metric, query.group_names(setting.records)).partition(' (')[0]}"
+        names = query.group_names(setting.records), query.class_names(setting.records)
+        words = f"the {describe(setting.metric, *names).partition(' (')[0]}"
         said = Said(setting.label, setting.metric, words, setting.objective, setting.mean("rows"), len(setting.runs))
         valid, test = (setting.change(setting.metric, split) for split in SPLITS)
         accuracy = None if setting.metric == ACCURACY else setting.change(ACCURACY, "test")

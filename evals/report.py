@@ -143,7 +143,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
 
 def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
     """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
-    evaluations = later.evaluations(records)
+    evaluations, classes = later.evaluations(records), query.class_names(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
     wanted = axis.find_watched(records)
     leading = [key for key in headlines(keys) if direction(key)]
@@ -152,7 +152,7 @@ def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups:
     found = []
     for key in keys:
         evaluation, plain = later.of_evaluation(key, evaluations)
-        words = causal_figures.label(records, key, groups)
+        words = causal_figures.label(records, key, groups, classes)
         section = LATER if evaluation is not None else "" if key in first else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
     order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]

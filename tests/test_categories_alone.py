@@ -69,6 +69,9 @@ def test_learners_train_and_are_asked_by_texts_in_the_encoding(train, model):
     undefined_alone_under_attack(newest())
     names = [column["name"] for column in newest()["preprocessing"]["columns"]]
     rows = pd.DataFrame(np.zeros((2, len(names))), columns=names)
+    with pytest.raises(ValueError, match="0 of the indicators of 'job'"):  # nobody has none
+        predictor(1, "csv")(rows)
+    rows["job=a"] = 1
     assert predictor(1, "csv")(rows)["probability"].between(0, 1).all()
 
 

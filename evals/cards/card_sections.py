@@ -20,6 +20,7 @@ from utils.records.settings import TERM_KEYS, flat, own_settings
 from utils.runs import causal_figures
 from utils.system.atomic import digest
 from utils.system.console import count
+from utils.words.levels import name_class, write_text
 
 SHEETS = paths_config.ROOT / "docs" / "data_sheets.yaml"
 TARGET = re.compile(r"utils\.(\w+)\.(\w+)\.\w+")
@@ -46,13 +47,18 @@ DETAIL = re.compile(r"(_low|_high|_null)$")
 
 
 def words(key: str, record: Record) -> str:
-    """A metric in words, with the names of the record's groups."""
-    return causal_figures.label([record], key, groups(record))
+    """A metric in words, with the names of the record's groups and classes."""
+    return causal_figures.label([record], key, groups(record), classes(record))
 
 
 def groups(record: Record) -> list[str]:
     """The names of the groups."""
     return list((record.get("preprocessing") or {}).get("groups") or [])
+
+
+def classes(record: Record) -> list[str]:
+    """The names of the classes."""
+    return list((record.get("preprocessing") or {}).get("class_names") or [])
 
 
 def number(value: float | None) -> str:
@@ -194,15 +200,15 @@ def data(record: Record) -> list[Block]:
     """The data: source, terms, rows, and the groups with how many test rows each has."""
     params, stored = record["params"].get("dataset") or {}, record.get("preprocessing") or {}
     sheet, rows = _sheet(str(params.get("_target_"))), record.get("rows") or {}
-    columns = ", ".join(str(column["name"]) for column in stored.get("columns") or [])
-    classes = ", ".join(map(str, stored.get("class_names") or []))
+    named = [str(column.get("attribute") or column["name"]) for column in stored.get("columns") or []]
+    columns = ", ".join(dict.fromkeys(named))  # of indicators their attribute, once
     facts = [
         ["Data set", _name(str(record["dataset"]), describe_target(str(params.get("_target_"))))],
         ["Source", sheet.get("source", "not recorded; it is the user's own table or one that this card does not know")],
         ["Licence", sheet.get("licence", "not known; ask whoever the data come from")],
         *([["Caution", sheet["caution"]]] if "caution" in sheet else []),
         ["Rows", ", ".join(f"{n} {split}" for split, n in rows.items()) or "not recorded"],
-        ["Classes", classes or "two: 0 and 1, the favourable one"],
+        ["Classes", ", ".join(map(write_text, classes(record))) or sheet.get("classes", "two: 0 and 1")],
         *([["Columns", columns]] if columns else []),
         ["Settings", "; ".join(settings(params)) or "not recorded"],
         ["Fingerprint", str(record.get("fingerprint") or "not recorded")],
@@ -237,7 +243,7 @@ def performance(record: Record) -> list[Block]:
     blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
     if by_group := list(_by_group(record)):
         note = "In brackets the 95 % interval over test rows: the record's, else Clopper and Pearson's (1934)."
-        header = ["group", "rows", "class 1", *(describe(rate) for rate in _rates(record))]
+        header = ["group", "rows", name_class(1, classes(record)), *(describe(rate) for rate in _rates(record))]
         lines = [header, *by_group]
         if len(by_group) <= MOST_COLUMNS:
             lines = [list(line) for line in zip(*lines, strict=True)]
@@ -406,17 +412,18 @@ def thresholds(record: Record) -> list[Block]:
     fitted = "It was given, not fitted." if given else fitted
     how = f" {part(params['decide'])}." if params.get("decide") and not given else ""
     points = record.get("operating_points") or {}
+    one = f"C{name_class(1, classes(record))[1:]}"  # at the head of a sentence
     if "point" in record:
         text = f"The model is used at operating point {record['point']}, {describe_limit(record['policy'])} on the "
-        text += f"rows of the split {points.get('fit_on')}. Class 1 from a probability of "
+        text += f"rows of the split {points.get('fit_on')}. {one} from a probability of "
         text += f"{_of_groups(points['logits'][record['point']], record)}."
         return [heading, Paragraph(text), *_fits(record), _points(record)]
     decide = record.get("decide") or {}
     if "probability" in decide and (params.get("model") or {}).get("outputs", 1) == 1:
-        text = f"Class 1 from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
+        text = f"{one} from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
     elif "logits" in decide:
         said = _of_groups(decide["logits"], record, decide.get("shares"))
-        text = f"Class 1 from a probability of {said}. {fitted}{how}"
+        text = f"{one} from a probability of {said}. {fitted}{how}"
     else:
         text = "The class of the largest probability; there is no threshold."
     return [heading, Paragraph(text), *_fits(record), *([_points(record)] if points else [])]
@@ -445,7 +452,8 @@ def _points(record: Record) -> Table:
         ]
         for i, point in enumerate(own)
     ]
-    note = "From: the probability from which the model decides for class 1. Each point is the most accurate pair of "
+    one = name_class(1, classes(record))
+    note = f"From: the probability from which the model decides for {one}. Each point is the most accurate pair of "
     note += (
         "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows. "
     )

@@ -169,21 +169,26 @@ def axes(
     Raises:
         ValueError: an option that is neither higher nor lower.
     """
-    evaluations, groups = later.evaluations(records), query.group_names(records)
+    evaluations, names = later.evaluations(records), (query.group_names(records), query.class_names(records))
     units = {UNITS.get(str((record.get("units") or {}).get("radius")), "") for record in records}
     remarks = [causal_figures.remark(shown, source(side.key, columns)[0]) for side in asked]
     pairs = zip(asked, remarks, strict=True)
-    return tuple(_axis(side, columns, evaluations, groups, units, remark) for side, remark in pairs)
+    return tuple(_axis(side, columns, evaluations, names, units, remark) for side, remark in pairs)
 
 
 def _axis(
-    side: Side, columns: Sequence[str], evaluations: set[str], groups: Sequence[str], units: set[str], remark: str
+    side: Side,
+    columns: Sequence[str],
+    evaluations: set[str],
+    names: tuple[Sequence[str], Sequence[str]],
+    units: set[str],
+    remark: str,
 ) -> Axis:
     if side.better not in (None, *ENDS):
         raise ValueError(f"{side.option}={side.better}: expected higher or lower")
     metric, turned = source(side.key, columns)
     evaluation, plain = later.of_evaluation(metric, evaluations)
-    words = causal_figures.with_remark(_with_unit(plain, describe(plain, groups), units), remark)
+    words = causal_figures.with_remark(_with_unit(plain, describe(plain, *names), units), remark)
     if turned:
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:

@@ -148,7 +148,16 @@ def metrics(table: pd.DataFrame) -> list[str]:
 
 def group_names(records: Sequence[Record]) -> tuple[str, ...]:
     """The names of the sensitive groups where all records have the same, else none."""
-    named = {tuple((record.get("preprocessing") or {}).get("groups") or ()) for record in records}
+    return _names(records, "groups")
+
+
+def class_names(records: Sequence[Record]) -> tuple[str, ...]:
+    """The names of the classes, likewise."""
+    return _names(records, "class_names")
+
+
+def _names(records: Sequence[Record], kind: str) -> tuple[str, ...]:
+    named = {tuple((record.get("preprocessing") or {}).get(kind) or ()) for record in records}
     return next(iter(named)) if len(named) == 1 else ()
 
 

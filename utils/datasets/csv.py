@@ -146,7 +146,7 @@ def classes(name: str, labels: "pd.Series[Any]", positive: Any) -> NDArray[np.in
 
 
 def class_texts(labels: "pd.Series[Any]", y: NDArray[np.int64]) -> tuple[str, ...]:
-    """What the label is in rows of class 0 and of class 1, as its owner writes it: whole numbers without decimals."""
+    """The texts of the label in rows of class 0 and of class 1, whole numbers without decimals."""
     values = (labels[y == label].iloc[0] for label in (0, 1))
     return tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 

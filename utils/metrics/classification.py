@@ -21,7 +21,7 @@ KEYS = {
     "worst_class_accuracy": Key(1, "accuracy of the worst class", headline=1),
     "mcc": Key(1, "Matthews correlation", headline=1),
     "auc": Key(1, "area under the ROC curve", headline=1),
-    "prevalence": Key(0, "share of class 1"),
+    "prevalence": Key(0, "share of {one}"),
     "acceptance_rate": Key(0, "acceptance rate"),
     "mean_max_confidence": Key(0, "mean probability of the label"),
 }

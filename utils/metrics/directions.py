@@ -11,7 +11,7 @@ A key is such a name, followed by a group (``fnr_group1``) or a class, a norm (`
 (``uai_0.05``, ``robust_accuracy_8/255``), of poisoned runs one of POISONING (``fpr_gap_valid_unpoisoned``), and one of
 ``_low``, ``_high``, ``_null``, each where it applies; KEYS names none of these. A ``{placeholder}`` in a name is
 any text, and in its words what is known of that, so that ``{rate}_gap`` speaks of every rate; in words ``{groups}``
-are the groups, and ``{contrast}`` is the second group minus the first.
+are the groups, ``{contrast}`` is the second group minus the first, and ``{one}`` is class 1 by its name.
 
 ``meaning(key)`` is what a file states of a key, or None; ``direction``, ``describe``, ``is_causal`` and ``headlines``
 ask it. The files are read, not run, so that nobody who plots waits for torch: KEYS is a dict of plain values.
@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.words.levels import name_class
 from utils.words.near import near
 from utils.words.numbers import SPELLED
 
@@ -95,14 +96,15 @@ def is_causal(key: str) -> bool:
     return found is not None and found.causal
 
 
-def describe(key: str, groups: Sequence[str] = ()) -> str:
+def describe(key: str, groups: Sequence[str] = (), classes: Sequence[str] = ()) -> str:
     """A label in words for plots; an unknown key stays as it is.
 
     ``uai_0.05`` is "unfair area at radius 0.05 (share of individuals)". With the names of the groups, such as women
-    and men, ``fnr_signed_gap`` is "difference in false negative rate, men minus women".
+    and men, ``fnr_signed_gap`` is "difference in false negative rate, men minus women"; with those of the classes, such
+    as no and yes, ``prevalence`` is "share of class yes".
     """
-    parts = _split(key, groups)
-    found = _find(parts.name, groups)
+    parts = _split(key, groups, classes)
+    found = _find(parts.name, groups, classes)
     if found is None:
         return key
     if found.direction > 0 and parts.state == POISONING["_poisoning_harm"]:
@@ -159,7 +161,7 @@ class Parts(NamedTuple):
         return [words for words in (self.of, self.norm, self.radius, self.state) if words]
 
 
-def _split(key: str, groups: Sequence[str]) -> Parts:
+def _split(key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Parts:
     norm = radius = state = end = ""
     if found := END.fullmatch(key):
         key, end = found["rest"], found["end"]
@@ -169,7 +171,7 @@ def _split(key: str, groups: Sequence[str]) -> Parts:
         key, radius = found["rest"], f"at radius {found['radius']}"
     if (found := NORM.fullmatch(key)) and _takes_norm(_whose(found["rest"], ())[0]):
         key, norm = found["rest"], f"under {NORMS[found['norm']]} attacks"
-    name, of = _whose(key, groups)
+    name, of = _whose(key, groups, classes)
     return Parts(name, of, norm, radius, state, end)
 
 
@@ -179,12 +181,12 @@ def _takes_norm(name: str) -> bool:
     return found is not None and found.norm
 
 
-def _whose(key: str, groups: Sequence[str]) -> tuple[str, str]:
+def _whose(key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> tuple[str, str]:
     """A key without its group or class, and these in words."""
     if found := GROUP.fullmatch(key):
         return found["rest"], f"of {_name_group(int(found['group']), groups)}"
     if (found := CLASS.fullmatch(key)) and found["rest"] in read_keys():
-        return found["rest"], f"of class {found['label']}"
+        return found["rest"], f"of {name_class(int(found['label']), classes)}"
     return key, ""
 
 
@@ -192,8 +194,8 @@ def _name_group(group: int, groups: Sequence[str]) -> str:
     return groups[group] if group < len(groups) else f"group {group}"
 
 
-def _find(name: str, groups: Sequence[str]) -> Key | None:
-    """The meaning of a name without what stands behind it, in the words of these groups."""
+def _find(name: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Key | None:
+    """The meaning of a name without what stands behind it, in the words of these groups and classes."""
     found, rest = read_keys().get(name), ""
     if found is None:
         found, rest = _template(name)
@@ -202,6 +204,7 @@ def _find(name: str, groups: Sequence[str]) -> Key | None:
     known = {
         "contrast": f"{_name_group(1, groups)} minus {_name_group(0, groups)}",
         "groups": f"{groups[0]} and {groups[1]}" if len(groups) == 2 else "groups",
+        "one": name_class(1, classes),
     }
     of_rest = FIELD.sub(lambda field: field[0] if field[1] in known else _words(rest), found.words)
     filled = FIELD.sub(lambda field: known.get(field[1], ""), of_rest)

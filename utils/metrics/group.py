@@ -25,7 +25,7 @@ KEYS = {
     "fpr_gap": Key(-1, "difference in false positive rate between {groups}", headline=2),
     "demographic_parity_difference": Key(-1, "difference in acceptance rate between {groups}", headline=2),
     "equalized_odds_difference": Key(-1, "largest difference in error rates between {groups}", headline=2),
-    "prevalence_gap": Key(0, "difference in share of class 1 between {groups}"),  # no model's fault
+    "prevalence_gap": Key(0, "difference in share of {one} between {groups}"),  # no model's fault
     "bayes_fnr": Key(0, "false negative rate of the most accurate decisions"),  # of generated data, which state it
     "bayes_fnr_gap": Key(0, "difference in false negative rate of the most accurate decisions between {groups}"),
     "{rate}_gap": Key(-1, "difference in {rate} between {groups}"),

@@ -3,20 +3,26 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from utils.system.console import count
+from utils.words.levels import name_class
 
 Figures = Mapping[str, float | None]
 
-# by what rates are shares of: these, and the gaps of them
+# by what rates are shares of, and the class that is meant: these, and the gaps of them
 NEEDS = {
-    "of class 1": (("fnr", "tpr"), ("fnr_gap", "tpr_gap", "equalized_odds_difference")),
-    "of class 0": (("fpr",), ("fpr_gap", "equalized_odds_difference")),
-    "that the model gives class 1": (("ppv",), ("ppv_gap",)),
+    ("of", 1): (("fnr", "tpr"), ("fnr_gap", "tpr_gap", "equalized_odds_difference")),
+    ("of", 0): (("fpr",), ("fpr_gap", "equalized_odds_difference")),
+    ("that the model gives", 1): (("ppv",), ("ppv_gap",)),
 }
 OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "auc")
 
 
 def explain_undefined(
-    metrics: Figures, shares: Mapping[str, Sequence[int]], groups: Sequence[str], *, groups_min: int
+    metrics: Figures,
+    shares: Mapping[str, Sequence[int]],
+    groups: Sequence[str],
+    classes: Sequence[str] = (),
+    *,
+    groups_min: int,
 ) -> list[str]:
     """A sentence for each cause: "fnr_gap is undefined: group men has no test row of class 1".
 
@@ -24,12 +30,14 @@ def explain_undefined(
         metrics: of one model, undefined ones None.
         shares: numerator and denominator of those that are shares of rows.
         groups: names of the sensitive groups.
+        classes: names of the classes, where they have any.
         groups_min: the fewest rows of a group, of those that a rate is a share of, with which its gap is reported.
     """
-    return [*_of_classes(metrics), *_of_groups(metrics, shares, groups, groups_min), *_of_attacks(metrics)]
+    of_groups = _of_groups(metrics, shares, groups, classes, groups_min)
+    return [*_of_classes(metrics, classes), *of_groups, *_of_attacks(metrics)]
 
 
-def _of_classes(metrics: Figures) -> Iterator[str]:
+def _of_classes(metrics: Figures, classes: Sequence[str]) -> Iterator[str]:
     """Classes without rows."""
     if metrics.get("accuracy", 0.0) is None:
         yield "every metric is undefined: there are no test rows"
@@ -40,11 +48,15 @@ def _of_classes(metrics: Figures) -> Iterator[str]:
         missing = ["1" if metrics["prevalence"] == 0.0 else "0"]
     for label in missing:
         shown = [key for key in (empty.get(label), *OF_CLASSES) if key and metrics.get(key, 0.0) is None]
-        yield f"{_are(shown)} undefined: there is no test row of class {label}"
+        yield f"{_are(shown)} undefined: there is no test row of {name_class(int(label), classes)}"
 
 
 def _of_groups(
-    metrics: Figures, shares: Mapping[str, Sequence[int]], groups: Sequence[str], groups_min: int
+    metrics: Figures,
+    shares: Mapping[str, Sequence[int]],
+    groups: Sequence[str],
+    classes: Sequence[str],
+    groups_min: int,
 ) -> Iterator[str]:
     """Groups with too few rows, without any, or with too few of those that a rate needs."""
     support = [metrics.get(f"support_group{i}") for i in range(len(groups))]
@@ -56,7 +68,8 @@ def _of_groups(
         elif rows is not None:
             if rows < groups_min:
                 yield f"every gap is undefined: group {name} has {count(rows, 'test row')}, {least}"
-            for needed, (rates, gaps) in NEEDS.items():
+            for (words, label), (rates, gaps) in NEEDS.items():
+                needed = f"{words} {name_class(label, classes)}"
                 known = [key for key in (f"{rate}_group{i}" for rate in rates) if key in metrics]
                 fewest = min((shares[key][1] if key in shares else 0 for key in known), default=groups_min)
                 if known and not fewest:

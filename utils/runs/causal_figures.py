@@ -127,10 +127,10 @@ def _remark(record: Record, key: str) -> str:
     return MIDDLE_NOISE if any(fact.startswith(THRESHOLDED) for fact in facts) else ""
 
 
-def label(records: Sequence[Record], key: str, groups: Sequence[str]) -> str:
+def label(records: Sequence[Record], key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> str:
     """Returns a metric in words, with the remark on its causal model in (...) and its later evaluation in [...]."""
     evaluation, plain = of_evaluation(key, evaluations(records))
-    words = with_remark(describe(plain, groups), remark(records, key))
+    words = with_remark(describe(plain, groups, classes), remark(records, key))
     return words if evaluation is None else f"{words} [{evaluation}]"
 
 

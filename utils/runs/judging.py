@@ -88,16 +88,19 @@ def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Ma
     return found
 
 
-def warnings_of(found: Measured, groups: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def warnings_of(
+    found: Measured, groups: Sequence[str], classes: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
     """Returns a sentence for each check of the evaluation itself that failed and each cause of undefined figures.
 
     Args:
         found: the metrics of a model.
         groups: the names of the groups of its data.
+        classes: the names of the classes, where they have any.
         nodes: the settings of the metrics, by name.
     """
     least = nodes.get("group", {}).get("groups_min", 0)
-    return masking.warnings_of(found) + explain_undefined(found, found.shares, groups, groups_min=least)
+    return masking.warnings_of(found) + explain_undefined(found, found.shares, groups, classes, groups_min=least)
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:

@@ -10,6 +10,7 @@ from utils.run_store import Record
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn
+from utils.words.levels import name_class
 from utils.words.quoting import IMPORT, call, copyable, option
 
 
@@ -50,7 +51,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     for warning in warnings:
         warn(warning)
     if record["params"]["model"]["outputs"] == 1:
-        say(f"  class 1 from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
+        one = name_class(1, record["preprocessing"].get("class_names", ()))
+        say(f"  {one} from a probability of {_thresholds(record)} (decide={record['params']['choices']['decide']})")
     seconds = record["seconds"]
     search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
     say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")

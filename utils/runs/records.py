@@ -59,7 +59,7 @@ def finished_record(
     data = run.dataset
     record = blank_record(run)
     points, without = _operating_points(run)
-    doubts = warnings_of(metrics, data.groups, run.params["evaluation"]["metrics"])
+    doubts = warnings_of(metrics, data.groups, data.class_names, run.params["evaluation"]["metrics"])
     facts = unreal_twins.facts_of_twins(run.ctx.scm, data)
     unlike = unreal_twins.warnings_of(facts, data.columns)
     fitted = getattr(decide, "fitted", None)
