@@ -20,9 +20,8 @@ from utils.scms.independent import independent
 from utils.scms.learned import learned
 from utils.scms.linear import linear
 from utils.scms.structure import levels_product, sensitive_attributes
-from utils.threats import Ball, CausalThreat, check_budget
+from utils.threats import Ball, CausalThreat, check_budget, everywhere
 from utils.types import Column, Context
-from utils.words.radii import everywhere
 
 EFFECT = {"asian": 8.0, "black": -6.0, "hispanic": -4.0, "white": 6.0}
 SHARES = [0.2, 0.25, 0.15, 0.4]
@@ -171,7 +170,7 @@ def test_the_unfair_area_of_a_linear_model_is_that_of_the_dual_norm(option):
     scm, radius, rows = model_of(option), 0.25, people().test
     predict, ctx = judged(scm, radius)
     found = unfair_area(
-        predict, rows, ctx, radii=[radius], individuals="rows", n=0, samples=50, steps=10, rel_step=0.3,
+        predict, rows, ctx, radii={str(radius): radius}, individuals="rows", n=0, samples=50, steps=10, rel_step=0.3,
         estimators="separate", intervals=10, level=0.95,
     )  # fmt: skip
     w, own = predict.weight[0], predict(rows.x)[:, 0] >= 0
