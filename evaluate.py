@@ -97,12 +97,13 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
 
     import paths_config
     from evals.records.stored import scm_of
-    from utils.build import choose_device, describe_scm, make_repeatable
+    from utils.build import describe_scm
     from utils.metrics import unreal_twins
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
     from utils.runs.judging import evaluate as judge
     from utils.runs.judging import rehearse, warnings_of
+    from utils.system.devices import choose_device, make_repeatable
 
     store = RunStore(paths_config.database(params["database"]))
     record = store.get(doc_id)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 import paths_config
 
@@ -101,3 +103,10 @@ def refused(answer: Answer, *phrases: str) -> None:
     assert lines[-1].startswith("error: ")
     for phrase in phrases:
         assert phrase in lines[-1]
+
+
+def composed(*words: str) -> Any:
+    """The configuration of a training of few rows, as plain values."""
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        cfg = compose("train", overrides=["dataset.rows=60", "device=cpu", *words], return_hydra_config=False)
+    return OmegaConf.to_container(cfg, resolve=True)

@@ -15,7 +15,7 @@ from utils.adversary.worst_case import threat_of, within_budget
 from utils.build import bind
 from utils.command_line.targets import require_trusted
 from utils.metrics.directions import describe, meaning
-from utils.run_store import to_plain
+from utils.records.plain import to_plain
 from utils.runs.judging import evaluate, evaluate_many
 from utils.threats import CausalThreat, everywhere
 from utils.types import Batch, Context

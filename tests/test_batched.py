@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 import paths_config
 from tests.commands import SMALL, command, environment, for_tables, house, line, refused
-from utils.build import structure_of
 from utils.command_line import checks
+from utils.configuration.stacking import structure_of
 from utils.launchers.batched import cut, in_bytes
 from utils.run_store import RunStore
 from utils.runs import lifecycle

@@ -22,8 +22,8 @@ METHODS = ("attacks", "regularizers", "epsilons", "prepares", "decides", "metric
 CONFINED = {
     "tinydb": r"utils\.run_store",
     "orjson": r"utils\.run_store",
-    "hydra": r"utils\.(build|cli|runs\.sweep|(words|command_line|launchers|search|plugins)\..*)|train|evaluate"
-    r"|evals\.records\.reproduce",
+    "hydra": r"utils\.(build|cli|runs\.sweep|system\.devices|(words|command_line|launchers|search|plugins)\..*)|train"
+    r"|evaluate|evals\.records\.reproduce",
     "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures)",

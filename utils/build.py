@@ -1,50 +1,46 @@
 """Objects from a configuration: the only place that instantiates what a configuration names."""
 
-import importlib
 import json
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import nn
 
 from utils import seeding
 from utils.command_line.checks import TRAINER, validate_pixels
-from utils.command_line.targets import check_arguments, mask, read_arguments, settings_of, structure
+from utils.command_line.targets import check_arguments, read_arguments, settings_of
+from utils.configuration.run_identity import group_id, identity_of, run_id
+from utils.configuration.traits import (
+    headline_metrics,
+    is_learner,
+    model_class,
+    model_option,
+    nominal_weight,
+    perturbs,
+    run_name,
+)
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
-from utils.models.learner import Learner
 from utils.models.pixels import ForImages
 from utils.poisoning.rows_csv import checksum, with_file
-from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings, without
-from utils.records.typed import AttackNode, Node, OfCausalModel, OfContext, OfData, Params
-from utils.run_store import canonical, group_id, run_id
+from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
+from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
 from utils.scms.from_data import hash_of_equations
-from utils.scms.identity import describe, read_settings
-from utils.scms.structure import sensitive_attributes
-from utils.system import processes
-from utils.system.environment import keep_memory
+from utils.scms.identity import describe
+from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.training.one_model import PLAIN, Recipe
-from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare, Scalar
-from utils.views.stack import together
+from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare
 from utils.words.numbers import read_radius
 from utils.words.quoting import write_word
 
 Shared = Callable[..., Any]  # part, how to make it, the settings it depends on -> the part
-OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
-OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
 
 
 @dataclass(frozen=True)
@@ -94,42 +90,6 @@ def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
         check_arguments(found, key)
         return read_arguments(found)
     return found
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA where there is one; with several, the jobs of a sweep or the processes of one take turns.
-
-    Raises:
-        ValueError: a device that is not there.
-    """
-    if name == "auto":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        number = processes.local_rank() if processes.count_launched() > 1 else _job_number()
-        return torch.device("cuda", number % count) if count else torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device={name!r} is not known; choose auto, cpu, cuda or cuda:<number>") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={name!r}: torch sees no CUDA device here; choose auto or cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device={name!r}: torch sees {torch.cuda.device_count()} CUDA devices, numbered from 0")
-    return device
-
-
-def _job_number() -> int:
-    """Returns the number of this job in its sweep, 0 outside one."""
-    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else None
-    return OmegaConf.select(hydra, "job.num") or 0 if hydra and hydra.mode == RunMode.MULTIRUN else 0
-
-
-def make_repeatable(threads: int, device: torch.device) -> None:
-    """Gives the same bits for the same seed, device and thread count."""
-    torch.set_num_threads(threads)
-    keep_memory()
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)  # a few, such as sums for l1 balls, have no such form
 
 
 def build_dataset(params: OfData, device: torch.device) -> Dataset:
@@ -219,31 +179,14 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
 
 def _check_fits(params: Params, dataset: Dataset) -> None:
     """Refuses a model for images on a table, and the other way round. Raises ValueError."""
-    for_images = issubclass(_kind(params), ForImages)
+    for_images = issubclass(model_class(params), ForImages)
     if for_images != bool(dataset.shape):
         kinds = ("images", "tables") if for_images else ("tables", "images")
         fitting = "small_cnn or preact_resnet18" if dataset.shape else "mlp or logistic"
         raise ValueError(
-            f"model={_module(params)} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
+            f"model={model_option(params)} is for {kinds[0]}, and dataset={dataset.name} holds {kinds[1]}; "
             f"choose model={fitting}"
         )
-
-
-def _kind(params: Params) -> type[nn.Module]:
-    """The class of the model that a configuration names."""
-    module, _, name = params["model"]["_target_"].rpartition(".")
-    kind: type[nn.Module] = getattr(importlib.import_module(module), name)
-    return kind
-
-
-def _module(params: Params) -> str:
-    """The last name of the model's module, that of its option."""
-    return str(params["model"]["_target_"]).split(".")[-2]
-
-
-def is_learner(params: Params) -> bool:
-    """Returns whether the model is one of scikit-learn's: trained at once by its own loss, without gradients."""
-    return issubclass(_kind(params), Learner)
 
 
 def _refuse_terms(params: Params) -> None:
@@ -251,8 +194,8 @@ def _refuse_terms(params: Params) -> None:
     unread = [name for name, node in params["regularizer"].items() if name != "erm" and node["weight"]]
     if unread:
         raise ValueError(
-            f"model={_module(params)} minimises a loss of its own, so regularizer={unread[0]} would say nothing to it; "
-            "leave regularizer=erm, and weigh the training rows by prepare, or choose thresholds by decide"
+            f"model={model_option(params)} minimises a loss of its own, so regularizer={unread[0]} would say nothing "
+            "to it; leave regularizer=erm, and weigh the training rows by prepare, or choose thresholds by decide"
         )
 
 
@@ -309,25 +252,6 @@ def recipe(params: Params) -> Recipe:
     return found
 
 
-def nominal_weight(params: Params) -> float:
-    """Weight of the plain loss: as configured, or 0 beside a term that is a classification loss itself, else 1."""
-    given = params["objective"]["nominal"]
-    if given is not None:
-        return float(given)
-    return 0.0 if any(node["own_loss"] and node["weight"] for node in params["regularizer"].values()) else 1.0
-
-
-def perturbs(params: Params) -> bool:
-    """Returns whether any term of the objective reads the training radius; a learner has none."""
-    return not is_learner(params) and any(node["perturbs"] for node in params["regularizer"].values())
-
-
-def reads_radius(params: Params) -> bool:
-    """Returns whether the training depends on the radius: by a term, or by attacks on the validation rows."""
-    judged = params["trainer"].get("keep") == "best" or bool(params["trainer"].get("ema_floor"))
-    return perturbs(params) or (judged and not is_learner(params))
-
-
 def build_metrics(params: Params) -> dict[str, Metric]:
     """The metrics of a run's evaluation; one that trains without a radius reports none at its training radius."""
     return bind_metrics(
@@ -339,7 +263,7 @@ def bind_metrics(
     nodes: Mapping[str, Any], evasion: Mapping[str, Any], *, at_training_radius: bool
 ) -> dict[str, Metric]:
     """Metrics by name; the ``attack`` option is reported beside the headline attacks unless one is as strong."""
-    headline = _at_training_radius(nodes)
+    headline = headline_metrics(nodes)
     unread = {} if at_training_radius else {name: {"training_radius": None} for name in headline}
     attacks = [
         a for name in headline for a in (nodes[name].get("attack", {}), *nodes[name].get("attacks", {}).values())
@@ -352,124 +276,10 @@ def bind_metrics(
     }
 
 
-def _at_training_radius(nodes: Mapping[str, Any]) -> list[str]:
-    """Returns the names of the headline metrics, which report at the training radius too."""
-    return [name for name, node in nodes.items() if node.get("training_radius") is not None]
-
-
 def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
     """Returns whether the headline attack is this attack with as many steps or more."""
     same = {**evasion, "steps": None} == {**headline, "steps": None}
     return same and evasion.get("steps", 0) <= headline.get("steps", 0)
-
-
-def identity(params: Params, fingerprint: str) -> dict[str, Any]:
-    """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
-    kept = without(params, "identity")
-    kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
-    for key in ("prepare", "added"):  # the rows as they are
-        if not kept.get(key):
-            kept.pop(key, None)
-    if is_learner(params):
-        kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
-    if not reads_radius(params):
-        kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
-    if not perturbs(params):
-        metrics = dict(kept["evaluation"]["metrics"])
-        for name in _at_training_radius(metrics):
-            metrics[name] = {k: v for k, v in metrics[name].items() if k != "training_radius"}
-        kept["evaluation"] = kept["evaluation"] | {"metrics": metrics}
-    return kept | {"data": fingerprint}
-
-
-def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
-    """The same of a run whose data and causal model are there, which say what of the SCM's settings they read.
-
-    Several sensitive indicators of one attribute once were attributes of their own, so runs of them have other ids now.
-    """
-    found = identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
-    together = any(len(attribute.places) > 1 for attribute in sensitive_attributes(dataset.columns))
-    return found | {"indicators": "together"} if together else found
-
-
-def structure_of(params: Params) -> str:
-    """Returns a text that is equal for runs of one stack: they differ in seed, weights of rows and numbers alone."""
-    kept: dict[str, Any] = structure({key: value for key, value in params.items() if key not in ("seed", "prepare")})
-    kept["choices"] = {key: value for key, value in params.get("choices", {}).items() if key != "prepare"}
-    kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in ("lr", "weight_decay")}
-    kept["epsilon"] = kept["epsilon"] | {"radius": mask(params["epsilon"]["radius"])}
-    kept["objective"] = {"nominal": mask(params["objective"]["nominal"])}
-    kept["regularizer"] = {k: v | {"weight": mask(v["weight"])} for k, v in kept["regularizer"].items()}
-    return canonical(kept)
-
-
-def stackable(params: Params) -> bool:
-    """Returns whether runs like this one can be trained as a stack, differing in numbers alone."""
-    return not why_alone(params)
-
-
-def why_alone(params: Params) -> str:
-    """Returns why runs like this one are trained one by one; empty where they can be trained as a stack."""
-    if is_learner(params):
-        return f"scikit-learn trains one model={_module(params)} at a time"
-    observing = [name for name, node in params["regularizer"].items() if node.get("adapts")]
-    if observing:
-        return f"regularizer={observing[0]} observes the training of one model"
-    if not params["trainer"].keys() <= set(TRAINER):
-        return "a recipe such as trainer.schedule is for one model at a time"
-    if "poison" in params["attack"]:
-        return "a search for rows to add trains one model on many sets of rows"
-    return ""
-
-
-def without_poison(params: Params) -> Params:
-    """The settings of a run whose rows are chosen, so that no search stands before its training."""
-    return params | {"attack": cast(AttackNode, {k: v for k, v in params["attack"].items() if k != "poison"})}
-
-
-def run_name(params: Params) -> str:
-    """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
-    model = params.get("choices", {}).get("model", _module(params))
-    return f"{params['dataset']['name']}_{model}_{'+'.join(params['regularizer'])}"
-
-
-def stacked_objective(runs: Sequence[Run]) -> Objective:
-    """The objective of a stack: the losses (m,) that its runs would minimise one by one.
-
-    Raises:
-        UnstackableError: terms that differ in more than numbers.
-    """
-
-    device = runs[0].dataset.train.x.device
-
-    def weight(of: Sequence[Scalar], name: str) -> Scalar:
-        value = together(of, name, device)
-        return value.squeeze(1) if isinstance(value, torch.Tensor) else value
-
-    every = {
-        name: Weighted(
-            weight([run.terms[name].weight for run in runs], f"regularizer.{name}.weight"),
-            together([run.terms[name].term for run in runs], f"regularizer.{name}", device),
-        )
-        for name in runs[0].terms
-    }
-    return make_objective(weight([run.nominal for run in runs], "objective.nominal"), every)
-
-
-@contextmanager
-def in_memory() -> Iterator[None]:
-    """Turns an allocation that fails into what a user can do about it. Raises ValueError."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "allocate" in str(error)):
-            raise
-        asked = re.search(r"\d+ bytes|[\d.]+ [KMGTPE]iB", str(error))
-        size = f" ({asked[0]} at once)" if asked else ""
-        raise ValueError(
-            f"this needs more memory than there is{size}; lower what is large, such as dataset.rows, model.hidden or "
-            "trainer.batch_size"
-        ) from error
 
 
 @in_memory()

@@ -16,15 +16,13 @@ journal, so one that is killed halfway is simply repeated.
 """
 
 import gc
-import hashlib
 import json
-import math
 import os
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,17 +30,14 @@ from filelock import FileLock, Timeout
 from tinydb.queries import QueryLike
 
 from utils.records import checksum
-from utils.records.schema import STATUS as STATUS
-from utils.records.schema import flaw
+from utils.records.plain import to_plain
+from utils.records.schema import STATUS, flaw
 from utils.records.typed import Record
 from utils.system import atomic
-from utils.words.numbers import read_number
 from utils.words.quoting import copyable, option
 
-SCHEMA = 1  # of the records; a new number gives every run a new id
 DEFAULT = "_default"  # TinyDB's name of its first table
 
-FRACTION = re.compile(r"\s*\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*")
 DOC_ID = re.compile(r"0|[1-9][0-9]{0,17}")
 OLD_HEAD = f'{{"{DEFAULT}": {{\n'.encode()  # of files from before there were checksums
 HEAD = OLD_HEAD + b"\n"  # the empty line says that every record has one
@@ -68,78 +63,6 @@ class StoreError(ValueError):
 
 class FlawError(ValueError):
     """A flaw of a record, in words that follow its name."""
-
-
-# --- plain values and ids --------------------------------------------------------------------------------------
-
-
-def to_plain(value: Any) -> Any:
-    """The same value in JSON types: arrays and tensors as lists, paths as text, NaN and infinities as None.
-
-    Raises:
-        ValueError: a value of another type, with its place in the record.
-    """
-    return _plain(value, "", lambda leaf: leaf if isinstance(leaf, str) or math.isfinite(leaf) else None)
-
-
-def canonical(params: Any) -> str:
-    """One text for equal settings: keys sorted, ``1`` for ``1.0``, the float for a fraction such as ``8/255``."""
-    return json.dumps(_plain(params, "", _normal), sort_keys=True, allow_nan=False, separators=(",", ":"))
-
-
-def run_id(params: Mapping[str, Any]) -> str:
-    """16 hex digits that name a run: SHA-256 of SCHEMA and the canonical settings."""
-    return hashlib.sha256(f"{SCHEMA}:{canonical(params)}".encode()).hexdigest()[:16]
-
-
-def group_id(params: Mapping[str, Any]) -> str:
-    """The ``run_id`` without the seed: equal for the repetitions of one experiment."""
-    return run_id({key: value for key, value in params.items() if key != "seed"})
-
-
-def _plain(value: Any, place: str, leaf: Callable[[str | float], Any]) -> Any:
-    """``value`` in JSON types, with ``leaf`` applied to every text and float."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, PurePath):
-        return leaf(value.as_posix())
-    if isinstance(value, str | float):
-        return leaf(value if isinstance(value, str) else float(value))
-    if isinstance(value, Mapping):
-        return {_key(k, place): _plain(v, f"{place}.{k}", leaf) for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
-        return [_plain(v, f"{place}.{i}", leaf) for i, v in enumerate(value)]
-    if hasattr(value, "tolist"):  # NumPy and torch, whatever the device, without importing either
-        return _plain(value.tolist(), place, leaf)
-    raise ValueError(
-        f"cannot store {type(value).__name__} {value!r:.60} at {place.lstrip('.') or 'the top'}; "
-        "give numbers, text, lists or mappings of them"
-    )
-
-
-def _key(key: Any, place: str) -> str:
-    if isinstance(key, str | int | float):
-        return str(key)
-    raise ValueError(f"cannot store the key {key!r:.60} of {place.lstrip('.') or 'the top'}; keys are text")
-
-
-def _normal(leaf: str | float) -> Any:
-    if isinstance(leaf, str):
-        number = _fraction(leaf)
-        return leaf if number is None else _normal(number)
-    if not math.isfinite(leaf):
-        return str(leaf)  # "inf" is a norm, not a missing value
-    return int(leaf) if leaf.is_integer() else leaf
-
-
-def _fraction(text: str) -> float | None:
-    try:
-        return read_number(text) if FRACTION.fullmatch(text) else None
-    except ValueError:  # divided by 0
-        return None
-
-
-# --- records as bytes ------------------------------------------------------------------------------------------
 
 
 def _encode(record: Mapping[str, Any]) -> bytes:

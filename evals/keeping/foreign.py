@@ -37,9 +37,10 @@ import paths_config
 from evals.keeping import face_study
 from evals.keeping.upkeep import say_some
 from evals.records.query import FACTS
+from utils.configuration.run_identity import canonical, group_id
 from utils.metrics.directions import direction
-from utils.records.schema import flaw
-from utils.run_store import SCHEMA, STATUS, RunStore, canonical, group_id
+from utils.records.schema import SCHEMA, STATUS, flaw
+from utils.run_store import RunStore
 from utils.system.console import count, say
 from utils.words.numbers import read_number
 

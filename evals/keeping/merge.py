@@ -28,8 +28,9 @@ import paths_config
 from evals.keeping.upkeep import SHOWN, is_database, say_some
 from evals.poisoning import csv_files
 from evals.records.query import align
+from utils.records.schema import SCHEMA
 from utils.records.typed import Record, Weights
-from utils.run_store import SCHEMA, RunStore, StoreError
+from utils.run_store import RunStore, StoreError
 from utils.system import atomic
 from utils.system.atomic import digest
 from utils.system.console import count, say, warn

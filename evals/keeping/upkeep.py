@@ -32,8 +32,8 @@ from typing import Any
 import paths_config
 from evals.poisoning.csv_files import WORDS, wrong
 from utils.records import checksum
-from utils.records.schema import flaw
-from utils.run_store import STATUS, RunStore, StoreError
+from utils.records.schema import STATUS, flaw
+from utils.run_store import RunStore, StoreError
 from utils.system.atomic import digest
 from utils.system.console import count, say
 from utils.words.near import near

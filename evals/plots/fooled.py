@@ -12,9 +12,9 @@ import paths_config
 from evals.records.query import Record
 from evals.records.stored import context_of, dataset_of
 from utils.adversary.worst_case import within_budget
-from utils.build import choose_device, make_repeatable
 from utils.model_zoo import from_record
 from utils.records.typed import Epsilon, OfAttack
+from utils.system.devices import choose_device, make_repeatable
 from utils.views.row_parts import parts, sample
 from utils.words.near import near
 

@@ -21,9 +21,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.command_line.overrides import CONFIG, explain, groups, options
+from utils.configuration.run_identity import canonical
 from utils.records.settings import at, left_out, walk
 from utils.records.typed import Record
-from utils.run_store import canonical
 from utils.scms.identity import settle
 from utils.words.quoting import copyable, override, quoted, visible
 

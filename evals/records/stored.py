@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from utils.build import build_context, build_dataset, choose_device
+from utils.build import build_context, build_dataset
 from utils.command_line.checks import require_name, validate_pixels
 from utils.command_line.targets import check_settings, require_trusted
 from utils.datasets.column_rules import attributes
@@ -12,6 +12,7 @@ from utils.datasets.csv import expand_graph
 from utils.datasets.tabular import check_graph
 from utils.records.typed import OfAttack, OfContext, OfData, Record
 from utils.scms.identity import part_of, settle
+from utils.system.devices import choose_device
 from utils.types import Context, Dataset
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from evals import report
 from evals.records import query, reproduce
 from tests.evals.chromium import browser, opened
-from utils.run_store import RunStore, group_id, run_id
+from utils.configuration.run_identity import group_id, run_id
+from utils.run_store import RunStore
 
 ROWS = 10_000  # of the test set
 GROUPS = {"women": 5_800, "men": 4_200}

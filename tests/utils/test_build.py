@@ -7,17 +7,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from tests.commands import composed
 from utils import build
-from utils.build import bind, build_dataset, build_metrics, build_model, build_run, choose_device, identity
+from utils.build import bind, build_dataset, build_metrics, build_model, build_run
 from utils.cli import CONFIG
-from utils.run_store import run_id
+from utils.configuration.run_identity import identity, run_id
+from utils.system.devices import choose_device
 from utils.views.stack import UnstackableError, together
-
-
-def composed(*words):
-    with initialize_config_dir(str(CONFIG), version_base="1.3"):
-        cfg = compose("train", overrides=["dataset.rows=60", "device=cpu", *words], return_hydra_config=False)
-    return OmegaConf.to_container(cfg, resolve=True)
 
 
 @pytest.fixture(scope="module")
@@ -28,130 +24,6 @@ def base():
 @pytest.fixture
 def params(base):
     return deepcopy(base)
-
-
-def run_of(*words, fingerprint="f"):
-    return run_id(identity(composed(*words), fingerprint))
-
-
-# --- identity --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["device=cuda"],
-        ["threads=2"],
-        ["existing=replace"],
-        ["epsilon.radius=0.3"],
-        ["epsilon=ramp"],
-        ["trainer.lr=0.0100"],
-        ["regularizer=[erm]"],
-        ["prepare=none"],
-    ],
-)
-def test_what_the_result_does_not_depend_on_is_no_part_of_the_identity(words):
-    assert run_of(*words) == run_of()
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["seed=1"],
-        ["trainer.lr=0.02"],
-        ["trainer=sgd"],
-        ["model.hidden=[100]"],
-        ["model=logistic"],
-        ["scm=linear"],
-        ["regularizer=llr"],
-        ["epsilon.evaluate=[0.05]"],
-        ["dataset.rows=61"],
-        ["decide=fixed"],
-        ["prepare=reweigh"],
-        ["objective.nominal=1"],
-        ["fit_on=train"],
-        ["added=rows.csv"],
-    ],
-)
-def test_what_the_result_depends_on_is_part_of_the_identity(words):
-    assert run_of(*words) != run_of()
-
-
-def test_how_binary_columns_are_read_is_part_of_the_identity_where_one_has_parents(dataset, scm):
-    """Two readings, two runs, of which the additive one keeps the name that it had."""
-    own = {"sampling": "residuals", "radius_unit": "noise"}
-    ids = {}
-    for name, reading in (("linear", "anm"), ("threshold", "threshold")):
-        params = composed("scm=linear") | {"scm": own | {"binary": reading}}
-        ids[reading] = run_id(build.identity_of(params, dataset("toy"), scm(name)))
-        assert ids[reading] == run_id(identity(params, dataset("toy").fingerprint))
-    assert ids["anm"] != ids["threshold"]
-
-
-@pytest.mark.parametrize("words", [["scm=linear"], ["scm=learned", "scm.steps=10", "scm.hidden=3"]])
-def test_without_such_a_column_it_is_not(words, tmp_path, monkeypatch):
-    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
-    readings = ("anm", "threshold", "null")
-    assert len({build_run(composed("dataset=lin", *words, f"scm.binary={word}")).run_id for word in readings}) == 1
-
-
-def test_other_data_are_another_run():
-    assert run_of(fingerprint="f") != run_of(fingerprint="g")
-
-
-def test_the_path_of_a_table_is_no_part_of_the_identity(params):
-    """Its content is, by the fingerprint."""
-    there, here = deepcopy(params), deepcopy(params)
-    there["dataset"]["path"], here["dataset"]["path"] = "/there/t.csv", "t.csv"
-    assert identity(there, "f") == identity(here, "f")
-
-
-@pytest.mark.parametrize("radius", ["0.3", "8/255"])
-def test_the_radius_counts_for_a_term_that_reads_it(radius):
-    assert run_of("regularizer=adversarial") != run_of("regularizer=adversarial", f"epsilon.radius={radius}")
-
-
-def test_a_fraction_is_the_number_it_means():
-    assert run_of("regularizer=llr", "epsilon.radius=1/20") == run_of("regularizer=llr", "epsilon.radius=0.05")
-
-
-def test_identity_leaves_the_configuration_as_it_is(params, base):
-    identity(params, "f")
-    assert params == base
-
-
-# --- names and weights -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        ([], "loan_mlp_erm"),
-        (["model=logistic", "regularizer=llr"], "loan_logistic_llr"),
-        (["regularizer=[causal_adv,adversarial]"], "loan_mlp_causal_adv+adversarial"),
-        (["dataset.name=mine"], "mine_mlp_erm"),
-    ],
-)
-def test_a_run_is_named_by_its_options(words, name):
-    assert build.run_name(composed(*words)) == name
-
-
-@pytest.mark.parametrize(
-    ("words", "weight"),
-    [
-        (["regularizer=erm"], 0.0),  # it is the loss itself
-        (["regularizer=adversarial"], 0.0),
-        (["regularizer=causal_al"], 0.0),
-        (["regularizer=causal_adv"], 1.0),
-        (["regularizer=llr"], 1.0),
-        (["regularizer=ross"], 1.0),
-        (["regularizer=[llr,adversarial]"], 0.0),
-        (["regularizer=adversarial", "objective.nominal=0.5"], 0.5),
-        (["regularizer=llr", "objective.nominal=0"], 0.0),
-    ],
-)
-def test_the_plain_loss_is_left_out_beside_a_term_that_has_its_own(words, weight):
-    assert build.nominal_weight(composed(*words)) == weight
 
 
 def test_terms_have_the_configured_weights():
@@ -262,11 +134,6 @@ def test_files_with_other_rows_are_another_group(tmp_path):
     assert len(groups) == 2
 
 
-def test_a_term_of_weight_zero_does_not_replace_the_plain_loss(params):
-    term = params["regularizer"]["erm"] | {"weight": 0}
-    assert build.nominal_weight(params | {"regularizer": {"erm": term}}) == 1.0
-
-
 # --- prepares --------------------------------------------------------------------------------------------------
 
 
@@ -282,18 +149,6 @@ def test_a_prepare_of_one_run_leaves_the_rows_of_another_that_shares_its_data():
     weighed, plain = (build_run(composed(word), made).dataset for word in ("prepare=reweigh", "prepare=none"))
     assert weighed.train.x is plain.train.x
     assert plain.train.w.unique().tolist() == [1]
-
-
-def test_other_weights_are_another_run():
-    words = [("prepare=group_weights", f"prepare.weights=[1,{weight}]") for weight in (1, 2, 2.0)]
-    one, two, same = (run_of(*of) for of in words)
-    assert one != two
-    assert two == same
-
-
-def test_runs_that_differ_in_how_their_rows_are_weighed_have_one_structure():
-    words = (["prepare=none"], ["prepare=reweigh"], ["prepare=group_weights", "prepare.weights=[1,2]"])
-    assert len({build.structure_of(composed(*of) | {"choices": {"prepare": of[0]}}) for of in words}) == 1
 
 
 # --- bind ------------------------------------------------------------------------------------------------------

@@ -7,19 +7,18 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydb import Query, TinyDB, where
 
 from utils import run_store
-from utils.run_store import RunStore, StoreError, canonical, group_id, run_id, to_plain
+from utils.run_store import RunStore, StoreError
 from utils.system import console
 
 
@@ -55,115 +54,19 @@ def journal(path):
     return path.with_name(path.name + ".journal")
 
 
-# --- names of runs ---------------------------------------------------------------------------------------------
-
-SETTINGS = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
-PARAMS = st.dictionaries(st.text(), SETTINGS, max_size=4)
-quick = settings(max_examples=50, deadline=None)
-
-
-@quick
-@given(PARAMS, st.randoms(use_true_random=False))
-def test_the_order_of_keys_does_not_change_the_run_id(params, chance):
-    keys = list(params)
-    chance.shuffle(keys)
-    assert run_id({key: params[key] for key in keys}) == run_id(params)
-
-
-@quick
-@given(PARAMS)
-def test_settings_that_went_through_json_keep_their_run_id(params):
-    assert run_id(json.loads(json.dumps(params))) == run_id(params)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (1, 1.0),
-        (0, -0.0),
-        (0.1, 0.10),
-        ("8/255", 8 / 255),
-        (" 8 / 255", 8 / 255),
-        ("4/2", 2),
-        ((1, 2), [1, 2]),
-        (np.float64(0.5), 0.5),
-        (np.int64(3), 3),
-        (PurePosixPath("a/b"), "a/b"),
-        (math.inf, "inf"),
-    ],
-)
-def test_equal_settings_share_a_run_id(one, other):
-    assert run_id({"x": one}) == run_id({"x": other})
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [(1, True), (0, None), (0.1, 0.1 + 1e-16), ("1/0", "2/0"), ("loan", "Loan"), (math.inf, None), ([1, 2], [2, 1])],
-)
-def test_different_settings_have_different_run_ids(one, other):
-    assert run_id({"x": one}) != run_id({"x": other})
-
-
-def test_a_run_id_is_the_sha256_of_schema_and_settings():
-    """From `printf '1:{"a":0.5,"seed":1}' | sha256sum`."""
-    assert run_id({"seed": 1.0, "a": 0.5}) == "09ed3aa426f9e4f6"
-
-
-@quick
-@given(PARAMS, st.integers(), st.integers())
-def test_seeds_share_a_group_id(params, one, other):
-    assert group_id({**params, "seed": one}) == group_id({**params, "seed": other})
-
-
-def test_a_nested_seed_separates_groups():
-    assert group_id({"data": {"seed": 1}}) != group_id({"data": {"seed": 2}})
-
-
-@quick
-@given(SETTINGS)
-def test_canonical_settings_are_json(value):
-    json.loads(canonical(value), parse_constant=pytest.fail)
-
-
-# --- plain values ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "plain"),
-    [
-        (np.float32(0.5), 0.5),
-        (np.bool_(True), True),
-        (np.arange(3), [0, 1, 2]),
-        (np.array([np.nan, 1.0]), [None, 1.0]),
-        (torch.tensor(0.5, requires_grad=True), 0.5),
-        (torch.tensor([[1, 2]]), [[1, 2]]),
-        (torch.tensor(True), True),
-        (float("nan"), None),
-        (-math.inf, None),
-        ({1: (Path("a") / "b",)}, {"1": ["a/b"]}),
-        ("8/255", "8/255"),
-    ],
-)
-def test_values_become_plain(value, plain):
-    made = to_plain(value)
-    assert (made, type(made)) == (plain, type(plain))
-
-
-def test_a_value_that_json_cannot_hold_is_named_by_its_place():
-    with pytest.raises(ValueError, match=r"complex .* at metrics.auc"):
-        to_plain({"metrics": {"auc": 1j}})
-
-
 def test_nothing_heavy_is_imported():
     code = "import sys, utils.run_store; print({'torch', 'numpy', 'hydra', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
 # --- records ---------------------------------------------------------------------------------------------------
+
+SETTINGS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+quick = settings(max_examples=50, deadline=None)
 
 
 def test_a_missing_file_is_an_empty_store(store, path):

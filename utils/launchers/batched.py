@@ -94,7 +94,8 @@ def in_bytes(text: str | int) -> int:
 
 def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
     """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together."""
-    from utils.build import identity, stackable, structure_of  # imports torch
+    from utils.configuration.run_identity import identity  # imports torch
+    from utils.configuration.stacking import stackable, structure_of  # imports torch
 
     by_structure: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
@@ -111,7 +112,7 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
 
 def alone(jobs: Sequence[Job]) -> Counter[str]:
     """Counts the jobs that form no stack, by the reason."""
-    from utils.build import why_alone  # imports torch
+    from utils.configuration.stacking import why_alone  # imports torch
 
     return Counter(reason for job in jobs if (reason := why_alone(job.params)))
 

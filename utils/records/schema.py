@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from utils.system.console import count
 
+SCHEMA = 1  # of the records; a new number gives every run a new id
 STATUS = ("finished", "failed")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 LARGEST = 2**63  # of a whole number; beyond, no table holds it

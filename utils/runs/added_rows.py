@@ -10,12 +10,13 @@ from time import perf_counter
 from typing import Any
 
 import paths_config
-from utils.build import Run, identity_of
+from utils.build import Run
+from utils.configuration.run_identity import identity_of, run_id
 from utils.metrics.directions import direction
 from utils.metrics.intervals import Measured
 from utils.models.learner import Learner
 from utils.poisoning.rows_csv import to_csv
-from utils.run_store import Record, run_id
+from utils.records.typed import Record
 from utils.runs.fitting import threshold
 from utils.runs.judging import evaluate
 from utils.runs.progress import Watch

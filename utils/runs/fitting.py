@@ -10,16 +10,18 @@ from torch import nn
 
 import paths_config
 from utils import seeding
-from utils.build import Run, stacked_objective, why_alone, without_poison
-from utils.losses.objective import Objective
+from utils.build import Run
+from utils.configuration.stacking import why_alone
+from utils.configuration.traits import without_poison
+from utils.losses.objective import Objective, Weighted, make_objective
 from utils.models.learner import Learner
 from utils.system.console import count
 from utils.training.many_models import DivergenceError, Watch, fit_many, treats_each_parameter_alone
 from utils.training.one_model import fit
-from utils.types import Batch, Context, StoredDecide
+from utils.types import Batch, Context, Scalar, StoredDecide
 from utils.views.modes import in_double
 from utils.views.row_parts import parts
-from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
+from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts, together
 
 FEW = 4  # rows of a rehearsal
 
@@ -66,7 +68,7 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
     stack = Stack([run.model for run in runs])
-    objective = stacked_objective(runs)
+    objective = _stacked_objective(runs)
     train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])
     _compare(runs, stack, objective, train, ctx)
     errors = fit_many(
@@ -86,6 +88,28 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
     )
     stack.hand_back()
     return errors
+
+
+def _stacked_objective(runs: Sequence[Run]) -> Objective:
+    """The objective of a stack: the losses (m,) that its runs would minimise one by one.
+
+    Raises:
+        UnstackableError: terms that differ in more than numbers.
+    """
+    device = runs[0].dataset.train.x.device
+
+    def weight(of: Sequence[Scalar], name: str) -> Scalar:
+        value = together(of, name, device)
+        return value.squeeze(1) if isinstance(value, torch.Tensor) else value
+
+    every = {
+        name: Weighted(
+            weight([run.terms[name].weight for run in runs], f"regularizer.{name}.weight"),
+            together([run.terms[name].term for run in runs], f"regularizer.{name}", device),
+        )
+        for name in runs[0].terms
+    }
+    return make_objective(weight([run.nominal for run in runs], "objective.nominal"), every)
 
 
 def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Batch, ctx: Context) -> None:

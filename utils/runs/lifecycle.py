@@ -15,12 +15,16 @@ import torch
 from filelock import FileLock, Timeout
 
 import paths_config
-from utils.build import Params, Run, build_run, is_learner, stackable
+from utils.build import Run, build_run
 from utils.command_line.checks import check
+from utils.configuration.stacking import stackable
+from utils.configuration.traits import is_learner
 from utils.datasets.images import describe
 from utils.metrics.intervals import Measured
 from utils.model_zoo import require_loadable, save_weights
-from utils.run_store import Record, RunStore, to_plain
+from utils.records.plain import to_plain
+from utils.records.typed import Params, Record
+from utils.run_store import RunStore
 from utils.runs.added_rows import account, forget_search, poisoned
 from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
 from utils.runs.judging import evaluate, evaluate_many

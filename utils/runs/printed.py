@@ -6,7 +6,7 @@ from pathlib import Path
 import paths_config
 from utils.decides.thresholds_text import describe_fit, in_words
 from utils.metrics.directions import headlines
-from utils.run_store import Record
+from utils.records.typed import Record
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn

@@ -11,7 +11,9 @@ from utils.metrics import unreal_twins
 from utils.metrics.intervals import Measured
 from utils.model_zoo import describe_preprocessing
 from utils.records import checksum
-from utils.run_store import SCHEMA, Record, to_plain
+from utils.records.plain import to_plain
+from utils.records.schema import SCHEMA
+from utils.records.typed import Record
 from utils.runs.fitting import logits_of
 from utils.runs.judging import warnings_of
 from utils.runs.operating_points import operating_points

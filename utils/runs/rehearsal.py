@@ -13,7 +13,7 @@ import paths_config
 from utils.build import Run
 from utils.model_zoo import content, require_loadable
 from utils.models.learner import Learner
-from utils.run_store import to_plain
+from utils.records.plain import to_plain
 from utils.runs import judging
 from utils.runs.added_rows import rehearse_poison
 from utils.runs.fitting import probing, trial_of

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import paths_config
 from utils.metrics.directions import direction
-from utils.run_store import Record, RunStore
+from utils.records.typed import Record
+from utils.run_store import RunStore
 from utils.search.question import Question
 from utils.search.study import count_unfinished
 from utils.words.near import near

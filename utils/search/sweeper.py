@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import paths_config
 from utils.metrics.directions import require_metric
-from utils.run_store import Record, RunStore
+from utils.records.typed import Record
+from utils.run_store import RunStore
 from utils.runs.outcomes import Outcome, ended, read_outcome
 from utils.runs.sweep import Job, Planned, launch, swept
 from utils.search.question import (

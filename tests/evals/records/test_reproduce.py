@@ -16,9 +16,8 @@ from omegaconf import open_dict
 import paths_config
 from evals.records import query, reproduce
 from tests.commands import SMALL, command, house
-from utils.build import identity
 from utils.command_line.overrides import CONFIG, normalise, resolve
-from utils.run_store import run_id
+from utils.configuration.run_identity import identity, run_id
 from utils.words import quoting
 
 pytestmark = pytest.mark.e2e
@@ -68,7 +67,7 @@ IMAGES = (
 
 @pytest.mark.parametrize("words", IMAGES)
 def test_configurations_of_images_that_are_not_here_have_the_same_identity(words):
-    """By ``build.identity``, which names a run; composed by Hydra before and after."""
+    """By ``identity``, which names a run; composed by Hydra before and after."""
     before = composed(words.split())
     after = composed(shlex.split(reproduce.command({"params": before}))[2:])
     assert run_id(identity(before, "data")) == run_id(identity(after, "data"))

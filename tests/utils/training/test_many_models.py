@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from utils import build, seeding
+from utils.configuration.traits import nominal_weight
 from utils.losses.objective import make_objective
 from utils.training.many_models import DivergenceError
 from utils.training.one_model import fit
@@ -50,7 +51,7 @@ def objective_of(option, name):
     params = {"regularizer": option("regularizer", name), "objective": {"nominal": None}}
     if name == "causal_al_random":
         params["regularizer"][name]["attack"]["samples"] = 20
-    return make_objective(build.nominal_weight(params), build.terms(params))
+    return make_objective(nominal_weight(params), build.terms(params))
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)

@@ -1,0 +1,36 @@
+"""Records as JSON holds them."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from utils.records.plain import to_plain
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.arange(3), [0, 1, 2]),
+        (np.array([np.nan, 1.0]), [None, 1.0]),
+        (torch.tensor(0.5, requires_grad=True), 0.5),
+        (torch.tensor([[1, 2]]), [[1, 2]]),
+        (torch.tensor(True), True),
+        (float("nan"), None),
+        (-math.inf, None),
+        ({1: (Path("a") / "b",)}, {"1": ["a/b"]}),
+        ("8/255", "8/255"),
+    ],
+)
+def test_values_become_plain(value, plain):
+    made = to_plain(value)
+    assert (made, type(made)) == (plain, type(plain))
+
+
+def test_a_value_that_json_cannot_hold_is_named_by_its_place():
+    with pytest.raises(ValueError, match=r"complex .* at metrics.auc"):
+        to_plain({"metrics": {"auc": 1j}})

@@ -1,0 +1,86 @@
+"""The identity of a run: what its result depends on, and the hash of that, which names it.
+
+A setting that came later enters the identity only where it differs from the value that means the old behaviour, and so
+leaves the ids of older runs as they are.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from utils.configuration.traits import headline_metrics, is_learner, perturbs, reads_radius
+from utils.records.plain import map_leaves
+from utils.records.schema import SCHEMA
+from utils.records.settings import without
+from utils.records.typed import Params
+from utils.scms.identity import read_settings
+from utils.scms.structure import sensitive_attributes
+from utils.types import SCM, Dataset
+from utils.words.numbers import read_number
+
+OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
+OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
+FRACTION = re.compile(r"\s*\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*")
+
+
+def identity(params: Params, fingerprint: str) -> dict[str, Any]:
+    """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
+    kept = without(params, "identity")
+    kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
+    for key in ("prepare", "added"):  # the rows as they are
+        if not kept.get(key):
+            kept.pop(key, None)
+    if is_learner(params):
+        kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
+    if not reads_radius(params):
+        kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}
+    if not perturbs(params):
+        metrics = dict(kept["evaluation"]["metrics"])
+        for name in headline_metrics(metrics):
+            metrics[name] = {k: v for k, v in metrics[name].items() if k != "training_radius"}
+        kept["evaluation"] = kept["evaluation"] | {"metrics": metrics}
+    return kept | {"data": fingerprint}
+
+
+def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
+    """The same of a run whose data and causal model are there, which say what of the SCM's settings they read.
+
+    Several sensitive indicators of one attribute once were attributes of their own, so runs of them have other ids now.
+    """
+    found = identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
+    together = any(len(attribute.places) > 1 for attribute in sensitive_attributes(dataset.columns))
+    return found | {"indicators": "together"} if together else found
+
+
+def run_id(params: Mapping[str, Any]) -> str:
+    """16 hex digits that name a run: SHA-256 of SCHEMA and the canonical settings."""
+    return hashlib.sha256(f"{SCHEMA}:{canonical(params)}".encode()).hexdigest()[:16]
+
+
+def group_id(params: Mapping[str, Any]) -> str:
+    """The ``run_id`` without the seed: equal for the repetitions of one experiment."""
+    return run_id({key: value for key, value in params.items() if key != "seed"})
+
+
+def canonical(params: Any) -> str:
+    """One text for equal settings: keys sorted, ``1`` for ``1.0``, the float for a fraction such as ``8/255``."""
+    return json.dumps(map_leaves(params, "", _normal), sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+def _normal(leaf: str | float) -> Any:
+    if isinstance(leaf, str):
+        number = _fraction(leaf)
+        return leaf if number is None else _normal(number)
+    if not math.isfinite(leaf):
+        return str(leaf)  # "inf" is a norm, not a missing value
+    return int(leaf) if leaf.is_integer() else leaf
+
+
+def _fraction(text: str) -> float | None:
+    try:
+        return read_number(text) if FRACTION.fullmatch(text) else None
+    except ValueError:  # divided by 0
+        return None
