@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,14 @@ VAGUE = re.compile(
 GROUPS = ("dataset", "scm", "model", "attack", "regularizer", "epsilon", "prepare", "decide", "trainer", "evaluation")
 
 
+@cache
 def sources() -> dict[str, Path]:
     paths = [ROOT / "train.py", ROOT / "evaluate.py", ROOT / "paths_config.py"]
     paths += [*(ROOT / "utils").rglob("*.py"), *(ROOT / "evals").rglob("*.py")]
     return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths if p.name != "__init__.py"}
 
 
+@cache
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
