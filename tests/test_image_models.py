@@ -129,7 +129,7 @@ def test_the_same_run_in_another_process_has_the_same_bits(shop, tmp_path):
 
 
 def test_every_method_trains_alone_and_with_every_adaptation(own):
-    words = (*SMALL, "trainer.epochs=1", "~evaluation.metrics.attacked")
+    words = (*SMALL, "dataset.split=[0.2,0.1,0.7]", "trainer.epochs=1", "~evaluation.metrics.attacked")
     combined = ",".join(
         f"[{term}{adaptation}]" for term in ("trades", "pgd_at", "mart") for adaptation in ("", ",dafa", ",frl", ",cfa")
     )
