@@ -122,8 +122,6 @@ def apgd(
     "targeted" are those of ``utils.adversary.margins``, defined for any number of classes.
 
     Args:
-        predict: the model.
-        batch: rows to attack, (n, *).
         ctx: gives radius per row, decision and the stream of the random starts.
         threat: what may be reached, with one candidate for each row.
         loss: "ce", "dlr", or "targeted" for the targeted DLR loss.

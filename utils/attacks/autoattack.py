@@ -16,8 +16,6 @@ def autoattack(predict: Predict, batch: Batch, ctx: Context, *, attacks: Mapping
     attack broke a row is what ``utils.adversary.worst_case.worst_case`` gives beside x'.
 
     Args:
-        predict: the model.
-        batch: rows to attack, (n, *).
         ctx: gives radius per row, random numbers and what counts as right.
         attacks: by name, in their order; each names its threat.
 

@@ -56,8 +56,6 @@ def fab_t(
     point beyond the radius is drawn back to it in the end, where it may be misclassified still.
 
     Args:
-        predict: the model.
-        batch: rows to attack, (n, *).
         ctx: gives radius per row, random numbers and what counts as right.
         threat: pixels or features; its docstring states the unit of the radius.
         steps: gradient evaluations of each search.

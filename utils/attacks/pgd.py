@@ -26,8 +26,6 @@ def pgd(
     """The worst x' (n, *) found by projected steepest ascent of the cross-entropy.
 
     Args:
-        predict: the model.
-        batch: rows to attack.
         ctx: gives SCM, radius per row and the stream of the random starts.
         threat: what may be reached; its docstring states the unit of the radius.
         steps: gradient evaluations per start.

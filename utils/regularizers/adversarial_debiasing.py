@@ -28,8 +28,6 @@ def adversarial_debiasing(
     exact at the optimum (Danskin). The paper's projection of the model's gradient is left out.
 
     Args:
-        predict: the model in training.
-        batch: rows (n, *).
         ctx: tells how many groups there are.
         rate: acceptance_rate (demographic parity), equalized_odds, fnr (equal opportunity) or fpr.
         steps: of Newton.

@@ -23,8 +23,6 @@ def group_gap(predict: Predict, batch: Batch, ctx: Context, *, rate: Rate, tempe
     count equally.
 
     Args:
-        predict: the model in training.
-        batch: rows (n, *).
         ctx: tells how many groups there are.
         rate: acceptance_rate, fnr, fpr or equalized_odds.
         temperature: t > 0; the smaller, the nearer to the rate of hard labels, and the fewer rows have a gradient.

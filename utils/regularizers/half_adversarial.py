@@ -15,8 +15,6 @@ def half_adversarial(predict: Predict, batch: Batch, ctx: Context, *, attack: At
     those of the mixture.
 
     Args:
-        predict: the model in training.
-        batch: rows (n, *).
         ctx: gives radius, emphasis and random start of each row, and hears the logits at x'.
         attack: what becomes of the attacked rows.
         share: in [0, 1], of the rows, rounded to whole ones.

@@ -27,8 +27,6 @@ def mart(
     at 9.2; here it is exact and finite for finite logits.
 
     Args:
-        predict: the model in training.
-        batch: rows (n, *).
         ctx: gives radius, emphasis and random start of each row, and hears the logits at x'.
         beta: weight of the divergence, lambda of the paper.
         threat: what may be reached.

@@ -23,8 +23,6 @@ def pgd_at(
     As ``adversarial``, with an inner attack of its own that leaves batch statistics alone and heeds class margins.
 
     Args:
-        predict: the model in training.
-        batch: rows (n, *).
         ctx: gives radius, emphasis and random start of each row, and hears the logits at x'.
         threat: what may be reached.
         steps: gradient evaluations of the inner maximisation.

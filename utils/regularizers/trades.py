@@ -28,8 +28,6 @@ def trades(
     the model in training, first on x, then on x', each with batch statistics of its own.
 
     Args:
-        predict: the model in training.
-        batch: rows (n, *).
         ctx: gives radius, emphasis and random start of each row, and hears the logits at x'.
         beta: weight of the divergence, 1 / lambda of the paper.
         threat: what may be reached.
