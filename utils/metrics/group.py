@@ -65,7 +65,6 @@ def signed_gap(rate: str, t: Counts) -> Floats:
 
 
 GAPS: dict[str, Rate] = {key: partial(gap, rates) for key, rates in OF_GAP.items()}
-SIGNED = tuple(RATES)  # rates of which two groups have a <rate>_signed_gap
 OF_ANY_CLASSES = ("accuracy", "accuracy_gap")  # rates and gaps that more than two classes have too
 
 

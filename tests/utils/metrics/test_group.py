@@ -20,7 +20,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, precision_score
 
 from utils.decides.threshold import Threshold
-from utils.metrics.group import SIGNED, group
+from utils.metrics.confusion import RATES as SIGNED
+from utils.metrics.group import group
 from utils.metrics.intervals import Measured, at_level
 from utils.types import SCM, Batch, Context
 
