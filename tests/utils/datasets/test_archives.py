@@ -6,7 +6,6 @@ import os
 import pickle
 import tarfile
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.image_files import python2_pickle
+from tests.publisher import Publisher, publish
 from utils.datasets.archives import entry, integers, texts, unpack, unpickle
 
 FILES = {"set/a": b"A" * 1000, "set/b": bytes(range(256)) * 40}
@@ -37,31 +37,10 @@ ARCHIVE = packed({**FILES, "set/unlabelled": b"0" * 10})
 SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
 
 
-class Publisher(BaseHTTPRequestHandler):
-    asked = 0
-
-    def do_GET(self):
-        Publisher.asked += 1
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(ARCHIVE)))
-        self.end_headers()
-        self.wfile.write(ARCHIVE)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def publisher(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    Publisher.asked = 0
-    server = HTTPServer(("127.0.0.1", 0), Publisher)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/set.tar.gz"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def publisher():
+    with publish(ARCHIVE) as address:
+        yield f"{address}/set.tar.gz"
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.publisher import Publisher, publish
 from utils.datasets.fetch import indicator, locate, parse_numbers, read_fields, read_lines
 
 CONTENT = b"1,2\n3,4\n" * 5000
@@ -20,34 +19,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ROOT = Path(__file__).resolve().parents[3]
 
 
-class Publisher(BaseHTTPRequestHandler):
-    asked = 0
-
-    def do_GET(self):
-        Publisher.asked += 1
-        if self.path == "/missing":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
-        self.wfile.write(CONTENT[:100] if self.path == "/cut" else CONTENT)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def publisher(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    Publisher.asked = 0
-    server = HTTPServer(("127.0.0.1", 0), Publisher)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def publisher():
+    with publish(CONTENT) as address:
+        yield address
 
 
 @pytest.fixture
