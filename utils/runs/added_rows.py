@@ -217,7 +217,7 @@ def files(run: Run, suffix: str) -> Path:
 
 
 def _csv(run: Run, chosen: Poisoned) -> str:
-    names = {column.name for column in run.dataset.columns}
+    names = {name for column in run.dataset.columns for name in (column.name, column.attribute)}
     label = next(name for name in (*LABELS, "_class") if name not in names)
     return to_csv(run.dataset.columns, chosen.natural, chosen.rows.y, label)
 

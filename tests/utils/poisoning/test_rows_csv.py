@@ -13,7 +13,7 @@ import paths_config
 from tests.commands import SMALL, command, house, refused
 from tests.utils.poisoning.tables import COLUMNS, dataset, space
 from utils.build import build_run
-from utils.datasets.tabular import continuous, mark
+from utils.datasets.tabular import binary, continuous, indicators, mark
 from utils.poisoning.features import Rows
 from utils.poisoning.rows_csv import read, to_csv, with_file, with_rows
 from utils.run_store import RunStore
@@ -74,6 +74,50 @@ def test_no_rows_are_a_header(file):
 def test_wider_bounds_than_the_schemas_may_have_been_asked_for(file):
     wide = space(DATA, bounds={"age": [0, 120]}).rows([POINTS[0] | {"age": 110}])
     assert read(file(to_csv(SPACE.columns, *wide, "label")), DATA.columns, 2).natural[0, 1] == 110
+
+
+# --- in the words of the owner ---------------------------------------------------------------------------------
+
+
+def in_words():
+    """sex in two texts, race in three, one of which a spreadsheet would calculate."""
+    race = indicators("race", ("=black", "asian, other", "white"))
+    columns = mark((replace(binary("sex")[0], texts=("female", "male")), *race, *continuous("age")), "race", None)
+    return columns, torch.tensor([[0, 1, 0, 0, 40.5], [1, 0, 1, 0, 30]]).double(), torch.tensor([0, 1])
+
+
+def test_levels_are_written_by_their_texts_and_indicators_as_their_attribute():
+    text = to_csv(*in_words(), "label")
+    assert text.splitlines() == ["sex,race,age,label", "female,'=black,40.5,0", 'male,"asian, other",30.0,1']
+
+
+def test_what_is_written_in_words_is_read_back(file):
+    columns, natural, labels = in_words()
+    found = read(file(to_csv(columns, natural, labels, "label")), columns, 2)
+    assert torch.equal(found.natural, natural)
+    assert torch.equal(found.labels, labels)
+
+
+def test_numbers_are_read_where_there_are_words(file):
+    """As files from before levels had texts hold them."""
+    columns, natural, labels = in_words()
+    plain = [replace(c, texts=()) for c in columns]
+    assert torch.equal(read(file(to_csv(plain, natural, labels, "label")), columns, 2).natural, natural)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("female", "Female", "row 0: column 'sex' holds 'Female'; expected one of female, male"),
+        ("female", "2", "row 0: column 'sex' holds '2'"),
+        ("'=black", "1", "row 0: column 'race' holds '1'; expected one of =black, asian, other, white"),
+        ("race", "origin", "there is no column 'race'"),
+    ],
+)
+def test_another_text_is_refused(file, old, new, words):
+    columns, natural, labels = in_words()
+    with pytest.raises(ValueError, match=words):
+        read(file(to_csv(columns, natural, labels, "label").replace(old, new)), columns, 2)
 
 
 # --- what is refused -------------------------------------------------------------------------------------------
