@@ -22,7 +22,7 @@ METHODS = ("attacks", "regularizers", "epsilons", "prepares", "decides", "metric
 # third-party packages and the only modules that may import them
 CONFINED = {
     "tinydb": r"utils\.run_store",
-    "orjson": r"utils\.run_store",
+    "orjson": r"utils\.records\.encoded",
     "hydra": r"utils\.(build|cli|runs\.sweep|system\.devices|(words|command_line|launchers|search|plugins)\..*)|train"
     r"|evaluate|evals\.records\.reproduce",
     "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*",

@@ -15,26 +15,36 @@ once it holds more than a tenth as many lines as the file holds records. A fold 
 journal, so one that is killed halfway is simply repeated.
 """
 
-import gc
 import json
 import os
 import re
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 from filelock import FileLock, Timeout
 from tinydb.queries import QueryLike
 
 from utils.records import checksum
+from utils.records.encoded import (
+    Fields,
+    FlawError,
+    StoreError,
+    decode,
+    encode,
+    examine,
+    pause_collection,
+    read_json,
+    run_of,
+    seal,
+    unreadable,
+)
 from utils.records.plain import to_plain
 from utils.records.schema import STATUS, flaw
 from utils.records.typed import Record
 from utils.system import atomic
-from utils.words.quoting import copyable, option
 
 DEFAULT = "_default"  # TinyDB's name of its first table
 
@@ -46,122 +56,10 @@ IN_FILE = re.compile(LINE + rb'(?:,\n(?=")|\n(?=\}))')
 IN_JOURNAL = re.compile(LINE + rb"\n")
 TORN = re.compile(rb'"(0|[1-9][0-9]{0,17})": (\{\t.*\})(?s:.)')
 SEALED = b'{\t"checksum": '
-RUN = re.compile(rb'\{\t(?:"checksum": "[^"\\]*",\t)?"run_id": "([^"\\]+)",\t"status": "([^"\\]+)"[,}]')
-DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # other writers let NaN through
-SIGNS = bytes.maketrans(b"123456789-[:,\n\r\t", b"0000000000      ")
-WIDE = b" " + b"0" * 19  # an integer that may need more than 64 bits, after SIGNS
-CHUNK = 100  # records decoded at once
 NAMED = 3  # records in a warning
 
 Index = dict[str, tuple[int, Any]]  # by run_id: doc_id and status
 Signature = tuple[int, ...] | None
-
-
-class StoreError(ValueError):
-    """The file of a database cannot be read as one, or a record of it that is asked for cannot be used."""
-
-
-class FlawError(ValueError):
-    """A flaw of a record, in words that follow its name."""
-
-
-def _encode(record: Mapping[str, Any]) -> bytes:
-    """A record on one line: a tab before each of its keys and nowhere else, those that are looked at most first."""
-    first = {key: value for key in (checksum.KEY, "run_id", "status") if (value := record.get(key)) is not None}
-    fields = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in {**first, **record}.items())
-    return ("{\t" + ",\t".join(fields) + "}").encode()
-
-
-def _seal(doc_id: int, record: Record) -> bytes:
-    """A record on one line, behind its checksum."""
-    plain = {key: value for key, value in record.items() if key not in (checksum.KEY, "doc_id")}
-    return checksum.seal(doc_id, plain, _encode(plain))
-
-
-def _examine(doc_id: int, record: bytes, path: Path, *, needs_checksum: bool) -> Record:
-    """A record that may be another's or altered, without its checksum. Raises FlawError saying what is wrong."""
-    try:
-        [found] = _decode([record], path)
-    except StoreError:
-        raise FlawError("is not JSON, so it was damaged") from None
-    if checksum.KEY in found:
-        if not checksum.agrees(doc_id, found):
-            raise FlawError("was altered since it was filed, as its checksum says")
-        del found[checksum.KEY]
-    elif needs_checksum:
-        raise FlawError("has lost its checksum, so it was altered")
-    if wrong := flaw(found):
-        raise FlawError(f"is no record of a run: {wrong}")
-    return found
-
-
-def _decode(records: Sequence[bytes], path: Path) -> Iterator[Record]:
-    for start in range(0, len(records), CHUNK):  # one call for many, which share their keys then
-        yield from _json(b"[" + b",".join(records[start : start + CHUNK]) + b"]", path)
-
-
-class _Fields(Mapping[str, Any]):
-    """An encoded record that decodes a field when asked for it: what a query looks at."""
-
-    def __init__(self, record: bytes, path: Path):
-        self._record, self._path = record, path
-
-    def __getitem__(self, key: str) -> Any:
-        name = f"\t{json.dumps(key)}: ".encode()
-        start = self._record.find(name) + len(name)
-        if start < len(name):
-            raise KeyError(key)
-        end = self._record.find(b",\t", start)
-        return _json(self._record[start:end], self._path)  # an end of -1 leaves out the closing brace
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_json(self._record, self._path))
-
-    def __len__(self) -> int:
-        return len(_json(self._record, self._path))
-
-
-def _run(record: bytes, path: Path) -> tuple[Any, Any]:
-    """``run_id`` and ``status`` of an encoded record."""
-    if match := RUN.match(record):
-        return match[1].decode(errors="replace"), match[2].decode(errors="replace")
-    fields = _Fields(record, path)
-    try:
-        return fields.get("run_id"), fields.get("status")
-    except StoreError:  # damaged; whoever reads the record is told
-        return None, None
-
-
-def _json(content: bytes, path: Path) -> Any:
-    """Reads JSON as the standard library does, by orjson where that reads the same."""
-    if WIDE not in content.translate(SIGNS):  # orjson makes floats of wide integers, and
-        with suppress(orjson.JSONDecodeError):  # refuses NaN and lone surrogates
-            return orjson.loads(content)
-    try:
-        return DECODER.decode(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(path, "it is not JSON, so it was cut off, damaged or never a database") from error
-
-
-def _unreadable(path: Path, what: str) -> StoreError:
-    database = path.with_suffix("") if path.suffix == ".journal" else path
-    remedy = copyable("python -m evals.database rebuild", option("dataset", database.stem))
-    return StoreError(
-        f"{path} cannot be read: {what}. It was left as it is; `{remedy}` moves it aside and builds the database anew "
-        "from the record.json of each run"
-    )
-
-
-@contextmanager
-def _pause_collection() -> Iterator[None]:
-    """Pauses garbage collection, which would visit all that was decoded again and again; JSON has no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 # --- the file and its journal ----------------------------------------------------------------------------------
@@ -226,7 +124,7 @@ class _Storage:
 
     def write(self, seen: _Seen, changed: Mapping[int, Record]) -> None:
         """Adds records to those ``seen`` under this lock, or replaces some, durably."""
-        encoded = {i: _seal(i, record) for i, record in changed.items()}
+        encoded = {i: seal(i, record) for i, record in changed.items()}
         records = {**seen.records, **encoded}
         small = len(records) <= self._journal_after
         if seen.lines and (small or not seen.file.ours or seen.lines > len(seen.file.records) / 10):
@@ -281,7 +179,7 @@ class _Storage:
         if checksum.unaltered(doc_id, record):
             return record
         try:
-            return _seal(doc_id, _examine(doc_id, record, self.path, needs_checksum=file.sealed))
+            return seal(doc_id, examine(doc_id, record, self.path, needs_checksum=file.sealed))
         except FlawError:  # it stays as it is, and stays left out
             return record
 
@@ -307,7 +205,7 @@ class _Storage:
         """``known`` with these records, the finished one where a foreign writer stored several of a run."""
         index = dict(known)
         for i, record in records.items():
-            run, status = _run(record, self.path)
+            run, status = run_of(record, self.path)
             if isinstance(run, str) and (run not in index or status == "finished" != index[run][1]):
                 index[run] = i, status
         return index
@@ -357,14 +255,14 @@ def _read_journal(content: bytes, path: Path, file: _Content) -> _Content:
     lines, end = _take(IN_JOURNAL, content)
     rest = content[end:]
     if b"\n" in rest:  # what follows the last line end was never acknowledged
-        raise _unreadable(path, f"the line {rest[:40]!r}... is no record")
+        raise unreadable(path, f"the line {rest[:40]!r}... is no record")
     records = {}
     for i, record in lines:
         known = file.records.get(i, b"")
         if not record.startswith(SEALED) and checksum.unsealed(known) == record:
             record = known
         elif (file.sealed or record.startswith(SEALED)) and not checksum.unaltered(i, record):
-            raise _unreadable(path, f"its line of record {i} was altered")
+            raise unreadable(path, f"its line of record {i} was altered")
         records[i] = record
     return _Content(records, b"", True, file.sealed)
 
@@ -373,7 +271,7 @@ def _require_torn(rest: bytes, path: Path) -> None:
     """Refuses what follows the last line end where it is a whole line and more, which no killed writer leaves."""
     found = TORN.match(rest)
     if found and checksum.unaltered(int(found[1]), found[2]):
-        raise _unreadable(path, f"the end of its line of record {found[1].decode()} was altered")
+        raise unreadable(path, f"the end of its line of record {found[1].decode()} was altered")
 
 
 def _open(content: bytes, path: Path) -> _Content:
@@ -387,10 +285,10 @@ def _open(content: bytes, path: Path) -> _Content:
         if rest.startswith(b"}"):
             _tables(HEAD + rest, path)
             return _Content(_apart(lines, path), rest, sealed, sealed)
-    with _pause_collection():
+    with pause_collection():
         tables = _tables(content, path)
         default = tables.pop(DEFAULT, {})
-        records = {int(i): _encode(record) for i, record in default.items()}
+        records = {int(i): encode(record) for i, record in default.items()}
     others = "".join(f", {json.dumps(name)}: {json.dumps(table)}" for name, table in tables.items())
     return _Content(records, f"}}{others}}}".encode(), False, sealed)
 
@@ -401,19 +299,19 @@ def _apart(lines: Sequence[tuple[int, bytes]], path: Path) -> dict[int, bytes]:
     if len(records) < len(lines):
         numbers = [i for i, _ in lines]
         twice = next(i for i in records if numbers.count(i) > 1)
-        raise _unreadable(path, f"two of its lines have the number {twice}, so one was altered")
+        raise unreadable(path, f"two of its lines have the number {twice}, so one was altered")
     return records
 
 
 def _tables(content: bytes, path: Path) -> dict[str, dict[str, Record]]:
-    tables = _json(content, path)
+    tables = read_json(content, path)
     if not isinstance(tables, dict) or (tables and DEFAULT not in tables):
-        raise _unreadable(path, f"it is JSON but has no table {DEFAULT!r}")
+        raise unreadable(path, f"it is JSON but has no table {DEFAULT!r}")
     for name, table in tables.items():
         if not isinstance(table, dict) or not all(
             DOC_ID.fullmatch(i) and isinstance(r, dict) for i, r in table.items()
         ):
-            raise _unreadable(path, f"its table {name!r} is not records by number")
+            raise unreadable(path, f"its table {name!r} is not records by number")
     return tables
 
 
@@ -532,7 +430,7 @@ class RunStore:
         flaws = {}
         for i, record in sorted(seen.records.items()):
             try:
-                found = _examine(i, record, self.path, needs_checksum=seen.file.sealed)
+                found = examine(i, record, self.path, needs_checksum=seen.file.sealed)
                 sound.append({**found, "doc_id": i})
             except FlawError as error:
                 flaws[i] = str(error)
@@ -541,10 +439,8 @@ class RunStore:
     def search(self, query: QueryLike) -> list[Record]:
         """The records that meet a TinyDB query, as ``all``. What the query asks for is decoded first."""
         seen = self._storage.read()
-        with _pause_collection():
-            sure = {
-                i: _Fields(record, self.path) for i, record in seen.records.items() if checksum.unaltered(i, record)
-            }
+        with pause_collection():
+            sure = {i: Fields(record, self.path) for i, record in seen.records.items() if checksum.unaltered(i, record)}
             others = self._records(seen, [i for i in seen.records if i not in sure])
             found = [i for i in seen.records if (i in sure or i in others) and query(sure.get(i) or others[i])]
             return self._hand_out(seen, found)
@@ -603,7 +499,7 @@ class RunStore:
         """A record, without its id. Raises ValueError where there is none, or something is wrong with it."""
         record = seen.records[self._require(seen, doc_id)]
         try:
-            return _examine(doc_id, record, self.path, needs_checksum=seen.file.sealed)
+            return examine(doc_id, record, self.path, needs_checksum=seen.file.sealed)
         except FlawError as error:
             raise StoreError(
                 f"record {doc_id} of {self.path} {error}; `python -m evals.database rebuild dataset={self.path.stem}` "
@@ -617,8 +513,8 @@ class RunStore:
     def _records(self, seen: _Seen, ids: Sequence[int]) -> dict[int, Record]:
         """Returns the sound ones of the records by id; a warning names the others, once a command."""
         sure = [i for i in ids if checksum.unaltered(i, seen.records[i])]
-        with _pause_collection():
-            decoded = _decode([seen.records[i] for i in sure], self.path)
+        with pause_collection():
+            decoded = decode([seen.records[i] for i in sure], self.path)
             found: dict[int, Record] = dict(zip(sure, decoded, strict=True))
             flaws = {}
             for i in ids:
@@ -626,7 +522,7 @@ class RunStore:
                     del found[i][checksum.KEY]
                     continue
                 try:
-                    found[i] = _examine(i, seen.records[i], self.path, needs_checksum=seen.file.sealed)
+                    found[i] = examine(i, seen.records[i], self.path, needs_checksum=seen.file.sealed)
                 except FlawError as error:
                     flaws[i] = str(error)
         if flaws:
