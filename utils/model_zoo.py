@@ -141,6 +141,7 @@ def describe_preprocessing(dataset: Dataset) -> dict[str, Any]:
         "groups": list(dataset.groups),
         **({"shape": list(dataset.shape)} if dataset.shape else {}),
         **({"class_names": list(dataset.class_names)} if dataset.class_names or dataset.shape else {}),
+        **({} if dataset.schema is None else {"schema": dict(dataset.schema)}),
     }
 
 

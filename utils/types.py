@@ -159,6 +159,7 @@ class Dataset:
     shape: tuple[int, ...] = ()  # (c, h, w) of images
     class_names: tuple[str, ...] = ()  # of images, and what the owner of a table calls its classes
     facts: Mapping[str, float] = field(default_factory=dict)  # figures of the test rows that no model changes
+    schema: Mapping[str, Any] | None = None  # of a user's own table, settled: how its cells become these rows
 
     @property
     def sensitive(self) -> tuple[int, ...]:

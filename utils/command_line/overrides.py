@@ -20,6 +20,7 @@ from utils.scms.identity import settle
 from utils.words.near import near_keys, near_or_all
 from utils.words.numbers import is_written
 from utils.words.quoting import mapping, quoted, write_word
+from utils.words.quoting import override as write_override
 from utils.words.ranges import CONFIG
 
 TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
@@ -34,6 +35,7 @@ VALUED = (
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
     "--experimental-rerun",
 )
+SCHEMAS, TABLES = (".yaml", ".yml"), (".csv", ".tsv", ".csv.gz", ".parquet", ".txt")  # files that dataset= may name
 INFO = ("--info", "-i")
 CONFIGURATIONS = ("job", "hydra", "all")
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -54,11 +56,39 @@ def normalise(words: Sequence[str], config_name: str = "train") -> list[str]:
             a name or with two.
     """
     flags, overrides = _split_flags(words)
-    normal = [_normal(word, config_name) for word in overrides]
+    normal = [_normal(word, config_name) for word in _of_tables(overrides, config_name)]
     _refuse_twice(normal)
     if config_name == "evaluate":
         normal = [*_companions(normal), *_of_the_scm(normal)]
     return flags + normal
+
+
+def _of_tables(words: Sequence[str], config_name: str) -> list[str]:
+    """The words, ``dataset=people.yaml`` as the option for tables with a schema, its path and, with a graph, its SCM.
+
+    Raises:
+        ValueError: there is no such file, it is no schema, or the word names a table without one.
+    """
+    found: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        path = value.strip("'\"")
+        if key != "dataset" or config_name != "train" or not path.lower().endswith((*SCHEMAS, *TABLES)):
+            found.append(word)
+            continue
+        if path.lower().endswith(TABLES):
+            raise ValueError(
+                f"{word}: a table is trained on by its schema; write one by python -m evals.look {quoted(path)} "
+                f"label=... sensitive=..., or name its columns here: dataset=csv {write_word('dataset.path', path)} ..."
+            )
+        from utils.tables.table_schema import read_schema  # imports pydantic, which other commands need not wait for
+
+        if not Path(path).is_file():
+            raise ValueError(f"{word}: there is no file {path}; a schema is written by python -m evals.look TABLE.csv")
+        found += ["dataset=table", write_override("dataset.path", path)]
+        if read_schema(path).graph and not any(other.startswith("scm=") for other in words):
+            found.append("scm=learned")
+    return found
 
 
 def _split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -236,10 +266,29 @@ def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> Params:
         raise ValueError(f"{lost[0]} is required: give {lost[0]}=OPTION, one of {', '.join(options(lost[0]))}")
     if isinstance(plain["dataset"].get("graph"), str):  # for names that Hydra cannot spell as keys
         plain["dataset"]["graph"] = mapping(plain["dataset"]["graph"])
+    if chosen["dataset"] == "table":
+        plain["dataset"] |= _read_table_schema(plain["dataset"])
     choices = {group: chosen[group] for group in PARTS}
     plain |= {"scm": settle(plain["scm"])}
     whole: Params = plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}
     return whole
+
+
+def _read_table_schema(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The name and the content of the schema of a user's table. Raises ValueError where there is none."""
+    from utils.tables.table_schema import read_schema, to_plain
+
+    path = Path(str(dataset["path"]))
+    if not path.is_file():
+        raise ValueError(f"dataset.path={dataset['path']}: there is no such file; python -m evals.look writes a schema")
+    schema = read_schema(path)
+    return {"schema": to_plain(schema), "name": dataset["name"] or schema.name or name_of_file(path)}
+
+
+def name_of_file(path: Path) -> str:
+    """The name of a database for a file: its own, less what names of files cannot hold."""
+    stem = path.name.split(".")[0] if path.name.endswith(".gz") else path.stem
+    return re.sub(r"[^\w.+-]+", "_", stem).strip("_.") or "table"
 
 
 def explain(error: Exception, config_name: str = "train") -> str:

@@ -128,6 +128,10 @@ def assemble(
     scm: SCM | None = None,
     classes: int = 2,
     class_names: Sequence[str] = (),
+    parts: Sequence[NDArray[np.int64]] | None = None,
+    weights: Floats | None = None,
+    index: NDArray[np.int64] | None = None,
+    hashed: str | None = None,
 ) -> Dataset:
     """Splits, scales and checks: the one way to make a tabular Dataset.
 
@@ -151,7 +155,8 @@ def assemble(
         raise ValueError(f"data set {name}, {complaint}")
     labels = _labels(name, y, len(table), classes)
     s = _groups(name, columns, table)
-    parts = split_rows(name, len(table), split, seed)
+    if parts is None:
+        parts = split_rows(name, len(table), split, seed)
     if len(np.unique(labels[parts[0]])) < 2:
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
@@ -159,7 +164,9 @@ def assemble(
     columns = column_rules.fill_columns(columns, table[parts[0]])
     shift, spread = torch.from_numpy(loc), torch.from_numpy(scale)
     x = standardise(torch.from_numpy(table), shift, spread)
-    rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))
+    w = torch.ones(len(x)) if weights is None else torch.from_numpy(weights).float()
+    numbers = torch.arange(len(x)) if index is None else torch.from_numpy(index)
+    rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), w, numbers)
     train, valid, test = (rows.rows(torch.from_numpy(part)) for part in parts)
     return Dataset(
         name=name,
@@ -171,7 +178,7 @@ def assemble(
         test=test,
         loc=shift,
         scale=spread,
-        fingerprint=fingerprint(columns, table, labels),
+        fingerprint=hashed or fingerprint(columns, table, labels),
         parents=graph,
         scm=None if scm is None else _in_natural_units(name, scm, columns, shift, spread),
         class_names=tuple(class_names),

@@ -252,6 +252,7 @@ PREPROCESSING = fields(
         "groups": WORDS,
         "shape": each(WHOLE),
         "class_names": WORDS,
+        "schema": MAPPING,
     },
 )
 POISON = fields(

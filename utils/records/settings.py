@@ -24,6 +24,8 @@ LEFT_OUT: Mapping[str, str] = {
     "attack.poison.workers": "identity label page command",
     "operating_points": "identity study label page",  # a record holds as many as were asked for
     "dataset.path": "identity",
+    "dataset.schema": "command",  # which names its file
+    "dataset.schema.file": "identity",
     "seed": "label page command",  # which has a word of its own
     "model.mean": "label page command",  # found from the data, as those below
     "model.std": "label page command",

@@ -1,0 +1,240 @@
+"""Cells as numbers by the rules of a schema, for training and, by the very same rules, for rows that come later."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from utils.system.console import count
+from utils.tables.remarks import column_line, some
+from utils.tables.sniffing import number_pattern
+from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
+from utils.types import Column
+from utils.words.near import near
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Unseen = Literal["refuse", "nearest", "abstain"]
+MISSING_LEVEL = "missing"
+ABSENT, UNKNOWN = -1, -2  # codes of a missing cell and of a text that is no level
+
+
+@dataclass(frozen=True)
+class Block:
+    """The columns that one attribute is encoded as."""
+
+    name: str
+    rule: Rule
+    columns: tuple[Column, ...]
+
+
+def is_levelled(rule: Rule) -> bool:
+    """Returns whether the attribute has levels rather than a number."""
+    return rule.type in LEVELLED or bool(rule.bins)
+
+
+def level_names(rule: Rule) -> tuple[str, ...]:
+    """The levels of an attribute, in their order; the last one is that of missing values, where those are a level."""
+    named = bin_names(rule.bins) if rule.bins else rule.levels
+    return (*named, MISSING_LEVEL) if rule.missing == "level" else named
+
+
+def bin_names(bins: Sequence[float]) -> tuple[str, ...]:
+    """``under 30``, ``30 to under 50``, ``50 and over``."""
+    between = [f"{a:g} to under {b:g}" for a, b in zip(bins, bins[1:], strict=False)]
+    return (f"under {bins[0]:g}", *between, f"{bins[-1]:g} and over")
+
+
+def blocks(schema: TableSchema) -> tuple[Block, ...]:
+    """The columns of every attribute of a settled schema, in its order."""
+    features = [(n, r) for n, r in schema.columns.items() if is_feature(schema, n, r)]
+    return tuple(Block(name, rule, _columns_of(schema, name, rule)) for name, rule in features)
+
+
+def is_feature(schema: TableSchema, name: str, rule: Rule) -> bool:
+    """Returns whether a column enters the model."""
+    beside = (schema.label.column, schema.weights, schema.split.column if schema.split.how == "column" else None)
+    return name not in beside and rule.type != "ignore" and not (rule.type == "date" and rule.as_number == "drop")
+
+
+def _columns_of(schema: TableSchema, name: str, rule: Rule) -> tuple[Column, ...]:
+    sensitive = name in schema.sensitive
+    actionable = not sensitive if schema.actionable is None else name in schema.actionable
+    flags = {"sensitive": sensitive, "actionable": actionable}
+    if is_levelled(rule):
+        levels = level_names(rule)
+        if len(levels) == 2 or (rule.type == "binary" and len(levels) < 2):
+            return (Column(name, "binary", levels=(0.0, 1.0), texts=levels, **flags),)
+        if rule.type == "ordered" and not sensitive and not rule.bins:
+            return (Column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0), **flags),)
+        return tuple(
+            Column(f"{name}={text}", "binary", levels=(0.0, 1.0), attribute=name, texts=("", text), **flags)
+            for text in levels
+        )
+    low, high = rule.bounds or (None, None)
+    bounds = (float(low), float(high)) if low is not None and high is not None else None
+    number = Column(name, "continuous", integer=rule.type == "count", bounds=bounds, **flags)
+    if rule.missing != "median+flag":
+        return (number,)
+    flag = Column(f"{name} is missing", "binary", levels=(0.0, 1.0), texts=("known", "missing"), actionable=actionable)
+    return (number, flag)
+
+
+# --- Cells to codes and numbers --------------------------------------------------------------------------------
+
+
+def codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> Codes:
+    """The level (n,) of each cell; ``ABSENT`` where it is missing, ``UNKNOWN`` where it is no level."""
+    if rule.bins:
+        values = numbers(rule, cells, fmt)
+        found = np.searchsorted(rule.bins, values, side="right")
+        return np.where(np.isnan(values), _absent(rule), found)
+    meant = {text: level for level, texts in rule.merge.items() for text in texts}
+    place = {level: i for i, level in enumerate(rule.levels)}
+    held = cells if isinstance(cells.dtype, pd.CategoricalDtype) else cells.astype(str).astype("category")
+    table = [_code(str(text), meant, place, fmt.na, _absent(rule)) for text in held.cat.categories]
+    return np.array([*table, _absent(rule)], dtype=np.int64)[held.cat.codes.to_numpy()]
+
+
+def _absent(rule: Rule) -> int:
+    return len(level_names(rule)) - 1 if rule.missing == "level" else ABSENT
+
+
+def _code(text: str, meant: Mapping[str, str], place: Mapping[str, int], na: Sequence[str], absent: int) -> int:
+    level = meant.get(text, text)
+    if level in place:  # said to be a level, whatever the list of missing texts holds
+        return place[level]
+    return absent if text in na else UNKNOWN
+
+
+def numbers(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> Floats:
+    """The number (n,) of each cell, nan where it is missing.
+
+    Raises:
+        ValueError: a cell that is none, naming it and its row.
+    """
+    if pd.api.types.is_numeric_dtype(cells):
+        return cells.to_numpy(np.float64, na_value=np.nan)
+    held = cells if isinstance(cells.dtype, pd.CategoricalDtype) else cells.astype(str).astype("category")
+    texts = [str(text) for text in held.cat.categories]
+    if rule.type == "date":
+        table = _dates(str(cells.name), rule, texts, fmt)
+    else:
+        table = [_number(text, rule, fmt) for text in texts]
+    if None in table:
+        code = held.cat.codes.to_numpy()
+        row = int(np.flatnonzero(np.isin(code, [i for i, v in enumerate(table) if v is None]))[0])
+        raise ValueError(
+            f"column {cells.name!r} holds {held.iloc[row]!r} in row {row} (counting from 0), not "
+            f"{'a date' if rule.type == 'date' else 'a number'}{f' in {rule.unit}' if rule.unit else ''}"
+        )
+    return np.array([*table, math.nan], dtype=np.float64)[held.cat.codes.to_numpy()]
+
+
+def _number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
+    if text in fmt.na:
+        return math.nan
+    if text.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(text)
+    found = number_pattern(fmt.decimal, fmt.thousands).fullmatch(text)
+    bare = text if found is None else found[2]
+    if found is None and rule.unit:  # a unit of the owner's, such as kg
+        bare = text.removeprefix(rule.unit).removesuffix(rule.unit).strip()
+    elif found is not None and (found[1] or found[3] or rule.unit) not in ("", rule.unit):
+        return None
+    plain = bare.replace(fmt.thousands, "") if fmt.thousands else bare
+    try:
+        return float(plain.replace(fmt.decimal, "."))
+    except ValueError:
+        return None
+
+
+def _dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list[float | None]:
+    """Days since 1970-01-01, or years, of texts; None of what is no date. Raises ValueError where a date is ambiguous."""
+    known = pd.Series([t for t in texts if t not in fmt.na], dtype=object)
+    style = rule.format or _date_format(name, known.tolist())
+    found = pd.to_datetime(known, format=style, errors="coerce", utc=True)
+    days = (found - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
+    values = days if rule.as_number == "days" else found.dt.year
+    of = dict(zip(known, [None if pd.isna(v) else float(v) for v in values], strict=True))
+    return [math.nan if t in fmt.na else of[t] for t in texts]
+
+
+def _date_format(name: str, texts: Sequence[str]) -> str:
+    """ISO 8601, or day and month by those above 12. Raises ValueError where they cannot be told apart."""
+    slashed = [re.match(r"(\d{1,2})/(\d{1,2})/\d{4}$", t) for t in texts]
+    if not all(slashed):
+        return "%d.%m.%Y" if all(re.match(r"\d{1,2}\.", t) for t in texts) else "ISO8601"
+    first, second = (max((int(m[i]) for m in slashed if m), default=0) for i in (1, 2))
+    if first > 12 or second > 12:
+        return "%d/%m/%Y" if first > 12 else "%m/%d/%Y"
+    lines = " or ".join(column_line(name, type="date", format=f) for f in ("%d/%m/%Y", "%m/%d/%Y"))
+    raise ValueError(f"column {name!r}: {texts[0]!r} may begin with the day or the month; say which, {lines}")
+
+
+# --- A whole table ---------------------------------------------------------------------------------------------
+
+
+def encode_block(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> Floats:
+    """The columns (n, c) of an attribute, nan where a cell is missing and no rule says what to do.
+
+    Raises:
+        ValueError: naming column and row, for a text that is no level or a value out of bounds.
+    """
+    rule = block.rule
+    if is_levelled(rule):
+        code = codes(rule, cells, fmt)
+        _require_levels(block, cells, code)
+        levels = np.where(code == ABSENT, math.nan, code).astype(np.float64)
+        if len(block.columns) == 1:
+            return levels[:, None]
+        return np.where(np.isnan(levels)[:, None], math.nan, levels[:, None] == np.arange(len(block.columns)))
+    values = numbers(rule, cells, fmt)
+    _require_bounds(block, values)
+    if len(block.columns) == 1:
+        return (values if rule.median is None else np.where(np.isnan(values), rule.median, values))[:, None]
+    filled = values if rule.median is None else np.where(np.isnan(values), rule.median, values)
+    return np.column_stack([filled, np.isnan(values).astype(np.float64)])
+
+
+def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:
+    strange = np.flatnonzero(code == UNKNOWN)
+    if len(strange):
+        text = str(cells.iloc[strange[0]])
+        levels = level_names(block.rule)
+        raise ValueError(
+            f"row {strange[0]}: column {block.name!r} holds {text!r}{near(text, levels, '')}, but its levels are "
+            f"{some(levels, 10)}{_more(len(strange))}"
+        )
+
+
+def _require_bounds(block: Block, values: Floats) -> None:
+    low, high = block.rule.bounds or (None, None)
+    with np.errstate(invalid="ignore"):
+        outside = np.isinf(values)
+        outside |= values < (-math.inf if low is None else low)
+        outside |= values > (math.inf if high is None else high)
+        if block.rule.type == "count":
+            outside |= ~np.isnan(values) & ((values != np.rint(values)) | (values < 0))
+    strange = np.flatnonzero(outside)
+    if len(strange):
+        what = "a finite number" if np.isinf(values[strange[0]]) else _in_words(block.rule, low, high)
+        raise ValueError(
+            f"row {strange[0]}: column {block.name!r} holds {values[strange[0]]:g}; expected {what}{_more(len(strange))}"
+        )
+
+
+def _in_words(rule: Rule, low: float | None, high: float | None) -> str:
+    kind = "a whole number, 0 or more" if rule.type == "count" else "a number"
+    if low is None and high is None:
+        return kind
+    return f"{kind} {f'from {low:g}' if low is not None else ''}{f' to {high:g}' if high is not None else ''}"
+
+
+def _more(rows: int) -> str:
+    return f" ({count(rows - 1, 'more row')})" if rows > 1 else ""

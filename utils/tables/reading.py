@@ -1,0 +1,200 @@
+"""The cells of a table, each column as numbers or as texts: nothing is interpreted beyond the format of the file."""
+
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import paths_config
+from utils.tables.remarks import Remark, some
+from utils.tables.sniffing import Sniffed, number_pattern, sniff
+from utils.tables.table_schema import FileFormat
+
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass
+class RawTable:
+    """A table as read, and what had to be guessed.
+
+    A column of ``cells`` is of numbers, nan where missing, or a category of texts, as they stand but for blanks
+    around them; ``""`` and the like are texts.
+    """
+
+    path: Path
+    format: FileFormat
+    cells: pd.DataFrame
+    remarks: list[Remark]
+
+
+def find_table(path: str, folder: Path | None = None) -> Path:
+    """The file, looked for from the working directory (or ``folder``), then from the data folder."""
+    tried = [(folder or Path()).joinpath(Path(path).expanduser()).resolve(), paths_config.data() / path]
+    for file in tried:
+        if file.is_file():
+            return file
+    raise ValueError(f"there is no file {path!r}: neither {tried[0]} nor {tried[1]}.")
+
+
+def read_table(path: Path, given: FileFormat | None = None, texts: Collection[str] = ()) -> RawTable:
+    """All cells of a file.
+
+    Args:
+        path: of text, also compressed (.gz), or Parquet.
+        given: what is known of its format; the rest is found out.
+        texts: columns whose cells are texts, whatever they look like.
+
+    Raises:
+        ValueError: naming the file, where it is no proper table.
+    """
+    if path.suffix in PARQUET:
+        frame = _read_parquet(path)
+        return RawTable(path, FileFormat(path=str(path)), tidy(frame, texts), [])
+    sniffed = sniff(path, given)
+    names = _names(path, sniffed)
+    frame = _read_csv(path, sniffed, names, texts)
+    _tell_blanks(sniffed, frame)
+    return RawTable(path, sniffed.format, frame, sniffed.remarks)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise ValueError(f"{path} is Parquet, which needs: pip install -r requirements/parquet.txt") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def tidy(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
+    """A frame of anybody's as cells: columns of numbers as they are, all others as categories of texts.
+
+    Whole numbers that are texts by the schema are written without a point, and what is missing is ``""``.
+    """
+    return pd.DataFrame(
+        {str(name): _tidy_column(frame.iloc[:, i], str(name) in texts) for i, name in enumerate(frame.columns)},
+        index=frame.index,
+    )
+
+
+def _tidy_column(values: "pd.Series[Any]", as_text: bool) -> "pd.Series[Any]":
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    if numeric and not as_text:
+        return values if values.dtype.kind in "iuf" else values.astype("float64")  # such as nullable whole numbers
+    held = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    written = [write_cell(level) for level in held.cat.categories]
+    return _categories(held.cat.codes.to_numpy(), written, values)
+
+
+def write_cell(value: Any) -> str:
+    """A cell as a text: whole numbers without a point, blanks around it removed."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _categories(codes: "np.ndarray[Any, Any]", texts: list[str], like: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A categorical column of texts, equal ones merged; code -1 is ``""``."""
+    unique = sorted({*texts, ""} if (codes < 0).any() else set(texts))
+    place = {text: i for i, text in enumerate(unique)}
+    table = np.array([*(place[text] for text in texts), place.get("", -1)], dtype=np.int64)
+    return pd.Series(pd.Categorical.from_codes(table[codes], categories=unique), index=like.index, name=like.name)
+
+
+def _names(path: Path, sniffed: Sniffed) -> list[str]:
+    """Names of the columns, blanks removed; those without one are numbered. Raises ValueError where one comes twice."""
+    names = [name or f"Unnamed: {i}" for i, name in enumerate(sniffed.header)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{path}: the column {twice[0]!r} comes twice; rename one.")
+    return names
+
+
+def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[str]) -> pd.DataFrame:
+    fmt = sniffed.format
+    number = number_pattern(fmt.decimal, fmt.thousands)
+    places = range(len(names))
+    seen = {i: [c for row in sniffed.rows if i < len(row) and (c := row[i]) not in fmt.na] for i in places}
+    numeric = [
+        i
+        for i in places
+        if names[i] not in texts and seen[i] and all((m := number.fullmatch(c)) and not (m[1] or m[3]) for c in seen[i])
+    ]
+    textual: dict[str, Any] = {names[i]: str for i in places if i not in numeric}
+    options: dict[str, Any] = {
+        "sep": fmt.separator,
+        "decimal": fmt.decimal,
+        "thousands": fmt.thousands,
+        "encoding": "utf-8-sig" if fmt.encoding == "utf-8" else fmt.encoding,
+        "names": names,
+        "header": None if fmt.names else 0,
+        "skiprows": _comment_lines(path, fmt),
+        "skipinitialspace": True,
+        "keep_default_na": False,
+        "na_values": {names[i]: list(fmt.na) for i in numeric},
+        "index_col": False,
+        "low_memory": False,
+    }
+    frame = _parse(path, options | {"dtype": textual})
+    spoilt = [names[i] for i in numeric if not pd.api.types.is_numeric_dtype(frame[names[i]])]
+    if sniffed.zeros:  # post codes, which are no numbers
+        spoilt += [name for name in _with_leading_zeros(path, options, [names[i] for i in numeric]) if name not in spoilt]
+    if spoilt:  # further down they are no numbers: read again as the texts that stand there
+        again = _parse(path, options | {"dtype": dict.fromkeys(spoilt, str), "usecols": spoilt, "na_values": {}})
+        frame[spoilt] = again[spoilt]
+    return tidy(frame)
+
+
+def _parse(path: Path, options: dict[str, Any]) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # else surplus fields vanish with a warning
+            return pd.read_csv(path, **options)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} is empty.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in {options['encoding']} (byte {error.start}).") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{path} is no proper table: {str(error).strip()}") from None
+
+
+def _with_leading_zeros(path: Path, options: dict[str, Any], numeric: list[str]) -> list[str]:
+    """Columns of whole numbers of which some begin with a zero, such as 01004."""
+    if not numeric:
+        return []
+    cells = _parse(path, options | {"dtype": str, "usecols": numeric, "na_values": {}})
+
+    def zeros(name: str) -> bool:
+        found = [str(text).strip() for text in cells[name].unique()]
+        return all(t == "" or t.isdecimal() for t in found) and any(len(t) > 1 and t[0] == "0" for t in found)
+
+    return [name for name in numeric if zeros(name)]
+
+
+def _comment_lines(path: Path, fmt: FileFormat) -> list[int] | None:
+    """Numbers of the lines that begin with the mark of comments."""
+    if not fmt.comment:
+        return None
+    from utils.tables.sniffing import open_bytes
+
+    mark = fmt.comment.encode(fmt.encoding)
+    with open_bytes(path) as file:
+        return [i for i, line in enumerate(file) if line.startswith(mark)]
+
+
+def _tell_blanks(sniffed: Sniffed, frame: pd.DataFrame) -> None:
+    """Remarks on columns without a name that hold nothing, which are left out."""
+    empty = [
+        name
+        for name in frame.columns
+        if str(name).startswith("Unnamed: ") and not (frame[name].astype(str).str.strip() != "").any()
+    ]
+    for name in empty:
+        del frame[name]
+    if empty:
+        ends = "the last column has no name and is empty: left out" if len(empty) == 1 else f"{some(empty)}: left out"
+        sniffed.remarks.append(Remark("", ends))

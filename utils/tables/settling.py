@@ -1,0 +1,299 @@
+"""A schema and the table that it describes: what the schema leaves open is filled in, its rows and classes are taken."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from utils.system.console import count
+from utils.tables.column_types import propose
+from utils.tables.encoding import ABSENT, UNKNOWN, codes, is_feature, is_levelled, level_names, numbers
+from utils.tables.reading import RawTable, find_table, read_table, tidy
+from utils.tables.remarks import Remark, column_line, flow, some
+from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
+from utils.words.near import near
+
+CONDITION = re.compile(
+    r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^<>=!'"]+?))\s*(?P<sign>==|!=|<=|>=|<|>|=|\bin\b)\s*(?P<value>.+?)\s*"""
+)
+SIGNS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+@dataclass
+class Settled:
+    """A schema with every column's rule and levels, its rows, and what was found on the way."""
+
+    schema: TableSchema
+    cells: pd.DataFrame  # of the rows used
+    rows: NDArray[np.int64]  # their numbers in the file
+    y: NDArray[np.int64]  # their classes
+    classes: tuple[str, ...]
+    remarks: list[Remark]
+    reasons: dict[str, str]  # of proposed rules, by column
+
+
+def settle(schema: TableSchema, where: str, folder: Any = None) -> Settled:
+    """Reads the table of a schema; ``where`` names the schema in errors, ``folder`` holds the file.
+
+    Raises:
+        ValueError: naming file, column, row and the line of the schema that settles it.
+    """
+    raw = read_schema_table(schema, folder)
+    return settle_cells(schema, raw, where)
+
+
+def read_schema_table(schema: TableSchema, folder: Any = None) -> RawTable:
+    """The cells of a schema's file."""
+    texts = {name for name, rule in schema.columns.items() if rule.type in LEVELLED or rule.type == "date" or rule.unit}
+    return read_table(find_table(schema.file.path, folder), schema.file, texts)
+
+
+def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
+    """The same of cells that are there."""
+    known = list(map(str, raw.cells.columns))
+    require_columns(schema, known, where)
+    _require_names(schema, raw)
+    proposals = propose(raw, label=schema.label.column, sensitive=schema.sensitive, rules=schema.columns)
+    remarks = [*raw.remarks, *(remark for name in proposals for remark in proposals[name].remarks)]
+    rules = {name: schema.columns.get(name) or proposals[name].rule for name in known}
+    texts = {name for name, rule in rules.items() if rule.type in LEVELLED}
+    cells = tidy(raw.cells, texts)
+    rows = np.flatnonzero(_kept(schema, cells, raw.format, where))
+    cells, rows = _drop_missing(rules, schema, cells.iloc[rows], rows, raw.format, remarks)
+    if not len(rows):
+        raise ValueError(f"{where}: no row is left of {len(raw.cells):,}")
+    filled = {n: _with_levels(n, r, cells[n], raw.format, where, schema.sensitive) for n, r in rules.items()}
+    settled = schema.model_copy(update={"columns": filled, "file": raw.format})
+    y, classes, label = _classes(settled, cells, raw, where)
+    settled = settled.model_copy(update={"columns": filled | {schema.label.column: label}})
+    refuse_missing(settled, cells, raw, rows)
+    reasons = {name: proposal.reason for name, proposal in proposals.items()}
+    return Settled(settled, cells, rows, y, classes, remarks, reasons)
+
+
+def require_columns(schema: TableSchema, known: Sequence[str], where: str) -> None:
+    """Refuses a schema that speaks of columns that are not there. Raises ValueError, with near misses."""
+    for key, name in mentioned(schema):
+        if name not in known:
+            listed = ", ".join(repr(column) if "," in column else column for column in known)
+            raise ValueError(f"{where}, {key}: there is no column {name!r}{near(name, known)} The columns are: {listed}.")
+
+
+def _require_names(schema: TableSchema, raw: RawTable) -> None:
+    for place, name in enumerate(map(str, raw.cells.columns)):
+        if name == f"Unnamed: {place}" and name not in schema.columns:
+            ignored = [n for n, rule in schema.columns.items() if rule.type == "ignore"]
+            line = column_line(name, type="ignore")
+            from utils.words.quoting import write_word
+
+            raise ValueError(
+                f"{raw.path}: column {place + 1} has no name, often a saved row number; name it, or leave it out by "
+                f"{write_word('dataset.ignore', [*ignored, name])}, in a schema {line}"
+            )
+
+
+# --- Rows ------------------------------------------------------------------------------------------------------
+
+
+def _kept(schema: TableSchema, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
+    """Which rows (n,) fulfil all conditions. Raises ValueError for a condition that cannot be read."""
+    kept = np.ones(len(cells), dtype=bool)
+    for condition in schema.rows:
+        kept &= _fulfils(condition, cells, fmt, f"{where}, rows")
+    return kept
+
+
+def _fulfils(condition: str, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
+    found = CONDITION.fullmatch(condition)
+    if found is None:
+        raise ValueError(f"{where}: {condition!r} is no condition; write age >= 18, country == CH or charge in [F, M]")
+    name = found["double"] or found["single"] or found["bare"]
+    if name not in cells:
+        raise ValueError(f"{where}: there is no column {name!r}{near(name, list(map(str, cells.columns)))}")
+    sign, value = found["sign"], found["value"]
+    if sign in SIGNS:
+        try:
+            least = float(value)
+        except ValueError:
+            raise ValueError(f"{where}: {condition!r} compares with {value!r}, which is no number") from None
+        with np.errstate(invalid="ignore"):
+            return np.asarray(SIGNS[sign](numbers(Rule(type="continuous"), cells[name], fmt), least))
+    listed = [text.strip().strip("'\"") for text in value.strip("[]()").split(",")] if sign == "in" else [value.strip("'\"")]
+    texts = tidy(cells[[name]], {name})[name]
+    among = texts.isin(listed).to_numpy()
+    return ~among if sign == "!=" else among
+
+
+def _drop_missing(
+    rules: Mapping[str, Rule],
+    schema: TableSchema,
+    cells: pd.DataFrame,
+    rows: NDArray[np.int64],
+    fmt: FileFormat,
+    remarks: list[Remark],
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """The rows less those in which a column with the rule ``missing: drop`` is missing."""
+    for name, rule in rules.items():
+        if rule.missing != "drop":
+            continue
+        missing = absent(rule, cells[name], fmt)
+        if missing.any():
+            remarks.append(Remark(name, f"{count(int(missing.sum()), 'row')} without it left out{by_group(schema, cells, missing)}"))
+            cells, rows = cells[~missing], rows[~missing]
+    return cells, rows
+
+
+def absent(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> NDArray[np.bool_]:
+    """Which cells (n,) are missing: texts that mean it, unless the rule names them as levels."""
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        levels = {*rule.levels, *(text for texts in rule.merge.values() for text in texts)}
+        return cells.isin([text for text in fmt.na if text not in levels]).to_numpy() | cells.isna().to_numpy()
+    return cells.isna().to_numpy()
+
+
+def by_group(schema: TableSchema, cells: pd.DataFrame, flagged: NDArray[np.bool_]) -> str:
+    """``; by sex: f 7 of 60, m 5 of 60``: how many flagged rows each group has, for missingness is a disparity."""
+    parts = []
+    for name in schema.sensitive:
+        if isinstance(cells[name].dtype, pd.CategoricalDtype) and len(cells[name].cat.categories) <= 10:
+            shares = [
+                f"{group or 'missing'} {int((flagged & of).sum())} of {int(of.sum())}"
+                for group in cells[name].cat.categories
+                if (of := (cells[name] == group).to_numpy()).any()
+            ]
+            parts.append(f"by {name}: {', '.join(shares)}")
+    return "; " + "; ".join(parts) if parts else ""
+
+
+def refuse_missing(schema: TableSchema, cells: pd.DataFrame, raw: RawTable, rows: NDArray[np.int64]) -> None:
+    """Refuses missing cells that no rule speaks of. Raises ValueError, quoting the text that was read as missing."""
+    for name, rule in schema.columns.items():
+        if rule.missing != "refuse" or not (is_feature(schema, name, rule) or name == schema.label.column):
+            continue
+        missing = absent(rule, cells[name], raw.format)
+        if missing.any():
+            raise ValueError(_missing_in_words(schema, cells, raw, name, missing, rows))
+
+
+def _missing_in_words(
+    schema: TableSchema,
+    cells: pd.DataFrame,
+    raw: RawTable,
+    name: str,
+    missing: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+) -> str:
+    """How many cells of a column are missing, in which groups, from which texts, and the lines that settle it."""
+    rule, texts = schema.columns[name], written_as_missing(raw, name)
+    ways = ("drop",) if name == schema.label.column else ("level", "drop") if is_levelled(rule) else ("median+flag", "drop")
+    lines = " or ".join(column_line(name, type=rule.type, missing=way) for way in ways)
+    as_level = ""
+    if is_levelled(rule) and (named := [text for text in texts if text]):
+        kept = [text for text in raw.format.na if text not in named]
+        as_level = f"; where {some(named, 3)} is a level like the others, file: {{na: {flow(kept)}}}"
+    return (
+        f"{raw.path}: column {name!r} has {int(missing.sum())} missing or infinite value(s), the first in row "
+        f"{rows[np.flatnonzero(missing)[0]]} (counting from 0), written {some(texts or [''], 3)}"
+        f"{by_group(schema, cells, missing)}; fill them in, or say what becomes of them in a schema (python -m evals.look "
+        f"writes one), {lines}{as_level}"
+    )
+
+
+def written_as_missing(raw: RawTable, name: str) -> list[str]:
+    """The texts of a column that were read as missing, as they stand in the file."""
+    cells = raw.cells[name]
+    if not isinstance(cells.dtype, pd.CategoricalDtype):
+        try:
+            cells = read_table(raw.path, raw.format, {name}).cells[name]
+        except (ValueError, OSError):
+            return []
+    if not isinstance(cells.dtype, pd.CategoricalDtype):
+        return []
+    return [text for text in cells.cat.categories if text in raw.format.na]
+
+
+# --- Levels and classes ----------------------------------------------------------------------------------------
+
+
+def _with_levels(
+    name: str, rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat, where: str, sensitive: Sequence[str]
+) -> Rule:
+    """The rule with its levels: those it states, else those of the table, merged, in order. Raises ValueError."""
+    if rule.bins:
+        if list(rule.bins) != sorted(set(rule.bins)):
+            raise ValueError(f"{where}, columns.{name}.bins: expected numbers in rising order")
+        return rule
+    if rule.type not in LEVELLED:
+        if name in sensitive and rule.type != "ignore":
+            raise ValueError(
+                f"{where}: the sensitive column {name!r} is a number, so it has no finite set of levels; say where its "
+                f"groups end, {column_line(name, type=rule.type, bins=[30, 50])}"
+            )
+        return rule
+    if rule.type == "ordered" and not rule.levels:
+        raise ValueError(f"{where}, columns.{name}: an ordered column needs its levels, from the lowest to the highest")
+    levels = rule.levels or found_levels(rule, cells, fmt)
+    if rule.type == "binary" and len(levels) > 2:
+        raise ValueError(
+            f"{where}, columns.{name}: {len(levels)} levels ({some(levels)}) are too many for a binary column; "
+            f"write {column_line(name, type='categorical')} or merge some"
+        )
+    return rule.model_copy(update={"levels": tuple(levels)})
+
+
+def found_levels(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[str, ...]:
+    """The levels that a column of texts has, merged, numbers in their order and texts in theirs."""
+    meant = {text: level for level, texts in rule.merge.items() for text in texts}
+    seen = [text for text in cells.cat.categories[np.unique(cells.cat.codes[cells.cat.codes >= 0])] if text not in fmt.na]
+    return sort_levels({meant.get(text, text) for text in seen})
+
+
+def sort_levels(levels: Sequence[str] | set[str]) -> tuple[str, ...]:
+    """Levels that are all numbers by their size, others as texts."""
+    try:
+        return tuple(sorted(levels, key=lambda text: (float(text), text)))
+    except ValueError:
+        return tuple(sorted(levels))
+
+
+def _classes(
+    schema: TableSchema, cells: pd.DataFrame, raw: RawTable, where: str
+) -> tuple[NDArray[np.int64], tuple[str, ...], Rule]:
+    """The classes (n,) of the rows, their texts in order, and the label's rule. Raises ValueError unless there are two."""
+    label, rule = schema.label, schema.columns[schema.label.column]
+    of_label = rule.model_copy(update={"type": "categorical", "merge": {**rule.merge, **label.merge}})
+    found = found_levels(of_label, cells[label.column], raw.format)
+    what = f"{where}: the label {label.column!r}"
+    if len(found) > 2:
+        merge = {found[-1]: [found[-1], found[-2]]}
+        line = f"label: {flow({'column': label.column, 'merge': merge})}"
+        raise ValueError(
+            f"{what} has {len(found)} values ({some(found)}), but two classes are needed; merge them in the schema, such "
+            f"as {line}, or choose another label."
+        )
+    if len(found) < 2:
+        raise ValueError(f"{what} is {some(found) or 'absent'} in every row; a classifier needs two classes.")
+    one = found[-1]
+    for key, wanted in (("positive", label.positive), ("favourable", label.favourable)):
+        if wanted is not None:
+            if wanted not in found:  # true for True, as YAML reads it
+                wanted = next((text for text in found if text.casefold() == wanted.casefold()), wanted)
+            if wanted not in found:
+                raise ValueError(f"{where}: {key}={wanted!r} is no value of the label {label.column!r}; it has {some(found)}.")
+            one = wanted
+    classes = (next(text for text in found if text != one), one)
+    of_label = of_label.model_copy(update={"type": "binary", "levels": classes})
+    code = codes(of_label, cells[label.column], raw.format)
+    assert not (code == UNKNOWN).any()
+    return np.where(code == ABSENT, 0, code), classes, of_label
+
+
