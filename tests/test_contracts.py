@@ -28,6 +28,7 @@ CONFINED = {
     "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures)",
+    "pydantic": r"utils\.tables\.table_schema",
     "optuna": r"utils\.(search|poisoning)\..*",
     "mlflow": r"evals\.keeping\.tracking",
     "sqlalchemy": r"utils\.search\.study",

@@ -22,6 +22,8 @@ from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
 from utils.system.console import count, format_error, warn
+from utils.tables.encoding import encode_rows
+from utils.tables.table_schema import TableSchema, from_plain
 from utils.types import Batch, Column, Dataset, Decide
 from utils.views.modes import in_double
 from utils.views.row_parts import parts
@@ -50,8 +52,10 @@ class StoredModel(nn.Module):
         scale: Tensor,
         shape: tuple[int, ...] = (),
         class_names: tuple[str, ...] = (),
+        schema: TableSchema | None = None,
     ):
         super().__init__()
+        self.schema = schema  # of a user's own table
         self.shape = shape  # of images
         self.class_names = class_names
         self.network = network
@@ -190,6 +194,7 @@ def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None
         *_scaling(stored, which),
         shape,
         tuple(stored.get("class_names", ())),
+        from_plain(stored["schema"], which) if stored.get("schema") else None,
     )
     return model.to(device).eval()
 
@@ -354,6 +359,8 @@ def predictor(
     if model.shape:
         return partial(_of_images, model, device)
     _tell_rounded_units(model, doc_id)
+    if model.schema is not None:
+        return partial(_of_table, model, device)
     names = [c.name for c in model.columns]
 
     @torch.no_grad()
@@ -368,13 +375,28 @@ def predictor(
             raise ValueError(f"the columns {spoilt} hold values that are missing, not finite or no numbers")
         for complaint in column_rules.complaints(model.columns, values.numpy(), bounded=False):
             raise ValueError(complaint)
-        x = model.scaled(values).to(device)
-        logits = model.score(x)
-        decision = model.decision(logits, model.groups(x))
-        decided = {"probability": probabilities(logits)[:, -1].cpu().numpy(), "decision": decision.cpu().numpy()}
-        return pd.DataFrame(decided, index=rows.index)
+        return _decided(model, device, values, rows.index)
 
     return predict
+
+
+@torch.no_grad()
+def _of_table(model: StoredModel, device: str, rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Probabilities and decisions of rows of the table that a schema describes."""
+    assert model.schema is not None
+    return _decided(model, device, torch.from_numpy(encode_rows(model.schema, rows)), rows.index)
+
+
+@torch.no_grad()
+def _decided(model: StoredModel, device: str, values: Tensor, index: Any) -> "pd.DataFrame":
+    """Probability of class 1 and decision of each row (n, d) in natural units."""
+    import pandas as pd
+
+    x = model.scaled(values).to(device)
+    logits = model.score(x)
+    decision = model.decision(logits, model.groups(x))
+    decided = {"probability": probabilities(logits)[:, -1].cpu().numpy(), "decision": decision.cpu().numpy()}
+    return pd.DataFrame(decided, index=index)
 
 
 def _tell_rounded_units(model: StoredModel, doc_id: int) -> None:

@@ -8,8 +8,7 @@ from utils.build import build_context, build_dataset
 from utils.command_line.checks import require_name, validate_pixels
 from utils.command_line.targets import check_settings, require_trusted
 from utils.datasets.column_rules import attributes
-from utils.datasets.csv import expand_graph
-from utils.datasets.tabular import check_graph
+from utils.datasets.tabular import check_graph, expand_graph
 from utils.records.typed import OfAttack, OfContext, OfData, Record
 from utils.scms.identity import part_of, settle
 from utils.system.devices import choose_device

@@ -1,6 +1,6 @@
 """A user's own CSV file without a schema: what its columns mean is proposed from their cells, and told.
 
-The rules are those of ``utils/tables/column_types.py``; ``python -m evals.look`` writes them into a schema, which can be
+The rules are those of ``utils/tables/column_types.py``. ``python -m evals.look`` writes them into a schema, to be
 edited and trained on as ``dataset=people.yaml``.
 """
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils import seeding
-from utils.datasets.tabular import Floats, assemble, fingerprint, split_rows
+from utils.datasets.tabular import Floats, assemble, expand_graph, fingerprint, require_enough, split_rows
 from utils.system.console import count, warn_once
 from utils.tables.encoding import Block, blocks, encode_block, is_levelled, numbers
 from utils.tables.settling import Settled, settle
 from utils.tables.splitting import by_names, clustered, in_time, stratified
+from utils.tables.suspects import suspects
 from utils.tables.table_schema import Rule, TableSchema, from_plain, to_plain
 from utils.types import Dataset
 
@@ -32,18 +33,21 @@ def table(*, name: str, path: str, schema: Mapping[str, Any], seed: int) -> Data
 def build_table(schema: TableSchema, *, name: str, where: str, folder: Path | None, seed: int) -> Dataset:
     """The data set of a schema; ``where`` names it in errors, ``folder`` holds its file."""
     settled = settle(schema, where, folder)
+    dataset = from_settled(settled, name=name, where=where, seed=seed)
     for remark in settled.remarks:
         warn_once(f"{Path(settled.schema.file.path).name}, {remark}")
-    return from_settled(settled, name=name, where=where, seed=seed)
+    return dataset
 
 
 def from_settled(settled: Settled, *, name: str, where: str, seed: int) -> Dataset:
     """The data set of a table that has been read."""
     schema, cells, fmt = settled.schema, settled.cells, settled.schema.file
     parts_of = blocks(schema)
+    require_enough(name, len(settled.y))
     if not parts_of:
         raise ValueError(f"{where}: no column is left to learn from; give one a type other than ignore")
     encoded = _encode(settled, parts_of, where)
+    settled.remarks.extend(suspects(parts_of, encoded, settled.y, settled.cells))
     columns = tuple(column for block in parts_of for column in block.columns)
     weights = _weights(settled, where)
     parts = _split(settled, parts_of, encoded, name, seed)
@@ -156,8 +160,8 @@ def _require_classes(settled: Settled, parts: Parts, where: str) -> None:
             rows = int((settled.y == settled.classes.index(lacking)).sum())
             label = settled.schema.label.column
             raise ValueError(
-                f"{where}: no {what} row has {label}={lacking}, of which there are {count(rows, 'row')} in all; too few "
-                "to train and to judge by: use more rows, split: {how: stratified}, or split.shares without validation"
+                f"{where}: no {what} row has {label}={lacking}, of which there are {count(rows, 'row')} in all; too "
+                "few to train and to judge by: use more rows, split: {how: stratified}, or shares without validation"
             )
 
 
@@ -166,15 +170,13 @@ def _expand_graph(schema: TableSchema, parts_of: Sequence[Block], where: str) ->
     if schema.graph is None:
         return None
     expansion = {block.name: [column.name for column in block.columns] for block in parts_of}
-    label, graph = schema.label.column, {}
+    label = schema.label.column
     for child, parents in schema.graph.items():
         if label in parents:
             raise ValueError(f"{where}, graph: {label!r}, the label, is a cause of {child!r}; it may be an effect only")
-        if child == label:
-            continue
-        left_out = [name for name in (child, *parents) if name not in expansion]
+        left_out = [name for name in (child, *parents) if name not in expansion and name != label]
         if left_out:
-            raise ValueError(f"{where}, graph: {left_out[0]!r} is left out of the model (columns.{left_out[0]}); leave it out here too")
-        for column in expansion[child]:
-            graph[column] = [part for parent in parents for part in expansion[parent]]
-    return graph
+            raise ValueError(
+                f"{where}, graph: {left_out[0]!r} is left out of the model (columns.{left_out[0]}); leave it out here"
+            )
+    return expand_graph({child: parents for child, parents in schema.graph.items() if child != label}, expansion)

@@ -256,6 +256,16 @@ def check_graph(
     return graph
 
 
+def expand(listed: str | Sequence[str], expansion: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names of attributes, each replaced by the columns it is encoded as; other names stay, for later checks."""
+    return [part for attribute in names(listed) for part in expansion.get(attribute, [attribute])]
+
+
+def expand_graph(graph: Mapping[str, Sequence[str]], expansion: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same graph over the encoded columns."""
+    return {child: expand(graph[given], expansion) for given in graph for child in expand(given, expansion)}
+
+
 def _with_levels(column: Column) -> Column:
     return replace(column, levels=(0.0, 1.0)) if column.kind == "binary" and not column.levels else column
 
@@ -322,14 +332,19 @@ def refuse_missing(name: str, column: str, missing: NDArray[np.bool_]) -> None:
 def _labels(name: str, y: NDArray[Any], rows: int, classes: int) -> NDArray[np.int64]:
     if len(y) != rows:
         raise ValueError(f"data set {name}: {count(rows, 'row')} but {count(len(y), 'label')}.")
-    if rows < FEWEST_ROWS:
-        raise ValueError(f"data set {name}: too few rows to split, {rows}; give at least {FEWEST_ROWS}.")
+    require_enough(name, rows)
     labels = np.asarray(y).astype(np.int64)
     if not np.array_equal(labels, y) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"data set {name}: the labels must be whole numbers from 0 to {classes - 1}.")
     if len(np.unique(labels)) < 2:
         raise ValueError(f"data set {name}: every row has the label {labels[0]}; a classifier needs two classes.")
     return labels
+
+
+def require_enough(name: str, rows: int) -> None:
+    """Refuses a table that is too small to be split. Raises ValueError."""
+    if rows < FEWEST_ROWS:
+        raise ValueError(f"data set {name}: too few rows to split, {rows}; give at least {FEWEST_ROWS}.")
 
 
 def _groups(name: str, columns: Sequence[Column], table: Floats) -> NDArray[np.int64]:

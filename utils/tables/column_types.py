@@ -1,4 +1,4 @@
-"""What columns mean, as their cells suggest it: a rule for each, the reason, and what their owner should look at."""
+"""Proposes what columns mean by their cells: a rule for each, its reason, and what their owner should look at."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from utils.system.console import count
 from utils.tables.reading import RawTable, write_cell
 from utils.tables.remarks import Remark, column_line, some
 from utils.tables.sniffing import number_pattern
-from utils.tables.table_schema import FileFormat, Rule
+from utils.tables.table_schema import FileFormat, Rule, Type
 
 MOST_LEVELS = 200  # more different texts than this are names, not categories
 FEWEST_ROWS_A_LEVEL = 2  # on average: fewer rows for each text are names, where there are more than MOST_NAMES
@@ -22,9 +22,12 @@ MOST_CODES = 20  # different whole numbers that may be codes of categories
 MOST_GROUPS = 10  # different whole numbers of a sensitive column that are taken for groups
 INFINITE = ("inf", "infinity")
 DATE = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}/\d{1,2}/\d{4}|\d{4}/\d{1,2}/\d{1,2}"
+    r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
+    r"|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}/\d{1,2}/\d{4}|\d{4}/\d{1,2}/\d{1,2}"
 )
-IDENTIFIER = re.compile(r"(^|[_\W])(id|ids|uuid|guid|key|nr|no|number|index|row|rownumber)$|^(id|index|row)([_\W]|$)|ID$", re.I)
+IDENTIFIER = re.compile(
+    r"(^|[_\W])(id|ids|uuid|guid|key|nr|no|number|index|row|rownumber)$|^(id|index|row)([_\W]|$)|ID$", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,15 @@ def propose(
     """
     given = rules or {}
     return {
-        name: propose_one(raw.cells[name], raw.format, sensitive=name in sensitive, label=name == label, path=str(raw.path))
+        name: propose_one(
+            raw.cells[name], raw.format, sensitive=name in sensitive, label=name == label, path=str(raw.path)
+        )
         for name in map(str, raw.cells.columns)
         if name not in given
     }
 
 
-def propose_one(
-    cells: "pd.Series[Any]", fmt: FileFormat, *, sensitive: bool, label: bool, path: str
-) -> Proposal:
+def propose_one(cells: "pd.Series[Any]", fmt: FileFormat, *, sensitive: bool, label: bool, path: str) -> Proposal:
     """The rule of one column; see ``propose``."""
     name = str(cells.name)
     if label:
@@ -67,8 +70,8 @@ def propose_one(
     present = [t for t in texts if weight[t]]
     if not present:
         return _left_out(name, "it holds nothing", "empty")
-    if all(number_pattern(fmt.decimal, fmt.thousands).fullmatch(t) or t.lower().lstrip("+-") in INFINITE for t in present):
-        return Proposal(Rule(type="continuous"), "numbers")  # with infinite ones, refused where they are encoded
+    if _infinite_among_numbers(present, fmt):
+        return Proposal(Rule(type="continuous"), "numbers")  # refused where they are encoded, with their row
     found = _units_and_numbers(name, present, fmt)
     if found is not None:
         return found
@@ -77,7 +80,11 @@ def propose_one(
         return Proposal(
             Rule(type="date"),
             "dates",
-            (Remark(name, f"dates such as {present[0]!r}: left out", column_line(name, type="date", as_number="days")),),
+            (
+                Remark(
+                    name, f"dates such as {present[0]!r}: left out", column_line(name, type="date", as_number="days")
+                ),
+            ),
         )
     return _of_texts(name, present, weight, rows=len(cells), sensitive=sensitive)
 
@@ -108,11 +115,19 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], *, sensitive: bool) -> 
     if whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _consecutive(levels):
         texts = some((write_cell(v) for v in levels), 4).replace("'", "")
         remarks.append(
-            Remark(name, f"{len(levels)} whole numbers ({texts}) that may be codes; read as a number", column_line(name, type="categorical"))
+            Remark(
+                name,
+                f"{len(levels)} whole numbers ({texts}) that may be codes; read as a number",
+                column_line(name, type="categorical"),
+            )
         )
     if levels[0] in (-999, -99, -9999, -1) and len(levels) > 10 and levels[1] >= 0:
         remarks.append(
-            Remark(name, f"{levels[0]:g} stands apart from the other numbers, as a mark of missing values does", f"file: {{na: ['', '{levels[0]:g}']}}")
+            Remark(
+                name,
+                f"{levels[0]:g} stands apart from the other numbers, as a mark of missing values does",
+                f"file: {{na: ['', '{levels[0]:g}']}}",
+            )
         )
     return Proposal(Rule(type="continuous"), f"{count(len(levels), 'different number')} from {shown}", tuple(remarks))
 
@@ -144,7 +159,7 @@ def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Prop
     """The rule of numbers that stand beside a sign of a unit; None where the texts are others."""
     pattern = number_pattern(fmt.decimal, fmt.thousands)
     found = [pattern.fullmatch(text) for text in texts]
-    if not all(found) or any(t in ("0", "1") for t in texts) and len(texts) <= 2:
+    if not all(found) or (any(t in ("0", "1") for t in texts) and len(texts) <= 2):
         return None
     units = Counter((m[1] or m[3] or "") for m in found if m)
     if set(units) == {""}:
@@ -157,6 +172,12 @@ def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Prop
     unit = next(iter(units))
     remark = Remark(name, f"numbers in {unit}, as in {texts[0]!r}", column_line(name, type="continuous", unit=unit))
     return Proposal(Rule(type="continuous", unit=unit), f"numbers in {unit}", (remark,))
+
+
+def _infinite_among_numbers(texts: Sequence[str], fmt: FileFormat) -> bool:
+    finite = [text for text in texts if text.lower().lstrip("+-") not in INFINITE]
+    pattern = number_pattern(fmt.decimal, fmt.thousands)
+    return len(finite) < len(texts) and all(pattern.fullmatch(text) for text in finite)
 
 
 def _refuse_spoilt(
@@ -188,8 +209,14 @@ def _of_texts(name: str, texts: Sequence[str], weight: Mapping[str, int], *, row
         return _left_out(name, f"{what} (such as {texts[0]!r}), as of an identifier", "identifier")
     remarks = [*_alike(name, texts), *_rare(name, texts, weight)]
     if any(len(t) > 1 and t[0] == "0" and t.isdecimal() for t in texts):
-        remarks.append(Remark(name, f"numbers that begin with 0, such as {texts[0]!r}, are read as texts", column_line(name, type="continuous")))
-    kind = "binary" if len(texts) == 2 else "categorical"
+        remarks.append(
+            Remark(
+                name,
+                f"numbers that begin with 0, such as {texts[0]!r}, are read as texts",
+                column_line(name, type="continuous"),
+            )
+        )
+    kind: Type = "binary" if len(texts) == 2 else "categorical"
     return Proposal(Rule(type=kind, levels=tuple(texts)), count(len(texts), "text"), tuple(remarks))
 
 

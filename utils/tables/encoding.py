@@ -1,9 +1,11 @@
 """Cells as numbers by the rules of a schema, for training and, by the very same rules, for rows that come later."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from utils.system.console import count
+from utils.tables.reading import tidy
 from utils.tables.remarks import column_line, some
 from utils.tables.sniffing import number_pattern
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
@@ -46,7 +49,7 @@ def level_names(rule: Rule) -> tuple[str, ...]:
 
 def bin_names(bins: Sequence[float]) -> tuple[str, ...]:
     """``under 30``, ``30 to under 50``, ``50 and over``."""
-    between = [f"{a:g} to under {b:g}" for a, b in zip(bins, bins[1:], strict=False)]
+    between = [f"{a:g} to under {b:g}" for a, b in itertools.pairwise(bins)]
     return (f"under {bins[0]:g}", *between, f"{bins[-1]:g} and over")
 
 
@@ -65,20 +68,19 @@ def is_feature(schema: TableSchema, name: str, rule: Rule) -> bool:
 def _columns_of(schema: TableSchema, name: str, rule: Rule) -> tuple[Column, ...]:
     sensitive = name in schema.sensitive
     actionable = not sensitive if schema.actionable is None else name in schema.actionable
-    flags = {"sensitive": sensitive, "actionable": actionable}
+    column = partial(Column, sensitive=sensitive, actionable=actionable)
     if is_levelled(rule):
         levels = level_names(rule)
         if len(levels) == 2 or (rule.type == "binary" and len(levels) < 2):
-            return (Column(name, "binary", levels=(0.0, 1.0), texts=levels, **flags),)
+            return (column(name, "binary", levels=(0.0, 1.0), texts=levels),)
         if rule.type == "ordered" and not sensitive and not rule.bins:
-            return (Column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0), **flags),)
+            return (column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0)),)
         return tuple(
-            Column(f"{name}={text}", "binary", levels=(0.0, 1.0), attribute=name, texts=("", text), **flags)
-            for text in levels
+            column(f"{name}={text}", "binary", levels=(0.0, 1.0), attribute=name, texts=("", text)) for text in levels
         )
     low, high = rule.bounds or (None, None)
     bounds = (float(low), float(high)) if low is not None and high is not None else None
-    number = Column(name, "continuous", integer=rule.type == "count", bounds=bounds, **flags)
+    number = column(name, "continuous", integer=rule.type == "count", bounds=bounds)
     if rule.missing != "median+flag":
         return (number,)
     flag = Column(f"{name} is missing", "binary", levels=(0.0, 1.0), texts=("known", "missing"), actionable=actionable)
@@ -155,7 +157,7 @@ def _number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
 
 
 def _dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list[float | None]:
-    """Days since 1970-01-01, or years, of texts; None of what is no date. Raises ValueError where a date is ambiguous."""
+    """Days since 1970-01-01, or years, of texts; None of what is no date. Raises ValueError for ambiguous dates."""
     known = pd.Series([t for t in texts if t not in fmt.na], dtype=object)
     style = rule.format or _date_format(name, known.tolist())
     found = pd.to_datetime(known, format=style, errors="coerce", utc=True)
@@ -202,6 +204,25 @@ def encode_block(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> Floa
     return np.column_stack([filled, np.isnan(values).astype(np.float64)])
 
 
+def encode_rows(schema: TableSchema, rows: pd.DataFrame) -> Floats:
+    """New rows of the file (n, d) in natural units, by a settled schema.
+
+    Raises:
+        ValueError: naming the column, and the row counted from 0, of what is missing or not of the schema.
+    """
+    parts_of = blocks(schema)
+    if missing := [block.name for block in parts_of if block.name not in rows]:
+        raise ValueError(f"the rows lack {missing}; the model was trained on {[block.name for block in parts_of]}")
+    texts = {block.name for block in parts_of if block.rule.type in LEVELLED}
+    cells = tidy(rows[[block.name for block in parts_of]], texts)
+    found = [encode_block(block, cells[block.name], schema.file) for block in parts_of]
+    for block, values in zip(parts_of, found, strict=True):
+        absent = np.flatnonzero(np.isnan(values).any(1))
+        if len(absent):
+            raise ValueError(f"row {absent[0]}: column {block.name!r} is missing{_more(len(absent))}")
+    return np.column_stack(found)
+
+
 def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:
     strange = np.flatnonzero(code == UNKNOWN)
     if len(strange):
@@ -225,7 +246,8 @@ def _require_bounds(block: Block, values: Floats) -> None:
     if len(strange):
         what = "a finite number" if np.isinf(values[strange[0]]) else _in_words(block.rule, low, high)
         raise ValueError(
-            f"row {strange[0]}: column {block.name!r} holds {values[strange[0]]:g}; expected {what}{_more(len(strange))}"
+            f"row {strange[0]}: column {block.name!r} holds {values[strange[0]]:g}; expected {what}"
+            f"{_more(len(strange))}"
         )
 
 

@@ -1,5 +1,6 @@
 """Causal graphs as people write them: ``a -> b`` lines, a mapping, or a .dot, .gml or .yaml file."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def parse_lines(lines: Sequence[str]) -> Graph:
         ends = [[_unquoted(name) for name in _split(side.strip().strip("{}"), ",")] for side in sides]
         if not all(name for names in ends for name in names):
             raise ValueError(f"{line.strip()!r} lacks a name beside an arrow")
-        edges += [(a, b) for left, right in zip(ends, ends[1:], strict=False) for a in left for b in right]
+        edges += [(a, b) for left, right in itertools.pairwise(ends) for a in left for b in right]
     return _collect(edges)
 
 
@@ -53,7 +54,7 @@ def _read_file(path: Path) -> Graph:
         raise ValueError(f"there is no file {path}")
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() in (".yaml", ".yml"):
-        content = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+        content = yaml.load(text, Loader=yaml.BaseLoader)
         return read_graph(content, path.parent)
     return _read_gml(text, path) if path.suffix.lower() == ".gml" else _read_dot(text, path)
 

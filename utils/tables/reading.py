@@ -70,23 +70,27 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is no Parquet file: {str(error).splitlines()[0]}") from None
 
 
-def tidy(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
+def tidy(frame: pd.DataFrame, texts: Collection[str] = (), remarks: list[Remark] | None = None) -> pd.DataFrame:
     """A frame of anybody's as cells: columns of numbers as they are, all others as categories of texts.
 
     Whole numbers that are texts by the schema are written without a point, and what is missing is ``""``.
     """
+    own: list[Remark] = [] if remarks is None else remarks
     return pd.DataFrame(
-        {str(name): _tidy_column(frame.iloc[:, i], str(name) in texts) for i, name in enumerate(frame.columns)},
+        {str(name): _tidy_column(frame.iloc[:, i], str(name) in texts, own) for i, name in enumerate(frame.columns)},
         index=frame.index,
     )
 
 
-def _tidy_column(values: "pd.Series[Any]", as_text: bool) -> "pd.Series[Any]":
+def _tidy_column(values: "pd.Series[Any]", as_text: bool, remarks: list[Remark]) -> "pd.Series[Any]":
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     if numeric and not as_text:
         return values if values.dtype.kind in "iuf" else values.astype("float64")  # such as nullable whole numbers
     held = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
     written = [write_cell(level) for level in held.cat.categories]
+    spaced = [v for v, text in zip(held.cat.categories, written, strict=True) if isinstance(v, str) and v != text]
+    if spaced:
+        remarks.append(Remark(str(values.name), f"blanks around texts were removed: {some(spaced)}"))
     return _categories(held.cat.codes.to_numpy(), written, values)
 
 
@@ -142,11 +146,13 @@ def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[
     frame = _parse(path, options | {"dtype": textual})
     spoilt = [names[i] for i in numeric if not pd.api.types.is_numeric_dtype(frame[names[i]])]
     if sniffed.zeros:  # post codes, which are no numbers
-        spoilt += [name for name in _with_leading_zeros(path, options, [names[i] for i in numeric]) if name not in spoilt]
+        spoilt += [
+            name for name in _with_leading_zeros(path, options, [names[i] for i in numeric]) if name not in spoilt
+        ]
     if spoilt:  # further down they are no numbers: read again as the texts that stand there
         again = _parse(path, options | {"dtype": dict.fromkeys(spoilt, str), "usecols": spoilt, "na_values": {}})
         frame[spoilt] = again[spoilt]
-    return tidy(frame)
+    return tidy(frame, remarks=sniffed.remarks)
 
 
 def _parse(path: Path, options: dict[str, Any]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What was found in a table that its owner should know, each with the line of the schema that changes it."""
+"""Findings about a table that its owner should know, each with the line of the schema that changes it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A schema and the table that it describes: what the schema leaves open is filled in, its rows and classes are taken."""
+"""Reads the table of a schema: its rows and classes are taken, and what the schema leaves open is filled in."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.tables.column_types import propose
-from utils.tables.encoding import ABSENT, UNKNOWN, codes, is_feature, is_levelled, level_names, numbers
+from utils.tables.encoding import ABSENT, UNKNOWN, codes, is_feature, is_levelled, numbers
 from utils.tables.reading import RawTable, find_table, read_table, tidy
 from utils.tables.remarks import Remark, column_line, flow, some
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
@@ -71,7 +71,10 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     cells, rows = _drop_missing(rules, schema, cells.iloc[rows], rows, raw.format, remarks)
     if not len(rows):
         raise ValueError(f"{where}: no row is left of {len(raw.cells):,}")
-    filled = {n: _with_levels(n, r, cells[n], raw.format, where, schema.sensitive) for n, r in rules.items()}
+    filled = {
+        n: r if n == schema.label.column else _with_levels(n, r, cells[n], raw.format, where, schema.sensitive)
+        for n, r in rules.items()
+    }
     settled = schema.model_copy(update={"columns": filled, "file": raw.format})
     y, classes, label = _classes(settled, cells, raw, where)
     settled = settled.model_copy(update={"columns": filled | {schema.label.column: label}})
@@ -85,7 +88,9 @@ def require_columns(schema: TableSchema, known: Sequence[str], where: str) -> No
     for key, name in mentioned(schema):
         if name not in known:
             listed = ", ".join(repr(column) if "," in column else column for column in known)
-            raise ValueError(f"{where}, {key}: there is no column {name!r}{near(name, known)} The columns are: {listed}.")
+            raise ValueError(
+                f"{where}, {key}: there is no column {name!r}{near(name, known)} The columns are: {listed}."
+            )
 
 
 def _require_names(schema: TableSchema, raw: RawTable) -> None:
@@ -105,7 +110,7 @@ def _require_names(schema: TableSchema, raw: RawTable) -> None:
 
 
 def _kept(schema: TableSchema, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
-    """Which rows (n,) fulfil all conditions. Raises ValueError for a condition that cannot be read."""
+    """Returns which rows (n,) fulfil all conditions. Raises ValueError for a condition that cannot be read."""
     kept = np.ones(len(cells), dtype=bool)
     for condition in schema.rows:
         kept &= _fulfils(condition, cells, fmt, f"{where}, rows")
@@ -127,7 +132,9 @@ def _fulfils(condition: str, cells: pd.DataFrame, fmt: FileFormat, where: str) -
             raise ValueError(f"{where}: {condition!r} compares with {value!r}, which is no number") from None
         with np.errstate(invalid="ignore"):
             return np.asarray(SIGNS[sign](numbers(Rule(type="continuous"), cells[name], fmt), least))
-    listed = [text.strip().strip("'\"") for text in value.strip("[]()").split(",")] if sign == "in" else [value.strip("'\"")]
+    listed = (
+        [text.strip().strip("'\"") for text in value.strip("[]()").split(",")] if sign == "in" else [value.strip("'\"")]
+    )
     texts = tidy(cells[[name]], {name})[name]
     among = texts.isin(listed).to_numpy()
     return ~among if sign == "!=" else among
@@ -147,13 +154,17 @@ def _drop_missing(
             continue
         missing = absent(rule, cells[name], fmt)
         if missing.any():
-            remarks.append(Remark(name, f"{count(int(missing.sum()), 'row')} without it left out{by_group(schema, cells, missing)}"))
+            remarks.append(
+                Remark(
+                    name, f"{count(int(missing.sum()), 'row')} without it left out{by_group(schema, cells, missing)}"
+                )
+            )
             cells, rows = cells[~missing], rows[~missing]
     return cells, rows
 
 
 def absent(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> NDArray[np.bool_]:
-    """Which cells (n,) are missing: texts that mean it, unless the rule names them as levels."""
+    """Returns which cells (n,) are missing: texts that mean it, unless the rule names them as levels."""
     if isinstance(cells.dtype, pd.CategoricalDtype):
         levels = {*rule.levels, *(text for texts in rule.merge.values() for text in texts)}
         return cells.isin([text for text in fmt.na if text not in levels]).to_numpy() | cells.isna().to_numpy()
@@ -192,9 +203,15 @@ def _missing_in_words(
     missing: NDArray[np.bool_],
     rows: NDArray[np.int64],
 ) -> str:
-    """How many cells of a column are missing, in which groups, from which texts, and the lines that settle it."""
+    """Says how many cells of a column are missing, in which groups, written how, and the lines that settle it."""
     rule, texts = schema.columns[name], written_as_missing(raw, name)
-    ways = ("drop",) if name == schema.label.column else ("level", "drop") if is_levelled(rule) else ("median+flag", "drop")
+    ways = (
+        ("drop",)
+        if name == schema.label.column
+        else ("level", "drop")
+        if is_levelled(rule)
+        else ("median+flag", "drop")
+    )
     lines = " or ".join(column_line(name, type=rule.type, missing=way) for way in ways)
     as_level = ""
     if is_levelled(rule) and (named := [text for text in texts if text]):
@@ -203,8 +220,8 @@ def _missing_in_words(
     return (
         f"{raw.path}: column {name!r} has {int(missing.sum())} missing or infinite value(s), the first in row "
         f"{rows[np.flatnonzero(missing)[0]]} (counting from 0), written {some(texts or [''], 3)}"
-        f"{by_group(schema, cells, missing)}; fill them in, or say what becomes of them in a schema (python -m evals.look "
-        f"writes one), {lines}{as_level}"
+        f"{by_group(schema, cells, missing)}; fill them in, or say what becomes of them in a schema (python -m "
+        f"evals.look writes one), {lines}{as_level}"
     )
 
 
@@ -242,6 +259,11 @@ def _with_levels(
     if rule.type == "ordered" and not rule.levels:
         raise ValueError(f"{where}, columns.{name}: an ordered column needs its levels, from the lowest to the highest")
     levels = rule.levels or found_levels(rule, cells, fmt)
+    if name in sensitive and len(levels) < 2:
+        raise ValueError(
+            f"{where}: the sensitive column {name!r} is {some(levels) or 'missing'} in every row, so there are no "
+            "groups to compare; choose another or use data with both."
+        )
     if rule.type == "binary" and len(levels) > 2:
         raise ValueError(
             f"{where}, columns.{name}: {len(levels)} levels ({some(levels)}) are too many for a binary column; "
@@ -253,7 +275,9 @@ def _with_levels(
 def found_levels(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[str, ...]:
     """The levels that a column of texts has, merged, numbers in their order and texts in theirs."""
     meant = {text: level for level, texts in rule.merge.items() for text in texts}
-    seen = [text for text in cells.cat.categories[np.unique(cells.cat.codes[cells.cat.codes >= 0])] if text not in fmt.na]
+    seen = [
+        text for text in cells.cat.categories[np.unique(cells.cat.codes[cells.cat.codes >= 0])] if text not in fmt.na
+    ]
     return sort_levels({meant.get(text, text) for text in seen})
 
 
@@ -268,7 +292,7 @@ def sort_levels(levels: Sequence[str] | set[str]) -> tuple[str, ...]:
 def _classes(
     schema: TableSchema, cells: pd.DataFrame, raw: RawTable, where: str
 ) -> tuple[NDArray[np.int64], tuple[str, ...], Rule]:
-    """The classes (n,) of the rows, their texts in order, and the label's rule. Raises ValueError unless there are two."""
+    """The classes (n,) of the rows, their two texts in order, and the label's rule. Raises ValueError for more."""
     label, rule = schema.label, schema.columns[schema.label.column]
     of_label = rule.model_copy(update={"type": "categorical", "merge": {**rule.merge, **label.merge}})
     found = found_levels(of_label, cells[label.column], raw.format)
@@ -277,23 +301,24 @@ def _classes(
         merge = {found[-1]: [found[-1], found[-2]]}
         line = f"label: {flow({'column': label.column, 'merge': merge})}"
         raise ValueError(
-            f"{what} has {len(found)} values ({some(found)}), but two classes are needed; merge them in the schema, such "
-            f"as {line}, or choose another label."
+            f"{what} has {len(found)} values ({some(found)}), but two classes are needed; merge them in the schema, "
+            f"such as {line}, or choose another label."
         )
     if len(found) < 2:
         raise ValueError(f"{what} is {some(found) or 'absent'} in every row; a classifier needs two classes.")
     one = found[-1]
     for key, wanted in (("positive", label.positive), ("favourable", label.favourable)):
         if wanted is not None:
-            if wanted not in found:  # true for True, as YAML reads it
+            if wanted in ("True", "False") and wanted not in found:  # as YAML reads true
                 wanted = next((text for text in found if text.casefold() == wanted.casefold()), wanted)
             if wanted not in found:
-                raise ValueError(f"{where}: {key}={wanted!r} is no value of the label {label.column!r}; it has {some(found)}.")
+                raise ValueError(
+                    f"{where}: {key}={wanted!r} is no value of the label {label.column!r}; it has "
+                    f"{' and '.join(map(repr, found))}."
+                )
             one = wanted
     classes = (next(text for text in found if text != one), one)
     of_label = of_label.model_copy(update={"type": "binary", "levels": classes})
     code = codes(of_label, cells[label.column], raw.format)
     assert not (code == UNKNOWN).any()
     return np.where(code == ABSENT, 0, code), classes, of_label
-
-

@@ -57,7 +57,9 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
     if comment:
         lines = [line for line in lines if not line.startswith(comment)]
     separator = fixed.get("separator") or _find_separator(lines, remarks)
-    table = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
+    table = [
+        [cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row
+    ]
     names = list(fixed.get("names") or ())
     header, rows = (names, table) if names else (table[0], table[1:])
     written = next(csv.reader(lines[:1], delimiter=separator, skipinitialspace=True))
@@ -173,7 +175,7 @@ def _find_separator(lines: Sequence[str], remarks: list[Remark]) -> str:
 
 
 def number_pattern(decimal: str, thousands: str | None) -> re.Pattern[str]:
-    """What a number looks like, with a sign of a unit before or behind it or without: groups unit, number, unit."""
+    """The pattern of a number, maybe with the sign of a unit before or behind it: groups unit, number, unit."""
     plain = NUMBER.format(d=re.escape(decimal))
     if thousands:
         grouped = GROUPED.format(t=re.escape(thousands)) + rf"(?:{re.escape(decimal)}\d*)?"

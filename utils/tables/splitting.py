@@ -1,4 +1,4 @@
-"""Which rows of a table train, validate and test: by chance, by strata, by a column, by clusters, in time."""
+"""Splits the rows of a table for training, validation and test: by strata, clusters, a column, in time."""
 
 import itertools
 from collections.abc import Sequence

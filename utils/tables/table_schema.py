@@ -36,6 +36,7 @@ def _merged(value: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Mark = Annotated[str, Field(min_length=1, max_length=1)]
 Merge = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_merged)]
 
 
@@ -46,20 +47,20 @@ class Part(BaseModel):
 
 
 class FileFormat(Part):
-    """How the text of the file becomes cells."""
+    """The format by which the text of the file becomes cells."""
 
     path: str = ""  # from the schema's folder; empty in a record
-    separator: str = Field(",", min_length=1, max_length=1)
-    decimal: str = Field(".", min_length=1, max_length=1)
-    thousands: str | None = Field(None, min_length=1, max_length=1)
+    separator: Mark = ","
+    decimal: Mark = "."
+    thousands: Mark | None = None
     encoding: str = "utf-8"
-    comment: str | None = Field(None, min_length=1, max_length=1)  # lines that begin with it are left out
+    comment: Mark | None = None  # lines that begin with it are left out
     na: Texts = MISSING
     names: Texts = ()  # of the columns, where the file has no header
 
 
 class Rule(Part):
-    """What one column means."""
+    """The meaning of one column."""
 
     type: Type
     levels: Texts = ()  # texts, ordered ones from the lowest; empty: those of the file in sorted order
@@ -83,7 +84,7 @@ class Label(Part):
 
 
 class Split(Part):
-    """Which rows are trained on, validated on and tested on."""
+    """The way to the rows that are trained on, validated on and tested on."""
 
     how: Literal["stratified", "random", "column", "cluster", "time"] = "stratified"
     shares: tuple[float, float, float] = (0.64, 0.16, 0.20)  # of training, validation, test
@@ -94,13 +95,13 @@ class TableSchema(Part):
     """The whole schema of a table."""
 
     name: str | None = None  # of the database and the weights folder; null: that of the schema's file
-    file: FileFormat = Field(default_factory=FileFormat)
+    file: FileFormat = FileFormat()
     rows: Texts = ()  # conditions such as "age >= 18" that every row used fulfils
     columns: dict[str, Rule] = Field(default_factory=dict)
     sensitive: Texts = ()
     actionable: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else _listed(v))] = None
     label: Annotated[Label, BeforeValidator(lambda v: {"column": v} if isinstance(v, str) else v)]
-    split: Split = Field(default_factory=Split)
+    split: Split = Split()
     weights: str | None = None  # a column of weights of rows in the loss
     graph: dict[str, tuple[str, ...]] | None = None  # child: its parents
 
