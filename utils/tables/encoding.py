@@ -229,8 +229,8 @@ def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:
         text = str(cells.iloc[strange[0]])
         levels = level_names(block.rule)
         raise ValueError(
-            f"row {strange[0]}: column {block.name!r} holds {text!r}{near(text, levels, '')}, but its levels are "
-            f"{some(levels, 10)}{_more(len(strange))}"
+            f"row {strange[0]}: column {block.name!r} holds {text!r}, but its levels are {some(levels, 10)}"
+            f"{_more(len(strange))}{near(text, levels)}"
         )
 
 

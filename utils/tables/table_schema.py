@@ -160,6 +160,7 @@ def _plain(node: yaml.Node, key: tuple[str, ...], lines: dict[tuple[str, ...], i
             if name.value in found:
                 raise ValueError(f"{file}, line {name.start_mark.line + 1}: {name.value!r} stands twice; leave one out")
             found[name.value] = _plain(inner, (*key, name.value), lines, file)
+            lines[(*key, name.value)] = name.start_mark.line + 1
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(inner, (*key, str(i)), lines, file) for i, inner in enumerate(node.value)]
