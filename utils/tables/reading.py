@@ -128,7 +128,7 @@ def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[
         for i in places
         if names[i] not in texts and seen[i] and all((m := number.fullmatch(c)) and not (m[1] or m[3]) for c in seen[i])
     ]
-    textual: dict[str, Any] = {names[i]: str for i in places if i not in numeric}
+    textual: dict[str, Any] = {names[i]: "category" for i in places if i not in numeric}
     options: dict[str, Any] = {
         "sep": fmt.separator,
         "decimal": fmt.decimal,
@@ -145,6 +145,8 @@ def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[
     }
     frame = _parse(path, options | {"dtype": textual})
     spoilt = [names[i] for i in numeric if not pd.api.types.is_numeric_dtype(frame[names[i]])]
+    # pandas makes numbers of the levels of a category where all of them can be, such as 01004
+    spoilt += [name for name in textual if not pd.api.types.is_string_dtype(frame[name].cat.categories)]
     if sniffed.zeros:  # post codes, which are no numbers
         spoilt += [
             name for name in _with_leading_zeros(path, options, [names[i] for i in numeric]) if name not in spoilt

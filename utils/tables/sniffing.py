@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from utils.tables.remarks import Remark, flow, some
 from utils.tables.table_schema import MISSING, FileFormat
 
 HEAD = 1 << 20  # bytes that are looked at for marks
 LINES = 1000  # the same in lines
+PART = 1 << 22  # bytes that are read at a time
+MARKED = re.compile("[ ,'\u2019\u00a0]")  # what may set thousands or decimals apart
 SEPARATORS = (",", ";", "\t", "|")
 MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-32": b"\xff\xfe\x00\x00", "utf-16": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 NUMBER = r"[+-]?(?:\d+(?:{d}\d*)?|{d}\d+)(?:[eE][+-]?\d+)?"
@@ -196,9 +200,10 @@ def _find_marks(
         thousands = fixed.get("thousands")
         return decimal, None if thousands is None else str(thousands)
     cells = [re.sub(UNITS, "", cell).strip() for row in rows for cell in row if cell[:1] in "+-$€£¥%0123456789"]
-    commas = [cell for cell in cells if re.fullmatch(r"[+-]?[\d.,]*,[\d.,]*", cell)]
+    cells = [cell for cell in cells if MARKED.search(cell) or "." in cell]
+    commas = [cell for cell in cells if "," in cell and re.fullmatch(r"[+-]?[\d.,]*,[\d.,]*", cell)]
     for mark, name in ((" ", "a blank"), ("'", "an apostrophe"), ("\u2019", "an apostrophe"), ("\u00a0", "a blank")):
-        grouped = [cell for cell in cells if re.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:[.,]\d+)?", cell)]
+        grouped = [cell for cell in cells if mark in cell and re.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:[.,]\d+)?", cell)]
         if grouped:
             decimal = "," if any("," in cell for cell in grouped) else "."
             remarks.append(_of_marks(grouped[0], f"thousands are set apart by {name}", thousands=mark))
@@ -238,9 +243,16 @@ def _ambiguous(cell: str) -> bool:
 
 def _has_leading_zeros(path: Path, separator: str) -> bool:
     """Returns whether some cell begins with a zero before another digit, anywhere in the file."""
-    pattern = re.compile(rb'(?:^|[\n\r"' + re.escape(separator.encode()) + rb'])[ "]*0\d')
+    before = np.zeros(256, dtype=bool)
+    before[list(b'\n\r" ' + separator.encode())] = True
     with open_bytes(path) as file:
-        return any(pattern.search(part) for part in iter(lambda: file.read(1 << 24), b""))
+        for part in iter(lambda: file.read(PART), b""):
+            found = np.frombuffer(part, dtype=np.uint8)
+            zeros = np.flatnonzero(found[1:-1] == ord("0")) + 1
+            after = found[zeros + 1]
+            if (before[found[zeros - 1]] & (after >= ord("0")) & (after <= ord("9"))).any():
+                return True
+    return False
 
 
 def _cells_below(sniffed: Sniffed, place: int) -> Iterator[str]:
