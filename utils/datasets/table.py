@@ -1,25 +1,36 @@
 """A user's own table by its schema, the YAML file that ``python -m evals.look`` writes."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from utils import seeding
-from utils.datasets.tabular import Floats, assemble, expand_graph, fingerprint, require_enough, split_rows
+from utils.datasets import column_rules
+from utils.datasets.tabular import (
+    Floats,
+    check_graph,
+    check_sensitive,
+    expand_graph,
+    fingerprint,
+    group_names,
+    require_enough,
+    split_rows,
+)
 from utils.system.console import count, warn_once
-from utils.tables.encoding import Block, blocks, encode_block, is_levelled, numbers
+from utils.tables.encoding import Block, Source, blocks, is_levelled, numbers, sources
 from utils.tables.settling import Settled, settle
 from utils.tables.splitting import by_names, clustered, in_time, stratified
 from utils.tables.suspects import suspects
 from utils.tables.table_schema import Rule, TableSchema, from_plain, to_plain
-from utils.types import Dataset
+from utils.types import Batch, Column, Dataset
 
 Parts = list[NDArray[np.int64]]
+ROWS = 4096  # that are held in double precision at a time
 
 
 def table(*, name: str, path: str, schema: Mapping[str, Any], seed: int) -> Dataset:
@@ -40,68 +51,125 @@ def build_table(schema: TableSchema, *, name: str, where: str, folder: Path | No
 
 
 def from_settled(settled: Settled, *, name: str, where: str, seed: int) -> Dataset:
-    """The data set of a table that has been read."""
-    schema, cells, fmt = settled.schema, settled.cells, settled.schema.file
+    """The data set of a table that has been read; its cells are given free on the way."""
+    schema, y = settled.schema, settled.y
     parts_of = blocks(schema)
-    require_enough(name, len(settled.y))
+    require_enough(name, len(y))
     if not parts_of:
         raise ValueError(f"{where}: no column is left to learn from; give one a type other than ignore")
-    encoded = _encode(settled, parts_of, where)
-    settled.remarks.extend(suspects(parts_of, encoded, settled.y, settled.cells))
-    columns = tuple(column for block in parts_of for column in block.columns)
+    of_blocks = _sources(settled, parts_of, where)
+    columns = tuple(source.column for own in of_blocks for source in own)
+    check_sensitive(name, columns)
+    column_rules.check(f"data set {name}", columns)
+    expanded = _expand_graph(schema, parts_of, where)
+    graph = None if expanded is None else check_graph(name, columns, expanded)
+    settled.remarks.extend(suspects(of_blocks, y, settled.cells))
+    s = _groups(of_blocks)
     weights = _weights(settled, where)
-    parts = _split(settled, parts_of, encoded, name, seed)
+    parts = _split(settled, s, name, seed)
     _require_classes(settled, parts, where)
-    hashed = fingerprint(columns, np.column_stack(encoded), settled.y)
-    if weights is not None:
-        hashed = hashlib.sha256(f"{hashed}{weights.tolist()}".encode()).hexdigest()[:16]
-    schema = _with_medians(schema, cells, parts[0])
-    filled = [
-        encode_block(Block(b.name, schema.columns[b.name], b.columns), cells[b.name], fmt)
-        if schema.columns[b.name].median is not None
-        else values
-        for b, values in zip(parts_of, encoded, strict=True)
-    ]
-    frame = dict(zip((c.name for c in columns), np.column_stack(filled).T, strict=True))
-    dataset = assemble(
-        name,
-        frame,
-        settled.y,
-        columns=columns,
-        split=schema.split.shares,
-        seed=seed,
-        parents=_expand_graph(schema, parts_of, where),
+    settled.cells = settled.cells.iloc[:0]
+    hashed = _fingerprint(of_blocks, y, weights)
+    schema, of_blocks = _with_medians(schema, of_blocks, parts[0])
+    every = [source for own in of_blocks for source in own]
+    known = [_describe(source, parts[0]) for source in every]
+    loc, scale = (np.array([figures[i] for _, *figures in known]) for i in (0, 1))
+    train, valid, test = (_batch(every, loc, scale, settled, s, weights, part) for part in parts)
+    return Dataset(
+        name=name,
+        columns=tuple(column for column, *_ in known),
+        classes=2,
+        groups=group_names(columns),
+        train=train,
+        valid=valid,
+        test=test,
+        loc=torch.from_numpy(loc),
+        scale=torch.from_numpy(scale),
+        fingerprint=hashed,
+        parents=graph,
         class_names=settled.classes,
-        parts=parts,
-        weights=weights,
-        index=settled.rows,
-        hashed=hashed,
+        schema=to_plain(schema),
     )
-    return replace(dataset, schema=to_plain(schema))
 
 
-def _encode(settled: Settled, parts_of: Sequence[Block], where: str) -> list[Floats]:
-    found = []
-    for block in parts_of:
-        try:
-            found.append(encode_block(block, settled.cells[block.name], settled.schema.file))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-    return found
+def _sources(settled: Settled, parts_of: Sequence[Block], where: str) -> list[list[Source]]:
+    """The columns of every attribute in short form. Raises ValueError, naming the schema, for a cell that cannot be."""
+    try:
+        return [sources(block, settled.cells[block.name], settled.schema.file) for block in parts_of]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
-def _with_medians(schema: TableSchema, cells: Any, train: NDArray[np.int64]) -> TableSchema:
-    """The schema with the medians of the training rows, by which missing numbers are filled in."""
+def _groups(of_blocks: Sequence[Sequence[Source]]) -> NDArray[np.int64]:
+    """The index (n,) of each row's combination of sensitive levels, as ``group_names`` counts them."""
+    s: NDArray[np.int64] = np.zeros(len(of_blocks[0][0].values), dtype=np.int64)
+    for own in of_blocks:
+        if own[0].column.sensitive:  # one column of two levels, or an indicator for each
+            s = s * max(len(own), 2) + own[0].values
+    return s
 
-    def settle_rule(name: str, rule: Rule) -> Rule:
-        if rule.missing not in ("median", "median+flag") or is_levelled(rule):
-            return rule
-        values = numbers(rule, cells[name].iloc[train], schema.file)
-        if np.isnan(values).all():
-            raise ValueError(f"column {name!r} is missing in every training row, so it has no median; leave it out")
-        return rule.model_copy(update={"median": float(np.nanmedian(values))})
 
-    return schema.model_copy(update={"columns": {n: settle_rule(n, r) for n, r in schema.columns.items()}})
+def _describe(source: Source, train: NDArray[np.int64]) -> tuple[Column, float, float]:
+    """The column with what the training rows tell of it, their mean and standard deviation; 0 and 1 of levels."""
+    if source.column.kind != "continuous":
+        return source.column, 0.0, 1.0
+    values = np.ascontiguousarray(source.of(train))
+    (column,) = column_rules.fill_columns([source.column], values[:, None])
+    if values.max() == values.min():  # the deviation of a repeated .1 is rounding noise
+        return column, float(values[0]), 1.0
+    return column, float(values.mean()), float(values.std())
+
+
+def _batch(
+    every: Sequence[Source],
+    loc: Floats,
+    scale: Floats,
+    settled: Settled,
+    s: NDArray[np.int64],
+    weights: Floats | None,
+    part: NDArray[np.int64],
+) -> Batch:
+    """The rows of one part in model space, made a few at a time, so that no table stands in double precision."""
+    x = np.empty((len(part), len(every)), dtype=np.float32)
+    for start, natural in _in_rows(every, part):
+        x[start : start + len(natural)] = (natural - loc) / scale
+    w = torch.ones(len(part)) if weights is None else torch.from_numpy(weights[part]).float()
+    labels, groups, index = (torch.from_numpy(values[part]) for values in (settled.y, s, settled.rows))
+    return Batch(torch.from_numpy(x), labels, groups, w, index)
+
+
+def _in_rows(every: Sequence[Source], rows: NDArray[np.int64]) -> Iterator[tuple[int, Floats]]:
+    """Yields some rows at a time in natural units (k, d), with the place of the first."""
+    for start in range(0, len(rows), ROWS):
+        some = rows[start : start + ROWS]
+        yield start, np.column_stack([source.of(some) for source in every])
+
+
+def _fingerprint(of_blocks: Sequence[Sequence[Source]], y: NDArray[np.int64], weights: Floats | None) -> str:
+    """The fingerprint of ``utils.datasets.tabular``, of the rows as they are in the file, missing ones nan."""
+    every = [source for own in of_blocks for source in own]
+    rows = (natural for _, natural in _in_rows(every, np.arange(len(y))))
+    hashed = fingerprint([source.column for source in every], rows, y)
+    return hashed if weights is None else hashlib.sha256(f"{hashed}{weights.tolist()}".encode()).hexdigest()[:16]
+
+
+def _with_medians(
+    schema: TableSchema, of_blocks: Sequence[list[Source]], train: NDArray[np.int64]
+) -> tuple[TableSchema, list[list[Source]]]:
+    """The schema with the medians of the training rows, and the columns with them in place of what is missing."""
+    rules, filled = dict(schema.columns), []
+    for own in of_blocks:
+        name, number = own[0].column.name, own[0]
+        rule = rules.get(name)
+        if rule is not None and rule.missing in ("median", "median+flag") and not is_levelled(rule):
+            values = number.values[train]
+            if np.isnan(values).all():
+                raise ValueError(f"column {name!r} is missing in every training row, so it has no median; leave it out")
+            median = float(np.nanmedian(values))
+            rules[name] = rule.model_copy(update={"median": median})
+            own = [number._replace(values=np.where(number.missing(), median, number.values)), *own[1:]]
+        filled.append(own)
+    return schema.model_copy(update={"columns": rules}), filled
 
 
 def _weights(settled: Settled, where: str) -> Floats | None:
@@ -119,16 +187,14 @@ def _weights(settled: Settled, where: str) -> Floats | None:
     return values / values.mean()
 
 
-def _split(settled: Settled, parts_of: Sequence[Block], encoded: Sequence[Floats], name: str, seed: int) -> Parts:
+def _split(settled: Settled, s: NDArray[np.int64], name: str, seed: int) -> Parts:
     """Row numbers of training, validation and test, as the schema's split says."""
     split, cells, fmt = settled.schema.split, settled.cells, settled.schema.file
     shares, rng, n = split.shares, seeding.rng(seed, "split"), len(settled.y)
-    if split.how == "random":
+    if split.how == "random" or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:  # of which it says what is wrong
         return split_rows(name, n, shares, seed)
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        split_rows(name, n, shares, seed)  # says what is wrong with them
     if split.how == "stratified":
-        return stratified(_strata(settled, parts_of, encoded), shares, rng)
+        return stratified(2 * s + settled.y, shares, rng)
     if split.column is None:
         raise ValueError(f"data set {name}: split.how={split.how} needs split.column, a column of the file")
     column = cells[split.column]
@@ -139,16 +205,6 @@ def _split(settled: Settled, parts_of: Sequence[Block], encoded: Sequence[Floats
         kind = "date" if rule.type == "date" else "continuous"
         return in_time(numbers(rule.model_copy(update={"type": kind, "as_number": "days"}), column, fmt), shares)
     return by_names([str(text) for text in column], split.column)
-
-
-def _strata(settled: Settled, parts_of: Sequence[Block], encoded: Sequence[Floats]) -> NDArray[np.int64]:
-    """The combination (n,) of class and sensitive levels of each row."""
-    strata = settled.y.copy()
-    for block, values in zip(parts_of, encoded, strict=True):
-        if block.name in settled.schema.sensitive:
-            level = values[:, 0] if values.shape[1] == 1 else values.argmax(1)
-            strata = strata * (int(np.nan_to_num(level).max()) + 1) + np.nan_to_num(level).astype(np.int64)
-    return strata
 
 
 def _require_classes(settled: Settled, parts: Parts, where: str) -> None:

@@ -9,7 +9,7 @@ the header where there is one.
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -128,10 +128,6 @@ def assemble(
     scm: SCM | None = None,
     classes: int = 2,
     class_names: Sequence[str] = (),
-    parts: Sequence[NDArray[np.int64]] | None = None,
-    weights: Floats | None = None,
-    index: NDArray[np.int64] | None = None,
-    hashed: str | None = None,
 ) -> Dataset:
     """Splits, scales and checks: the one way to make a tabular Dataset.
 
@@ -145,7 +141,7 @@ def assemble(
     Raises ValueError, naming data set and column, for data that cannot be trained or evaluated on.
     """
     columns = tuple(_with_levels(c) for c in columns)
-    _check_sensitive(name, columns)
+    check_sensitive(name, columns)
     column_rules.check(f"data set {name}", columns)
     graph = None if parents is None else check_graph(name, columns, parents)
     if scm is not None and scm.names != tuple(c.name for c in columns):
@@ -155,8 +151,7 @@ def assemble(
         raise ValueError(f"data set {name}, {complaint}")
     labels = _labels(name, y, len(table), classes)
     s = _groups(name, columns, table)
-    if parts is None:
-        parts = split_rows(name, len(table), split, seed)
+    parts = split_rows(name, len(table), split, seed)
     if len(np.unique(labels[parts[0]])) < 2:
         raise ValueError(f"data set {name}: the training split holds one class only; use more rows or another seed.")
 
@@ -164,9 +159,7 @@ def assemble(
     columns = column_rules.fill_columns(columns, table[parts[0]])
     shift, spread = torch.from_numpy(loc), torch.from_numpy(scale)
     x = standardise(torch.from_numpy(table), shift, spread)
-    w = torch.ones(len(x)) if weights is None else torch.from_numpy(weights).float()
-    numbers = torch.arange(len(x)) if index is None else torch.from_numpy(index)
-    rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), w, numbers)
+    rows = Batch(x, torch.from_numpy(labels), torch.from_numpy(s), torch.ones(len(x)), torch.arange(len(x)))
     train, valid, test = (rows.rows(torch.from_numpy(part)) for part in parts)
     return Dataset(
         name=name,
@@ -178,7 +171,7 @@ def assemble(
         test=test,
         loc=shift,
         scale=spread,
-        fingerprint=hashed or fingerprint(columns, table, labels),
+        fingerprint=fingerprint(columns, [table], labels),
         parents=graph,
         scm=None if scm is None else _in_natural_units(name, scm, columns, shift, spread),
         class_names=tuple(class_names),
@@ -207,10 +200,11 @@ def _in_natural_units(name: str, scm: SCM, columns: Sequence[Column], loc: Tenso
     return replace(scm, loc=loc.to(scm.loc), scale=scale.to(scm.scale))
 
 
-def fingerprint(columns: Sequence[Column], table: Floats, labels: NDArray[np.int64]) -> str:
-    """The first 16 hex digits of the SHA-256 of column names, rows (n, d) and labels (n,), before any split."""
+def fingerprint(columns: Sequence[Column], rows: Iterable[Floats], labels: NDArray[np.int64]) -> str:
+    """The first 16 hex digits of the SHA-256 of column names, all rows (n, d) in parts and labels, before any split."""
     digest = hashlib.sha256(json.dumps([c.name for c in columns]).encode())
-    digest.update(np.ascontiguousarray(table, "<f8").tobytes())
+    for part in rows:
+        digest.update(np.ascontiguousarray(part, "<f8").data)
     digest.update(np.ascontiguousarray(labels, "<i8").tobytes())
     return digest.hexdigest()[:16]
 
@@ -270,7 +264,8 @@ def _with_levels(column: Column) -> Column:
     return replace(column, levels=(0.0, 1.0)) if column.kind == "binary" and not column.levels else column
 
 
-def _check_sensitive(name: str, columns: Sequence[Column]) -> None:
+def check_sensitive(name: str, columns: Sequence[Column]) -> None:
+    """Refuses columns without a sensitive attribute of two levels or more. Raises ValueError, naming the data set."""
     if not any(c.sensitive for c in columns):
         known = ", ".join(c.name for c in columns)
         raise ValueError(f"data set {name}: no column is sensitive; name at least one of {known} as sensitive.")

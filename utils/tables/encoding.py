@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -182,8 +182,29 @@ def _date_format(name: str, texts: Sequence[str]) -> str:
 # --- A whole table ---------------------------------------------------------------------------------------------
 
 
-def encode_block(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> Floats:
-    """The columns (n, c) of an attribute, nan where a cell is missing and no rule says what to do.
+class Source(NamedTuple):
+    """One column in short form: numbers (n,), or a level's place in codes (n,), of which others share the array."""
+
+    column: Column
+    values: NDArray[Any]
+    level: int | None = None  # the column is 1 where the code is this one; None: it is the number itself
+    coded: bool = False  # the number is a code
+
+    def of(self, rows: Any) -> Floats:
+        """The numbers of some rows, nan where a cell is missing."""
+        values = self.values[rows]
+        if self.level is None and not self.coded:
+            return values.astype(np.float64, copy=False)
+        found = values if self.level is None else values == self.level
+        return np.where(values == ABSENT, math.nan, found)
+
+    def missing(self) -> NDArray[np.bool_]:
+        """Returns which cells (n,) are missing."""
+        return np.isnan(self.values) if self.values.dtype.kind == "f" else self.values == ABSENT
+
+
+def sources(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> list[Source]:
+    """The columns of an attribute in short form.
 
     Raises:
         ValueError: naming column and row, for a text that is no level or a value out of bounds.
@@ -192,16 +213,15 @@ def encode_block(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> Floa
     if is_levelled(rule):
         code = codes(rule, cells, fmt)
         _require_levels(block, cells, code)
-        levels = np.where(code == ABSENT, math.nan, code).astype(np.float64)
+        code = code.astype(np.int16 if len(level_names(rule)) < np.iinfo(np.int16).max else np.int32)
         if len(block.columns) == 1:
-            return levels[:, None]
-        return np.where(np.isnan(levels)[:, None], math.nan, levels[:, None] == np.arange(len(block.columns)))
+            return [Source(block.columns[0], code, coded=True)]
+        return [Source(column, code, level) for level, column in enumerate(block.columns)]
     values = numbers(rule, cells, fmt)
     _require_bounds(block, values)
-    if len(block.columns) == 1:
-        return (values if rule.median is None else np.where(np.isnan(values), rule.median, values))[:, None]
     filled = values if rule.median is None else np.where(np.isnan(values), rule.median, values)
-    return np.column_stack([filled, np.isnan(values).astype(np.float64)])
+    flags = [Source(flag, np.isnan(values).astype(np.int8), level=1) for flag in block.columns[1:]]
+    return [Source(block.columns[0], filled), *flags]
 
 
 def encode_rows(schema: TableSchema, rows: pd.DataFrame) -> Floats:
@@ -215,12 +235,13 @@ def encode_rows(schema: TableSchema, rows: pd.DataFrame) -> Floats:
         raise ValueError(f"the rows lack {missing}; the model was trained on {[block.name for block in parts_of]}")
     texts = {block.name for block in parts_of if block.rule.type in LEVELLED}
     cells = tidy(rows[[block.name for block in parts_of]], texts)
-    found = [encode_block(block, cells[block.name], schema.file) for block in parts_of]
-    for block, values in zip(parts_of, found, strict=True):
-        absent = np.flatnonzero(np.isnan(values).any(1))
+    found = [source for block in parts_of for source in sources(block, cells[block.name], schema.file)]
+    for source in found:
+        absent = np.flatnonzero(source.missing())
         if len(absent):
-            raise ValueError(f"row {absent[0]}: column {block.name!r} is missing{_more(len(absent))}")
-    return np.column_stack(found)
+            name = source.column.attribute or source.column.name
+            raise ValueError(f"row {absent[0]}: column {name!r} is missing{_more(len(absent))}")
+    return np.column_stack([source.of(slice(None)) for source in found])
 
 
 def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:

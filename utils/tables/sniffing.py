@@ -21,6 +21,7 @@ from utils.tables.table_schema import MISSING, FileFormat
 HEAD = 1 << 20  # bytes that are looked at for marks
 LINES = 1000  # the same in lines
 PART = 1 << 22  # bytes that are read at a time
+APART = {" ": "blanks", "'": "apostrophes", "\u2019": "apostrophes", "\u00a0": "blanks"}  # of thousands
 MARKED = re.compile("[ ,'\u2019\u00a0]")  # what may set thousands or decimals apart
 SEPARATORS = (",", ";", "\t", "|")
 MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-32": b"\xff\xfe\x00\x00", "utf-16": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
@@ -202,8 +203,12 @@ def _find_marks(
     cells = [re.sub(UNITS, "", cell).strip() for row in rows for cell in row if cell[:1] in "+-$€£¥%0123456789"]
     cells = [cell for cell in cells if MARKED.search(cell) or "." in cell]
     commas = [cell for cell in cells if "," in cell and re.fullmatch(r"[+-]?[\d.,]*,[\d.,]*", cell)]
-    for mark, name in ((" ", "a blank"), ("'", "an apostrophe"), ("\u2019", "an apostrophe"), ("\u00a0", "a blank")):
-        grouped = [cell for cell in cells if mark in cell and re.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:[.,]\d+)?", cell)]
+    for mark, name in APART.items():
+        grouped = [
+            cell
+            for cell in cells
+            if mark in cell and re.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:[.,]\d+)?", cell)
+        ]
         if grouped:
             decimal = "," if any("," in cell for cell in grouped) else "."
             remarks.append(_of_marks(grouped[0], f"thousands are set apart by {name}", thousands=mark))

@@ -9,51 +9,43 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from utils.system.console import count
-from utils.tables.encoding import Block
+from utils.tables.encoding import ABSENT, Source
 from utils.tables.remarks import Remark, column_line
 
 MOST = 20_000  # rows that are looked at
 LEAK = 0.99  # area under the ROC curve of one attribute alone
 
-Floats = NDArray[np.float64]
 
-
-def suspects(
-    blocks: Sequence[Block], encoded: Sequence[Floats], y: NDArray[np.int64], cells: pd.DataFrame
-) -> list[Remark]:
+def suspects(of_blocks: Sequence[Sequence[Source]], y: NDArray[np.int64], cells: pd.DataFrame) -> list[Remark]:
     """Remarks on attributes that alone predict the label, and on rows equal in every cell; of many rows a part."""
     chosen = np.linspace(0, len(y) - 1, min(len(y), MOST)).astype(np.int64)
-    found = [
-        Remark(
-            block.name,
-            f"it alone predicts the label (AUC {auc:.3f}), as a copy of it does",
-            column_line(block.name, type="ignore"),
-        )
-        for block, values in zip(blocks, encoded, strict=True)
-        if (auc := alone(values[chosen], y[chosen])) > LEAK
-    ]
+    found = []
+    for own in of_blocks:
+        apart = own[:1] if own[0].level is not None else own  # indicators share their codes
+        auc = max(alone(source, chosen, y[chosen]) for source in apart)
+        if auc > LEAK:
+            name = own[0].column.attribute or own[0].column.name
+            text = f"it alone predicts the label (AUC {auc:.3f}), as a copy of it does"
+            found.append(Remark(name, text, column_line(name, type="ignore")))
     return [*found, *_repeated(cells)]
 
 
-def alone(values: Floats, y: NDArray[np.int64]) -> float:
-    """The area under the ROC curve of an attribute (n, c) as a score of the label (n,), in [.5, 1].
+def alone(source: Source, rows: NDArray[np.int64], y: NDArray[np.int64]) -> float:
+    """The area under the ROC curve of one attribute as a score of the labels (k,) of some rows (k,), in [.5, 1].
 
     Levels are scored by the share of class 1 among their rows, which can only flatter the attribute.
     """
-    known = ~np.isnan(values).any(1)
-    values, y = values[known], y[known]
+    score = source.values[rows].astype(np.float64) if source.level is not None or source.coded else source.of(rows)
+    known = ~np.isnan(score)
+    score, y = score[known], y[known]
     positives = int(y.sum())
     if not 0 < positives < len(y):
         return 0.5
-    score = values[:, 0] if values.shape[1] == 1 else values @ _shares(values, y)
+    if source.level is not None or source.coded:
+        code = score.astype(np.int64) - ABSENT
+        score = ((np.bincount(code, y) + 0.5) / (np.bincount(code) + 1))[code]
     area = (rankdata(score)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(y) - positives))
     return float(max(area, 1 - area))
-
-
-def _shares(values: Floats, y: NDArray[np.int64]) -> Floats:
-    """The share of class 1 among the rows of each level (c,), halved towards one half where there are few."""
-    rows = values.sum(0)
-    return (values.T @ y + 0.5) / (rows + 1)
 
 
 def _repeated(cells: pd.DataFrame) -> list[Remark]:
