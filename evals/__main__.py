@@ -5,6 +5,7 @@ import sys
 from utils.system.console import complain, write
 
 COMMANDS = {
+    "look": "a table of your own: what its columns mean, who is in it; writes its schema and a page",
     "table": "means over seeds by data set and regularizer, as Markdown, CSV or LaTeX",
     "plot": "metrics of all models against each other, with the Pareto frontier; twelve kinds",
     "select": "the best model that meets every limit, what each limit costs, and a model card",

@@ -57,17 +57,17 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int) -> Datas
     require_enough(name, len(y))
     if not parts_of:
         raise ValueError(f"{where}: no column is left to learn from; give one a type other than ignore")
-    of_blocks = _sources(settled, parts_of, where)
+    of_blocks = schema_sources(settled, parts_of, where)
     columns = tuple(source.column for own in of_blocks for source in own)
     check_sensitive(name, columns)
     column_rules.check(f"data set {name}", columns)
-    expanded = _expand_graph(schema, parts_of, where)
+    expanded = expand_schema_graph(schema, parts_of, where)
     graph = None if expanded is None else check_graph(name, columns, expanded)
     settled.remarks.extend(suspects(of_blocks, y, settled.cells))
-    s = _groups(of_blocks)
+    s = group_codes(of_blocks)
     weights = _weights(settled, where)
-    parts = _split(settled, s, name, seed)
-    _require_classes(settled, parts, where)
+    parts = split_table(settled, s, name, seed)
+    require_classes(settled, parts, where)
     settled.cells = settled.cells.iloc[:0]
     hashed = _fingerprint(of_blocks, y, weights)
     schema, of_blocks = _with_medians(schema, of_blocks, parts[0])
@@ -92,7 +92,7 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int) -> Datas
     )
 
 
-def _sources(settled: Settled, parts_of: Sequence[Block], where: str) -> list[list[Source]]:
+def schema_sources(settled: Settled, parts_of: Sequence[Block], where: str) -> list[list[Source]]:
     """The columns of every attribute in short form. Raises ValueError, naming the schema, for a cell that cannot be."""
     try:
         return [sources(block, settled.cells[block.name], settled.schema.file) for block in parts_of]
@@ -100,7 +100,7 @@ def _sources(settled: Settled, parts_of: Sequence[Block], where: str) -> list[li
         raise ValueError(f"{where}: {error}") from None
 
 
-def _groups(of_blocks: Sequence[Sequence[Source]]) -> NDArray[np.int64]:
+def group_codes(of_blocks: Sequence[Sequence[Source]]) -> NDArray[np.int64]:
     """The index (n,) of each row's combination of sensitive levels, as ``group_names`` counts them."""
     s: NDArray[np.int64] = np.zeros(len(of_blocks[0][0].values), dtype=np.int64)
     for own in of_blocks:
@@ -187,7 +187,7 @@ def _weights(settled: Settled, where: str) -> Floats | None:
     return values / values.mean()
 
 
-def _split(settled: Settled, s: NDArray[np.int64], name: str, seed: int) -> Parts:
+def split_table(settled: Settled, s: NDArray[np.int64], name: str, seed: int) -> Parts:
     """Row numbers of training, validation and test, as the schema's split says."""
     split, cells, fmt = settled.schema.split, settled.cells, settled.schema.file
     shares, rng, n = split.shares, seeding.rng(seed, "split"), len(settled.y)
@@ -207,7 +207,7 @@ def _split(settled: Settled, s: NDArray[np.int64], name: str, seed: int) -> Part
     return by_names([str(text) for text in column], split.column)
 
 
-def _require_classes(settled: Settled, parts: Parts, where: str) -> None:
+def require_classes(settled: Settled, parts: Parts, where: str) -> None:
     """Refuses a split of which a part lacks a class. Raises ValueError."""
     for what, part in zip(("training", "validation", "test"), parts, strict=True):
         present = set(settled.y[part].tolist())
@@ -221,7 +221,7 @@ def _require_classes(settled: Settled, parts: Parts, where: str) -> None:
             )
 
 
-def _expand_graph(schema: TableSchema, parts_of: Sequence[Block], where: str) -> dict[str, list[str]] | None:
+def expand_schema_graph(schema: TableSchema, parts_of: Sequence[Block], where: str) -> dict[str, list[str]] | None:
     """The graph over encoded columns. Raises ValueError where the label is a cause, or a column is left out."""
     if schema.graph is None:
         return None

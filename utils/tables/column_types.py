@@ -11,7 +11,7 @@ import pandas as pd
 
 from utils.system.console import count
 from utils.tables.reading import RawTable, write_cell
-from utils.tables.remarks import Remark, column_line, some
+from utils.tables.remarks import Remark, column_line, flow, some
 from utils.tables.sniffing import number_pattern
 from utils.tables.table_schema import FileFormat, Rule, Type
 
@@ -20,6 +20,7 @@ FEWEST_ROWS_A_LEVEL = 2  # on average: fewer rows for each text are names, where
 MOST_NAMES = 50
 MOST_CODES = 20  # different whole numbers that may be codes of categories
 MOST_GROUPS = 10  # different whole numbers of a sensitive column that are taken for groups
+MOST_SPOILT = 10  # different texts among numbers that may all mean a missing value
 INFINITE = ("inf", "infinity")
 DATE = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
@@ -32,21 +33,25 @@ IDENTIFIER = re.compile(
 
 @dataclass(frozen=True)
 class Proposal:
-    """The rule of a column, why, and what its owner should know of it."""
+    """The rule of a column, why, and what its owner should know of it.
+
+    Where the cells leave something open, ``refusal`` says so in the sentence by which training refuses them,
+    ``decision`` says what the rule, the safest there is, makes of them, with the line for another way, and ``na`` are
+    texts of the column that it takes for missing values.
+    """
 
     rule: Rule
     reason: str
     remarks: tuple[Remark, ...] = ()
+    refusal: str = ""
+    decision: Remark | None = None
+    na: tuple[str, ...] = ()
 
 
 def propose(
     raw: RawTable, *, label: str, sensitive: Collection[str] = (), rules: Mapping[str, Rule] | None = None
 ) -> dict[str, Proposal]:
-    """A rule for every column of a table but those that have one.
-
-    Raises:
-        ValueError: a column that cannot be read in one way, with the line of the schema that settles it.
-    """
+    """A rule for every column of a table but those that have one."""
     given = rules or {}
     return {
         name: propose_one(
@@ -63,7 +68,7 @@ def propose_one(cells: "pd.Series[Any]", fmt: FileFormat, *, sensitive: bool, la
     if label:
         return Proposal(Rule(type="binary"), "the label")
     if pd.api.types.is_numeric_dtype(cells):
-        return _of_numbers(name, cells.to_numpy(np.float64), sensitive=sensitive)
+        return _of_numbers(name, cells.to_numpy(np.float64), fmt, sensitive=sensitive)
     texts = [t for t in cells.cat.categories if t not in fmt.na]
     counts = np.bincount(cells.cat.codes[cells.cat.codes >= 0], minlength=len(cells.cat.categories))
     weight = dict(zip(cells.cat.categories, counts.tolist(), strict=True))
@@ -72,21 +77,27 @@ def propose_one(cells: "pd.Series[Any]", fmt: FileFormat, *, sensitive: bool, la
         return _left_out(name, "it holds nothing", "empty")
     if _infinite_among_numbers(present, fmt):
         return Proposal(Rule(type="continuous"), "numbers")  # refused where they are encoded, with their row
-    found = _units_and_numbers(name, present, fmt)
+    found = _units_and_numbers(name, present, fmt) or _spoilt(name, cells, present, weight, fmt, path)
     if found is not None:
         return found
-    _refuse_spoilt(name, cells, present, weight, fmt, path)
     if _all_dates(present):
-        return Proposal(
-            Rule(type="date"),
-            "dates",
-            (
-                Remark(
-                    name, f"dates such as {present[0]!r}: left out", column_line(name, type="date", as_number="days")
-                ),
-            ),
-        )
+        return _of_sensitive_dates(name, present) if sensitive else _of_dates(name, present)
     return _of_texts(name, present, weight, rows=len(cells), sensitive=sensitive)
+
+
+def _of_dates(name: str, texts: Sequence[str]) -> Proposal:
+    line = column_line(name, type="date", as_number="days")
+    return Proposal(Rule(type="date"), "dates", (Remark(name, f"dates such as {texts[0]!r}: left out", line),))
+
+
+def _of_sensitive_dates(name: str, texts: Sequence[str]) -> Proposal:
+    """Groups by year."""
+    years = np.array([int(max(re.findall(r"\d+", text), key=len)) for text in texts], dtype=np.float64)
+    bins = round_bins(years)
+    rule = Rule(type="date", as_number="year", bins=bins)
+    line = column_line(name, type="date", as_number="year", bins=_short(bins))
+    refusal = f"the sensitive column {name!r} holds dates; say where its groups end in the schema, by year: {line}"
+    return Proposal(rule, "dates, by year", (), refusal, Remark(name, f"dates: {_groups_end(bins)}, by year", line))
 
 
 def _left_out(name: str, text: str, reason: str, otherwise: str = "categorical") -> Proposal:
@@ -94,7 +105,7 @@ def _left_out(name: str, text: str, reason: str, otherwise: str = "categorical")
     return Proposal(Rule(type="ignore"), reason, (Remark(name, f"{text}: left out", line),))
 
 
-def _of_numbers(name: str, values: np.ndarray[Any, Any], *, sensitive: bool) -> Proposal:
+def _of_numbers(name: str, values: np.ndarray[Any, Any], fmt: FileFormat, *, sensitive: bool) -> Proposal:
     present = values[~np.isnan(values)]
     if not len(present):
         return _left_out(name, "it holds nothing", "empty")
@@ -107,12 +118,12 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], *, sensitive: bool) -> 
     if levels.tolist() == [0.0, 1.0]:
         return Proposal(Rule(type="binary", levels=("0", "1")), "0 and 1")
     if sensitive:
-        return _of_sensitive_numbers(name, levels, whole)
+        return _of_sensitive_numbers(name, present, levels)
     if whole and len(levels) == len(present) and _is_numbering(name, present):
         return _left_out(name, "every row has a number of its own, as of an identifier", "identifier", "continuous")
     remarks = []
-    shown = f"{levels[0]:g} to {levels[-1]:g}"
-    if whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _consecutive(levels):
+    shown = " to ".join(f"{int(end)}" if end % 1 == 0 else f"{end:.6g}" for end in (levels[0], levels[-1]))
+    if whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _dense(levels):
         texts = some((write_cell(v) for v in levels), 4).replace("'", "")
         remarks.append(
             Remark(
@@ -121,29 +132,57 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], *, sensitive: bool) -> 
                 column_line(name, type="categorical"),
             )
         )
-    if levels[0] in (-999, -99, -9999, -1) and len(levels) > 10 and levels[1] >= 0:
+    if levels[0] in (-999, -99, -9999, -1) and len(levels) > 10 and levels[1] >= 0 and levels[1] - levels[0] > 1:
         remarks.append(
             Remark(
                 name,
                 f"{levels[0]:g} stands apart from the other numbers, as a mark of missing values does",
-                f"file: {{na: ['', '{levels[0]:g}']}}",
+                f"file: {{na: {flow([*fmt.na, f'{levels[0]:g}'])}}}",
             )
         )
     return Proposal(Rule(type="continuous"), f"{count(len(levels), 'different number')} from {shown}", tuple(remarks))
 
 
-def _of_sensitive_numbers(name: str, levels: np.ndarray[Any, Any], whole: bool) -> Proposal:
-    """Groups of whole numbers. Raises ValueError where there are too many of them."""
+def _of_sensitive_numbers(name: str, values: np.ndarray[Any, Any], levels: np.ndarray[Any, Any]) -> Proposal:
+    """Groups of whole numbers, or between round numbers where there are too many of them."""
     texts = tuple(write_cell(v) for v in levels)
+    whole = bool((levels == np.rint(levels)).all())
     if whole and len(levels) <= MOST_GROUPS:
         return Proposal(Rule(type="categorical", levels=texts), f"{len(levels)} groups, in whole numbers")
-    quarters = np.unique(np.round(np.quantile(levels, (0.25, 0.5, 0.75))))
-    bins = column_line(name, type="continuous", bins=[float(f"{q:g}") if q % 1 else int(q) for q in quarters])
-    more = "" if not whole else f", or, as groups, {column_line(name, type='categorical')}"
-    raise ValueError(
+    bins = round_bins(values)
+    line = column_line(name, type="continuous", bins=_short(bins))
+    other = column_line(name, type="categorical")
+    refusal = (
         f"the sensitive column {name!r} is a number of more than {MOST_GROUPS} levels ({len(levels)}, "
-        f"{levels[0]:g} to {levels[-1]:g}); say where its groups end in the schema, {bins}{more}"
+        f"{levels[0]:g} to {levels[-1]:g}); say where its groups end in the schema, {line}"
+        f"{f', or, as groups, {other}' if whole else ''}"
     )
+    decision = Remark(
+        name,
+        f"a number, {levels[0]:g} to {levels[-1]:g}: {_groups_end(bins)}{'; or each value a group' * whole}",
+        other if whole else line,
+    )
+    return Proposal(Rule(type="continuous", bins=bins), "a number in groups", (), refusal, decision)
+
+
+def round_bins(values: np.ndarray[Any, Any]) -> tuple[float, ...]:
+    """Round numbers near the quartiles of some values, at which groups of theirs may end; at least one."""
+    quarters = np.quantile(values, (0.25, 0.5, 0.75))
+    width = float(quarters[2] - quarters[0]) / 2 or float(np.ptp(values)) / 4 or 1.0
+    power = 10.0 ** np.floor(np.log10(width))
+    step = max(power * factor for factor in (1, 2, 5) if power * factor <= width * (1 + 1e-9))
+    bins = np.unique(np.rint(quarters / step) * step)
+    inside = bins[(bins > values.min()) & (bins <= values.max())]
+    return tuple(float(f"{edge:.6g}") for edge in (inside if len(inside) else [values.max()]))
+
+
+def _short(bins: Sequence[float]) -> list[float]:
+    """Whole ones without a point."""
+    return [int(edge) if edge % 1 == 0 else edge for edge in bins]
+
+
+def _groups_end(bins: Sequence[float]) -> str:
+    return f"groups that end at {', '.join(f'{edge:g}' for edge in bins)}"
 
 
 def _is_numbering(name: str, values: np.ndarray[Any, Any]) -> bool:
@@ -151,8 +190,10 @@ def _is_numbering(name: str, values: np.ndarray[Any, Any]) -> bool:
     return bool(len(values) > 2 and (np.ptp(values) == len(values) - 1 or IDENTIFIER.search(name)))
 
 
-def _consecutive(levels: np.ndarray[Any, Any]) -> bool:
-    return bool(np.ptp(levels) == len(levels) - 1)
+def _dense(levels: np.ndarray[Any, Any]) -> bool:
+    """Returns whether whole numbers are consecutive, or most of those from 0 or 1 on, as counts are."""
+    span = np.ptp(levels) + 1
+    return bool(len(levels) == span or (levels[0] in (0, 1) and 2 * len(levels) >= span))
 
 
 def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Proposal | None:
@@ -165,10 +206,11 @@ def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Prop
     if set(units) == {""}:
         return None
     if len(units) > 1:
-        raise ValueError(
-            f"column {name!r} holds numbers with {' and '.join(repr(u) if u else 'no sign' for u in units)} beside "
-            "them; make them one unit in the file, or leave the column out: " + column_line(name, type="ignore")
-        )
+        line = column_line(name, type="ignore")
+        mixed = f"numbers with {' and '.join(repr(u) if u else 'no sign' for u in units)} beside them"
+        refusal = f"column {name!r} holds {mixed}; make them one unit in the file, or leave the column out: {line}"
+        decision = Remark(name, f"{mixed}: left out; make them one unit in the file", line)
+        return Proposal(Rule(type="ignore"), "numbers in several units", (), refusal, decision)
     unit = next(iter(units))
     remark = Remark(name, f"numbers in {unit}, as in {texts[0]!r}", column_line(name, type="continuous", unit=unit))
     return Proposal(Rule(type="continuous", unit=unit), f"numbers in {unit}", (remark,))
@@ -180,20 +222,29 @@ def _infinite_among_numbers(texts: Sequence[str], fmt: FileFormat) -> bool:
     return len(finite) < len(texts) and all(pattern.fullmatch(text) for text in finite)
 
 
-def _refuse_spoilt(
+def _spoilt(
     name: str, cells: "pd.Series[Any]", texts: Sequence[str], weight: Mapping[str, int], fmt: FileFormat, path: str
-) -> None:
-    """Refuses numbers with a few texts among them: a mistake in the file, not a category. Raises ValueError."""
+) -> Proposal | None:
+    """Numbers with a few texts among them: a mistake in the file, not a category. None for other cells."""
     pattern = number_pattern(fmt.decimal, fmt.thousands)
     spoilt = [t for t in texts if not pattern.fullmatch(t) and t.lower().lstrip("+-") not in INFINITE]
     rows = sum(weight[t] for t in spoilt)
-    if len(texts) > 2 and 0 < rows < sum(weight[t] for t in texts) / 2 and not _all_dates(texts):
-        row = int(np.flatnonzero(cells.isin(spoilt).to_numpy())[0])
-        raise ValueError(
-            f"{path}: column {name!r} holds numbers, but {cells.iloc[row]!r} in row {row} (counting from 0) and "
-            f"{rows} such value(s) in all; correct them, say that they mean a missing value, "
-            f"file: {{na: ['', {spoilt[0]!r}]}}, or that all are texts: {column_line(name, type='categorical')}"
-        )
+    if len(texts) <= 2 or not 0 < rows < sum(weight[t] for t in texts) / 2 or _all_dates(texts):
+        return None
+    row = int(np.flatnonzero(cells.isin(spoilt).to_numpy())[0])
+    line = column_line(name, type="categorical")
+    refusal = (
+        f"{path}: column {name!r} holds numbers, but {cells.iloc[row]!r} in row {row} (counting from 0) and "
+        f"{rows} such value(s) in all; correct them, say that they mean a missing value, "
+        f"file: {{na: ['', {spoilt[0]!r}]}}, or that all are texts: {line}"
+    )
+    found = f"numbers, but {some(spoilt, 3)} in {count(rows, 'row')}"
+    if len(spoilt) > MOST_SPOILT:
+        decision = Remark(name, f"{found}: left out", line)
+        return Proposal(Rule(type="ignore"), "numbers spoilt by texts", (), refusal, decision)
+    decision = Remark(name, f"{found}, taken as missing (file.na); or all as texts", line)
+    rule = Rule(type="continuous", missing="median+flag")
+    return Proposal(rule, "numbers, some texts among them", (), refusal, decision, tuple(spoilt))
 
 
 def _all_dates(texts: Sequence[str]) -> bool:

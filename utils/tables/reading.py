@@ -11,7 +11,7 @@ import pandas as pd
 
 import paths_config
 from utils.tables.remarks import Remark, some
-from utils.tables.sniffing import Sniffed, number_pattern, sniff
+from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, sniff
 from utils.tables.table_schema import FileFormat
 
 PARQUET = (".parquet", ".pq")
@@ -130,7 +130,7 @@ def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[
     ]
     textual: dict[str, Any] = {names[i]: "category" for i in places if i not in numeric}
     options: dict[str, Any] = {
-        "sep": fmt.separator,
+        "sep": r"\s+" if fmt.separator == BLANKS else fmt.separator,
         "decimal": fmt.decimal,
         "thousands": fmt.thousands,
         "encoding": "utf-8-sig" if fmt.encoding == "utf-8" else fmt.encoding,

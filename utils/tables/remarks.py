@@ -24,10 +24,28 @@ def column_line(column: str, **rule: object) -> str:
     return f"columns: {{{flow(column)}: {flow(rule)}}}"
 
 
+class _OneLine(yaml.SafeDumper):
+    """Writes texts that hold ends of lines in double quotes, as YAML says them on one line."""
+
+    def ignore_aliases(self, _: object) -> bool:
+        """Returns true: nothing is written as a reference to what stands before."""
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    broken = not text.isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if broken else None)
+
+
+_OneLine.add_representer(str, _represent_text)
+
+
 def flow(value: object) -> str:
-    """A value as YAML writes it on one line."""
-    text = yaml.safe_dump(_plain(value), default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...").strip()
+    """A value as YAML writes it on one line, inside a mapping or a list too."""
+    listed = yaml.dump(
+        [_plain(value)], Dumper=_OneLine, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+    )
+    return listed.strip()[1:-1]
 
 
 def _plain(value: object) -> object:

@@ -63,6 +63,8 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     require_columns(schema, known, where)
     _require_names(schema, raw)
     proposals = propose(raw, label=schema.label.column, sensitive=schema.sensitive, rules=schema.columns)
+    for refusal in filter(None, (proposal.refusal for proposal in proposals.values())):
+        raise ValueError(refusal)
     remarks = [*raw.remarks, *(remark for name in proposals for remark in proposals[name].remarks)]
     rules = {name: schema.columns.get(name) or proposals[name].rule for name in known}
     texts = {name for name, rule in rules.items() if rule.type in LEVELLED}
@@ -91,19 +93,26 @@ def require_columns(schema: TableSchema, known: Sequence[str], where: str) -> No
             raise ValueError(
                 f"{where}, {key}: there is no column {name!r}{near(name, known)} The columns are: {listed}."
             )
+    if schema.label.column in schema.sensitive:
+        raise ValueError(f"{where}: {schema.label.column!r} is the label, so it cannot be sensitive; take it out there")
+
+
+def nameless(schema: TableSchema, raw: RawTable) -> dict[str, int]:
+    """The columns without a name that the schema does not speak of, with their places."""
+    places = {str(name): place for place, name in enumerate(raw.cells.columns)}
+    return {n: place for n, place in places.items() if n == f"Unnamed: {place}" and n not in schema.columns}
 
 
 def _require_names(schema: TableSchema, raw: RawTable) -> None:
-    for place, name in enumerate(map(str, raw.cells.columns)):
-        if name == f"Unnamed: {place}" and name not in schema.columns:
-            ignored = [n for n, rule in schema.columns.items() if rule.type == "ignore"]
-            line = column_line(name, type="ignore")
-            from utils.words.quoting import write_word
+    for name, place in nameless(schema, raw).items():
+        ignored = [n for n, rule in schema.columns.items() if rule.type == "ignore"]
+        line = column_line(name, type="ignore")
+        from utils.words.quoting import write_word
 
-            raise ValueError(
-                f"{raw.path}: column {place + 1} has no name, often a saved row number; name it, or leave it out by "
-                f"{write_word('dataset.ignore', [*ignored, name])}, in a schema {line}"
-            )
+        raise ValueError(
+            f"{raw.path}: column {place + 1} has no name, often a saved row number; name it, or leave it out by "
+            f"{write_word('dataset.ignore', [*ignored, name])}, in a schema {line}"
+        )
 
 
 # --- Rows ------------------------------------------------------------------------------------------------------

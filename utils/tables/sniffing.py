@@ -20,10 +20,13 @@ from utils.tables.table_schema import MISSING, FileFormat
 
 HEAD = 1 << 20  # bytes that are looked at for marks
 LINES = 1000  # the same in lines
+ALIKE = 0.95  # share of the lines that blanks have to cut into as many cells as the first
 PART = 1 << 22  # bytes that are read at a time
 APART = {" ": "blanks", "'": "apostrophes", "\u2019": "apostrophes", "\u00a0": "blanks"}  # of thousands
 MARKED = re.compile("[ ,'\u2019\u00a0]")  # what may set thousands or decimals apart
 SEPARATORS = (",", ";", "\t", "|")
+BLANKS = " "  # runs of them, where no other sign cuts the lines
+NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
 MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-32": b"\xff\xfe\x00\x00", "utf-16": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 NUMBER = r"[+-]?(?:\d+(?:{d}\d*)?|{d}\d+)(?:[eE][+-]?\d+)?"
 UNITS = r"[$€£¥%]"  # that stand beside a number
@@ -62,12 +65,10 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
     if comment:
         lines = [line for line in lines if not line.startswith(comment)]
     separator = fixed.get("separator") or _find_separator(lines, remarks)
-    table = [
-        [cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row
-    ]
+    table = [[cell.strip() for cell in row] for row in _rows(lines, separator)]
     names = list(fixed.get("names") or ())
     header, rows = (names, table) if names else (table[0], table[1:])
-    written = next(csv.reader(lines[:1], delimiter=separator, skipinitialspace=True))
+    written = next(_rows(lines[:1], separator))
     if spaced := [name for name in written if name != name.strip() and not names]:
         remarks.append(Remark("", f"blanks around names of columns were removed: {some(spaced)}"))
     decimal, thousands = _find_marks(path, separator, rows, fixed, remarks)
@@ -158,12 +159,18 @@ def _find_comment(lines: Sequence[str], remarks: list[Remark]) -> str | None:
     return "#"
 
 
+def _rows(lines: Sequence[str], separator: str) -> Iterator[list[str]]:
+    """Yields the cells of every line that is not empty."""
+    cut = [line.strip() for line in lines] if separator == BLANKS else lines
+    yield from (row for row in csv.reader(cut, delimiter=separator, skipinitialspace=True) if row)
+
+
 def _find_separator(lines: Sequence[str], remarks: list[Remark]) -> str:
     """The sign that cuts most lines into as many cells as the first, more than one; a comma where none does."""
 
     def likeness(separator: str) -> tuple[float, int]:
         try:
-            widths = [len(row) for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
+            widths = [len(row) for row in _rows(lines, separator)]
         except csv.Error:
             return 0.0, 0
         same = Counter(widths)[widths[0]] / len(widths)
@@ -172,10 +179,9 @@ def _find_separator(lines: Sequence[str], remarks: list[Remark]) -> str:
     scores = {separator: likeness(separator) for separator in SEPARATORS}
     best = max(SEPARATORS, key=lambda s: (round(scores[s][0], 1), scores[s][1]))
     if scores[best] == (0.0, 0):
-        return ","
+        best = BLANKS if likeness(BLANKS)[0] > ALIKE else ","
     if best != ",":
-        name = {";": "semicolons", "\t": "tabs", "|": "bars"}[best]
-        remarks.append(Remark("", f"cells are separated by {name}", f"file: {{separator: {flow(best)}}}"))
+        remarks.append(Remark("", f"cells are separated by {NAMES[best]}", f"file: {{separator: {flow(best)}}}"))
     return best
 
 
@@ -203,7 +209,7 @@ def _find_marks(
     cells = [re.sub(UNITS, "", cell).strip() for row in rows for cell in row if cell[:1] in "+-$€£¥%0123456789"]
     cells = [cell for cell in cells if MARKED.search(cell) or "." in cell]
     commas = [cell for cell in cells if "," in cell and re.fullmatch(r"[+-]?[\d.,]*,[\d.,]*", cell)]
-    for mark, name in APART.items():
+    for mark, name in [found for found in APART.items() if found[0] != separator]:
         grouped = [
             cell
             for cell in cells
@@ -278,5 +284,6 @@ def _require_header(path: Path, sniffed: Sniffed) -> None:
         names = [f"column_{i + 1}" for i in range(len(sniffed.header))]
         raise ValueError(
             f"{path}: the first row reads as data ({', '.join(sniffed.header[:5])}), so the file has no header; add a "
-            f"row of names at its top, or give them in the schema, file: {{names: {flow(names)}}}"
+            f"row of names at its top, or give them, to python -m evals.look as names={','.join(names)}, in the schema "
+            f"as file: {{names: {flow(names)}}}"
         )

@@ -1,7 +1,7 @@
 """Columns and rows that may not be what their owner takes them for: copies of the label, rows that stand twice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from utils.tables.remarks import Remark, column_line
 
 MOST = 20_000  # rows that are looked at
 LEAK = 0.99  # area under the ROC curve of one attribute alone
+LIKELY = 0.95  # the same of one that may be known only once the label is
 
 
 def suspects(of_blocks: Sequence[Sequence[Source]], y: NDArray[np.int64], cells: pd.DataFrame) -> list[Remark]:
@@ -22,12 +23,29 @@ def suspects(of_blocks: Sequence[Sequence[Source]], y: NDArray[np.int64], cells:
     found = []
     for own in of_blocks:
         apart = own[:1] if own[0].level is not None else own  # indicators share their codes
-        auc = max(alone(source, chosen, y[chosen]) for source in apart)
-        if auc > LEAK:
-            name = own[0].column.attribute or own[0].column.name
-            text = f"it alone predicts the label (AUC {auc:.3f}), as a copy of it does"
-            found.append(Remark(name, text, column_line(name, type="ignore")))
-    return [*found, *_repeated(cells)]
+        areas = [alone(source, chosen, y[chosen]) for source in apart]
+        if max(areas) > LIKELY:
+            subject = "that it is missing" if areas[0] < max(areas) else "it"  # the flag does
+            end = ", as a copy of it does" if max(areas) > LEAK else "; is it known before the label is?"
+            found.append(_leave_out(own, f"{subject} alone predicts the label (AUC {max(areas):.3f}){end}"))
+    return [*found, *_copies(of_blocks, chosen), *_repeated(cells)]
+
+
+def _copies(of_blocks: Sequence[Sequence[Source]], rows: NDArray[np.int64]) -> Iterator[Remark]:
+    """Yields attributes that hold in every row what one before them holds."""
+    seen: dict[bytes, Sequence[Source]] = {}
+    for own in of_blocks:
+        first = seen.setdefault(own[0].values[rows].tobytes(), own)
+        if first is not own and np.array_equal(first[0].values, own[0].values, equal_nan=True):
+            yield _leave_out(own, f"it holds in every row the same as {_name(first)!r}")
+
+
+def _name(own: Sequence[Source]) -> str:
+    return own[0].column.attribute or own[0].column.name
+
+
+def _leave_out(own: Sequence[Source], text: str) -> Remark:
+    return Remark(_name(own), text, column_line(_name(own), type="ignore"))
 
 
 def alone(source: Source, rows: NDArray[np.int64], y: NDArray[np.int64]) -> float:

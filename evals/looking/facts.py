@@ -1,0 +1,293 @@
+"""The figures of a table: what each column holds, what is missing in which group, rows by group and class."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from utils.datasets.table import expand_schema_graph, group_codes, require_classes, schema_sources, split_table
+from utils.datasets.tabular import check_graph, require_enough
+from utils.tables.drafting import Draft
+from utils.tables.encoding import (
+    blocks,
+    codes,
+    is_feature,
+    is_levelled,
+    level_names,
+    numbers,
+)
+from utils.tables.remarks import Remark
+from utils.tables.settling import Settled, absent
+from utils.tables.suspects import suspects
+from utils.tables.table_schema import NUMERIC, FileFormat, Rule, TableSchema
+
+SHOWN = 12  # levels of a column that are counted one by one
+BINS = 20  # of a histogram
+MOST_CLASSES = 6  # values of a label that are counted one by one
+MOST_CELLS = 200  # combinations of groups of which those without rows are listed too
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The finite numbers of a column."""
+
+    low: float
+    median: float
+    high: float
+    counts: tuple[int, ...]  # of equally wide intervals from low to high
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The rows of a group in which a column is missing."""
+
+    group: str
+    missing: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """One column."""
+
+    name: str
+    rule: Rule
+    reason: str
+    role: str  # sensitive, label, feature, left out, or what else the schema uses it for
+    levels: tuple[tuple[str, int], ...]  # with their rows, the most frequent ones where there are many
+    n_levels: int
+    numbers: Numbers | None
+    missing: int
+    missing_by: tuple[Missing, ...]  # none where nothing is missing
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one group, by class."""
+
+    name: str
+    counts: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """All rows of the group."""
+        return sum(self.counts)
+
+    @property
+    def rate(self) -> float:
+        """The share of the last class, nan without rows."""
+        return self.counts[-1] / self.rows if self.rows else math.nan
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A table."""
+
+    file: str
+    rows: int  # of the file
+    format: FileFormat
+    label: str
+    classes: tuple[str, ...]  # class 1 last
+    favourable: bool  # the owner says that class 1 is good for the person
+    columns: tuple[ColumnFacts, ...]
+    whole: Group  # the rows that are used
+    alone: tuple[tuple[Group, ...], ...]  # the groups of each sensitive attribute
+    combined: tuple[Group, ...]  # of all of them together; none where there is one attribute
+    suspects: tuple[Remark, ...]
+    decisions: tuple[Remark, ...]
+    refusals: tuple[str, ...]  # sentences by which training refuses the table until they are settled
+    graph: Mapping[str, Sequence[str]] | None
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups that are told apart."""
+        return self.combined or tuple(itertools.chain(*self.alone))
+
+    @property
+    def features(self) -> int:
+        """Columns that enter the model."""
+        return sum(column.role in ("feature", "sensitive") for column in self.columns)
+
+    @property
+    def left_out(self) -> tuple[ColumnFacts, ...]:
+        """Columns that do not enter the model and that nothing else uses."""
+        return tuple(column for column in self.columns if column.role == "left out")
+
+    @property
+    def open(self) -> tuple[Remark, ...]:
+        """The suspects but for what is left out already."""
+        names = {column.name for column in self.left_out}
+        return tuple(remark for remark in self.suspects if remark.column not in names)
+
+    def remarks_on(self, column: str) -> tuple[Remark, ...]:
+        """The suspects of one column."""
+        return tuple(remark for remark in self.suspects if remark.column == column)
+
+    def smallest(self) -> tuple[int, str, str]:
+        """Rows, group and class of the smallest cell."""
+        return min(
+            (rows, group.name, name)
+            for group in self.groups
+            for rows, name in zip(group.counts, self.classes, strict=True)
+        )
+
+
+def measure(draft: Draft, rows: int, name: str) -> Facts:
+    """The figures of a drafted table of ``rows`` rows in its file; ``name`` is that of the schema, for refusals."""
+    settled = draft.settled
+    y, classes = _classes(draft)
+    attributes = [
+        (n, level_names(rule), codes(rule, settled.cells[n], settled.schema.file))
+        for n in settled.schema.sensitive
+        if is_levelled(rule := settled.schema.columns[n])
+    ]
+    groups = [(f"{n}={text}", code == i) for n, texts, code in attributes for i, text in enumerate(texts)]
+    refusals, found = _try(settled, name) if not draft.refusals else ([], [])
+    schema = settled.schema
+    return Facts(
+        file=Path(schema.file.path).name,
+        rows=rows,
+        format=schema.file,
+        label=schema.label.column,
+        classes=classes,
+        favourable=schema.label.favourable is not None,
+        columns=tuple(_column(schema, n, settled.cells[n], settled.reasons.get(n, ""), groups) for n in schema.columns),
+        whole=Group("all rows", tuple(np.bincount(y, minlength=len(classes)).tolist())),
+        alone=tuple(_count(texts, code, y, classes, f"{n}=") for n, texts, code in attributes),
+        combined=_combine(attributes, y, classes) if len(attributes) > 1 else (),
+        suspects=tuple(dict.fromkeys([*found, *settled.remarks])),
+        decisions=tuple(draft.decisions),
+        refusals=(*draft.refusals, *refusals),
+        graph=schema.graph,
+    )
+
+
+def _classes(draft: Draft) -> tuple[Codes, tuple[str, ...]]:
+    """The value (n,) of the label in each row, and the texts of the values; of very many one against the others."""
+    settled = draft.settled
+    if len(draft.classes) <= 2:
+        return settled.y, settled.classes
+    if len(draft.classes) > MOST_CLASSES:
+        return settled.y, ("the others", settled.classes[1])
+    label = draft.schema.label
+    rule = draft.schema.columns.get(label.column, Rule(type="binary"))
+    every = Rule(type="categorical", levels=draft.classes, merge={**rule.merge, **label.merge})
+    return codes(every, settled.cells[label.column], settled.schema.file), draft.classes
+
+
+def _count(texts: Sequence[str], code: Codes, y: Codes, classes: Sequence[str], start: str = "") -> tuple[Group, ...]:
+    """The rows of each level, by class."""
+    k = len(classes)
+    counts = np.bincount(code * k + y, minlength=len(texts) * k).reshape(-1, k)
+    return tuple(Group(start + text, tuple(row.tolist())) for text, row in zip(texts, counts, strict=True))
+
+
+def _combine(
+    attributes: Sequence[tuple[str, tuple[str, ...], Codes]], y: Codes, classes: Sequence[str]
+) -> tuple[Group, ...]:
+    """The combinations of all sensitive attributes, those without rows too unless there are very many."""
+    code = np.zeros(len(y), dtype=np.int64)
+    for _, texts, own in attributes:
+        code = code * len(texts) + own
+    named = ([f"{name}={text}" for text in texts] for name, texts, _ in attributes)
+    names = [", ".join(parts) for parts in itertools.product(*named)]
+    every = _count(names, code, y, classes)
+    return every if len(every) <= MOST_CELLS else tuple(group for group in every if group.rows)
+
+
+# --- Columns ---------------------------------------------------------------------------------------------------
+
+
+def _column(
+    schema: TableSchema,
+    name: str,
+    cells: "pd.Series[object]",
+    reason: str,
+    groups: Sequence[tuple[str, NDArray[np.bool_]]],
+) -> ColumnFacts:
+    rule = schema.columns[name]
+    missing = absent(rule, cells, schema.file)
+    by = tuple(
+        Missing(group, int((missing & of).sum()), int(of.sum()))
+        for group, of in groups
+        if missing.any() and not group.startswith(f"{name}=")
+    )
+    levels, n_levels = _levels(rule, cells, missing)
+    held = _numbers(rule, cells, schema.file)
+    role = _role(schema, name)
+    return ColumnFacts(name, rule, reason, role, levels, n_levels, held, int(missing.sum()), by)
+
+
+def _role(schema: TableSchema, name: str) -> str:
+    if name == schema.label.column:
+        return "label"
+    if name == schema.weights:
+        return "weight"
+    if not is_feature(schema, name, schema.columns[name]):
+        return "split" if name == schema.split.column else "left out"
+    return "sensitive" if name in schema.sensitive else "feature"
+
+
+def _levels(
+    rule: Rule, cells: "pd.Series[object]", missing: NDArray[np.bool_]
+) -> tuple[tuple[tuple[str, int], ...], int]:
+    """The texts of a column, merged, with their rows, and how many there are; none of numbers."""
+    if not isinstance(cells.dtype, pd.CategoricalDtype) or rule.type in NUMERIC:
+        return (), 0
+    code = cells.cat.codes.to_numpy()[~missing]
+    counts = np.bincount(code, minlength=len(cells.cat.categories))
+    meant = {text: level for level, texts in rule.merge.items() for text in texts}
+    of: dict[str, int] = {}
+    for place in np.flatnonzero(counts):
+        text = str(cells.cat.categories[place])
+        of[meant.get(text, text)] = of.get(meant.get(text, text), 0) + int(counts[place])
+    in_order = 0 < len(rule.levels) <= SHOWN and (rule.type == "ordered" or len(rule.levels) <= 3)
+    order = rule.levels if in_order else sorted(of, key=lambda text: -of[text])[:SHOWN]
+    return tuple((text, of.get(text, 0)) for text in order), len(rule.levels or of)
+
+
+def _numbers(rule: Rule, cells: "pd.Series[object]", fmt: FileFormat) -> Numbers | None:
+    """The numbers of a column, None where it has none."""
+    if rule.type not in NUMERIC and not pd.api.types.is_numeric_dtype(cells):
+        return None
+    values = numbers(rule.model_copy(update={"type": "continuous"}), cells, fmt)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    counts, _ = np.histogram(values, bins=BINS)
+    return Numbers(float(values.min()), float(np.median(values)), float(values.max()), tuple(counts.tolist()))
+
+
+# --- What training would say -----------------------------------------------------------------------------------
+
+
+def _try(settled: Settled, name: str) -> tuple[list[str], list[Remark]]:
+    """The sentences by which training refuses the table, and remarks on its columns."""
+    schema, parts_of = settled.schema, blocks(settled.schema)
+    try:
+        require_enough(name, len(settled.y))
+        if not parts_of:
+            raise ValueError(f"{name}: no column is left to learn from; give one a type other than ignore")
+        of_blocks = schema_sources(settled, parts_of, name)
+        found = suspects(of_blocks, settled.y, settled.cells)
+    except ValueError as error:
+        return [str(error)], []
+    refusals = []
+    try:
+        require_classes(settled, split_table(settled, group_codes(of_blocks), name, 0), name)
+    except ValueError as error:
+        refusals.append(str(error))
+    try:
+        expanded = expand_schema_graph(schema, parts_of, name)
+        if expanded is not None:
+            check_graph(name, tuple(source.column for own in of_blocks for source in own), expanded)
+    except ValueError as error:
+        refusals.append(str(error))
+    return refusals, found

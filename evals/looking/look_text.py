@@ -1,0 +1,148 @@
+"""The figures of a table for the terminal, 80 columns wide: columns, groups, what to look at, what to decide."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from evals.looking.facts import ColumnFacts, Facts, Group
+from utils.system.console import count, harmless
+from utils.tables.remarks import Remark
+
+WIDTH = 80
+MOST_GROUPS = 12  # lines of a table of groups
+TYPES = {"ignore": "left out", "continuous": "number", "ordered": "ordered", "date": "date"}
+
+
+def sentence(facts: Facts) -> str:
+    """Rows, columns used, the label and its rate, the smallest cell, in words."""
+    used = facts.whole.rows
+    of_file = f"{used:,} of {count(facts.rows, 'row')}" if used < facts.rows else count(used, "row")
+    start = f"{facts.file}: {of_file}, {count(facts.features, 'column')} of {len(facts.columns)} used."
+    if len(facts.classes) > 2:
+        return f"{start} The label {facts.label} has {len(facts.classes)} values; two classes are needed."
+    good = ", the favourable class," if facts.favourable else ""
+    rates = [(group.rate, group.name) for group in facts.groups if group.rows]
+    spread = f", from {percent(min(rates)[0])} ({min(rates)[1]}) to {percent(max(rates)[0])} ({max(rates)[1]})"
+    rows, group, text = facts.smallest()
+    return (
+        f"{start} {facts.label} is {facts.classes[-1]}{good} in {percent(facts.whole.rate)}{spread if rates else ''}. "
+        f"Smallest cell: {group} with {facts.label}={text}, {count(rows, 'row')}."
+    )
+
+
+def percent(share: float) -> str:
+    """``27.6 %``."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def kind(column: ColumnFacts) -> str:
+    """The type of a column in a word."""
+    if column.role == "left out":
+        return "left out"
+    if column.rule.bins:
+        return "groups"
+    return {**TYPES, "categorical": "category", "binary": "two levels", "count": "count"}[column.rule.type]
+
+
+def content(column: ColumnFacts) -> str:
+    """What a column holds, in short."""
+    held = column.numbers
+    if held is not None and not column.levels:
+        return f"{number(held.low)} to {number(held.high)}, median {number(held.median)}"
+    return name_levels(column, 3)
+
+
+def name_levels(column: ColumnFacts, most: int) -> str:
+    """``Bern (400), Basel (380), 5 more``."""
+    named = [f"{text} ({rows:,})" for text, rows in column.levels[:most]]
+    more = [f"{column.n_levels - len(named):,} more"] * (column.n_levels > len(named))
+    return ", ".join(named + more)
+
+
+def number(value: float) -> str:
+    """Four digits, whole numbers with commas."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def text(facts: Facts) -> str:
+    """The whole report."""
+    parts = [
+        _wrap(sentence(facts)),
+        *_columns([column for column in facts.columns if column.role != "left out"]),
+        *_groups(facts),
+        *_left_out(facts),
+        *_list("Look at", facts.open),
+        *_list("Decide", facts.decisions),
+    ]
+    return harmless("\n".join(parts)) + "\n"
+
+
+def _wrap(words: str, start: str = "") -> str:
+    indent = " " * len(start)
+    flat = " ".join(words.split())
+    return textwrap.fill(flat, WIDTH, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _fit(words: str, width: int) -> str:
+    flat = " ".join(words.split())
+    return flat if len(flat) <= width else f"{flat[: width - 3]}..."
+
+
+def _columns(columns: Sequence[ColumnFacts]) -> Iterator[str]:
+    """Yields a line for each column."""
+    width = min(24, max(len(column.name) for column in columns))
+    yield f"\n{'column':{width}}  {'type':10}  what it holds"
+    for column in columns:
+        role = f" ({column.role})" if column.role in ("sensitive", "label", "weight", "split") else ""
+        missing = f"  {column.missing:,} missing" if column.missing else ""
+        held = _fit(f"{content(column)}{role}", WIDTH - width - 14 - len(missing))
+        yield f"{_fit(column.name, width):{width}}  {kind(column):10}  {held}{missing}".rstrip()
+
+
+def _left_out(facts: Facts) -> Iterator[str]:
+    """Yields the columns that are left out, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for column in facts.left_out:
+        reasons.setdefault(column.reason or "by the schema", []).append(column.name)
+    if reasons:
+        yield f"\nLeft out ({len(facts.left_out)}), until columns: in the schema gives one another type:"
+    yield from (_wrap(f"{reason}: {', '.join(names)}", "  ") for reason, names in reasons.items())
+
+
+def _groups(facts: Facts) -> Iterator[str]:
+    """Yields the rows by group and class, of very many groups the smallest."""
+    groups = [group for own in facts.alone for group in own]
+    combined = sorted(facts.combined, key=lambda group: group.rows)[:MOST_GROUPS]
+    cut = len(combined) < len(facts.combined)
+    titled = [(f"Rows by group and {facts.label}", groups)]
+    if combined:
+        of = f"the {len(combined)} smallest of {len(facts.combined)} combinations" if cut else "combinations"
+        titled.append((of.capitalize() if not cut else of[0].upper() + of[1:], combined))
+    for title, listed in titled:
+        yield ""
+        yield from _table(title, listed, facts.classes)
+
+
+def _table(title: str, groups: Sequence[Group], classes: Sequence[str]) -> Iterator[str]:
+    heads = ["rows", *(_fit(name, 12) for name in classes), *([f"% {_fit(classes[-1], 10)}"] * (len(classes) == 2))]
+    cells = [
+        [f"{g.rows:,}", *(f"{n:,}" for n in g.counts), *([percent(g.rate).removesuffix(" %")] * (len(classes) == 2))]
+        for g in groups
+    ]
+    widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(heads))]
+    room = WIDTH - sum(widths) - 2 * len(widths)
+    width = min(room, max(len(title), *(len(group.name) for group in groups)))
+    for name, row in zip([title, *(group.name for group in groups)], [heads, *cells], strict=True):
+        figures = "".join(f"  {cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+        yield f"{_fit(name, width):{width}}{figures}"
+
+
+def _list(title: str, remarks: Sequence[Remark]) -> Iterator[str]:
+    """Yields remarks, each with its line of the schema below it."""
+    if remarks:
+        yield f"\n{title} ({len(remarks)}):"
+    for i, remark in enumerate(remarks, 1):
+        about = f"{remark.column}: " if remark.column else ""
+        yield _wrap(about + remark.text, f"{i:3}. ")
+        if remark.line:
+            yield f"     {remark.line}"

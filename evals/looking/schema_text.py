@@ -1,0 +1,163 @@
+"""The schema of a table as a file for its owner: every column on a line, with what was found as comments.
+
+``utils/tables/table_schema.py`` reads it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from evals.looking.facts import ColumnFacts, Facts
+from evals.looking.look_text import name_levels
+from utils.system.console import count, harmless
+from utils.tables.remarks import Remark, flow
+from utils.tables.table_schema import FileFormat, Rule, TableSchema
+
+HEAD = """\
+# What {file} means, as far as its cells tell: {rows}. Edit what is wrong, then
+#   python train.py dataset={name}
+# docs/own_table.md explains every key; what stands behind # decide: and # look: is for you to judge.
+"""
+GRAPH = """\
+# The causal graph, where you know one: it gives every person twins of the other groups.
+# graph:
+#   - {example}
+"""
+PLAIN = re.compile(r"(?!.*->)[\w .()%/+-]*\w[\w .()%/+-]*")  # names that need no quotes in a line of the graph
+
+
+def write_schema(schema: TableSchema, facts: Facts, out: Path) -> str:
+    """The text of the schema that a draft came to, for the file ``out``."""
+    rows = f"{facts.rows:,} rows, {count(len(facts.columns), 'column')}"
+    parts = [
+        HEAD.format(file=_comment(facts.file), rows=rows, name=_comment(out.name)),
+        *_file(schema.file, facts, out),
+        *_rows(schema),
+        *_columns(schema, facts),
+        *_label(schema, facts),
+        f"split: {flow({'how': schema.split.how, **_split(schema)})}\n",
+        *([f"weights: {flow(schema.weights)}\n"] if schema.weights else []),
+        *_graph(schema.graph, facts),
+    ]
+    return "".join(parts)
+
+
+def _comment(text: str) -> str:
+    """A text on one line."""
+    return harmless(" ".join(text.split()))
+
+
+def _file(fmt: FileFormat, facts: Facts, out: Path) -> Iterator[str]:
+    """Yields the format, as far as it is not the default."""
+    path, folder = Path(fmt.path).resolve(), out.resolve().parent
+    own = fmt.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
+    yield "file:\n"
+    yield f"  path: {flow(str(path.relative_to(folder) if path.is_relative_to(folder) else path))}\n"
+    yield from (f"  {key}: {flow(value)}\n" for key, value in own.items())
+    yield from (f"  # look: {_comment(r.text)}\n" for r in facts.suspects if not r.column and not _settled(r, own))
+    yield "\n"
+
+
+def _settled(remark: Remark, own: Mapping[str, object]) -> bool:
+    """Returns whether a remark is about the format, which is written already."""
+    return any(remark.line.startswith(f"file: {{{key}:") for key in own)
+
+
+def _rows(schema: TableSchema) -> Iterator[str]:
+    if schema.rows:
+        yield f"rows: {flow(schema.rows)}\n\n"
+
+
+def _columns(schema: TableSchema, facts: Facts) -> Iterator[str]:
+    """Yields a line for each column, behind what is to be decided and looked at."""
+    lines = {name: f"  {flow(name)}: {flow(_plain(rule))}" for name, rule in schema.columns.items()}
+    width = max((len(line) for line in lines.values() if len(line) <= 60), default=0)
+    yield "columns:\n"
+    for column in facts.columns:
+        if column.name in lines:
+            yield from _remarks("decide", [r for r in facts.decisions if r.column == column.name])
+            if column.role != "left out":
+                yield from _remarks("look", facts.remarks_on(column.name))
+            yield f"{lines[column.name]:{width}}  # {_comment(what(column, facts))}\n"
+    yield "\n"
+
+
+def _plain(rule: Rule) -> dict[str, object]:
+    bins = {"bins": [int(edge) if edge % 1 == 0 else edge for edge in rule.bins]} if rule.bins else {}
+    return {"type": rule.type, **rule.model_dump(mode="json", exclude_defaults=True, exclude={"type"}), **bins}
+
+
+def _remarks(kind: str, remarks: Sequence[Remark]) -> Iterator[str]:
+    """Yields remarks as comments, each with its line as it would stand here."""
+    for remark in remarks:
+        yield f"  # {kind}: {_comment(remark.text)}\n"
+        if remark.line:
+            yield f"  #   {_in_place(remark.line)}\n"
+
+
+def _in_place(line: str) -> str:
+    """The line of a remark as it stands among the columns, or below the key that it begins with."""
+    key, _, inner = line.partition(": {")
+    return inner[:-1] if key == "columns" else f"{inner[:-1]}  # below {key}:" if inner else line
+
+
+def what(column: ColumnFacts, facts: Facts) -> str:
+    """Says what a column holds: ``3 texts: Bern (400), Basel (380), Chur (220)``; of one left out why."""
+    if column.role != "left out":
+        return ": ".join(part for part in (column.reason, name_levels(column, 5)) if part)
+    said = [remark.text for remark in facts.remarks_on(column.name)]
+    used = [f"to use it: {_in_place(r.line)}" for r in facts.remarks_on(column.name) if r.line.startswith("columns:")]
+    return "; ".join([*said, *used]) or column.reason
+
+
+def _label(schema: TableSchema, facts: Facts) -> Iterator[str]:
+    """Yields what is sensitive, and the label with its classes."""
+    label = schema.label
+    yield f"sensitive: {flow(schema.sensitive)}\n"
+    if schema.actionable is not None:
+        yield f"actionable: {flow(schema.actionable)}\n"
+    yield "\n"
+    told = ", ".join(f"{text} ({rows:,})" for text, rows in zip(facts.classes, facts.whole.counts, strict=True))
+    yield f"label:\n  column: {flow(label.column)}  # {_comment(told)}\n"
+    if label.favourable is not None:
+        yield f"  favourable: {flow(label.favourable)}\n"
+    if label.positive is not None:
+        yield f"  positive: {flow(label.positive)}\n"
+    if label.merge:
+        yield f"  merge: {flow(label.merge)}\n"
+    if len(facts.classes) > 2:
+        yield from _merge_to_choose(facts.classes)
+    elif label.favourable is None:
+        either = " or ".join(map(flow, facts.classes))
+        yield f"  # favourable: ???  # {either}, whichever is good for the person\n"
+    yield "\n"
+
+
+def _merge_to_choose(classes: Sequence[str]) -> Iterator[str]:
+    yield "  # decide: two classes are needed; say which values are one\n"
+    yield f"  # merge: {flow({classes[-1]: [classes[-1], classes[-2]]})}\n"
+
+
+def _split(schema: TableSchema) -> dict[str, object]:
+    column = {"column": schema.split.column} if schema.split.column else {}
+    return {"shares": list(schema.split.shares), **column}
+
+
+def _graph(graph: Mapping[str, Sequence[str]] | None, facts: Facts) -> Iterator[str]:
+    yield "\n"
+    if graph is None:
+        used = [c.name for c in facts.columns if c.role in ("sensitive", "feature")]
+        causes = [c.name for c in facts.columns if c.role == "sensitive"][:1]
+        effects = [name for name in used if name not in causes][:1]
+        yield GRAPH.format(example=write_arrow(effects[0], causes) if causes and effects else "cause -> effect")
+        return
+    yield "graph:\n"
+    if all(PLAIN.fullmatch(name) for child in graph for name in (child, *graph[child])):
+        yield from (f"  - {flow(write_arrow(child, parents))}\n" for child, parents in graph.items() if parents)
+        return
+    yield from (f"  {flow(child)}: {flow(parents)}\n" for child, parents in graph.items())
+
+
+def write_arrow(child: str, parents: Sequence[str]) -> str:
+    """``a, b -> c``."""
+    return f"{', '.join(parents)} -> {child}"

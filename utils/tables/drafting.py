@@ -1,0 +1,193 @@
+"""A schema that leaves nothing open: what training would refuse is settled in the safest way, and told.
+
+What a column means is proposed by ``utils/tables/column_types.py``. A missing text becomes a level of its own, a
+missing number the median with a flag, a sensitive number groups between round numbers; each is for the owner to decide.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from utils.system.console import count
+from utils.tables.column_types import Proposal, propose
+from utils.tables.encoding import is_feature, is_levelled
+from utils.tables.reading import RawTable, read_table, tidy
+from utils.tables.remarks import Remark, column_line, flow, some
+from utils.tables.settling import (
+    Settled,
+    absent,
+    found_levels,
+    nameless,
+    require_columns,
+    settle_cells,
+    written_as_missing,
+)
+from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
+
+MOST_SHARES = 60  # groups that are compared in how often a column is missing
+MOST_GROUPS = 20  # levels of a sensitive column, beyond which its owner should merge some
+
+
+@dataclass
+class Draft:
+    """A table by a schema that leaves nothing open."""
+
+    settled: Settled  # by the drafted rules
+    schema: TableSchema  # those rules, levels left to the file
+    decisions: list[Remark]  # what the owner has to look at, with the line for another way
+    refusals: list[str]  # what training refuses until the owner has written the line, in its sentences
+    classes: tuple[str, ...]  # all values of the label, of which there may be more than two
+
+
+def draft(base: TableSchema, raw: RawTable, where: str) -> Draft:
+    """The table by what its schema says, and by proposals for all that it does not say.
+
+    Raises:
+        ValueError: what no line of a schema settles, such as a column that is not there.
+    """
+    known = list(map(str, raw.cells.columns))
+    require_columns(base, known, where)
+    unnamed = nameless(base, raw)
+    given = {**base.columns, **{name: Rule(type="ignore") for name in unnamed}}
+    proposals = propose(raw, label=base.label.column, sensitive=base.sensitive, rules=given)
+    schema, raw = _with_rules(base, raw, given, proposals)
+    decisions = [found.decision for found in proposals.values() if found.decision]
+    schema = _with_ways_of_missing(schema, raw, decisions)
+    decisions += _too_many_groups(schema, proposals)
+    classes = label_values(schema, raw)
+    refusals: list[str] = []
+    settled = settle_cells(_with_two_classes(schema, classes, where, refusals), raw, where)
+    settled.reasons = {name: found.reason for name, found in proposals.items()}
+    settled.reasons |= dict.fromkeys(unnamed, "without a name")
+    settled.remarks += [remark for found in proposals.values() for remark in found.remarks]
+    settled.remarks += [_unnamed(name, place) for name, place in unnamed.items()]
+    return Draft(settled, schema, decisions, refusals, classes)
+
+
+def _with_rules(
+    base: TableSchema, raw: RawTable, given: Mapping[str, Rule], proposals: Mapping[str, Proposal]
+) -> tuple[TableSchema, RawTable]:
+    """The schema with a rule for each column, levels left to the file, and the cells as it reads them.
+
+    The texts among numbers that the rules take for missing are missing in the whole file, but for those who have one
+    as a level.
+    """
+    spoilt = tuple(dict.fromkeys(text for found in proposals.values() for text in found.na))
+    fmt = raw.format.model_copy(update={"na": tuple(dict.fromkeys((*raw.format.na, *spoilt)))})
+    proposed = {n: _open_levels(found.rule, spoilt) for n, found in proposals.items() if n != base.label.column}
+    rules = {n: rule for n in map(str, raw.cells.columns) if (rule := given.get(n) or proposed.get(n))}
+    texts = {n for n, rule in rules.items() if rule.type in LEVELLED}
+    if any(raw.cells[name].dtype.kind == "f" for name in texts):  # 1.0 is another text than 1
+        raw = read_table(raw.path, raw.format, texts)
+    return base.model_copy(update={"columns": rules, "file": fmt}), replace(raw, format=fmt)
+
+
+def _open_levels(rule: Rule, kept: Collection[str]) -> Rule:
+    return rule if set(rule.levels) & set(kept) else rule.model_copy(update={"levels": ()})
+
+
+def _unnamed(name: str, place: int) -> Remark:
+    text = f"column {place + 1} has no name, often a saved row number: left out"
+    return Remark(name, text, column_line(name, type="continuous"))
+
+
+def _with_ways_of_missing(schema: TableSchema, raw: RawTable, decisions: list[Remark]) -> TableSchema:
+    """The schema with a way for every missing cell."""
+    label, rules = schema.label.column, {}
+    for name in map(str, raw.cells.columns):
+        rule = schema.columns.get(name) or Rule(type="binary")  # the label
+        if rule.missing != "refuse" or not (is_feature(schema, name, rule) or name == label):
+            continue
+        others = schema.model_copy(update={"sensitive": tuple(n for n in schema.sensitive if n != name)})
+        beside = [name, *others.sensitive]
+        cells = tidy(raw.cells[beside], {n for n in beside if schema.columns.get(n, rule).type in LEVELLED})
+        missing = absent(rule, cells[name], raw.format)
+        if missing.any():
+            marked = [text for text in written_as_missing(raw, name) if text]
+            written = f", written {some(marked, 3)}" if marked else ""
+            what = f"{count(int(missing.sum()), 'missing value')}{written}{_spread(others, cells, missing)}"
+            rules[name], decision = _way(name, rule, what, marked, raw.format, label=name == label)
+            decisions.append(decision)
+    return schema.model_copy(update={"columns": {**schema.columns, **rules}})
+
+
+def _spread(schema: TableSchema, cells: pd.DataFrame, missing: NDArray[np.bool_]) -> str:
+    """``, from 3.1 % (sex=m) to 8.0 % (race=asian)``: the groups that lack a column least and most often."""
+    shares = []
+    for name in schema.sensitive:
+        groups = cells[name].astype("category").cat
+        rows, lacking = (np.bincount(c[c >= 0], minlength=len(groups.categories)) for c in _both(groups.codes, missing))
+        named = [f"{name}={group}" if str(group) else f"{name} missing" for group in groups.categories]
+        shares += [(100 * k / n, of) for k, n, of in zip(lacking, rows, named, strict=True) if n]
+    if not 1 < len(shares) <= MOST_SHARES:
+        return ""
+    return f", from {min(shares)[0]:.1f} % ({min(shares)[1]}) to {max(shares)[0]:.1f} % ({max(shares)[1]})"
+
+
+def _both(codes: "pd.Series[int]", chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return codes.to_numpy(np.int64), codes.to_numpy(np.int64)[chosen]
+
+
+def _way(
+    name: str, rule: Rule, what: str, marked: Sequence[str], fmt: FileFormat, *, label: bool
+) -> tuple[Rule, Remark]:
+    """The rule of a column that is missing in some rows, and what is to be decided of it."""
+    drop = column_line(name, **_stated(rule), missing="drop")
+    if label:
+        decided = rule.model_copy(update={"missing": "drop"})
+        return decided, Remark(name, f"{what}: these rows, of the label, are left out", drop)
+    if not is_levelled(rule):
+        decided = rule.model_copy(update={"missing": "median+flag"})
+        return decided, Remark(name, f"{what}: the median in their place, and a flag", drop)
+    kind = "categorical" if rule.type == "binary" else rule.type
+    decided = rule.model_copy(update={"missing": "level", "type": kind})
+    if not marked:
+        return decided, Remark(name, f"{what}: a level of their own", drop)
+    line = f"file: {{na: {flow([text for text in fmt.na if text not in marked])}}}"
+    return decided, Remark(name, f"{what}: a level of their own; or a level like the others", line)
+
+
+def _stated(rule: Rule) -> dict[str, object]:
+    return dict(rule.model_dump(mode="json", exclude_defaults=True, exclude={"missing"}))
+
+
+def _too_many_groups(schema: TableSchema, proposals: Mapping[str, Proposal]) -> list[Remark]:
+    """Decisions on sensitive columns of very many texts."""
+    return [
+        Remark(
+            name,
+            f"{count(len(levels), 'group')}, too many to compare; merge some",
+            column_line(name, type="categorical", merge={levels[0]: list(levels[1:3])}),
+        )
+        for name in schema.sensitive
+        if name in proposals and len(levels := proposals[name].rule.levels) > MOST_GROUPS
+    ]
+
+
+def label_values(schema: TableSchema, raw: RawTable) -> tuple[str, ...]:
+    """The values of the label, merged as the schema says, of which there may be more than two."""
+    label = schema.label
+    rule = schema.columns.get(label.column, Rule(type="binary")).model_copy(update={"type": "categorical"})
+    cells: pd.Series[str] = tidy(raw.cells[[label.column]], {label.column})[label.column]
+    return found_levels(rule.model_copy(update={"merge": {**rule.merge, **label.merge}}), cells, raw.format)
+
+
+def _with_two_classes(schema: TableSchema, classes: tuple[str, ...], where: str, refusals: list[str]) -> TableSchema:
+    """The schema, where the label has more than two values with all but one of them merged."""
+    label = schema.label
+    if len(classes) <= 2:
+        return schema
+    one = label.favourable or label.positive or classes[-1]
+    if one not in classes:
+        return schema  # refused with the values that there are
+    others = [text for text in classes if text != one]
+    merge = {**label.merge, others[0]: tuple(others)}
+    line = f"label: {flow({'column': label.column, 'merge': {one: [one, others[-1]]}})}"
+    refusals.append(
+        f"{where}: the label {label.column!r} has {len(classes)} values ({some(classes)}), but two classes are needed; "
+        f"merge them in the schema, such as {line}, or choose another label"
+    )
+    return schema.model_copy(update={"label": label.model_copy(update={"merge": merge})})
