@@ -144,7 +144,7 @@ def _of_table(options: Mapping[str, str]) -> tuple[Draft, int]:
 
 
 def _format(options: Mapping[str, str]) -> FileFormat:
-    """What the command line says of the format."""
+    """The format of the file, as far as the command line says it."""
     given = {key: options[key] for key in OF_FILE if key in options}
     plain = {key: _listed(key, value) if key in LISTS else SIGNS.get(value, value) for key, value in given.items()}
     return from_plain({"label": "", "file": plain}, "the command line").file

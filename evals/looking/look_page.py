@@ -200,7 +200,7 @@ def _histogram(held: Numbers) -> str:
 
 
 def _missing(column: ColumnFacts) -> str:
-    """How often the column is missing, of each group when one asks."""
+    """The rows in which the column is missing, those of each group folded in."""
     if not column.missing:
         return ""
     rows = [

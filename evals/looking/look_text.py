@@ -45,7 +45,7 @@ def kind(column: ColumnFacts) -> str:
 
 
 def content(column: ColumnFacts) -> str:
-    """What a column holds, in short."""
+    """The content of a column, in short."""
     held = column.numbers
     if held is not None and not column.levels:
         return f"{number(held.low)} to {number(held.high)}, median {number(held.median)}"

@@ -170,7 +170,7 @@ def round_bins(values: np.ndarray[Any, Any]) -> tuple[float, ...]:
     quarters = np.quantile(values, (0.25, 0.5, 0.75))
     width = float(quarters[2] - quarters[0]) / 2 or float(np.ptp(values)) / 4 or 1.0
     power = 10.0 ** np.floor(np.log10(width))
-    step = max(power * factor for factor in (1, 2, 5) if power * factor <= width * (1 + 1e-9))
+    step = max(power * factor for factor in (1, 2, 5) if power * factor <= 1.1 * width)
     bins = np.unique(np.rint(quarters / step) * step)
     inside = bins[(bins > values.min()) & (bins <= values.max())]
     return tuple(float(f"{edge:.6g}") for edge in (inside if len(inside) else [values.max()]))
