@@ -83,11 +83,10 @@ def mark(
 
     An attribute stands for all its indicators. Raises ValueError for a name that no column and no attribute has.
     """
-    known = [c.name for c in columns]
-    attributes = {c.attribute for c in columns}
+    known = [*(c.name for c in columns), *dict.fromkeys(c.attribute for c in columns if c.attribute)]
     for what, listed in (("sensitive", names(sensitive)), ("actionable", names(actionable))):
         for name in listed:
-            if name not in known and name not in attributes:
+            if name not in known:
                 raise unknown_name(f"{what}={list(listed)}", name, known)
 
     def named(c: Column, listed: tuple[str, ...]) -> bool:

@@ -87,10 +87,8 @@ def levels_product(columns: Sequence[Column]) -> Tensor:
 
 def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:
     """Returns the index (...) of the row of levels (L, s) nearest to each row of attributes (..., s), in L1."""
-    pairs = zip(
-        attributes.unsqueeze(-1).unbind(-2), levels.unbind(-1), strict=True
-    )  # by column: nothing is (..., L, s)
-    return sum(((own - level).abs() for own, level in pairs), attributes.new_zeros(1)).argmin(-1)
+    flat = attributes.reshape(-1, attributes.shape[-1])
+    return torch.cdist(flat, levels.to(flat), p=1).argmin(-1).reshape(attributes.shape[:-1])  # no (..., L, s) in memory
 
 
 def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], sample_noise: SampleNoise) -> SCM:
