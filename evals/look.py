@@ -45,6 +45,7 @@ from utils.words.quoting import copyable, override
 OF_FILE = ("separator", "decimal", "thousands", "encoding", "comment", "na", "names")
 LISTS = ("sensitive", "na", "names")
 KEYS = ("file", "label", "sensitive", "favourable", "graph", "out", "existing", *OF_FILE)
+MARK = "file: {decimal"  # what an error says of marks that the schema should state
 EXISTING = ("keep", "replace")
 SIGNS = {"tab": "\t", "\\t": "\t", "blank": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 
@@ -127,7 +128,15 @@ def _of_schema(options: Mapping[str, str], path: Path) -> tuple[Draft, int]:
 def _of_table(options: Mapping[str, str]) -> tuple[Draft, int]:
     """The draft of a table without a schema, and its rows."""
     path = find_table(options["file"])
-    raw = read_table(path, _format(options))
+    try:
+        raw = read_table(path, _format(options))
+    except ValueError as error:
+        said = (
+            "; to python -m evals.look say it behind the file, as decimal=, or thousands=,"
+            if MARK in str(error)
+            else ""
+        )
+        raise ValueError(f"{error}{said}") from None
     rows = len(raw.cells)
     for key in ("label", "sensitive"):
         if not options.get(key):

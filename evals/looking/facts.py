@@ -219,7 +219,7 @@ def _column(
         for group, of in groups
         if missing.any() and not group.startswith(f"{name}=")
     )
-    levels, n_levels = _levels(rule, cells, missing)
+    levels, n_levels = _levels(rule, cells, missing) if not rule.bins else _groups(rule, cells, schema.file)
     held = _numbers(rule, cells, schema.file)
     role = _role(schema, name)
     return ColumnFacts(name, rule, reason, role, levels, n_levels, held, int(missing.sum()), by)
@@ -251,6 +251,14 @@ def _levels(
     in_order = 0 < len(rule.levels) <= SHOWN and (rule.type == "ordered" or len(rule.levels) <= 3)
     order = rule.levels if in_order else sorted(of, key=lambda text: -of[text])[:SHOWN]
     return tuple((text, of.get(text, 0)) for text in order), len(rule.levels or of)
+
+
+def _groups(rule: Rule, cells: "pd.Series[object]", fmt: FileFormat) -> tuple[tuple[tuple[str, int], ...], int]:
+    """The groups that a number or a date is cut into, with their rows."""
+    names = level_names(rule)
+    code = codes(rule, cells, fmt)
+    counts = np.bincount(code[code >= 0], minlength=len(names))
+    return tuple(zip(names, counts.tolist(), strict=True)), len(names)
 
 
 def _numbers(rule: Rule, cells: "pd.Series[object]", fmt: FileFormat) -> Numbers | None:

@@ -164,7 +164,8 @@ def _column(column: ColumnFacts, remarks: Sequence[Remark] = ()) -> str:
     tag = f'<span class="tag">{_safe(column.role)}</span>' if column.role not in ("feature", "left out") else ""
     out = " out" if column.role == "left out" else ""
     said = "; ".join(r.text for r in remarks) or ": ".join(part for part in (kind(column), column.reason) if part)
-    held = _levels(column) if column.levels else _histogram(column.numbers) if column.numbers else ""
+    drawn = _histogram(column.numbers) if column.numbers and (column.rule.bins or not column.levels) else ""
+    held = drawn + (_levels(column) if column.levels else "")
     lines = "".join(f'<pre tabindex="0">{_safe(r.line)}</pre>' for r in remarks if r.line)
     head = f'<h3>{_safe(column.name)}{tag}</h3><p class="soft">{_safe(said)}</p>'
     return f'<article class="card{out}">{head}{held}{_missing(column)}{lines}</article>'

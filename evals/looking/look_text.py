@@ -111,13 +111,16 @@ def _left_out(facts: Facts) -> Iterator[str]:
 
 def _groups(facts: Facts) -> Iterator[str]:
     """Yields the rows by group and class, of very many groups the smallest."""
-    groups = [group for own in facts.alone for group in own]
+    groups = [
+        g for own in facts.alone for g in sorted(own, key=lambda g: g.rows * (len(own) > MOST_GROUPS))[:MOST_GROUPS]
+    ]
     combined = sorted(facts.combined, key=lambda group: group.rows)[:MOST_GROUPS]
     cut = len(combined) < len(facts.combined)
-    titled = [(f"Rows by group and {facts.label}", groups)]
+    fewer = f", the {MOST_GROUPS} smallest" if max(map(len, facts.alone), default=0) > MOST_GROUPS else ""
+    titled = [(f"Rows by group and {facts.label}{fewer}", groups)]
     if combined:
-        of = f"the {len(combined)} smallest of {len(facts.combined)} combinations" if cut else "combinations"
-        titled.append((of.capitalize() if not cut else of[0].upper() + of[1:], combined))
+        of = f"The {len(combined)} smallest of {len(facts.combined)} combinations" if cut else "Combinations"
+        titled.append((of, combined))
     for title, listed in titled:
         yield ""
         yield from _table(title, listed, facts.classes)

@@ -245,6 +245,7 @@ def test_names_and_texts_with_signs_are_said(capsys):
         (("people.csv", "label=hired", "sensitive=sex", "existing=keap"), "did you mean keep"),
         (("people.csv", "label=hired", "sensitive=sex", "out=people.txt"), "ends in .yaml"),
         (("people.csv", "label=hired", "sensitive=sex", "separator=ab"), "separator"),
+        (("people.csv", "label=hired", "sensitive=sex", "names=a,b"), "but a row has 8 cells"),
         (("people.csv", "hired"), "write options as key=value"),
         (("people.yaml", "label=hired"), "edit it there"),
     ],

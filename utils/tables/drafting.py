@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import NDArray
 
 from utils.system.console import count
@@ -27,6 +28,7 @@ from utils.tables.settling import (
 )
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
 
+MOST_CLASSES = 10  # values of a label that its owner may want to merge
 MOST_SHARES = 60  # groups that are compared in how often a column is missing
 MOST_GROUPS = 20  # levels of a sensitive column, beyond which its owner should merge some
 
@@ -62,9 +64,17 @@ def draft(base: TableSchema, raw: RawTable, where: str) -> Draft:
     settled = settle_cells(_with_two_classes(schema, classes, where, refusals), raw, where)
     settled.reasons = {name: found.reason for name, found in proposals.items()}
     settled.reasons |= dict.fromkeys(unnamed, "without a name")
-    settled.remarks += [remark for found in proposals.values() for remark in found.remarks]
+    settled.remarks += [_with_na(remark, raw.format) for found in proposals.values() for remark in found.remarks]
     settled.remarks += [_unnamed(name, place) for name, place in unnamed.items()]
     return Draft(settled, schema, decisions, refusals, classes)
+
+
+def _with_na(remark: Remark, fmt: FileFormat) -> Remark:
+    """A remark whose line says what means a missing value, all that the file is drafted with among it."""
+    if not remark.line.startswith("file: {na:"):
+        return remark
+    texts = yaml.load(remark.line, Loader=yaml.BaseLoader)["file"]["na"]
+    return replace(remark, line=f"file: {{na: {flow(list(dict.fromkeys([*texts, *fmt.na])))}}}")
 
 
 def _with_rules(
@@ -186,8 +196,11 @@ def _with_two_classes(schema: TableSchema, classes: tuple[str, ...], where: str,
     others = [text for text in classes if text != one]
     merge = {**label.merge, others[0]: tuple(others)}
     line = f"label: {flow({'column': label.column, 'merge': {one: [one, others[-1]]}})}"
+    remedy = f"merge them in the schema, such as {line}, or choose another label"
+    if len(classes) > MOST_CLASSES:
+        remedy = "choose another label, or write one of two values into the file, such as above or below a bound"
     refusals.append(
         f"{where}: the label {label.column!r} has {len(classes)} values ({some(classes)}), but two classes are needed; "
-        f"merge them in the schema, such as {line}, or choose another label"
+        f"{remedy}"
     )
     return schema.model_copy(update={"label": label.model_copy(update={"merge": merge})})

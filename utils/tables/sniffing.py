@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from utils.system.console import count
 from utils.tables.remarks import Remark, flow, some
 from utils.tables.table_schema import MISSING, FileFormat
 
@@ -68,7 +69,9 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
     table = [[cell.strip() for cell in row] for row in _rows(lines, separator)]
     names = list(fixed.get("names") or ())
     header, rows = (names, table) if names else (table[0], table[1:])
-    written = next(_rows(lines[:1], separator))
+    if names and table and len(names) != len(table[0]):
+        raise ValueError(f"{path}: file.names are {count(len(names), 'name')}, but a row has {len(table[0])} cells")
+    written = next(_rows(lines, separator))
     if spaced := [name for name in written if name != name.strip() and not names]:
         remarks.append(Remark("", f"blanks around names of columns were removed: {some(spaced)}"))
     decimal, thousands = _find_marks(path, separator, rows, fixed, remarks)
@@ -209,6 +212,7 @@ def _find_marks(
     cells = [re.sub(UNITS, "", cell).strip() for row in rows for cell in row if cell[:1] in "+-$€£¥%0123456789"]
     cells = [cell for cell in cells if MARKED.search(cell) or "." in cell]
     commas = [cell for cell in cells if "," in cell and re.fullmatch(r"[+-]?[\d.,]*,[\d.,]*", cell)]
+    as_decimal = [c for c in commas if re.fullmatch(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d*", c) and not _ambiguous(c)]
     for mark, name in [found for found in APART.items() if found[0] != separator]:
         grouped = [
             cell
@@ -216,16 +220,15 @@ def _find_marks(
             if mark in cell and re.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:[.,]\d+)?", cell)
         ]
         if grouped:
-            decimal = "," if any("," in cell for cell in grouped) else "."
+            decimal = "," if any("," in cell for cell in (*grouped, *as_decimal)) else "."
             remarks.append(_of_marks(grouped[0], f"thousands are set apart by {name}", thousands=mark))
             return decimal, mark
     if not commas:
         return ".", None
     as_thousands = [c for c in commas if c.count(",") > 1 or re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+\.\d*", c)]
-    as_decimal = [c for c in commas if re.fullmatch(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d*", c) and not _ambiguous(c)]
     if as_decimal and not as_thousands:
         points = [cell for cell in cells if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?", cell)]
-        plain = [cell for cell in cells if "." in cell and cell not in points]
+        plain = [cell for cell in cells if re.fullmatch(r"[+-]?\d*\.\d*", cell) and cell not in points]
         if plain:  # 1,5 beside 1.5
             raise ValueError(
                 f"{path} holds {as_decimal[0]!r} and {plain[0]!r}: say which mark is decimal in the schema, "

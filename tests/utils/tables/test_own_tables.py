@@ -181,3 +181,21 @@ def test_an_income_in_dollars_is_a_number():
     rows = dataset.test
     natural = rows.x[:, place].double() * dataset.scale[place] + dataset.loc[place]
     assert np.allclose(natural, raw.to_numpy()[rows.index.numpy()], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "meant"),
+    [
+        (["179,4", "65'452", "01.02.2003"], (",", "'")),
+        (["1,5", "31.12.2020"], (",", None)),
+        (["1.000,5", "2,25"], (",", ".")),
+        (["1'000.5", "2.25"], (".", "'")),
+    ],
+)
+def test_marks_are_found_beside_dates_and_each_other(tmp_path, cells, meant):
+    from utils.tables.sniffing import sniff
+
+    path = tmp_path / "marks.csv"
+    path.write_text("a;b\n" + "".join(f"{cell};x\n" for cell in cells))
+    found = sniff(path).format
+    assert (found.decimal, found.thousands) == meant
