@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -11,25 +11,19 @@ from torch import Tensor, nn
 
 import paths_config
 from utils.command_line.targets import locate_trusted
-from utils.datasets import column_rules
 from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
-from utils.losses.objective import log_probabilities, probabilities
 from utils.models.learner import Learner
+from utils.predictor import Predictor, predictor_of
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
 from utils.system.console import count, format_error, warn
-from utils.tables.encoding import encode_rows
 from utils.tables.table_schema import TableSchema, from_plain
 from utils.types import Batch, Column, Dataset, Decide
 from utils.views.modes import in_double
-from utils.views.row_parts import parts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_CLASSES = 2**16
 ROUNDING = 1e-5  # of logits, relative and absolute, that layers of images differ by from pass to pass
@@ -340,63 +334,22 @@ def _read_checked(record: Record, which: str) -> bytes:
     return data
 
 
-def predictor(
-    doc_id: int, dataset: str, device: str = "cpu", point: int | None = None
-) -> "Callable[..., pd.DataFrame]":
-    """A function from rows in natural units to ``probability`` and ``decision`` per row.
+def predictor(doc_id: int, dataset: str, device: str = "cpu", point: int | None = None) -> Predictor:
+    """Answers from rows in natural units: called with rows, ``probability`` and ``decision`` of each.
 
-    The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1), or
-    images, an array of bytes (n, c, h, w); these get a ``probability_<class>`` for every class. Images do not tell
-    their group: a model with thresholds for each takes the groups (n,), numbers, as a second argument.
+    The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1); of a
+    user's own table by a schema, rows of its file, a frame, a dict of columns or a list of dicts, whose ``class`` is
+    given in the owner's words; or images, an array of bytes (n, c, h, w), which get a ``probability_<class>`` for every
+    class. Images do not tell their group: a model with thresholds for each takes the groups (n,), numbers, as a second
+    argument. See ``utils.predictor``.
 
     Raises:
-        ValueError: as ``from_database``; the function itself, where a column is missing, not a number, or of a binary
-            or categorical column none of its levels.
+        ValueError: as ``from_database``; the predictor itself, for rows that are none of the data set.
     """
-    import pandas as pd
-
     model = from_database(doc_id, dataset, device, point)
-    if model.shape:
-        return partial(_of_images, model, device)
-    _tell_rounded_units(model, doc_id)
-    if model.schema is not None:
-        return partial(_of_table, model, device)
-    names = [c.name for c in model.columns]
-
-    @torch.no_grad()
-    def predict(rows: pd.DataFrame) -> pd.DataFrame:
-        missing = [name for name in names if name not in rows.columns]
-        if missing:
-            raise ValueError(f"the rows lack {missing}; the model was trained on {names}, in that data set's units")
-        numbers = rows[names].apply(pd.to_numeric, errors="coerce")
-        values = torch.tensor(numbers.to_numpy(dtype="float64"))
-        if not torch.isfinite(values).all():
-            spoilt = [names[i] for i in (~torch.isfinite(values)).any(0).nonzero().flatten().tolist()]
-            raise ValueError(f"the columns {spoilt} hold values that are missing, not finite or no numbers")
-        for complaint in column_rules.complaints(model.columns, values.numpy(), bounded=False):
-            raise ValueError(complaint)
-        return _decided(model, device, values, rows.index)
-
-    return predict
-
-
-@torch.no_grad()
-def _of_table(model: StoredModel, device: str, rows: "pd.DataFrame") -> "pd.DataFrame":
-    """Probabilities and decisions of rows of the table that a schema describes."""
-    assert model.schema is not None
-    return _decided(model, device, torch.from_numpy(encode_rows(model.schema, rows)), rows.index)
-
-
-@torch.no_grad()
-def _decided(model: StoredModel, device: str, values: Tensor, index: Any) -> "pd.DataFrame":
-    """Probability of class 1 and decision of each row (n, d) in natural units."""
-    import pandas as pd
-
-    x = model.scaled(values).to(device)
-    logits = model.score(x)
-    decision = model.decision(logits, model.groups(x))
-    decided = {"probability": probabilities(logits)[:, -1].cpu().numpy(), "decision": decision.cpu().numpy()}
-    return pd.DataFrame(decided, index=index)
+    if not model.shape:
+        _tell_rounded_units(model, doc_id)
+    return predictor_of(model, device)
 
 
 def _tell_rounded_units(model: StoredModel, doc_id: int) -> None:
@@ -411,24 +364,3 @@ def _tell_rounded_units(model: StoredModel, doc_id: int) -> None:
             f"record {doc_id} holds the scaling of {', '.join(names)} in single precision, as older versions filed it: "
             "decisions on rows in natural units differ from those that were judged; train again with existing=replace"
         )
-
-
-@torch.no_grad()
-def _of_images(model: StoredModel, device: str, images: Any, groups: Any = None) -> "pd.DataFrame":
-    """Probabilities and decisions of images (n, c, h, w) of bytes, in groups (n,) where the thresholds ask for them."""
-    import pandas as pd
-
-    x = torch.as_tensor(images)
-    if x.dtype is not torch.uint8 or tuple(x.shape[1:]) != model.shape:
-        raise ValueError(
-            f"expected images of {model.shape} as an array (n, c, h, w) of bytes, 0 to 255; got {tuple(x.shape)} of "
-            f"{str(x.dtype).removeprefix('torch.')}"
-        )
-    none = torch.zeros(len(x))
-    rows = parts(Batch(x, none, none, none, none))
-    logits = torch.cat([model(part.x.to(device)) for part in rows])
-    chance = log_probabilities(logits).exp().cpu().numpy()
-    found = pd.DataFrame(chance, columns=[f"probability_{c}" for c in range(chance.shape[1])])
-    s = model.groups(x) if groups is None else torch.as_tensor(groups)
-    found["decision"] = model.decision(logits, s.to(logits.device)).cpu().numpy()
-    return found

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from utils.system.console import count
-from utils.tables.reading import tidy
 from utils.tables.remarks import column_line, some
 from utils.tables.sniffing import number_pattern
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
@@ -22,7 +21,6 @@ from utils.words.near import near
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Unseen = Literal["refuse", "nearest", "abstain"]
 MISSING_LEVEL = "missing"
 ABSENT, UNKNOWN = -1, -2  # codes of a missing cell and of a text that is no level
 
@@ -95,15 +93,16 @@ def codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> Codes:
     if rule.bins:
         values = numbers(rule, cells, fmt)
         found = np.searchsorted(rule.bins, values, side="right")
-        return np.where(np.isnan(values), _absent(rule), found)
+        return np.where(np.isnan(values), absent_code(rule), found)
     meant = {text: level for level, texts in rule.merge.items() for text in texts}
     place = {level: i for i, level in enumerate(rule.levels)}
     held = cells if isinstance(cells.dtype, pd.CategoricalDtype) else cells.astype(str).astype("category")
-    table = [_code(str(text), meant, place, fmt.na, _absent(rule)) for text in held.cat.categories]
-    return np.array([*table, _absent(rule)], dtype=np.int64)[held.cat.codes.to_numpy()]
+    table = [_code(str(text), meant, place, fmt.na, absent_code(rule)) for text in held.cat.categories]
+    return np.array([*table, absent_code(rule)], dtype=np.int64)[held.cat.codes.to_numpy()]
 
 
-def _absent(rule: Rule) -> int:
+def absent_code(rule: Rule) -> int:
+    """The code of a missing cell: that of its level where the rule gives it one, else ``ABSENT``."""
     return len(level_names(rule)) - 1 if rule.missing == "level" else ABSENT
 
 
@@ -125,9 +124,9 @@ def numbers(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> Floats:
     held = cells if isinstance(cells.dtype, pd.CategoricalDtype) else cells.astype(str).astype("category")
     texts = [str(text) for text in held.cat.categories]
     if rule.type == "date":
-        table = _dates(str(cells.name), rule, texts, fmt)
+        table = read_dates(str(cells.name), rule, texts, fmt)
     else:
-        table = [_number(text, rule, fmt) for text in texts]
+        table = [read_number(text, rule, fmt) for text in texts]
     if None in table:
         code = held.cat.codes.to_numpy()
         row = int(np.flatnonzero(np.isin(code, [i for i, v in enumerate(table) if v is None]))[0])
@@ -138,28 +137,28 @@ def numbers(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> Floats:
     return np.array([*table, math.nan], dtype=np.float64)[held.cat.codes.to_numpy()]
 
 
-def _number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
+def read_number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
+    """The number that a text is in the format of its file, nan where it means a missing one, None where it is none."""
     if text in fmt.na:
         return math.nan
     if text.lower().lstrip("+-") in ("inf", "infinity"):
         return float(text)
-    found = number_pattern(fmt.decimal, fmt.thousands).fullmatch(text)
-    bare = text if found is None else found[2]
+    pattern = number_pattern(fmt.decimal, fmt.thousands)
+    found = pattern.fullmatch(text)
     if found is None and rule.unit:  # a unit of the owner's, such as kg
-        bare = text.removeprefix(rule.unit).removesuffix(rule.unit).strip()
+        found = pattern.fullmatch(text.removeprefix(rule.unit).removesuffix(rule.unit).strip())
     elif found is not None and (found[1] or found[3] or rule.unit) not in ("", rule.unit):
         return None
-    plain = bare.replace(fmt.thousands, "") if fmt.thousands else bare
-    try:
-        return float(plain.replace(fmt.decimal, "."))
-    except ValueError:
+    if found is None:
         return None
+    plain = found[2].replace(fmt.thousands, "") if fmt.thousands else found[2]
+    return float(plain.replace(fmt.decimal, "."))
 
 
-def _dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list[float | None]:
+def read_dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list[float | None]:
     """Days since 1970-01-01, or years, of texts; None of what is no date. Raises ValueError for ambiguous dates."""
     known = pd.Series([t for t in texts if t not in fmt.na], dtype=object)
-    style = rule.format or _date_format(name, known.tolist())
+    style = rule.format or date_format(name, known.tolist())
     found = pd.to_datetime(known, format=style, errors="coerce", utc=True)
     days = (found - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
     values = days if rule.as_number == "days" else found.dt.year
@@ -167,7 +166,7 @@ def _dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list
     return [math.nan if t in fmt.na else of[t] for t in texts]
 
 
-def _date_format(name: str, texts: Sequence[str]) -> str:
+def date_format(name: str, texts: Sequence[str]) -> str:
     """ISO 8601, or day and month by those above 12. Raises ValueError where they cannot be told apart."""
     slashed = [re.match(r"(\d{1,2})/(\d{1,2})/\d{4}$", t) for t in texts]
     if not all(slashed):
@@ -209,39 +208,28 @@ def sources(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> list[Sour
     Raises:
         ValueError: naming column and row, for a text that is no level or a value out of bounds.
     """
-    rule = block.rule
-    if is_levelled(rule):
-        code = codes(rule, cells, fmt)
+    if is_levelled(block.rule):
+        code = codes(block.rule, cells, fmt)
         _require_levels(block, cells, code)
-        code = code.astype(np.int16 if len(level_names(rule)) < np.iinfo(np.int16).max else np.int32)
-        if len(block.columns) == 1:
-            return [Source(block.columns[0], code, coded=True)]
-        return [Source(column, code, level) for level, column in enumerate(block.columns)]
-    values = numbers(rule, cells, fmt)
+        return sources_of_levels(block, code)
+    values = numbers(block.rule, cells, fmt)
     _require_bounds(block, values)
-    filled = values if rule.median is None else np.where(np.isnan(values), rule.median, values)
+    return sources_of_numbers(block, values)
+
+
+def sources_of_levels(block: Block, code: Codes) -> list[Source]:
+    """The columns of an attribute whose cells have the levels ``code`` (n,)."""
+    code = code.astype(np.int16 if len(level_names(block.rule)) < np.iinfo(np.int16).max else np.int32)
+    if len(block.columns) == 1:
+        return [Source(block.columns[0], code, coded=True)]
+    return [Source(column, code, level) for level, column in enumerate(block.columns)]
+
+
+def sources_of_numbers(block: Block, values: Floats) -> list[Source]:
+    """The columns of an attribute of numbers (n,), missing ones as the median where the rule knows one, else nan."""
+    filled = values if block.rule.median is None else np.where(np.isnan(values), block.rule.median, values)
     flags = [Source(flag, np.isnan(values).astype(np.int8), level=1) for flag in block.columns[1:]]
     return [Source(block.columns[0], filled), *flags]
-
-
-def encode_rows(schema: TableSchema, rows: pd.DataFrame) -> Floats:
-    """New rows of the file (n, d) in natural units, by a settled schema.
-
-    Raises:
-        ValueError: naming the column, and the row counted from 0, of what is missing or not of the schema.
-    """
-    parts_of = blocks(schema)
-    if missing := [block.name for block in parts_of if block.name not in rows]:
-        raise ValueError(f"the rows lack {missing}; the model was trained on {[block.name for block in parts_of]}")
-    texts = {block.name for block in parts_of if block.rule.type in LEVELLED}
-    cells = tidy(rows[[block.name for block in parts_of]], texts)
-    found = [source for block in parts_of for source in sources(block, cells[block.name], schema.file)]
-    for source in found:
-        absent = np.flatnonzero(source.missing())
-        if len(absent):
-            name = source.column.attribute or source.column.name
-            raise ValueError(f"row {absent[0]}: column {name!r} is missing{_more(len(absent))}")
-    return np.column_stack([source.of(slice(None)) for source in found])
 
 
 def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:
@@ -256,20 +244,30 @@ def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:
 
 
 def _require_bounds(block: Block, values: Floats) -> None:
-    low, high = block.rule.bounds or (None, None)
-    with np.errstate(invalid="ignore"):
-        outside = np.isinf(values)
-        outside |= values < (-math.inf if low is None else low)
-        outside |= values > (math.inf if high is None else high)
-        if block.rule.type == "count":
-            outside |= ~np.isnan(values) & ((values != np.rint(values)) | (values < 0))
-    strange = np.flatnonzero(outside)
+    strange = np.flatnonzero(outside(block.rule, values))
     if len(strange):
-        what = "a finite number" if np.isinf(values[strange[0]]) else _in_words(block.rule, low, high)
         raise ValueError(
-            f"row {strange[0]}: column {block.name!r} holds {values[strange[0]]:g}; expected {what}"
+            f"row {strange[0]}: column {block.name!r} {explain_outside(block.rule, float(values[strange[0]]))}"
             f"{_more(len(strange))}"
         )
+
+
+def outside(rule: Rule, values: Floats) -> NDArray[np.bool_]:
+    """Returns which numbers (n,) cannot be by the rule: infinite, out of bounds, or a count that is no whole number."""
+    low, high = rule.bounds or (None, None)
+    with np.errstate(invalid="ignore"):
+        found = np.isinf(values)
+        found |= values < (-math.inf if low is None else low)
+        found |= values > (math.inf if high is None else high)
+        if rule.type == "count":
+            found |= ~np.isnan(values) & ((values != np.rint(values)) | (values < 0))
+    return found
+
+
+def explain_outside(rule: Rule, value: float) -> str:
+    """``holds 140; expected a number from 18 to 99``."""
+    what = "a finite number" if math.isinf(value) else _in_words(rule, *(rule.bounds or (None, None)))
+    return f"holds {value:g}; expected {what}"
 
 
 def _in_words(rule: Rule, low: float | None, high: float | None) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.tables.column_types import propose
-from utils.tables.encoding import ABSENT, UNKNOWN, codes, is_feature, is_levelled, numbers
+from utils.tables.encoding import ABSENT, UNKNOWN, codes, date_format, is_feature, is_levelled, numbers
 from utils.tables.reading import RawTable, find_table, read_table, tidy
 from utils.tables.remarks import Remark, column_line, flow, some
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
@@ -122,11 +122,12 @@ def _kept(schema: TableSchema, cells: pd.DataFrame, fmt: FileFormat, where: str)
     """Returns which rows (n,) fulfil all conditions. Raises ValueError for a condition that cannot be read."""
     kept = np.ones(len(cells), dtype=bool)
     for condition in schema.rows:
-        kept &= _fulfils(condition, cells, fmt, f"{where}, rows")
+        kept &= fulfils(condition, cells, fmt, f"{where}, rows")
     return kept
 
 
-def _fulfils(condition: str, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
+def fulfils(condition: str, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
+    """Returns which rows (n,) meet a condition such as ``age >= 18``. Raises ValueError where it cannot be read."""
     found = CONDITION.fullmatch(condition)
     if found is None:
         raise ValueError(f"{where}: {condition!r} is no condition; write age >= 18, country == CH or charge in [F, M]")
@@ -258,6 +259,9 @@ def _with_levels(
         if list(rule.bins) != sorted(set(rule.bins)):
             raise ValueError(f"{where}, columns.{name}.bins: expected numbers in rising order")
         return rule
+    if rule.type == "date" and rule.as_number != "drop" and rule.format is None and hasattr(cells, "cat"):
+        texts = [text for text in cells.cat.categories if text not in fmt.na]
+        return rule.model_copy(update={"format": date_format(name, texts)})  # rows that come later are read by it
     if rule.type not in LEVELLED:
         if name in sensitive and rule.type != "ignore":
             raise ValueError(

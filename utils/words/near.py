@@ -1,16 +1,29 @@
 """The words that a mistyped one may have meant, as every error names them: ``; did you mean a or b?``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 MOST = 3  # words named at once
+APART = 0.1  # likeness by which a word is closer than others
 ALIKE, LOOSELY = 0.6, 0.5  # least likeness, in [0, 1]; the second where all words would be listed otherwise
 
 
 def near(word: Any, known: Iterable[Any], otherwise: str = ".") -> str:
     """Returns ``; did you mean a or b?``, the closest known word first, or ``otherwise`` where none is close."""
     return ask(get_close_matches(str(word), [str(k) for k in known], MOST, ALIKE)) or otherwise
+
+
+def only_near(word: str, meanings: Mapping[str, str]) -> str | None:
+    """Returns the meaning of the one word that is close, of ``meanings`` by word; None where several are as close.
+
+    One that differs in upper and lower case alone is closer than any other.
+    """
+    of_case = {meaning for known, meaning in meanings.items() if known.casefold() == word.casefold()}
+    likeness = {known: SequenceMatcher(None, word, known).ratio() for known in meanings}
+    least = max(ALIKE, max(likeness.values(), default=0.0) - APART)
+    found = of_case or {meanings[known] for known, of in likeness.items() if of >= least}
+    return found.pop() if len(found) == 1 else None
 
 
 def near_or_all(word: Any, known: Sequence[str], listed: Sequence[str] = ()) -> str:
