@@ -14,7 +14,7 @@ from utils.runs.outcomes import Outcome
 from utils.system.console import count, say, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from utils.types import Context, Dataset, Metric
 
 
+UNSEEN = (
+    "refuse",
+    "nearest",
+    "abstain",
+)  # as utils/tables/new_rows.py has them, whose imports a list need not wait for
 DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data set's own yaml chooses
 
 
@@ -55,7 +60,7 @@ def check(params: dict[str, Any]) -> None:
     from utils.words.quoting import mapping
     from utils.words.ranges import require_ranges
 
-    for key in ("where", "sort", "csv", "name"):
+    for key in ("where", "sort", "csv", "name", "rows"):
         params[key] = None if params[key] is None else str(params[key])
     if isinstance(params["graph"], str):  # for names that Hydra cannot spell as keys
         params["graph"] = mapping(params["graph"])
@@ -67,6 +72,12 @@ def check(params: dict[str, Any]) -> None:
         raise ValueError(f"replace={params['replace']!r}: expected true or false")
     if not isinstance(params["database"], str):
         raise ValueError(f"dataset={params['database']!r}: expected the name of a data set; quote a number")
+    if params["unseen"] != "refuse":
+        from utils.tables.new_rows import require_unseen
+
+        require_unseen(params["unseen"])
+    if params["rows"] is not None and params["id"] is None:
+        raise ValueError(f"rows={params['rows']}: say which model to judge on them by id=..., such as id=1")
     require_ranges(params, "evaluate")
     require_radii(params["epsilon"]["evaluate"])
     validate_settings(params, ("attack", "epsilon", "evaluation"))
@@ -101,6 +112,7 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     from utils.metrics import unreal_twins
     from utils.model_zoo import from_record
     from utils.run_store import RunStore
+    from utils.runs import other_rows
     from utils.runs.judging import evaluate as judge
     from utils.runs.judging import rehearse, warnings_of
     from utils.system.devices import choose_device, make_repeatable
@@ -117,11 +129,17 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     scm = scm_of(record, params.get("scm"))
     data, ctx, metrics = rebuilt(record, params, scm)
     ctx = replace(ctx, decide=model.decision)
+    others = None
+    if params["rows"] is not None:
+        others = other_rows.read_rows(record, model, data, params["rows"], params["unseen"])
+        data = replace(data, test=others.batch)
     rehearse(model, data.test, ctx, metrics)
     found = judge(model, data.test, ctx, metrics)
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")} | {"scm": scm}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {**found.to_record(), "settings": settings, "created": created}
+    if others is not None:
+        result |= others.to_record()
     graph = {} if params["graph"] is None else {"graph": params["graph"]}
     stored: OfCausalModel = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
     if causal := describe_scm(stored, data, ctx.scm):
@@ -134,11 +152,18 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")
     for warning in warnings:
         warn(warning)
-    before = record["metrics"]
-    anew = anew_under(causal, record)
-    for key, value in found.items():
-        if value is not None and (key not in before or anew(key)) and not key.endswith(("_low", "_high", "_null")):
-            say(f"  {key:<36} {value:.4f}")
+    for line in figures_anew(record, found, causal) if others is None else other_rows.lines(record, found, others):
+        say(line)
+
+
+def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: "dict[str, Any] | None") -> list[str]:
+    """Returns a line for each figure that the record does not have, or has under another causal model."""
+    before, anew = record["metrics"], anew_under(causal, record)
+    return [
+        f"  {key:<36} {value:.4f}"
+        for key, value in found.items()
+        if value is not None and (key not in before or anew(key)) and not key.endswith(("_low", "_high", "_null"))
+    ]
 
 
 def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[str], bool]":
@@ -151,18 +176,26 @@ def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[
 
 
 def name_of(params: "Judging") -> str:
-    """Returns the name of an evaluation: attack and radii, and the causal model where that is another."""
+    """Returns the name of an evaluation: attack and radii, and the causal model where that is another.
+
+    On the rows of another file the name of the file comes first, then what the command line says of the others.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     from evals.records.advice import evaluation_under
+    from utils.runs.other_rows import name_of_rows
 
     radii = "+".join(map(str, params["epsilon"]["evaluate"]))
     judged = f"{name_evaluation(params)}@{radii}"
     words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
     causal = evaluation_under(words, params["graph"])
+    attacked = any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
+    if params["rows"] is not None:
+        return "+".join(
+            filter(None, (name_of_rows(params["rows"], params["unseen"]), judged if attacked else "", causal))
+        )
     if not causal:
         return judged
-    attacked = any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
     return f"{judged}+{causal}" if attacked else causal
 
 

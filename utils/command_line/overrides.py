@@ -23,7 +23,13 @@ from utils.words.quoting import mapping, quoted, write_word
 from utils.words.quoting import override as write_override
 from utils.words.ranges import CONFIG
 
-TEXTS = ("where", "sort", "csv", "name")  # of evaluate: taken as typed, so that where=a<=1 needs no Hydra quotes
+TEXTS = (
+    "where",
+    "sort",
+    "csv",
+    "name",
+    "rows",
+)  # of evaluate: taken as typed, so that where=a<=1 needs no quotes
 ESCAPE = re.compile(r"\\([\\()\[\]{}:=,\s])")  # of Hydra's grammar, outside quotes
 ENTRY = re.compile(r"\s*(\S[^:]*?)\s*:\s*\[(.*?)\]\s*(?:,|$)")  # [job]: [a, b], of a graph
 # Hydra's flags: those alone, those with a value, and one that may have a value
@@ -248,8 +254,10 @@ def _refuse_unread(key: str, config_name: str) -> None:
         raise ValueError(f"{key}: there is no such key{_near_key(key, config_name)}")
 
 
-def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> Params:
+def resolve(cfg: DictConfig, chosen: Mapping[str, Any], table: Mapping[str, Any] | None = None) -> Params:
     """A configuration as plain values, with the names of the ``chosen`` options.
+
+    The settings of a user's table are ``table`` where it is given, else read from the file of its schema.
 
     Raises:
         ValueError: a value or a group that must be given is not.
@@ -267,7 +275,7 @@ def resolve(cfg: DictConfig, chosen: Mapping[str, Any]) -> Params:
     if isinstance(plain["dataset"].get("graph"), str):  # for names that Hydra cannot spell as keys
         plain["dataset"]["graph"] = mapping(plain["dataset"]["graph"])
     if chosen["dataset"] == "table":
-        plain["dataset"] |= _read_table_schema(plain["dataset"])
+        plain["dataset"] |= _read_table_schema(plain["dataset"]) if table is None else dict(table)
     choices = {group: chosen[group] for group in PARTS}
     plain |= {"scm": settle(plain["scm"])}
     whole: Params = plain | {"choices": choices | {"regularizer": "+".join(plain["regularizer"])}}

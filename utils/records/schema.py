@@ -280,6 +280,7 @@ CAUSAL = fields(
     {"option": TEXT, "settings": MAPPING, "source": SECTION, "fingerprint": TEXT},
     {"graph": optional(values(each(TEXT))), "equations": TEXT_OR_NULL, "sensitive": WORDS},
 )
+MOVED = values(values(NUMBER_OR_NULL))  # by column, how far the rows of another file are from the training rows
 JUDGED = fields(
     {"metrics": METRICS},
     {
@@ -290,6 +291,7 @@ JUDGED = fields(
         "deviations": optional(METRICS),
         "causal": optional(CAUSAL),
         "scm": optional(METRICS),
+        "rows": optional(fields({"file": TEXT, "sha256": TEXT, "judged": NUMBER, "unseen": TEXT}, {"moved": MOVED})),
     },
 )
 

@@ -4,7 +4,7 @@ Both are plain mappings, as JSON holds them. A configuration is whole once ``uti
 made it; records are checked by ``utils.records.schema`` when they are read.
 """
 
-from typing import Any, NotRequired, Required, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
 
 Node = dict[str, Any]  # an option's settings, with its ``_target_``
 
@@ -101,6 +101,8 @@ class Judging(OfAttack):
     csv: str | None
     graph: dict[str, Any] | None
     name: str | None
+    rows: str | None
+    unseen: Literal["refuse", "nearest", "abstain"]
     replace: bool
     device: str
     threads: int
