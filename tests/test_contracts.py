@@ -25,7 +25,7 @@ CONFINED = {
     "orjson": r"utils\.records\.encoded",
     "hydra": r"utils\.(build|cli|runs\.sweep|system\.devices|(words|command_line|launchers|search|plugins)\..*)|train"
     r"|evaluate|evals\.records\.reproduce",
-    "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*",
+    "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*|utils\.estimator",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures)",
     "pydantic": r"utils\.tables\.table_schema",

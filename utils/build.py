@@ -95,6 +95,11 @@ def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
 def build_dataset(params: OfData, device: torch.device) -> Dataset:
     """The data set, split by the seed, its rows on the device; natural units stay on the CPU, in double precision."""
     dataset: Dataset = bind(params["dataset"], "dataset")(seed=params["seed"])
+    return _on_device(dataset, device)
+
+
+def _on_device(dataset: Dataset, device: torch.device) -> Dataset:
+    """The data set with its rows on the device."""
     if dataset.shape:  # of whose channels the scaling is part of the model
         dataset = replace(dataset, loc=dataset.loc.to(device), scale=dataset.scale.to(device))
     train, valid, test = (rows.to(device) for rows in (dataset.train, dataset.valid, dataset.test))
@@ -283,8 +288,8 @@ def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
 
 
 @in_memory()
-def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
-    """Builds everything that one training needs.
+def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Dataset | None = None) -> Run:
+    """Builds everything that one training needs; the ``dataset`` too, unless it is given.
 
     Parts that are never changed are taken from ``made`` where an earlier run of a stack had the same, and left there.
 
@@ -302,7 +307,10 @@ def build_run(params: Params, made: dict[str, Any] | None = None) -> Run:
             made[key] = make()
         return made[key]
 
-    dataset: Dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
+    if dataset is None:
+        dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
+    else:
+        dataset = _on_device(dataset, device)
     if params["prepare"]:
         prepare: Prepare = bind(params["prepare"], "prepare")
         dataset = replace(dataset, train=prepare(dataset.train, dataset.groups))

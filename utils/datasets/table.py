@@ -38,6 +38,8 @@ def table(*, name: str, path: str, schema: Mapping[str, Any], seed: int) -> Data
 
     Raises ValueError, naming file, column, row and the line of the schema that settles it.
     """
+    if not path:
+        raise ValueError(f"the rows of dataset={name} were handed over in Python and are kept in no file")
     return build_table(from_plain(schema, path), name=name, where=path, folder=Path(path).parent, seed=seed)
 
 
@@ -50,8 +52,11 @@ def build_table(schema: TableSchema, *, name: str, where: str, folder: Path | No
     return dataset
 
 
-def from_settled(settled: Settled, *, name: str, where: str, seed: int) -> Dataset:
-    """The data set of a table that has been read; its cells are given free on the way."""
+def from_settled(settled: Settled, *, name: str, where: str, seed: int, groupless: bool = False) -> Dataset:
+    """The data set of a table that has been read; its cells are given free on the way.
+
+    ``groupless`` ones need no sensitive column: all rows are then of one group.
+    """
     schema, y = settled.schema, settled.y
     parts_of = blocks(schema)
     require_enough(name, len(y))
@@ -59,7 +64,8 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int) -> Datas
         raise ValueError(f"{where}: no column is left to learn from; give one a type other than ignore")
     of_blocks = schema_sources(settled, parts_of, where)
     columns = tuple(source.column for own in of_blocks for source in own)
-    check_sensitive(name, columns)
+    if not groupless or any(c.sensitive for c in columns):
+        check_sensitive(name, columns)
     column_rules.check(f"data set {name}", columns)
     expanded = expand_schema_graph(schema, parts_of, where)
     graph = None if expanded is None else check_graph(name, columns, expanded)

@@ -182,6 +182,27 @@ def fit_alone(run: Run, *, watch: Watch) -> DivergenceError | None:
     return None
 
 
+def train_once(run: Run) -> StoredDecide:
+    """Trains the model of a run without judging or filing it; returns its thresholds.
+
+    It is a stack of one where it can be, so that its bits are those of a run that is filed.
+
+    Raises:
+        ValueError: the training left the finite numbers, or rows to add would have to be searched for first.
+    """
+    if run.poison is not None:
+        raise ValueError(
+            "attack searches for rows to add, whose trials are filed; train it by train.py, or give a name"
+        )
+    try:
+        [error] = fit_together([run], watch=lambda *_: None)
+    except UnstackableError:
+        error = fit_alone(run, watch=lambda *_: None)
+    if error is not None:
+        raise error
+    return threshold(run)
+
+
 def _what_fits(run: Run) -> str:
     """Returns the remedy where a step does not fit the memory: the largest halving of a batch that does."""
     asked = run.params["trainer"]["batch_size"]

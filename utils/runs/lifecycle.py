@@ -39,7 +39,7 @@ from utils.system import processes
 from utils.system.console import complain, format_error, say
 from utils.system.locks import hold
 from utils.training.many_models import DivergenceError
-from utils.types import Context, StoredDecide
+from utils.types import Context, Dataset, StoredDecide
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
 
 COMPARED = 64  # test rows that a loaded model answers before its record is filed
@@ -52,7 +52,7 @@ Pair = tuple[Job, Run]
 Trained = tuple[Run, StoredDecide, Any]  # with its thresholds, and where its weights are
 
 
-def carry_out(params: Params, folder: Path, say_now: SayNow | None = None) -> Outcome:
+def carry_out(params: Params, folder: Path, say_now: SayNow | None = None, dataset: Dataset | None = None) -> Outcome:
     """Carries out one run: builds, fits, fixes the threshold, evaluates, files. A finished run is skipped.
 
     Args:
@@ -60,13 +60,14 @@ def carry_out(params: Params, folder: Path, say_now: SayNow | None = None) -> Ou
         folder: where the job's own ``record.json`` goes.
         say_now: hears what is being done, and None when it is done, of one job of many; None: the run is the only one,
             and prints its steps and figures itself.
+        dataset: where it is there already; None: built as the configuration says.
     """
     check(params)
     if processes.count_launched() > 1 and (
         say_now or stackable(params) or is_learner(params) or "poison" in params["attack"]
     ):
         raise ValueError("torchrun trains one model of images by several processes; start sweeps and tables without it")
-    run = build_run(params)
+    run = build_run(params, dataset=dataset)
     with processes.join(run.dataset.train.y.device):
         if processes.rank():
             return _assist(run)

@@ -18,7 +18,13 @@ def counterfactual(scm: SCM, x: Tensor, do: Mapping[int, Tensor]) -> Tensor:
 
 
 def interventions(scm: SCM, like: Tensor) -> dict[int, Tensor]:
-    """do() of every sensitive level at once: values (L, 1, ...) that broadcast over rows shaped (..., d)."""
+    """do() of every sensitive level at once: values (L, 1, ...) that broadcast over rows shaped (..., d).
+
+    Raises:
+        ValueError: no column is sensitive, so nobody has twins.
+    """
+    if not scm.sensitive:
+        raise ValueError("twins differ in a sensitive attribute, and no column of these data is one; name one")
     shape = (-1, *(1,) * (like.ndim - 1))
     return {column: scm.levels[:, j].reshape(shape) for j, column in enumerate(scm.sensitive)}
 

@@ -87,7 +87,7 @@ def levels_product(columns: Sequence[Column]) -> Tensor:
 
 def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:
     """Returns the index (...) of the row of levels (L, s) nearest to each row of attributes (..., s), in L1."""
-    flat = attributes.reshape(-1, attributes.shape[-1])
+    flat = attributes.unsqueeze(0).flatten(0, -2)  # of no attributes too, of which there is one level
     return torch.cdist(flat, levels.to(flat), p=1).argmin(-1).reshape(attributes.shape[:-1])  # no (..., L, s) in memory
 
 

@@ -1,0 +1,159 @@
+"""A classifier for scikit-learn: its own checks, its tools and fairlearn's, and the bits of ``train.py``."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from fairlearn.metrics import MetricFrame
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import paths_config
+from tests.commands import command, house
+from tests.utils.datasets.test_table import people
+from utils.estimator import TrilemmaClassifier
+from utils.model_zoo import predictor
+from utils.run_store import RunStore
+
+NOT_OURS = {
+    "check_sample_weight_equivalence_on_dense_data": "columns are scaled by all rows, and batches hold whole rows: "
+    "a weight of 2 is not a row twice",
+}
+LEAST = {"evaluation.metrics.group.intervals=0", "~evaluation.metrics.unfair_area", "~evaluation.metrics.robust"}
+
+
+@parametrize_with_checks([TrilemmaClassifier(epochs=40)], expected_failed_checks=lambda _: NOT_OURS)
+def test_it_passes_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def logistic(n=300, seed=0):
+    """Rows with log-odds 2 a - b, and a group that moves nothing."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"a": rng.normal(3, 2, n), "b": rng.normal(0, 1, n), "sex": rng.choice(["man", "woman"], n)})
+    chance = 1 / (1 + np.exp(-(2 * (frame["a"] - 3) - frame["b"])))
+    return frame, np.where(rng.random(n) < chance, "yes", "no")
+
+
+def test_logistic_regression_is_that_of_scikit_learn():
+    frame, y = logistic()
+    ours = TrilemmaClassifier(model="logistic_sklearn").fit(frame[["a", "b"]], y)
+    theirs = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame[["a", "b"]], y)
+    assert np.allclose(ours.predict_proba(frame[["a", "b"]]), theirs.predict_proba(frame[["a", "b"]]), atol=1e-3)
+    assert (ours.predict(frame[["a", "b"]]) == theirs.predict(frame[["a", "b"]])).mean() > 0.99
+
+
+def test_the_tools_of_scikit_learn_take_it():
+    frame, y = logistic()
+    ours = TrilemmaClassifier("sex", model="logistic_sklearn")
+    assert cross_val_score(ours, frame, y, cv=3).mean() > 0.75
+    grid = GridSearchCV(ours, {"epsilon": [0.05, np.float64(0.1)], "model": ["logistic_sklearn"]}, cv=2).fit(frame, y)
+    assert grid.best_score_ > 0.75
+    calibrated = CalibratedClassifierCV(ours, cv=2).fit(frame, y)
+    assert np.allclose(calibrated.predict_proba(frame).sum(1), 1)
+    assert clone(ours).set_params(seed=3).get_params()["seed"] == 3
+
+
+def test_fairlearn_reads_its_groups():
+    frame, y = logistic()
+    fitted = TrilemmaClassifier("sex", model="logistic_sklearn").fit(frame, y)
+    found = MetricFrame(metrics=accuracy_score, y_true=y, y_pred=fitted.predict(frame), sensitive_features=frame["sex"])
+    right = pd.Series(fitted.predict(frame) == y).groupby(frame["sex"]).mean()
+    assert found.by_group.to_dict() == pytest.approx(right.to_dict())
+
+
+@pytest.mark.parametrize("as_column", [True, False])
+def test_a_penalty_on_the_gap_closes_it(as_column):
+    """The label is the group with some noise: without the penalty only members of one group are accepted."""
+    rng = np.random.default_rng(0)
+    sex = rng.choice(["man", "woman"], 400)
+    frame = pd.DataFrame({"likeness": (sex == "woman") + rng.normal(0, 0.4, 400), "skill": rng.normal(size=400)})
+    y = ((sex == "woman") + 0.7 * frame["skill"] + rng.normal(0, 0.3, 400) > 0.5).astype(int)
+    how = {"sensitive_features": sex}
+    if as_column:
+        frame, how = frame.assign(sex=sex), {}
+
+    def gap(*penalty, **settings):
+        overrides = [f"regularizer.group_gap.{word}" for word in penalty]
+        fitted = TrilemmaClassifier("sex" if as_column else None, epochs=30, overrides=overrides, **settings)
+        chance = fitted.fit(frame, y, **how).predict_proba(frame)[:, 1]
+        return abs(chance[sex == "man"].mean() - chance[sex == "woman"].mean())
+
+    assert gap() > 0.25
+    assert gap("rate=acceptance_rate", "weight=30", regularizer=["erm", "group_gap"]) < 0.08
+
+
+def test_texts_are_categories_and_new_ones_are_refused_or_taken_for_the_nearest():
+    frame, y = logistic()
+    fitted = TrilemmaClassifier("sex", model="logistic_sklearn").fit(frame, y)
+    strange = frame.head(2).assign(sex=["Woman", "man"])
+    with pytest.raises(ValueError, match="row 0: column 'sex' holds 'Woman'"):
+        fitted.predict(strange)
+    assert (
+        fitted.set_params(unseen="nearest").predict_proba(strange)
+        == fitted.predict_proba(strange.assign(sex=["woman", "man"]))
+    ).all()
+
+
+def test_a_row_of_weight_0_counts_for_nothing():
+    frame, y = logistic()
+    wrong = np.where(y == "yes", "no", "yes")
+    twice, labels = pd.concat([frame, frame]), np.concatenate([y, wrong])
+    ours = TrilemmaClassifier("sex", model="logistic_sklearn")
+    weighted = ours.fit(twice, labels, sample_weight=np.repeat([1, 0], len(y))).predict_proba(frame)
+    assert np.allclose(weighted, clone(ours).fit(frame, y).predict_proba(frame))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"regularizer": "group_gap"}, "compares groups, and these data have one only"),
+        ({"regularizer": "causal_adv"}, "twins differ in a sensitive attribute"),
+        ({"regularizer": "group_gapp"}, "regularizer=group_gapp: there is no such option; did you mean group_gap"),
+        ({"overrides": ["trainer.epoch=3"]}, "trainer.epoch: there is no such key"),
+        ({"epochs": 0}, "trainer.epochs=0"),
+        ({"sensitive": "gender"}, "there is no column 'gender'"),
+        ({"name": "mine"}, "a run that is filed is judged by groups"),
+        ({"unseen": "abstain"}, "unseen='abstain'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(settings, words):
+    frame, y = logistic(60)
+    with pytest.raises(ValueError, match=words):
+        TrilemmaClassifier(**settings).fit(frame[["a", "b"]], y).predict(frame[["a", "b"]])
+
+
+@pytest.mark.e2e
+def test_its_bits_are_those_of_the_command_line(tmp_path):
+    """The same rows through a file and its schema, filed by name, and in memory."""
+    with house(tmp_path):
+        frame = people(300).drop(columns="visit")
+        y = frame.pop("hired")
+        frame.assign(hired=y).to_csv("people.csv", index=False)
+        rules = {"region": {"type": "categorical"}}
+        (tmp_path / "people.yaml").write_text(
+            "file: {path: people.csv}\ncolumns: {region: {type: categorical}}\nsensitive: sex\nlabel: hired\n"
+        )
+        words = ["epsilon.evaluate=[0.05]", *LEAST]
+        options = ("regularizer=causal_adv", "epsilon=0.1", "trainer.epochs=3", "decide=fixed", "device=cpu", *words)
+        assert command("train", "dataset=people.yaml", *options).code == 0
+        settings = {"regularizer": "causal_adv", "epsilon": 0.1, "epochs": 3, "columns": rules, "overrides": words}
+        filed = TrilemmaClassifier("sex", name="mine", **settings).fit(frame, y)
+        held = TrilemmaClassifier("sex", split=(0.64, 0.16, 0.2), **settings).fit(frame, y)
+        chance = predictor(1, "people").predict_proba(frame)
+        assert np.array_equal(filed.predict_proba(frame), chance)
+        assert np.array_equal(held.predict_proba(frame), chance)
+        assert filed.record_ == 1
+        [record] = RunStore(paths_config.database("mine")).all()
+        assert record["metrics"] == RunStore(paths_config.database("people")).get(1)["metrics"]
+        assert np.array_equal(pickle.loads(pickle.dumps(filed)).predict_proba(frame), chance)
+        again = TrilemmaClassifier("sex", name="mine", **settings).fit(frame, y)  # finished before
+        assert again.record_ == 1
+        assert "were handed over in Python" in command("evaluate", "dataset=mine", "id=1", "device=cpu").err
