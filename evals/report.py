@@ -60,7 +60,7 @@ SECTIONS = (
     ("Each group", r".*_group\d+"),
     ("Individuals and their twins", r"uai.*|counterfactual.*|(un)?fair_certified.*"),
     ("Robustness", r"robust_accuracy.*"),
-    ("Between groups", r".*_(gap|difference)"),
+    ("Between groups", r".*_(gap|difference)(_by_.+|_rest)?"),
     ("Accuracy", r".*accuracy.*|mcc|auc|fnr|fpr|tpr|ppv|prevalence|acceptance_rate"),
     ("Others", r".*"),
 )

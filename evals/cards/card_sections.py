@@ -15,7 +15,7 @@ from evals.records.points import describe_fits, describe_limit, fits, gap_of, wi
 from evals.records.query import Record
 from evals.records.row_intervals import Interval, of_share, over_rows, whole
 from utils.decides.thresholds_text import in_words
-from utils.metrics.directions import describe
+from utils.metrics.directions import describe, split_some
 from utils.records.settings import TERM_KEYS, flat, own_settings
 from utils.runs import causal_figures
 from utils.system.atomic import digest
@@ -248,8 +248,9 @@ def performance(record: Record) -> list[Block]:
         if len(by_group) <= MOST_COLUMNS:
             lines = [list(line) for line in zip(*lines, strict=True)]
         blocks += [Heading("By group", 3), Table(lines[0], lines[1:], note)]
-    judged = [key for key in metrics if (key in GAPS or key.endswith("_gap")) and not key.startswith("bayes_")]
-    signed = [key for key in judged if key.endswith("_signed_gap")]
+    gaps_of = {key: split_some(key)[0] for key in metrics if not key.endswith(("_low", "_high", "_null"))}
+    judged = [key for key, of in gaps_of.items() if of in GAPS or (of.endswith("_gap") and of[:6] != "bayes_")]
+    signed = [key for key in judged if gaps_of[key].endswith("_signed_gap")]
     gaps = [key for key in judged if key not in signed]
     if gaps:
         blocks += [Heading("Gaps between groups", 3), _gaps(record, [*gaps, *signed])]

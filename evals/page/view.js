@@ -59,7 +59,7 @@ function betterEnd(key) {
 
 /** Whether a metric is a difference whose best value, none, lies between its ends. */
 function isSigned(key) {
-  return key.split("/").at(-1).endsWith("_signed_gap");
+  return /_signed_gap(_by_.*)?$/.test(key);
 }
 
 /** bayes_accuracy beside accuracy, and the like: what the most accurate of all classifiers reaches, as filed. */

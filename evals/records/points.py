@@ -4,6 +4,7 @@ A point is a policy: the most accurate thresholds, one for each group, whose gap
 rows that they were fitted to. So the same point of every seed is one setting, and seeds can be averaged over.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ NAMES = {  # of gaps that have one of their own
     "equalized_odds": "equalized_odds_difference",
 }
 FITTED = "fitted"  # begins what the thresholds of a policy were fitted to
-OTHER_END = {"signed_gap_low": "signed_gap_high", "signed_gap_high": "signed_gap_low"}
+OTHER_END = {"_low": "_high", "_high": "_low"}
+END = re.compile(r"_(low|high)$")
 
 
 def with_points(records: Sequence[Record]) -> list[Record]:
@@ -73,7 +75,7 @@ def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None
     for key, value in metrics.items():
         name, _, of = key.partition("_")
         if name == "fnr" and of.startswith("signed_gap"):  # of the other sign, so that its ends change places
-            found[f"tpr_{OTHER_END.get(of, of)}"] = None if value is None else -value
+            found[f"tpr_{END.sub(lambda end: OTHER_END[end[0]], of)}"] = None if value is None else -value
         elif name == "fnr":
             found[f"tpr_{of}"] = value if value is None or not of.startswith("group") else 1 - value
     return {**found, **metrics}

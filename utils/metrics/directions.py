@@ -9,15 +9,19 @@
 
 A key is such a name, followed by a group (``fnr_group1``) or a class, a norm (``robust_accuracy_linf_0.01``), a radius
 (``uai_0.05``, ``robust_accuracy_8/255``), of poisoned runs one of POISONING (``fpr_gap_valid_unpoisoned``), and one of
-``_low``, ``_high``, ``_null``, each where it applies; KEYS names none of these. A ``{placeholder}`` in a name is
-any text, and in its words what is known of that, so that ``{rate}_gap`` speaks of every rate; in words ``{groups}``
-are the groups, ``{contrast}`` is the second group minus the first, and ``{one}`` is class 1 by its name.
+``_low``, ``_high``, ``_null``, each where it applies; KEYS names none of these. A gap may be that between the groups of
+one sensitive attribute alone (``fnr_gap_by_sex``), and of the groups that have enough rows (``fnr_gap_rest``,
+``fnr_gap_by_race_rest``). An attribute whose name could be misread there is in quotes, as in JSON. A
+``{placeholder}`` in a name is any text, and in its words what is known of that, so that ``{rate}_gap`` speaks of every
+rate; in words ``{groups}`` are the groups, ``{contrast}`` is the second group minus the first, and ``{one}`` is class 1
+by its name.
 
 ``meaning(key)`` is what a file states of a key, or None; ``direction``, ``describe``, ``is_causal`` and ``headlines``
 ask it. The files are read, not run, so that nobody who plots waits for torch: KEYS is a dict of plain values.
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.words.levels import name_class
+from utils.words.levels import levels_of, name_class
 from utils.words.near import near
 from utils.words.numbers import SPELLED
 
@@ -62,6 +66,7 @@ POISONING = {
     "_poisoning_harm": "added by poisoning",
 }
 LOST = "lost by poisoning"  # of a metric whose higher values are better: harm is positive either way
+ENOUGH = "that have enough rows"  # behind words that end in groups
 NORMS = {"l1": "L1", "l2": "L2", "linf": "Linf"}
 END = re.compile(r"(?P<rest>.+)_(?P<end>low|high|null)")
 GROUP = re.compile(r"(?P<rest>.+)_group(?P<group>\d+)")
@@ -71,6 +76,29 @@ UNDER_NORM = re.compile(r"robust_accuracy_(worst_group_)?(l1|l2|linf)_[^_]+")
 NORM = re.compile(r"(?P<rest>.+)_(?P<norm>l1|l2|linf)")
 POISONED = re.compile(rf"(?P<rest>.+?)(?P<state>{'|'.join(POISONING)})")
 RADIUS = re.compile(rf"(?P<rest>.+)_(?P<radius>{SPELLED})", re.IGNORECASE)
+
+
+BY, REST = "_by_", "_rest"
+OF_SOME = re.compile(rf"(?P<gap>.+?_(?:gap|difference))(?:{BY}(?P<attribute>\".*\"|.+?))?(?P<rest>{REST})?")
+PLAIN = re.compile(r"[^\W\d_][\w -]*")  # a name of an attribute that needs no quotes, unless it ends as keys do
+ENDING = re.compile(r"(.*_)?(low|high|null|valid|unpoisoned|poisoning|harm|rest|l1|l2|linf|group\d+|\d[^_]*)")
+
+
+def by_attribute(attribute: str) -> str:
+    """The end ``_by_sex`` of the keys of the groups of one attribute alone."""
+    plain = PLAIN.fullmatch(attribute) and not ENDING.fullmatch(attribute)
+    return f"{BY}{attribute if plain else json.dumps(attribute, ensure_ascii=False)}"
+
+
+def split_some(key: str) -> tuple[str, str, bool]:
+    """The gap that a key is of, the attribute whose groups alone it is between or nothing, and whether of the rest."""
+    found = OF_SOME.fullmatch(key)
+    if found is None:
+        return key, "", False
+    attribute = found["attribute"] or ""
+    if attribute.startswith('"'):
+        attribute = str(json.loads(attribute))
+    return found["gap"], attribute, found["rest"] is not None
 
 
 def meaning(key: str) -> Key | None:
@@ -104,7 +132,7 @@ def describe(key: str, groups: Sequence[str] = (), classes: Sequence[str] = ()) 
     as no and yes, ``prevalence`` is "share of class yes".
     """
     parts = _split(key, groups, classes)
-    found = _find(parts.name, groups, classes)
+    found = _find(parts.name, levels_of(groups, parts.by) if parts.by else groups, classes, parts.by)
     if found is None:
         return key
     if found.direction > 0 and parts.state == POISONING["_poisoning_harm"]:
@@ -119,7 +147,13 @@ def headlines(keys: Iterable[str]) -> list[str]:
     What is said of one group, one class, or one end of an interval is a detail, and so is what poisoning changed.
     """
     ranked = [(found.headline, key) for key in keys if (found := meaning(key)) and not _is_detail(key)]
-    return [key for rank, key in sorted(ranked, key=lambda pair: pair[0]) if rank]
+    return [key for rank, key in sorted(ranked, key=lambda pair: (_is_of_some(pair[1]), pair[0])) if rank]
+
+
+def _is_of_some(key: str) -> bool:
+    """Returns whether a gap is between some groups, which are printed behind all other figures."""
+    _, attribute, rest = split_some(key)
+    return bool(attribute) or rest
 
 
 def _is_detail(key: str) -> bool:
@@ -146,7 +180,10 @@ def require_metric(key: str, where: str) -> None:
 
 
 class Parts(NamedTuple):
-    """A key taken apart: its name, then in words of whom, in which norm, at which radius, how poisoned, which end."""
+    """A key taken apart: its name, then in words of whom, in which norm, at which radius, how poisoned, which end.
+
+    ``by`` is the attribute whose groups alone a gap is between, ``rest`` says that these are the large ones.
+    """
 
     name: str
     of: str
@@ -154,11 +191,13 @@ class Parts(NamedTuple):
     radius: str
     state: str
     end: str
+    by: str = ""
+    rest: str = ""
 
     @property
     def details(self) -> list[str]:
         """Returns what stands behind the name, in words, but for the end."""
-        return [words for words in (self.of, self.norm, self.radius, self.state) if words]
+        return [words for words in (self.of, self.rest, self.norm, self.radius, self.state) if words]
 
 
 def _split(key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Parts:
@@ -167,12 +206,13 @@ def _split(key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Part
         key, end = found["rest"], found["end"]
     if found := POISONED.fullmatch(key):
         key, state = found["rest"], POISONING[found["state"]]
+    key, by, rest = split_some(key)
     if not _whose(key, ())[1] and (found := RADIUS.fullmatch(key)):
         key, radius = found["rest"], f"at radius {found['radius']}"
     if (found := NORM.fullmatch(key)) and _takes_norm(_whose(found["rest"], ())[0]):
         key, norm = found["rest"], f"under {NORMS[found['norm']]} attacks"
     name, of = _whose(key, groups, classes)
-    return Parts(name, of, norm, radius, state, end)
+    return Parts(name, of, norm, radius, state, end, by, ENOUGH if rest else "")
 
 
 def _takes_norm(name: str) -> bool:
@@ -194,8 +234,8 @@ def _name_group(group: int, groups: Sequence[str]) -> str:
     return groups[group] if group < len(groups) else f"group {group}"
 
 
-def _find(name: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Key | None:
-    """The meaning of a name without what stands behind it, in the words of these groups and classes."""
+def _find(name: str, groups: Sequence[str], classes: Sequence[str] = (), by: str = "") -> Key | None:
+    """The meaning of a name without what stands behind it, in the words of these groups, ``by`` which, and classes."""
     found, rest = read_keys().get(name), ""
     if found is None:
         found, rest = _template(name)
@@ -203,7 +243,7 @@ def _find(name: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Key 
         return None
     known = {
         "contrast": f"{_name_group(1, groups)} minus {_name_group(0, groups)}",
-        "groups": f"{groups[0]} and {groups[1]}" if len(groups) == 2 else "groups",
+        "groups": f"{groups[0]} and {groups[1]}" if len(groups) == 2 else f"groups of {by}" if by else "groups",
         "one": name_class(1, classes),
     }
     of_rest = FIELD.sub(lambda field: field[0] if field[1] in known else _words(rest), found.words)

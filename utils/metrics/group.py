@@ -1,7 +1,8 @@
 """Gaps between the groups of the sensitive attributes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from utils.losses.objective import count_classes
 from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import RATES, Counts, Floats
-from utils.metrics.directions import Key
+from utils.metrics.directions import REST, Key, by_attribute
 from utils.metrics.intervals import Measured, Share, measure, number_shares
-from utils.types import Batch, Context, Figures, Predict
+from utils.scms.structure import sensitive_attributes
+from utils.types import Batch, Column, Context, Figures, Predict
 
 KEYS = {
     "fnr": Key(-1, "false negative rate"),
@@ -79,6 +81,10 @@ def group(
     (of acceptance rates) and ``equalized_odds_difference``, the larger of fnr_gap and fpr_gap (Hardt et al., 2016,
     arXiv:1610.02413). Where there are two groups, ``<rate>_signed_gap`` is the rate of group 1 less that of group 0.
 
+    Of a table with several sensitive attributes, whose groups are the intersections, ``<gap>_by_<attribute>`` is that
+    between the groups of one attribute alone. Where a gap is undefined since some group is too small, ``<gap>_rest``
+    is that of the groups that are not, if there are two.
+
     A gap is never negative, so chance alone gives one: ``<gap>_null`` is its mean over ``intervals`` permutations of
     the groups among all rows. ``_low`` and ``_high`` of every rate and gap are its interval of ``level`` in (0, 1), see
     ``utils.metrics.intervals``.
@@ -107,28 +113,104 @@ def _figures(
 ) -> Figures:
     classes = count_classes(logits)
     table = confusion.counts(y, labels, s, groups=groups_of(s, ctx), classes=classes)
-    values, shares = of_table(table, groups_min=groups_min)
+    sizes = attribute_sizes(ctx.columns)
+    values, shares = of_table(table, groups_min=groups_min, sizes=sizes)
     found = Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))})
     found.add(measure(values, shares, level))
     shuffled = confusion.permute(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
-    chance = {f"{key}_null": gap(of, shuffled) for key, of in OF_GAP.items() if key in values}
-    found.add({key: _by_chance(of, found[key.removesuffix("_null")]) for key, of in chance.items()})
+    for end, draws in views(shuffled, sizes):
+        chance = {f"{key}{end}": gap(of, draws) for key, of in OF_GAP.items() if f"{key}{end}" in values}
+        found.add({f"{key}_null": _by_chance(of, found[key]) for key, of in chance.items()})
+    for end, own in views(table, sizes):
+        rng = seeding.rng(ctx.own_seed, f"permutation{REST}{end}")
+        rests = {f"{key}{end}{REST}": rest for key, rest in rests_of(own, groups_min).items()}
+        found.add({f"{key}_null": _by_chance(rest.shuffle(intervals, rng), found[key]) for key, rest in rests.items()})
     return found
 
 
-def of_table(table: Counts, *, groups_min: int) -> tuple[dict[str, float], dict[str, Share]]:
-    """Rates of each group, gaps and signed gaps from a table (g, k, k), nan where undefined; and the shares."""
-    rates = [rate for rate in RATES if table.shape[-1] == 2 or rate in OF_ANY_CLASSES]
+def attribute_sizes(columns: Sequence[Column]) -> dict[str, int]:
+    """Levels of each sensitive attribute by its name, where there are several; their product is the groups."""
+    attributes = sensitive_attributes(columns)
+    names = [columns[of.places[0]].attribute or columns[of.places[0]].name for of in attributes]
+    sizes = {name: len(of.levels) for name, of in zip(names, attributes, strict=True)}
+    return sizes if len(sizes) > 1 else {}
+
+
+def views(table: Counts, sizes: Mapping[str, int]) -> Iterator[tuple[str, Counts]]:
+    """Yields a table (..., g, k, k), and added up to the groups of each attribute alone, with the end of its keys."""
+    yield "", table
+    lead, k = table.shape[:-3], table.shape[-1]
+    for i, attribute in enumerate(sizes):
+        others = tuple(len(lead) + j for j in range(len(sizes)) if j != i)
+        yield by_attribute(attribute), table.reshape(*lead, *sizes.values(), k, k).sum(others)
+
+
+class Rest(NamedTuple):
+    """A gap without the groups that are too small for its rates: by rate the groups that stay, and their tables."""
+
+    kept: dict[str, list[int]]
+    tables: dict[str, Counts]
+
+    @property
+    def value(self) -> float:
+        """The largest of the gaps in its rates."""
+        return max(float(gap([rate], table)) for rate, table in self.tables.items())
+
+    def shuffle(self, draws: int, rng: np.random.Generator) -> Floats:
+        """The same (draws,) of as many permutations of the groups that stay among their rows."""
+        distinct = {tuple(self.kept[rate]): table for rate, table in self.tables.items()}
+        drawn = {groups: confusion.permute(table, draws, rng) for groups, table in distinct.items()}
+        gaps: Floats = np.max([gap([rate], drawn[tuple(kept)]) for rate, kept in self.kept.items()], axis=0)
+        return gaps
+
+
+def rests_of(table: Counts, groups_min: int) -> dict[str, Rest]:
+    """The gaps of a table (g, k, k) that some groups, but not all others, are too small for, by key."""
+    parts = {rate: confusion.PARTS[rate](table)[1] for rate in _rates(table)}
+    found = {}
+    for key, of in OF_GAP.items():
+        kept = {rate: np.flatnonzero(parts[rate] >= groups_min).tolist() for rate in of if rate in parts}
+        few = [len(groups) for groups in kept.values()]
+        if len(kept) == len(of) and min(few) >= 2 and min(few) < len(table):
+            found[key] = Rest(kept, {rate: table[groups] for rate, groups in kept.items()})
+    return found
+
+
+def _rates(table: Counts) -> list[str]:
+    return [rate for rate in RATES if table.shape[-1] == 2 or rate in OF_ANY_CLASSES]
+
+
+def of_table(table: Counts, *, groups_min: int, sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, Share]]:
+    """Rates of each group, gaps and signed gaps from a table (g, k, k), nan where undefined; and the shares.
+
+    With ``sizes`` of several attributes also their gaps alone, and the gaps of the rest where one is undefined.
+    """
+    values = {f"{rate}_group{i}": float(of) for rate in _rates(table) for i, of in enumerate(RATES[rate](table))}
+    shares: dict[str, Share] = {}
+    for end, own in views(table, sizes):
+        gaps, parts = _gaps(own, groups_min)
+        values |= {f"{key}{end}": value for key, value in gaps.items()}
+        for rate, of in parts.items():
+            shares |= number_shares(f"{rate}_group", of, end)
+        for key, rest in rests_of(own, groups_min).items():
+            values[f"{key}{end}{REST}"] = rest.value
+            for rate, kept in rest.kept.items():
+                shares |= {f"{rate}_group{i}{end}{REST}": shares[f"{rate}_group{i}{end}"] for i in kept}
+    return values, shares
+
+
+def _gaps(table: Counts, groups_min: int) -> tuple[dict[str, float], dict[str, confusion.Parts]]:
+    """Gaps and signed gaps of a table (g, k, k), nan where a group is too small; and the parts of the rates."""
+    rates = _rates(table)
     parts = {rate: confusion.PARTS[rate](table) for rate in rates}
     enough = {rate for rate in rates if parts[rate][1].min() >= groups_min}
-    values = {f"{rate}_group{i}": float(of) for rate in rates for i, of in enumerate(RATES[rate](table))}
+    values = {}
     for key, of in OF_GAP.items():
         if parts.keys() >= set(of):
             values[key] = float(gap(of, table)) if enough >= set(of) else np.nan
     if len(table) == 2:
         values |= {f"{r}_signed_gap": float(signed_gap(r, table)) if r in enough else np.nan for r in rates}
-    shares = [number_shares(f"{rate}_group", parts[rate]) for rate in rates]
-    return values, {key: share for of in shares for key, share in of.items()}
+    return values, parts
 
 
 def _by_chance(gaps: Floats, value: float | None) -> float | None:

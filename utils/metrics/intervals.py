@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.metrics.directions import split_some
+
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Figures = Mapping[str, float | None]
@@ -235,6 +237,10 @@ def _find_parts(key: str, shares: Mapping[str, Share]) -> _Made | None:
 
 def _grammar(key: str) -> tuple[str, list[str], str]:
     """Returns the kind of a key, the beginnings of its shares before a number, and their common end."""
+    plain, attribute, rest = split_some(key)
+    if attribute or rest:
+        kind, prefixes, _ = _grammar(plain)
+        return kind, prefixes, key.removeprefix(plain)
     if found := NAMED.fullmatch(key):
         if found["name"] == "worst_class_accuracy":
             return "worst", ["accuracy_class_"], found["end"]

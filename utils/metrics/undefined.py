@@ -1,9 +1,11 @@
 """Figures of a record that are undefined, and why."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from utils.metrics.directions import BY, REST, by_attribute, split_some
 from utils.system.console import count
-from utils.words.levels import name_class
+from utils.words.levels import levels_of, name_class
 
 Figures = Mapping[str, float | None]
 
@@ -13,6 +15,7 @@ NEEDS = {
     ("of", 0): (("fpr",), ("fpr_gap", "equalized_odds_difference")),
     ("that the model gives", 1): (("ppv",), ("ppv_gap",)),
 }
+ENDS = ("_low", "_high", "_null")
 OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "auc")
 
 
@@ -58,24 +61,129 @@ def _of_groups(
     classes: Sequence[str],
     groups_min: int,
 ) -> Iterator[str]:
-    """Groups with too few rows, without any, or with too few of those that a rate needs."""
-    support = [metrics.get(f"support_group{i}") for i in range(len(groups))]
-    short = any(rows is not None and rows < groups_min for rows in support)
-    least = f"fewer than evaluation.metrics.group.groups_min={groups_min}"
-    for i, (name, rows) in enumerate(zip(groups, support, strict=True)):
-        if rows == 0:
-            yield f"every gap is undefined, and every rate of group {name}: it has no test row"
-        elif rows is not None:
-            if rows < groups_min:
-                yield f"every gap is undefined: group {name} has {count(rows, 'test row')}, {least}"
-            for (words, label), (rates, gaps) in NEEDS.items():
-                needed = f"{words} {name_class(label, classes)}"
-                known = [key for key in (f"{rate}_group{i}" for rate in rates) if key in metrics]
-                fewest = min((shares[key][1] if key in shares else 0 for key in known), default=groups_min)
-                if known and not fewest:
-                    yield f"{_are(known if short else gaps)} undefined: group {name} has no test row {needed}"
-                elif fewest < groups_min and not short:
-                    yield f"{_are(gaps)} undefined: group {name} has {count(fewest, 'test row')} {needed}, {least}"
+    """Groups with too few rows, without any, or with too few of those that a rate needs; of attributes alone too."""
+    support = {i: metrics.get(f"support_group{i}") for i in range(len(groups))}
+    known = [_Group(groups[i], i, rows) for i, rows in support.items() if rows is not None]
+    yield from _of_view(_View("", known, metrics, shares, groups_min), classes)
+    gaps = [key for key in metrics if key.startswith(f"accuracy_gap{BY}") and not key.endswith((*ENDS, REST))]
+    for attribute in (split_some(key)[1] for key in gaps):
+        end = by_attribute(attribute)
+        last = max((i for i in range(len(groups)) if _whole(shares, f"accuracy_group{i}{end}")), default=0)
+        names = enumerate(levels_of(groups, attribute) or [f"{i} of {attribute}" for i in range(last + 1)])
+        levels = [_Group(name, i, _whole(shares, f"accuracy_group{i}{end}")) for i, name in names]
+        yield from _of_view(_View(end, levels, metrics, shares, groups_min), classes)
+
+
+def _whole(shares: Mapping[str, Sequence[int]], key: str) -> int:
+    return shares[key][1] if key in shares else 0
+
+
+class _Group(NamedTuple):
+    """A group, its number and its test rows."""
+
+    name: str
+    number: int
+    rows: float
+
+
+class _View(NamedTuple):
+    """The groups that gaps are between, and the end of the keys of these gaps."""
+
+    end: str
+    groups: Sequence[_Group]
+    metrics: Figures
+    shares: Mapping[str, Sequence[int]]
+    groups_min: int
+
+    def fewer(self, groups: Sequence[_Group], needed: str = "") -> str:
+        """``group men has 4 test rows of class 1, group x 3, fewer than ...groups_min=10``."""
+        first, *others = groups
+        more = "".join(f", group {group.name} {group.rows:g}" for group in others)
+        return f"group {first.name} has {count(int(first.rows), 'test row')}{needed}{more}, {self.least}"
+
+    @property
+    def least(self) -> str:
+        """The number of rows that a group falls short of, in words."""
+        return f"fewer than evaluation.metrics.group.groups_min={self.groups_min}"
+
+    def others(self, gaps: Sequence[str]) -> str:
+        """Names the gaps of the other groups, where some are filed."""
+        filed = any(f"{gap}{self.end}{REST}" in self.metrics for gap in gaps)
+        return f"; <gap>{self.end}{REST} is that of the other groups" if filed else ""
+
+    def needing(self, rates: Sequence[str]) -> list[_Group]:
+        """The groups that have rows, each with the fewest that one of these rates is of; none of more classes."""
+        ends = [(group, [f"{rate}_group{group.number}{self.end}" for rate in rates]) for group in self.groups]
+        measured = f"{rates[0]}_gap{self.end}" in self.metrics
+        return [
+            group._replace(rows=min(_whole(self.shares, key) for key in keys))
+            for group, keys in ends
+            if measured and group.rows
+        ]
+
+
+def _of_view(view: _View, classes: Sequence[str]) -> Iterator[str]:
+    """A sentence for each cause, naming all groups that it is the cause of."""
+    every = f"every gap{view.end.replace('_', ' ')} is undefined"
+    all_gaps = [gap for _, gaps in NEEDS.values() for gap in gaps]
+    small = {group.number for group in view.groups if group.rows < view.groups_min}
+    if none := [group.name for group in view.groups if not group.rows]:
+        lost, whose = ("", _groups(none)) if view.end else (f", and every rate of {_groups(none)}", _they(none))
+        yield f"{every}{lost}: {whose} {_have(none)} no test row{view.others(all_gaps)}"
+    if few := [group for group in view.groups if group.number in small and group.rows]:
+        yield f"{every}: {view.fewer(few)}{view.others(all_gaps)}"
+    needs = [
+        (f" {words} {name_class(label, classes)}", rates, gaps, view.needing(rates))
+        for (words, label), (rates, gaps) in NEEDS.items()
+    ]
+    if not view.end:
+        for needed, rates, gaps, needing in needs:
+            yield from _of_need(view, needed, needing, rates, gaps, small)
+    if view.end or (small and view.others(all_gaps)):
+        yield from _in_short(view, [(needed, needing) for needed, _, _, needing in needs], small)
+
+
+def _of_need(
+    view: _View, needed: str, needing: Sequence[_Group], rates: Sequence[str], gaps: Sequence[str], small: set[int]
+) -> Iterator[str]:
+    """Groups without the rows that some rates are of; where no group is ``small``, those with too few of them."""
+    if none := [group for group in needing if not group.rows]:
+        lost = [f"{rate}_group{group.number}" for group in none for rate in rates] if small else gaps
+        names = [group.name for group in none]
+        others = "" if small else view.others(gaps)
+        yield f"{_are(lost)} undefined: {_groups(names)} {_have(names)} no test row{needed}{others}"
+    few = [group for group in needing if group.rows and group.rows < view.groups_min]
+    if few and not small:
+        yield f"{_are(gaps)} undefined: {view.fewer(few, needed)}{view.others(gaps)}"
+
+
+def _in_short(view: _View, needs: Sequence[tuple[str, Sequence[_Group]]], small: set[int]) -> Iterator[str]:
+    """One sentence on the groups that are large enough, but have too few of the rows that some rates are of."""
+    found: dict[str, list[str]] = {}
+    for needed, needing in needs:
+        for group in needing:
+            if group.rows < view.groups_min and group.number not in small:
+                own = found.setdefault(group.name, [])
+                own.append(f"{group.rows:g}{needed}" if own else f"{count(int(group.rows), 'test row')}{needed}")
+    if found:
+        ends = view.end.replace("_", " ")
+        said = "left out of some of these gaps too" if small else f"some gaps{ends} are undefined"
+        others = "" if small else view.others([gap for _, gaps in NEEDS.values() for gap in gaps])
+        listed = ", ".join(f"group {name} has {', '.join(of)}" for name, of in found.items())
+        yield f"{said}: {listed}, {view.least}{others}"
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def _they(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "they"
+
+
+def _groups(names: Sequence[str]) -> str:
+    """``group women``, ``groups women, men``."""
+    return f"group{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
 def _of_attacks(metrics: Figures) -> Iterator[str]:

@@ -14,6 +14,7 @@ from utils.metrics import confusion, group
 from utils.metrics.bootstrap import spreads
 from utils.metrics.classification import DRAWN, FROM_TABLE
 from utils.metrics.confusion import Counts
+from utils.metrics.directions import split_some
 from utils.metrics.intervals import Measured, measure, number_shares
 from utils.types import Batch
 
@@ -28,6 +29,7 @@ def operating_points(
     judged: Rows,
     groups: Sequence[str],
     *,
+    sizes: Mapping[str, int],
     rates: Sequence[str],
     permitted: Sequence[float],
     groups_min: int,
@@ -41,6 +43,7 @@ def operating_points(
         fitted: what the thresholds are fitted to.
         judged: what they are judged on.
         groups: their names.
+        sizes: levels of each of several sensitive attributes by name, see ``utils.metrics.group.attribute_sizes``.
         rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
         permitted: gaps on the fitted rows, in [0, 1].
         groups_min: a rate of fewer fitted rows of some group is refused, of fewer judged rows leaves its gap undefined.
@@ -65,14 +68,14 @@ def operating_points(
     found = exact(*fitted, groups, rates=rates, permitted=asked)
     distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
     tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
-    made = [_measured(own, rates, groups_min, intervals, level, seed) for own in tables]
+    made = [_measured(own, rates, sizes, groups_min, intervals, level, seed) for own in tables]
     point = [made[distinct.index(logits)] for logits in found]
     return {
         "rates": list(rates),
         "permitted": asked,
         "logits": [in_json(logits) for logits in found],
         "fitted": _fitted([GroupThresholds(logits) for logits in found], *fitted, len(groups), rates),
-        "metrics": {key: [own[key] for own in point] for key in point[0]},
+        "metrics": {key: [own.get(key) for own in point] for key in _keys(point)},
         "shares": {key: [own.shares.get(key) for own in point] for key in _keys(own.shares for own in point)},
         "deviations": {key: [own.deviations.get(key) for own in point] for key in _keys(o.deviations for o in point)},
     }
@@ -94,11 +97,17 @@ def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _measured(
-    table: Counts, rates: Sequence[str], groups_min: int, intervals: int, level: float, seed: int
+    table: Counts,
+    rates: Sequence[str],
+    sizes: Mapping[str, int],
+    groups_min: int,
+    intervals: int,
+    level: float,
+    seed: int,
 ) -> Measured:
     """Returns the figures of one point, from its table (g, 2, 2)."""
     everyone = table.sum(0)
-    of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min)
+    of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min, sizes=sizes)
     values = {key: float(metric(everyone)) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
     shares = _unsaid(rates_of_groups) | {"accuracy": confusion.parts_of("accuracy", everyone)}
     shares |= number_shares("accuracy_class_", confusion.of_classes(everyone))
@@ -106,7 +115,7 @@ def _measured(
     moved = spreads({key: values[key] for key in DRAWN}, {key: FROM_TABLE[key](draws) for key in DRAWN}, level)
     found = measure(values, shares, level, moved, digits=DIGITS)
     ended = {"accuracy", *group.OF_GAP, *(f"{rate}_signed_gap" for rate in rates)}
-    bare = {f"{key}{end}" for key in values.keys() - ended for end in ("_low", "_high")}
+    bare = {f"{key}{end}" for key in values if split_some(key)[0] not in ended for end in ("_low", "_high")}
     return Measured({key: value for key, value in found.items() if key not in bare}, found.shares, found.deviations)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from utils.build import Run, describe_scm
 from utils.decides.thresholds_text import doubts_of
 from utils.metrics import unreal_twins
+from utils.metrics.group import attribute_sizes
 from utils.metrics.intervals import Measured
 from utils.model_zoo import describe_preprocessing
 from utils.records import checksum
@@ -96,7 +97,8 @@ def _operating_points(run: Run) -> tuple[dict[str, Any] | None, list[str]]:
         return None, []
     fitted, judged = ((logits_of(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
     try:
-        points = operating_points(fitted, judged, data.groups, **settings, seed=run.seed)
+        sizes = attribute_sizes(data.columns)
+        points = operating_points(fitted, judged, data.groups, sizes=sizes, **settings, seed=run.seed)
     except ValueError as error:
         return None, [f"no operating points: {error}"]
     return {"fit_on": fit_on} | points | {"fitted": points["fitted"] | {"split": fit_on}}, []

@@ -44,6 +44,15 @@ def _part(name: str, at: int) -> tuple[str, int]:
     return (json.loads(text) if text.startswith('"') else text), match.end()
 
 
+def levels_of(groups: Sequence[str], attribute: str) -> tuple[str, ...]:
+    """The names of the groups of one attribute alone, ``("sex=female", "sex=male")``; none where a name tells none."""
+    try:
+        of_each = [read_group(name)[attribute] for name in groups]
+    except (ValueError, KeyError):
+        return ()
+    return tuple(write_level(attribute, text) for text in dict.fromkeys(of_each))
+
+
 def name_class(label: int, names: Sequence[str]) -> str:
     """``class 1``, or ``class yes`` where the classes have names."""
     return f"class {write_text(names[label]) if label < len(names) else label}"

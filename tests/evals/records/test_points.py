@@ -18,7 +18,7 @@ def test_true_positive_rates_and_their_gaps_are_those_of_a_run(context):
     judging = {"groups_min": 10, "intervals": 50, "level": 0.95}
     z, batch = scored(1100, seed=2)
     found = operating_points(
-        scored(900, seed=1), (z, batch), ("a", "b"), rates=["fnr"], permitted=[0.05], **judging, seed=0
+        scored(900, seed=1), (z, batch), ("a", "b"), rates=["fnr"], permitted=[0.05], **judging, sizes={}, seed=0
     )
     _, point, _ = with_points([record(1, operating_points=found)])
     ctx = replace(context("loan"), decide=GroupThresholds(found["logits"][0]), groups=2)

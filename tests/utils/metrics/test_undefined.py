@@ -60,7 +60,10 @@ def test_of_a_small_group_without_positives_only_its_own_rates_are_named_beside(
 
 def test_a_declared_group_without_rows_is_named():
     found = sentences([0, 1, 0, 1], [0, 1, 1, 1], [0, 0, 1, 1], names=("a", "b", "sex=1, race=2"))
-    assert found == ["every gap is undefined, and every rate of group sex=1, race=2: it has no test row"]
+    assert found == [
+        "every gap is undefined, and every rate of group sex=1, race=2: it has no test row; "
+        "<gap>_rest is that of the other groups"
+    ]
 
 
 @pytest.mark.parametrize(("prevalence", "label"), [(0.0, 1), (1.0, 0)])

@@ -16,7 +16,7 @@ from utils.runs.operating_points import operating_points
 
 PERMITTED = [0.0, 0.05, 0.3]
 NAMES = ("women", "men")
-JUDGING = {"groups_min": 10, "intervals": 50, "level": 0.95, "seed": 0}
+JUDGING = {"sizes": {}, "groups_min": 10, "intervals": 50, "level": 0.95, "seed": 0}
 
 
 @pytest.fixture(scope="module")
