@@ -28,6 +28,7 @@ SAME = 1e-12
 CLASSES = {"fnr": (1,), "fpr": (0,), "acceptance_rate": (0, 1)}
 TOGETHER = {rate: (rate,) for rate in CLASSES} | {"equalized_odds": ("fnr", "fpr")}
 WORDS = {"fnr": "false negative rate", "fpr": "false positive rate", "acceptance_rate": "acceptance rate"}
+LARGER = "make larger groups (name fewer attributes sensitive, or merge levels in the schema of your table)"
 DECIDE, POINTS = "decide", "operating_points"  # parts of the configuration that ask for thresholds of groups
 RATES = {DECIDE: "decide.rate", POINTS: "operating_points.rates"}  # which rates each compares
 
@@ -121,14 +122,14 @@ def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str) -> N
     if not rows.sum():
         raise ValueError(
             f"{key}: none of the rows that thresholds are fitted on is of group {name}; fit on more (fit_on=train, or "
-            "more validation rows)"
+            f"more validation rows), or {LARGER}"
         )
     for rate in rates:
         if not rows[list(CLASSES[rate])].sum():
             raise ValueError(
                 f"{key}: the {WORDS[rate]} of group {name} is undefined, as none of its {count(rows.sum(), 'row')} "
                 f"that thresholds are fitted on is of class {CLASSES[rate][0]}; fit on more (fit_on=train, or more "
-                f"validation rows), or compare another rate ({RATES[key]})"
+                f"validation rows), {LARGER}, or compare another rate ({RATES[key]})"
             )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from utils.decides.exact_thresholds import (
     CLASSES,
     DECIDE,
+    LARGER,
     RATES,
     WORDS,
     Counts,
@@ -42,7 +43,7 @@ def require_rows(
                 raise ValueError(
                     f"{key}: the {WORDS[rate]} of group {name} is one of {count(own, 'row')}{which} that thresholds "
                     f"are fitted on, fewer than {key}.groups_min={groups_min}; fit on more (fit_on=train, or more "
-                    f"validation rows), compare another rate ({RATES[key]}), or lower {key}.groups_min"
+                    f"validation rows), {LARGER}, compare another rate ({RATES[key]}), or lower {key}.groups_min"
                 )
 
 

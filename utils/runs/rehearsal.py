@@ -18,12 +18,15 @@ from utils.runs import judging
 from utils.runs.added_rows import rehearse_poison
 from utils.runs.fitting import probing, trial_of
 from utils.runs.records import loadable_part
-from utils.system.console import format_error
+from utils.system.console import count, format_error, warn_once
 from utils.threats import NothingToMoveError, find_freed
 from utils.training.one_model import NO_VALID
 from utils.types import Batch, Context, StoredDecide
 from utils.views.modes import in_double
+from utils.words.levels import name_class
 from utils.words.quoting import write_word
+
+SHOWN = 3  # cells of few rows that are named
 
 
 def check_folders(run: Run) -> None:
@@ -50,12 +53,35 @@ def check_folders(run: Run) -> None:
             ) from None
 
 
+def warn_of_small_cells(run: Run) -> None:
+    """Warns once, before a training on a table, where a gap may be undefined: of groups by class with few test rows."""
+    data, least = run.dataset, run.params["evaluation"]["metrics"].get("group", {}).get("groups_min", 0)
+    if not data.columns or data.classes > 2 or len(data.groups) < 2:
+        return
+    tried = {"training": data.train, "fitting": getattr(data, run.params["fit_on"]), "test": data.test}
+    cells = {what: torch.bincount(2 * rows.s + rows.y, minlength=2 * len(data.groups)) for what, rows in tried.items()}
+    few = [cell for cell in cells["test"].argsort(stable=True).tolist() if cells["test"][cell] < least]
+    if few:
+        listed = [
+            f"{data.groups[cell // 2]}, {name_class(cell % 2, data.class_names)}: "
+            + ", ".join(f"{int(of[cell])} {what}" for what, of in cells.items())
+            for cell in few[:SHOWN]
+        ]
+        more = f"; and {len(few) - SHOWN} more" if len(few) > SHOWN else ""
+        warn_once(
+            f"{data.name}: {count(len(few), 'cell')} of {2 * len(data.groups)} of group and class "
+            f"{'has' if len(few) == 1 else 'have'} fewer than evaluation.metrics.group.groups_min={least} test rows, so gaps "
+            f"may be undefined: {'; '.join(listed)}{more}"
+        )
+
+
 def rehearse(run: Run) -> None:
     """Tries objective, attack, metrics and threshold on a few rows: what does not fit is refused before any training.
 
     Raises:
         ValueError: parts that do not fit each other, a metric that fails, or no rows to fit the threshold on.
     """
+    warn_of_small_cells(run)
     fit_on = run.params["fit_on"]
     rows = getattr(run.dataset, fit_on)
     if not len(rows.y):

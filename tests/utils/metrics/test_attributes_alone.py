@@ -36,9 +36,7 @@ def people(n: int = 1500, rare: float = 0.1, seed: int = 0) -> pd.DataFrame:
 
 
 def judge(table: pd.DataFrame, columns: tuple[Column, ...] = COLUMNS, **options: Any) -> Measured:
-    y, label, s = (
-        torch.tensor(of.to_numpy()) for of in (table["y"], table["label"], 4 * table["sex"] + table["race"])
-    )
+    y, label, s = (torch.tensor(of.to_numpy()) for of in (table["y"], table["label"], 4 * table["sex"] + table["race"]))
     batch = Batch(label[:, None] - 0.5, y, s, torch.ones(len(y)), torch.arange(len(y)))
     ctx = replace(context(8), columns=columns)
     options = {"groups_min": 10, "intervals": 20, "level": 0.95} | options
