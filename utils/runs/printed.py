@@ -64,14 +64,14 @@ def report(record: Record, doc_id: int, database: Path) -> None:
 def _figures(record: Record) -> Iterator[str]:
     """Yields a line for each headline figure, with its interval, and the remarks on their causal models."""
     metrics = record["metrics"]
-    shown_keys = headlines(metrics)
-    wide = max([32, *map(len, shown_keys)])
-    for key in shown_keys:
+    keys = headlines(metrics)
+    wide = max([32, *map(len, keys)])
+    for key in keys:
         value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
         shown = "undefined" if value is None or value != value else f"{value:.4f}"
         interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
         yield f"  {key:<{wide}} {shown}{interval}"
-    yield from (f"  {sentence}" for sentence in sentences([record], headlines(metrics)))
+    yield from (f"  {sentence}" for sentence in sentences([record], keys))
 
 
 def _of_poison(record: Record) -> Iterator[str]:
