@@ -69,7 +69,7 @@ def warn_of_small_cells(run: Run) -> None:
         ]
         more = f"; and {len(few) - SHOWN} more" if len(few) > SHOWN else ""
         warn_once(
-            f"{data.name}: {count(len(few), 'cell')} of {2 * len(data.groups)} of group and class "
+            f"{data.name}: {len(few)} of {2 * len(data.groups)} cells of group and class "
             f"{'has' if len(few) == 1 else 'have'} fewer than evaluation.metrics.group.groups_min={least} test rows, so "
             f"gaps may be undefined: {'; '.join(listed)}{more}"
         )
