@@ -18,7 +18,7 @@ from utils.runs import judging
 from utils.runs.added_rows import rehearse_poison
 from utils.runs.fitting import probing, trial_of
 from utils.runs.records import loadable_part
-from utils.system.console import count, format_error, warn_once
+from utils.system.console import format_error, warn_once
 from utils.threats import NothingToMoveError, find_freed
 from utils.training.one_model import NO_VALID
 from utils.types import Batch, Context, StoredDecide
@@ -70,8 +70,8 @@ def warn_of_small_cells(run: Run) -> None:
         more = f"; and {len(few) - SHOWN} more" if len(few) > SHOWN else ""
         warn_once(
             f"{data.name}: {len(few)} of {2 * len(data.groups)} cells of group and class "
-            f"{'has' if len(few) == 1 else 'have'} fewer than evaluation.metrics.group.groups_min={least} test rows, so "
-            f"gaps may be undefined: {'; '.join(listed)}{more}"
+            f"{'has' if len(few) == 1 else 'have'} fewer than evaluation.metrics.group.groups_min={least} test rows, "
+            f"so gaps may be undefined: {'; '.join(listed)}{more}"
         )
 
 
