@@ -283,19 +283,19 @@ def _try(settled: Settled, name: str) -> tuple[list[str], list[Remark]]:
         require_enough(name, len(settled.y))
         if not parts_of:
             raise ValueError(f"{name}: no column is left to learn from; give one a type other than ignore")
-        of_blocks = schema_sources(settled, parts_of, name)
-        found = suspects(of_blocks, settled.y, settled.cells)
+        of = schema_sources(settled, parts_of, name)
+        found = suspects(of, settled.y, settled.cells)
     except ValueError as error:
         return [str(error)], []
     refusals = []
     try:
-        require_classes(settled, split_table(settled, group_codes(of_blocks), name, 0), name)
+        require_classes(settled, split_table(settled, group_codes(of), name, 0), name)
     except ValueError as error:
         refusals.append(str(error))
     try:
         expanded = expand_schema_graph(schema, parts_of, name)
         if expanded is not None:
-            check_graph(name, tuple(source.column for own in of_blocks for source in own), expanded)
+            check_graph(name, tuple(column for source in of for column in source.columns), expanded)
     except ValueError as error:
         refusals.append(str(error))
     return refusals, found

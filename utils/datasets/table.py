@@ -22,7 +22,7 @@ from utils.datasets.tabular import (
     split_rows,
 )
 from utils.system.console import count, warn_once
-from utils.tables.encoding import Block, Source, blocks, is_levelled, numbers, sources
+from utils.tables.encoding import Block, Source, blocks, fill_rows, numbers, sources
 from utils.tables.settling import Settled, settle
 from utils.tables.splitting import by_names, clustered, in_time, stratified
 from utils.tables.suspects import suspects
@@ -62,25 +62,24 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int, grouples
     require_enough(name, len(y))
     if not parts_of:
         raise ValueError(f"{where}: no column is left to learn from; give one a type other than ignore")
-    of_blocks = schema_sources(settled, parts_of, where)
-    columns = tuple(source.column for own in of_blocks for source in own)
+    of = schema_sources(settled, parts_of, where)
+    columns = tuple(column for source in of for column in source.columns)
     if not groupless or any(c.sensitive for c in columns):
         check_sensitive(name, columns)
     column_rules.check(f"data set {name}", columns)
     expanded = expand_schema_graph(schema, parts_of, where)
     graph = None if expanded is None else check_graph(name, columns, expanded)
-    settled.remarks.extend(suspects(of_blocks, y, settled.cells))
-    s = group_codes(of_blocks)
+    settled.remarks.extend(suspects(of, y, settled.cells))
+    s = group_codes(of)
     weights = _weights(settled, where)
     parts = split_table(settled, s, name, seed)
     require_classes(settled, parts, where)
     settled.cells = settled.cells.iloc[:0]
-    hashed = _fingerprint(of_blocks, y, weights)
-    schema, of_blocks = _with_medians(schema, of_blocks, parts[0])
-    every = [source for own in of_blocks for source in own]
-    known = [_describe(source, parts[0]) for source in every]
+    hashed = _fingerprint(of, y, weights)
+    schema, of = _with_medians(schema, of, parts[0])
+    known = [described for source in of for described in _describe(source, parts[0])]
     loc, scale = (np.array([figures[i] for _, *figures in known]) for i in (0, 1))
-    train, valid, test = (_batch(every, loc, scale, settled, s, weights, part) for part in parts)
+    train, valid, test = (_batch(of, loc, scale, settled, s, weights, part) for part in parts)
     return Dataset(
         name=name,
         columns=tuple(column for column, *_ in known),
@@ -98,36 +97,38 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int, grouples
     )
 
 
-def schema_sources(settled: Settled, parts_of: Sequence[Block], where: str) -> list[list[Source]]:
+def schema_sources(settled: Settled, parts_of: Sequence[Block], where: str) -> list[Source]:
     """The columns of every attribute in short form. Raises ValueError, naming the schema, for a cell that cannot be."""
+    fmt = settled.schema.file
     try:
-        return [sources(block, settled.cells[block.name], settled.schema.file) for block in parts_of]
+        return [source for block in parts_of for source in sources(block, settled.cells[block.name], fmt)]
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def group_codes(of_blocks: Sequence[Sequence[Source]]) -> NDArray[np.int64]:
+def group_codes(of: Sequence[Source]) -> NDArray[np.int64]:
     """The index (n,) of each row's combination of sensitive levels, as ``group_names`` counts them."""
-    s: NDArray[np.int64] = np.zeros(len(of_blocks[0][0].values), dtype=np.int64)
-    for own in of_blocks:
-        if own[0].column.sensitive:  # one column of two levels, or an indicator for each
-            s = s * max(len(own), 2) + own[0].values
+    s: NDArray[np.int64] = np.zeros(len(of[0].values), dtype=np.int64)
+    for source in of:
+        if source.columns[0].sensitive:  # one column of two levels, or an indicator for each
+            s = s * max(len(source.columns), 2) + source.values
     return s
 
 
-def _describe(source: Source, train: NDArray[np.int64]) -> tuple[Column, float, float]:
-    """The column with what the training rows tell of it, their mean and standard deviation; 0 and 1 of levels."""
-    if source.column.kind != "continuous":
-        return source.column, 0.0, 1.0
-    values = np.ascontiguousarray(source.of(train))
-    (column,) = column_rules.fill_columns([source.column], values[:, None])
+def _describe(source: Source, train: NDArray[np.int64]) -> list[tuple[Column, float, float]]:
+    """The columns with what the training rows tell of them, their mean and standard deviation; 0 and 1 of levels."""
+    column = source.columns[0]
+    if column.kind != "continuous":
+        return [(column, 0.0, 1.0) for column in source.columns]
+    values = source.values[train].astype(np.float64)
+    (column,) = column_rules.fill_columns([column], values[:, None])
     if values.max() == values.min():  # the deviation of a repeated .1 is rounding noise
-        return column, float(values[0]), 1.0
-    return column, float(values.mean()), float(values.std())
+        return [(column, float(values[0]), 1.0)]
+    return [(column, float(values.mean()), float(values.std()))]
 
 
 def _batch(
-    every: Sequence[Source],
+    of: Sequence[Source],
     loc: Floats,
     scale: Floats,
     settled: Settled,
@@ -136,45 +137,45 @@ def _batch(
     part: NDArray[np.int64],
 ) -> Batch:
     """The rows of one part in model space, made a few at a time, so that no table stands in double precision."""
-    x = np.empty((len(part), len(every)), dtype=np.float32)
-    for start, natural in _in_rows(every, part):
+    x = np.empty((len(part), len(loc)), dtype=np.float32)
+    for start, natural in _in_rows(of, part):
         x[start : start + len(natural)] = (natural - loc) / scale
     w = torch.ones(len(part)) if weights is None else torch.from_numpy(weights[part]).float()
     labels, groups, index = (torch.from_numpy(values[part]) for values in (settled.y, s, settled.rows))
     return Batch(torch.from_numpy(x), labels, groups, w, index)
 
 
-def _in_rows(every: Sequence[Source], rows: NDArray[np.int64]) -> Iterator[tuple[int, Floats]]:
+def _in_rows(of: Sequence[Source], rows: NDArray[np.int64]) -> Iterator[tuple[int, Floats]]:
     """Yields some rows at a time in natural units (k, d), with the place of the first."""
     for start in range(0, len(rows), ROWS):
         some = rows[start : start + ROWS]
-        yield start, np.column_stack([source.of(some) for source in every])
+        yield start, fill_rows(of, some, len(some))
 
 
-def _fingerprint(of_blocks: Sequence[Sequence[Source]], y: NDArray[np.int64], weights: Floats | None) -> str:
+def _fingerprint(of: Sequence[Source], y: NDArray[np.int64], weights: Floats | None) -> str:
     """The fingerprint of ``utils.datasets.tabular``, of the rows as they are in the file, missing ones nan."""
-    every = [source for own in of_blocks for source in own]
-    rows = (natural for _, natural in _in_rows(every, np.arange(len(y))))
-    hashed = fingerprint([source.column for source in every], rows, y)
+    rows = (natural for _, natural in _in_rows(of, np.arange(len(y))))
+    hashed = fingerprint([column for source in of for column in source.columns], rows, y)
     return hashed if weights is None else hashlib.sha256(f"{hashed}{weights.tolist()}".encode()).hexdigest()[:16]
 
 
 def _with_medians(
-    schema: TableSchema, of_blocks: Sequence[list[Source]], train: NDArray[np.int64]
-) -> tuple[TableSchema, list[list[Source]]]:
+    schema: TableSchema, of: Sequence[Source], train: NDArray[np.int64]
+) -> tuple[TableSchema, list[Source]]:
     """The schema with the medians of the training rows, and the columns with them in place of what is missing."""
     rules, filled = dict(schema.columns), []
-    for own in of_blocks:
-        name, number = own[0].column.name, own[0]
-        rule = rules.get(name)
-        if rule is not None and rule.missing in ("median", "median+flag") and not is_levelled(rule):
-            values = number.values[train]
+    for source in of:
+        rule = rules.get(source.name)
+        if not source.coded and rule is not None and rule.missing in ("median", "median+flag"):
+            values = source.values[train]
             if np.isnan(values).all():
-                raise ValueError(f"column {name!r} is missing in every training row, so it has no median; leave it out")
+                raise ValueError(
+                    f"column {source.name!r} is missing in every training row, so it has no median; leave it out"
+                )
             median = float(np.nanmedian(values))
-            rules[name] = rule.model_copy(update={"median": median})
-            own = [number._replace(values=np.where(number.missing(), median, number.values)), *own[1:]]
-        filled.append(own)
+            rules[source.name] = rule.model_copy(update={"median": median})
+            source = source._replace(values=np.where(source.missing(), median, source.values))
+        filled.append(source)
     return schema.model_copy(update={"columns": rules}), filled
 
 

@@ -182,28 +182,35 @@ def date_format(name: str, texts: Sequence[str]) -> str:
 
 
 class Source(NamedTuple):
-    """One column in short form: numbers (n,), or a level's place in codes (n,), of which others share the array."""
+    """Columns (n, c) in short form: one of numbers, or those that a level's place in a list tells."""
 
-    column: Column
-    values: NDArray[Any]
-    level: int | None = None  # the column is 1 where the code is this one; None: it is the number itself
-    coded: bool = False  # the number is a code
+    columns: tuple[Column, ...]
+    values: NDArray[Any]  # (n,), numbers in double precision, or codes of levels
+    coded: bool
 
-    def of(self, rows: Any) -> Floats:
-        """The numbers of some rows, nan where a cell is missing."""
+    @property
+    def name(self) -> str:
+        """The attribute that the columns belong to."""
+        return self.columns[0].attribute or self.columns[0].name
+
+    def fill(self, out: Floats, rows: Any) -> None:
+        """Writes the numbers of some rows (k, c), nan where a cell is missing."""
         values = self.values[rows]
-        if self.level is None and not self.coded:
-            return values.astype(np.float64, copy=False)
-        found = values if self.level is None else values == self.level
-        return np.where(values == ABSENT, math.nan, found)
+        if len(self.columns) == 1:
+            out[:, 0] = values
+        else:
+            out[:] = 0
+            out[np.arange(len(out)), values] = 1
+        if self.coded and (absent := values == ABSENT).any():
+            out[absent] = math.nan
 
     def missing(self) -> NDArray[np.bool_]:
         """Returns which cells (n,) are missing."""
-        return np.isnan(self.values) if self.values.dtype.kind == "f" else self.values == ABSENT
+        return self.values == ABSENT if self.coded else np.isnan(self.values)
 
 
 def sources(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> list[Source]:
-    """The columns of an attribute in short form.
+    """The columns of an attribute in short form, that which flags missing numbers apart.
 
     Raises:
         ValueError: naming column and row, for a text that is no level or a value out of bounds.
@@ -219,17 +226,25 @@ def sources(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> list[Sour
 
 def sources_of_levels(block: Block, code: Codes) -> list[Source]:
     """The columns of an attribute whose cells have the levels ``code`` (n,)."""
-    code = code.astype(np.int16 if len(level_names(block.rule)) < np.iinfo(np.int16).max else np.int32)
-    if len(block.columns) == 1:
-        return [Source(block.columns[0], code, coded=True)]
-    return [Source(column, code, level) for level, column in enumerate(block.columns)]
+    small = len(level_names(block.rule)) < np.iinfo(np.int16).max
+    return [Source(block.columns, code.astype(np.int16 if small else np.int32), coded=True)]
 
 
 def sources_of_numbers(block: Block, values: Floats) -> list[Source]:
     """The columns of an attribute of numbers (n,), missing ones as the median where the rule knows one, else nan."""
     filled = values if block.rule.median is None else np.where(np.isnan(values), block.rule.median, values)
-    flags = [Source(flag, np.isnan(values).astype(np.int8), level=1) for flag in block.columns[1:]]
-    return [Source(block.columns[0], filled), *flags]
+    flags = [Source((flag,), np.isnan(values).astype(np.int8), coded=True) for flag in block.columns[1:]]
+    return [Source(block.columns[:1], filled, coded=False), *flags]
+
+
+def fill_rows(of: Sequence[Source], rows: Any, n: int) -> Floats:
+    """The numbers (n, d) of some rows, nan where a cell is missing."""
+    out = np.empty((n, sum(len(source.columns) for source in of)))
+    end = 0
+    for source in of:
+        start, end = end, end + len(source.columns)
+        source.fill(out[:, start:end], rows)
+    return out
 
 
 def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:

@@ -28,6 +28,7 @@ from utils.tables.encoding import (
     absent_code,
     blocks,
     explain_outside,
+    fill_rows,
     is_levelled,
     level_names,
     outside,
@@ -172,7 +173,7 @@ def _examine(
     mended: dict[str, int] = {}
     for block, cells in zip(parts, take_columns(frame, [block.name for block in parts], schema), strict=True):
         sources, found = _encode(block, cells, schema.file, mend=unseen == "nearest")
-        values += [source.of(slice(None)) for source in sources]
+        values.append(fill_rows(sources, slice(None), len(frame)))
         doubts += found.doubts
         mended |= {block.name: found.mended} if found.mended else {}
     return values, doubts, mended

@@ -11,10 +11,11 @@ import pandas as pd
 
 import paths_config
 from utils.tables.remarks import Remark, some
-from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, sniff
+from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, open_bytes, sniff
 from utils.tables.table_schema import FileFormat
 
 PARQUET = (".parquet", ".pq")
+ROWS = 16_384  # that are read at a time
 
 
 @dataclass
@@ -143,52 +144,92 @@ def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[
         "index_col": False,
         "low_memory": False,
     }
-    frame = _parse(path, options | {"dtype": textual})
-    spoilt = [names[i] for i in numeric if not pd.api.types.is_numeric_dtype(frame[names[i]])]
-    # pandas makes numbers of the levels of a category where all of them can be, such as 01004
-    spoilt += [name for name in textual if not pd.api.types.is_string_dtype(frame[name].cat.categories)]
+    frame, spoilt = _parse(path, options | {"dtype": textual}, sniffed.lines)
     if sniffed.zeros:  # post codes, which are no numbers
-        spoilt += [
-            name for name in _with_leading_zeros(path, options, [names[i] for i in numeric]) if name not in spoilt
-        ]
+        spoilt += [name for name in _with_leading_zeros(path, options, sniffed, numeric, names) if name not in spoilt]
     if spoilt:  # further down they are no numbers: read again as the texts that stand there
-        again = _parse(path, options | {"dtype": dict.fromkeys(spoilt, str), "usecols": spoilt, "na_values": {}})
-        frame[spoilt] = again[spoilt]
+        again, _ = _parse(path, _as_texts(options, spoilt), sniffed.lines)
+        frame = frame.assign(**again)[names]
     return tidy(frame, remarks=sniffed.remarks)
 
 
-def _parse(path: Path, options: dict[str, Any]) -> pd.DataFrame:
+class _Gathered:
+    """A column that is read part by part into one array, which is no larger than it has to be."""
+
+    def __init__(self, rows: int, textual: bool):
+        self.values: Any = np.empty(rows, dtype=np.int32 if textual else np.float64)
+        self.place: dict[str, int] | None = {} if textual else None
+        self.spoilt = False  # what was read is not what stands in the file
+
+    def add(self, start: int, part: "pd.Series[Any]") -> None:
+        """Takes the rows from a place on."""
+        if self.place is None:
+            self.spoilt |= not pd.api.types.is_numeric_dtype(part)
+            values = None if self.spoilt else part.to_numpy(np.float64)
+        else:
+            held = part if isinstance(part.dtype, pd.CategoricalDtype) else part.astype("category")
+            # pandas makes numbers of the levels of a category where all of them can be, such as 01004
+            self.spoilt |= not pd.api.types.is_string_dtype(held.cat.categories) and len(held.cat.categories) > 0
+            table = [self.place.setdefault(str(text), len(self.place)) for text in held.cat.categories]
+            values = np.array([*table, -1])[held.cat.codes.to_numpy()]
+        if values is not None:
+            self.values[start : start + len(part)] = values
+
+    def whole(self, rows: int) -> Any:
+        """The column of that many rows."""
+        if self.place is None:
+            return self.values[:rows]
+        return pd.Categorical.from_codes(self.values[:rows], categories=list(self.place))
+
+
+def _parse(path: Path, options: dict[str, Any], lines: int) -> tuple[pd.DataFrame, list[str]]:
+    """The cells, read some rows at a time, so that they stand in memory once, and the columns that were misread."""
+    gathered: dict[str, _Gathered] = {}
+    rows = 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # else surplus fields vanish with a warning
-            return pd.read_csv(path, **options)
+            with pd.read_csv(path, **options, chunksize=ROWS) as reader:
+                for part in reader:
+                    for name in part:
+                        if name not in gathered:
+                            gathered[name] = _Gathered(lines, name in options["dtype"])
+                        gathered[name].add(rows, part[name])
+                    rows += len(part)
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path} is empty.") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in {options['encoding']} (byte {error.start}).") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise ValueError(f"{path} is no proper table: {str(error).strip()}") from None
+    spoilt = [name for name, column in gathered.items() if column.spoilt]
+    return pd.DataFrame({name: column.whole(rows) for name, column in gathered.items()}, copy=False), spoilt
 
 
-def _with_leading_zeros(path: Path, options: dict[str, Any], numeric: list[str]) -> list[str]:
+def _as_texts(options: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+    return options | {"dtype": dict.fromkeys(columns, str), "usecols": columns, "na_values": {}}
+
+
+def _with_leading_zeros(
+    path: Path, options: dict[str, Any], sniffed: Sniffed, numeric: list[int], names: list[str]
+) -> list[str]:
     """Columns of whole numbers of which some begin with a zero, such as 01004."""
-    if not numeric:
+    columns = [names[i] for i in numeric]
+    if not columns:
         return []
-    cells = _parse(path, options | {"dtype": str, "usecols": numeric, "na_values": {}})
+    cells, _ = _parse(path, _as_texts(options, columns), sniffed.lines)
 
     def zeros(name: str) -> bool:
-        found = [str(text).strip() for text in cells[name].unique()]
+        found = [str(text).strip() for text in cells[name].cat.categories]
         return all(t == "" or t.isdecimal() for t in found) and any(len(t) > 1 and t[0] == "0" for t in found)
 
-    return [name for name in numeric if zeros(name)]
+    return list(filter(zeros, columns))
 
 
 def _comment_lines(path: Path, fmt: FileFormat) -> list[int] | None:
     """Numbers of the lines that begin with the mark of comments."""
     if not fmt.comment:
         return None
-    from utils.tables.sniffing import open_bytes
-
     mark = fmt.comment.encode(fmt.encoding)
     with open_bytes(path) as file:
         return [i for i, line in enumerate(file) if line.startswith(mark)]

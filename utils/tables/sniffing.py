@@ -43,6 +43,7 @@ class Sniffed:
     rows: list[list[str]]  # the first ones, blanks stripped
     remarks: list[Remark] = field(default_factory=list)
     zeros: bool = False  # some number in the file begins with a 0 that counts, as in 01004
+    lines: int = 0  # of the file, at most
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -87,7 +88,7 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
             "thousands": thousands,
         }
     )
-    sniffed = Sniffed(found, header, rows, remarks, _has_leading_zeros(path, separator))
+    sniffed = Sniffed(found, header, rows, remarks, *_scan(path, separator))
     if not names:
         _require_header(path, sniffed)
     return sniffed
@@ -255,18 +256,21 @@ def _ambiguous(cell: str) -> bool:
     return bool(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell))
 
 
-def _has_leading_zeros(path: Path, separator: str) -> bool:
-    """Returns whether some cell begins with a zero before another digit, anywhere in the file."""
+def _scan(path: Path, separator: str) -> tuple[bool, int]:
+    """Returns whether a cell begins with a zero before another digit, anywhere in the file, and its lines at most."""
     before = np.zeros(256, dtype=bool)
     before[list(b'\n\r" ' + separator.encode())] = True
+    zeros, lines = False, 1
     with open_bytes(path) as file:
         for part in iter(lambda: file.read(PART), b""):
+            lines += part.count(b"\n") or part.count(b"\r")
+            if zeros:
+                continue
             found = np.frombuffer(part, dtype=np.uint8)
-            zeros = np.flatnonzero(found[1:-1] == ord("0")) + 1
-            after = found[zeros + 1]
-            if (before[found[zeros - 1]] & (after >= ord("0")) & (after <= ord("9"))).any():
-                return True
-    return False
+            places = np.flatnonzero(found[1:-1] == ord("0")) + 1
+            after = found[places + 1]
+            zeros = bool((before[found[places - 1]] & (after >= ord("0")) & (after <= ord("9"))).any())
+    return zeros, lines
 
 
 def _cells_below(sniffed: Sniffed, place: int) -> Iterator[str]:

@@ -17,35 +17,37 @@ LEAK = 0.99  # area under the ROC curve of one attribute alone
 LIKELY = 0.95  # the same of one that may be known only once the label is
 
 
-def suspects(of_blocks: Sequence[Sequence[Source]], y: NDArray[np.int64], cells: pd.DataFrame) -> list[Remark]:
+def suspects(of: Sequence[Source], y: NDArray[np.int64], cells: pd.DataFrame) -> list[Remark]:
     """Remarks on attributes that alone predict the label, and on rows equal in every cell; of many rows a part."""
     chosen = np.linspace(0, len(y) - 1, min(len(y), MOST)).astype(np.int64)
     found = []
-    for own in of_blocks:
-        apart = own[:1] if own[0].level is not None else own  # indicators share their codes
-        areas = [alone(source, chosen, y[chosen]) for source in apart]
-        if max(areas) > LIKELY:
-            subject = "that it is missing" if areas[0] < max(areas) else "it"  # the flag does
-            end = ", as a copy of it does" if max(areas) > LEAK else "; is it known before the label is?"
-            found.append(_leave_out(own, f"{subject} alone predicts the label (AUC {max(areas):.3f}){end}"))
-    return [*found, *_copies(of_blocks, chosen), *_repeated(cells)]
+    for source, base in zip(of, _attributes(of), strict=True):
+        area = alone(source, chosen, y[chosen])
+        if area > LIKELY:
+            subject = "it" if base == source.name else "that it is missing"
+            end = ", as a copy of it does" if area > LEAK else "; is it known before the label is?"
+            found.append(_leave_out(base, f"{subject} alone predicts the label (AUC {area:.3f}){end}"))
+    return [*found, *_copies(of, chosen), *_repeated(cells)]
 
 
-def _copies(of_blocks: Sequence[Sequence[Source]], rows: NDArray[np.int64]) -> Iterator[Remark]:
+def _attributes(of: Sequence[Source]) -> list[str]:
+    """The attribute of each source; a flag of missing numbers belongs to these."""
+    names = [source.name for source in of]
+    before = ["", *names[:-1]]
+    return [first if name == f"{first} is missing" else name for first, name in zip(before, names, strict=True)]
+
+
+def _copies(of: Sequence[Source], rows: NDArray[np.int64]) -> Iterator[Remark]:
     """Yields attributes that hold in every row what one before them holds."""
-    seen: dict[bytes, Sequence[Source]] = {}
-    for own in of_blocks:
-        first = seen.setdefault(own[0].values[rows].tobytes(), own)
-        if first is not own and np.array_equal(first[0].values, own[0].values, equal_nan=True):
-            yield _leave_out(own, f"it holds in every row the same as {_name(first)!r}")
+    seen: dict[bytes, Source] = {}
+    for source, base in zip(of, _attributes(of), strict=True):
+        first = seen.setdefault(source.values[rows].tobytes(), source)
+        if first is not source and base == source.name and np.array_equal(first.values, source.values, equal_nan=True):
+            yield _leave_out(base, f"it holds in every row the same as {first.name!r}")
 
 
-def _name(own: Sequence[Source]) -> str:
-    return own[0].column.attribute or own[0].column.name
-
-
-def _leave_out(own: Sequence[Source], text: str) -> Remark:
-    return Remark(_name(own), text, column_line(_name(own), type="ignore"))
+def _leave_out(name: str, text: str) -> Remark:
+    return Remark(name, text, column_line(name, type="ignore"))
 
 
 def alone(source: Source, rows: NDArray[np.int64], y: NDArray[np.int64]) -> float:
@@ -53,13 +55,13 @@ def alone(source: Source, rows: NDArray[np.int64], y: NDArray[np.int64]) -> floa
 
     Levels are scored by the share of class 1 among their rows, which can only flatter the attribute.
     """
-    score = source.values[rows].astype(np.float64) if source.level is not None or source.coded else source.of(rows)
+    score = source.values[rows].astype(np.float64)
     known = ~np.isnan(score)
     score, y = score[known], y[known]
     positives = int(y.sum())
     if not 0 < positives < len(y):
         return 0.5
-    if source.level is not None or source.coded:
+    if source.coded:
         code = score.astype(np.int64) - ABSENT
         score = ((np.bincount(code, y) + 0.5) / (np.bincount(code) + 1))[code]
     area = (rankdata(score)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(y) - positives))
