@@ -66,7 +66,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     for refusal in filter(None, (proposal.refusal for proposal in proposals.values())):
         raise ValueError(refusal)
     remarks = [*raw.remarks, *(remark for name in proposals for remark in proposals[name].remarks)]
-    rules = {name: schema.columns.get(name) or proposals[name].rule for name in known}
+    rules = {**schema.columns, **{name: proposals[name].rule for name in known if name not in schema.columns}}
     texts = {name for name, rule in rules.items() if rule.type in LEVELLED}
     cells = tidy(raw.cells, texts)
     rows = np.flatnonzero(_kept(schema, cells, raw.format, where))
