@@ -11,6 +11,7 @@ from utils.datasets.german import ATTRIBUTES, german
 from utils.datasets.table import build_table
 from utils.tables.table_schema import from_plain
 
+ADULT = ("sex", "age", "native-country", "marital-status", "education-num", "hours-per-week", "income")
 SHARES = (0.64, 0.16, 0.20)
 
 
@@ -58,10 +59,7 @@ def test_adult():
             "education-num": {"type": "continuous"},
             "hours-per-week": {"type": "continuous"},
         }
-        | dict.fromkeys(
-            ("workclass", "fnlwgt", "education", "occupation", "relationship", "race", "capital-gain", "capital-loss"),
-            {"type": "ignore"},
-        ),
+        | {name: {"type": "ignore"} for name in HEADER if name not in ADULT},
         "sensitive": ["sex"],
         "label": {"column": "income", "favourable": ">50K"},
         "graph": {"marital-status": ["sex", "age", "native-country"]},
