@@ -1,4 +1,4 @@
-"""Lists the commands that read the run databases: ``python -m evals``."""
+"""Lists the commands that look at tables and at run databases: ``python -m evals``."""
 
 import sys
 

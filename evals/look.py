@@ -179,7 +179,8 @@ def _write(out: Path, text: str, *, replace: bool) -> str:
     except UnicodeDecodeError:
         there = ""
     if there is not None and there != text and not replace:
-        return f"{out}: there already, and kept as it is; existing=replace writes it anew\n"
+        kept = f"{out}: there already, and kept as it is; existing=replace writes it anew"
+        return f"{kept}, {copyable('python', '-m', 'evals.look', str(out))} looks by it\n"
     atomic.write_text(out, text)
     return f"{out}: the schema; edit it, then look again by it: {copyable('python', '-m', 'evals.look', str(out))}\n"
 

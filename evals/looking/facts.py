@@ -2,9 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,17 @@ from utils.tables.table_schema import NUMERIC, FileFormat, Rule, TableSchema
 SHOWN = 12  # levels of a column that are counted one by one
 BINS = 20  # of a histogram
 MOST_CLASSES = 6  # values of a label that are counted one by one
-MOST_CELLS = 200  # combinations of groups of which those without rows are listed too
+MOST_CELLS = 200  # groups that are listed, combinations without rows among them; of more the smallest
 
 Codes = NDArray[np.int64]
+
+
+class Attribute(NamedTuple):
+    """A sensitive column: its groups, and the group (n,) of each row."""
+
+    name: str
+    texts: tuple[str, ...]
+    code: Codes
 
 
 @dataclass(frozen=True)
@@ -144,11 +153,10 @@ def measure(draft: Draft, rows: int, name: str) -> Facts:
     settled = draft.settled
     y, classes = _classes(draft)
     attributes = [
-        (n, level_names(rule), codes(rule, settled.cells[n], settled.schema.file))
+        Attribute(n, level_names(rule), codes(rule, settled.cells[n], settled.schema.file))
         for n in settled.schema.sensitive
         if is_levelled(rule := settled.schema.columns[n])
     ]
-    groups = [(f"{n}={text}", code == i) for n, texts, code in attributes for i, text in enumerate(texts)]
     refusals, found = _try(settled, name) if not draft.refusals else ([], [])
     schema = settled.schema
     return Facts(
@@ -158,9 +166,9 @@ def measure(draft: Draft, rows: int, name: str) -> Facts:
         label=schema.label.column,
         classes=classes,
         favourable=schema.label.favourable is not None,
-        columns=tuple(_column(schema, n, settled.cells[n], settled.reasons.get(n, ""), groups) for n in schema.columns),
+        columns=tuple(_column(settled, n, attributes) for n in schema.columns),
         whole=Group("all rows", tuple(np.bincount(y, minlength=len(classes)).tolist())),
-        alone=tuple(_count(texts, code, y, classes, f"{n}=") for n, texts, code in attributes),
+        alone=tuple(_count([f"{own.name}={text}" for text in own.texts], own.code, y, classes) for own in attributes),
         combined=_combine(attributes, y, classes) if len(attributes) > 1 else (),
         suspects=tuple(dict.fromkeys([*found, *settled.remarks])),
         decisions=tuple(draft.decisions),
@@ -182,47 +190,43 @@ def _classes(draft: Draft) -> tuple[Codes, tuple[str, ...]]:
     return codes(every, settled.cells[label.column], settled.schema.file), draft.classes
 
 
-def _count(texts: Sequence[str], code: Codes, y: Codes, classes: Sequence[str], start: str = "") -> tuple[Group, ...]:
-    """The rows of each level, by class."""
+def _count(names: Sequence[str], code: Codes, y: Codes, classes: Sequence[str]) -> tuple[Group, ...]:
+    """The rows of each group, by class."""
     k = len(classes)
-    counts = np.bincount(code * k + y, minlength=len(texts) * k).reshape(-1, k)
-    return tuple(Group(start + text, tuple(row.tolist())) for text, row in zip(texts, counts, strict=True))
+    counts = np.bincount(code * k + y, minlength=len(names) * k).reshape(-1, k)
+    return tuple(Group(name, tuple(row.tolist())) for name, row in zip(names, counts, strict=True))
 
 
-def _combine(
-    attributes: Sequence[tuple[str, tuple[str, ...], Codes]], y: Codes, classes: Sequence[str]
-) -> tuple[Group, ...]:
+def _combine(attributes: Sequence[Attribute], y: Codes, classes: Sequence[str]) -> tuple[Group, ...]:
     """The combinations of all sensitive attributes, those without rows too unless there are very many."""
-    code = np.zeros(len(y), dtype=np.int64)
-    for _, texts, own in attributes:
-        code = code * len(texts) + own
-    named = ([f"{name}={text}" for text in texts] for name, texts, _ in attributes)
-    names = [", ".join(parts) for parts in itertools.product(*named)]
-    every = _count(names, code, y, classes)
-    return every if len(every) <= MOST_CELLS else tuple(group for group in every if group.rows)
+    sizes = tuple(len(own.texts) for own in attributes)
+    code = np.ravel_multi_index(tuple(own.code for own in attributes), sizes)
+    present = np.arange(math.prod(sizes)) if math.prod(sizes) <= MOST_CELLS else np.unique(code)
+    places = zip(*np.unravel_index(present, sizes), strict=True)
+    names = [", ".join(f"{own.name}={own.texts[i]}" for own, i in zip(attributes, of, strict=True)) for of in places]
+    return _count(names, np.searchsorted(present, code), y, classes)
 
 
 # --- Columns ---------------------------------------------------------------------------------------------------
 
 
-def _column(
-    schema: TableSchema,
-    name: str,
-    cells: "pd.Series[object]",
-    reason: str,
-    groups: Sequence[tuple[str, NDArray[np.bool_]]],
-) -> ColumnFacts:
-    rule = schema.columns[name]
+def _column(settled: Settled, name: str, attributes: Sequence[Attribute]) -> ColumnFacts:
+    schema, cells = settled.schema, settled.cells[name]
+    rule, reason = schema.columns[name], settled.reasons.get(name, "")
     missing = absent(rule, cells, schema.file)
-    by = tuple(
-        Missing(group, int((missing & of).sum()), int(of.sum()))
-        for group, of in groups
-        if missing.any() and not group.startswith(f"{name}=")
-    )
+    by = tuple(_missing_by([own for own in attributes if own.name != name], missing)) if missing.any() else ()
     levels, n_levels = _levels(rule, cells, missing) if not rule.bins else _groups(rule, cells, schema.file)
     held = _numbers(rule, cells, schema.file)
-    role = _role(schema, name)
-    return ColumnFacts(name, rule, reason, role, levels, n_levels, held, int(missing.sum()), by)
+    return ColumnFacts(name, rule, reason, _role(schema, name), levels, n_levels, held, int(missing.sum()), by)
+
+
+def _missing_by(attributes: Sequence[Attribute], missing: NDArray[np.bool_]) -> Iterator[Missing]:
+    """Yields the rows of each group in which a column is missing; of very many groups none."""
+    for own in attributes:
+        if len(own.texts) <= MOST_CELLS:
+            rows, lacking = (np.bincount(code, minlength=len(own.texts)) for code in (own.code, own.code[missing]))
+            for text, k, n in zip(own.texts, lacking.tolist(), rows.tolist(), strict=True):
+                yield Missing(f"{own.name}={text}", k, n)
 
 
 def _role(schema: TableSchema, name: str) -> str:

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 
 from evals.cards.document import CSS
-from evals.looking.facts import ColumnFacts, Facts, Group, Numbers
+from evals.looking.facts import MOST_CELLS, ColumnFacts, Facts, Group, Numbers
 from evals.looking.graph_drawing import describe, draw_graph
 from evals.looking.look_text import kind, number, percent, sentence
 from utils.system.console import count, harmless
@@ -110,12 +110,17 @@ def _remarks(key: str, title: str, remarks: Sequence[Remark]) -> list[tuple[str,
 def _groups(facts: Facts) -> str:
     """Rows by class and, of two classes, the rate of class 1 with a bar; the smallest cell in bold."""
     rated = len(facts.classes) == 2
-    heads = ["group", "rows", *(f"{facts.label}={text}" for text in facts.classes)]
-    rate = f'<th scope="col" class="figure">rate of {_safe(facts.classes[-1])}</th><td class="bars"></td>'
+    heads = [f"by {facts.label}", "rows", *facts.classes]
+    rate = f'<th scope="col" class="figure">% {_safe(facts.classes[-1])}</th><td class="bars"></td>'
     parts = [*facts.alone, *([facts.combined] if facts.combined else []), [facts.whole]]
-    rows = (f"<tbody>{''.join(_group(group, facts) for group in part)}</tbody>" for part in parts)
+    few = [
+        sorted(part, key=lambda group: group.rows)[:MOST_CELLS] if len(part) > MOST_CELLS else part for part in parts
+    ]
+    rows = (f"<tbody>{''.join(_group(group, facts) for group in part)}</tbody>" for part in few)
     fewest, of, text = facts.smallest()
-    said = f"Smallest cell: {count(fewest, 'row')} of {of} with {facts.label}={text}."
+    left = sum(map(len, parts)) - sum(map(len, few))
+    said = f"{count(left, 'larger group')} left out here. " if left else ""
+    said += f"Smallest cell: {count(fewest, 'row')} of {of} with {facts.label}={text}."
     return (
         '<div class="scroll" tabindex="0" role="group" aria-label="rows by group and class"><table class="wide">'
         f"<thead><tr>{_header(heads)}{rate if rated else ''}</tr></thead>{''.join(rows)}</table></div>"

@@ -9,6 +9,7 @@ from utils.system.console import count, harmless
 from utils.tables.remarks import Remark
 
 WIDTH = 80
+FEW = 10  # rows; the rate of a smaller group says little
 MOST_GROUPS = 12  # lines of a table of groups
 TYPES = {"ignore": "left out", "continuous": "number", "ordered": "ordered", "date": "date"}
 
@@ -21,13 +22,20 @@ def sentence(facts: Facts) -> str:
     if len(facts.classes) > 2:
         return f"{start} The label {facts.label} has {len(facts.classes)} values; two classes are needed."
     good = ", the favourable class," if facts.favourable else ""
-    rates = [(group.rate, group.name) for group in facts.groups if group.rows]
-    spread = f", from {percent(min(rates)[0])} ({min(rates)[1]}) to {percent(max(rates)[0])} ({max(rates)[1]})"
+    rates = [(group.rate, group.name) for group in facts.groups if group.rows >= FEW]
+    spread = _spread(rates, len(rates) < len(facts.groups)) if rates else ""
     rows, group, text = facts.smallest()
     return (
-        f"{start} {facts.label} is {facts.classes[-1]}{good} in {percent(facts.whole.rate)}{spread if rates else ''}. "
+        f"{start} {facts.label} is {facts.classes[-1]}{good} in {percent(facts.whole.rate)}{spread}. "
         f"Smallest cell: {group} with {facts.label}={text}, {count(rows, 'row')}."
     )
+
+
+def _spread(rates: Sequence[tuple[float, str]], some_only: bool) -> str:
+    """The groups with the lowest and the highest rate."""
+    (low, least), (high, most) = min(rates), max(rates)
+    among = f", of groups of {FEW} rows or more" if some_only else ""
+    return f", from {percent(low)} ({least}) to {percent(high)} ({most}){among}"
 
 
 def percent(share: float) -> str:

@@ -118,7 +118,8 @@ def _label(schema: TableSchema, facts: Facts) -> Iterator[str]:
         yield f"actionable: {flow(schema.actionable)}\n"
     yield "\n"
     told = ", ".join(f"{text} ({rows:,})" for text, rows in zip(facts.classes, facts.whole.counts, strict=True))
-    yield f"label:\n  column: {flow(label.column)}  # {_comment(told)}\n"
+    one = f"; class 1 is {facts.classes[-1]}" if len(facts.classes) == 2 else ""
+    yield f"label:\n  column: {flow(label.column)}  # {_comment(told + one)}\n"
     if label.favourable is not None:
         yield f"  favourable: {flow(label.favourable)}\n"
     if label.positive is not None:
