@@ -36,7 +36,7 @@ from evals.records.points import fits, with_points
 from utils.metrics.directions import direction, headlines
 from utils.records import later
 from utils.records.settings import flat, varying
-from utils.runs import causal_figures
+from utils.runs import causal_figures, data_sources
 from utils.system import atomic
 from utils.system.console import count, say_of
 from utils.words.near import near
@@ -50,7 +50,10 @@ SCRIPTS = (
 )
 ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
 DIGITS, COARSE = 9, 6  # of metrics, and of the ends of their intervals, which nothing ranks
-FACETS = ("regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment")
+FACETS = (
+    *("regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment"),
+    *("source", "sensitive"),
+)
 ENDS = ("_low", "_high")  # of an interval: beside a metric, none by themselves
 MOST = 14  # metrics that are offered first
 SECTIONS = (
@@ -160,21 +163,31 @@ def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups:
 
 
 def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record], database: str) -> dict[str, Column]:
-    """Returns the causal model of each run by metric, for metrics whose runs rest on several; none where it lacks it.
+    """Returns of each run by metric its data, groups or causal model, where runs of several do not compare; else none.
 
-    Such metrics get ``apart``, the sentence that says why they do not compare, and ``judge``, the command that judges
-    all under one, or ``taken``, the key under which all are judged already.
+    Such metrics get ``about``, what is several, ``apart``, the sentence that says why they do not compare, and of
+    causal models ``judge``, the command that judges all under one, or ``taken``, the key by which all are already.
     """
     found: dict[str, Column] = {}
+    sources = [data_sources.source_of(record) for record in records]
+    several = len({*sources} - {None}) > 1
     for metric in offered:
         key = metric["key"]
+        about = data_sources.attributes_apart(records, key)
+        if several or len(about) > 1:
+            metric["about"] = "data" if several else "sensitive attributes"
+            metric["apart"] = advice.why_apart(records, [key], database)
+            named = sources if several else [data_sources.sensitive_of(record) for record in records]
+            having = [name if causal_figures.has(r, key) else None for name, r in zip(named, records, strict=True)]
+            found[key] = texts(having)
+            continue
         models = causal_figures.models(records, key)
         if len(models) > 1:
             known = [model for model, _ in models.values() if model is not None]
-            named = {id(of): causal_figures.name(model, known) for model, having in models.values() for of in having}
+            under = {id(of): causal_figures.name(model, known) for model, having in models.values() for of in having}
             metric["apart"] = advice.why_apart(records, [key], database)
             metric |= advice.for_a_page(models, key, database)
-            found[key] = texts(named.get(id(record)) for record in records)
+            found[key] = texts(under.get(id(record)) for record in records)
     return found
 
 
@@ -189,7 +202,7 @@ def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Se
     for name, key in zip("xy", given, strict=True):
         if key is not None and key not in keys:
             raise ValueError(f"{name}={key}: no run has it{near(key, keys)} There is {', '.join(keys[:MOST])}")
-    apart = {metric["key"]: metric["apart"] for metric in offered if "apart" in metric}
+    apart = {metric["key"]: metric["apart"] for metric in offered if metric.get("apart")}
     for key in given:
         if key in apart:
             raise ValueError(apart[key])

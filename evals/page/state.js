@@ -1,6 +1,6 @@
 // What the reader chose, and the same as the address of the page: a view can be shared, and comes back on reload.
 
-const FACETS = ["regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment"];
+const FACETS = ["regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment", "source", "sensitive"];
 const NONE = "none"; // a facet that a setting lacks
 const CHIPS = 12; // values of a radius above which it is a range
 

@@ -33,15 +33,15 @@ function look() {
   return found;
 }
 
-/** Why the figures of one of the metrics do not compare: those of the marks rest on several causal models; else none. */
+/** Why the figures of one of the metrics do not compare: those of the marks are of several data, groups or causal models; else none. */
 function apartOf(marks, shown, keys) {
   for (const key of keys) {
     const models = runs.model(key);
     const found = new Set();
     for (const i of models ? shown : []) for (const run of marks.runsOf(i)) if (models[run] !== null) found.add(models[run]);
     if (found.size > 1) {
-      const { judge, taken } = METRIC.get(key);
-      const said = `${briefly(key)} belongs to its causal model, and these runs rest on several: ${[...found].join("; ")}`;
+      const { judge, taken, about = "causal model" } = METRIC.get(key);
+      const said = `${briefly(key)} belongs to its ${about}, and these runs rest on several: ${[...found].join("; ")}`;
       const other = taken ? `, or take ${taken}, under which all are judged` : judge && `, or judge all under one: ${judge}`;
       return `${said}. Choose one under Filters${other || ""}`;
     }

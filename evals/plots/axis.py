@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from evals.records import query
 from utils.metrics.directions import describe, direction, headlines
 from utils.records import later
-from utils.runs import causal_figures
+from utils.runs import causal_figures, data_sources
 from utils.system.console import count
 
 UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
@@ -82,10 +82,15 @@ def defaults(
 
     def first(candidates: Sequence[str], but: str | None) -> str | None:
         found = (key for key in candidates if key in keys and key != but)
-        return next((key for key in found if causal_figures.compares(records, key)), None)
+        return next((key for key in found if _compares(records, key)), None)
 
     found = x or first(["accuracy", *about], y) or keys[0]
     return found, y or first(about, found) or found
+
+
+def _compares(records: Sequence[query.Record], key: str) -> bool:
+    """Returns whether figures are of one causal model and about the same groups; of several data no other key is."""
+    return causal_figures.compares(records, key) and len(data_sources.attributes_apart(records, key)) <= 1
 
 
 def fill_axes(records: Sequence[query.Record], options: DictConfig) -> DictConfig:

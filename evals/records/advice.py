@@ -1,4 +1,7 @@
-"""Advice where figures of several causal models meet: the commands and keys by which they compare."""
+"""Advice where figures meet that do not compare: of other data, about other groups, of several causal models.
+
+``require_one`` is asked by whatever ranks, averages or picks; it says which runs are apart, and how to choose some.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +11,8 @@ from typing import Any
 from evals.records import query
 from evals.records.query import Record
 from utils.records import later
+from utils.records.settings import at
+from utils.runs import data_sources
 from utils.runs.causal_figures import Causal, Models, has, models, name
 from utils.scms.identity import FITTED, hash_of_graph, is_under
 from utils.words.quoting import copyable, override
@@ -32,16 +37,50 @@ def why_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> 
 
 
 def require_one(records: Sequence[Record], keys: Sequence[str], database: str) -> None:
-    """Refuses to rank or average figures of different causal models. Raises ValueError as ``why_apart`` says."""
+    """Refuses to rank or average figures that do not compare. Raises ValueError as ``why_apart`` says."""
     if said := why_apart(records, keys, database):
         raise ValueError(said)
 
 
 def sentences(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
-    """Returns why figures do not compare and the remedy, one sentence for all keys of the same causal models.
+    """Returns why figures do not compare and the remedy, one sentence for all keys of the same sources or models.
 
     ``database`` is that which was asked for: a copy may have another name than the data set of its records.
     """
+    if several := _of_data(records, keys, database):
+        return [several]
+    return [*_of_attributes(records, keys), *_of_models(records, keys, database)]
+
+
+def _of_data(records: Sequence[Record], keys: Sequence[str], database: str) -> str:
+    """Returns why the figures of these keys do not compare where they are of several sources; else nothing."""
+    found = data_sources.sources([record for record in records if any(has(record, key) for key in keys)])
+    if len(found) <= 1:
+        return ""
+    listed = "; ".join(f"{source} ({data_sources.file_of(of[0])}, {_records(of)})" for source, of in found.items())
+    return (
+        f"the runs of {database} are of {len(found)} sources of data, whose figures do not compare: {listed}. Choose "
+        f'those of one by where="source=={next(iter(found))}"'
+    )
+
+
+def _of_attributes(records: Sequence[Record], keys: Sequence[str]) -> Iterator[str]:
+    """Yields why figures of groups do not compare that are about several sets of sensitive attributes."""
+    alike: dict[tuple[str, ...], tuple[list[str], dict[str, list[Record]]]] = {}
+    for key in dict.fromkeys(keys):
+        found = {} if models(records, key) else data_sources.attributes_apart(records, key)
+        if len(found) > 1:
+            alike.setdefault(tuple(found), ([], found))[0].append(key)
+    for of, found in alike.values():
+        listed = "; ".join(f"{about} ({_records(having)})" for about, having in found.items())
+        yield (
+            f"{_join(of)} {'is' if len(of) == 1 else 'are'} about the groups of the sensitive attributes, and here are "
+            f'{len(found)} sets of them: {listed}. Choose those of one by where="sensitive=={next(iter(found))}"'
+        )
+
+
+def _of_models(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
+    """Returns why causal figures do not compare, one sentence for all keys of the same causal models."""
     evaluations = later.evaluations(records)
     alike: dict[tuple[frozenset[str], str | None], dict[str, Models]] = {}
     for key in dict.fromkeys(keys):
@@ -221,8 +260,10 @@ def _conditions(causal: Causal, among: Sequence[Causal], of: Sequence[Record]) -
 
 
 def _about(record: Record) -> str:
-    """The sensitive attributes as ``where`` compares them."""
-    return str(query.values("dataset.sensitive", query.frame([{**record, "metrics": {}, "evaluations": {}}])).iloc[0])
+    """The sensitive attributes as ``where`` compares them; empty where no setting of the data set names them."""
+    table = query.frame([{**record, "metrics": {}, "evaluations": {}}])
+    stated = at(record["params"], "dataset.sensitive")
+    return "" if stated is None else str(query.values("dataset.sensitive", table).iloc[0])
 
 
 def _keep(table: Any, condition: str) -> list[int]:

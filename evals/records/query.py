@@ -20,6 +20,7 @@ from evals.records.seed_intervals import Interval, bootstrap, by_setting
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
+from utils.runs.data_sources import sensitive_of, source_of
 from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.near import ask, near
 from utils.words.numbers import read_number
@@ -28,7 +29,8 @@ from utils.words.ranges import require_ranges
 
 FACTS = (
     *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
-    *("seed", "radius", "run_id", "group_id", "status", "created", "poison_metric", "poison_objective", "params"),
+    *("source", "sensitive", "seed", "radius", "run_id", "group_id", "status", "created"),
+    *("poison_metric", "poison_objective", "params"),
 )
 PER_RUN = ("dataset", "group_id", "doc_id", "seed", "run_id", "created")  # keys of a group, or facts of a run alone
 CHOICES = ("regularizer", "prepare", "model", "scm", "attack", "decide")
@@ -119,7 +121,7 @@ def _facts(record: Record) -> dict[str, Any]:
     taken = {key: record.get(key) for key in FACTS}
     taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
     taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
-    taken["params"] = params
+    taken |= {"params": params, "source": source_of(record), "sensitive": sensitive_of(record)}
     return taken | {
         "experiment": params.get("experiment"),
         "radius": math.nan if radius is None else read_number(radius),
@@ -220,7 +222,12 @@ def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
 
 
 def values(key: str, table: pd.DataFrame) -> pd.Series:
-    """Returns a column, or the setting ``model.C``: numbers where all are, else text; raises as ``find_column``."""
+    """Returns a column, or the setting ``model.C``: numbers where all are, else text; raises as ``find_column``.
+
+    ``id`` is the number of a record.
+    """
+    if key == "id" and "doc_id" in table.columns:
+        key = "doc_id"
     if key in table.columns or "params" not in table.columns:
         return table[find_column(key, table)]
     found = [_setting(params, key) for params in table["params"]]

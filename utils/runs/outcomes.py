@@ -38,6 +38,9 @@ class Outcome:
     record: int | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # those that the sweep watches
     models: Mapping[str, "Model"] = field(default_factory=dict)  # that those of them rest on that are causal
+    dataset: str | None = None  # the database that its record is in
+    source: str | None = None  # of its data, see ``utils.runs.data_sources``
+    sensitive: str | None = None  # the attributes that its groups are of
 
 
 def outcome_file(sweep: Path, number: int) -> Path:

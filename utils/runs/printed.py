@@ -8,6 +8,7 @@ from utils.decides.thresholds_text import describe_fit, in_words
 from utils.metrics.directions import headlines
 from utils.records.typed import Record
 from utils.runs.causal_figures import model_of, sentences
+from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn
 from utils.words.levels import name_class
@@ -35,7 +36,9 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
         key: Model(dataset=record["dataset"], option=model["option"], fingerprint=model["fingerprint"])
         for key, model in causal.items()
     }
-    return Outcome(name, status, detail, doc_id, {key: record["metrics"].get(key) for key in watched}, models)
+    figures = {key: record["metrics"].get(key) for key in watched}
+    about = {"dataset": record["dataset"], "source": source_of(record), "sensitive": sensitive_of(record)}
+    return Outcome(name, status, detail, doc_id, figures, models, **about)
 
 
 def report(record: Record, doc_id: int, database: Path) -> None:

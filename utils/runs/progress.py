@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from utils.metrics.directions import direction
+from utils.runs.data_sources import is_of_groups
 from utils.runs.outcomes import Model, Outcome, now, read_outcome
 from utils.system.console import harmless, say, stop_if_interrupted
 
@@ -122,30 +124,34 @@ class Tally:
         return [f"best {key} {', '.join(of)}" for key in self.watch if direction(key) and (of := self._best_of(key))]
 
     def _best_of(self, key: str) -> list[str]:
-        """Returns the best value of a metric; for a causal one, that under each causal model."""
-        best = max if direction(key) > 0 else min
-        values = self._by_model(key)
-        if len(values) <= 1:
-            return [f"{best(of):.4f}" for of in values.values()]
-        names = _names([model for model in map(self._models(key).get, values) if model])
-        return [f"{best(of):.4f} under {names.get(fingerprint, 'none')}" for fingerprint, of in values.items()]
+        """Returns the best value of a metric; where figures do not compare, that of each data, groups and causal model.
 
-    def _by_model(self, key: str) -> dict[str, list[float]]:
-        """Returns the values of a metric by the fingerprint of their causal model, empty where they rest on none."""
-        found: dict[str, list[float]] = {}
-        for outcome in self.ended.values():
-            if (value := outcome.metrics.get(key)) is not None:
-                fingerprint = outcome.models[key]["fingerprint"] if key in outcome.models else ""
-                found.setdefault(fingerprint, []).append(value)
-        return found
+        Values compare of one source of data, of groups about the same attributes, under one causal model.
+        """
+        own = [(of, value) for of in self.ended.values() if (value := of.metrics.get(key)) is not None]
+        outcomes, figures = [of for of, _ in own], [value for _, value in own]
+        parts = [[f"of {of.source}" if of.source else "" for of in outcomes]]
+        if is_of_groups(key):
+            parts.append([f"about {of.sensitive}" if of.sensitive else "" for of in outcomes])
+        several = [part for part in parts if len({*part} - {""}) > 1]
+        within = list(zip(*several, strict=True)) if several else [()] * len(own)
+        fingerprints = [of.models[key]["fingerprint"] if key in of.models else "" for of in outcomes]
+        names = _names([model for model in map(self._models(key).get, dict.fromkeys(fingerprints)) if model])
+        best: dict[tuple[Any, ...], list[float]] = {}
+        for place, fingerprint, value in zip(within, fingerprints, figures, strict=True):
+            alone = len({f for p, f in zip(within, fingerprints, strict=True) if p == place}) <= 1
+            model = "" if alone else f"under {names.get(fingerprint, 'none')}"
+            best.setdefault((*place, model), []).append(value)
+        end = max if direction(key) > 0 else min
+        return [" ".join(filter(None, (f"{end(of):.4f}", *words))) for words, of in best.items()]
 
     def _models(self, key: str) -> dict[str, Model]:
         """Returns the causal models that a metric rests on, by fingerprint."""
         return {o.models[key]["fingerprint"]: o.models[key] for o in self.ended.values() if key in o.models}
 
     def apart(self) -> list[str]:
-        """Returns the watched metrics whose values rest on several causal models."""
-        return [key for key in self.watch if len(self._models(key)) > 1]
+        """Returns the watched metrics whose values do not compare, in the order of the watched ones."""
+        return [key for key in self.watch if len(self._models(key)) > 1 or len(self._best_of(key)) > 1]
 
 
 def _names(models: Sequence[Model]) -> dict[str, str]:

@@ -313,14 +313,14 @@ def _sum_up(tally: Tally) -> None:
 
 
 def _apart(tally: Tally) -> list[str]:
-    """Returns why watched figures do not compare, resting on several causal models, and the command that changes it."""
+    """Returns why watched figures do not compare, of other data or causal models, and the command that changes it."""
     keys = tally.apart()
     if not keys:
         return []
     ids: dict[str, set[int | None]] = {}
     for outcome in tally.ended.values():
-        for model in outcome.models.values():
-            ids.setdefault(model["dataset"], set()).add(outcome.record)
+        if outcome.dataset is not None:
+            ids.setdefault(outcome.dataset, set()).add(outcome.record)
     stores = {dataset: RunStore(paths_config.database(dataset)).all() for dataset in ids}
     own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
     return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]

@@ -88,7 +88,7 @@ def describe(
     if drawing is not None:
         source = {"generated": part_of(dataset), "rows": dataset.get("rows"), "version": drawing}
     asked = _normal(dataset.get("graph")) if option in FITTED else None
-    sensitive = _attributes(dataset)
+    sensitive = attributes(dataset)
     return {
         "option": option,
         "settings": own,
@@ -100,9 +100,9 @@ def describe(
     }
 
 
-def _attributes(dataset: Mapping[str, Any]) -> list[str] | None:
+def attributes(dataset: Mapping[str, Any]) -> list[str] | None:
     """The sensitive attributes that the settings of a data set name, in alphabetical order; None where they do not."""
-    given = dataset.get("sensitive")
+    given = dataset.get("sensitive", (dataset.get("schema") or {}).get("sensitive"))
     return None if given is None else sorted(map(str, [given] if isinstance(given, str) else given))
 
 
@@ -144,7 +144,7 @@ def causal_of(record: Record, evaluation: str | None = None) -> dict[str, Any] |
 
 def _with_attributes(causal: dict[str, Any], dataset: Any) -> dict[str, Any]:
     """A causal model from before it held the sensitive attributes, with those of the settings of its data set."""
-    sensitive = _attributes(dataset) if isinstance(dataset, Mapping) else None
+    sensitive = attributes(dataset) if isinstance(dataset, Mapping) else None
     return {**causal, "sensitive": sensitive, "fingerprint": _about(causal["fingerprint"], sensitive)}
 
 
