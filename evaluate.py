@@ -146,6 +146,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
         result["causal"] = causal
     facts = unreal_twins.facts_of_twins(ctx.scm, data)
     doubts = warnings_of(found, data.groups, data.class_names, params["evaluation"]["metrics"])
+    if others is not None:
+        doubts += others.doubts
     if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns)]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])

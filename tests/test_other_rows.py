@@ -72,7 +72,10 @@ def test_the_test_rows_themselves_give_the_test_figures(at_home):
     meant = people().query("age >= 20")
     decided = predictor(1, "people")(meant)["class"] == meant["hired"]
     people().to_csv(at_home / "same.csv", index=False)
-    assert command(*JUDGE, "rows=same.csv", "name=same").code == 0
+    answer = command(*JUDGE, "rows=same.csv", "name=same")
+    read = people()[["sex", "age", "edu", "region", "pay", "hired"]].apply(tuple, axis=1)
+    trained = read[meant.index].isin(read.iloc[dataset_of(record(), "cpu").train.index.numpy()]).sum()
+    assert f"{trained} of {len(meant)} rows of same.csv equal rows that the model was trained on" in answer.err
     assert record()["evaluations"]["same"]["metrics"]["accuracy"] == pytest.approx(decided.mean())
 
 

@@ -29,6 +29,7 @@ from utils.command_line.checks import check
 from utils.command_line.composing import compose_params
 from utils.datasets.table import from_settled
 from utils.datasets.tabular import names
+from utils.decides.threshold import Threshold
 from utils.model_zoo import StoredModel, assemble, content, from_database
 from utils.predictor import Predictor, predictor_of
 from utils.records.typed import Params
@@ -36,9 +37,10 @@ from utils.run_store import to_plain
 from utils.runs.fitting import checkpoint_of, train_once
 from utils.runs.lifecycle import carry_out
 from utils.runs.records import loadable_part
+from utils.tables.column_types import propose_one
 from utils.tables.reading import RawTable, tidy
 from utils.tables.settling import settle_cells
-from utils.tables.table_schema import FileFormat, TableSchema, from_plain
+from utils.tables.table_schema import FileFormat, Rule, TableSchema, from_plain
 from utils.types import Batch, Dataset
 from utils.words.levels import write_level
 from utils.words.quoting import override
@@ -208,7 +210,8 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
     def _schema(self, frame: pd.DataFrame, *, weighted: bool) -> TableSchema:
         """The meaning of the columns: numbers are numbers, texts and sensitive columns levels, but for ``columns``."""
         given, sensitive = dict(self.columns or {}), names(self.sensitive)
-        rules = {str(name): _rule(frame[name], str(name) in sensitive) for name in frame.columns} | given
+        open_ones = [name for name in frame.columns if str(name) not in given]
+        rules = {str(name): _rule(frame[name], str(name) in sensitive) for name in open_ones} | given
         label, weights = (_unused(name, frame) for name in ("label", "weights"))
         content: dict[str, Any] = {
             "file": MEMORY,
@@ -237,6 +240,11 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         params = params | {"operating_points": None, "evaluation": params["evaluation"] | {"metrics": {}}}
         run = build_run(params, dataset=dataset)
         decide = train_once(run)
+        if len(dataset.groups) > 1 and not dataset.sensitive and not isinstance(decide, Threshold):
+            raise ValueError(
+                f"decide={self.decide} has a threshold for each group, and sensitive_features are no columns of the "
+                "rows that it is to decide about; name sensitive columns of X"
+            )
         checkpoint_of(run).unlink(missing_ok=True)
         return assemble(to_plain(loadable_part(run, decide)), content(run.model.eval()), params["device"]), None
 
@@ -257,7 +265,15 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         }
         words = [override(key, _plain(value)) for key, value in said.items() if value is not None]
         table = {"name": dataset.name, "path": "", "schema": dataset.schema}
-        return compose_params([*words, *self.overrides], table)
+        return compose_params([*words, *self._further_words()], table)
+
+    def _further_words(self) -> tuple[str, ...]:
+        """The words of ``overrides``. Raises ValueError for one that chooses other data."""
+        words = names(self.overrides)
+        for word in words:
+            if word.lstrip("+~").partition("=")[0].split(".")[0] == "dataset":
+                raise ValueError(f"overrides={word!r}: the data are X and y; columns, graph and split say what of them")
+        return words
 
 
 def _plain(value: Any) -> Any:
@@ -269,12 +285,18 @@ def _is_numeric(frame: pd.DataFrame) -> bool:
     return all(pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes)
 
 
-def _rule(cells: "pd.Series[Any]", sensitive: bool) -> dict[str, Any]:
-    """The rule of a column by its type."""
+def _rule(cells: "pd.Series[Any]", sensitive: bool) -> Rule | dict[str, Any]:
+    """The rule of a column by its type. Raises ValueError for a sensitive number of too many levels."""
     if pd.api.types.is_datetime64_any_dtype(cells):
         return {"type": "date", "as_number": "days"}
-    numeric = pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
-    return {"type": "continuous" if numeric and not sensitive else "categorical"}
+    if not pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_bool_dtype(cells):
+        return {"type": "categorical"}
+    if sensitive:  # groups, of which there are a few
+        proposal = propose_one(cells, MEMORY, sensitive=True, label=False, path="X")
+        if proposal.refusal:
+            raise ValueError(proposal.refusal)
+        return proposal.rule
+    return {"type": "continuous"}
 
 
 def _unused(name: str, frame: pd.DataFrame) -> str:

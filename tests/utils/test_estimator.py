@@ -102,6 +102,16 @@ def test_texts_are_categories_and_new_ones_are_refused_or_taken_for_the_nearest(
     ).all()
 
 
+def test_thresholds_of_groups_need_rows_that_tell_their_group():
+    frame, y = logistic(100)
+    found = TrilemmaClassifier("sex", model="logistic_sklearn", decide="group_exact").fit(frame, y).predict(frame)
+    assert set(found) == {"no", "yes"}
+    with pytest.raises(ValueError, match="decide=group_exact has a threshold for each group"):
+        TrilemmaClassifier(model="logistic_sklearn", decide="group_exact").fit(
+            frame[["a", "b"]], y, sensitive_features=frame["sex"]
+        )
+
+
 def test_a_row_of_weight_0_counts_for_nothing():
     frame, y = logistic()
     wrong = np.where(y == "yes", "no", "yes")
@@ -122,6 +132,8 @@ def test_a_row_of_weight_0_counts_for_nothing():
         ({"sensitive": "gender"}, "there is no column 'gender'"),
         ({"name": "mine"}, "a run that is filed is judged by groups"),
         ({"unseen": "abstain"}, "unseen='abstain'"),
+        ({"sensitive": "a"}, r"say where its groups end in the schema, columns: \{a: \{type: continuous, bins: "),
+        ({"overrides": "dataset=loan"}, "overrides='dataset=loan': the data are X and y"),
     ],
 )
 def test_what_does_not_fit_is_refused(settings, words):

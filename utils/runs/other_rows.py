@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from utils import seeding
 from utils.datasets.tabular import natural
@@ -37,11 +40,27 @@ class OtherRows:
     mended: int  # cells that were taken as the nearest level or bound
     unseen: Unseen
     moved: list[Moved]
+    trained_on: int  # rows that are equal to a training row
+
+    @property
+    def doubts(self) -> list[str]:
+        """Warnings about the rows themselves."""
+        if self.trained_on <= len(self.batch.y) / 2:
+            return []
+        return [
+            f"{self.trained_on:,} of {count(len(self.batch.y), 'row')} of {self.path.name} equal rows that the model "
+            "was trained on, so these figures flatter it"
+        ]
 
     def to_record(self) -> dict[str, Any]:
         """Returns what a later evaluation says of the rows that it was made on."""
         by_column = {one.name: {k: v for k, v in one._asdict().items() if k != "name"} for one in self.moved}
-        facts = {"left_out": self.left_out, "unknown": self.unknown, "mended": self.mended}
+        facts = {
+            "left_out": self.left_out,
+            "unknown": self.unknown,
+            "mended": self.mended,
+            "trained_on": self.trained_on,
+        }
         named = {"file": self.path.name, "sha256": self.sha256, "unseen": self.unseen}
         return {"rows": {**named, "judged": len(self.batch.y), **facts, "moved": by_column}}
 
@@ -95,8 +114,9 @@ def read_rows(record: Record, model: StoredModel, data: Dataset, path: str, unse
         _strange(encoded),
         seeding.rng(record["params"]["seed"], "moved"),
     )
+    same = int(np.isin(_row_hashes(batch), _row_hashes(data.train)).sum())
     unknown, mended = int((~known).sum()), sum(encoded.mended.values())
-    return OtherRows(file, _hash(file), batch, int((~meant).sum()), unknown, mended, unseen, distances)
+    return OtherRows(file, _hash(file), batch, int((~meant).sum()), unknown, mended, unseen, distances, same)
 
 
 def _read(file: Path, schema: TableSchema) -> Any:
@@ -104,6 +124,12 @@ def _read(file: Path, schema: TableSchema) -> Any:
     fixed = FileFormat.model_validate({**schema.file.model_dump(), "path": str(file)})
     texts = {name for name, rule in schema.columns.items() if rule.type in (*LEVELLED, "date") or rule.unit}
     return read_table(file, fixed, texts | {schema.label.column}).cells
+
+
+def _row_hashes(rows: Batch) -> NDArray[np.uint64]:
+    """A hash (n,) of each row with its class."""
+    frame = pd.DataFrame(rows.x.cpu().numpy()).assign(y=rows.y.cpu().numpy())
+    return pd.util.hash_pandas_object(frame, index=False).to_numpy()
 
 
 def _strange(encoded: Encoded) -> dict[str, float]:

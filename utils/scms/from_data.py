@@ -152,8 +152,13 @@ def hash_of_equations(scm: SCM) -> str | None:
 
 
 def held_out_r2(dataset: Dataset, regressions: Mapping[str, Regression]) -> dict[str, float]:
-    """1 - residual / total variance of each equation on the validation rows (the test rows where there are none)."""
+    """1 - residual / total variance of each equation on the validation rows (the test rows where there are none).
+
+    Nothing where no rows are held out.
+    """
     rows = dataset.valid if len(dataset.valid.y) else dataset.test
+    if not len(rows.y):
+        return {}
     names = [c.name for c in dataset.columns]
     parents = dataset.parents or {}
 

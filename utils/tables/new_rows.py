@@ -104,7 +104,7 @@ def frame_of(rows: Any) -> pd.DataFrame:
         except ValueError:
             sizes = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
             raise ValueError(f"the columns of the dict differ in length: {sizes}") from None
-    given = f"an array of shape {rows.shape}" if isinstance(rows, np.ndarray) else f"{type(rows).__name__} {rows!r:.40}"
+    given = f"the {type(rows).__name__} {rows!r:.40}" if isinstance(rows, str | list) else f"a {type(rows).__name__}"
     raise ValueError(
         f"expected a pandas frame with the columns of the file, a dict of columns, or a list of dicts; got {given}"
     )
@@ -197,6 +197,8 @@ def take_columns(frame: pd.DataFrame, names: Sequence[str], schema: TableSchema)
         hint = near(missing[0], [name for name in there if name not in names], "")
         if schema.file.names and not set(there) & set(names):
             hint = f"; the file has no header: pd.read_csv(..., header=None, names={list(schema.file.names)})"
+        elif len(there) == 1 and schema.file.separator in there[0]:
+            hint = f"; the file is separated by {schema.file.separator!r}: pd.read_csv(..., sep=...)"
         raise ValueError(f"the rows lack {missing}; the model was trained on {list(names)}{hint}")
     twice = [name for name in names if there.count(name) > 1]
     if twice:
@@ -416,7 +418,7 @@ def _sentence(doubts: Sequence[Doubt], index: pd.Index, *, offer: bool) -> str:
     parts = []
     for doubt in doubts[:MOST]:
         row, rows = int(np.flatnonzero(doubt.flagged)[0]), int(doubt.flagged.sum())
-        more = f" ({count(rows - 1, 'more row')})" if rows > 1 else ""
+        more = f" ({count(rows - 1, 'more row')})" if rows > 1 and len(doubts) > 1 else ""
         parts.append(f"{name_row(row, index)}: column {doubt.column!r} {doubt.text}{more}{doubt.hint}")
     if len(doubts) > MOST:
         parts.append(f"and {count(len(doubts) - MOST, 'more column')}")

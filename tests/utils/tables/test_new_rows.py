@@ -2,15 +2,17 @@
 
 import datetime
 import io
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from utils.tables.encoding import blocks
-from utils.tables.new_rows import encode_rows
+import paths_config
+from utils.tables.encoding import blocks, sources
+from utils.tables.new_rows import encode_labelled, encode_rows
 from utils.tables.reading import read_table
-from utils.tables.settling import settle_cells
+from utils.tables.settling import settle, settle_cells
 from utils.tables.table_schema import from_plain
 
 FILE = """\
@@ -53,6 +55,12 @@ def column(schema, encoded, name):
     """One column of encoded rows."""
     names = [c.name for block in blocks(schema) for c in block.columns]
     return encoded.values[:, names.index(name)].tolist()
+
+
+def cases():
+    """Tables as other people write them."""
+    folder = paths_config.cases()
+    return [] if folder is None else sorted((folder / "tables").glob("*.csv"))
 
 
 def rows(n=1, **changes):
@@ -111,12 +119,13 @@ def test_a_frame_a_dict_of_columns_and_a_list_of_dicts_are_the_same(schema):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (np.zeros((3, 2)), r"got an array of shape \(3, 2\)"),
-        ("people.csv", "got str 'people.csv'"),
-        ([1, 2], r"got list \[1, 2\]"),
-        (None, "got NoneType None"),
+        (np.zeros((3, 2)), "got a ndarray"),
+        ("people.csv", "got the str 'people.csv'"),
+        ([1, 2], r"got the list \[1, 2\]"),
+        (None, "got a NoneType"),
         ({"sex": "woman"}, r"one value of 'sex', not a column; a single row is \[\{\.\.\.\}\]"),
         ({"sex": ["woman"], "age": [1, 2]}, "differ in length: sex 1, age 2"),
+        (pd.DataFrame({"sex;zip;age": ["woman;1;2"]}), r"the rows lack .*; the file is separated by ';': pd.read_csv"),
         (pd.DataFrame({"Sex": ["woman"]}), "the rows lack .*; did you mean Sex"),
         ({"sex": [["woman"]]} | {name: [0] for name in COLUMNS if name != "sex"}, "column 'sex' holds lists"),
     ],
@@ -202,3 +211,37 @@ def test_a_level_that_pandas_reads_as_missing_is_told_of(schema):
     assert encode_rows(namibian, rows(sex="NA")).known.all()
     with pytest.raises(ValueError, match="is missing; where it is the level 'NA', .*keep_default_na=False"):
         encode_rows(namibian, rows(sex=np.nan))
+
+
+HOLES = {
+    "na.csv": {"job": {"type": "categorical", "missing": "level"}},
+    "none.csv": {"job": {"type": "categorical", "missing": "level"}},
+    "nan_NA.csv": {"income": {"type": "continuous", "missing": "median+flag", "median": 30}},
+    "nan_question.csv": {"city": {"type": "categorical", "missing": "level"}},
+    "nan_question_num.csv": {"income": {"type": "continuous", "missing": "median", "median": 30}},
+    "sens_nan.csv": {"sex": {"type": "categorical", "missing": "level"}},
+}
+READ_OTHERWISE = {  # that pandas does not read as it stands, by what is said of it
+    "leading_zero.csv": "'01004' has lost its zeros",
+    "semicolon.csv": "the file is separated by ';'",
+    "semicolon_decimal_comma.csv": "the file is separated by ';'",
+}
+
+
+@pytest.mark.parametrize("path", cases(), ids=lambda path: path.stem)
+def test_plain_pandas_reads_what_the_program_reads(path):
+    """Of anybody's file the same numbers, or one sentence that says how it is read."""
+    given = {"file": {"path": str(path)}, "label": "hired", "sensitive": "sex", "columns": HOLES.get(path.name, {})}
+    try:
+        settled = settle(from_plain(given, path.name), path.name)
+        read = [s for b in blocks(settled.schema) for s in sources(b, settled.cells[b.name], settled.schema.file)]
+        frame = pd.read_csv(path)
+    except (ValueError, UnicodeDecodeError) as error:
+        pytest.skip(f"no table of this label: {error}")
+    if path.name in READ_OTHERWISE:
+        with pytest.raises(ValueError, match=re.escape(READ_OTHERWISE[path.name])):
+            encode_rows(settled.schema, frame)
+        return
+    found, y = encode_labelled(settled.schema, frame)
+    assert np.array_equal(found.values, np.column_stack([source.of(slice(None)) for source in read]))
+    assert np.array_equal(y, settled.y)
