@@ -38,7 +38,7 @@ from utils.runs.fitting import checkpoint_of, train_once
 from utils.runs.lifecycle import carry_out
 from utils.runs.records import loadable_part
 from utils.tables.column_types import propose_one
-from utils.tables.reading import RawTable, tidy
+from utils.tables.reading import RawTable, tidy, write_cell
 from utils.tables.settling import settle_cells
 from utils.tables.table_schema import FileFormat, Rule, TableSchema, from_plain
 from utils.types import Batch, Dataset
@@ -178,7 +178,7 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
     def _frame(self, X: Any, y: Any = "no_validation") -> tuple[pd.DataFrame, Any]:
         """X as a frame, and y (n,) where it is given. Raises ValueError as scikit-learn does."""
         fitting = not isinstance(y, str)
-        if isinstance(X, pd.DataFrame) and not _is_numeric(X):
+        if isinstance(X, pd.DataFrame) and (self.columns or not _is_numeric(X)):
             validate_data(self, X, reset=fitting, skip_check_array=True)
             if fitting:
                 y = column_or_1d(y, warn=True)
@@ -199,7 +199,7 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
     def _dataset(self, frame: pd.DataFrame, codes: NDArray[np.int64], weight: NDArray[Any] | None) -> Dataset:
         """The data set of rows, split as the schema says."""
         schema = self._schema(frame, weighted=weight is not None)
-        whole = frame.assign(**{schema.label.column: codes.astype(str)})
+        whole = frame.assign(**{schema.label.column: np.array(self._class_texts(), dtype=object)[codes]})
         if schema.weights is not None:
             whole[schema.weights] = weight
         texts = {name for name, rule in schema.columns.items() if rule.type in ("categorical", "binary", "ordered")}
@@ -207,17 +207,27 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         settled = settle_cells(schema, raw, "X")
         return from_settled(settled, name=self.name or "memory", where="X", seed=self.seed, groupless=True)
 
+    def _class_texts(self) -> list[str]:
+        """The texts of the two classes, as a record has them. Raises ValueError where they are the same, or empty."""
+        texts = [write_cell(value) for value in self.classes_]
+        if len({*texts, ""}) < 3:
+            raise ValueError(f"the classes {self.classes_.tolist()} are {texts} as texts; expected two that differ")
+        return texts
+
     def _schema(self, frame: pd.DataFrame, *, weighted: bool) -> TableSchema:
         """The meaning of the columns: numbers are numbers, texts and sensitive columns levels, but for ``columns``."""
-        given, sensitive = dict(self.columns or {}), names(self.sensitive)
-        open_ones = [name for name in frame.columns if str(name) not in given]
-        rules = {str(name): _rule(frame[name], str(name) in sensitive) for name in open_ones} | given
+        given: dict[str, Any] = dict(self.columns or {})
+        sensitive = names(self.sensitive)
+        every = {str(name): frame[name] for name in frame.columns}
+        rules = {
+            name: given.pop(name, None) or _rule(cells, name in sensitive) for name, cells in every.items()
+        } | given
         label, weights = (_unused(name, frame) for name in ("label", "weights"))
         content: dict[str, Any] = {
             "file": MEMORY,
             "columns": rules | {label: {"type": "binary"}} | ({weights: {"type": "continuous"}} if weighted else {}),
             "sensitive": sensitive,
-            "label": {"column": label, "positive": "1"},
+            "label": {"column": label, "positive": self._class_texts()[1]},
             "weights": weights if weighted else None,
             "graph": None if self.graph is None else {child: names(of) for child, of in self.graph.items()},
             "split": {"shares": tuple(self.split or (WHOLE if self.name is None else FILED))},

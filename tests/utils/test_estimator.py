@@ -102,6 +102,18 @@ def test_texts_are_categories_and_new_ones_are_refused_or_taken_for_the_nearest(
     ).all()
 
 
+def test_a_missing_number_is_the_median_where_its_rule_says_so():
+    frame, y = logistic()
+    holes = frame[["a", "b"]].copy()
+    holes.loc[::7, "a"] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        TrilemmaClassifier(model="logistic_sklearn").fit(holes, y)
+    rules = {name: {"type": "continuous", "missing": "median"} for name in holes}
+    fitted = TrilemmaClassifier(model="logistic_sklearn", columns=rules).fit(holes, y)
+    filled = fitted.predict_proba(holes.fillna(holes.median()))
+    assert np.allclose(fitted.predict_proba(holes), filled)
+
+
 def test_thresholds_of_groups_need_rows_that_tell_their_group():
     frame, y = logistic(100)
     found = TrilemmaClassifier("sex", model="logistic_sklearn", decide="group_exact").fit(frame, y).predict(frame)
@@ -151,7 +163,10 @@ def test_its_bits_are_those_of_the_command_line(tmp_path):
         frame.assign(hired=y).to_csv("people.csv", index=False)
         rules = {"region": {"type": "categorical"}}
         (tmp_path / "people.yaml").write_text(
-            "file: {path: people.csv}\ncolumns: {region: {type: categorical}}\nsensitive: sex\nlabel: hired\n"
+            "file: {path: people.csv}\n"
+            "columns: {sex: {type: categorical}, age: {type: continuous}, edu: {type: categorical},\n"
+            "  region: {type: categorical}, pay: {type: continuous}}\n"
+            "sensitive: sex\nlabel: hired\n"
         )
         words = ["epsilon.evaluate=[0.05]", *LEAST]
         options = ("regularizer=causal_adv", "epsilon=0.1", "trainer.epochs=3", "decide=fixed", "device=cpu", *words)
@@ -163,6 +178,7 @@ def test_its_bits_are_those_of_the_command_line(tmp_path):
         assert np.array_equal(filed.predict_proba(frame), chance)
         assert np.array_equal(held.predict_proba(frame), chance)
         assert filed.record_ == 1
+        assert held.predictor_.classes_.tolist() == held.classes_.tolist() == ["no", "yes"]
         [record] = RunStore(paths_config.database("mine")).all()
         assert record["metrics"] == RunStore(paths_config.database("people")).get(1)["metrics"]
         assert np.array_equal(pickle.loads(pickle.dumps(filed)).predict_proba(frame), chance)

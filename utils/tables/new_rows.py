@@ -30,7 +30,6 @@ from utils.tables.encoding import (
     explain_outside,
     fill_rows,
     is_levelled,
-    level_names,
     outside,
     read_dates,
     read_number,
@@ -47,6 +46,7 @@ from utils.words.near import near, only_near
 Unseen = Literal["refuse", "nearest", "abstain"]
 UNSEEN = ("refuse", "nearest", "abstain")
 Flags = NDArray[np.bool_]
+Texts = NDArray[np.object_]
 MOST = 5  # columns that an error speaks of
 NUMBER = number_pattern(".", None)
 LOST_ZEROS = re.compile(r"[+-]?0\d")  # how a text begins that is another once it was a number
@@ -274,7 +274,7 @@ def _unreadable(rule: Rule, cells: "pd.Series[Any]", flagged: Flags) -> list[Dou
     return [Doubt(str(cells.name), flagged, f"holds {shown!r}, not {what}{unit}")]
 
 
-def _unseen(rule: Rule, cells: "pd.Series[Any]", flagged: Flags, texts: Sequence[str]) -> list[Doubt]:
+def _unseen(rule: Rule, cells: "pd.Series[Any]", flagged: Flags, texts: Texts) -> list[Doubt]:
     if not flagged.any():
         return []
     text, levels = texts[int(np.flatnonzero(flagged)[0])], rule.levels
@@ -304,8 +304,8 @@ def _meanings(rule: Rule) -> dict[str, str]:
     return {text: level for level, texts in rule.merge.items() for text in texts}
 
 
-def read_codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[Codes, list[str]]:
-    """The level (n,) of each cell, and the cells as texts.
+def read_codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[Codes, Texts]:
+    """The level (n,) of each cell, and the cells as texts (n,).
 
     A text is the level of that text. A number is the level that is written as that number in any way (1 or 1.0), if one
     alone is and it does not begin with a zero; True and False are the levels of that name, else 1 and 0.
@@ -331,7 +331,7 @@ def read_codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[Co
 
     texts = [*(_text(value) for value in values), ""]
     table = np.array([*map(code_of_value, map(_plain_date, values)), absent], dtype=np.int64)
-    return table[place], [texts[i] for i in place]
+    return table[place], np.array(texts, dtype=object)[place]
 
 
 def _plain_number(text: str) -> float | None:
@@ -350,16 +350,15 @@ def _text(value: Any) -> str:
     return write_cell(_plain_date(value))
 
 
-def _nearest_levels(rule: Rule, code: Codes, texts: Sequence[str]) -> Codes:
+def _nearest_levels(rule: Rule, code: Codes, texts: Texts) -> Codes:
     """The codes with unseen texts as the only level of like spelling; numbers are alike in no such way."""
-    unknown = np.flatnonzero(code == UNKNOWN)
+    unknown = code == UNKNOWN
     meant = {level: level for level in rule.levels} | _meanings(rule)
-    of: dict[str, int] = {}
-    for text in {texts[i] for i in unknown.tolist()}:
-        level = None if re.fullmatch(r"[\d.,+-]*", text) else only_near(text, meant)
-        of[text] = UNKNOWN if level is None else level_names(rule).index(level)
+    place, strange = pd.factorize(texts[unknown])
+    levels = [None if re.fullmatch(r"[\d.,+-]*", text) else only_near(text, meant) for text in strange]
+    found = [UNKNOWN if level is None else rule.levels.index(level) for level in levels]
     mended = code.copy()
-    mended[unknown] = [of[texts[i]] for i in unknown.tolist()]
+    mended[unknown] = np.array(found, dtype=np.int64)[place]
     return mended
 
 
