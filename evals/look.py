@@ -37,7 +37,7 @@ from utils.system.console import begin, complain, format_error, say, show_everyt
 from utils.tables.drafting import Draft, draft
 from utils.tables.graph_text import read_graph
 from utils.tables.reading import find_table, read_table
-from utils.tables.settling import read_schema_table
+from utils.tables.settling import read_schema_table, settle_cells
 from utils.tables.table_schema import FileFormat, from_plain, read_schema
 from utils.words.near import near
 from utils.words.quoting import copyable, override
@@ -122,7 +122,12 @@ def _of_schema(options: Mapping[str, str], path: Path) -> tuple[Draft, int]:
     schema = read_schema(path)
     raw = read_schema_table(schema, path.parent)
     rows = len(raw.cells)
-    return draft(schema, raw, path.name), rows
+    drafted = draft(schema, raw, path.name)
+    try:
+        settle_cells(schema, raw, path.name)
+    except ValueError as error:  # what the draft settles, but not the schema
+        drafted.refusals[:] = [str(error)]
+    return drafted, rows
 
 
 def _of_table(options: Mapping[str, str]) -> tuple[Draft, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import paths_config
 from evals.look import main
@@ -183,6 +184,14 @@ def test_a_schema_is_looked_at_as_it_was_edited(capsys):
     assert Path("people.yaml").read_text().endswith("rows: [age >= 40]\n")
 
 
+def test_a_schema_that_leaves_something_open_is_looked_at_and_refused_as_training_does(capsys):
+    write("people.csv", rows())
+    Path("open.yaml").write_text("file: {path: people.csv}\nlabel: hired\nsensitive: age\n")
+    said = look(capsys, "open.yaml", code=2)
+    assert "columns: {age: {type: continuous, bins: [30, 40, 50]}}" in one_error(said)[0]
+    assert "age=30 to under 40" in said
+
+
 def test_a_graph_is_written_drawn_and_chooses_the_learned_equations(capsys):
     write("people.csv", rows())
     look(capsys, "people.csv", "label=hired", "sensitive=sex", "graph=sex -> income; income, age -> hired")
@@ -291,9 +300,16 @@ LABELS = {"weird.csv": ("hired=?", "séx"), "age_sensitive.csv": ("hired", "age"
 CASES = [] if paths_config.cases() is None else sorted((paths_config.cases() / "tables").glob("*.csv"))
 
 
+def lines_of(said):
+    """What the report, and the comments of own.yaml, say to write at a column."""
+    told = [line.strip() for line in said.splitlines() if line.startswith("     columns: {")]
+    used = re.findall(r"to use it: (.*)$", Path("own.yaml").read_text(), re.MULTILINE)
+    return [*(line.removeprefix("columns: ") for line in told), *(f"{{{line}}}" for line in used)]
+
+
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_a_table_of_anybody_is_drafted_so_that_training_takes_it(path, capsys):
-    """The schema that a look writes settles the table, and says the same when it is read again."""
+    """The schema that a look writes settles the table, with each line that it names, and says the same again."""
     from utils.datasets.table import build_table
 
     label, sensitive = LABELS.get(path.name, ("hired", "sex"))
@@ -305,6 +321,11 @@ def test_a_table_of_anybody_is_drafted_so_that_training_takes_it(path, capsys):
     schema = read_schema("own.yaml")
     dataset = build_table(schema, name="own", where="own.yaml", folder=Path(), seed=0)
     assert len(dataset.test.y) > 0
+    for line in lines_of(said):
+        content = yaml.load(Path("own.yaml").read_text(), Loader=yaml.BaseLoader)
+        content["columns"] |= yaml.load(line, Loader=yaml.BaseLoader)
+        Path("line.yaml").write_text(yaml.safe_dump(content, allow_unicode=True))
+        build_table(read_schema("line.yaml"), name="own", where=line, folder=Path(), seed=0)
     head = said.split("columns of")[0]
     again = look(capsys, "own.yaml").split("columns of")[0]
     assert head == again

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from utils.system.console import count
+from utils.tables.encoding import date_formats
 from utils.tables.reading import RawTable, write_cell
 from utils.tables.remarks import Remark, column_line, flow, some
 from utils.tables.sniffing import number_pattern
@@ -86,8 +87,11 @@ def propose_one(cells: "pd.Series[Any]", fmt: FileFormat, *, sensitive: bool, la
 
 
 def _of_dates(name: str, texts: Sequence[str]) -> Proposal:
-    line = column_line(name, type="date", as_number="days")
-    return Proposal(Rule(type="date"), "dates", (Remark(name, f"dates such as {texts[0]!r}: left out", line),))
+    kinds = date_formats(texts)
+    line = column_line(name, type="date", as_number="days", **({"format": kinds[0]} if len(kinds) > 1 else {}))
+    open_end = f", the day first or the month ({' or '.join(kinds)})" if len(kinds) > 1 else ""
+    remark = Remark(name, f"dates such as {texts[0]!r}{open_end}: left out", line)
+    return Proposal(Rule(type="date"), "dates", (remark,))
 
 
 def _of_sensitive_dates(name: str, texts: Sequence[str]) -> Proposal:
@@ -136,7 +140,8 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], fmt: FileFormat, *, sen
         remarks.append(
             Remark(
                 name,
-                f"{levels[0]:g} stands apart from the other numbers, as a mark of missing values does",
+                f"{levels[0]:g} stands apart from the other numbers, as a mark of missing values does; where it is "
+                "one, write missing: median+flag at the column, too",
                 f"file: {{na: {flow([*fmt.na, f'{levels[0]:g}'])}}}",
             )
         )
@@ -242,7 +247,8 @@ def _spoilt(
     if len(spoilt) > MOST_SPOILT:
         decision = Remark(name, f"{found}: left out", line)
         return Proposal(Rule(type="ignore"), "numbers spoilt by texts", (), refusal, decision)
-    decision = Remark(name, f"{found}, taken as missing (file.na); or all as texts", line)
+    as_texts = column_line(name, type="categorical", missing="level")
+    decision = Remark(name, f"{found}, taken as missing (file.na); or all as texts", as_texts)
     rule = Rule(type="continuous", missing="median+flag")
     return Proposal(rule, "numbers, some texts among them", (), refusal, decision, tuple(spoilt))
 

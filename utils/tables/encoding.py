@@ -158,7 +158,7 @@ def read_number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
 def read_dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list[float | None]:
     """Days since 1970-01-01, or years, of texts; None of what is no date. Raises ValueError for ambiguous dates."""
     known = pd.Series([t for t in texts if t not in fmt.na], dtype=object)
-    style = rule.format or date_format(name, known.tolist())
+    style = rule.format or date_format(name, known.tolist(), rule.as_number)
     found = pd.to_datetime(known, format=style, errors="coerce", utc=True)
     days = (found - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
     values = days if rule.as_number == "days" else found.dt.year
@@ -166,16 +166,23 @@ def read_dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> 
     return [math.nan if t in fmt.na else of[t] for t in texts]
 
 
-def date_format(name: str, texts: Sequence[str]) -> str:
-    """ISO 8601, or day and month by those above 12. Raises ValueError where they cannot be told apart."""
+def date_format(name: str, texts: Sequence[str], as_number: str) -> str:
+    """The format of dates. Raises ValueError where day and month cannot be told apart, unless only the year counts."""
+    found = date_formats(texts)
+    if len(found) == 1 or as_number == "year":
+        return found[0]
+    lines = " or ".join(column_line(name, type="date", as_number=as_number, format=style) for style in found)
+    raise ValueError(f"column {name!r}: {texts[0]!r} may begin with the day or the month; say which, {lines}")
+
+
+def date_formats(texts: Sequence[str]) -> tuple[str, ...]:
+    """The formats that dates may have: ISO 8601, points, or slashes with day and month told apart by those above 12."""
     slashed = [re.match(r"(\d{1,2})/(\d{1,2})/\d{4}$", t) for t in texts]
     if not all(slashed):
-        return "%d.%m.%Y" if all(re.match(r"\d{1,2}\.", t) for t in texts) else "ISO8601"
+        return ("%d.%m.%Y",) if all(re.match(r"\d{1,2}\.", t) for t in texts) else ("ISO8601",)
     first, second = (max((int(m[i]) for m in slashed if m), default=0) for i in (1, 2))
-    if first > 12 or second > 12:
-        return "%d/%m/%Y" if first > 12 else "%m/%d/%Y"
-    lines = " or ".join(column_line(name, type="date", format=f) for f in ("%d/%m/%Y", "%m/%d/%Y"))
-    raise ValueError(f"column {name!r}: {texts[0]!r} may begin with the day or the month; say which, {lines}")
+    both = ("%d/%m/%Y", "%m/%d/%Y")
+    return both if first <= 12 and second <= 12 else (both[0] if first > 12 else both[1],)
 
 
 # --- A whole table ---------------------------------------------------------------------------------------------

@@ -255,13 +255,14 @@ def _with_levels(
     name: str, rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat, where: str, sensitive: Sequence[str]
 ) -> Rule:
     """The rule with its levels: those it states, else those of the table, merged, in order. Raises ValueError."""
+    if rule.type == "date" and rule.as_number != "drop" and rule.format is None and hasattr(cells, "cat"):
+        texts = [text for text in cells.cat.categories if text not in fmt.na]
+        found = date_format(name, texts, rule.as_number)
+        rule = rule.model_copy(update={"format": found})  # rows that come later are read by it
     if rule.bins:
         if list(rule.bins) != sorted(set(rule.bins)):
             raise ValueError(f"{where}, columns.{name}.bins: expected numbers in rising order")
         return rule
-    if rule.type == "date" and rule.as_number != "drop" and rule.format is None and hasattr(cells, "cat"):
-        texts = [text for text in cells.cat.categories if text not in fmt.na]
-        return rule.model_copy(update={"format": date_format(name, texts)})  # rows that come later are read by it
     if rule.type not in LEVELLED:
         if name in sensitive and rule.type != "ignore":
             raise ValueError(

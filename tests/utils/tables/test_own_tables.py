@@ -199,3 +199,26 @@ def test_marks_are_found_beside_dates_and_each_other(tmp_path, cells, meant):
     path.write_text("a;b\n" + "".join(f"{cell};x\n" for cell in cells))
     found = sniff(path).format
     assert (found.decimal, found.thousands) == meant
+
+
+@pytest.mark.parametrize(("as_number", "read"), [("days", False), ("year", True)])
+def test_day_or_month_first_is_asked_where_it_counts(tmp_path, as_number, read):
+    rows = [f"{'fm'[i % 2]},0{1 + i % 9}/0{1 + i % 7}/{2000 + i % 20},{'yes' if i % 3 else 'no'}\n" for i in range(120)]
+    path = tmp_path / "dates.csv"
+    path.write_text("sex,since,hired\n" + "".join(rows))
+    columns = {"since": {"type": "date", "as_number": as_number}}
+    if read:
+        values = load(path, columns=columns).train.x
+        assert len(values) > 0
+        return
+    with pytest.raises(ValueError, match=r"as_number: days, format: '%d/%m/%Y'\}\} or .*'%m/%d/%Y'"):
+        load(path, columns=columns)
+
+
+def test_a_sensitive_date_needs_bins(tmp_path):
+    path = tmp_path / "dates.csv"
+    path.write_text("born,x,hired\n" + "".join(f"{1950 + i % 40}-01-01,{i},{'yn'[i % 2]}\n" for i in range(120)))
+    with pytest.raises(ValueError, match="'born' is a number, so it has no finite set of levels"):
+        load(path, sensitive=["born"], columns={"born": {"type": "date", "as_number": "year"}})
+    with pytest.raises(ValueError, match=r"holds dates; say .*bins: \[1960, 1970, 1980\]"):
+        load(path, sensitive=["born"])
