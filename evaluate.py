@@ -279,7 +279,9 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     kept = [records[i] for i in table.index]
     apart = advice.sentences(kept, [*metrics, *added], params["database"])
-    shown = table[facts + (["scm"] if apart and "scm" not in wanted else []) + metrics + added]
+    several = [key for key in ("source", "sensitive") if table[key].nunique() > 1]
+    under = several or (["scm"] if apart else [])
+    shown = table[facts + [key for key in under if key not in wanted] + metrics + added]
     if told:
         shown.insert(2, "setting", [told.get(int(i), "") for i in shown["doc_id"]])
     cells = [

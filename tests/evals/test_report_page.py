@@ -702,6 +702,18 @@ def test_figures_of_several_causal_models_have_no_frontier_and_no_best_until_one
     assert "2 of 2 runs permitted" in verdict.inner_text()
 
 
+def test_runs_of_two_files_under_one_name_have_no_frontier_until_one_is_chosen(visit):
+    files = {1: "aaaaaaaa", 2: "bbbbbbbb", 3: "bbbbbbbb"}
+    page = visit([record(i, radius=i / 10) | {"fingerprint": of} for i, of in files.items()])
+    shown(page, x="accuracy", y="uai_0.05", seeds="runs", points=False)
+    finding = page.locator("#finding")
+    assert "No frontier: accuracy belongs to its data" in finding.inner_text()
+    assert "loan-aaaaaaaa; loan-bbbbbbbb. Choose one under Filters" in finding.inner_text()
+    page.evaluate("trilemma.open('seeds=runs&x=accuracy&y=uai_0.05&off.source=loan-aaaaaaaa')")
+    assert "belongs to its data" not in finding.inner_text()
+    assert "efficient" in finding.inner_text()
+
+
 def test_a_seed_that_is_no_number_gets_no_line_to_copy_and_the_reason(visit):
     made = record(1, seed="0; touch X #")
     page = visit([made, record(2)], hash="#pick=1&seeds=runs")
