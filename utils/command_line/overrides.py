@@ -82,6 +82,8 @@ def _of_tables(words: Sequence[str], config_name: str) -> list[str]:
         if key != "dataset" or config_name != "train" or not path.lower().endswith((*SCHEMAS, *TABLES)):
             found.append(word)
             continue
+        if "," in path and not Path(path).is_file():
+            raise ValueError(f"{word}: name one schema at a time; start a sweep for each")
         if path.lower().endswith(TABLES):
             raise ValueError(
                 f"{word}: a table is trained on by its schema; write one by python -m evals.look {quoted(path)} "

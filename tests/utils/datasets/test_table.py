@@ -217,6 +217,7 @@ def test_from_the_schema_to_a_predictor_of_the_file(tmp_path):
     [
         (("dataset=other.yaml",), "there is no file other.yaml"),
         (("dataset=people.csv",), "python -m evals.look people.csv"),
+        (("-m", "dataset=people.yaml,other.yaml"), "name one schema at a time"),
         (("dataset=table",), "dataset.path is required"),
     ],
 )
