@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import paths_config
+from utils.tables.table_schema import FileFormat, Label, Rule, Split, TableSchema
 
 ROOT = paths_config.ROOT
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,6 +41,17 @@ def test_the_table_of_parts_names_every_group():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_that_are_there(page):
     assert [link for link in links(page) if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_page_on_tables_explains_every_key_of_the_schema():
+    """As ``name``, ``file.encoding``, ``.decimal`` behind another of its part, or ``columns.NAME.type``."""
+    text = (ROOT / "docs" / "own_table.md").read_text()
+    parts = {"file": FileFormat, "columns.NAME": Rule, "label": Label, "split": Split}
+    keys = [name for name in TableSchema.model_fields if name not in {part.split(".")[0] for part in parts}]
+    assert [key for key in keys if f"| `{key}` |" not in text] == []
+    rows = {part: "\n".join(re.findall(rf"^\| `{re.escape(part)}\..*$", text, re.MULTILINE)) for part in parts}
+    inner = [(part, key) for part, model in parts.items() for key in model.model_fields if key != "median"]
+    assert [(part, key) for part, key in inner if not re.search(rf"`({re.escape(part)})?\.{key}`", rows[part])] == []
 
 
 def test_every_page_can_be_reached_from_the_readme():
