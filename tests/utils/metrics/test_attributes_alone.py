@@ -1,6 +1,7 @@
 """Gaps of each of several sensitive attributes alone, and of the groups that are large enough: against fairlearn."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from fairlearn.metrics import MetricFrame, demographic_parity_difference, equalized_odds_difference
 
 from tests.utils.metrics.test_group import ALL_GAPS, RATES, context
+from utils.datasets.csv import csv
 from utils.datasets.tabular import group_names, indicators
 from utils.metrics.directions import by_attribute, describe, direction, headlines, split_some
 from utils.metrics.group import group
 from utils.metrics.intervals import Measured, at_level
 from utils.metrics.undefined import explain_undefined
+from utils.runs.rehearsal import warn_of_small_cells
 from utils.types import Batch, Column
+from utils.words.levels import levels_of, read_group
 
 RACES = ("asian", "black", "other, mixed", "white")
 SEX = Column("sex", "binary", sensitive=True, levels=(0.0, 1.0), texts=("female", "male"))
@@ -198,3 +202,47 @@ def test_they_are_described_by_the_levels_of_their_attribute():
 def test_they_are_printed_behind_all_others():
     keys = ["fnr_gap_by_sex", "fnr_gap_rest", "fnr_gap", "robust_accuracy", "accuracy", "fnr_gap_by_sex_low"]
     assert headlines(keys) == ["accuracy", "fnr_gap", "robust_accuracy", "fnr_gap_by_sex", "fnr_gap_rest"]
+
+
+def test_the_levels_of_a_users_table_are_those_of_its_own_columns(tmp_path):
+    """Rows and positives of each level among the test rows, by pandas, of names and levels that need quotes."""
+    table = people(600).assign(x=range(600))
+    names = {"sex": ["f=1", "m"], "race": ["b", "a,c", "z z", "d"]}
+    named = {
+        "low": [names["sex"][i] for i in table["sex"]],
+        "Marital Status": [names["race"][i] for i in table["race"]],
+    }
+    written = pd.DataFrame({**named, "x": np.random.default_rng(0).normal(size=600), "hired": table["y"]})
+    written.to_csv(tmp_path / "people.csv", index=False)
+    data = csv(
+        name="people", path=str(tmp_path / "people.csv"), label="hired", positive=None, actionable=None, graph=None,
+        sensitive=["low", "Marital Status"], ignore=None, seed=0, split=[0.5, 0.1, 0.4],
+    )  # fmt: skip
+    rows = written.loc[data.test.index.numpy()]
+    ctx = replace(context(8), columns=data.columns)
+    batch = data.test._replace(x=data.test.y[:, None] - 0.5)
+    found = Measured(cast(Any, group(lambda x: x, batch, ctx, groups_min=1, intervals=5, level=0.9)))
+    for attribute in ("low", "Marital Status"):
+        expected = rows.groupby(attribute)["hired"].agg(["sum", "count"])
+        levels = levels_of(data.groups, attribute)
+        assert [read_group(level)[attribute] for level in levels] == list(expected.index)
+        shares = [found.shares[f"prevalence_group{i}{by_attribute(attribute)}"] for i in range(len(levels))]
+        assert [list(share) for share in shares] == expected.to_numpy().tolist()
+    assert 'fnr_gap_by_"low"' in found
+    assert "fnr_gap_by_Marital Status" in found
+
+
+@pytest.mark.parametrize(("least", "words"), [(1000, True), (1, False)])
+def test_small_cells_are_told_before_a_training(least, words, dataset, capsys):
+    data = replace(dataset("lin"), name=f"cells{least}")
+    own = [2 * part.s + part.y for part in (data.train, data.valid, data.test)]
+    cell = int(own[2].bincount(minlength=4).argmin())
+    metrics = {"group": {"groups_min": least}}
+    warn_of_small_cells(SimpleNamespace(dataset=data, params={"evaluation": {"metrics": metrics}, "fit_on": "valid"}))
+    rows = [int((part == cell).sum()) for part in own]
+    told = f"{data.groups[cell // 2]}, class {cell % 2}: {rows[0]} training, {rows[1]} fitting, {rows[2]} test"
+    said = capsys.readouterr().err
+    assert (told in said) == words
+    assert (
+        f"4 of 4 cells of group and class have fewer than evaluation.metrics.group.groups_min={least}" in said
+    ) == words
