@@ -46,9 +46,11 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 DETAILS = ("_low", "_high", "_null")  # of metrics, too many to list in an error
 # the same, later evaluations, and what poisoned runs were before and on validation rows
 DETAIL = re.compile(r"/\D|_group\d+$|_class_\d+|_after_|^check_|^support_|_(unpoisoned|valid|under_poisoning)$")
-# a key may hold a single =, as those of the evaluation scm=learned do
-COMPARISON = re.compile(r"\s*((?:[^<>=!]|(?<![<>=!])=(?!=))+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*")
-BETWEEN = re.compile(r",(?![^\[\]]*\])")  # commas outside brackets
+# a key may hold a single =, as those of the evaluation scm=learned do, and a name of an attribute in quotes
+COMPARISON = re.compile(
+    r"\s*((?:\"(?:[^\"\\]|\\.)*\"|[^<>=!]|(?<![<>=!])=(?!=))+?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!]+?)\s*"
+)
+BETWEEN = re.compile(r",(?![^\[\]]*\])(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)")  # commas outside brackets and quotes
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a data set, as it names files
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import paths_config
 from utils.decides.thresholds_text import describe_fit, in_words
-from utils.metrics.directions import headlines
+from utils.metrics.directions import REST, headlines, split_some
 from utils.records.typed import Record
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.data_sources import sensitive_of, source_of
@@ -71,6 +71,8 @@ def _figures(record: Record) -> Iterator[str]:
     wide = max([32, *map(len, keys)])
     for key in keys:
         value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
+        if value is None and split_some(key)[1] and f"{key}{REST}" in metrics:
+            continue  # a warning says so
         shown = "undefined" if value is None or value != value else f"{value:.4f}"
         interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
         yield f"  {key:<{wide}} {shown}{interval}"

@@ -33,6 +33,15 @@ def record(doc_id, regularizer="erm", seed=0, radius=0.1, **changes):
 RECORDS = [record(1, seed=0), record(2, seed=1), record(3, "llr", radius=0.1), record(4, "llr", radius=0.2)]
 
 
+def test_an_attribute_in_quotes_may_hold_any_sign():
+    keys = ['fnr_gap_by_"a,b"', 'fnr_gap_by_"a<=b"']
+    found = query.frame(
+        [record(1, metrics={keys[0]: 0.1, keys[1]: 0.3}), record(2, metrics={keys[0]: 0.2, keys[1]: 0.2})]
+    )
+    assert list(query.where(found, f"{keys[0]}<=0.1")["doc_id"]) == [1]
+    assert list(query.where(found, f"{keys[0]}>0, {keys[1]}<=0.2, seed==0")["doc_id"]) == [2]
+
+
 @pytest.fixture
 def table():
     return query.frame(RECORDS)
