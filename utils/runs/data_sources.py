@@ -17,6 +17,7 @@ from utils.runs.causal_figures import has
 from utils.scms.identity import FIRST_GENERATED, attributes, part_of
 
 DIGITS = 8  # of a fingerprint
+STATED = ("path", "label", "attribute", "labels", "label_seed")  # settings of a data set that make it another
 OF_GROUPS = re.compile(r".*(_gap|_difference)(_rest)?|.*_group\d+.*|.*_worst_group.*")
 ENDS = re.compile(r"_(low|high|null)$")
 
@@ -53,6 +54,13 @@ def sensitive_of(record: Record) -> str | None:
     dataset = _settings(record)
     found = attributes(dataset)
     return None if found is None else f"[{','.join(found)}]"
+
+
+def describe_source(dataset: Mapping[str, Any]) -> str:
+    """The data that the settings of a data set ask for, before they are read: those that differ do not compare."""
+    option = part_of(dataset)
+    asked = [*STATED, *(["rows"] if option in FIRST_GENERATED else [])]
+    return ", ".join([option, *(f"{key} {dataset[key]}" for key in asked if dataset.get(key) is not None)])
 
 
 @cache

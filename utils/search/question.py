@@ -127,6 +127,33 @@ def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> N
                 )
 
 
+def require_one_source(metrics: Iterable[str], configurations: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses a search over several data sets, and one over sensitive attributes that is judged by gaps of groups.
+
+    Raises:
+        ValueError: trials could not be ranked.
+    """
+    from utils.runs.data_sources import (
+        describe_source,
+        is_of_groups,
+    )  # imports what mistakes of words need not wait for
+    from utils.scms.identity import attributes
+
+    sources = list(dict.fromkeys(describe_source(params["dataset"]) for params in configurations))
+    if len(sources) > 1:
+        raise ValueError(
+            f"this search tries {len(sources)} sources of data: {'; '.join(sources)}. Figures of different ones do not "
+            "compare, so no trial could be called better: search each by itself"
+        )
+    about = list(dict.fromkeys(", ".join(attributes(params["dataset"]) or ()) for params in configurations))
+    for key in filter(is_of_groups, metrics if len(about) > 1 else ()):
+        raise ValueError(
+            f"{key} is about the groups of the sensitive attributes, and this search tries {len(about)} sets of them: "
+            f"{'; '.join(about)}. Give one value to dataset.sensitive, or leave {key} out of what the search is judged "
+            "by"
+        )
+
+
 def require_one_model(metrics: Iterable[str], configurations: Sequence[Mapping[str, Any]]) -> None:
     """Refuses a causal metric where the causal model differs among the ``configurations`` of a search.
 

@@ -13,6 +13,7 @@ from utils.run_store import RunStore
 from utils.runs.data_sources import is_of_groups, sensitive_of, source_of
 from utils.runs.outcomes import Outcome, write_outcome
 from utils.runs.progress import Tally
+from utils.search.question import require_one_source
 
 CSV = {"_target_": "utils.datasets.csv.csv", "path": "/data/people.csv", "sensitive": ["sex", "race"]}
 GENERATED = {"generated": "loan", "rows": 2000, "version": 1}
@@ -176,3 +177,34 @@ def test_a_page_ranks_by_no_metric_of_several_sources(database):
     one = report.content(query.read("mine"), OmegaConf.merge(options, {"where": "source==mine-1f0c9a2b"}))
     assert {metric["key"]: metric.get("about") for metric in one["metrics"]}["fnr_gap"] == "sensitive attributes"
     assert one["axes"] == ["accuracy", "fnr_gap_by_sex"]
+
+
+ADULT = {"_target_": "utils.datasets.adult.adult", "sensitive": ["sex"]}
+
+
+@pytest.mark.parametrize(
+    ("datasets", "metrics", "told"),
+    [
+        ([ADULT, CSV], ["accuracy"], "2 sources of data: adult; csv, path /data/people.csv"),
+        ([CSV, CSV | {"path": "b.csv"}], ["accuracy"], "2 sources of data"),
+        (
+            [{"_target_": "utils.datasets.lin.lin", "rows": n} for n in (500, 900)],
+            ["mcc"],
+            "lin, rows 500; lin, rows 900",
+        ),
+        (
+            [ADULT, ADULT | {"sensitive": ["sex", "race"]}],
+            ["accuracy", "fnr_gap"],
+            "fnr_gap is about .* sex; race, sex",
+        ),
+        ([ADULT, ADULT | {"sensitive": ["sex", "race"]}], ["accuracy", "fnr_gap_by_sex"], ""),
+        ([ADULT, ADULT | {"split": [0.8, 0, 0.2]}], ["accuracy", "fnr_gap"], ""),
+    ],
+)
+def test_a_search_ranks_trials_of_one_source_alone(datasets, metrics, told):
+    configurations = [{"dataset": dataset} for dataset in datasets]
+    if not told:
+        require_one_source(metrics, configurations)
+        return
+    with pytest.raises(ValueError, match=told):
+        require_one_source(metrics, configurations)
