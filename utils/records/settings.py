@@ -25,7 +25,7 @@ LEFT_OUT: Mapping[str, str] = {
     "operating_points": "identity study label page",  # a record holds as many as were asked for
     "dataset.path": "identity",
     "dataset.schema": "command",  # which names its file
-    "dataset.schema.file": "identity",
+    "dataset.schema.file": "identity label page",
     "seed": "label page command",  # which has a word of its own
     "model.mean": "label page command",  # found from the data, as those below
     "model.std": "label page command",
