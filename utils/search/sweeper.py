@@ -77,8 +77,8 @@ class Search(Planned):
         question = self._question(read(self.words(arguments)))
         probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
         check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))
-        require_one_source(question.metrics, [job.params for job in probes])
         require_one_model(question.metrics, [job.params for job in probes])
+        require_one_source(question.metrics, [job.params for job in probes])
         with one_at_a_time(question.name) as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = self.storage or f"sqlite:///{folder / question.name}.db"
