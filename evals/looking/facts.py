@@ -215,7 +215,8 @@ def _column(settled: Settled, name: str, attributes: Sequence[Attribute]) -> Col
     rule, reason = schema.columns[name], settled.reasons.get(name, "")
     missing = absent(rule, cells, schema.file)
     by = tuple(_missing_by([own for own in attributes if own.name != name], missing)) if missing.any() else ()
-    levels, n_levels = _levels(rule, cells, missing) if not rule.bins else _groups(rule, cells, schema.file)
+    by_code = bool(rule.bins or (rule.levels and len(rule.levels) <= SHOWN))
+    levels, n_levels = _coded(rule, cells, schema.file) if by_code else _levels(rule, cells, missing)
     held = _numbers(rule, cells, schema.file)
     return ColumnFacts(name, rule, reason, _role(schema, name), levels, n_levels, held, int(missing.sum()), by)
 
@@ -252,17 +253,18 @@ def _levels(
     for place in np.flatnonzero(counts):
         text = str(cells.cat.categories[place])
         of[meant.get(text, text)] = of.get(meant.get(text, text), 0) + int(counts[place])
-    in_order = 0 < len(rule.levels) <= SHOWN and (rule.type == "ordered" or len(rule.levels) <= 3)
-    order = rule.levels if in_order else sorted(of, key=lambda text: -of[text])[:SHOWN]
+    order = sorted(of, key=lambda text: -of[text])[:SHOWN]
     return tuple((text, of.get(text, 0)) for text in order), len(rule.levels or of)
 
 
-def _groups(rule: Rule, cells: "pd.Series[object]", fmt: FileFormat) -> tuple[tuple[tuple[str, int], ...], int]:
-    """The groups that a number or a date is cut into, with their rows."""
-    names = level_names(rule)
+def _coded(rule: Rule, cells: "pd.Series[object]", fmt: FileFormat) -> tuple[tuple[tuple[str, int], ...], int]:
+    """The few levels of a column, or the groups that it is cut into, with their rows, frequent ones first."""
+    names = level_names(rule.model_copy(update={"missing": "refuse"}))
     code = codes(rule, cells, fmt)
-    counts = np.bincount(code[code >= 0], minlength=len(names))
-    return tuple(zip(names, counts.tolist(), strict=True)), len(names)
+    counts = np.bincount(code[code >= 0], minlength=len(names))[: len(names)].tolist()
+    found = tuple(zip(names, counts, strict=True))
+    in_order = rule.bins or rule.type == "ordered" or len(names) <= 3
+    return found if in_order else tuple(sorted(found, key=lambda level: -level[1])), len(names)
 
 
 def _numbers(rule: Rule, cells: "pd.Series[object]", fmt: FileFormat) -> Numbers | None:

@@ -200,6 +200,19 @@ def test_a_schema_that_leaves_something_open_is_looked_at_and_refused_as_trainin
     assert "age=30 to under 40" in said
 
 
+def test_codes_that_were_saved_with_a_point_are_the_texts_of_the_file(capsys):
+    """As pandas writes whole numbers once one is missing."""
+    table = [
+        [*row[:4], f"{row[4]}.0" if i % 9 else "", *row[5:7], f"{i % 2}.0" if i % 11 else ""]
+        for i, row in enumerate(rows())
+    ]
+    write("people.csv", table)
+    look(capsys, "people.csv", "label=hired", "sensitive=region", "favourable=1.0")
+    dataset = load()
+    assert dataset.groups == ("region=101.0", "region=205.0", "region=309.0", "region=missing")
+    assert dataset.class_names == ("0.0", "1.0")
+
+
 def test_a_graph_is_written_drawn_and_chooses_the_learned_equations(capsys):
     write("people.csv", rows())
     look(capsys, "people.csv", "label=hired", "sensitive=sex", "graph=sex -> income; income, age -> hired")

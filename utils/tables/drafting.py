@@ -90,7 +90,9 @@ def _with_rules(
     proposed = {n: _open_levels(found.rule, spoilt) for n, found in proposals.items() if n != base.label.column}
     rules = {n: rule for n in map(str, raw.cells.columns) if (rule := given.get(n) or proposed.get(n))}
     texts = {n for n, rule in rules.items() if rule.type in LEVELLED}
-    if any(raw.cells[name].dtype.kind == "f" for name in texts):  # 1.0 is another text than 1
+    label = base.label.column
+    texts |= {label} if raw.cells[label].dtype.kind == "f" and raw.cells[label].isna().any() else set()
+    if any(raw.cells[name].dtype.kind == "f" for name in texts):  # levels are texts: 1.0 is another one than 1
         raw = read_table(raw.path, raw.format, texts)
     return base.model_copy(update={"columns": rules, "file": fmt}), replace(raw, format=fmt)
 
