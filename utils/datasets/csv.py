@@ -5,13 +5,17 @@ edited and trained on as ``dataset=people.yaml``.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from utils.datasets.table import build_table
 from utils.datasets.tabular import names, split_rows
+from utils.system.console import notice_once
+from utils.tables.encoding import describe
 from utils.tables.reading import find_table, write_cell
 from utils.tables.table_schema import from_plain
 from utils.types import Dataset
+from utils.words.quoting import quoted
 
 
 def csv(
@@ -47,4 +51,15 @@ def csv(
         "graph": None if graph is None else {child: names(parents) for child, parents in graph.items()},
         "split": {"how": "random", "shares": tuple(split)},
     }
-    return build_table(from_plain(content, file), name=name, where=file, folder=None, seed=seed)
+    dataset = build_table(from_plain(content, file), name=name, where=file, folder=None, seed=seed)
+    assert dataset.schema is not None
+    notice_once(f"{Path(file).name} read as {describe(from_plain(dataset.schema, file))}; to change it: {_look(file)}")
+    return dataset
+
+
+def _look(file: str) -> str:
+    """Returns the command that writes a schema of the file; without its name where no shell can be told it."""
+    try:
+        return f"python -m evals.look {quoted(file)}"
+    except ValueError:
+        return "python -m evals.look FILE"

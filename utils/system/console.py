@@ -158,6 +158,13 @@ def notice(text: str) -> None:
     _to_stderr(text)
 
 
+def notice_once(text: str) -> None:
+    """The same, unless this command has said it."""
+    if text not in _warned:
+        _warned.add(text)
+        notice(text)
+
+
 def _to_stderr(text: str) -> None:
     """One line, whatever ends of lines a name in it has."""
     sys.stderr.write(harmless(text).replace("\n", "\\n") + "\n")

@@ -22,6 +22,7 @@ from utils.words.near import near
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 MISSING_LEVEL = "missing"
+MOST_NAMED = 12  # columns in one line
 ABSENT, UNKNOWN = -1, -2  # codes of a missing cell and of a text that is no level
 
 
@@ -55,6 +56,18 @@ def blocks(schema: TableSchema) -> tuple[Block, ...]:
     """The columns of every attribute of a settled schema, in its order."""
     features = [(n, r) for n, r in schema.columns.items() if is_feature(schema, n, r)]
     return tuple(Block(name, rule, _columns_of(schema, name, rule)) for name, rule in features)
+
+
+def describe(schema: TableSchema) -> str:
+    """The columns of a settled schema in a few words: ``sex (2 levels), age (number), income (number in $)``."""
+
+    def kind(rule: Rule) -> str:
+        if is_levelled(rule):
+            return count(len(level_names(rule)), "level")
+        return "date" if rule.type == "date" else f"number{f' in {rule.unit}' if rule.unit else ''}"
+
+    used = [f"{block.name} ({kind(block.rule)})" for block in blocks(schema)]
+    return f"{', '.join(used[:MOST_NAMED])}{f' and {len(used) - MOST_NAMED} more' * (len(used) > MOST_NAMED)}"
 
 
 def is_feature(schema: TableSchema, name: str, rule: Rule) -> bool:

@@ -344,3 +344,10 @@ def test_a_data_set_picks_its_causal_model_and_the_command_line_wins(words, scm)
         config = compose("train", words)
     assert config.scm._target_ == f"utils.scms.{scm}.{scm}"
     assert config.model._target_ == "utils.models.mlp.MLP"
+
+
+def test_it_is_told_how_the_columns_were_read(load, capsys):
+    load()
+    said = capsys.readouterr().err
+    assert "mine.csv read as sex (2 levels), age (number), member (2 levels), job (3 levels); to change it: " in said
+    assert "python -m evals.look" in said
