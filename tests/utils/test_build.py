@@ -125,7 +125,7 @@ def test_files_with_other_rows_are_another_group(tmp_path):
     """Two tables of one name must not be averaged as if they were two seeds."""
     groups = set()
     for first in (0.0, 1.0):
-        rows = [f"{first + i},{i % 2},{i % 3 % 2}" for i in range(60)]
+        rows = [f"{first + i * i},{i % 2},{i % 3 % 2}" for i in range(60)]
         (tmp_path / "t.csv").write_text("\n".join(["a,sex,y", *rows]))
         words = ("dataset=csv", f"dataset.path={tmp_path / 't.csv'}", "dataset.label=y", "dataset.sensitive=sex")
         with initialize_config_dir(str(CONFIG), version_base="1.3"):
