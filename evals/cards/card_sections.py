@@ -11,6 +11,7 @@ import yaml
 
 import paths_config
 from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
+from evals.cards.schema_facts import schema_section
 from evals.records.points import describe_fits, describe_limit, fits, gap_of, with_points
 from evals.records.query import Record
 from evals.records.row_intervals import Interval, of_share, over_rows, whole
@@ -209,11 +210,11 @@ def data(record: Record) -> list[Block]:
         *([["Caution", sheet["caution"]]] if "caution" in sheet else []),
         ["Rows", ", ".join(f"{n} {split}" for split, n in rows.items()) or "not recorded"],
         ["Classes", ", ".join(map(write_text, classes(record))) or sheet.get("classes", "two: 0 and 1")],
-        *([["Columns", columns]] if columns else []),
-        ["Settings", "; ".join(settings(params)) or "not recorded"],
+        *([["Columns", columns]] if columns and not stored.get("schema") else []),
+        ["Settings", "; ".join(settings({k: v for k, v in params.items() if k != "schema"})) or "not recorded"],
         ["Fingerprint", str(record.get("fingerprint") or "not recorded")],
     ]
-    return [Heading("Data"), Table((), facts)]
+    return [Heading("Data"), Table((), facts), *schema_section(stored.get("schema") or {})]
 
 
 def _name(name: str, text: str) -> str:

@@ -1,4 +1,7 @@
-"""A user's own table by its schema, the YAML file that ``python -m evals.look`` writes."""
+"""A user's own table, read by its schema.
+
+The schema is a YAML file that ``python -m evals.look`` writes.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence

@@ -126,6 +126,9 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], fmt: FileFormat, *, sen
     if whole and len(levels) == len(present) and _is_numbering(name, present):
         return _left_out(name, "every row has a number of its own, as of an identifier", "identifier", "continuous")
     remarks = []
+    if whole and len(levels) == len(present) > MOST_NAMES and (np.diff(present) > 0).all():
+        text = "every row has a number of its own, in rising order, as of an identifier; read as a number"
+        remarks.append(Remark(name, text, column_line(name, type="ignore")))
     shown = " to ".join(f"{int(end)}" if end % 1 == 0 else f"{end:.6g}" for end in (levels[0], levels[-1]))
     if whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _dense(levels):
         texts = some((write_cell(v) for v in levels), 4).replace("'", "")
