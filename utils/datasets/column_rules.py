@@ -45,6 +45,12 @@ def fill_columns(columns: Sequence[Column], train: Floats) -> tuple[Column, ...]
 def check(what: str, columns: Sequence[Column]) -> None:
     """Refuses declarations that contradict each other. Raises ValueError, naming ``what`` and the column."""
     kinds = {c.name: c.kind for c in columns}
+    if len(kinds) < len(columns):
+        twice = [c.name for c in columns if [other.name for other in columns].count(c.name) > 1]
+        raise ValueError(
+            f"{what}: two columns are named {twice[0]!r}; such are also the names of levels and flags that are made of "
+            "other columns. Rename the column or the level, or leave the column out."
+        )
     for c in columns:
         if c.texts and len(set(c.texts)) != len(c.levels):
             raise ValueError(

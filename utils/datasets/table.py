@@ -26,7 +26,8 @@ from utils.datasets.tabular import (
 )
 from utils.system.console import count, warn_once
 from utils.tables.encoding import Block, Source, blocks, fill_rows, numbers, sources
-from utils.tables.settling import Settled, settle
+from utils.tables.remarks import column_line
+from utils.tables.settling import Settled, absent, settle
 from utils.tables.splitting import by_names, clustered, in_time, stratified
 from utils.tables.suspects import suspects
 from utils.tables.table_schema import Rule, TableSchema, from_plain, to_plain
@@ -208,18 +209,30 @@ def split_table(settled: Settled, s: NDArray[np.int64], name: str, seed: int) ->
     if split.column is None:
         raise ValueError(f"data set {name}: split.how={split.how} needs split.column, a column of the file")
     column = cells[split.column]
+    rule = settled.schema.columns[split.column]
+    if rule.missing != "level" and (missing := absent(rule, column, fmt)).any():
+        raise ValueError(
+            f"data set {name}: split.column {split.column!r} is missing in {count(int(missing.sum()), 'row')}, the "
+            f"first is row {column.index[missing][0]}, which belong to no part; fill them in, or leave these rows "
+            f"out, {column_line(split.column, type=rule.type, missing='drop')}"
+        )
     if split.how == "cluster":
         return clustered(column.astype("category").cat.codes.to_numpy(np.int64), shares, rng)
     if split.how == "time":
-        rule = settled.schema.columns[split.column]
         kind = "date" if rule.type == "date" else "continuous"
         return in_time(numbers(rule.model_copy(update={"type": kind, "as_number": "days"}), column, fmt), shares)
-    return by_names([str(text) for text in column], split.column)
+    return by_names([str(text) for text in column], split.column, column.index)
 
 
 def require_classes(settled: Settled, parts: Parts, where: str) -> None:
     """Refuses a split of which a part lacks a class. Raises ValueError."""
-    for what, part in zip(("training", "validation", "test"), parts, strict=True):
+    split = settled.schema.split
+    for what, part, share in zip(("training", "validation", "test"), parts, split.shares, strict=True):
+        if not len(part) and (share > 0 if split.how != "column" else what != "validation"):
+            of = f" by {split.column!r}" if split.how in ("column", "cluster", "time") else ""
+            raise ValueError(
+                f"{where}: split.how={split.how}{of} leaves no {what} row; split otherwise, or take more rows"
+            )
         present = set(settled.y[part].tolist())
         if len(part) and len(present) < 2:
             lacking = settled.classes[1 - present.pop()]

@@ -144,7 +144,7 @@ def numbers(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> Floats:
         code = held.cat.codes.to_numpy()
         row = int(np.flatnonzero(np.isin(code, [i for i, v in enumerate(table) if v is None]))[0])
         raise ValueError(
-            f"column {cells.name!r} holds {held.iloc[row]!r} in row {row} (counting from 0), not "
+            f"column {cells.name!r} holds {held.iloc[row]!r} in row {held.index[row]} (counting from 0), not "
             f"{'a date' if rule.type == 'date' else 'a number'}{f' in {rule.unit}' if rule.unit else ''}"
         )
     return np.array([*table, math.nan], dtype=np.float64)[held.cat.codes.to_numpy()]
@@ -236,11 +236,13 @@ def sources(block: Block, cells: "pd.Series[Any]", fmt: FileFormat) -> list[Sour
         ValueError: naming column and row, for a text that is no level or a value out of bounds.
     """
     if is_levelled(block.rule):
+        if block.rule.bins:
+            _require_bounds(block, numbers(block.rule, cells, fmt), cells.index)
         code = codes(block.rule, cells, fmt)
         _require_levels(block, cells, code)
         return sources_of_levels(block, code)
     values = numbers(block.rule, cells, fmt)
-    _require_bounds(block, values)
+    _require_bounds(block, values, cells.index)
     return sources_of_numbers(block, values)
 
 
@@ -273,16 +275,16 @@ def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:
         text = str(cells.iloc[strange[0]])
         levels = level_names(block.rule)
         raise ValueError(
-            f"row {strange[0]}: column {block.name!r} holds {text!r}, but its levels are {some(levels, 10)}"
-            f"{_more(len(strange))}{near(text, levels)}"
+            f"row {cells.index[strange[0]]}: column {block.name!r} holds {text!r}, but its levels are "
+            f"{some(levels, 10)}{_more(len(strange))}{near(text, levels)}"
         )
 
 
-def _require_bounds(block: Block, values: Floats) -> None:
+def _require_bounds(block: Block, values: Floats, index: pd.Index) -> None:
     strange = np.flatnonzero(outside(block.rule, values))
     if len(strange):
         raise ValueError(
-            f"row {strange[0]}: column {block.name!r} {explain_outside(block.rule, float(values[strange[0]]))}"
+            f"row {index[strange[0]]}: column {block.name!r} {explain_outside(block.rule, float(values[strange[0]]))}"
             f"{_more(len(strange))}"
         )
 

@@ -39,10 +39,10 @@ def parse_lines(lines: Sequence[str]) -> Graph:
     """
     edges: list[tuple[str, str]] = []
     for line in filter(str.strip, lines):
-        sides = _split(line, "->")
+        sides = split(line, "->")
         if len(sides) < 2:
             raise ValueError(f"{line.strip()!r} has no arrow; write cause -> effect")
-        ends = [[_unquoted(name) for name in _split(side.strip().strip("{}"), ",")] for side in sides]
+        ends = [[unquoted(name) for name in split(side.strip().strip("{}"), ",")] for side in sides]
         if not all(name for names in ends for name in names):
             raise ValueError(f"{line.strip()!r} lacks a name beside an arrow")
         edges += [(a, b) for left, right in itertools.pairwise(ends) for a in left for b in right]
@@ -97,10 +97,10 @@ def _names(parents: Any) -> tuple[str, ...]:
 
 
 def _statements(line: str) -> list[str]:
-    return [part for part in _split(line, ";") if part.strip()]
+    return [part for part in split(line, ";") if part.strip()]
 
 
-def _split(text: str, by: str) -> list[str]:
+def split(text: str, by: str) -> list[str]:
     """The text cut at a sign outside quotes."""
     parts, quote, start, i = [], "", 0, 0
     while i < len(text):
@@ -116,6 +116,7 @@ def _split(text: str, by: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _unquoted(name: str) -> str:
+def unquoted(name: str) -> str:
+    """A text without blanks and quotes around it."""
     name = name.strip()
     return name[1:-1] if len(name) > 1 and name[0] in "\"'" and name[-1] == name[0] else name

@@ -38,7 +38,7 @@ from utils.tables.encoding import (
 )
 from utils.tables.reading import tidy, write_cell
 from utils.tables.remarks import some
-from utils.tables.settling import CONDITION, absent, fulfils
+from utils.tables.settling import absent, fulfils, read_condition
 from utils.tables.sniffing import number_pattern
 from utils.tables.table_schema import MISSING, FileFormat, Rule, TableSchema
 from utils.words.near import near, only_near
@@ -155,7 +155,7 @@ def rows_meant(schema: TableSchema, cells: pd.DataFrame) -> Flags:
     """
     meant = np.ones(len(cells), dtype=bool)
     for condition in schema.rows:
-        meant &= fulfils(condition, cells, schema.file, "rows")
+        meant &= fulfils(condition, cells, schema, "rows")
     for name, rule in schema.columns.items():
         if rule.missing == "drop" and name in cells:
             meant &= ~absent(rule, cells[name], schema.file)
@@ -209,11 +209,12 @@ def take_columns(frame: pd.DataFrame, names: Sequence[str], schema: TableSchema)
 def _outside_conditions(schema: TableSchema, frame: pd.DataFrame) -> list[Doubt]:
     """Rows that the conditions of the schema exclude; one on a column that the rows lack is not asked."""
     doubts = []
+    there = [str(name).strip() for name in frame.columns]
     for condition in schema.rows:
-        found = CONDITION.fullmatch(condition)
-        name = (found["double"] or found["single"] or found["bare"]) if found else ""
-        if name in frame:
-            flagged = ~fulfils(condition, tidy(frame[[name]]), schema.file, "rows")
+        name = read_condition(condition, "rows")[0]
+        if name in there:
+            [cells] = take_columns(frame, [name], schema)
+            flagged = ~fulfils(condition, tidy(cells.to_frame()), schema, "rows")
             if flagged.any():
                 doubts.append(Doubt(name, flagged, f"is outside of the rows of the schema, {condition}"))
     return doubts

@@ -1,7 +1,9 @@
 """The cells of a table, each column as numbers or as texts: nothing is interpreted beyond the format of the file."""
 
+import io
 import warnings
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 import paths_config
+from utils.system.console import count
 from utils.tables.remarks import Remark, some
-from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, open_bytes, sniff
+from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, open_bytes, sniff, without_comments
 from utils.tables.table_schema import FileFormat
 
 PARQUET = (".parquet", ".pq")
@@ -134,23 +137,79 @@ def _read_csv(path: Path, sniffed: Sniffed, names: list[str], texts: Collection[
         "sep": r"\s+" if fmt.separator == BLANKS else fmt.separator,
         "decimal": fmt.decimal,
         "thousands": fmt.thousands,
-        "encoding": "utf-8-sig" if fmt.encoding == "utf-8" else fmt.encoding,
+        "encoding": _encoding(fmt),
         "names": names,
         "header": None if fmt.names else 0,
-        "skiprows": _comment_lines(path, fmt),
         "skipinitialspace": True,
         "keep_default_na": False,
         "na_values": {names[i]: list(fmt.na) for i in numeric},
         "index_col": False,
         "low_memory": False,
     }
-    frame, spoilt = _parse(path, options | {"dtype": textual}, sniffed.lines)
+    if fmt.comment:
+        _tell_comments(path, sniffed)
+    if fmt.thousands:  # pandas takes the marks out wherever they stand, and makes 35 of 3,5
+        textual |= dict.fromkeys((names[i] for i in numeric), str)
+    frame, spoilt = _parse(path, options | {"dtype": textual}, sniffed)
+    if fmt.thousands:
+        spoilt += [names[i] for i in numeric if not _make_numbers(frame, names[i], fmt)]
     if sniffed.zeros:  # post codes, which are no numbers
         spoilt += [name for name in _with_leading_zeros(path, options, sniffed, numeric, names) if name not in spoilt]
     if spoilt:  # further down they are no numbers: read again as the texts that stand there
-        again, _ = _parse(path, _as_texts(options, spoilt), sniffed.lines)
+        again, _ = _parse(path, _as_texts(options, spoilt), sniffed)
         frame = frame.assign(**again)[names]
     return tidy(frame, remarks=sniffed.remarks)
+
+
+def _make_numbers(frame: pd.DataFrame, name: str, fmt: FileFormat) -> bool:
+    """Writes a column of texts, missing where nothing is, as the numbers they are; false where some text is none."""
+    number, cells = number_pattern(fmt.decimal, fmt.thousands), frame[name]
+    texts = cells.cat.categories.str.strip()
+    found = [number.fullmatch(text) for text in texts]
+    if not all(match and not (match[1] or match[3]) for match in found):
+        return False
+    plain = [text.replace(str(fmt.thousands), "").replace(fmt.decimal, ".") for text in texts]
+    frame[name] = np.array([*map(float, plain), np.nan])[cells.cat.codes.to_numpy()]
+    return True
+
+
+class _Uncommented(io.TextIOBase):
+    """The text of a file without its comments, as pandas reads it."""
+
+    def __init__(self, path: Path, encoding: str, mark: str):
+        self.file = io.TextIOWrapper(open_bytes(path), encoding=encoding, newline="")
+        self.lines = without_comments(self.file, mark)
+
+    def read(self, size: int | None = -1, /) -> str:
+        """Returns the next lines, of about as many characters; all where the size is negative."""
+        taken, length = [], 0
+        for line in self.lines:
+            taken.append(line)
+            length += len(line)
+            if size is not None and 0 <= size <= length:
+                break
+        return "".join(taken)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.file.close()
+        super().close()
+
+
+def _tell_comments(path: Path, sniffed: Sniffed) -> None:
+    """Remarks on comments that have as many cells as a row has."""
+    fmt = sniffed.format
+    with io.TextIOWrapper(open_bytes(path), encoding=_encoding(fmt), newline="") as file:
+        cuts = [line.count(fmt.separator) for line in file if line.startswith(str(fmt.comment))]
+    rows = cuts.count(len(sniffed.header) - 1)
+    if rows and len(sniffed.header) > 1:
+        lines = count(rows, "line")
+        text = f"{lines} left out as comments, though with as many cells as a row; where they are rows"
+        sniffed.remarks.append(Remark("", text, "file: {comment: null}"))
+
+
+def _encoding(fmt: FileFormat) -> str:
+    return "utf-8-sig" if fmt.encoding == "utf-8" else fmt.encoding
 
 
 class _Gathered:
@@ -182,18 +241,18 @@ class _Gathered:
         return pd.Categorical.from_codes(self.values[:rows], categories=list(self.place))
 
 
-def _parse(path: Path, options: dict[str, Any], lines: int) -> tuple[pd.DataFrame, list[str]]:
+def _parse(path: Path, options: dict[str, Any], sniffed: Sniffed) -> tuple[pd.DataFrame, list[str]]:
     """The cells, read some rows at a time, so that they stand in memory once, and the columns that were misread."""
     gathered: dict[str, _Gathered] = {}
     rows = 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # else surplus fields vanish with a warning
-            with pd.read_csv(path, **options, chunksize=ROWS) as reader:
+            with _opened(path, sniffed.format) as source, pd.read_csv(source, **options, chunksize=ROWS) as reader:
                 for part in reader:
                     for name in part:
                         if name not in gathered:
-                            gathered[name] = _Gathered(lines, name in options["dtype"])
+                            gathered[name] = _Gathered(sniffed.lines, name in options["dtype"])
                         gathered[name].add(rows, part[name])
                     rows += len(part)
     except pd.errors.EmptyDataError:
@@ -217,22 +276,20 @@ def _with_leading_zeros(
     columns = [names[i] for i in numeric]
     if not columns:
         return []
-    cells, _ = _parse(path, _as_texts(options, columns), sniffed.lines)
+    cells, _ = _parse(path, _as_texts(options, columns), sniffed)
 
     def zeros(name: str) -> bool:
         found = [str(text).strip() for text in cells[name].cat.categories]
-        return all(t == "" or t.isdecimal() for t in found) and any(len(t) > 1 and t[0] == "0" for t in found)
+        return all(t in sniffed.format.na or t.isdecimal() for t in found) and any(
+            len(t) > 1 and t[0] == "0" for t in found
+        )
 
     return list(filter(zeros, columns))
 
 
-def _comment_lines(path: Path, fmt: FileFormat) -> list[int] | None:
-    """Numbers of the lines that begin with the mark of comments."""
-    if not fmt.comment:
-        return None
-    mark = fmt.comment.encode(fmt.encoding)
-    with open_bytes(path) as file:
-        return [i for i, line in enumerate(file) if line.startswith(mark)]
+def _opened(path: Path, fmt: FileFormat) -> AbstractContextManager[Any]:
+    """What pandas reads: the path, or the text without comments."""
+    return _Uncommented(path, _encoding(fmt), fmt.comment) if fmt.comment else nullcontext(path)
 
 
 def _tell_blanks(sniffed: Sniffed, frame: pd.DataFrame) -> None:

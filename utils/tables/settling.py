@@ -1,5 +1,6 @@
 """Reads the table of a schema: its rows and classes are taken, and what the schema leaves open is filled in."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,18 @@ from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.tables.column_types import propose
-from utils.tables.encoding import ABSENT, UNKNOWN, codes, date_format, is_feature, is_levelled, numbers
+from utils.tables.encoding import (
+    ABSENT,
+    MISSING_LEVEL,
+    UNKNOWN,
+    codes,
+    date_format,
+    is_feature,
+    is_levelled,
+    numbers,
+    read_number,
+)
+from utils.tables.graph_text import split, unquoted
 from utils.tables.reading import RawTable, find_table, read_table, tidy
 from utils.tables.remarks import Remark, column_line, flow, some
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
@@ -67,9 +79,10 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
         raise ValueError(refusal)
     remarks = [*raw.remarks, *(remark for name in proposals for remark in proposals[name].remarks)]
     rules = {**schema.columns, **{name: proposals[name].rule for name in known if name not in schema.columns}}
-    texts = {name for name, rule in rules.items() if rule.type in LEVELLED}
+    texts = {name for name, rule in rules.items() if rule.type in LEVELLED} | {schema.label.column}
     cells = tidy(raw.cells, texts)
-    rows = np.flatnonzero(_kept(schema, cells, raw.format, where))
+    ruled = schema.model_copy(update={"columns": rules, "file": raw.format})
+    rows = np.flatnonzero(_kept(ruled, cells, where, remarks))
     cells, rows = _drop_missing(rules, schema, cells.iloc[rows], rows, raw.format, remarks)
     if not len(rows):
         raise ValueError(f"{where}: no row is left of {len(raw.cells):,}")
@@ -78,6 +91,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
         for n, r in rules.items()
     }
     settled = schema.model_copy(update={"columns": filled, "file": raw.format})
+    _require_sensitive(settled, where)
     y, classes, label = _classes(settled, cells, raw, where)
     settled = settled.model_copy(update={"columns": filled | {schema.label.column: label}})
     refuse_missing(settled, cells, raw, rows)
@@ -95,6 +109,16 @@ def require_columns(schema: TableSchema, known: Sequence[str], where: str) -> No
             )
     if schema.label.column in schema.sensitive:
         raise ValueError(f"{where}: {schema.label.column!r} is the label, so it cannot be sensitive; take it out there")
+
+
+def _require_sensitive(schema: TableSchema, where: str) -> None:
+    """Refuses a sensitive attribute that the model does not see, of which no group would be made. Raises ValueError."""
+    left_out = [name for name in schema.sensitive if not is_feature(schema, name, schema.columns[name])]
+    if left_out:
+        raise ValueError(
+            f"{where}, sensitive: {left_out[0]!r} is left out of the model (columns.{left_out[0]}), so no column is "
+            "sensitive by its name; give it a type, or leave it out there"
+        )
 
 
 def nameless(schema: TableSchema, raw: RawTable) -> dict[str, int]:
@@ -118,36 +142,64 @@ def _require_names(schema: TableSchema, raw: RawTable) -> None:
 # --- Rows ------------------------------------------------------------------------------------------------------
 
 
-def _kept(schema: TableSchema, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
+def _kept(schema: TableSchema, cells: pd.DataFrame, where: str, remarks: list[Remark]) -> NDArray[np.bool_]:
     """Returns which rows (n,) fulfil all conditions. Raises ValueError for a condition that cannot be read."""
     kept = np.ones(len(cells), dtype=bool)
     for condition in schema.rows:
-        kept &= fulfils(condition, cells, fmt, f"{where}, rows")
+        kept &= fulfils(condition, cells, schema, f"{where}, rows")
+        absent_texts = _texts_without_rows(condition, cells, schema, f"{where}, rows")
+        remarks += [Remark("", f"rows, {condition!r}: no row holds {text!r}") for text in absent_texts]
     return kept
 
 
-def fulfils(condition: str, cells: pd.DataFrame, fmt: FileFormat, where: str) -> NDArray[np.bool_]:
-    """Returns which rows (n,) meet a condition such as ``age >= 18``. Raises ValueError where it cannot be read."""
+def _texts_without_rows(condition: str, cells: pd.DataFrame, schema: TableSchema, where: str) -> list[str]:
+    """The values of a condition that are nowhere in their column, maybe misspelt."""
+    name, sign, texts = read_condition(condition, where)
+    if sign in SIGNS:
+        return []
+    return [text for text in texts if not _holds(cells[name], [text], schema.columns.get(name), schema.file).any()]
+
+
+def read_condition(condition: str, where: str) -> tuple[str, str, list[str]]:
+    """The column, the sign and the values of a condition such as ``age >= 18``. Raises ValueError for another text."""
     found = CONDITION.fullmatch(condition)
     if found is None:
         raise ValueError(f"{where}: {condition!r} is no condition; write age >= 18, country == CH or charge in [F, M]")
-    name = found["double"] or found["single"] or found["bare"]
+    value = found["value"]
+    listed = split(value.strip().strip("[]()"), ",") if found["sign"] == "in" else [value]
+    return found["double"] or found["single"] or found["bare"], found["sign"], [unquoted(text) for text in listed]
+
+
+def fulfils(condition: str, cells: pd.DataFrame, schema: TableSchema, where: str) -> NDArray[np.bool_]:
+    """Returns which rows (n,) meet a condition such as ``age >= 18``. Raises ValueError where it cannot be read."""
+    name, sign, texts = read_condition(condition, where)
     if name not in cells:
         raise ValueError(f"{where}: there is no column {name!r}{near(name, list(map(str, cells.columns)))}")
-    sign, value = found["sign"], found["value"]
+    rule = schema.columns.get(name)
     if sign in SIGNS:
         try:
-            least = float(value)
+            least = float(texts[0])
         except ValueError:
-            raise ValueError(f"{where}: {condition!r} compares with {value!r}, which is no number") from None
+            raise ValueError(f"{where}: {condition!r} compares with {texts[0]!r}, which is no number") from None
+        of = Rule(type="continuous", unit=rule.unit if rule else "")
         with np.errstate(invalid="ignore"):
-            return np.asarray(SIGNS[sign](numbers(Rule(type="continuous"), cells[name], fmt), least))
-    listed = (
-        [text.strip().strip("'\"") for text in value.strip("[]()").split(",")] if sign == "in" else [value.strip("'\"")]
-    )
-    texts = tidy(cells[[name]], {name})[name]
-    among = texts.isin(listed).to_numpy()
+            return np.asarray(SIGNS[sign](numbers(of, cells[name], schema.file), least))
+    among = _holds(cells[name], texts, rule, schema.file)
     return ~among if sign == "!=" else among
+
+
+def _holds(cells: "pd.Series[Any]", texts: Sequence[str], rule: Rule | None, fmt: FileFormat) -> NDArray[np.bool_]:
+    """Returns which cells (n,) are one of some texts, as they stand or as the level they mean; numbers by size."""
+    if pd.api.types.is_numeric_dtype(cells):
+        plain = FileFormat(na=fmt.na)
+        wanted = [v for text in texts if (v := read_number(text, Rule(type="continuous"), plain)) is not None]
+        values = cells.to_numpy(np.float64, na_value=np.nan)
+        return np.isin(values, wanted) | (np.isnan(values) & any(map(math.isnan, wanted)))
+    meant = {text: level for level, merged in (rule.merge if rule else {}).items() for text in merged}
+    written = tidy(cells.to_frame(), {str(cells.name)})[cells.name]
+    return written.isin(
+        [text for text in written.cat.categories if {text, meant.get(text, text)} & {*texts}]
+    ).to_numpy()
 
 
 def _drop_missing(
@@ -273,6 +325,11 @@ def _with_levels(
     if rule.type == "ordered" and not rule.levels:
         raise ValueError(f"{where}, columns.{name}: an ordered column needs its levels, from the lowest to the highest")
     levels = rule.levels or found_levels(rule, cells, fmt)
+    if rule.missing == "level" and MISSING_LEVEL in levels:
+        raise ValueError(
+            f"{where}, columns.{name}: {MISSING_LEVEL!r} is a level of its own and would be that of missing cells too; "
+            f"where both are one, write file: {{na: {flow([*fmt.na, MISSING_LEVEL])}}}, else rename the level by merge"
+        )
     if name in sensitive and len(levels) < 2:
         raise ValueError(
             f"{where}: the sensitive column {name!r} is {some(levels) or 'missing'} in every row, so there are no "
@@ -289,9 +346,8 @@ def _with_levels(
 def found_levels(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[str, ...]:
     """The levels that a column of texts has, merged, numbers in their order and texts in theirs."""
     meant = {text: level for level, texts in rule.merge.items() for text in texts}
-    seen = [
-        text for text in cells.cat.categories[np.unique(cells.cat.codes[cells.cat.codes >= 0])] if text not in fmt.na
-    ]
+    there = cells.cat.categories[np.unique(cells.cat.codes[cells.cat.codes >= 0])]
+    seen = [text for text in there if text in meant or text not in fmt.na]
     return sort_levels({meant.get(text, text) for text in seen})
 
 

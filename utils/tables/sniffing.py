@@ -8,7 +8,7 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -65,7 +65,7 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
         raise ValueError(f"{path} is empty.")
     comment = fixed["comment"] if "comment" in fixed else _find_comment(lines, remarks)
     if comment:
-        lines = [line for line in lines if not line.startswith(comment)]
+        lines = list(without_comments(lines, comment))
     separator = fixed.get("separator") or _find_separator(lines, remarks)
     table = [[cell.strip() for cell in row] for row in _rows(lines, separator)]
     names = list(fixed.get("names") or ())
@@ -161,6 +161,15 @@ def _find_comment(lines: Sequence[str], remarks: list[Remark]) -> str | None:
         return None  # a header whose first name begins so
     remarks.append(Remark("", f"lines that begin with # are comments, {marked} at the top", "file: {comment: '#'}"))
     return "#"
+
+
+def without_comments(lines: Iterable[str], mark: str) -> Iterator[str]:
+    """Yields the lines that do not begin with a mark; one that goes on inside a quoted cell begins nothing."""
+    quoted = False
+    for line in lines:
+        if quoted or not line.startswith(mark):
+            quoted ^= line.count('"') % 2 == 1
+            yield line
 
 
 def _rows(lines: Sequence[str], separator: str) -> Iterator[list[str]]:
@@ -263,7 +272,7 @@ def _scan(path: Path, separator: str) -> tuple[bool, int]:
     zeros, lines = False, 1
     with open_bytes(path) as file:
         for part in iter(lambda: file.read(PART), b""):
-            lines += part.count(b"\n") or part.count(b"\r")
+            lines += part.count(b"\n") + part.count(b"\r") - part.count(b"\r\n")
             if zeros:
                 continue
             found = np.frombuffer(part, dtype=np.uint8)

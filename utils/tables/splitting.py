@@ -43,13 +43,13 @@ def in_time(time: NDArray[np.float64], shares: Sequence[float]) -> list[Rows]:
     return cut(np.argsort(time, kind="stable"), shares)
 
 
-def by_names(names: Sequence[str], column: str) -> list[Rows]:
-    """Parts that a column names: train, valid, test. Raises ValueError for another text."""
+def by_names(names: Sequence[str], column: str, rows: Sequence[object]) -> list[Rows]:
+    """Parts that a column names: train, valid, test. Raises ValueError for another text, naming its one of ``rows``."""
     part = np.array([NAMES.get(name.casefold(), -1) for name in names])
     strange = np.flatnonzero(part < 0)
     if len(strange):
         raise ValueError(
-            f"row {strange[0]}: column {column!r}, which splits the rows, holds {names[strange[0]]!r}; expected train, "
-            "valid or test"
+            f"row {rows[strange[0]]}: column {column!r}, which splits the rows, holds {names[strange[0]]!r}; "
+            "expected train, valid or test"
         )
     return [np.flatnonzero(part == i) for i in range(3)]

@@ -6,10 +6,10 @@ text that stands there, so that the levels ``no``, ``1`` and ``01004`` are what 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from utils.tables.graph_text import read_graph
 from utils.words.near import near_or_all
@@ -73,6 +73,30 @@ class Rule(Part):
     as_number: Literal["drop", "days", "year"] = "drop"  # of a date; days since 1970-01-01
     median: float | None = None  # of the training rows, filled in once they are known
 
+    @model_validator(mode="after")
+    def _is_of_one_meaning(self) -> Self:
+        _require_once("levels", self.levels)
+        _require_once("merge", [text for texts in self.merge.values() for text in texts])
+        low, high = self.bounds or (None, None)
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"bounds: expected the lower one first, not {low:g} and {high:g}")
+        if self.missing not in (ways := self._ways_of_missing()):
+            what = "a column of levels" if "level" in ways else "a number"
+            raise ValueError(f"missing={self.missing!r}: {what} has {', '.join(ways[:-1])} or {ways[-1]}")
+        return self
+
+    def _ways_of_missing(self) -> tuple[str, ...]:
+        if self.type == "ignore" or (self.type == "date" and self.as_number == "drop" and not self.bins):
+            return ("refuse", "drop", "level", "median", "median+flag")  # it enters no model
+        levelled = self.type in LEVELLED or self.bins
+        return ("refuse", "drop", "level") if levelled else ("refuse", "drop", "median", "median+flag")
+
+
+def _require_once(key: str, texts: Sequence[str]) -> None:
+    twice = [text for text in dict.fromkeys(texts) if texts.count(text) > 1]
+    if twice:
+        raise ValueError(f"{key}: {twice[0]!r} stands twice, so it would mean two things; leave one out")
+
 
 class Label(Part):
     """The column to be predicted."""
@@ -81,6 +105,15 @@ class Label(Part):
     favourable: str | None = None  # the class that is good for the person, class 1; null: nobody says
     positive: str | None = None  # class 1 where no class is favourable; null: the last in sorted order
     merge: Merge = Field(default_factory=dict)  # class: the texts that mean it
+
+    @model_validator(mode="after")
+    def _is_of_one_meaning(self) -> Self:
+        _require_once("merge", [text for texts in self.merge.values() for text in texts])
+        if None not in (self.favourable, self.positive) and self.favourable != self.positive:
+            raise ValueError(
+                f"favourable={self.favourable!r} is class 1, and so would be positive={self.positive!r}; leave one out"
+            )
+        return self
 
 
 class Split(Part):
@@ -104,6 +137,16 @@ class TableSchema(Part):
     split: Split = Split()
     weights: str | None = None  # a column of weights of rows in the loss
     graph: dict[str, tuple[str, ...]] | None = None  # child: its parents
+
+    @model_validator(mode="after")
+    def _label_is_known(self) -> Self:
+        rule = self.columns.get(self.label.column)
+        if rule is not None and rule.missing not in ("refuse", "drop"):
+            raise ValueError(
+                f"columns.{self.label.column}.missing={rule.missing!r}: a row without its label teaches nothing; "
+                "expected refuse or drop"
+            )
+        return self
 
 
 def read_schema(path: str | Path) -> TableSchema:
@@ -184,6 +227,8 @@ def _sentence(error: ValidationError, what: str, lines: Mapping[tuple[str, ...],
     if first["type"] == "extra_forbidden":
         known = _keys_at(key[:-1])
         return f"{where}: there is no such key{near_or_all(key[-1], known)}"
+    if first["type"] == "value_error":  # of a validator here
+        return f"{where.removesuffix(', ')}: {first['ctx']['error']}"
     if first["type"] == "missing":
         return f"{where} is missing"
     if first["type"] == "literal_error":

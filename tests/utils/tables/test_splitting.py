@@ -57,10 +57,10 @@ def test_the_latest_rows_test():
 
 
 def test_a_column_names_the_parts():
-    train, valid, test = by_names(["Train", "test", "valid", "training"], "part")
+    train, valid, test = by_names(["Train", "test", "valid", "training"], "part", range(4))
     assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 3], [2], [1])
 
 
 def test_another_name_is_refused_with_its_row():
-    with pytest.raises(ValueError, match=r"row 1: column 'part'.*'tset'.*train, valid or test"):
-        by_names(["train", "tset"], "part")
+    with pytest.raises(ValueError, match=r"row 8: column 'part'.*'tset'.*train, valid or test"):
+        by_names(["train", "tset"], "part", [3, 8])

@@ -1,0 +1,182 @@
+"""No cell, row or level takes another meaning in silence: tables of known content, read by hand beside."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from utils.datasets.table import build_table
+from utils.tables.table_schema import from_plain
+
+
+AGE = {"type": "count", "missing": "median+flag"}
+
+
+def people(n=120, **columns):
+    rng = np.random.default_rng(0)
+    rows = {
+        "sex": rng.choice(["f", "m"], n),
+        "age": rng.integers(18, 70, n),
+        "income": rng.normal(40, 5, n).round(2),
+        "hired": rng.choice(["no", "yes"], n),
+    }
+    return pd.DataFrame(rows | columns)
+
+
+def load(path, text, **schema):
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    content = {"file": {"path": str(path)}, "label": "hired", "sensitive": ["sex"], **schema}
+    return build_table(from_plain(content, "people.yaml"), name="mine", where="people.yaml", folder=None, seed=0)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a table by a schema: its rows in natural units, by their number in the file, and the data set."""
+
+    def of(table, **schema):
+        text = table.to_csv(index=False) if isinstance(table, pd.DataFrame) else table
+        dataset = load(tmp_path / "people.csv", text, **schema)
+        parts = [dataset.train, dataset.valid, dataset.test]
+        numbers = np.concatenate([(part.x.double() * dataset.scale + dataset.loc).numpy() for part in parts])
+        index = np.concatenate([part.index for part in parts])
+        frame = pd.DataFrame(numbers, columns=[c.name for c in dataset.columns], index=index).sort_index()
+        return frame, dataset
+
+    return of
+
+
+def test_a_text_of_missing_values_that_is_merged_is_a_level(read):
+    table = people(sex=np.resize(["f", "m", "?"], 120))
+    frame, dataset = read(table, columns={"sex": {"type": "categorical", "merge": {"unknown": ["?"]}}})
+    assert dataset.groups == ("sex=f", "sex=m", "sex=unknown")
+    assert (frame["sex=unknown"] == (table.sex == "?")).all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"hired": {"type": "binary", "missing": "level"}}, "a row without its label teaches nothing"),
+        ({"sex": {"type": "categorical", "missing": "median"}}, "a column of levels has refuse, drop or level"),
+        ({"age": {"type": "continuous", "missing": "level"}}, "a number has refuse, drop, median or median"),
+        ({"age": {"type": "continuous", "bins": [30], "missing": "median"}}, "a column of levels has"),
+        ({"age": {"type": "continuous", "bounds": [99, 0]}}, "the lower one first"),
+        ({"sex": {"type": "categorical", "merge": {"a": ["f"], "b": ["f", "m"]}}}, "merge: 'f' stands twice"),
+        ({"sex": {"type": "categorical", "levels": ["f", "m", "f"]}}, "levels: 'f' stands twice"),
+        ({"age": {"type": "continuous", "bins": [30], "bounds": [0, 40]}}, "expected a number from 0 to 40"),
+        ({"sex": {"type": "ignore"}}, "sensitive: 'sex' is left out of the model"),
+    ],
+)
+def test_what_would_mean_two_things_or_nothing_is_refused(read, columns, words):
+    with pytest.raises(ValueError, match=words):
+        read(people(), columns=columns)
+
+
+def test_two_classes_cannot_both_be_class_1(read):
+    with pytest.raises(ValueError, match="leave one out"):
+        read(people(), label={"column": "hired", "favourable": "yes", "positive": "no"})
+
+
+def test_a_level_named_missing_beside_that_of_missing_cells_is_refused(read):
+    table = people(job=np.resize(["clerk", "missing", ""], 120))
+    with pytest.raises(ValueError, match="'missing' is a level of its own"):
+        read(table, columns={"job": {"type": "categorical", "missing": "level"}})
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (people(sex=np.resize(["f", "m", "x"], 120)).assign(**{"sex=f": 1.5}), {"sex=f": {"type": "continuous"}}),
+        (people().assign(**{"age is missing": np.resize([0, 1], 120)}), {"age": AGE}),
+    ],
+)
+def test_a_column_named_as_one_that_is_made_is_refused(read, table, columns):
+    with pytest.raises(ValueError, match="two columns are named"):
+        read(table, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ("job in ['a,b', c]", lambda t: t.job.isin(["a,b", "c"])),
+        ("age != 30.0", lambda t: t.age != 30),
+        ("sex in [M, f]", lambda t: t.sex.isin(["m", "M", "f"])),
+        ("pay >= 30", lambda t: t.pay.str[1:].astype(int) >= 30),
+    ],
+)
+def test_conditions_keep_the_rows_that_they_say(read, condition, kept):
+    table = people(sex=np.resize(["m", "M", "f"], 120), job=np.resize(["a,b", "c", "d", "c"], 120))
+    table["pay"] = "$" + table.age.astype(str)
+    columns = {"sex": {"type": "categorical", "merge": {"M": ["m"]}}}
+    frame, _ = read(table, columns=columns, rows=[condition])
+    assert list(frame.index) == list(table.index[kept(table)])
+
+
+def test_a_value_of_a_condition_that_no_row_holds_is_told(read, capsys):
+    read(people(job=np.resize(["CH", "DE"], 120)), rows=["job in [CH, DEE]"])
+    assert "no row holds 'DEE'" in capsys.readouterr().err
+
+
+def test_an_error_names_the_row_of_the_file_where_rows_are_left_out(read):
+    table = people(k=np.arange(120))
+    table.loc[100, "age"] = -5
+    columns = {"age": {"type": "count", "bounds": [0, 99]}, "k": {"type": "ignore"}}
+    with pytest.raises(ValueError, match="row 100: column 'age' holds -5"):
+        read(table, columns=columns, rows=["k >= 50"])
+
+
+@pytest.mark.parametrize("how", ["cluster", "time", "column"])
+def test_rows_that_belong_to_no_part_are_refused(read, how):
+    table = people(part=[None, *np.resize(["train", "test"] if how == "column" else [1, 2, 3, 5], 119)])
+    with pytest.raises(ValueError, match="'part' is missing in 1 row, the first is row 0"):
+        read(table, columns={"part": {"type": "ignore"}}, split={"how": how, "column": "part"})
+
+
+def test_one_cluster_cannot_be_split(read):
+    with pytest.raises(ValueError, match="leaves no validation row"):
+        read(people(part=1), split={"how": "cluster", "column": "part"})
+
+
+# --- The file --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("head", "later"), [("1,{}.5", "3,5"), ("1.{},5", "1.5")])
+def test_a_mark_of_thousands_far_below_that_is_none_is_refused(read, head, later):
+    table = people(1300, income=[head.format(100 + i % 50) for i in range(1200)] + [later] * 100)
+    with pytest.raises(ValueError, match=f"column 'income' holds numbers, but '{later}' in row 1200"):
+        read(table.to_csv(index=False, sep=";"))
+
+
+def test_numbers_of_thousands_and_missing_ones_are_read(read):
+    table = people(income=np.resize(["1,234.5", "20", "-3,000", "NA"], 120))
+    frame, _ = read(table, columns={"income": {"type": "continuous", "missing": "median"}})
+    assert frame.income[:3].tolist() == pytest.approx([1234.5, 20, -3000], rel=1e-6)
+
+
+def test_leading_zeros_beside_missing_cells_are_kept(read):
+    table = people(zip=np.resize(["01004", "1004", "NA"], 120))
+    frame, _ = read(table, columns={"zip": {"type": "categorical", "missing": "level"}})
+    assert [name for name in frame if name.startswith("zip")] == ["zip=01004", "zip=1004", "zip=missing"]
+    with pytest.raises(ValueError, match="zip: {type: binary, missing: level}"):
+        read(table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_comments_are_left_out_and_no_other_line(read, encoding, end):
+    table = people(note=np.resize(["x", f"two{end}# lines", "y"], 120))
+    lines = ["# made by me", table.to_csv(index=False, lineterminator=end).rstrip(end), "# the end"]
+    frame, _ = read(end.join(lines).encode(encoding))
+    assert len(frame) == 120
+    assert frame.age.tolist() == pytest.approx(table.age.tolist())
+
+
+def test_lines_that_look_like_rows_among_comments_are_told(read, capsys):
+    table = people()[["sex", "age", "income", "hired"]].assign(sex=np.resize(["#f", "m", "w"], 120))
+    _, dataset = read("# made by me\n" + table.to_csv(index=False))
+    assert dataset.groups == ("sex=m", "sex=w")
+    assert "40 lines left out as comments, though with as many cells as a row" in capsys.readouterr().err
+
+
+def test_lines_that_end_in_several_ways_are_all_read(read):
+    lines = people(1200).to_csv(index=False).splitlines()
+    frame, _ = read("\r".join(lines[:900]) + "\r" + "\n".join(lines[900:]))
+    assert len(frame) == 1200
