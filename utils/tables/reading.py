@@ -288,7 +288,7 @@ def _with_leading_zeros(
 
 
 def _opened(path: Path, fmt: FileFormat) -> AbstractContextManager[Any]:
-    """What pandas reads: the path, or the text without comments."""
+    """The path, or the text without comments, for pandas to read."""
     return _Uncommented(path, _encoding(fmt), fmt.comment) if fmt.comment else nullcontext(path)
 
 

@@ -7,7 +7,6 @@ import pytest
 from utils.datasets.table import build_table
 from utils.tables.table_schema import from_plain
 
-
 AGE = {"type": "count", "missing": "median+flag"}
 
 
