@@ -314,9 +314,9 @@ def test_what_does_not_fit_the_memory_is_refused(untouched, monkeypatch, allocat
     [
         (["dataset.path=none.csv"], ["none.csv"]),
         (["dataset.path=gap.csv"], ["'age'", "missing"]),
-        (["dataset.path=oneclass.csv"], ["'y' is 1 in every row", "two classes"]),
-        (["dataset.path=onesex.csv"], ["'sex'", "two or more"]),
-        (["dataset.path=header.csv"], ["'y'"]),
+        (["dataset.path=oneclass.csv"], ["'y' is '1' in every row", "two classes"]),
+        (["dataset.path=onesex.csv"], ["'sex' is '1' in every row", "no groups to compare"]),
+        (["dataset.path=header.csv"], ["header.csv: there is no row below its header"]),
         (["dataset.path=empty.csv"], ["empty.csv is empty"]),
         (["dataset.label=z"], ["no column 'z'", "sex, age, job, y"]),
         (["dataset.sensitive=sx"], ["did you mean sex?"]),

@@ -15,6 +15,7 @@ from tests import contracts
 from tests.contracts import options
 from utils import build
 from utils.cli import CONFIG
+from utils.configuration.traits import model_class
 from utils.decides.threshold import Threshold
 from utils.model_zoo import describe_preprocessing, from_record, save_weights
 from utils.models.learner import Learner
@@ -148,7 +149,7 @@ def test_a_model_is_saved_loaded_and_equal(name, toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
     params = settings("model", name)
     params["model"] |= {key: value for key, value in SMALL.items() if key in params["model"]}
-    kind = build._kind(params)
+    kind = model_class(params)
     data = digits()[0] if "mean" in kind.__init__.__annotations__ else toy[0]
     model, description = build.build_model(params, data)
     if isinstance(model, Learner):

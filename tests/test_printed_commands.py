@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import paths_config
+from evals import look
 from evals.records import query
 from tests.commands import SMALL, Answer, command, house
 from tests.test_image_models import SMALL as FACES
@@ -262,14 +263,18 @@ def composed(given: list[str]) -> None:
 
 
 @pytest.mark.parametrize("where", documented())
-def test_a_line_of_the_documentation_is_made_of_words_that_exist(where):
+def test_a_line_of_the_documentation_is_made_of_words_that_exist(where, tmp_path, monkeypatch):
     """Those of a training compose; options and settings of the others are known to them."""
+    (tmp_path / "people.yaml").write_text("label: hired\nsensitive: sex\n")
+    monkeypatch.chdir(tmp_path)
     _, program, *given = shlex.split(documented()[where].replace("=NAME", "=lin"))
     if program == "train.py":
         composed(given)
     elif program == "evaluate.py":
         known = {*keys("evaluate"), "dataset", *options("attack")}
         assert {word.partition("=")[0] for word in given if "=" in word} <= known
+    elif given[0] == "evals.look":
+        assert set(look.KEYS) >= {word.partition("=")[0] for word in given[2:]}
     elif given[0] != "evals.database":
         module = given[0].removeprefix("evals.")
         query.options(given[1:] or ["dataset=loan"], CONFIG / f"{module}.yaml")

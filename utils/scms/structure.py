@@ -82,7 +82,7 @@ def levels_product(columns: Sequence[Column]) -> Tensor:
     attributes = sensitive_attributes(columns)
     levels = [sum(chosen, ()) for chosen in product(*(attribute.levels for attribute in attributes))]
     order = np.argsort([i for attribute in attributes for i in attribute.places])
-    return torch.tensor(levels, dtype=torch.float32)[:, order.tolist()]
+    return torch.tensor(levels, dtype=torch.float32).reshape(len(levels), len(order))[:, order.tolist()]
 
 
 def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:

@@ -84,6 +84,8 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     ruled = schema.model_copy(update={"columns": rules, "file": raw.format})
     rows = np.flatnonzero(_kept(ruled, cells, where, remarks))
     cells, rows = _drop_missing(rules, schema, cells.iloc[rows], rows, raw.format, remarks)
+    if not len(raw.cells):
+        raise ValueError(f"{raw.path}: there is no row below its header")
     if not len(rows):
         raise ValueError(f"{where}: no row is left of {len(raw.cells):,}")
     filled = {
