@@ -191,7 +191,7 @@ def _conclude(
 
 def take_columns(frame: pd.DataFrame, names: Sequence[str], schema: TableSchema) -> list["pd.Series[Any]"]:
     """Columns by their names, blanks around these left out. Raises ValueError where one is missing or comes twice."""
-    there = [str(name).strip() for name in frame.columns]
+    there = [str(name) if str(name) in names else str(name).strip() for name in frame.columns]
     missing = [name for name in names if name not in there]
     if missing:
         hint = near(missing[0], [name for name in there if name not in names], "")
@@ -199,6 +199,8 @@ def take_columns(frame: pd.DataFrame, names: Sequence[str], schema: TableSchema)
             hint = f"; the file has no header: pd.read_csv(..., header=None, names={list(schema.file.names)})"
         elif len(there) == 1 and schema.file.separator in there[0]:
             hint = f"; the file is separated by {schema.file.separator!r}: pd.read_csv(..., sep=...)"
+        elif len(there) == 1:
+            hint = f"; they are one column, {there[0]!r}: are they separated by another sign?"
         raise ValueError(f"the rows lack {missing}; the model was trained on {list(names)}{hint}")
     twice = [name for name in names if there.count(name) > 1]
     if twice:
@@ -317,7 +319,7 @@ def read_codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[Co
     by_number: dict[float, set[int]] = {}
     for text, code in code_of.items():
         if (number := _plain_number(text)) is not None:
-            by_number.setdefault(number, set()).add(code)
+            by_number.setdefault(number, set()).add(UNKNOWN if LOST_ZEROS.match(text) else code)
     by_name = {text.casefold(): code for text, code in code_of.items() if text.casefold() in ("true", "false")}
     absent = absent_code(rule)
 
@@ -336,8 +338,8 @@ def read_codes(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[Co
 
 
 def _plain_number(text: str) -> float | None:
-    """The number that pandas makes of a text and that tells the text: none that begins with a zero, as 01004 does."""
-    found = None if LOST_ZEROS.match(text) else NUMBER.fullmatch(text)
+    """The number that pandas makes of a text."""
+    found = NUMBER.fullmatch(text)
     return float(text) if found and not (found[1] or found[3]) else None
 
 

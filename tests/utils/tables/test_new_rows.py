@@ -213,6 +213,21 @@ def test_a_level_that_pandas_reads_as_missing_is_told_of(schema):
         encode_rows(namibian, rows(sex=np.nan))
 
 
+def test_a_number_that_two_texts_may_have_become_is_refused():
+    levels = {"zip": {"type": "categorical", "levels": ["01004", "1004", "20001"]}}
+    content = {"columns": levels | {"hired": {"type": "binary", "levels": ["no", "yes"]}}, "label": "hired"}
+    schema = from_plain(content | {"sensitive": []}, "people.yaml")
+    assert encode_rows(schema, pd.DataFrame({"zip": ["01004", "1004"]})).values.tolist() == [[1, 0, 0], [0, 1, 0]]
+    with pytest.raises(ValueError, match="'01004' has lost its zeros"):
+        encode_rows(schema, pd.DataFrame({"zip": [1004.0, 20001.0]}))
+
+
+def test_blanks_around_a_name_are_kept_where_the_schema_has_them():
+    columns = {" age ": {"type": "continuous"}, "hired": {"type": "binary", "levels": ["no", "yes"]}}
+    schema = from_plain({"columns": columns, "label": "hired", "sensitive": []}, "X")
+    assert encode_rows(schema, pd.DataFrame({" age ": [30.5]})).values.tolist() == [[30.5]]
+
+
 HOLES = {
     "na.csv": {"job": {"type": "categorical", "missing": "level"}},
     "none.csv": {"job": {"type": "categorical", "missing": "level"}},
