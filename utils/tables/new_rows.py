@@ -199,7 +199,7 @@ def take_columns(frame: pd.DataFrame, names: Sequence[str], schema: TableSchema)
             hint = f"; the file has no header: pd.read_csv(..., header=None, names={list(schema.file.names)})"
         elif len(there) == 1 and schema.file.separator in there[0]:
             hint = f"; the file is separated by {schema.file.separator!r}: pd.read_csv(..., sep=...)"
-        elif len(there) == 1:
+        elif len(there) == 1 and not hint:
             hint = f"; they are one column, {there[0]!r}: are they separated by another sign?"
         raise ValueError(f"the rows lack {missing}; the model was trained on {list(names)}{hint}")
     twice = [name for name in names if there.count(name) > 1]

@@ -126,6 +126,7 @@ def test_a_frame_a_dict_of_columns_and_a_list_of_dicts_are_the_same(schema):
         ({"sex": "woman"}, r"one value of 'sex', not a column; a single row is \[\{\.\.\.\}\]"),
         ({"sex": ["woman"], "age": [1, 2]}, "differ in length: sex 1, age 2"),
         (pd.DataFrame({"sex;zip;age": ["woman;1;2"]}), r"the rows lack .*; the file is separated by ';': pd.read_csv"),
+        (pd.DataFrame({"sex,zip,age": ["woman,1,2"]}), "they are one column, 'sex,zip,age': are they separated by"),
         (pd.DataFrame({"Sex": ["woman"]}), "the rows lack .*; did you mean Sex"),
         ({"sex": [["woman"]]} | {name: [0] for name in COLUMNS if name != "sex"}, "column 'sex' holds lists"),
     ],
