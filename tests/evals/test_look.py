@@ -78,6 +78,24 @@ def test_a_look_writes_a_schema_that_trains(capsys):
     assert "filed as record 1" in train("dataset=people.yaml").out
 
 
+def test_a_text_that_says_missing_stays_apart_from_what_is_missing(capsys):
+    table = spoil(spoil(rows(), "city", "missing", lambda i: i % 3 == 0), "city", "", lambda i: i % 5 == 0)
+    write("people.csv", table)
+    assert "beside the text 'missing'" in re.sub(
+        r"\s+", " ", look(capsys, "people.csv", "label=hired", "sensitive=sex")
+    )
+    (levels,) = (rule["levels"] for name, rule in load().schema["columns"].items() if name == "city")
+    assert levels == ["Basel", "Bern", "Chur", "missing (text)"]
+    assert "city=missing" in [column.name for column in load().columns]
+
+
+def test_a_column_named_as_one_that_is_made_is_told(capsys):
+    header = [name if name != "region" else "income is missing" for name in HEADER]
+    write("people.csv", spoil(rows(), "income", "", lambda i: i % 7 == 0), header)
+    said = look(capsys, "people.csv", "label=hired", "sensitive=sex", code=2)
+    assert "columns: {income is missing: {type: ignore}}" in one_error(said)[0]
+
+
 def test_the_report_fits_a_terminal_and_ends_with_what_is_open(capsys):
     write("people.csv", spoil(rows(), "city", "?", lambda i: i % 10 == 0))
     out = look(capsys, "people.csv", "label=hired", "sensitive=sex,age")

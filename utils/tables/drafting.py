@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.tables.column_types import Proposal, propose
-from utils.tables.encoding import is_feature, is_levelled
+from utils.tables.encoding import MISSING_LEVEL, blocks, is_feature, is_levelled
 from utils.tables.reading import RawTable, read_table, tidy
 from utils.tables.remarks import Remark, column_line, flow, some
 from utils.tables.settling import (
@@ -30,6 +30,7 @@ from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
 
 MOST_CLASSES = 10  # values of a label that its owner may want to merge
 MOST_SHARES = 60  # groups that are compared in how often a column is missing
+TEXT_LEVEL = f"{MISSING_LEVEL} (text)"  # a level of that text, where cells are missing too
 MOST_GROUPS = 20  # levels of a sensitive column, beyond which its owner should merge some
 
 
@@ -62,11 +63,23 @@ def draft(base: TableSchema, raw: RawTable, where: str) -> Draft:
     classes = label_values(schema, raw)
     refusals: list[str] = []
     settled = settle_cells(_with_two_classes(schema, classes, where, refusals), raw, where)
+    refusals += _named_twice(settled.schema, where)
     settled.reasons = {name: found.reason for name, found in proposals.items()}
     settled.reasons |= dict.fromkeys(unnamed, "without a name")
     settled.remarks += [_with_na(remark, raw.format) for found in proposals.values() for remark in found.remarks]
     settled.remarks += [_unnamed(name, place) for name, place in unnamed.items()]
     return Draft(settled, schema, decisions, refusals, classes)
+
+
+def _named_twice(schema: TableSchema, where: str) -> list[str]:
+    """Says which column of the file has the name of one that is made of another, as a level or a flag is."""
+    made = [column.name for block in blocks(schema) for column in block.columns]
+    return [
+        f"{where}: two columns would be named {name!r}, that of the file and one made of the levels or missing "
+        f"cells of another; rename it in the file, or leave it out, {column_line(name, type='ignore')}"
+        for name in dict.fromkeys(made)
+        if made.count(name) > 1
+    ][:1]
 
 
 def _with_na(remark: Remark, fmt: FileFormat) -> Remark:
@@ -121,6 +134,9 @@ def _with_ways_of_missing(schema: TableSchema, raw: RawTable, decisions: list[Re
             marked = [text for text in written_as_missing(raw, name) if text]
             written = f", written {some(marked, 3)}" if marked else ""
             what = f"{count(int(missing.sum()), 'missing value')}{written}{_spread(others, cells, missing)}"
+            if is_levelled(rule) and not rule.bins and MISSING_LEVEL in cells[name].cat.categories:
+                rule = rule.model_copy(update={"merge": {**rule.merge, TEXT_LEVEL: (MISSING_LEVEL,)}})
+                what = f"{what}, beside the text {MISSING_LEVEL!r}, here {TEXT_LEVEL!r}"
             rules[name], decision = _way(name, rule, what, marked, raw.format, label=name == label)
             decisions.append(decision)
     return schema.model_copy(update={"columns": {**schema.columns, **rules}})
