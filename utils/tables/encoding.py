@@ -84,7 +84,7 @@ def _columns_of(schema: TableSchema, name: str, rule: Rule) -> tuple[Column, ...
         levels = level_names(rule)
         if len(levels) == 2 or (rule.type == "binary" and len(levels) < 2):
             return (column(name, "binary", levels=(0.0, 1.0), texts=levels),)
-        if rule.type == "ordered" and not sensitive and not rule.bins:
+        if rule.type == "ordered" and not sensitive and not rule.bins and rule.missing != "level":
             return (column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0)),)
         return tuple(
             column(f"{name}={text}", "binary", levels=(0.0, 1.0), attribute=name, texts=("", text)) for text in levels

@@ -75,6 +75,8 @@ def _read_dot(text: str, path: Path) -> Graph:
     found = re.fullmatch(r"\s*(?:strict\s+)?digraph\b[^{]*\{(.*)\}\s*", COMMENT.sub("", text), re.DOTALL)
     if found is None:
         raise ValueError(f"{path} is no directed graph in DOT; expected digraph {{ a -> b }}")
+    if turned := re.search(r"\bdir\s*=\s*\"?(back|both|none)", found[1]):
+        raise ValueError(f"{path} draws an arrow with {turned[0]}, which turns it; write every edge as cause -> effect")
     statements = [part for line in ATTRIBUTES.sub("", found[1]).splitlines() for part in _statements(line)]
     return parse_lines([part.replace("\\n", "") for part in statements if "->" in part])
 

@@ -80,13 +80,15 @@ class Rule(Part):
         low, high = self.bounds or (None, None)
         if low is not None and high is not None and low > high:
             raise ValueError(f"bounds: expected the lower one first, not {low:g} and {high:g}")
+        if self.type == "date" and self.bins and self.as_number == "drop":
+            raise ValueError("bins of a date need as_number: year, or days, which they are in")
         if self.missing not in (ways := self._ways_of_missing()):
             what = "a column of levels" if "level" in ways else "a number"
             raise ValueError(f"missing={self.missing!r}: {what} has {', '.join(ways[:-1])} or {ways[-1]}")
         return self
 
     def _ways_of_missing(self) -> tuple[str, ...]:
-        if self.type == "ignore" or (self.type == "date" and self.as_number == "drop" and not self.bins):
+        if self.type == "ignore" or (self.type == "date" and self.as_number == "drop"):
             return ("refuse", "drop", "level", "median", "median+flag")  # it enters no model
         levelled = self.type in LEVELLED or self.bins
         return ("refuse", "drop", "level") if levelled else ("refuse", "drop", "median", "median+flag")

@@ -66,3 +66,9 @@ def test_an_undirected_graph_is_refused(tmp_path):
     (tmp_path / "g.dot").write_text("graph { a -- b }")
     with pytest.raises(ValueError, match="no directed graph in DOT"):
         read_graph("g.dot", tmp_path)
+
+
+def test_an_arrow_that_is_drawn_backwards_is_refused(tmp_path):
+    (tmp_path / "graph.dot").write_text('digraph { sex -> age; income -> age [label="x", dir=back] }')
+    with pytest.raises(ValueError, match="dir=back, which turns it"):
+        read_graph("graph.dot", tmp_path)

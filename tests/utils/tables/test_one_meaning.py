@@ -61,12 +61,21 @@ def test_a_text_of_missing_values_that_is_merged_is_a_level(read):
         ({"sex": {"type": "categorical", "merge": {"a": ["f"], "b": ["f", "m"]}}}, "merge: 'f' stands twice"),
         ({"sex": {"type": "categorical", "levels": ["f", "m", "f"]}}, "levels: 'f' stands twice"),
         ({"age": {"type": "continuous", "bins": [30], "bounds": [0, 40]}}, "expected a number from 0 to 40"),
+        ({"age": {"type": "date", "bins": [1970]}}, "bins of a date need as_number"),
         ({"sex": {"type": "ignore"}}, "sensitive: 'sex' is left out of the model"),
     ],
 )
 def test_what_would_mean_two_things_or_nothing_is_refused(read, columns, words):
     with pytest.raises(ValueError, match=words):
         read(people(), columns=columns)
+
+
+def test_a_missing_cell_is_not_more_than_the_highest_of_an_order(read):
+    table = people(grade=np.resize(["low", "mid", "high", ""], 120))
+    rule = {"type": "ordered", "levels": ["low", "mid", "high"], "missing": "level"}
+    frame, _ = read(table, columns={"grade": rule})
+    assert (frame["grade=missing"] == (table.grade == "")).all()
+    assert (frame["grade=high"] == (table.grade == "high")).all()
 
 
 def test_two_classes_cannot_both_be_class_1(read):
