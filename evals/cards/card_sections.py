@@ -11,12 +11,14 @@ import yaml
 
 import paths_config
 from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
+from evals.cards.levels_compared import against_reference, by_level
 from evals.cards.schema_facts import schema_section
 from evals.records.points import describe_fits, describe_limit, fits, gap_of, with_points
 from evals.records.query import Record
 from evals.records.row_intervals import Interval, of_share, over_rows, whole
 from utils.decides.thresholds_text import in_words
 from utils.metrics.directions import describe, split_some
+from utils.metrics.references import compares_alone, is_of_intersections
 from utils.records.settings import TERM_KEYS, flat, own_settings
 from utils.runs import causal_figures
 from utils.system.atomic import digest
@@ -242,7 +244,8 @@ def performance(record: Record) -> list[Block]:
     overall = [key for key in OVERALL if key in metrics]
     bounds = [key for key in metrics if key.startswith("bayes_") and not key.endswith("_signed_gap")]
     blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
-    if by_group := list(_by_group(record)):
+    alone = compares_alone(record)
+    if by_group := list(by_level(record, groups(record), _rates(record)) if alone else _by_group(record)):
         note = "In brackets the 95 % interval over test rows: the record's, else Clopper and Pearson's (1934)."
         header = ["group", "rows", name_class(1, classes(record)), *(describe(rate) for rate in _rates(record))]
         lines = [header, *by_group]
@@ -251,11 +254,12 @@ def performance(record: Record) -> list[Block]:
         blocks += [Heading("By group", 3), Table(lines[0], lines[1:], note)]
     gaps_of = {key: split_some(key)[0] for key in metrics if not key.endswith(("_low", "_high", "_null"))}
     judged = [key for key, of in gaps_of.items() if of in GAPS or (of.endswith("_gap") and of[:6] != "bayes_")]
+    judged = [key for key in judged if not (alone and is_of_intersections(key))]
     signed = [key for key in judged if gaps_of[key].endswith("_signed_gap")]
     gaps = [key for key in judged if key not in signed]
     if gaps:
         blocks += [Heading("Gaps between groups", 3), _gaps(record, [*gaps, *signed])]
-    return blocks
+    return [*blocks, *against_reference(record, _rates(record))]
 
 
 def _table(record: Record, keys: Sequence[str], caption: str) -> Table:

@@ -6,13 +6,17 @@ from pathlib import Path
 import paths_config
 from utils.decides.thresholds_text import describe_fit, in_words
 from utils.metrics.directions import REST, headlines, split_some
+from utils.metrics.references import compares_alone, differences, is_of_intersections
 from utils.records.typed import Record
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn
-from utils.words.levels import name_class
+from utils.words.levels import name_class, write_level, write_text
 from utils.words.quoting import IMPORT, call, copyable, option
+
+LEVEL = 0.95  # of intervals of differences
+REFERRED = ("acceptance_rate", "fnr", "fpr")  # rates that are compared with those of a reference group
 
 
 def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) -> Outcome:
@@ -45,7 +49,7 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     """Prints the headline figures of a finished run, its warnings, and the commands that go on from it."""
     metrics = record["metrics"]
     say(f"\n{record['name']}, seed {record['seed']}, on {count(record['rows']['test'], 'test row')}")
-    for line in (*_figures(record), *_of_poison(record)):
+    for line in (*_figures(record), *_against_references(record), *_of_poison(record)):
         say(line)
     warnings = record.get("warnings", [])
     fit = describe_fit(record["fitted"], metrics) if "fitted" in record else ""
@@ -67,7 +71,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
 def _figures(record: Record) -> Iterator[str]:
     """Yields a line for each headline figure, with its interval, and the remarks on their causal models."""
     metrics = record["metrics"]
-    keys = headlines(metrics)
+    hidden = is_of_intersections if compares_alone(record) else (lambda _: False)
+    keys = [key for key in headlines(metrics) if not hidden(key)]
     wide = max([32, *map(len, keys)])
     for key in keys:
         value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
@@ -77,6 +82,18 @@ def _figures(record: Record) -> Iterator[str]:
         interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
         yield f"  {key:<{wide}} {shown}{interval}"
     yield from (f"  {sentence}" for sentence in sentences([record], keys))
+
+
+def _against_references(record: Record) -> Iterator[str]:
+    """Yields a line for each attribute with a reference in its schema: the differences of rates, with intervals."""
+    group = record["params"]["evaluation"]["metrics"].get("group") or {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for of in differences(record, REFERRED, fewest=group.get("groups_min", 0), level=LEVEL):
+        shown = "undefined" if of.value is None else f"{of.value:+.4f} [{of.low:+.4f}, {of.high:+.4f}]"
+        found.setdefault((of.attribute, of.rate), []).append(f"{write_text(of.level)} {shown}")
+    for (attribute, rate), each in found.items():
+        reference = record["preprocessing"]["schema"]["groups"]["reference"][attribute]
+        yield f"  {rate} against {write_level(attribute, reference)}: {', '.join(each)}"
 
 
 def _of_poison(record: Record) -> Iterator[str]:

@@ -20,6 +20,7 @@ from utils.tables.encoding import (
     date_format,
     is_feature,
     is_levelled,
+    level_names,
     numbers,
     read_number,
 )
@@ -93,6 +94,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
         for n, r in rules.items()
     }
     settled = schema.model_copy(update={"columns": filled, "file": raw.format})
+    _require_reference(settled, where)
     _require_sensitive(settled, where)
     y, classes, label = _classes(settled, cells, raw, where)
     settled = settled.model_copy(update={"columns": filled | {schema.label.column: label}})
@@ -359,6 +361,19 @@ def sort_levels(levels: Sequence[str] | set[str]) -> tuple[str, ...]:
         return tuple(sorted(levels, key=lambda text: (float(text), text)))
     except ValueError:
         return tuple(sorted(levels))
+
+
+def _require_reference(schema: TableSchema, where: str) -> None:
+    """Refuses a reference that is no level of a sensitive attribute. Raises ValueError."""
+    for name, level in schema.groups.reference.items():
+        if name not in schema.sensitive:
+            raise ValueError(f"{where}, groups.reference: {name!r} is not sensitive; {some(schema.sensitive)} is")
+        levels = level_names(schema.columns[name])
+        if level not in levels:
+            raise ValueError(
+                f"{where}, groups.reference.{name}={level!r}: no such level; there are {some(levels, 10)}"
+                f"{near(level, levels)}"
+            )
 
 
 def _classes(

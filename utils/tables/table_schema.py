@@ -126,6 +126,13 @@ class Split(Part):
     column: str | None = None  # that says train, valid or test; the cluster; the time
 
 
+class Groups(Part):
+    """The comparisons between groups that are shown."""
+
+    each: Literal["intersections", "alone"] = "intersections"  # of all attributes together, or of each one alone
+    reference: dict[str, str] = Field(default_factory=dict)  # attribute: the level that others are compared with
+
+
 class TableSchema(Part):
     """The whole schema of a table."""
 
@@ -136,6 +143,7 @@ class TableSchema(Part):
     sensitive: Texts = ()
     actionable: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else _listed(v))] = None
     label: Annotated[Label, BeforeValidator(lambda v: {"column": v} if isinstance(v, str) else v)]
+    groups: Groups = Groups()
     split: Split = Split()
     weights: str | None = None  # a column of weights of rows in the loss
     graph: dict[str, tuple[str, ...]] | None = None  # child: its parents
@@ -239,10 +247,12 @@ def _sentence(error: ValidationError, what: str, lines: Mapping[tuple[str, ...],
     return f"{where}={given!r}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
+PARTS: dict[str, type[Part]] = {"file": FileFormat, "columns": Rule, "label": Label, "groups": Groups, "split": Split}
+
+
 def _keys_at(key: Sequence[str]) -> list[str]:
     """The keys that a part of the schema may have."""
-    parts: dict[str, type[Part]] = {"file": FileFormat, "columns": Rule, "label": Label, "split": Split}
-    return list((parts[key[0]] if key else TableSchema).model_fields)
+    return list((PARTS[key[0]] if key else TableSchema).model_fields)
 
 
 def mentioned(schema: TableSchema) -> Iterator[tuple[str, str]]:
@@ -250,6 +260,7 @@ def mentioned(schema: TableSchema) -> Iterator[tuple[str, str]]:
     yield "label.column", schema.label.column
     for key, names in (("sensitive", schema.sensitive), ("actionable", schema.actionable or ())):
         yield from ((key, name) for name in names)
+    yield from (("groups.reference", name) for name in schema.groups.reference)
     if schema.weights is not None:
         yield "weights", schema.weights
     if schema.split.column is not None:

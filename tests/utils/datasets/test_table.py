@@ -1,5 +1,7 @@
 """A table by its schema: from the file's own cells to rows, and the same for rows that come later."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -227,3 +229,32 @@ def test_a_word_that_names_no_schema_is_refused(tmp_path, words, said):
         answer = command("train", *words)
         assert answer.code == 2
         assert said in answer.err
+
+
+def test_a_reference_group_is_compared_with_on_the_terminal_and_the_card(tmp_path):
+    with house(tmp_path):
+        people().to_csv(tmp_path / "people.csv", index=False)
+        (tmp_path / "people.yaml").write_text(SCHEMA + "groups: {reference: {sex: man}, each: alone}\n")
+        answer = command("train", "dataset=people.yaml", *FAST)
+        assert answer.code == 0, answer
+        assert "acceptance_rate against sex=man: other " in answer.out
+        assert "  demographic_parity_difference_by_sex " in answer.out
+        assert "  demographic_parity_difference " not in answer.out
+        card = command("evals.select", "dataset=people", "maximize=accuracy", "card=card.md")
+        assert card.code == 0, card
+        text = (tmp_path / "card.md").read_text(encoding="utf-8")
+        assert "### Compared with sex=man" in text
+        assert "| sex=woman | " in text
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ({"reference": {"sex": "men"}}, "groups.reference.sex='men': no such level; there are 'man', 'other', 'woman'"),
+        ({"reference": {"edu": "phd"}}, "groups.reference: 'edu' is not sensitive; 'sex' is"),
+        ({"reference": {"sx": "man"}}, "groups.reference: there is no column 'sx'"),
+    ],
+)
+def test_a_reference_that_is_none_is_refused(load, groups, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        load(groups=groups)
