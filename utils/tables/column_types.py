@@ -13,7 +13,7 @@ from utils.system.console import count
 from utils.tables.encoding import date_formats
 from utils.tables.reading import RawTable, write_cell
 from utils.tables.remarks import Remark, column_line, flow, some
-from utils.tables.sniffing import number_pattern
+from utils.tables.sniffing import match_number, number_pattern
 from utils.tables.table_schema import FileFormat, Rule, Type
 
 MOST_LEVELS = 200  # more different texts than this are names, not categories
@@ -207,7 +207,7 @@ def _dense(levels: np.ndarray[Any, Any]) -> bool:
 def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Proposal | None:
     """The rule of numbers that stand beside a sign of a unit; None where the texts are others."""
     pattern = number_pattern(fmt.decimal, fmt.thousands)
-    found = [pattern.fullmatch(text) for text in texts]
+    found = [match_number(pattern, text) for text in texts]
     if not all(found) or (any(t in ("0", "1") for t in texts) and len(texts) <= 2):
         return None
     units = Counter((m[1] or m[3] or "") for m in found if m)
@@ -235,7 +235,7 @@ def _spoilt(
 ) -> Proposal | None:
     """Numbers with a few texts among them: a mistake in the file, not a category. None for other cells."""
     pattern = number_pattern(fmt.decimal, fmt.thousands)
-    spoilt = [t for t in texts if not pattern.fullmatch(t) and t.lower().lstrip("+-") not in INFINITE]
+    spoilt = [t for t in texts if not match_number(pattern, t) and t.lower().lstrip("+-") not in INFINITE]
     rows = sum(weight[t] for t in spoilt)
     if len(texts) <= 2 or not 0 < rows < sum(weight[t] for t in texts) / 2 or _all_dates(texts):
         return None

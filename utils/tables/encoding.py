@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.tables.remarks import column_line, some
-from utils.tables.sniffing import number_pattern
+from utils.tables.sniffing import match_number, number_pattern
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
 from utils.types import Column
 from utils.words.near import near
@@ -157,7 +157,7 @@ def read_number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
     if text.lower().lstrip("+-") in ("inf", "infinity"):
         return float(text)
     pattern = number_pattern(fmt.decimal, fmt.thousands)
-    found = pattern.fullmatch(text)
+    found = match_number(pattern, text)
     if found is None and rule.unit:  # a unit of the owner's, such as kg
         found = pattern.fullmatch(text.removeprefix(rule.unit).removesuffix(rule.unit).strip())
     elif found is not None and (found[1] or found[3] or rule.unit) not in ("", rule.unit):

@@ -31,6 +31,7 @@ NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
 MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-32": b"\xff\xfe\x00\x00", "utf-16": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 NUMBER = r"[+-]?(?:\d+(?:{d}\d*)?|{d}\d+)(?:[eE][+-]?\d+)?"
 UNITS = r"[$€£¥%]"  # that stand beside a number
+SIGNED_UNIT = re.compile(rf"^([+-])({UNITS})\s*")  # -$5
 GROUPED = r"[+-]?\d{{1,3}}(?:{t}\d{{3}})+"  # 1,000
 
 
@@ -205,6 +206,11 @@ def number_pattern(decimal: str, thousands: str | None) -> re.Pattern[str]:
         grouped = GROUPED.format(t=re.escape(thousands)) + rf"(?:{re.escape(decimal)}\d*)?"
         plain = f"{grouped}|{plain}"
     return re.compile(rf"({UNITS})?\s*({plain})\s*({UNITS})?")
+
+
+def match_number(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The match of a text with the pattern of a number, whose sign may stand before the sign of its unit: ``-$5``."""
+    return pattern.fullmatch(SIGNED_UNIT.sub(r"\2\1", text))
 
 
 def _find_marks(

@@ -156,7 +156,12 @@ def test_a_mark_of_thousands_far_below_that_is_none_is_refused(read, head, later
 def test_numbers_of_thousands_and_missing_ones_are_read(read):
     table = people(income=np.resize(["1,234.5", "20", "-3,000", "NA"], 120))
     frame, _ = read(table, columns={"income": {"type": "continuous", "missing": "median"}})
-    assert frame.income[:3].tolist() == pytest.approx([1234.5, 20, -3000], rel=1e-6)
+    assert frame.income[:3].tolist() == pytest.approx([1234.5, 20, -3000], abs=1e-3)
+
+
+def test_a_sign_before_that_of_the_unit_is_the_number_s(read):
+    frame, _ = read(people(income=np.resize(["-$5.50", "$3.00", "-$1,000.25"], 120)))
+    assert frame.income[:3].tolist() == pytest.approx([-5.5, 3, -1000.25], abs=1e-3)
 
 
 def test_leading_zeros_beside_missing_cells_are_kept(read):
