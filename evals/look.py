@@ -122,7 +122,7 @@ def _of_schema(options: Mapping[str, str], path: Path) -> tuple[Draft, int]:
     schema = read_schema(path)
     raw = read_schema_table(schema, path.parent)
     rows = len(raw.cells)
-    drafted = draft(schema, raw, path.name)
+    drafted = draft(schema, raw, path.name, in_force=True)
     try:
         settle_cells(schema, raw, path.name)
     except ValueError as error:  # what the draft settles, but not the schema
@@ -154,7 +154,7 @@ def _of_table(options: Mapping[str, str]) -> tuple[Draft, int]:
         "graph": None if not graph else read_graph(graph, Path()),
     }
     base = from_plain(content, path.name).model_copy(update={"file": raw.format})
-    return draft(base, raw, path.name), rows
+    return draft(base, raw, path.name, in_force=False), rows
 
 
 def _format(options: Mapping[str, str]) -> FileFormat:

@@ -10,8 +10,8 @@ from pathlib import Path
 from evals.looking.facts import ColumnFacts, Facts
 from evals.looking.look_text import name_levels
 from utils.system.console import count, harmless
-from utils.tables.remarks import Remark, flow
-from utils.tables.table_schema import FileFormat, Rule, TableSchema
+from utils.tables.remarks import Remark, flow, plain_rule
+from utils.tables.table_schema import FileFormat, TableSchema
 
 HEAD = """\
 # What {file} means, as far as its cells tell: {rows}. Edit what is wrong, then
@@ -70,7 +70,7 @@ def _rows(schema: TableSchema) -> Iterator[str]:
 
 def _columns(schema: TableSchema, facts: Facts) -> Iterator[str]:
     """Yields a line for each column, behind what is to be decided and looked at."""
-    lines = {name: f"  {flow(name)}: {flow(_plain(rule))}" for name, rule in schema.columns.items()}
+    lines = {name: f"  {flow(name)}: {flow(plain_rule(rule))}" for name, rule in schema.columns.items()}
     width = max((len(line) for line in lines.values() if len(line) <= 60), default=0)
     yield "columns:\n"
     for column in facts.columns:
@@ -80,11 +80,6 @@ def _columns(schema: TableSchema, facts: Facts) -> Iterator[str]:
                 yield from _remarks("look", facts.remarks_on(column.name))
             yield f"{lines[column.name]:{width}}  # {_comment(what(column, facts))}\n"
     yield "\n"
-
-
-def _plain(rule: Rule) -> dict[str, object]:
-    bins = {"bins": [int(edge) if edge % 1 == 0 else edge for edge in rule.bins]} if rule.bins else {}
-    return {"type": rule.type, **rule.model_dump(mode="json", exclude_defaults=True, exclude={"type"}), **bins}
 
 
 def _remarks(kind: str, remarks: Sequence[Remark]) -> Iterator[str]:

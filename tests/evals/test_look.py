@@ -326,6 +326,28 @@ def test_no_text_of_a_table_becomes_markup(capsys):
     assert "http:" not in drawn.replace("http-equiv", "")
 
 
+def test_a_suggested_line_says_what_the_rule_of_its_column_says(capsys):
+    table = spoil(rows(), "city", "bern", lambda i: i % 7 == 0)
+    write("people.csv", spoil(table, "city", "", lambda i: i % 10 == 0))
+    line = "{type: categorical, missing: level, merge: {Bern: [bern]}}"
+    assert f"     columns: {{city: {line}}}" in look(capsys, "people.csv", "label=hired", "sensitive=sex").splitlines()
+    text = Path("people.yaml").read_text()
+    assert f"  #   city: {line}\n" in text
+    assert f"columns: {{city: {line}}}" in Path("people.html").read_text().replace("&#x27;", "'")
+
+
+def test_what_is_missing_is_refused_with_the_whole_rule(capsys):
+    write("people.csv", spoil(rows(), "age", "", lambda i: i % 10 == 0))
+    Path("open.yaml").write_text(
+        "file: {path: people.csv}\nlabel: hired\nsensitive: age\ncolumns: {age: {type: count, bins: [30, 50]}}\n"
+    )
+    said = look(capsys, "open.yaml", code=2)
+    assert "columns: {age: {type: count, bins: [30, 50], missing: level}}" in one_error(said)[0]
+    shown = " ".join(said.split())
+    assert "30 missing values" in shown
+    assert "training refuses the table until the schema settles this; the line means a level of their own" in shown
+
+
 # --- Tables as other people write them -------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from utils.datasets.tabular import (
 )
 from utils.system.console import count, warn_once
 from utils.tables.encoding import Block, Source, blocks, fill_rows, numbers, sources
-from utils.tables.remarks import column_line
+from utils.tables.remarks import rule_line
 from utils.tables.settling import Settled, absent, settle
 from utils.tables.splitting import by_names, clustered, in_time, stratified
 from utils.tables.suspects import suspects
@@ -214,7 +214,7 @@ def split_table(settled: Settled, s: NDArray[np.int64], name: str, seed: int) ->
         raise ValueError(
             f"data set {name}: split.column {split.column!r} is missing in {count(int(missing.sum()), 'row')}, the "
             f"first is row {column.index[missing][0]}, which belong to no part; fill them in, or leave these rows "
-            f"out, {column_line(split.column, type=rule.type, missing='drop')}"
+            f"out, {rule_line(split.column, rule, missing='drop')}"
         )
     if split.how == "cluster":
         return clustered(column.astype("category").cat.codes.to_numpy(np.int64), shares, rng)

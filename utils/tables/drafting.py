@@ -16,7 +16,7 @@ from utils.system.console import count
 from utils.tables.column_types import Proposal, propose
 from utils.tables.encoding import MISSING_LEVEL, blocks, is_feature, is_levelled
 from utils.tables.reading import RawTable, read_table, tidy
-from utils.tables.remarks import Remark, column_line, flow, some
+from utils.tables.remarks import Remark, column_line, completed, flow, label_line, rule_line, some
 from utils.tables.settling import (
     Settled,
     absent,
@@ -33,6 +33,8 @@ MOST_SHARES = 60  # groups that are compared in how often a column is missing
 TEXT_LEVEL = f"{MISSING_LEVEL} (text)"  # a level of that text, where cells are missing too
 MOST_GROUPS = 20  # levels of a sensitive column, beyond which its owner should merge some
 
+REFUSED = "training refuses the table until the schema settles this"
+
 
 @dataclass
 class Draft:
@@ -45,8 +47,10 @@ class Draft:
     classes: tuple[str, ...]  # all values of the label, of which there may be more than two
 
 
-def draft(base: TableSchema, raw: RawTable, where: str) -> Draft:
+def draft(base: TableSchema, raw: RawTable, where: str, *, in_force: bool) -> Draft:
     """The table by what its schema says, and by proposals for all that it does not say.
+
+    ``in_force`` schemas are those that training takes as they are, so that what they leave open is refused there.
 
     Raises:
         ValueError: what no line of a schema settles, such as a column that is not there.
@@ -57,8 +61,8 @@ def draft(base: TableSchema, raw: RawTable, where: str) -> Draft:
     given = {**base.columns, **{name: Rule(type="ignore") for name in unnamed}}
     proposals = propose(raw, label=base.label.column, sensitive=base.sensitive, rules=given)
     schema, raw = _with_rules(base, raw, given, proposals)
-    decisions = [found.decision for found in proposals.values() if found.decision]
-    schema = _with_ways_of_missing(schema, raw, decisions)
+    decisions = [_refused(f.decision) if in_force else f.decision for f in proposals.values() if f.decision]
+    schema = _with_ways_of_missing(schema, raw, decisions, in_force=in_force)
     decisions += _too_many_groups(schema, proposals)
     classes = label_values(schema, raw)
     refusals: list[str] = []
@@ -67,6 +71,8 @@ def draft(base: TableSchema, raw: RawTable, where: str) -> Draft:
     settled.reasons = {name: found.reason for name, found in proposals.items()}
     settled.reasons |= dict.fromkeys(unnamed, "without a name")
     settled.remarks += [_with_na(remark, raw.format) for found in proposals.values() for remark in found.remarks]
+    settled.remarks[:] = [completed(remark, schema.columns) for remark in settled.remarks]
+    decisions = [completed(decision, schema.columns) for decision in decisions]
     settled.remarks += [_unnamed(name, place) for name, place in unnamed.items()]
     return Draft(settled, schema, decisions, refusals, classes)
 
@@ -80,6 +86,11 @@ def _named_twice(schema: TableSchema, where: str) -> list[str]:
         for name in dict.fromkeys(made)
         if made.count(name) > 1
     ][:1]
+
+
+def _refused(decision: Remark) -> Remark:
+    """The decision as it stands in a schema that does not settle it."""
+    return replace(decision, text=f"{REFUSED}; proposed is {decision.text}")
 
 
 def _with_na(remark: Remark, fmt: FileFormat) -> Remark:
@@ -119,7 +130,9 @@ def _unnamed(name: str, place: int) -> Remark:
     return Remark(name, text, column_line(name, type="continuous"))
 
 
-def _with_ways_of_missing(schema: TableSchema, raw: RawTable, decisions: list[Remark]) -> TableSchema:
+def _with_ways_of_missing(
+    schema: TableSchema, raw: RawTable, decisions: list[Remark], *, in_force: bool
+) -> TableSchema:
     """The schema with a way for every missing cell."""
     label, rules = schema.label.column, {}
     for name in map(str, raw.cells.columns):
@@ -138,7 +151,7 @@ def _with_ways_of_missing(schema: TableSchema, raw: RawTable, decisions: list[Re
                 rule = rule.model_copy(update={"merge": {**rule.merge, TEXT_LEVEL: (MISSING_LEVEL,)}})
                 what = f"{what}, beside the text {MISSING_LEVEL!r}, here {TEXT_LEVEL!r}"
             rules[name], decision = _way(name, rule, what, marked, raw.format, label=name == label)
-            decisions.append(decision)
+            decisions.append(_open_way(name, rules[name], what) if in_force else decision)
     return schema.model_copy(update={"columns": {**schema.columns, **rules}})
 
 
@@ -163,7 +176,7 @@ def _way(
     name: str, rule: Rule, what: str, marked: Sequence[str], fmt: FileFormat, *, label: bool
 ) -> tuple[Rule, Remark]:
     """The rule of a column that is missing in some rows, and what is to be decided of it."""
-    drop = column_line(name, **_stated(rule), missing="drop")
+    drop = rule_line(name, rule, missing="drop")
     if label:
         decided = rule.model_copy(update={"missing": "drop"})
         return decided, Remark(name, f"{what}: these rows, of the label, are left out", drop)
@@ -178,8 +191,11 @@ def _way(
     return decided, Remark(name, f"{what}: a level of their own; or a level like the others", line)
 
 
-def _stated(rule: Rule) -> dict[str, object]:
-    return dict(rule.model_dump(mode="json", exclude_defaults=True, exclude={"missing"}))
+def _open_way(name: str, safest: Rule, what: str) -> Remark:
+    """What is to be decided of a column in a schema by which training refuses what is missing."""
+    ways = {"drop": "that these rows are left out", "level": "a level of their own"}
+    way = ways.get(safest.missing, "the median in their place, and a flag")
+    return Remark(name, f"{what}: {REFUSED}; the line means {way}", rule_line(name, safest))
 
 
 def _too_many_groups(schema: TableSchema, proposals: Mapping[str, Proposal]) -> list[Remark]:
@@ -213,7 +229,7 @@ def _with_two_classes(schema: TableSchema, classes: tuple[str, ...], where: str,
         return schema  # refused with the values that there are
     others = [text for text in classes if text != one]
     merge = {**label.merge, others[0]: tuple(others)}
-    line = f"label: {flow({'column': label.column, 'merge': {one: [one, others[-1]]}})}"
+    line = label_line(label, merge={one: [one, others[-1]]})
     remedy = f"merge them in the schema, such as {line}, or choose another label"
     if len(classes) > MOST_CLASSES:
         remedy = "choose another label, or write one of two values into the file, such as above or below a bound"

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from utils.system.console import count
-from utils.tables.remarks import column_line, some
+from utils.tables.remarks import rule_line, some
 from utils.tables.sniffing import match_number, number_pattern
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
 from utils.types import Column
@@ -171,7 +171,7 @@ def read_number(text: str, rule: Rule, fmt: FileFormat) -> float | None:
 def read_dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> list[float | None]:
     """Days since 1970-01-01, or years, of texts; None of what is no date. Raises ValueError for ambiguous dates."""
     known = pd.Series([t for t in texts if t not in fmt.na], dtype=object)
-    style = rule.format or date_format(name, known.tolist(), rule.as_number)
+    style = rule.format or date_format(name, known.tolist(), rule)
     found = pd.to_datetime(known, format=style, errors="coerce", utc=True)
     days = (found - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
     values = days if rule.as_number == "days" else found.dt.year
@@ -179,12 +179,12 @@ def read_dates(name: str, rule: Rule, texts: Sequence[str], fmt: FileFormat) -> 
     return [math.nan if t in fmt.na else of[t] for t in texts]
 
 
-def date_format(name: str, texts: Sequence[str], as_number: str) -> str:
+def date_format(name: str, texts: Sequence[str], rule: Rule) -> str:
     """The format of dates. Raises ValueError where day and month cannot be told apart, unless only the year counts."""
     found = date_formats(texts)
-    if len(found) == 1 or as_number == "year":
+    if len(found) == 1 or rule.as_number == "year":
         return found[0]
-    lines = " or ".join(column_line(name, type="date", as_number=as_number, format=style) for style in found)
+    lines = " or ".join(rule_line(name, rule, format=style) for style in found)
     raise ValueError(f"column {name!r}: {texts[0]!r} may begin with the day or the month; say which, {lines}")
 
 

@@ -26,7 +26,7 @@ from utils.tables.encoding import (
 )
 from utils.tables.graph_text import split, unquoted
 from utils.tables.reading import RawTable, find_table, read_table, tidy
-from utils.tables.remarks import Remark, column_line, flow, some
+from utils.tables.remarks import Remark, column_line, flow, label_line, rule_line, some
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
 from utils.words.near import near
 
@@ -78,7 +78,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     proposals = propose(raw, label=schema.label.column, sensitive=schema.sensitive, rules=schema.columns)
     for refusal in filter(None, (proposal.refusal for proposal in proposals.values())):
         raise ValueError(refusal)
-    remarks = [*raw.remarks, *(remark for name in proposals for remark in proposals[name].remarks)]
+    remarks = [*raw.remarks, *(remark for found in proposals.values() for remark in found.remarks)]
     rules = {**schema.columns, **{name: proposals[name].rule for name in known if name not in schema.columns}}
     texts = {name for name, rule in rules.items() if rule.type in LEVELLED} | {schema.label.column}
     cells = tidy(raw.cells, texts)
@@ -98,7 +98,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     _require_sensitive(settled, where)
     y, classes, label = _classes(settled, cells, raw, where)
     settled = settled.model_copy(update={"columns": filled | {schema.label.column: label}})
-    refuse_missing(settled, cells, raw, rows)
+    refuse_missing(settled, cells, raw, rows, schema.columns)
     reasons = {name: proposal.reason for name, proposal in proposals.items()}
     return Settled(settled, cells, rows, y, classes, remarks, reasons)
 
@@ -251,14 +251,20 @@ def by_group(schema: TableSchema, cells: pd.DataFrame, flagged: NDArray[np.bool_
     return "; " + "; ".join(parts) if parts else ""
 
 
-def refuse_missing(schema: TableSchema, cells: pd.DataFrame, raw: RawTable, rows: NDArray[np.int64]) -> None:
+def refuse_missing(
+    schema: TableSchema, cells: pd.DataFrame, raw: RawTable, rows: NDArray[np.int64], stated: Mapping[str, Rule]
+) -> None:
     """Refuses missing cells that no rule speaks of. Raises ValueError, quoting the text that was read as missing."""
     for name, rule in schema.columns.items():
         if rule.missing != "refuse" or not (is_feature(schema, name, rule) or name == schema.label.column):
             continue
         missing = absent(rule, cells[name], raw.format)
         if missing.any():
-            raise ValueError(_missing_in_words(schema, cells, raw, name, missing, rows))
+            raise ValueError(
+                _missing_in_words(
+                    schema, cells, raw, name, missing, rows, stated.get(name, rule.model_copy(update={"levels": ()}))
+                )
+            )
 
 
 def _missing_in_words(
@@ -268,6 +274,7 @@ def _missing_in_words(
     name: str,
     missing: NDArray[np.bool_],
     rows: NDArray[np.int64],
+    stated: Rule,
 ) -> str:
     """Says how many cells of a column are missing, in which groups, written how, and the lines that settle it."""
     rule, texts = schema.columns[name], written_as_missing(raw, name)
@@ -278,7 +285,7 @@ def _missing_in_words(
         if is_levelled(rule)
         else ("median+flag", "drop")
     )
-    lines = " or ".join(column_line(name, type=rule.type, missing=way) for way in ways)
+    lines = " or ".join(rule_line(name, stated, missing=way) for way in ways)
     as_level = ""
     if is_levelled(rule) and (named := [text for text in texts if text]):
         kept = [text for text in raw.format.na if text not in named]
@@ -313,7 +320,7 @@ def _with_levels(
     """The rule with its levels: those it states, else those of the table, merged, in order. Raises ValueError."""
     if rule.type == "date" and rule.as_number != "drop" and rule.format is None and hasattr(cells, "cat"):
         texts = [text for text in cells.cat.categories if text not in fmt.na]
-        found = date_format(name, texts, rule.as_number)
+        found = date_format(name, texts, rule)
         rule = rule.model_copy(update={"format": found})  # rows that come later are read by it
     if rule.bins:
         if list(rule.bins) != sorted(set(rule.bins)):
@@ -323,7 +330,7 @@ def _with_levels(
         if name in sensitive and rule.type != "ignore":
             raise ValueError(
                 f"{where}: the sensitive column {name!r} is a number, so it has no finite set of levels; say where its "
-                f"groups end, {column_line(name, type=rule.type, bins=[30, 50])}"
+                f"groups end, {rule_line(name, rule, bins=[30, 50])}"
             )
         return rule
     if rule.type == "ordered" and not rule.levels:
@@ -342,7 +349,7 @@ def _with_levels(
     if rule.type == "binary" and len(levels) > 2:
         raise ValueError(
             f"{where}, columns.{name}: {len(levels)} levels ({some(levels)}) are too many for a binary column; "
-            f"write {column_line(name, type='categorical')} or merge some"
+            f"write {rule_line(name, rule, type='categorical')} or merge some"
         )
     return rule.model_copy(update={"levels": tuple(levels)})
 
@@ -385,8 +392,7 @@ def _classes(
     found = found_levels(of_label, cells[label.column], raw.format)
     what = f"{where}: the label {label.column!r}"
     if len(found) > 2:
-        merge = {found[-1]: [found[-1], found[-2]]}
-        line = f"label: {flow({'column': label.column, 'merge': merge})}"
+        line = label_line(label, merge={found[-1]: [found[-1], found[-2]]})
         raise ValueError(
             f"{what} has {len(found)} values ({some(found)}), but two classes are needed; merge them in the schema, "
             f"such as {line}, or choose another label."

@@ -2,7 +2,8 @@
 
 import pytest
 
-from utils.tables.table_schema import from_plain, read_schema, to_plain
+from utils.tables.remarks import rule_line
+from utils.tables.table_schema import Rule, from_plain, read_schema, to_plain
 
 GOOD = """\
 file: {path: people.csv, separator: ;}
@@ -74,3 +75,38 @@ def test_a_mistake_is_told_with_its_line(tmp_path, line, instead, words):
 def test_a_file_that_is_no_schema_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected a schema such as python -m evals.look writes"):
         read_schema(write(tmp_path, "just words\n"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "line"),
+    [
+        (
+            {"type": "categorical", "levels": ["M", "m", "f"], "missing": "level"},
+            {"merge": {"M": ["m"]}},
+            "{type: categorical, levels: [M, f], missing: level, merge: {M: [m]}}",
+        ),
+        (
+            {"type": "categorical", "merge": {"M": ["m"]}},
+            {"merge": {"M": ["Male"]}},
+            "{type: categorical, merge: {M: [m, Male]}}",
+        ),
+        (
+            {"type": "continuous", "unit": "$", "missing": "median"},
+            {"type": "categorical"},
+            "{type: categorical, missing: level}",
+        ),
+        (
+            {"type": "categorical", "merge": {"1": ["one"]}, "missing": "level"},
+            {"type": "continuous"},
+            "{type: continuous, missing: median+flag}",
+        ),
+        ({"type": "continuous", "unit": "$", "missing": "median"}, {"type": "ignore"}, "{type: ignore}"),
+        (
+            {"type": "count", "bins": [30.0], "unit": "y"},
+            {"missing": "drop"},
+            "{type: count, unit: y, bins: [30], missing: drop}",
+        ),
+    ],
+)
+def test_a_line_is_the_rule_and_its_change(rule, change, line):
+    assert rule_line("x", Rule(**rule), **change) == f"columns: {{x: {line}}}"
