@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import paths_config
-from utils.tables.table_schema import FileFormat, Label, Rule, Split, TableSchema
+from utils.tables.table_schema import FileFormat, Groups, Label, Rule, Split, TableSchema
 
 ROOT = paths_config.ROOT
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,7 +46,7 @@ def test_links_lead_to_files_that_are_there(page):
 def test_the_page_on_tables_explains_every_key_of_the_schema():
     """As ``name``, ``file.encoding``, ``.decimal`` behind another of its part, or ``columns.NAME.type``."""
     text = (ROOT / "docs" / "own_table.md").read_text()
-    parts = {"file": FileFormat, "columns.NAME": Rule, "label": Label, "split": Split}
+    parts = {"file": FileFormat, "columns.NAME": Rule, "label": Label, "groups": Groups, "split": Split}
     keys = [name for name in TableSchema.model_fields if name not in {part.split(".")[0] for part in parts}]
     assert [key for key in keys if f"| `{key}` |" not in text] == []
     rows = {part: "\n".join(re.findall(rf"^\| `{re.escape(part)}\..*$", text, re.MULTILINE)) for part in parts}

@@ -19,6 +19,7 @@ from utils.tables.table_schema import FileFormat, Rule, Type
 MOST_LEVELS = 200  # more different texts than this are names, not categories
 FEWEST_ROWS_A_LEVEL = 2  # on average: fewer rows for each text are names, where there are more than MOST_NAMES
 MOST_NAMES = 50
+EXACT = 2**53  # beyond, neighbouring whole numbers are one number
 MOST_CODES = 20  # different whole numbers that may be codes of categories
 MOST_GROUPS = 10  # different whole numbers of a sensitive column that are taken for groups
 MOST_SPOILT = 10  # different texts among numbers that may all mean a missing value
@@ -128,6 +129,9 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], fmt: FileFormat, *, sen
     remarks = []
     if whole and len(levels) == len(present) > MOST_NAMES and (np.diff(present) > 0).all():
         text = "every row has a number of its own, in rising order, as of an identifier; read as a number"
+        remarks.append(Remark(name, text, column_line(name, type="ignore")))
+    if whole and max(abs(levels[0]), abs(levels[-1])) > EXACT:
+        text = f"numbers beyond {EXACT:,} lose their last digits, as those of an identifier"
         remarks.append(Remark(name, text, column_line(name, type="ignore")))
     shown = " to ".join(f"{int(end)}" if end % 1 == 0 else f"{end:.6g}" for end in (levels[0], levels[-1]))
     if whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _dense(levels):

@@ -11,12 +11,6 @@ PARTS = ("train", "valid", "test")
 NAMES = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 
 
-def cut(order: Rows, shares: Sequence[float]) -> list[Rows]:
-    """An order of rows cut into training, validation and test, sizes rounded."""
-    bounds = [round(len(order) * share) for share in itertools.accumulate(shares[:2])]
-    return np.split(order, bounds)
-
-
 def stratified(strata: Rows, shares: Sequence[float], rng: np.random.Generator) -> list[Rows]:
     """Parts that hold of every stratum (n,) its share, up to rounding; a stratum of one row trains."""
     order = rng.permutation(len(strata))
@@ -39,8 +33,12 @@ def clustered(cluster: Rows, shares: Sequence[float], rng: np.random.Generator) 
 
 
 def in_time(time: NDArray[np.float64], shares: Sequence[float]) -> list[Rows]:
-    """The earliest rows train, the latest test."""
-    return cut(np.argsort(time, kind="stable"), shares)
+    """The earliest rows train, the latest test; rows of one time are in one part, the earlier one."""
+    order = np.argsort(time, kind="stable")
+    ordered = time[order]
+    bounds = [round(len(order) * share) for share in itertools.accumulate(shares[:2])]
+    whole = [int(np.searchsorted(ordered, ordered[bound - 1], side="right")) if bound else 0 for bound in bounds]
+    return np.split(order, whole)
 
 
 def by_names(names: Sequence[str], column: str, rows: Sequence[object]) -> list[Rows]:

@@ -56,6 +56,13 @@ def test_the_latest_rows_test():
     assert [len(train), len(valid), len(test)] == [60, 20, 20]
 
 
+def test_rows_of_one_time_are_in_one_part():
+    time = np.repeat([1.0, 2.0, 3.0, 4.0], 25)[np.random.default_rng(3).permutation(100)]
+    parts = in_time(time, SHARES)
+    assert disjoint_and_all(parts, 100)
+    assert [sorted(set(time[part].tolist())) for part in parts] == [[1, 2, 3], [4], []]
+
+
 def test_a_column_names_the_parts():
     train, valid, test = by_names(["Train", "test", "valid", "training"], "part", range(4))
     assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 3], [2], [1])
