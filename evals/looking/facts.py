@@ -22,8 +22,8 @@ from utils.tables.encoding import (
     level_names,
     numbers,
 )
-from utils.tables.remarks import Remark
-from utils.tables.settling import Settled, absent
+from utils.tables.remarks import Remark, flow, label_line
+from utils.tables.settling import Settled, absent, unsaid_favourable
 from utils.tables.suspects import suspects
 from utils.tables.table_schema import NUMERIC, FileFormat, Rule, TableSchema
 
@@ -171,7 +171,7 @@ def measure(draft: Draft, rows: int, name: str) -> Facts:
         alone=tuple(_count([f"{own.name}={text}" for text in own.texts], own.code, y, classes) for own in attributes),
         combined=_combine(attributes, y, classes) if len(attributes) > 1 else (),
         suspects=tuple(dict.fromkeys([*found, *settled.remarks])),
-        decisions=tuple(draft.decisions),
+        decisions=(*_favourable(settled, classes), *draft.decisions),
         refusals=(*draft.refusals, *refusals),
         graph=schema.graph,
     )
@@ -188,6 +188,15 @@ def _classes(draft: Draft) -> tuple[Codes, tuple[str, ...]]:
     rule = draft.schema.columns.get(label.column, Rule(type="binary"))
     every = Rule(type="categorical", levels=draft.classes, merge={**rule.merge, **label.merge})
     return codes(every, settled.cells[label.column], settled.schema.file), draft.classes
+
+
+def _favourable(settled: Settled, classes: Sequence[str]) -> Iterator[Remark]:
+    """Yields that nobody says which of two classes is good for a person."""
+    label, open_end = settled.schema.label, unsaid_favourable(settled)
+    if open_end and len(classes) == 2:
+        either = " or ".join(map(flow, classes))
+        text = f"{open_end}, so rates are about {classes[1]}; favourable: {either}, whichever is good for the person"
+        yield Remark(label.column, text, label_line(label, favourable=classes[1]))
 
 
 def _count(names: Sequence[str], code: Codes, y: Codes, classes: Sequence[str]) -> tuple[Group, ...]:

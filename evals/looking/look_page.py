@@ -46,6 +46,10 @@ summary { cursor: pointer; font-size: .88rem; } details { margin-top: .4rem; }
 @media (max-width: 34rem) { td.figure, th.figure { padding-right: .5rem; } .wide .bars { display: none; }
   .wide .figure { padding-left: .2rem; } }
 """
+NO_GRAPH = (
+    "None is given. Without one, training compares a person with its twins by the direct effect of the sensitive "
+    "column alone (scm=independent); graph: in the schema gives one."
+)
 CLOSED = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -169,7 +173,8 @@ def _column(column: ColumnFacts, remarks: Sequence[Remark] = ()) -> str:
     tag = f'<span class="tag">{_safe(column.role)}</span>' if column.role not in ("feature", "left out") else ""
     out = " out" if column.role == "left out" else ""
     said = "; ".join(r.text for r in remarks) or ": ".join(part for part in (kind(column), column.reason) if part)
-    drawn = _histogram(column.numbers) if column.numbers and (column.rule.bins or not column.levels) else ""
+    counted = column.role != "left out" and column.numbers and (column.rule.bins or not column.levels)
+    drawn = _histogram(column.numbers) if counted and column.numbers else ""
     held = drawn + (_levels(column) if column.levels else "")
     lines = "".join(f'<pre tabindex="0">{_safe(r.line)}</pre>' for r in remarks if r.line)
     head = f'<h3>{_safe(column.name)}{tag}</h3><p class="soft">{_safe(said)}</p>'
@@ -225,7 +230,7 @@ def _missing(column: ColumnFacts) -> str:
 
 def _graph(facts: Facts) -> str:
     if not facts.graph:
-        return '<p class="narrow">None is given. With one, graph: in the schema, every person has twins.</p>'
+        return f'<p class="narrow">{_safe(NO_GRAPH)}</p>'
     words = f'<p class="soft">{_safe(describe(facts.graph))}</p>'
     marked = {column.name: column.role for column in facts.columns if column.role in ("sensitive", "label")}
     try:

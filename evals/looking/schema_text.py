@@ -19,7 +19,8 @@ HEAD = """\
 # docs/own_table.md explains every key; what stands behind # decide: and # look: is for you to judge.
 """
 GRAPH = """\
-# The causal graph, where you know one: it gives every person twins of the other groups.
+# The causal graph, where you know one: by it the twins of a person in the other groups are computed. Without one it is
+# by the direct effect of the sensitive column alone (scm=independent).
 # graph:
 #   - {example}
 """
@@ -75,7 +76,9 @@ def _columns(schema: TableSchema, facts: Facts) -> Iterator[str]:
     yield "columns:\n"
     for column in facts.columns:
         if column.name in lines:
-            yield from _remarks("decide", [r for r in facts.decisions if r.column == column.name])
+            yield from _remarks(
+                "decide", [r for r in facts.decisions if r.column == column.name and not r.line.startswith("label: ")]
+            )
             if column.role != "left out":
                 yield from _remarks("look", facts.remarks_on(column.name))
             yield f"{lines[column.name]:{width}}  # {_comment(what(column, facts))}\n"
@@ -123,9 +126,10 @@ def _label(schema: TableSchema, facts: Facts) -> Iterator[str]:
         yield f"  merge: {flow(label.merge)}\n"
     if len(facts.classes) > 2:
         yield from _merge_to_choose(facts.classes)
-    elif label.favourable is None:
-        either = " or ".join(map(flow, facts.classes))
-        yield f"  # favourable: ???  # {either}, whichever is good for the person\n"
+    for remark in facts.decisions:
+        if remark.line.startswith("label: "):
+            yield f"  # decide: {_comment(remark.text)}\n"
+            yield from (f"  # favourable: {flow(text)}\n" for text in facts.classes)
     yield "\n"
 
 

@@ -348,6 +348,32 @@ def test_what_is_missing_is_refused_with_the_whole_rule(capsys):
     assert "training refuses the table until the schema settles this; the line means a level of their own" in shown
 
 
+def test_a_class_that_nobody_calls_favourable_is_to_be_decided(capsys):
+    write("people.csv", rows())
+    shown = " ".join(look(capsys, "people.csv", "label=hired", "sensitive=sex").split())
+    assert "nobody says which class is favourable; class 1 is yes, the last in sorted order, so rates are" in shown
+    assert "label: {column: hired, favourable: 'yes'}" in shown
+    text = Path("people.yaml").read_text()
+    assert "  # decide: nobody says" in text
+    assert "  # favourable: 'no'\n  # favourable: 'yes'\n" in text
+    assert "nobody says which class is favourable" in Path("people.html").read_text()
+    load()
+    told = capsys.readouterr().err
+    assert told.count("people.yaml: nobody says which class is favourable; class 1 is yes") == 1
+    Path("people.yaml").write_text(text.replace("  # favourable: 'no'", "  favourable: 'no'"))
+    assert "nobody says" not in look(capsys, "people.yaml")
+
+
+def test_a_page_without_a_graph_says_what_twins_are_and_draws_no_identifier(capsys):
+    table = [[*row[:6], str(1000 + i), row[7]] for i, row in enumerate(rows())]
+    write("people.csv", table)
+    look(capsys, "people.csv", "label=hired", "sensitive=sex")
+    drawn = Path("people.html").read_text()
+    assert "by the direct effect of the sensitive column alone (scm=independent)" in drawn
+    assert 'aria-label="histogram from 18 to' in drawn
+    assert 'aria-label="histogram from 1,000 to' not in drawn
+
+
 # --- Tables as other people write them -------------------------------------------------------------------------
 
 

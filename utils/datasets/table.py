@@ -26,8 +26,8 @@ from utils.datasets.tabular import (
 )
 from utils.system.console import count, warn_once
 from utils.tables.encoding import Block, Source, blocks, fill_rows, numbers, sources
-from utils.tables.remarks import rule_line
-from utils.tables.settling import Settled, absent, settle
+from utils.tables.remarks import flow, rule_line
+from utils.tables.settling import Settled, absent, settle, unsaid_favourable
 from utils.tables.splitting import by_names, clustered, in_time, stratified
 from utils.tables.suspects import suspects
 from utils.tables.table_schema import Rule, TableSchema, from_plain, to_plain
@@ -51,6 +51,8 @@ def build_table(schema: TableSchema, *, name: str, where: str, folder: Path | No
     """The data set of a schema; ``where`` names it in errors, ``folder`` holds its file."""
     settled = settle(schema, where, folder)
     dataset = from_settled(settled, name=name, where=where, seed=seed)
+    if folder is not None and (open_end := unsaid_favourable(settled)):
+        warn_once(f"{Path(where).name}: {open_end}: label: {{favourable: {' or '.join(map(flow, settled.classes))}}}")
     for remark in settled.remarks:
         warn_once(f"{Path(settled.schema.file.path).name}, {remark}")
     return dataset

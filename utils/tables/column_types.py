@@ -1,6 +1,7 @@
 """Proposes what columns mean by their cells: a rule for each, its reason, and what their owner should look at."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ EXACT = 2**53  # beyond, neighbouring whole numbers are one number
 MOST_CODES = 20  # different whole numbers that may be codes of categories
 MOST_GROUPS = 10  # different whole numbers of a sensitive column that are taken for groups
 MOST_SPOILT = 10  # different texts among numbers that may all mean a missing value
+UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "æ": "ae", "œ": "oe"})  # ß is ss in casefold
 INFINITE = ("inf", "infinity")
 DATE = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
@@ -271,7 +273,7 @@ def _of_texts(name: str, texts: Sequence[str], weight: Mapping[str, int], *, row
     if not sensitive and (unlike or len(texts) > MOST_LEVELS):
         what = "nearly every row has a text of its own" if unlike else f"it holds {len(texts):,} different texts"
         return _left_out(name, f"{what} (such as {texts[0]!r}), as of an identifier", "identifier")
-    remarks = [*_alike(name, texts), *_rare(name, texts, weight)]
+    remarks = [*_alike(name, texts, weight), *_rare(name, texts, weight)]
     if any(len(t) > 1 and t[0] == "0" and t.isdecimal() for t in texts):
         remarks.append(
             Remark(
@@ -284,11 +286,23 @@ def _of_texts(name: str, texts: Sequence[str], weight: Mapping[str, int], *, row
     return Proposal(Rule(type=kind, levels=tuple(texts)), count(len(texts), "text"), tuple(remarks))
 
 
-def _alike(name: str, texts: Sequence[str]) -> Iterator[Remark]:
-    """Yields what differs in case, blanks or signs alone, or may be short for another."""
+def _forms(text: str) -> tuple[str, str]:
+    """A text without case, blanks and signs, its umlauts as two letters (zuerich), and without any accent (zurich)."""
+    plain = re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", text)).casefold() or text
+    spelt, bare = (
+        "".join(c for c in unicodedata.normalize("NFD", of) if not unicodedata.combining(c))
+        for of in (plain.translate(UMLAUTS), plain)
+    )
+    return spelt, bare
+
+
+def _alike(name: str, texts: Sequence[str], weight: Mapping[str, int]) -> Iterator[Remark]:
+    """Yields what differs in case, blanks, signs, accents or umlauts alone, or may be short for another."""
+    forms = {text: _forms(text) for text in texts}
+    spelt = {bare: full for full, bare in forms.values() if bare != full}
     by_form: dict[str, list[str]] = {}
-    for text in texts:
-        by_form.setdefault(re.sub(r"[\W_]+", "", text).casefold() or text, []).append(text)
+    for text, (full, _) in forms.items():
+        by_form.setdefault(spelt.get(full, full), []).append(text)
     if len(texts) <= MOST_CODES:  # m beside Male, where no other level begins with it
         for short in [form for form in by_form if len(form) == 1]:
             longer = [form for form in by_form if len(form) > 1 and form[0] == short]
@@ -296,7 +310,8 @@ def _alike(name: str, texts: Sequence[str]) -> Iterator[Remark]:
                 by_form[longer[0]] += by_form.pop(short)
     groups = [group for group in by_form.values() if len(group) > 1]
     if groups:
-        merge = {max(group, key=len): sorted(set(group) - {max(group, key=len)}) for group in groups}
+        most = [max(group, key=lambda text: (len(forms[text][0]), weight[text])) for group in groups]
+        merge = {one: sorted(set(group) - {one}) for one, group in zip(most, groups, strict=True)}
         found = " and ".join(some(group) for group in groups[:3])
         line = column_line(name, type="categorical", merge=merge)
         yield Remark(name, f"{found} look like one level written in several ways", line)

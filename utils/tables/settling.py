@@ -103,6 +103,14 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     return Settled(settled, cells, rows, y, classes, remarks, reasons)
 
 
+def unsaid_favourable(settled: Settled) -> str:
+    """What holds where nobody says which class is good for a person; "" where the schema says it, or class 1."""
+    label = settled.schema.label
+    if label.favourable is not None or label.positive is not None:
+        return ""
+    return f"nobody says which class is favourable; class 1 is {settled.classes[1]}, the last in sorted order"
+
+
 def require_columns(schema: TableSchema, known: Sequence[str], where: str) -> None:
     """Refuses a schema that speaks of columns that are not there. Raises ValueError, with near misses."""
     for key, name in mentioned(schema):

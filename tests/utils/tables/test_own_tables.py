@@ -1,11 +1,14 @@
 """Tables as other people write them: each is read as its owner means it, or refused in one sentence."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 import paths_config
 from utils.datasets.table import build_table
-from utils.tables.table_schema import from_plain
+from utils.tables.column_types import propose_one
+from utils.tables.table_schema import FileFormat, from_plain
 
 
 def case(name):
@@ -222,3 +225,22 @@ def test_a_sensitive_date_needs_bins(tmp_path):
         load(path, sensitive=["born"], columns={"born": {"type": "date", "as_number": "year"}})
     with pytest.raises(ValueError, match=r"holds dates; say .*bins: \[1960, 1970, 1980\]"):
         load(path, sensitive=["born"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "merge"),
+    [
+        (["Zürich", "Zuerich", "Zurich", "Bern"], {"Zürich": ["Zuerich", "Zurich"]}),
+        (["Zürich", "Zu\u0308rich", "Zürich ", "Bern"], {"Zürich": ["Zu\u0308rich", "Zürich "]}),
+        (["Straße", "Strasse", "Platz"], {"Straße": ["Strasse"]}),
+        (["Köln", "Koeln", "Ägypten", "Aegypten"], {"Köln": ["Koeln"], "Ägypten": ["Aegypten"]}),
+        (["Genève", "Geneve", "Bern"], {"Genève": ["Geneve"]}),
+        (["blue", "blu", "Mauer"], None),
+    ],
+)
+def test_umlauts_and_accents_are_one_level_however_they_are_written(texts, merge):
+    cells = pd.Series([text for i, text in enumerate(texts) for _ in range(9 - i)], name="x", dtype="category")
+    found = propose_one(cells, FileFormat(), sensitive=False, label=False, path="p.csv").remarks
+    lines = [yaml.safe_load(remark.line)["columns"]["x"]["merge"] for remark in found]
+    wanted = None if merge is None else {one: sorted(others) for one, others in merge.items()}
+    assert lines == ([] if wanted is None else [wanted])
