@@ -46,6 +46,7 @@ OF_FILE = ("separator", "decimal", "thousands", "encoding", "comment", "na", "na
 LISTS = ("sensitive", "na", "names")
 KEYS = ("file", "label", "sensitive", "favourable", "graph", "out", "existing", *OF_FILE)
 MARK = "file: {decimal"  # what an error says of marks that the schema should state
+BY_IT = "; this is a look by it, not by the words behind the file\n"
 EXISTING = ("keep", "replace")
 SIGNS = {"tab": "\t", "\\t": "\t", "blank": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 
@@ -91,9 +92,14 @@ def look(options: Mapping[str, str]) -> int:
     out = _out(options, by_schema)
     drafted, rows = _of_schema(options, out) if by_schema else _of_table(options)
     facts = measure(drafted, rows, out.name)
-    write(text(facts))
     schema = write_schema(drafted.schema, facts, out)
     kept = "" if by_schema else _write(out, schema, replace=options.get("existing") == "replace")
+    if kept.endswith(BY_IT):
+        _require_same_table(out, options["file"])
+        drafted, rows = _of_schema({"file": str(out)}, out)
+        facts = measure(drafted, rows, out.name)
+        schema = write_schema(drafted.schema, facts, out)
+    write(text(facts))
     atomic.write_text(out.with_suffix(".html"), page(facts, out.name, schema))
     say()
     say(f"{kept}{out.with_suffix('.html')}: the page, to open without a network")
@@ -157,6 +163,16 @@ def _of_table(options: Mapping[str, str]) -> tuple[Draft, int]:
     return draft(base, raw, path.name, in_force=False), rows
 
 
+def _require_same_table(out: Path, file: str) -> None:
+    """Refuses a schema that is there for another table. Raises ValueError."""
+    own = find_table(read_schema(out).file.path, out.parent)
+    if own != find_table(file):
+        raise ValueError(
+            f"{out}: there already, the schema of another table, {own}; out=another.yaml writes beside it, "
+            "existing=replace in its place"
+        )
+
+
 def _format(options: Mapping[str, str]) -> FileFormat:
     """The format of the file, as far as the command line says it."""
     given = {key: options[key] for key in OF_FILE if key in options}
@@ -184,8 +200,7 @@ def _write(out: Path, text: str, *, replace: bool) -> str:
     except UnicodeDecodeError:
         there = ""
     if there is not None and there != text and not replace:
-        kept = f"{out}: there already, and kept as it is; existing=replace writes it anew"
-        return f"{kept}, {copyable('python', '-m', 'evals.look', str(out))} looks by it\n"
+        return f"{out}: there already, and kept as it is; existing=replace writes it anew{BY_IT}"
     atomic.write_text(out, text)
     return f"{out}: the schema; edit it, then look again by it: {copyable('python', '-m', 'evals.look', str(out))}\n"
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -55,11 +55,17 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Missing:
-    """The rows of a group in which a column is missing."""
+    """The rows of a group of an attribute in which a column is missing."""
 
+    attribute: str
     group: str
     missing: int
     rows: int
+
+    @property
+    def share(self) -> float:
+        """The part of the group's rows, which are some."""
+        return self.missing / self.rows
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,22 @@ class ColumnFacts:
     n_levels: int
     numbers: Numbers | None
     missing: int
-    missing_by: tuple[Missing, ...]  # none where nothing is missing
+    missing_by: tuple[Missing, ...]  # none where nothing is missing; the attribute with the widest gap first
+
+    @property
+    def gap(self) -> float:
+        """The widest difference between the groups of one attribute in how often the column is missing."""
+        by = [list(groups) for _, groups in itertools.groupby(self.missing_by, lambda m: m.attribute)]
+        return max(map(_gap, by), default=0.0)
+
+    @property
+    def spread(self) -> str:
+        """``3.1 % (sex=m) to 8.0 % (sex=f), 2.0 % (age=under 30) to 4.5 % (age=30 and over)``."""
+        by = [list(groups) for _, groups in itertools.groupby(self.missing_by, lambda m: m.attribute)]
+        ends = [(min(g, key=lambda m: m.share), max(g, key=lambda m: m.share)) for g in by]
+        return ", ".join(
+            f"{100 * low.share:.1f} % ({low.group}) to {100 * high.share:.1f} % ({high.group})" for low, high in ends
+        )
 
 
 @dataclass(frozen=True)
@@ -223,11 +244,22 @@ def _column(settled: Settled, name: str, attributes: Sequence[Attribute]) -> Col
     schema, cells = settled.schema, settled.cells[name]
     rule, reason = schema.columns[name], settled.reasons.get(name, "")
     missing = absent(rule, cells, schema.file)
-    by = tuple(_missing_by([own for own in attributes if own.name != name], missing)) if missing.any() else ()
+    by = _widest_first(_missing_by([a for a in attributes if a.name != name], missing)) if missing.any() else ()
     by_code = bool(rule.bins or (rule.levels and len(rule.levels) <= SHOWN))
     levels, n_levels = _coded(rule, cells, schema.file) if by_code else _levels(rule, cells, missing)
     held = _numbers(rule, cells, schema.file)
     return ColumnFacts(name, rule, reason, _role(schema, name), levels, n_levels, held, int(missing.sum()), by)
+
+
+def _widest_first(found: Iterable[Missing]) -> tuple[Missing, ...]:
+    """The groups, those of the attribute first whose groups differ most."""
+    by = [tuple(groups) for _, groups in itertools.groupby(found, lambda m: m.attribute)]
+    return tuple(itertools.chain(*sorted(by, key=lambda groups: -_gap(groups))))
+
+
+def _gap(groups: Sequence[Missing]) -> float:
+    shares = [group.share for group in groups]
+    return max(shares) - min(shares)
 
 
 def _missing_by(attributes: Sequence[Attribute], missing: NDArray[np.bool_]) -> Iterator[Missing]:
@@ -236,7 +268,8 @@ def _missing_by(attributes: Sequence[Attribute], missing: NDArray[np.bool_]) -> 
         if len(own.texts) <= MOST_CELLS:
             rows, lacking = (np.bincount(code, minlength=len(own.texts)) for code in (own.code, own.code[missing]))
             for text, k, n in zip(own.texts, lacking.tolist(), rows.tolist(), strict=True):
-                yield Missing(f"{own.name}={text}", k, n)
+                if n:
+                    yield Missing(own.name, f"{own.name}={text}", k, n)
 
 
 def _role(schema: TableSchema, name: str) -> str:

@@ -214,13 +214,14 @@ def _missing(column: ColumnFacts) -> str:
     """The rows in which the column is missing, those of each group folded in."""
     if not column.missing:
         return ""
+    spread = f": {column.spread}" if column.spread else ", by group"
     rows = [
         f'<tr><th scope="row">{_safe(m.group)}</th><td class="figure">{m.missing:,}</td>'
-        f'<td class="figure">{percent(m.missing / m.rows if m.rows else float("nan"))}</td></tr>'
+        f'<td class="figure">{percent(m.share)}</td></tr>'
         for m in column.missing_by
     ]
     return (
-        f"<details><summary>missing in {count(column.missing, 'row')}, by group</summary>"
+        f"<details><summary>missing in {count(column.missing, 'row')}{_safe(spread)}</summary>"
         f"{_table('levels', _header(['group', 'missing', 'share']), rows)}</details>"
     )
 

@@ -77,6 +77,7 @@ def text(facts: Facts) -> str:
     parts = [
         _wrap(sentence(facts)),
         *_columns([column for column in facts.columns if column.role != "left out"]),
+        *_missing(facts),
         *_groups(facts),
         *_left_out(facts),
         *_list("Look at", facts.open),
@@ -105,6 +106,15 @@ def _columns(columns: Sequence[ColumnFacts]) -> Iterator[str]:
         missing = f"  {column.missing:,} missing" if column.missing else ""
         held = _fit(f"{content(column)}{role}", WIDTH - width - 14 - len(missing))
         yield f"{_fit(column.name, width):{width}}  {kind(column):10}  {held}{missing}".rstrip()
+
+
+def _missing(facts: Facts) -> Iterator[str]:
+    """Yields how often each column is missing in the groups of each attribute, the widest gap first."""
+    lacking = [c for c in facts.columns if c.spread and c.role != "left out"]
+    if lacking:
+        yield "\nMissing, by group:"
+    for column in sorted(lacking, key=lambda column: -column.gap):
+        yield _wrap(f"{column.name} ({column.missing:,}): {column.spread}", "  ")
 
 
 def _left_out(facts: Facts) -> Iterator[str]:

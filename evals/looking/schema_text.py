@@ -102,7 +102,8 @@ def _in_place(line: str) -> str:
 def what(column: ColumnFacts, facts: Facts) -> str:
     """Says what a column holds: ``3 texts: Bern (400), Basel (380), Chur (220)``; of one left out why."""
     if column.role != "left out":
-        return ": ".join(part for part in (column.reason, name_levels(column, 5)) if part)
+        missing = f"; missing {column.missing:,}, {column.spread}" if column.spread else ""
+        return ": ".join(part for part in (column.reason, name_levels(column, 5)) if part) + missing
     said = [remark.text for remark in facts.remarks_on(column.name)]
     used = [f"to use it: {_in_place(r.line)}" for r in facts.remarks_on(column.name) if r.line.startswith("columns:")]
     return "; ".join([*said, *used]) or column.reason

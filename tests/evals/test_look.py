@@ -190,9 +190,15 @@ def test_an_edited_schema_is_kept_unless_it_may_be_replaced(capsys):
     look(capsys, *words)
     first = Path("people.yaml").read_text()
     assert "kept as it is" not in look(capsys, *words)
-    Path("people.yaml").write_text("# mine\n" + first)
-    assert "people.yaml: there already, and kept as it is; existing=replace" in look(capsys, *words)
-    assert Path("people.yaml").read_text().startswith("# mine")
+    mine = "# mine\n" + first.replace("region: {type: continuous}", "region: {type: categorical}")
+    Path("people.yaml").write_text(mine)
+    out = look(capsys, *words)
+    assert "people.yaml: there already, and kept as it is; existing=replace" in out
+    assert "this is a look by it" in out
+    assert "region: {type: categorical}" in Path("people.html").read_text()
+    assert Path("people.yaml").read_text() == mine
+    write("other.csv", rows(60))
+    assert "the schema of another table" in look(capsys, "other.csv", *words[1:], "out=people.yaml", code=2)
     look(capsys, *words, "existing=replace")
     assert Path("people.yaml").read_text() == first
 
@@ -372,6 +378,22 @@ def test_a_page_without_a_graph_says_what_twins_are_and_draws_no_identifier(caps
     assert "by the direct effect of the sensitive column alone (scm=independent)" in drawn
     assert 'aria-label="histogram from 18 to' in drawn
     assert 'aria-label="histogram from 1,000 to' not in drawn
+
+
+def test_missing_values_are_told_by_the_groups_of_each_attribute_alone(capsys):
+    table = rows()
+    table = [[*row[:3], "" if row[0] == "f" and i % 3 == 0 else row[3], *row[4:]] for i, row in enumerate(table)]
+    write("people.csv", table)
+    shown = " ".join(look(capsys, "people.csv", "label=hired", "sensitive=age,sex").split())
+    women = [row for row in table if row[0] == "f"]
+    share = 100 * sum(row[3] == "" for row in women) / len(women)
+    bins = [[r for r in table if low <= int(r[1]) < high] for low, high in ((0, 30), (30, 40), (40, 50), (50, 99))]
+    names = ["age=under 30", "age=30 to under 40", "age=40 to under 50", "age=50 and over"]
+    shares = sorted((100 * sum(r[3] == "" for r in of) / len(of), name) for of, name in zip(bins, names, strict=True))
+    (low, least), (high, most) = shares[0], shares[-1]
+    told = f"0.0 % (sex=m) to {share:.1f} % (sex=f), {low:.1f} % ({least}) to {high:.1f} % ({most})"
+    for place in (shown, Path("people.yaml").read_text(), Path("people.html").read_text()):
+        assert told in place
 
 
 # --- Tables as other people write them -------------------------------------------------------------------------

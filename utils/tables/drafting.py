@@ -7,10 +7,8 @@ missing number the median with a flag, a sensitive number groups between round n
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 
 from utils.system.console import count
 from utils.tables.column_types import Proposal, propose
@@ -29,7 +27,6 @@ from utils.tables.settling import (
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
 
 MOST_CLASSES = 10  # values of a label that its owner may want to merge
-MOST_SHARES = 60  # groups that are compared in how often a column is missing
 TEXT_LEVEL = f"{MISSING_LEVEL} (text)"  # a level of that text, where cells are missing too
 MOST_GROUPS = 20  # levels of a sensitive column, beyond which its owner should merge some
 
@@ -139,37 +136,18 @@ def _with_ways_of_missing(
         rule = schema.columns.get(name) or Rule(type="binary")  # the label
         if rule.missing != "refuse" or not (is_feature(schema, name, rule) or name == label):
             continue
-        others = schema.model_copy(update={"sensitive": tuple(n for n in schema.sensitive if n != name)})
-        beside = [name, *others.sensitive]
-        cells = tidy(raw.cells[beside], {n for n in beside if schema.columns.get(n, rule).type in LEVELLED})
+        cells = tidy(raw.cells[[name]], {name} if rule.type in LEVELLED else ())
         missing = absent(rule, cells[name], raw.format)
         if missing.any():
             marked = [text for text in written_as_missing(raw, name) if text]
             written = f", written {some(marked, 3)}" if marked else ""
-            what = f"{count(int(missing.sum()), 'missing value')}{written}{_spread(others, cells, missing)}"
+            what = f"{count(int(missing.sum()), 'missing value')}{written}"
             if is_levelled(rule) and not rule.bins and MISSING_LEVEL in cells[name].cat.categories:
                 rule = rule.model_copy(update={"merge": {**rule.merge, TEXT_LEVEL: (MISSING_LEVEL,)}})
                 what = f"{what}, beside the text {MISSING_LEVEL!r}, here {TEXT_LEVEL!r}"
             rules[name], decision = _way(name, rule, what, marked, raw.format, label=name == label)
             decisions.append(_open_way(name, rules[name], what) if in_force else decision)
     return schema.model_copy(update={"columns": {**schema.columns, **rules}})
-
-
-def _spread(schema: TableSchema, cells: pd.DataFrame, missing: NDArray[np.bool_]) -> str:
-    """``, from 3.1 % (sex=m) to 8.0 % (race=asian)``: the groups that lack a column least and most often."""
-    shares = []
-    for name in schema.sensitive:
-        groups = cells[name].astype("category").cat
-        rows, lacking = (np.bincount(c[c >= 0], minlength=len(groups.categories)) for c in _both(groups.codes, missing))
-        named = [f"{name}={group}" if str(group) else f"{name} missing" for group in groups.categories]
-        shares += [(100 * k / n, of) for k, n, of in zip(lacking, rows, named, strict=True) if n]
-    if not 1 < len(shares) <= MOST_SHARES:
-        return ""
-    return f", from {min(shares)[0]:.1f} % ({min(shares)[1]}) to {max(shares)[0]:.1f} % ({max(shares)[1]})"
-
-
-def _both(codes: "pd.Series[int]", chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return codes.to_numpy(np.int64), codes.to_numpy(np.int64)[chosen]
 
 
 def _way(
