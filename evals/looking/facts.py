@@ -152,13 +152,24 @@ class Facts:
 
     @property
     def open(self) -> tuple[Remark, ...]:
-        """The suspects but for what is left out already."""
+        """The suspects but for what is left out already, and for how the file was read."""
         names = {column.name for column in self.left_out}
-        return tuple(remark for remark in self.suspects if remark.column not in names)
+        return tuple(r for r in self.suspects if r.column not in names and not r.read_as)
+
+    @property
+    def read_as(self) -> str:
+        """The ways in which the file was read, in one sentence; "" where it was as it stands."""
+        of: dict[str, list[str]] = {}
+        for remark in self.suspects:
+            if remark.read_as:
+                of.setdefault(remark.text.partition(": ")[0] if remark.column else remark.text, []).append(
+                    remark.column
+                )
+        return "; ".join(f"{text} in {', '.join(names)}" if all(names) else text for text, names in of.items())
 
     def remarks_on(self, column: str) -> tuple[Remark, ...]:
         """The suspects of one column."""
-        return tuple(remark for remark in self.suspects if remark.column == column)
+        return tuple(r for r in self.suspects if r.column == column and not r.read_as)
 
     def smallest(self) -> tuple[int, str, str]:
         """Rows, group and class of the smallest cell."""

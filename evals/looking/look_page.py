@@ -58,6 +58,7 @@ def page(facts: Facts, schema_name: str, schema: str) -> str:
     sections = [
         *_remarks("decide", "To decide", facts.decisions),
         *_remarks("look", "To look at", facts.open),
+        *([("read", "Read as", f'<p class="narrow">{_safe(facts.read_as)}</p>')] if facts.read_as else []),
         ("groups", "Groups and classes", _groups(facts)),
         ("columns", "Columns", _columns(facts)),
         ("graph", "Causal graph", _graph(facts)),
@@ -101,7 +102,7 @@ def _remarks(key: str, title: str, remarks: Sequence[Remark]) -> list[tuple[str,
         for remark in remarks
     )
     said = {
-        "decide": "The schema takes the safest way; the line says another one. A click selects it.",
+        "decide": "What holds until you decide, with the line that says otherwise. A click selects it.",
         "look": "The line changes it in the schema. A click selects it.",
     }
     section = f'<p class="soft">{said[key]}</p><div class="cards">{cards}</div>'

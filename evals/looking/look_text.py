@@ -81,7 +81,8 @@ def text(facts: Facts) -> str:
         *_groups(facts),
         *_left_out(facts),
         *_list("Look at", facts.open),
-        *_list("Decide", facts.decisions),
+        *_list("Decide", list(gathered(facts.decisions))),
+        *([_wrap(facts.read_as, "\nRead as: ")] if facts.read_as else []),
     ]
     return harmless("\n".join(parts)) + "\n"
 
@@ -156,6 +157,18 @@ def _table(title: str, groups: Sequence[Group], classes: Sequence[str]) -> Itera
     for name, row in zip([title, *(group.name for group in groups)], [heads, *cells], strict=True):
         figures = "".join(f"  {cell:>{w}}" for cell, w in zip(row, widths, strict=True))
         yield f"{_fit(name, width):{width}}{figures}"
+
+
+def gathered(remarks: Sequence[Remark]) -> Iterator[Remark]:
+    """Yields the remarks, those of one kind on several columns as one, with the line of the first."""
+    of: dict[object, list[Remark]] = {}
+    for i, remark in enumerate(remarks):
+        of.setdefault(remark.kind or i, []).append(remark)
+    for group in of.values():
+        first = group[0]
+        names = ", ".join(remark.column for remark in group)
+        text = f"{len(group)} columns with {first.kind}: {names}; the line is that of the first"
+        yield first if len(group) == 1 else Remark("", text, first.line)
 
 
 def _list(title: str, remarks: Sequence[Remark]) -> Iterator[str]:

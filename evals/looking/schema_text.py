@@ -55,7 +55,8 @@ def _file(fmt: FileFormat, facts: Facts, out: Path) -> Iterator[str]:
     yield "file:\n"
     yield f"  path: {flow(str(path.relative_to(folder) if path.is_relative_to(folder) else path))}\n"
     yield from (f"  {key}: {flow(value)}\n" for key, value in own.items())
-    yield from (f"  # look: {_comment(r.text)}\n" for r in facts.suspects if not r.column and not _settled(r, own))
+    yield from (f"  # read as: {_comment(facts.read_as)}\n" for _ in range(bool(facts.read_as)))
+    yield from (f"  # look: {_comment(r.text)}\n" for r in facts.open if not r.column and not _settled(r, own))
     yield "\n"
 
 

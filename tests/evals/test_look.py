@@ -396,6 +396,41 @@ def test_missing_values_are_told_by_the_groups_of_each_attribute_alone(capsys):
         assert told in place
 
 
+def test_how_a_file_was_read_stands_apart_and_is_no_warning_of_training(capsys):
+    table = [[*row[:2], row[2].replace(".", ","), f"{row[3]} ", *row[4:]] for row in rows()]
+    write("people.csv", table, delimiter=";")
+    out = look(capsys, "people.csv", "label=hired", "sensitive=sex")
+    shown = " ".join(out.split("Read as: ")[1].split())
+    assert shown.startswith("cells are separated by semicolons; the decimal mark is a comma, as in '")
+    assert "blanks around texts were removed in city" in shown
+    assert "separated by" not in out.split("Read as: ")[0]
+    assert "  # read as: cells are separated by semicolons" in Path("people.yaml").read_text()
+    load()
+    told = capsys.readouterr().err
+    assert "blanks around" not in told
+    assert "copy: it alone predicts the label" in told
+
+
+def test_ages_are_not_offered_as_a_group_each(capsys):
+    write("people.csv", rows())
+    assert "each value a group" not in look(capsys, "people.csv", "label=hired", "sensitive=age")
+    write("few.csv", [[row[0], str(int(row[1]) % 15), *row[2:]] for row in rows()])
+    shown = " ".join(look(capsys, "few.csv", "label=hired", "sensitive=age").split())
+    assert "or each value a group, 15 of them" in shown
+
+
+def test_decisions_of_one_kind_are_one_entry(capsys):
+    header = ["sex", *(f"lab{i}" for i in range(5)), "hired"]
+    table = [
+        [row[0], *("" if (j + i) % 10 == 0 else row[2] for i in range(5)), row[-1]] for j, row in enumerate(rows())
+    ]
+    write("people.csv", table, header=header)
+    shown = " ".join(look(capsys, "people.csv", "label=hired", "sensitive=sex", "favourable=yes").split())
+    assert "Decide (1): 1. 5 columns with missing numbers, the median in their place and a flag: lab0, lab1," in shown
+    assert "columns: {lab0: {type: continuous, missing: drop}}" in shown
+    assert Path("people.yaml").read_text().count("# decide: 30 missing values") == 5
+
+
 # --- Tables as other people write them -------------------------------------------------------------------------
 
 

@@ -53,7 +53,8 @@ def build_table(schema: TableSchema, *, name: str, where: str, folder: Path | No
     dataset = from_settled(settled, name=name, where=where, seed=seed)
     if folder is not None and (open_end := unsaid_favourable(settled)):
         warn_once(f"{Path(where).name}: {open_end}: label: {{favourable: {' or '.join(map(flow, settled.classes))}}}")
-    for remark in settled.remarks:
+    told = {*schema.columns, schema.label.column} >= {*settled.schema.columns}  # by a look, which wrote all of them
+    for remark in (remark for remark in settled.remarks if not (told and remark.read_as)):
         warn_once(f"{Path(settled.schema.file.path).name}, {remark}")
     return dataset
 

@@ -163,18 +163,20 @@ def _of_sensitive_numbers(name: str, values: np.ndarray[Any, Any], levels: np.nd
     whole = bool((levels == np.rint(levels)).all())
     if whole and len(levels) <= MOST_GROUPS:
         return Proposal(Rule(type="categorical", levels=texts), f"{len(levels)} groups, in whole numbers")
+    few = whole and len(levels) <= MOST_CODES
     bins = round_bins(values)
     line = column_line(name, type="continuous", bins=_short(bins))
     other = column_line(name, type="categorical")
     refusal = (
         f"the sensitive column {name!r} is a number of more than {MOST_GROUPS} levels ({len(levels)}, "
         f"{levels[0]:g} to {levels[-1]:g}); say where its groups end in the schema, {line}"
-        f"{f', or, as groups, {other}' if whole else ''}"
+        f"{f', or, as {len(levels)} groups, {other}' if few else ''}"
     )
+    each = f"; or each value a group, {len(levels)} of them" if few else ""
     decision = Remark(
         name,
-        f"a number, {levels[0]:g} to {levels[-1]:g}: {_groups_end(bins)}{'; or each value a group' * whole}",
-        other if whole else line,
+        f"a number, {levels[0]:g} to {levels[-1]:g}: {_groups_end(bins)}{each}",
+        other if few else line,
     )
     return Proposal(Rule(type="continuous", bins=bins), "a number in groups", (), refusal, decision)
 

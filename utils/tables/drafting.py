@@ -30,6 +30,7 @@ MOST_CLASSES = 10  # values of a label that its owner may want to merge
 TEXT_LEVEL = f"{MISSING_LEVEL} (text)"  # a level of that text, where cells are missing too
 MOST_GROUPS = 20  # levels of a sensitive column, beyond which its owner should merge some
 
+MEDIANS = "missing numbers, the median in their place and a flag"
 REFUSED = "training refuses the table until the schema settles this"
 
 
@@ -160,7 +161,7 @@ def _way(
         return decided, Remark(name, f"{what}: these rows, of the label, are left out", drop)
     if not is_levelled(rule):
         decided = rule.model_copy(update={"missing": "median+flag"})
-        return decided, Remark(name, f"{what}: the median in their place, and a flag", drop)
+        return decided, Remark(name, f"{what}: the median in their place, and a flag", drop, kind=MEDIANS)
     kind = "categorical" if rule.type == "binary" else rule.type
     decided = rule.model_copy(update={"missing": "level", "type": kind})
     if not marked:

@@ -94,7 +94,7 @@ def _tidy_column(values: "pd.Series[Any]", as_text: bool, remarks: list[Remark])
     written = [write_cell(level) for level in held.cat.categories]
     spaced = [v for v, text in zip(held.cat.categories, written, strict=True) if isinstance(v, str) and v != text]
     if spaced:
-        remarks.append(Remark(str(values.name), f"blanks around texts were removed: {some(spaced)}"))
+        remarks.append(Remark(str(values.name), f"blanks around texts were removed: {some(spaced)}", read_as=True))
     return _categories(held.cat.codes.to_numpy(), written, values)
 
 

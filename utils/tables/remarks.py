@@ -10,11 +10,17 @@ from utils.tables.table_schema import LEVELLED, NUMERIC, Label, Rule
 
 @dataclass(frozen=True)
 class Remark:
-    """One finding: about which column ("" for the file), what, and the line of the schema that settles it."""
+    """One finding: about which column ("" for the file), what, and the line of the schema that settles it.
+
+    ``read_as`` are those that say how the file was read, where nothing is to be settled. ``kind`` is what those of
+    several columns have in common, "" where each stands for itself.
+    """
 
     column: str
     text: str
     line: str = ""
+    read_as: bool = False
+    kind: str = ""
 
     def __str__(self) -> str:
         about = f"{self.column}: " if self.column else ""

@@ -75,7 +75,7 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
         raise ValueError(f"{path}: file.names are {count(len(names), 'name')}, but a row has {len(table[0])} cells")
     written = next(_rows(lines, separator))
     if spaced := [name for name in written if name != name.strip() and not names]:
-        remarks.append(Remark("", f"blanks around names of columns were removed: {some(spaced)}"))
+        remarks.append(Remark("", f"blanks around names of columns were removed: {some(spaced)}", read_as=True))
     decimal, thousands = _find_marks(path, separator, rows, fixed, remarks)
     found = FileFormat.model_validate(
         {
@@ -102,7 +102,9 @@ def _find_encoding(path: Path, remarks: list[Remark]) -> str:
         for name, mark in MARKS.items():
             if start.startswith(mark):
                 if name != "utf-8-sig":
-                    remarks.append(Remark("", f"the file is {name.upper()}", f"file: {{encoding: {name}}}"))
+                    remarks.append(
+                        Remark("", f"the file is {name.upper()}", f"file: {{encoding: {name}}}", read_as=True)
+                    )
                 return name
         if b"\0" in start:
             raise ValueError(f"{path} is no text: it holds zero bytes.")
@@ -133,6 +135,7 @@ def _guess_encoding(path: Path, remarks: list[Remark]) -> str:
             "",
             f"the file is not UTF-8; it was read as {encoding}, so that it holds {some(dict.fromkeys(words), 3)}",
             f"file: {{encoding: {encoding}}}",
+            read_as=True,
         )
     )
     return encoding
@@ -160,7 +163,9 @@ def _find_comment(lines: Sequence[str], remarks: list[Remark]) -> str | None:
     separators = [lines[marked - 1].count(s) for s in SEPARATORS]
     if separators == [lines[marked].count(s) for s in SEPARATORS] and any(separators):
         return None  # a header whose first name begins so
-    remarks.append(Remark("", f"lines that begin with # are comments, {marked} at the top", "file: {comment: '#'}"))
+    remarks.append(
+        Remark("", f"lines that begin with # are comments, {marked} at the top", "file: {comment: '#'}", read_as=True)
+    )
     return "#"
 
 
@@ -195,7 +200,9 @@ def _find_separator(lines: Sequence[str], remarks: list[Remark]) -> str:
     if scores[best] == (0.0, 0):
         best = BLANKS if likeness(BLANKS)[0] > ALIKE else ","
     if best != ",":
-        remarks.append(Remark("", f"cells are separated by {NAMES[best]}", f"file: {{separator: {flow(best)}}}"))
+        remarks.append(
+            Remark("", f"cells are separated by {NAMES[best]}", f"file: {{separator: {flow(best)}}}", read_as=True)
+        )
     return best
 
 
@@ -263,7 +270,7 @@ def _find_marks(
 
 
 def _of_marks(cell: str, text: str, **line: str) -> Remark:
-    return Remark("", f"{text}, as in {cell!r}", f"file: {flow(line)}")
+    return Remark("", f"{text}, as in {cell!r}", f"file: {flow(line)}", read_as=True)
 
 
 def _ambiguous(cell: str) -> bool:
