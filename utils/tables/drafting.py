@@ -171,7 +171,7 @@ def _way(
 
 
 def _open_way(name: str, safest: Rule, what: str) -> Remark:
-    """What is to be decided of a column in a schema by which training refuses what is missing."""
+    """The decision that a column needs in a schema by which training refuses what is missing."""
     ways = {"drop": "that these rows are left out", "level": "a level of their own"}
     way = ways.get(safest.missing, "the median in their place, and a flag")
     return Remark(name, f"{what}: {REFUSED}; the line means {way}", rule_line(name, safest))
