@@ -104,7 +104,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
 
 
 def unsaid_favourable(settled: Settled) -> str:
-    """The sentence that holds where nobody says which class is good for a person; "" where the schema says it, or class 1."""
+    """The class 1 that nobody chose, in a sentence; "" where the schema says which class is favourable, or class 1."""
     label = settled.schema.label
     if label.favourable is not None or label.positive is not None:
         return ""
