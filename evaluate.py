@@ -14,7 +14,7 @@ from utils.runs.outcomes import Outcome
 from utils.system.console import count, say, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -41,7 +41,9 @@ def evaluate(cfg: DictConfig) -> Outcome:
     records = query.read(params["database"])
     table = query.where(query.frame(records), params["where"])
     if params["id"] is not None:
-        for doc_id in select_ids(params["id"], table, params["database"]):
+        chosen = select_ids(params["id"], table, params["database"])
+        _require_point([record for record in records if record["doc_id"] in chosen], params["point"])
+        for doc_id in chosen:
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
@@ -76,11 +78,22 @@ def check(params: dict[str, Any]) -> None:
         from utils.tables.new_rows import require_unseen
 
         require_unseen(params["unseen"])
+    if params["point"] is not None:
+        _check_point(params)
     if params["rows"] is not None and params["id"] is None:
         raise ValueError(f"rows={params['rows']}: say which model to judge on them by id=..., such as id=1")
     require_ranges(params, "evaluate")
     require_radii(params["epsilon"]["evaluate"])
     validate_settings(params, ("attack", "epsilon", "evaluation"))
+
+
+def _check_point(params: dict[str, Any]) -> None:
+    """Refuses an operating point that is no number from 0, or of no model. Raises ValueError."""
+    point = params["point"]
+    if isinstance(point, bool) or not isinstance(point, int) or point < 0:
+        raise ValueError(f"point={point!r}: expected the number of an operating point, from 0, as evals.select has it")
+    if params["id"] is None:
+        raise ValueError(f"point={point}: say of which model by id=..., such as id=1")
 
 
 def select_ids(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
@@ -101,12 +114,22 @@ def select_ids(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
     return listed
 
 
+def _require_point(records: "Sequence[Record]", point: int | None) -> None:
+    """Refuses an operating point that some of the chosen records lack, before any is judged. Raises ValueError."""
+    for record in records:
+        there = len((record.get("operating_points") or {}).get("permitted", ()))
+        if point is not None and point >= there:
+            has = f"there are {there}, numbered from 0" if there else "it has none"
+            raise ValueError(f"point={point}: record {record['doc_id']} has no such operating point; {has}")
+
+
 def evaluate_one(doc_id: int, params: "Judging") -> None:
     """Judges one stored model with the metrics of this command line and files the results under a name."""
     from dataclasses import replace
     from datetime import UTC, datetime
 
     import paths_config
+    from evals.records.points import with_points
     from evals.records.stored import scm_of
     from utils.build import describe_scm
     from utils.metrics import unreal_twins
@@ -125,7 +148,7 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
         return
     device = choose_device(params["device"])
     make_repeatable(params["threads"], device)
-    model = from_record(record, str(device))
+    model = from_record(record, str(device), params["point"])
     scm = scm_of(record, params.get("scm"))
     data, ctx, metrics = rebuilt(record, params, scm)
     ctx = replace(ctx, decide=model.decision)
@@ -140,6 +163,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     result = {**found.to_record(), "settings": settings, "created": created}
     if others is not None:
         result |= others.to_record()
+    if params["point"] is not None:
+        result["point"] = params["point"]
     graph = {} if params["graph"] is None else {"graph": params["graph"]}
     stored: OfCausalModel = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
     if causal := describe_scm(stored, data, ctx.scm):
@@ -154,8 +179,26 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")
     for warning in warnings:
         warn(warning)
-    for line in figures_anew(record, found, causal) if others is None else other_rows.lines(record, found, others):
+    beside = with_points([record])[0 if params["point"] is None else params["point"] + 1]
+    for line in thresholds_judged(beside):
         say(line)
+    for line in figures_anew(beside, found, causal) if others is None else other_rows.lines(beside, found, others):
+        say(line)
+
+
+def thresholds_judged(record: "Record") -> "Iterator[str]":
+    """Yields which thresholds of a record that has operating points, or of one of these, were judged."""
+    from evals.records.points import describe_limit
+
+    points = (record.get("operating_points") or {}).get("permitted", ())
+    if "point" in record:
+        yield f"  judged at operating point {record['point']}, {describe_limit(record['policy'])}"
+    elif points:
+        numbers = "0" if len(points) == 1 else f"0 to {len(points) - 1}"
+        yield (
+            f"  judged at the record's own thresholds (decide={record['params']['choices']['decide']}); point=... "
+            f"judges one of its operating points, {numbers}"
+        )
 
 
 def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: "dict[str, Any] | None") -> list[str]:
@@ -180,7 +223,8 @@ def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[
 def name_of(params: "Judging") -> str:
     """Returns the name of an evaluation: attack and radii, and the causal model where that is another.
 
-    On the rows of another file the name of the file comes first, then what the command line says of the others.
+    On the rows of another file the name of the file comes first, then what the command line says of the others:
+    ``new-5bbc91a5@point3``, at an operating point; on the test rows ``point3+pgd_l2@0.05``.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -192,13 +236,11 @@ def name_of(params: "Judging") -> str:
     words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
     causal = evaluation_under(words, params["graph"])
     attacked = any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
+    point = "" if params["point"] is None else f"point{params['point']}"
     if params["rows"] is not None:
-        return "+".join(
-            filter(None, (name_of_rows(params["rows"], params["unseen"]), judged if attacked else "", causal))
-        )
-    if not causal:
-        return judged
-    return f"{judged}+{causal}" if attacked else causal
+        file = name_of_rows(params["rows"], params["unseen"])
+        return "+".join(filter(None, (f"{file}@{point}" if point else file, judged if attacked else "", causal)))
+    return "+".join(filter(None, (point, "" if causal and not attacked else judged, causal)))
 
 
 def name_evaluation(params: "Judging") -> str:

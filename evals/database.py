@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from evals.keeping import export, foreign, merge, upkeep
-from evals.records.query import NAME
+from evals.records.query import NAME, database
 from utils.system.console import begin, complain, format_error, say, show_everything, unread
 from utils.words.near import near
 
@@ -132,7 +132,7 @@ def _command(words: Sequence[str]) -> tuple[Callable[[str, Options], int], str, 
         raise ValueError(f"give one of {', '.join(COMMANDS)}, not {verb!r}{near(verb, COMMANDS)} --help explains them")
     work, keys, _ = COMMANDS[verb]
     options = _options(verb, ("dataset", *keys), words[1:])
-    dataset = str(options.given.get("dataset") or "")
+    dataset = str(database(options.given.get("dataset")) or "")
     if not NAME.fullmatch(dataset):
         raise ValueError(f"dataset={dataset} is no name of a data set; write for example dataset=loan, or --help")
     return work, dataset, options

@@ -1,12 +1,14 @@
 """A stored model judged on the rows of another file: its figures there, and which columns moved."""
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
 import paths_config
+from evals.database import main
 from evals.records.stored import dataset_of
 from tests.commands import command, house, refused
 from tests.utils.datasets.test_table import FAST, people
@@ -162,3 +164,70 @@ def test_chance_moves_a_column_in_one_of_twenty():
         for one in moved(blocks, train, rows, {}, rng):
             told[one.name] += one.is_told
     assert all(2 <= times <= 20 for times in told.values())  # 10 expected, three deviations
+
+
+POINTED = ("operating_points.groups_min=1",)
+
+
+@pytest.fixture(scope="module")
+def pointed(at_home):
+    """The number of a record with operating points, and a file of other rows."""
+    fast = [word for word in FAST if not word.startswith("operating_points")]
+    assert command("train", "dataset=people.yaml", "model=logistic", "seed=1", *fast, *POINTED).code == 0
+    people(seed=2).to_csv(at_home / "later.csv", index=False)
+    return 2
+
+
+def test_an_operating_point_is_judged_by_its_own_thresholds_on_other_rows(at_home, pointed):
+    judge = ("evaluate", "dataset=people", f"id={pointed}", "rows=later.csv", "evaluation.metrics.group.intervals=0")
+    answer = command(*judge, "point=3")
+    assert answer.code == 0, answer
+    rows = people(seed=2).query("age >= 20")
+    own, at_point = (predictor(pointed, "people", point=point)(rows)["class"] for point in (None, 3))
+    assert (own != at_point).any()
+    name = f"later-{hashlib.sha256((at_home / 'later.csv').read_bytes()).hexdigest()[:8]}@point3"
+    filed = RunStore(paths_config.database("people")).get(pointed)["evaluations"][name]
+    assert filed["point"] == 3
+    assert filed["metrics"]["accuracy"] == pytest.approx((at_point == rows["hired"]).mean())
+    assert "judged at operating point 3, fitted " in answer.out
+    test = RunStore(paths_config.database("people")).get(pointed)["operating_points"]["metrics"]["accuracy"][3]
+    assert re.search(rf"accuracy +{test:.3f} ", answer.out)  # beside the point's own figure on the test rows
+    plain = command(*judge)
+    assert "judged at the record's own thresholds" in plain.out
+    assert "point=... judges one of its operating points, 0 to " in plain.out
+    found = RunStore(paths_config.database("people")).get(pointed)["evaluations"][name.removesuffix("@point3")]
+    assert found["metrics"]["accuracy"] == pytest.approx((own == rows["hired"]).mean())
+
+
+def test_an_operating_point_has_the_test_figures_that_are_filed_with_it(at_home, pointed):
+    assert command("evaluate", "dataset=people.yaml", f"id={pointed}", "point=1", "attack=fgsm").code == 0
+    filed = RunStore(paths_config.database("people")).get(pointed)
+    [(name, found)] = [item for item in filed["evaluations"].items() if item[0].startswith("point1+")]
+    for key in ("accuracy", "balanced_accuracy"):
+        assert found["metrics"][key] == pytest.approx(filed["operating_points"]["metrics"][key][1])
+    answer = command("evals.table", "dataset=people.yaml", f"metrics=['{name}/accuracy']")
+    assert answer.code == 0, answer
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (("id=2", "point=99"), "record 2 has no such operating point; there are"),
+        (("id=1", "point=0"), "record 1 has no such operating point; it has none"),
+        (("id=2", "point=two"), "expected the number of an operating point"),
+        (("point=1",), "say of which model by id="),
+    ],
+)
+def test_an_operating_point_that_is_not_there_is_refused(pointed, words, phrase):
+    refused(command("evaluate", "dataset=people", *words), phrase)
+
+
+def test_a_schema_names_its_database_in_every_command(at_home, pointed):
+    assert "2 " in command("evaluate", "dataset=people.yaml", "columns=[accuracy]").out
+    for program in ("evals.table", "evals.report"):
+        answer = command(program, "dataset=people.yaml")
+        assert answer.code == 0, answer
+    (at_home / "named.yaml").write_text(f"name: people\n{SCHEMA}")
+    assert command("evaluate", "dataset=named.yaml").code == 0
+    refused(command("evaluate", "dataset=peopel.yaml"), "there is no such schema", "dataset=peopel")
+    assert main(["check", "dataset=people.yaml"]) == 0

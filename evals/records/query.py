@@ -361,6 +361,8 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
         if key not in list(defaults):  # `in defaults` is false for a required one
             raise ValueError(f"unknown option {key!r}{near(key, defaults)} Options: {', '.join(map(str, defaults))}")
         value = read_option(word)
+        if key == "dataset":
+            value = [database(one) for one in value] if isinstance(value, list) else database(value)
         given[key] = literal(value) if isinstance(value, str) else value
     OmegaConf.set_struct(defaults, True)
     merged = OmegaConf.merge(defaults, given)
@@ -373,6 +375,15 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
         if isinstance(defaults[name], bool) and not isinstance(merged[name], bool):
             raise ValueError(f"{name}={merged[name]}: expected true or false")
     return merged
+
+
+def database(name: Any) -> Any:
+    """The name of a database; ``people.yaml``, a schema, that of the runs that it trains."""
+    if not isinstance(name, str) or not name.lower().endswith((".yaml", ".yml")):
+        return name
+    from utils.command_line.overrides import database_of  # imports Hydra, which answers need not wait for
+
+    return database_of(name)
 
 
 def to_text(option: object) -> str | None:

@@ -196,8 +196,9 @@ def _normal(word: str, config_name: str) -> str:
         raise ValueError(f"cannot read {word!r}; write GROUP=OPTION or KEY=VALUE")
     if key == "experiment":
         word = f"+{word}"
-    if config_name == "evaluate" and key == "dataset":
-        return word.replace("dataset", "database", 1)  # there it names a database, which needs no option of its own
+    if config_name == "evaluate" and key == "dataset":  # there it names a database, which needs no option of its own
+        name = word.partition("=")[2]
+        return write_override("database", database_of(name)) if is_schema(name) else f"database={name}"
     if config_name == "evaluate" and key == "dataset.graph":
         return _normal(word.removeprefix("dataset."), config_name)
     if config_name == "evaluate" and key in TEXTS:
@@ -293,6 +294,27 @@ def _read_table_schema(dataset: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"dataset.path={dataset['path']}: there is no such file; python -m evals.look writes a schema")
     schema = read_schema(path)
     return {"schema": to_plain(schema), "name": dataset["name"] or schema.name or name_of_file(path)}
+
+
+def is_schema(word: str) -> bool:
+    """Returns whether ``dataset=`` names the file of a schema, ``people.yaml``, in quotes or not."""
+    return word.strip("'\"").lower().endswith(SCHEMAS)
+
+
+def database_of(word: str) -> str:
+    """The name of the database of the runs that ``dataset=people.yaml`` trains.
+
+    Raises:
+        ValueError: there is no such file, or it is no schema.
+    """
+    from utils.tables.table_schema import read_schema  # imports pydantic, which other commands need not wait for
+
+    path = Path(word.strip("'\""))
+    if not path.is_file():
+        raise ValueError(
+            f"dataset={path}: there is no such schema; a database is named without ending, dataset={name_of_file(path)}"
+        )
+    return read_schema(path).name or name_of_file(path)
 
 
 def name_of_file(path: Path) -> str:

@@ -102,6 +102,7 @@ class Judging(OfAttack):
     graph: dict[str, Any] | None
     name: str | None
     rows: str | None
+    point: int | None
     unseen: Literal["refuse", "nearest", "abstain"]
     replace: bool
     device: str

@@ -157,8 +157,9 @@ def lines(record: Record, found: Measured, rows: OtherRows) -> Iterator[str]:
     yield f"  {rows.path.name}: {count(len(rows.batch.y), 'row')} judged{''.join(f', {text}' for text in beside)}"
     yield f"  {'':<33}{'test rows':<22}these rows"
     for key in headlines(found):
-        if key in record["metrics"]:
-            old, new = (_cell(of, key) for of in (record["metrics"], found))
+        if key in record["metrics"] or "point" in record:  # whose figures under attack are judged by nobody else
+            old = _cell(record["metrics"], key) if key in record["metrics"] else "not judged"
+            new = _cell(found, key)
             yield f"  {key:<33}{old:<22}{new:<20}{' *' if _apart(record['metrics'], found, key) else ''}".rstrip()
     yield "  *: intervals that have nothing in common"
     yield ""
