@@ -205,7 +205,7 @@ def test_an_operating_point_has_the_test_figures_that_are_filed_with_it(at_home,
     [(name, found)] = [item for item in filed["evaluations"].items() if item[0].startswith("point1+")]
     for key in ("accuracy", "balanced_accuracy"):
         assert found["metrics"][key] == pytest.approx(filed["operating_points"]["metrics"][key][1])
-    answer = command("evals.table", "dataset=people.yaml", f"metrics=['{name}/accuracy']")
+    answer = command("evals.table", "dataset=people.yaml", f"metrics={name}/accuracy")
     assert answer.code == 0, answer
 
 
