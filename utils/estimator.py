@@ -3,6 +3,7 @@
 ``TrilemmaClassifier(regularizer="group_gap", sensitive="sex").fit(frame, y)``
 """
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,18 +38,22 @@ from utils.run_store import to_plain
 from utils.runs.fitting import checkpoint_of, train_once
 from utils.runs.lifecycle import carry_out
 from utils.runs.records import loadable_part
+from utils.system.console import warn_once
 from utils.tables.column_types import propose_one
 from utils.tables.reading import RawTable, tidy, write_cell
+from utils.tables.remarks import Remark
 from utils.tables.settling import settle_cells
-from utils.tables.table_schema import FileFormat, Rule, TableSchema, from_plain
+from utils.tables.table_schema import LEVELLED, FileFormat, Groups, Rule, TableSchema, from_plain, read_schema
 from utils.types import Batch, Dataset
 from utils.words.levels import write_level
+from utils.words.near import near
 from utils.words.quoting import override
 
 WHOLE = (1.0, 0.0, 0.0)  # shares of training, validation and test rows of a classifier that nobody files
 FILED = (0.64, 0.16, 0.20)
 UNSEEN = ("refuse", "nearest")
 MEMORY = FileFormat(na=("",))  # a frame has no texts that mean nothing
+OF_SCHEMAS = re.compile(r" in (the schema|a schema \(python -m evals\.look writes one\))")  # of which there is none
 
 
 class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
@@ -69,7 +74,9 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         lr: learning rate.
         scm: option of ``scm``; None: ``learned`` where there is a ``graph``, else ``independent``.
         graph: the causal graph, child: [parents].
-        columns: rules of columns as in a schema, such as ``{"zip": {"type": "categorical"}}``.
+        columns: rules of columns as in a schema, such as ``{"zip": {"type": "categorical"}}``; or the path of a schema
+            (``people.yaml``), whose rows, groups, weights and, where they are None here, sensitive columns, graph and
+            the split of a filed run are taken too. What it calls the label is no feature: y holds the classes.
         unseen: what becomes of levels and numbers that the columns do not admit: ``refuse`` or ``nearest``.
         split: shares of rows for training, validation and test; None: all for training, of a filed one .64, .16, .20.
         overrides: further words of the command line, ``["trainer=sgd"]``.
@@ -81,6 +88,7 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         classes_: (2,), in order; the probability of the second is what is learned.
         predictor_: what answers, see ``utils.predictor``.
         record_: number of the record that was filed; None where none was.
+        label_: column that a schema calls its label, which is left out of X; None without a schema.
     """
 
     def __init__(
@@ -96,7 +104,7 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         lr: float | None = None,
         scm: str | None = None,
         graph: Mapping[str, Sequence[str]] | None = None,
-        columns: Mapping[str, Mapping[str, Any]] | None = None,
+        columns: str | Path | Mapping[str, Mapping[str, Any]] | None = None,
         unseen: str = "refuse",
         split: Sequence[float] | None = None,
         overrides: Sequence[str] = (),
@@ -165,7 +173,7 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
 
     def _answer(self, X: Any) -> Any:
         check_is_fitted(self)
-        return self.predictor_.answer(self._frame(X)[0], unseen=self.unseen)
+        return self.predictor_.answer(self._frame(X)[0], unseen=self.unseen, offer=False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -178,6 +186,10 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
     def _frame(self, X: Any, y: Any = "no_validation") -> tuple[pd.DataFrame, Any]:
         """X as a frame, and y (n,) where it is given. Raises ValueError as scikit-learn does."""
         fitting = not isinstance(y, str)
+        if fitting:
+            self.label_ = read_schema(self.columns).label.column if isinstance(self.columns, str | Path) else None
+        if isinstance(X, pd.DataFrame) and self.label_ is not None:
+            X = X.drop(columns=self.label_, errors="ignore")  # rows to come have none
         if isinstance(X, pd.DataFrame) and (self.columns or not _is_numeric(X)):
             validate_data(self, X, reset=fitting, skip_check_array=True)
             if fitting:
@@ -197,15 +209,24 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         return frame, y
 
     def _dataset(self, frame: pd.DataFrame, codes: NDArray[np.int64], weight: NDArray[Any] | None) -> Dataset:
-        """The data set of rows, split as the schema says."""
-        schema = self._schema(frame, weighted=weight is not None)
-        whole = frame.assign(**{schema.label.column: np.array(self._class_texts(), dtype=object)[codes]})
-        if schema.weights is not None:
-            whole[schema.weights] = weight
-        texts = {name for name, rule in schema.columns.items() if rule.type in ("categorical", "binary", "ordered")}
-        raw = RawTable(Path("X"), MEMORY, tidy(whole.reset_index(drop=True), texts | {schema.label.column}), [])
-        settled = settle_cells(schema, raw, "X")
-        return from_settled(settled, name=self.name or "memory", where="X", seed=self.seed, groupless=True)
+        """The data set of rows, split as the schema says. Raises ValueError in the words of this class."""
+        try:
+            schema = self._schema(frame, weighted=weight is not None)
+            whole = frame.assign(**{schema.label.column: np.array(self._class_texts(), dtype=object)[codes]})
+            if weight is not None:
+                whole[str(schema.weights)] = weight
+            texts = {name for name, rule in schema.columns.items() if rule.type in LEVELLED}
+            remarks: list[Remark] = []
+            cells = tidy(whole.reset_index(drop=True), texts, remarks)
+            settled = settle_cells(schema, RawTable(Path("X"), schema.file, cells, []), "X")
+            dataset = from_settled(settled, name=self.name or "memory", where="X", seed=self.seed, groupless=True)
+        except ValueError as error:
+            if isinstance(self.columns, str | Path):
+                raise
+            raise ValueError(OF_SCHEMAS.sub("", str(error))) from None
+        for remark in remarks:
+            warn_once(f"X, {remark}")
+        return dataset
 
     def _class_texts(self) -> list[str]:
         """The texts of the two classes, as a record has them. Raises ValueError where they are the same, or empty."""
@@ -216,8 +237,13 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
 
     def _schema(self, frame: pd.DataFrame, *, weighted: bool) -> TableSchema:
         """The meaning of the columns: numbers are numbers, texts and sensitive columns levels, but for ``columns``."""
-        given: dict[str, Any] = dict(self.columns or {})
-        sensitive = names(self.sensitive)
+        columns, said = self.columns or {}, None
+        if isinstance(columns, str | Path):
+            said = read_schema(columns)
+            columns = _of_features(said, frame, weighted=weighted)
+        given: dict[str, Any] = dict(columns)
+        sensitive = names(self.sensitive) if said is None or self.sensitive is not None else said.sensitive
+        graph = self.graph if said is None or self.graph is not None else _among_features(said)
         every = {str(name): frame[name] for name in frame.columns}
         rules = {
             name: given.pop(name, None) or _rule(cells, name in sensitive) for name, cells in every.items()
@@ -229,10 +255,23 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
             "sensitive": sensitive,
             "label": {"column": label, "positive": self._class_texts()[1]},
             "weights": weights if weighted else None,
-            "graph": None if self.graph is None else {child: names(of) for child, of in self.graph.items()},
+            "graph": None if graph is None else {child: names(of) for child, of in graph.items()},
             "split": {"shares": tuple(self.split or (WHOLE if self.name is None else FILED))},
         }
+        if said is not None:
+            content |= self._beside_columns(said, weighted=weighted)
         return from_plain(content, "TrilemmaClassifier")
+
+    def _beside_columns(self, said: TableSchema, *, weighted: bool) -> dict[str, Any]:
+        """The parts of a schema beside its columns, as far as the parameters do not say otherwise."""
+        found: dict[str, Any] = {
+            "file": said.file.model_copy(update={"path": "", "names": ()}),
+            "rows": said.rows,
+            "actionable": said.actionable,
+            "groups": said.groups if self.sensitive is None else Groups(each=said.groups.each),
+        }
+        found |= {} if weighted else {"weights": said.weights}
+        return found | ({"split": said.split} if self.name is not None and self.split is None else {})
 
     # --- training ----------------------------------------------------------------------------------------------
 
@@ -289,6 +328,28 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
 def _plain(value: Any) -> Any:
     """A parameter as Python's own kind of number, which a grid of numpy's is not."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _of_features(said: TableSchema, frame: pd.DataFrame, *, weighted: bool) -> dict[str, Any]:
+    """The rules of a schema for the columns of a frame; its weights, where others are given, are ignored.
+
+    Raises:
+        ValueError: a column that the schema trains on is missing.
+    """
+    there, label = list(map(str, frame.columns)), said.label.column
+    rules = {name: rule for name, rule in said.columns.items() if name != label}
+    if weighted and said.weights is not None:
+        rules[said.weights] = Rule(type="ignore")
+    lacking = [name for name, rule in rules.items() if rule.type != "ignore" and name not in there]
+    if lacking:
+        raise ValueError(f"X lacks {lacking}, of which the schema speaks{near(lacking[0], there)}")
+    return {name: rule for name, rule in rules.items() if name in there}
+
+
+def _among_features(said: TableSchema) -> Mapping[str, Sequence[str]] | None:
+    """The graph of a schema less its label, which is no column of X."""
+    graph = said.graph
+    return None if graph is None else {child: of for child, of in graph.items() if child != said.label.column}
 
 
 def _is_numeric(frame: pd.DataFrame) -> bool:

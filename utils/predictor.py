@@ -135,10 +135,13 @@ class TablePredictor(Predictor):
             found["class"] = np.array([*self.classes_, None], dtype=object)[answers.decision]
         return found
 
-    def answer(self, rows: Any, *, unseen: Unseen = "refuse") -> Answers:
-        """The answers about rows. Raises ValueError for rows that the schema does not admit, in one sentence."""
+    def answer(self, rows: Any, *, unseen: Unseen = "refuse", offer: bool = True) -> Answers:
+        """The answers about rows. Raises ValueError for rows that the schema does not admit, in one sentence.
+
+        ``offer`` says whether it speaks of ``unseen="abstain"``.
+        """
         assert self.model.schema is not None
-        encoded = encode_rows(self.model.schema, rows, unseen)
+        encoded = encode_rows(self.model.schema, rows, unseen, offer=offer)
         if encoded.mended:
             cells = ", ".join(f"{name} {number:,}" for name, number in encoded.mended.items())
             warn(f"cells taken as the nearest level or bound: {cells}")

@@ -1,6 +1,7 @@
 """A classifier for scikit-learn: its own checks, its tools and fairlearn's, and the bits of ``train.py``."""
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,7 @@ def test_a_row_of_weight_0_counts_for_nothing():
         ({"sensitive": "gender"}, "there is no column 'gender'"),
         ({"name": "mine"}, "a run that is filed is judged by groups"),
         ({"unseen": "abstain"}, "unseen='abstain'"),
-        ({"sensitive": "a"}, r"say where its groups end in the schema, columns: \{a: \{type: continuous, bins: "),
+        ({"sensitive": "a"}, r"say where its groups end, columns: \{a: \{type: continuous, bins: "),
         ({"overrides": "dataset=loan"}, "overrides='dataset=loan': the data are X and y"),
     ],
 )
@@ -152,6 +153,48 @@ def test_what_does_not_fit_is_refused(settings, words):
     frame, y = logistic(60)
     with pytest.raises(ValueError, match=words):
         TrilemmaClassifier(**settings).fit(frame[["a", "b"]], y).predict(frame[["a", "b"]])
+
+
+def test_a_schema_says_what_the_columns_are(tmp_path):
+    """Its levels, sensitive columns and rows; the label that it names is no feature, though it is there."""
+    frame = people(200)
+    frame["region"] = frame["region"].where(frame["region"] != 309, 0)
+    schema = tmp_path / "people.yaml"
+    schema.write_text(
+        "file: {path: people.csv}\nlabel: hired\nsensitive: sex\nrows: [region > 0]\n"
+        "columns: {region: {type: categorical}, visit: {type: ignore},\n"
+        "          edu: {type: ordered, levels: [school, college, phd]}}"
+    )
+    fitted = TrilemmaClassifier(columns=str(schema), epochs=1).fit(frame, frame["hired"])
+    names = [column.name for column in fitted.predictor_.model.columns]
+    assert names == ["sex=man", "sex=other", "sex=woman", "age", "edu", "region", "pay"]
+    assert [c.name for c in fitted.predictor_.model.columns if c.sensitive] == names[:3]
+    assert fitted.predict_proba(frame[frame["region"] > 0].drop(columns="hired")).shape == (
+        int((frame["region"] > 0).sum()),
+        2,
+    )
+    with pytest.raises(ValueError, match="outside of the rows of the schema, region > 0"):
+        fitted.predict(frame)
+    with pytest.raises(ValueError, match=r"X lacks \['edu'\], of which the schema speaks"):
+        clone(fitted).fit(frame.drop(columns="edu"), frame["hired"])
+
+
+def test_its_errors_offer_what_it_has():
+    frame, y = logistic(60)
+    rules = {name: {"type": "continuous"} for name in "ab"}
+    fitted = TrilemmaClassifier(columns=rules, model="logistic_sklearn").fit(frame[["a", "b"]], y)
+    holes = frame[["a", "b"]].assign(a=np.nan)
+    for ask in (fitted.predict, lambda rows: clone(fitted).fit(rows, y)):
+        with pytest.raises(ValueError, match="missing") as error:
+            ask(holes)
+        assert not {"unseen", "schema"} & set(re.findall(r"\w+", str(error.value)))
+
+
+def test_texts_that_differ_by_blanks_are_one_level_and_it_is_said(capsys):
+    frame, y = logistic(60)
+    frame.loc[3, "sex"] = " man"
+    TrilemmaClassifier("sex", model="logistic_sklearn").fit(frame, y)
+    assert "X, sex: blanks around texts were removed: ' man'" in capsys.readouterr().err
 
 
 @pytest.mark.e2e

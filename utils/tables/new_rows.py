@@ -110,7 +110,7 @@ def frame_of(rows: Any) -> pd.DataFrame:
     )
 
 
-def encode_rows(schema: TableSchema, rows: Any, unseen: Unseen = "refuse") -> Encoded:
+def encode_rows(schema: TableSchema, rows: Any, unseen: Unseen = "refuse", *, offer: bool = True) -> Encoded:
     """New rows (n, d) in natural units, by a settled schema.
 
     Args:
@@ -119,13 +119,14 @@ def encode_rows(schema: TableSchema, rows: Any, unseen: Unseen = "refuse") -> En
         unseen: what becomes of rows that the schema does not admit: ``refuse`` is an error; ``nearest`` takes for a
             level that is not there the only one of like spelling, for a number out of bounds the bound, and refuses
             the rest; ``abstain`` leaves these rows unknown.
+        offer: the error of ``refuse`` speaks of ``abstain``.
 
     Raises:
         ValueError: one sentence naming rows, counted from 0, and columns.
     """
     frame = frame_of(rows)
     values, doubts, mended = _examine(schema, frame, unseen)
-    return _conclude(frame, values, [*_outside_conditions(schema, frame), *doubts], mended, unseen)
+    return _conclude(frame, values, [*_outside_conditions(schema, frame), *doubts], mended, unseen, offer=offer)
 
 
 def encode_labelled(schema: TableSchema, rows: pd.DataFrame, unseen: Unseen = "refuse") -> tuple[Encoded, Codes]:
@@ -180,11 +181,17 @@ def _examine(
 
 
 def _conclude(
-    frame: pd.DataFrame, values: Sequence[Floats], doubts: Sequence[Doubt], mended: Mapping[str, int], unseen: Unseen
+    frame: pd.DataFrame,
+    values: Sequence[Floats],
+    doubts: Sequence[Doubt],
+    mended: Mapping[str, int],
+    unseen: Unseen,
+    *,
+    offer: bool = True,
 ) -> Encoded:
     """The encoded rows, those in doubt left unknown. Raises ValueError for doubts that may not be left."""
     if doubts and unseen != "abstain":
-        raise ValueError(_sentence(doubts, frame.index, offer=unseen == "refuse"))
+        raise ValueError(_sentence(doubts, frame.index, offer=offer and unseen == "refuse"))
     known = ~np.any([doubt.flagged for doubt in doubts], axis=0) if doubts else np.ones(len(frame), dtype=bool)
     return Encoded(np.column_stack(values), known, frame.index, tuple(doubts), mended)
 
