@@ -23,7 +23,7 @@ from evals.choosing.choice import Choice, Price
 from evals.records import query, reproduce
 from evals.records.points import describe_fits
 from utils.system.console import say
-from utils.words.quoting import IMPORT, copyable, option
+from utils.words.quoting import copyable, option, with_import
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
 UNATTAINABLE = 1  # exit code
@@ -84,7 +84,7 @@ def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
     drawn = [option(name, key) for name, key in zip("xy", axes, strict=False)]
     lines = {
-        "load": load if record.get("imported") else IMPORT + load,
+        "load": load if record.get("imported") else with_import(load),
         "plot": copyable("python -m evals.plot", option("dataset", dataset), *drawn) if len(axes) > 1 else "",
         "report": copyable("python -m evals.report", option("dataset", dataset)),
         "reproduce": "" if _explain_lost(record) else reproduce.command(record),

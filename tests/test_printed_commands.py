@@ -6,6 +6,7 @@ Every line is cut from the program's own output as a reader would, split by the 
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,13 +19,13 @@ from tests.test_image_models import SMALL as FACES
 from utils.command_line.overrides import CONFIG, keys, normalise, options
 from utils.runs import lifecycle
 from utils.words import quoting
-from utils.words.quoting import IMPORT
+from utils.words.quoting import with_import
 
 pytestmark = pytest.mark.e2e
 
 WORD = r"(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s`'\"])+"
 LINE = re.compile(rf"python ((?:train|evaluate)\.py|-m evals\.\w+)((?: {WORD})*)")
-LOAD = re.compile(r"(?:from utils\.model_zoo import from_database; model = )?from_database\([^\n]*?\)(?=\s|$)")
+LOAD = re.compile(r"(?:from utils\.model_zoo import \w+; model = )?(?:from_database|predictor)\([^\n]*?\)(?=\s|$)")
 LOAN = ("dataset.rows=200", *SMALL)
 
 
@@ -61,11 +62,11 @@ def database(given: list[str]) -> Answer:
     return Answer(upkeep.main(given), "", "")
 
 
-def loaded(line: str) -> object:
-    """The model that a printed line loads; a bare call, as beside other words, needs the import that others hold."""
+def loaded(line: str) -> Any:
+    """What a printed line loads; a bare call, as beside other words, needs the import that others hold."""
     found: dict[str, object] = {}
-    exec(line if line.startswith(IMPORT) else IMPORT + line, found)
-    return found["model"]
+    exec(line if line.startswith("from ") else with_import(line), found)
+    return getattr(found["model"], "model", found["model"])
 
 
 def write_table(path: Path, header: str) -> None:
@@ -92,6 +93,7 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("what", ["plain", "own", "images"])
 def test_the_next_steps_after_a_training_work(trained, what):
     (load,), (plot,) = LOAD.findall(trained[what]), printed(trained[what])
+    assert ("predictor(" in load) is (what == "own"), "whose rows are those of its file"
     assert not loaded(load).training
     answer = carried_out(plot)
     assert answer.code == 0, answer

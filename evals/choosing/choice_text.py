@@ -11,7 +11,7 @@ from evals.choosing.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
 from utils.records.typed import Record
 from utils.system.console import count
-from utils.words.quoting import call
+from utils.words.quoting import load_call
 
 UNCOUNTED = (
     "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
@@ -74,7 +74,8 @@ def format_load(record: Record, dataset: str) -> str:
     if record.get("imported"):
         return f"record {record['doc_id']} was imported without weights: it cannot be loaded"
     point = {"point": record["point"]} if "point" in record else {}
-    return call("from_database", record["doc_id"], dataset, **point)
+    schema = (record.get("preprocessing") or {}).get("schema")
+    return load_call(record["doc_id"], dataset, schema=schema, **point)
 
 
 def seeds(row: pd.Series) -> str:

@@ -10,7 +10,7 @@ from evals.records import query
 from tests.commands import process, refused
 from tests.evals.choosing.test_choice import MENU, POINTS, model
 from tests.evals.records.test_query import record, write
-from utils.words.quoting import IMPORT
+from utils.words.quoting import with_import
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_chosen_point_is_loaded_by_its_number(folder, capsys):
     write(folder, "loan", [*MENU, model(6, 0.5, gap=0.9, regularizer="llr", operating_points=POINTS)])
     code, found = answer(capsys, "where=fnr_gap<=0.04, regularizer==llr", "maximize=accuracy")
     assert (code, found["chosen"]["point"]) == (0, 1)
-    assert found["chosen"]["commands"]["load"] == IMPORT + 'from_database(6, "loan", point=1)'
+    assert found["chosen"]["commands"]["load"] == with_import('from_database(6, "loan", point=1)')
 
 
 def test_where_nothing_meets_the_constraints_the_exit_code_is_1(folder, capsys):

@@ -13,7 +13,7 @@ from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn
 from utils.words.levels import name_class, write_level, write_text
-from utils.words.quoting import IMPORT, call, copyable, option
+from utils.words.quoting import copyable, load_call, option, with_import
 
 LEVEL = 0.95  # of intervals of differences
 REFERRED = ("acceptance_rate", "fnr", "fpr")  # rates that are compared with those of a reference group
@@ -64,7 +64,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
     say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
     say(f"filed as record {doc_id} of {database}")
-    say(f"load it in Python: {IMPORT}{call('from_database', doc_id, record['dataset'])}")
+    load = load_call(doc_id, record["dataset"], schema=record["preprocessing"].get("schema"))
+    say(f"load it in Python: {with_import(load)}")
     say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
 
 

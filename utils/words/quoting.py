@@ -124,7 +124,17 @@ def write_word(key: str, value: Any) -> str:
     return quoted(override(key, value))
 
 
-IMPORT = "from utils.model_zoo import from_database; model = "  # before a call, so that the line can be pasted
+def load_call(doc_id: int, dataset: str, *, schema: Mapping[str, Any] | None, **point: int) -> str:
+    """The call that loads a model: ``from_database(3, "loan", point=1)``.
+
+    That of a user's own table, which has a ``schema``, is ``predictor(3, "people")``, which takes rows of its file.
+    """
+    return call("predictor" if schema else "from_database", doc_id, dataset, **point)
+
+
+def with_import(load: str) -> str:
+    """A line to paste into Python, of a call that loads a model."""
+    return f"from utils.model_zoo import {load.partition('(')[0]}; model = {load}"
 
 
 def call(function: str, *arguments: Any, **keywords: Any) -> str:
