@@ -16,6 +16,7 @@ from utils.system.console import harmless, say, stop_if_interrupted
 Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
 PAUSE = 30.0  # seconds between two lines within an epoch
+SAID = ("dataset", "model", "regularizer", "seed")  # by the name and the end of a run's own line
 POLL = 0.5  # seconds between two looks at what jobs have told
 
 
@@ -79,10 +80,12 @@ class Tally:
         folder: of the sweep.
         numbers: of the jobs.
         watch: metrics whose best value is kept.
-        words: what a job is, by its number, for those that have no run whose name says it.
+        words: those in which a job differs from others, by its number.
     """
 
-    def __init__(self, folder: Path, numbers: Sequence[int], watch: Sequence[str], words: Callable[[int], str]):
+    def __init__(
+        self, folder: Path, numbers: Sequence[int], watch: Sequence[str], words: Callable[[int], Sequence[str]]
+    ):
         self.folder = folder
         self.numbers = numbers
         self.watch = watch
@@ -99,7 +102,8 @@ class Tally:
     def row(self, number: int) -> str:
         """Returns a job that has ended in one line."""
         outcome = self.ended[number]
-        return f"#{number:<4} {outcome.status:<9} {outcome.name or self.words(number):<32} {outcome.detail}"
+        apart = [word for word in self.words(number) if not outcome.name or word.partition("=")[0] not in SAID]
+        return f"#{number:<4} {outcome.status:<9} {' '.join([outcome.name, *apart]).strip():<32} {outcome.detail}"
 
     def line(self) -> str:
         """Returns jobs done, failed and left, the time left, the best values so far."""

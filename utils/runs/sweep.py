@@ -162,10 +162,9 @@ class Planner:
             raise ValueError(_all_wrong(wrong, len(jobs)))
         return planned
 
-    def words(self, number: int) -> str:
+    def words(self, number: int) -> Words:
         """Returns the words, as typed, that distinguish a planned job from the others."""
-        of_job = self._words.get(number, ())
-        return " ".join(word for word in of_job if self._times[word] < len(self._words)) or " ".join(of_job)
+        return [word for word in self._words.get(number, ()) if self._times[word] < len(self._words)]
 
     def _params(self, words: tuple[str, ...]) -> Params:
         """Returns the checked configuration that the words of a job mean."""

@@ -115,7 +115,7 @@ def test_seeds_of_a_generated_data_set_are_of_one_source():
 
 
 def test_the_best_of_a_sweep_is_that_of_each_source(tmp_path):
-    tally = Tally(tmp_path, range(3), ["accuracy", "fnr_gap", "fnr_gap_by_sex"], str)
+    tally = Tally(tmp_path, range(3), ["accuracy", "fnr_gap", "fnr_gap_by_sex"], lambda number: [str(number)])
     outcomes = [("mine-a", "[sex]", 0.7, 0.1), ("mine-b", "[sex]", 0.9, 0.2), ("mine-b", "[race,sex]", 0.8, 0.3)]
     for i, (source, sensitive, accuracy, gap) in enumerate(outcomes):
         figures = {"accuracy": accuracy, "fnr_gap": gap, "fnr_gap_by_sex": None}

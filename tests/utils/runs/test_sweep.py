@@ -80,7 +80,7 @@ def test_the_exit_code_is_that_of_the_gravest_job(statuses):
 
 def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path):
     """The best of accuracy is the largest, of the unfair area the smallest."""
-    tally = Tally(tmp_path, range(4), ["accuracy", "uai_0.05"], str)
+    tally = Tally(tmp_path, range(4), ["accuracy", "uai_0.05"], lambda number: [str(number)])
     write_outcome(tmp_path, 0, Outcome("a", "finished", "", metrics={"accuracy": 0.7, "uai_0.05": 0.1}))
     write_outcome(tmp_path, 2, Outcome("a", "finished", "", metrics={"accuracy": 0.8, "uai_0.05": 0.3}))
     write_outcome(tmp_path, 3, Outcome("a", "failed", "why"))
@@ -90,6 +90,16 @@ def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path
     assert tally.line() == "3/4, 1 failed, ETA 0:00:10, best accuracy 0.8000, best uai_0.05 0.1000"
 
 
+def test_the_row_of_a_job_says_what_varied_beside_its_name_and_seed(tmp_path):
+    words = [["regularizer=erm", "epsilon.radius=0.1", "seed=0"], ["regularizer=erm", "epsilon.radius=0.2", "seed=0"]]
+    tally = Tally(tmp_path, range(2), [], words.__getitem__)
+    write_outcome(tmp_path, 0, Outcome("loan_mlp_erm", "finished", "record 1, seed 0"))
+    write_outcome(tmp_path, 1, Outcome("", "refused", "why"))
+    tally.look()
+    assert tally.row(0).split() == ["#0", "finished", "loan_mlp_erm", "epsilon.radius=0.1", "record", "1,", "seed", "0"]
+    assert tally.row(1).split() == ["#1", "refused", *words[1], "why"]
+
+
 def test_a_causal_figure_is_best_under_its_own_causal_model(tmp_path):
     models = [("lin", "learned", "aaaaaaa"), ("lin", "linear", "b"), ("lin", "linear", "b")]
     for extra, said in (
@@ -97,7 +107,7 @@ def test_a_causal_figure_is_best_under_its_own_causal_model(tmp_path):
         ([("lin", "learned", "ccccccc")], "0.1000 under scm=learned (aaaaaa), 0.2000 under scm=linear, 0.4000 under"),
         ([("loan", "linear", "d")], "0.2000 under scm=linear of lin, 0.4000 under scm=linear of loan"),
     ):
-        tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"], str)
+        tally = Tally(tmp_path, range(4), ["accuracy", "uai_cf"], lambda number: [str(number)])
         for i, (model, value) in enumerate(zip(models + extra, (0.1, 0.3, 0.2, 0.4), strict=False)):
             named = {"uai_cf": dict(zip(("dataset", "option", "fingerprint"), model, strict=True))}
             write_outcome(tmp_path, i, Outcome("a", "finished", "", i, {"accuracy": 0.7, "uai_cf": value}, named))
