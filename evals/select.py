@@ -129,7 +129,7 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     lines += [f"  {line}" for line in query.align(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     lines += [f"          {line}" for line in choice_text.own_figures(found, best)] if row["seeds"] > 1 else []
-    lines += [f"          {line}" for line in describe_fits(record)]
+    lines += [f"          {line}" for line in (choice_text.beside_constant(record), *describe_fits(record)) if line]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
 
 
@@ -250,6 +250,7 @@ def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
         "meets_every_constraint": handed.meets,
         "missed": [c.text for c in handed.missed],
         "fitted": describe_fits(record),
+        "beside_constant": choice_text.beside_constant(record) or None,
         "metrics": {key: float(choice.pick_row(found, best)[key]) for key in found.question.keys},
     }
     settings = choice.settings_apart(found, best)

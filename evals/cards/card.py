@@ -129,8 +129,10 @@ def _in_short(found: Choice, record: Record) -> list[Block]:
     figures = [f"{words(key, record)} {number(record['metrics'].get(key))}" for key in found.question.keys]
     idle = [f"{choice_text.IDLE[0].upper()}{choice_text.IDLE[1:]}."] if choice_text.idle(record) else []
     on = f"On {count(test, 'test row')}" if test else "On the test rows"
+    beside = choice_text.beside_constant(record)
     return [
         Paragraph(f"Chosen for the {found.question}. {on}: {'; '.join(figures)}."),
+        *([Paragraph(f"Beside a constant prediction: {beside}.")] if beside else []),
         *(Paragraph(text) for text in idle),
     ]
 

@@ -11,6 +11,7 @@ from evals.choosing.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
 from utils.records.typed import Record
 from utils.system.console import count
+from utils.words.levels import name_class
 from utils.words.quoting import load_call
 
 UNCOUNTED = (
@@ -36,6 +37,34 @@ def idle(record: Record) -> bool:
     """Returns whether a model predicts one class for every row: recall 1 for one class and 0 for the other."""
     metrics = record["metrics"]
     return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
+
+
+def beside_constant(record: Record) -> str:
+    """``accuracy 0.7410, balanced accuracy 0.5510; always class no: 0.7600, 0.5000``: no model is needed for that.
+
+    "" where the record holds no classes of its test rows, as older ones.
+    """
+    metrics, shares = record["metrics"], _shares_of_classes(record)
+    held = {key: metrics[key] for key in ("accuracy", "balanced_accuracy") if metrics.get(key) is not None}
+    if not shares or "accuracy" not in held:
+        return ""
+    most = max(range(len(shares)), key=shares.__getitem__)
+    constant = {"accuracy": shares[most], "balanced_accuracy": 1 / sum(share > 0 for share in shares)}
+    own = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in held.items())
+    named = name_class(most, (record.get("preprocessing") or {}).get("class_names") or ())
+    behind = "; this run is no more accurate than that" if round(held["accuracy"] - shares[most], 12) <= 0 else ""
+    return f"{own}; always {named}: {', '.join(f'{constant[key]:.4f}' for key in held)}{behind}"
+
+
+def _shares_of_classes(record: Record) -> list[float]:
+    """The share of each class among the test rows; none where it is not known."""
+    if (one := record["metrics"].get("prevalence")) is not None:
+        return [1 - one, one]
+    counted: list[float] = []
+    shares = record.get("shares") or {}
+    while (key := f"accuracy_class_{len(counted)}") in shares:
+        counted.append(shares[key][1])
+    return [rows / sum(counted) for rows in counted]
 
 
 def why(found: Choice, candidate: int) -> str:

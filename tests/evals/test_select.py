@@ -6,6 +6,7 @@ import re
 import pytest
 
 from evals import select
+from evals.choosing import choice_text
 from evals.records import query
 from tests.commands import process, refused
 from tests.evals.choosing.test_choice import MENU, POINTS, model
@@ -53,6 +54,31 @@ def test_text_says_what_was_chosen_what_it_cost_and_how_to_load_it(folder, capsy
     assert "costs 0.1000 of accuracy: without it erm, seed 0 (uai_0.05 0.4000)" in text
     assert 'load      from utils.model_zoo import from_database; model = from_database(3, "loan")' in text
     assert "plot      python -m evals.plot dataset=loan x=accuracy y=uai_0.05" in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        (0.8, "accuracy 0.8000, balanced accuracy 0.6000; always class no: 0.7600, 0.5000\n"),
+        (0.75, "accuracy 0.7500, balanced accuracy 0.6000; always class no: 0.7600, 0.5000; this run is no more acc"),
+    ],
+)
+def test_a_model_stands_beside_what_needs_none(folder, capsys, accuracy, said):
+    """Of 24 % class 1, always the other is right in 76 %, and of both classes alike in half."""
+    metrics = {"prevalence": 0.24, "accuracy": accuracy, "balanced_accuracy": 0.6}
+    own = model(6, accuracy, gap=0.01, preprocessing={"class_names": ["no", "yes"]})
+    write(folder, "loan", [own | {"metrics": own["metrics"] | metrics}])
+    assert run("maximize=accuracy", "card=card.md") == 0
+    assert said in capsys.readouterr().out
+    assert f"Beside a constant prediction: {said.strip()}" in (folder / "card.md").read_text()
+
+
+def test_of_several_classes_the_counts_say_which_is_the_most_frequent(folder):
+    own = {"metrics": {"accuracy": 0.5}, "shares": {f"accuracy_class_{i}": [1, n] for i, n in enumerate((2, 5, 3))}}
+    assert (
+        choice_text.beside_constant(own)
+        == "accuracy 0.5000; always class 1: 0.5000; this run is no more accurate than that"
+    )
 
 
 def test_a_chosen_point_is_loaded_by_its_number(folder, capsys):
