@@ -423,7 +423,7 @@ def thresholds(record: Record) -> list[Block]:
         text = f"The model is used at operating point {record['point']}, {describe_limit(record['policy'])} on the "
         text += f"rows of the split {points.get('fit_on')}. {one} from a probability of "
         text += f"{_of_groups(points['logits'][record['point']], record)}."
-        return [heading, Paragraph(text), *_fits(record), _points(record)]
+        return [heading, Paragraph(text), *_fits(record), *_points(record)]
     decide = record.get("decide") or {}
     if "probability" in decide and (params.get("model") or {}).get("outputs", 1) == 1:
         text = f"{one} from a probability of {decide['probability']:.2f}, the same for all groups. {fitted}{how}"
@@ -432,7 +432,7 @@ def thresholds(record: Record) -> list[Block]:
         text = f"{one} from a probability of {said}. {fitted}{how}"
     else:
         text = "The class of the largest probability; there is no threshold."
-    return [heading, Paragraph(text), *_fits(record), *([_points(record)] if points else [])]
+    return [heading, Paragraph(text), *_fits(record), *(_points(record) if points else [])]
 
 
 def _fits(record: Record) -> list[Block]:
@@ -440,18 +440,22 @@ def _fits(record: Record) -> list[Block]:
     return [Bullets([f"{line[0].upper()}{line[1:]}." for line in describe_fits(record)])] if fits(record) else []
 
 
-def _points(record: Record) -> Table:
-    """Returns the table of operating points, the one in use marked."""
+def _points(record: Record) -> list[Block]:
+    """Returns the table of operating points, the one in use marked; the thresholds of many groups in another."""
     found = record["operating_points"]
     gaps = [gap_of(rate) for rate in found["rates"]]
     keys = [key for key in ("accuracy", *gaps) if key in found["metrics"]]
     there = (found.get("fitted") or {}).get("gap")
     own = with_points([record])[1:]
+    named = [f"{i}{' (in use)' if record.get('point') == i else ''}" for i in range(len(own))]
+    names = _names(record, len(found["logits"][0]))
+    limits = [[_from(z) for z in found["logits"][i]] for i in range(len(own))]  # of every point, by group
+    apart = len(names) > MOST_COLUMNS
     rows = [
         [
-            f"{i}{' (in use)' if record.get('point') == i else ''}",
+            named[i],
             point["policy"],
-            *(_from(z) for z in found["logits"][i]),
+            *([] if apart else limits[i]),
             *([number(there[i])] if there else []),
             *(_with_span(point, key) for key in keys),
             "yes" if any(fit.crossed for fit in fits(point)) else "",
@@ -459,14 +463,18 @@ def _points(record: Record) -> Table:
         for i, point in enumerate(own)
     ]
     one = name_class(1, classes(record))
-    note = f"From: the probability from which the model decides for {one}. Each point is the most accurate pair of "
+    note = f"From: the probability from which the model decides for {one}. Each point has the most accurate "
     note += (
         "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows. "
     )
     note += "Beyond: there the gap, or its interval, reaches beyond what was fitted to."
-    of = [f"{name} from" for name in _names(record, len(found["logits"][0]))]
+    of = [] if apart else [f"{name} from" for name in names]
     fitted = ["gap where fitted"] if there else []
-    return Table(["point", "fitted to", *of, *fitted, *(words(key, record) for key in keys), "beyond"], rows, note)
+    header = ["point", "fitted to", *of, *fitted, *(words(key, record) for key in keys), "beyond"]
+    if not apart:
+        return [Table(header, rows, note)]
+    by_group = [[name, *of_points] for name, *of_points in zip(names, *limits, strict=True)]
+    return [Table(header, rows, note), Table(["from, at point", *named], by_group, "")]
 
 
 def _with_span(record: Record, key: str) -> str:

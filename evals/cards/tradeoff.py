@@ -5,14 +5,16 @@ from typing import Any
 from evals.choosing.choice import Choice
 from evals.plots.axis import sides
 from evals.plots.chart import chart
+from evals.plots.frame import swatch
 from evals.plots.frontier import draw, style
 from evals.plots.kinds import OPTIONS
-from evals.plots.style import GREY, INK
+from evals.plots.style import GREY
 from evals.records import query
 from utils.runs.causal_figures import compares
 
 AXES = ("fnr_gap", "uai_0.05", "demographic_parity_difference", "accuracy_gap", "worst_class_accuracy", "accuracy")
 MARK = "#B3001B"
+RING: dict[str, Any] = {"markersize": 15, "markerfacecolor": "none", "markeredgecolor": MARK, "markeredgewidth": 1.8}
 
 
 def axes_of(found: Choice) -> tuple[str, str] | None:
@@ -35,13 +37,15 @@ def tradeoff(found: Choice, dataset: str, x: str, y: str) -> Any:
     words = [f"dataset={dataset}", f"x={x}", f"y={y}", f"x_better={'higher' if question.higher else 'lower'}"]
     words += [f"y_better={'lower' if ends[0] > 0 else 'higher'}"] if ends else []
     options = query.options(words, OPTIONS)
-    figure = draw(chart(records, options, sides(options, "x", "y")), style(options))
+    ring = swatch("chosen", (MARK, "o"), **RING)  # beside the mark there may be no room for a word
+    figure = draw(chart(records, options, sides(options, "x", "y")), style(options), more=[ring])
     axes = figure.axes[0]
     for key, line, span in ((x, axes.axvline, axes.get_xlim()), (y, axes.axhline, axes.get_ylim())):
         for c in question.constraints:
             if c.key == key and span[0] <= c.bound <= span[1]:
                 line(c.bound, color=GREY, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
-    _mark(axes, _place(found, x, y))
+    place = _place(found, x, y)
+    axes.plot(place[:1], place[1:], marker="o", zorder=8, **RING)
     return figure
 
 
@@ -50,14 +54,3 @@ def _place(found: Choice, x: str, y: str) -> tuple[float, float]:
     members = found.pool.table["members"].iloc[found.ranked[0]]
     means = query.frame([found.pool.records[i] for i in members])[[x, y]].mean()
     return float(means[x]), float(means[y])
-
-
-def _mark(axes: Any, place: tuple[float, float]) -> None:
-    axes.scatter([place[0]], [place[1]], s=230, facecolors="none", edgecolors=MARK, linewidths=1.8, zorder=8)
-    left = axes.transData.transform(place)[0] > axes.bbox.x0 + 0.5 * axes.bbox.width
-    axes.annotate(
-        "chosen", place, (-22 if left else 22, -24), textcoords="offset points", size=9.5, color=MARK, weight="bold",
-        ha="right" if left else "left", va="center", zorder=9,
-        arrowprops={"arrowstyle": "-", "color": MARK, "linewidth": 1, "shrinkB": 7},
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": INK, "linewidth": 0, "alpha": 0.8},
-    )  # fmt: skip

@@ -64,8 +64,8 @@ def style(options: DictConfig) -> Style:
     return Style(options.seeds == "points", bars, bool(options.hull), frame.read_title(options))
 
 
-def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":
-    """The figure of a chart of two axes."""
+def draw(shown: Chart, look: Style, policy: Policy | None = None, more: Sequence[Any] = ()) -> "Figure":
+    """The figure of a chart of two axes; ``more`` are entries of its legend, of what is drawn into it later."""
     import matplotlib as mpl
 
     dots = look.dots and shown.several  # a single run is its own mean
@@ -87,7 +87,7 @@ def draw(shown: Chart, look: Style, policy: Policy | None = None) -> "Figure":
         if policy:
             signs += _policy(axes, shown, policy)
         _words(axes, shown, look.title)
-        frame.legend(figure, frame.kinds(shown), signs)
+        frame.legend(figure, frame.kinds(shown), [*signs, *more])
         names, taken = _names(shown, policy), labels.Taken(shown.values, line, strokes(shown))
         labels.annotate(figure, axes, names, taken, signs=shown.signs)
     return figure

@@ -10,11 +10,11 @@ from scipy.stats import binomtest
 
 import paths_config
 from evals import select
-from evals.cards import card, card_sections
+from evals.cards import card, card_sections, tradeoff
 from evals.records import query
 from tests.commands import SMALL, command, house
 from tests.evals.cards.test_document import read
-from tests.evals.choosing.test_choice import POINTS
+from tests.evals.choosing.test_choice import POINTS, chosen, model
 from tests.evals.records.test_query import record, write
 
 EXAMPLE = paths_config.ROOT / "tests" / "evals" / "older_runs.json"
@@ -190,6 +190,13 @@ def test_the_figure_is_whole_and_marks_the_chosen_model(example):
     assert "#b3001b" in svg.lower()
 
 
+def test_no_word_stands_at_the_chosen_mark_where_it_would_cover_others():
+    found = chosen([model(1, 0.8, gap=0.3), model(2, 0.79, gap=0.05, regularizer="llr")])
+    figure = tradeoff.tradeoff(found, "loan", "accuracy", "fnr_gap")
+    assert "chosen" not in {text.get_text() for text in figure.axes[0].texts}
+    assert "chosen" in {text.get_text() for text in figure.legends[0].get_texts()}
+
+
 def test_a_trained_run_gets_its_card_with_verified_weights(tmp_path, capsys):
     with house(tmp_path) as place:
         assert command("train", *SMALL, "operating_points=null").code == 0
@@ -240,6 +247,16 @@ def test_thresholds_of_each_group_are_said_with_their_chances_and_cautioned_of(f
     text = (folder / "a.md").read_text()
     assert said in text
     assert "which may be unlawful" in text.partition("## Caveats")[2]
+
+
+def test_thresholds_of_many_groups_stand_in_a_table_of_their_own_a_line_each(folder):
+    """Beside the figures, a column each, they would not be seen without scrolling."""
+    many = POINTS | {"logits": [[0.1 * (i + j) for j in range(6)] for i in range(3)]}
+    made = with_points(1, operating_points=many, preprocessing={"columns": [], "groups": list("abcdef")})
+    figures, thresholds = [block for block in card_sections.thresholds(made) if hasattr(block, "rows")]
+    assert max(map(len, [figures.header, *figures.rows])) <= 5
+    assert thresholds.header == ["from, at point", "0", "1", "2"]
+    assert thresholds.rows[5] == ["f", *(f"{1 / (1 + math.exp(-0.1 * (i + 5))):.2f}" for i in range(3))]
 
 
 def test_a_threshold_for_all_groups_is_not_cautioned_of(folder):
