@@ -47,7 +47,8 @@ def evaluate(cfg: DictConfig) -> Outcome:
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
-    advice.require_one([records[i] for i in table.index], parse_sort(params["sort"]), params["database"])
+    asked = advice.Asked(params["database"], params["where"])
+    advice.require_one([records[i] for i in table.index], parse_sort(params["sort"]), asked)
     show(query.sort(table, params["sort"]), params, settings(table, records), records)
     return Outcome("evaluate", "finished", "")
 
@@ -320,7 +321,7 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
     added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
     kept = [records[i] for i in table.index]
-    apart = advice.sentences(kept, [*metrics, *added], params["database"])
+    apart = advice.sentences(kept, [*metrics, *added], advice.Asked(params["database"], params["where"]))
     several = [key for key in ("source", "sensitive") if table[key].nunique() > 1]
     under = several or (["scm"] if apart else [])
     shown = table[facts + [key for key in under if key not in wanted] + metrics + added]

@@ -29,9 +29,9 @@ def train(cfg: DictConfig) -> Outcome:
 
 def explain_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
     """Returns why watched figures of a sweep's records do not compare, and the command that changes it."""
-    from evals.records.advice import sentences  # imports pandas, which other sweeps need not wait for
+    from evals.records.advice import Asked, sentences  # imports pandas, which other sweeps need not wait for
 
-    return sentences(records, keys, database)
+    return sentences(records, keys, Asked(database))
 
 
 def main() -> int:

@@ -38,7 +38,7 @@ from utils.records import later
 from utils.records.settings import flat, varying
 from utils.runs import causal_figures, data_sources
 from utils.system import atomic
-from utils.system.console import count, say_of
+from utils.system.console import count, say, say_of
 from utils.words.near import near
 
 OPTIONS = paths_config.ROOT / "config" / "report.yaml"
@@ -127,19 +127,25 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     offered = _offer_metrics(table, kept, groups)
     if not offered:
         raise ValueError(f"none of the {count(len(kept), 'run')} has a metric; there is nothing to show")
-    models = _models(offered, kept, str(options.dataset))
-    x, y = _axes(options, offered, kept)
-    settings, first = _settings(table)
+    asked = advice.Asked.read(options)
+    several = data_sources.sources(kept)
+    first = next(iter(several), None)  # the source that the page opens with
+    opened = [record for record in kept if data_sources.source_of(record) in (first, None)]
+    models = _models(offered, kept, asked)
+    x, y = _axes(options, offered, opened, asked)
+    settings, of_each = _settings(table)
     return {
         "dataset": str(options.dataset),
         "title": str(options.dataset if options.title is None else options.title),
         "where": query.to_text(options.where),
         "made": datetime.now(UTC).date().isoformat(),
         "axes": [x, y],
+        "source": first if len(several) > 1 else None,
+        "sources": advice.tell_sources(several, asked) if len(several) > 1 else "",
         "metrics": offered,
         "models": models,
         "runs": _runs(table, kept, settings),
-        "settings": _facts([kept[i] for i in first], table.loc[first]),
+        "settings": _facts([kept[i] for i in of_each], table.loc[of_each]),
         "points": _points(kept) if options.points else None,
     }
 
@@ -162,31 +168,26 @@ def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups:
     return sorted(found, key=lambda m: (order.index(m["section"]), leading.index(m["key"]) if not m["section"] else 0))
 
 
-def _models(offered: Sequence[dict[str, Any]], records: Sequence[query.Record], database: str) -> dict[str, Column]:
-    """Returns of each run by metric its data, groups or causal model, where runs of several do not compare; else none.
+def _models(
+    offered: Sequence[dict[str, Any]], records: Sequence[query.Record], asked: advice.Asked
+) -> dict[str, Column]:
+    """Returns of each run by metric its groups or causal model, where runs of several do not compare; else none.
 
-    Such metrics get ``about``, what is several, ``apart``, the sentence that says why they do not compare, and of
-    causal models ``judge``, the command that judges all under one, or ``taken``, the key by which all are already.
+    Such metrics get ``about``, what is several, and of causal models ``judge``, the command that judges all under one,
+    or ``taken``, the key by which all are already. That no figures of two sources of data compare the page knows.
     """
     found: dict[str, Column] = {}
-    sources = [data_sources.source_of(record) for record in records]
-    several = len({*sources} - {None}) > 1
     for metric in offered:
         key = metric["key"]
-        about = data_sources.attributes_apart(records, key)
-        if several or len(about) > 1:
-            metric["about"] = "data" if several else "sensitive attributes"
-            metric["apart"] = advice.why_apart(records, [key], database)
-            named = sources if several else [data_sources.sensitive_of(record) for record in records]
-            having = [name if causal_figures.has(r, key) else None for name, r in zip(named, records, strict=True)]
-            found[key] = texts(having)
+        if len(data_sources.attributes_apart(records, key)) > 1:
+            metric["about"] = "sensitive attributes"
+            found[key] = texts(data_sources.sensitive_of(r) if causal_figures.has(r, key) else None for r in records)
             continue
         models = causal_figures.models(records, key)
         if len(models) > 1:
             known = [model for model, _ in models.values() if model is not None]
             under = {id(of): causal_figures.name(model, known) for model, having in models.values() for of in having}
-            metric["apart"] = advice.why_apart(records, [key], database)
-            metric |= advice.for_a_page(models, key, database)
+            metric |= advice.for_a_page(models, key, asked)
             found[key] = texts(under.get(id(record)) for record in records)
     return found
 
@@ -195,24 +196,29 @@ def _section(key: str) -> str:
     return next(name for name, pattern in SECTIONS if re.fullmatch(pattern, key))
 
 
-def _axes(options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Sequence[query.Record]) -> list[str]:
-    """The two metrics shown at first. Raises ValueError where one is asked for that no run has, or none compares by."""
+def _axes(
+    options: DictConfig, offered: Sequence[Mapping[str, Any]], records: Sequence[query.Record], asked: advice.Asked
+) -> list[str]:
+    """The two metrics shown at first, of the records that are.
+
+    Raises:
+        ValueError: one is asked for that no run has, or by which the runs that are shown at first do not compare.
+    """
     keys = [metric["key"] for metric in offered]
     given = [query.to_text(options[name]) for name in ("x", "y")]
     for name, key in zip("xy", given, strict=True):
         if key is not None and key not in keys:
             raise ValueError(f"{name}={key}: no run has it{near(key, keys)} There is {', '.join(keys[:MOST])}")
-    apart = {metric["key"]: metric["apart"] for metric in offered if metric.get("apart")}
-    for key in given:
-        if key in apart:
-            raise ValueError(apart[key])
+    for key in filter(None, given):
+        advice.require_one(records, [key], asked)
     headed = [metric["key"] for metric in offered if metric["direction"]] + keys
-    return list(axis.defaults(records, headed, *given))
+    there = [key for key in headed if any(causal_figures.has(record, key) for record in records)]
+    return list(axis.defaults(records, there or keys, *given))
 
 
 def _settings(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
-    """The setting of each row, numbered as they come, and the first row of each."""
-    named = [*zip(table["dataset"], table["group_id"].fillna(table["run_id"]), strict=True)]
+    """The setting of each row, numbered as they come, and the first row of each; none is of two sources of data."""
+    named = [*zip(table["dataset"], table["group_id"].fillna(table["run_id"]), table["source"], strict=True)]
     known: dict[Any, int] = {}
     places = np.array([known.setdefault(name, len(known)) for name in named])
     return places, np.unique(places, return_index=True)[1].tolist()
@@ -368,6 +374,8 @@ def report(options: DictConfig) -> None:
     atomic.write_bytes(path, written)
     runs, points = held["runs"]["n"], (held["points"] or {}).get("n", 0)
     what = count(runs, "run") + (f", {count(points, 'operating point')}" if points else "")
+    if held["source"] is not None:
+        say(f"{held['sources']}. The page opens with {held['source']}, and offers the others in its place")
     say_of(path, f"{what}, {len(written) / 1e6:.1f} MB, {perf_counter() - started:.1f} s")
 
 

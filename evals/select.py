@@ -21,9 +21,10 @@ from evals.cards import card, tradeoff
 from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice, Price
 from evals.records import query, reproduce
+from evals.records.advice import Asked
 from evals.records.points import describe_fits
 from utils.system.console import say
-from utils.words.quoting import copyable, option, with_import
+from utils.words.quoting import option, with_import
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
 UNATTAINABLE = 1  # exit code
@@ -43,20 +44,19 @@ def select(options: DictConfig) -> int:
         sure=options.sure,
         anyway=options.anyway,
     )
-    pool = choice.compete(
-        records, question, database=dataset, facts=facts, runs=options.seeds == "runs", points=options.points
-    )
+    asked = Asked(dataset, facts or None, ", ".join(c.text for c in question.constraints))
+    pool = choice.compete(records, question, asked=asked, runs=options.seeds == "runs", points=options.points)
     found = choice.choose(pool, question, near=options.near)
     notes = choice.cautions(question, records)
     written: list[Path] = []
     if found.best is not None and files != []:
         record, _ = choice.pick_run(found, found.best)
         paths = files or _default_files(dataset, record)
-        lines = commands(found, dataset, record)
+        lines = commands(found, asked, record)
         notes = [*notes, *_explain_lost(record)]
         written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
     shown = as_json if options.format == "json" else as_text
-    say(shown(found, dataset, facts, notes, written, near=options.near).rstrip("\n"))
+    say(shown(found, asked, notes, written, near=options.near).rstrip("\n"))
     return 0 if found.ranked else UNATTAINABLE
 
 
@@ -77,16 +77,16 @@ def _default_files(dataset: str, record: query.Record) -> list[Path]:
 # --- commands --------------------------------------------------------------------------------------------------
 
 
-def commands(found: Choice, dataset: str, record: query.Record) -> dict[str, str]:
+def commands(found: Choice, asked: Asked, record: query.Record) -> dict[str, str]:
     """Returns the commands for the chosen run, by purpose."""
     question = found.question
-    load = choice_text.format_load(record, dataset)
+    load = choice_text.format_load(record, asked.database)
     axes = (*question.keys, *(key for key in tradeoff.AXES if key in record["metrics"] and key != question.objective))
     drawn = [option(name, key) for name, key in zip("xy", axes, strict=False)]
     lines = {
         "load": load if record.get("imported") else with_import(load),
-        "plot": copyable("python -m evals.plot", option("dataset", dataset), *drawn) if len(axes) > 1 else "",
-        "report": copyable("python -m evals.report", option("dataset", dataset)),
+        "plot": asked.command("evals.plot", *drawn) if len(axes) > 1 else "",
+        "report": asked.command("evals.report"),
         "reproduce": "" if _explain_lost(record) else reproduce.command(record),
     }
     return {purpose: text for purpose, text in lines.items() if text}
@@ -104,14 +104,12 @@ def _explain_lost(record: query.Record) -> list[str]:
 # --- text ------------------------------------------------------------------------------------------------------
 
 
-def as_text(
-    found: Choice, dataset: str, facts: str, notes: Sequence[str], written: Sequence[Path], *, near: int
-) -> str:
+def as_text(found: Choice, asked: Asked, notes: Sequence[str], written: Sequence[Path], *, near: int) -> str:
     """The answer for a reader."""
-    lines = [f"{dataset}: {found.question}", f"  {choice_text.describe_competition(found, facts)}"]
+    lines = [f"{asked.database}: {found.question}", f"  {choice_text.describe_competition(found, asked.where or '')}"]
     lines += [f"  {line}" for line in choice_text.describe_comparison(found)]
     lines += [f"  left out: {reason}" for reason in found.pool.left_out] + [f"  note: {note}" for note in notes]
-    lines += ["", *(_chosen_lines(found, dataset) if found.ranked else _unattained_lines(found))]
+    lines += ["", *(_chosen_lines(found, asked) if found.ranked else _unattained_lines(found))]
     lines += _price_lines(found) if found.ranked and found.prices else []
     if found.ranked[1 : near + 1]:
         lines += ["", "runners-up", *_listing(found, found.ranked[1 : near + 1])]
@@ -119,7 +117,7 @@ def as_text(
     return "\n".join(lines) + "\n"
 
 
-def _chosen_lines(found: Choice, dataset: str) -> list[str]:
+def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     best = found.ranked[0]
     row = found.pool.table.iloc[best]
     record, _ = choice.pick_run(found, best)
@@ -130,7 +128,7 @@ def _chosen_lines(found: Choice, dataset: str) -> list[str]:
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     lines += [f"          {line}" for line in choice_text.own_figures(found, best)] if row["seeds"] > 1 else []
     lines += [f"          {line}" for line in (choice_text.beside_constant(record), *describe_fits(record)) if line]
-    return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, dataset, record).items()]
+    return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, asked, record).items()]
 
 
 def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:
@@ -200,17 +198,15 @@ def _reach(found: Choice, constraint: choice.Constraint) -> str:
 # --- JSON ------------------------------------------------------------------------------------------------------
 
 
-def as_json(
-    found: Choice, dataset: str, facts: str, notes: Sequence[str], written: Sequence[Path], *, near: int
-) -> str:
+def as_json(found: Choice, asked: Asked, notes: Sequence[str], written: Sequence[Path], *, near: int) -> str:
     """The answer for a script; ``chosen`` is null where no model meets every constraint."""
     question = found.question
     answer = {
-        "dataset": dataset,
+        "dataset": asked.database,
         "question": {
             "maximize" if question.higher else "minimize": question.objective,
             "constraints": [c.text for c in question.constraints],
-            "competing": facts or None,
+            "competing": asked.where,
             "sure": question.sure,
         },
         "candidates": len(found.pool.table),
@@ -219,7 +215,7 @@ def as_json(
         "meeting": len(found.ranked),
         "left_out": list(found.pool.left_out),
         "notes": list(notes),
-        "chosen": _chosen_json(found, dataset) if found.ranked else None,
+        "chosen": _chosen_json(found, asked) if found.ranked else None,
         "constraints": [_price_json(found, paid) for paid in found.prices],
         "unattainable": [] if found.ranked else [c.text for c in choice.conflicts(found)],
         "runners_up": [_candidate_json(found, i) for i in found.ranked[1 : near + 1]],
@@ -241,7 +237,7 @@ def _candidate_json(found: Choice, candidate: int) -> dict[str, Any]:
     return {"name": row["name"], "label": row["label"], "doc_ids": ids, "point": point, "metrics": metrics}
 
 
-def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
+def _chosen_json(found: Choice, asked: Asked) -> dict[str, Any]:
     best = found.ranked[0]
     record, handed = choice.pick_run(found, best)
     use = {
@@ -257,7 +253,7 @@ def _chosen_json(found: Choice, dataset: str) -> dict[str, Any]:
     return _candidate_json(found, best) | {
         "settings": settings,
         "use": use,
-        "commands": commands(found, dataset, record),
+        "commands": commands(found, asked, record),
     }
 
 

@@ -36,6 +36,7 @@ FIGURE = re.compile(r"\d+(\.\d+)?")
 SIGNS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", DASH: "--"}
 SIGNS |= {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
 LATEX = str.maketrans(SIGNS)
+ANY = advice.Asked("")  # each data set's own database, all runs
 Row = tuple[str, str]  # data set, regularizer (and setting, where one regularizer has several)
 
 
@@ -130,14 +131,14 @@ def build(
     *,
     base: Sequence[str] = (),
     others: Sequence[str] = (),
-    database: str | None = None,
+    asked: advice.Asked = ANY,
 ) -> Table:
     """Means and standard deviations over seeds, with the reference's rows of the same data sets and of ``others``.
 
     A regularizer that ran with several settings gets a row for each, named by what differs. Among the metrics may be
     ``gain_<metric>`` and ``rho_<average>``, which compare a row with its base (see ``evals.records.rho``); with
-    ``base`` they are added for every average whose worst class is shown. ``database`` is that whose records these are;
-    without, each data set's own.
+    ``base`` they are added for every average whose worst class is shown. ``asked`` is about the database whose records
+    these are; where it is not named, each data set's own.
 
     Raises:
         ValueError: a metric that neither the records nor the reference have, or a base or data set that is not there.
@@ -147,7 +148,7 @@ def build(
     _check_names("others", others, reference["dataset"])
     wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
     shown = _select_metrics(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
-    under, remarks = _causal_models(found, shown, database)
+    under, remarks = _causal_models(found, shown, asked)
     theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
     ours = _means(frame, shown, base)
     ours["regularizer"] = ours["regularizer"].fillna("none")
@@ -181,7 +182,7 @@ def build(
 
 
 def _causal_models(
-    found: Sequence[query.Record], shown: Sequence[str], database: str | None
+    found: Sequence[query.Record], shown: Sequence[str], asked: advice.Asked
 ) -> tuple[dict[tuple[str, str], str], list[str]]:
     """The causal model of each setting, data set and group_id, where a figure has several; and sentences on them.
 
@@ -192,9 +193,10 @@ def _causal_models(
     remarks: list[str] = []
     for dataset in dict.fromkeys(record["dataset"] for record in found):
         of = [record for record in found if record["dataset"] == dataset]
-        advice.require_one(of, _select_compared(shown), database or dataset)
+        about = replace(asked, database=asked.database or dataset)
+        advice.require_one(of, _select_compared(shown), about)
         remarks += causal_figures.sentences(of, shown)
-        remarks += advice.sentences(of, shown, database or dataset)
+        remarks += advice.sentences(of, shown, about)
         for key in shown:
             models = causal_figures.models(of, key)
             known = [model for model, _ in models.values() if model is not None]
@@ -439,8 +441,9 @@ def table(options: DictConfig) -> None:
     if experiment is None and not others:  # any runs of a data set: the published metrics, not the published figures
         figures = figures.head(0)
     others = sorted(set(figures["dataset"])) if others == ["all"] else others
+    asked = advice.Asked(dataset or "", query.to_text(options.where))
     built = build(
-        found, _words(options.metrics), figures, source, base=_words(options.base), others=others, database=dataset
+        found, _words(options.metrics), figures, source, base=_words(options.base), others=others, asked=asked
     )
     what = f"{count(len(built.rows), 'row')}, {count(built.missing, 'figure')} missing"
     hand_out(in_format(built), options.out, what)

@@ -118,15 +118,14 @@ class Choice:
 
 
 def compete(
-    records: Sequence[query.Record], question: Question, *, database: str, facts: str, runs: bool, points: bool
+    records: Sequence[query.Record], question: Question, *, asked: advice.Asked, runs: bool, points: bool
 ) -> Pool:
     """The candidates among finished records.
 
     Args:
         records: those of one data set.
         question: names the metrics that a candidate must have.
-        database: whose records they are, for commands that are said.
-        facts: conditions on facts, such as ``regularizer==erm``, that runs have to meet.
+        asked: the database, and conditions on facts, such as ``regularizer==erm``, that runs have to meet.
         runs: single runs, or settings with the means over their seeds.
         points: operating points too.
 
@@ -142,14 +141,14 @@ def compete(
         query.find_column(key, table)
         intervals = [over_rows(made, key) for made, _ in everyone]
         table[f"{key}_low"], table[f"{key}_high"] = zip(*intervals, strict=True)
-    chosen = query.where(table, facts)
+    chosen = query.where(table, asked.where)
     if chosen.empty:
-        raise ValueError(f"where={facts!r} leaves none of the {count(len(records), 'run')}; relax it")
+        raise ValueError(f"where={asked.where!r} leaves none of the {count(len(records), 'run')}; relax it")
     complete = chosen.dropna(subset=question.keys)
     left_out = _describe_left_out(chosen, [made for made, _ in everyone], question.keys)
     if complete.empty:
         raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
-    advice.require_one([everyone[i][0] for i in complete.index], question.keys, database)
+    advice.require_one([everyone[i][0] for i in complete.index], question.keys, asked)
     level = sure_level(len(complete), len(question.constraints))
     if question.sure:
         complete = _with_sure_ends(complete, [made for made, _ in everyone], question, level)

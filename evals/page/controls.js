@@ -37,6 +37,27 @@ function buildAxes(change) {
   byId("points").closest("label").hidden = POINTS === 0;
 }
 
+/** The sentence about several sources of data, and the choice among them. */
+function buildSources(change) {
+  byId("sources").hidden = !held.source;
+  if (!held.source) return;
+  byId("sources").firstElementChild.textContent = `${held.sources[0].toUpperCase()}${held.sources.slice(1)}. Shown: `;
+  const option = ([value, count]) => element("option", { value }, `${value}, ${counted(count, "run")}`);
+  const known = valuesOfFacet("source").filter(([value]) => value !== NONE);
+  byId("source").replaceChildren(...known.map(option), element("option", { value: "", disabled: true }, "several"));
+  byId("source").addEventListener("change", () =>
+    change(() => {
+      delete state.off.source;
+      Object.assign(state, { off: { ...state.off, ...sourcesBut(byId("source").value) }, zoom: null, pick: null });
+    }),
+  );
+}
+
+function showSources() {
+  const left = sourcesOfData().filter((value) => !(state.off.source && state.off.source.has(value)));
+  byId("source").value = left.length === 1 ? left[0] : "";
+}
+
 function showAxes() {
   for (const axis of ["x", "y"]) byId(axis).value = state[axis];
   byId(`seeds-${state.seeds}`).checked = true;

@@ -63,6 +63,7 @@ function showCaption() {
 
 function show() {
   view = look();
+  showSources();
   showAxes();
   showFilters();
   showNeeds(change);
@@ -242,6 +243,7 @@ byId("meta").textContent = [
   .filter(Boolean)
   .join(" · ");
 fromHash(location.hash);
+buildSources(change);
 buildAxes(change);
 buildFilters(change);
 buildNeeds(change);

@@ -10,7 +10,7 @@ const START = {
   seeds: RUNS > SETTINGS ? "mean" : "runs",
   bars: RUNS <= 400,
   points: POINTS > 0 && POINTS <= 2000,
-  off: {}, // facet -> values that are left out
+  off: {}, // facet -> values that are left out; at first all sources of data but one, as none compares with another
   range: null, // radii [from, to]
   needs: [], // {key, sign, value}: at least (+1) or at most (-1)
   objective: [...held.axes, ...METRIC.keys()].find((key) => directionOf(key) !== 0) || held.axes[0],
@@ -20,8 +20,6 @@ const START = {
   page: 0,
   theme: null,
 };
-
-const state = structuredClone(START);
 
 /** The value of a facet of a setting as a text. */
 function facetOf(name, setting) {
@@ -39,6 +37,21 @@ const valuesOfFacet = remembered((name) => {
   const order = (a, b) => (a === NONE) - (b === NONE) || (name === "radius" ? a - b : a < b ? -1 : a > b ? 1 : 0);
   return Array.from(counts).sort((a, b) => order(a[0], b[0]));
 });
+
+/** Leave one source of data, and the runs that do not tell theirs. */
+function sourcesBut(one) {
+  const others = sourcesOfData().filter((source) => source !== one);
+  return others.length ? { source: new Set(others) } : {};
+}
+
+function sourcesOfData() {
+  return valuesOfFacet("source")
+    .map(([value]) => value)
+    .filter((value) => value !== NONE);
+}
+
+if (held.source) START.off = sourcesBut(held.source);
+const state = structuredClone(START);
 
 /** The facets that tell runs apart; that of the regularizers always, as it is the legend. */
 const usedFacets = FACETS.filter((name) => name === "regularizer" || valuesOfFacet(name).length > 1);
@@ -66,7 +79,11 @@ function toHash() {
     if (state[key] !== START[key] && state[key] !== null) words.set(key, state[key]);
   }
   for (const key of ["bars", "points"]) if (state[key] !== START[key]) words.set(key, state[key] ? "1" : "0");
-  for (const [facet, off] of Object.entries(state.off)) for (const value of off) words.append(`off.${facet}`, value);
+  for (const facet of usedFacets) {
+    const [off, first] = [state.off, START.off].map((of) => Array.from(of[facet] || []).sort());
+    if (off.join("\n") === first.join("\n")) continue;
+    for (const value of off.length ? off : [""]) words.append(`off.${facet}`, value); // none: not even what is at first
+  }
   if (state.range) words.set("range", state.range.join(".."));
   if (state.zoom) words.set("zoom", state.zoom.map((end) => Number(end.toPrecision(6))).join(".."));
   for (const need of state.needs) words.append("need", `${need.key}${need.sign > 0 ? ">=" : "<="}${need.value}`);
@@ -78,7 +95,7 @@ function toHash() {
 /** Take what an address says; words that mean nothing here are left out. */
 function fromHash(hash) {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
-  Object.assign(state, structuredClone(START), { off: {}, needs: [] });
+  Object.assign(state, structuredClone(START));
   for (const key of ["x", "y", "objective"]) if (METRIC.has(words.get(key))) state[key] = words.get(key);
   if (["runs", "mean"].includes(words.get("seeds"))) state.seeds = words.get("seeds");
   if (["light", "dark"].includes(words.get("theme"))) state.theme = words.get("theme");
@@ -86,6 +103,7 @@ function fromHash(hash) {
   for (const facet of usedFacets) {
     const known = new Set(valuesOfFacet(facet).map(([value]) => value));
     const off = words.getAll(`off.${facet}`).filter((value) => known.has(value));
+    if (words.has(`off.${facet}`)) delete state.off[facet];
     if (off.length) state.off[facet] = new Set(off);
   }
   const range = (words.get("range") || "").split("..").map(Number);

@@ -35,6 +35,10 @@ function look() {
 
 /** Why the figures of one of the metrics do not compare: those of the marks are of several data, groups or causal models; else none. */
 function apartOf(marks, shown, keys) {
+  const sources = new Set(shown.map((i) => facetOf("source", marks.setting(i))));
+  sources.delete(NONE); // what does not tell goes along
+  if (held.source && sources.size > 1)
+    return `these runs are of several sources of data, whose figures do not compare: ${[...sources].join("; ")}. Choose one`;
   for (const key of keys) {
     const models = runs.model(key);
     const found = new Set();

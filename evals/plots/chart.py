@@ -140,7 +140,7 @@ def chart(
         listed = f"{', '.join(keys[:-1])} and {keys[-1]}"
         raise ValueError(f"none of the {count(len(chosen.runs), 'run')} has {listed} together; plot others")
     metrics = [axis.source(key, chosen.columns)[0] for key in keys]
-    advice.require_one([chosen.records[i] for i in runs.index], metrics, str(options.dataset))
+    advice.require_one([chosen.records[i] for i in runs.index], metrics, advice.Asked.read(options))
     return of(chosen, runs, found, str(options.bars))
 
 

@@ -15,6 +15,7 @@ from evals.plots.picture import Picture
 from evals.plots.style import GREY, INK, STYLE
 from evals.poisoning.paired import ends, metric_of, select_poisoned, select_rows
 from evals.records import query
+from evals.records.advice import Asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ def compromises(records: Sequence[query.Record], options: DictConfig) -> Picture
     found = [record for record in select_poisoned(records) if record["poison"].get("front")]
     if not found:
         raise ValueError("none of these searches had two objectives; search with attack.poison.accuracy=objective")
-    metric = metric_of(select_rows(found, options.where))
+    metric = metric_of(select_rows(found, options.where), Asked.read(options))
     if metric == "accuracy":
         raise ValueError("these searches were for the accuracy itself, which is one objective; see kind=trace")
     shown = charts.chart(found, options, [Side(ends(key, "valid")[1]) for key in ("accuracy", metric)])

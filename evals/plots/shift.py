@@ -25,6 +25,7 @@ from evals.poisoning.paired import (
     select_rows,
 )
 from evals.records import query
+from evals.records.advice import Asked
 from utils.system.console import count
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def shift(records: Sequence[query.Record], options: DictConfig) -> Picture:
     splits = _splits(options)
     found = select_poisoned(records)
     table = select_rows(found, options.where)
-    y = metric_of(table, ", or y=...") if options.y is None else options.y
+    y = metric_of(table, Asked.read(options), ", or y=...") if options.y is None else options.y
     options = DictConfig({**options, "x": options.x or "accuracy", "y": y})
     asked = sides(options, "x", "y")
     if asked[0].key == asked[1].key:

@@ -15,6 +15,7 @@ from evals.plots.picture import Picture
 from evals.plots.style import GREY, STYLE
 from evals.poisoning.paired import ends, metric_of, select_poisoned, select_rows
 from evals.records import query
+from evals.records.advice import Asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ Path = tuple[Floats, Floats]  # evaluations made, rising, and the best value fro
 def trace(records: Sequence[query.Record], options: DictConfig) -> Picture:
     """The plot of all searches and what it says. Raises ValueError where they are not for one metric."""
     found = select_poisoned(records)
-    metric = metric_of(select_rows(found, options.where))
+    metric = metric_of(select_rows(found, options.where), Asked.read(options))
     shown = charts.chart(found, options, [Side(key) for key in (metric, *ends(metric, "valid"))], oriented=False)
     paths = [[path(record) for record in own] for own in shown.by_setting]
     return Picture(draw(shown, paths, frame.read_title(options)), describe(shown, paths, metric))

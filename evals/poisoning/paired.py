@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evals.records import query
+from evals.records.advice import Asked
 from evals.records.seed_intervals import student
 from utils.system.console import count
 
@@ -87,13 +88,13 @@ def select_rows(found: Sequence[query.Record], where: str | None) -> pd.DataFram
     return table
 
 
-def metric_of(runs: pd.DataFrame, remedy: str = "") -> str:
+def metric_of(runs: pd.DataFrame, asked: Asked, remedy: str = "") -> str:
     """The metric that the rows were searched for. Raises ValueError where runs have several."""
     metrics = sorted(map(str, runs["poison_metric"].unique()))
     if len(metrics) > 1:
         raise ValueError(
             f"these runs were poisoned for several metrics, {', '.join(metrics)}: "
-            f'choose with where="poison_metric=={metrics[0]}"{remedy}'
+            f"choose with {asked.add_condition(f'poison_metric=={metrics[0]}')}{remedy}"
         )
     return metrics[0]
 

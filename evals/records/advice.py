@@ -1,12 +1,15 @@
 """Advice where figures meet that do not compare: of other data, about other groups, of several causal models.
 
 ``require_one`` is asked by whatever ranks, averages or picks; it says which runs are apart, and how to choose some.
+What it suggests, a condition or a command, keeps the condition that was given: see ``Asked``.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from omegaconf import DictConfig
 
 from evals.records import query
 from evals.records.query import Record
@@ -15,12 +18,43 @@ from utils.records.settings import at
 from utils.runs import data_sources
 from utils.runs.causal_figures import Causal, Models, has, models, name
 from utils.scms.identity import FITTED, hash_of_graph, is_under
-from utils.words.quoting import copyable, override
+from utils.words.quoting import copyable, option, override, quoted
 
+WITHIN_QUOTES = '"$`!\\'  # what a shell reads between double quotes
 BEST_FIRST = ("known", "learned", "linear", "independent")
 SAYABLE = re.compile(
     r"[\w.+-]+|\[[\w.+,-]+\]", re.ASCII
 )  # values of settings that ``where`` reads and no shell touches
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The database that a command was asked about and its condition, which all keep that it suggests to be typed."""
+
+    database: str  # as given: a copy may have another name than the data set of its records
+    where: str | None = None  # which runs
+    limits: str = ""  # what evals.select requires of them: no command for the same runs repeats it
+
+    @classmethod
+    def read(cls, options: DictConfig) -> "Asked":
+        """Returns what the options ``dataset`` and ``where`` of a command ask about."""
+        return cls(str(options.dataset), query.to_text(options.where))
+
+    def add_condition(self, condition: str) -> str:
+        """``where="model==mlp, source==loan-2000rows"``: the option that was given, with one condition more."""
+        given = ", ".join(filter(None, (self.where, self.limits, condition)))
+        plain = not set(given) & set(WITHIN_QUOTES) and option("where", given) == f"where={given}"
+        return f'where="{given}"' if plain else quoted(option("where", given))
+
+    def command(self, program: str, *words: str) -> str:
+        """The line of ``program``, a module of ``evals``, about the same runs."""
+        where = [option("where", self.where)] if self.where else []
+        return copyable(f"python -m {program}", option("dataset", self.database), *where, *words)
+
+    def judge_all(self, *words: str) -> str:
+        """The line of ``evaluate.py`` that judges the same runs."""
+        where = [override("where", self.where)] if self.where else []
+        return copyable("python evaluate.py", override("dataset", self.database), "id=all", *where, *words)
 
 
 @dataclass(frozen=True)
@@ -31,40 +65,39 @@ class Judging:
     command: str  # to copy; empty where every record has the evaluation already
 
 
-def why_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> str:
+def why_apart(records: Sequence[Record], keys: Sequence[str], asked: Asked) -> str:
     """Returns why figures do not compare, of the first keys for which that is so, and the remedy; else nothing."""
-    return next(iter(sentences(records, keys, database)), "")
+    return next(iter(sentences(records, keys, asked)), "")
 
 
-def require_one(records: Sequence[Record], keys: Sequence[str], database: str) -> None:
+def require_one(records: Sequence[Record], keys: Sequence[str], asked: Asked) -> None:
     """Refuses to rank or average figures that do not compare. Raises ValueError as ``why_apart`` says."""
-    if said := why_apart(records, keys, database):
+    if said := why_apart(records, keys, asked):
         raise ValueError(said)
 
 
-def sentences(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
-    """Returns why figures do not compare and the remedy, one sentence for all keys of the same sources or models.
-
-    ``database`` is that which was asked for: a copy may have another name than the data set of its records.
-    """
-    if several := _of_data(records, keys, database):
+def sentences(records: Sequence[Record], keys: Sequence[str], asked: Asked) -> list[str]:
+    """Returns why figures do not compare and the remedy, one sentence for all keys of the same sources or models."""
+    if several := _of_data(records, keys, asked):
         return [several]
-    return [*_of_attributes(records, keys), *_of_models(records, keys, database)]
+    return [*_of_attributes(records, keys, asked), *_of_models(records, keys, asked)]
 
 
-def _of_data(records: Sequence[Record], keys: Sequence[str], database: str) -> str:
+def _of_data(records: Sequence[Record], keys: Sequence[str], asked: Asked) -> str:
     """Returns why the figures of these keys do not compare where they are of several sources; else nothing."""
     found = data_sources.sources([record for record in records if any(has(record, key) for key in keys)])
     if len(found) <= 1:
         return ""
+    return f"{tell_sources(found, asked)}. Choose those of one by {asked.add_condition(f'source=={next(iter(found))}')}"
+
+
+def tell_sources(found: Mapping[str, Sequence[Record]], asked: Asked) -> str:
+    """Says that runs are of several sources of data, and which records are of each."""
     listed = "; ".join(f"{source} ({data_sources.file_of(of[0])}, {_records(of)})" for source, of in found.items())
-    return (
-        f"the runs of {database} are of {len(found)} sources of data, whose figures do not compare: {listed}. Choose "
-        f'those of one by where="source=={next(iter(found))}"'
-    )
+    return f"the runs of {asked.database} are of {len(found)} sources of data, whose figures do not compare: {listed}"
 
 
-def _of_attributes(records: Sequence[Record], keys: Sequence[str]) -> Iterator[str]:
+def _of_attributes(records: Sequence[Record], keys: Sequence[str], asked: Asked) -> Iterator[str]:
     """Yields why figures of groups do not compare that are about several sets of sensitive attributes."""
     alike: dict[tuple[str, ...], tuple[list[str], dict[str, list[Record]]]] = {}
     for key in dict.fromkeys(keys):
@@ -73,13 +106,14 @@ def _of_attributes(records: Sequence[Record], keys: Sequence[str]) -> Iterator[s
             alike.setdefault(tuple(found), ([], found))[0].append(key)
     for of, found in alike.values():
         listed = "; ".join(f"{about} ({_records(having)})" for about, having in found.items())
+        first = asked.add_condition(f"sensitive=={next(iter(found))}")
         yield (
             f"{_join(of)} {'is' if len(of) == 1 else 'are'} about the groups of the sensitive attributes, and here are "
-            f'{len(found)} sets of them: {listed}. Choose those of one by where="sensitive=={next(iter(found))}"'
+            f"{len(found)} sets of them: {listed}. Choose those of one by {first}"
         )
 
 
-def _of_models(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
+def _of_models(records: Sequence[Record], keys: Sequence[str], asked: Asked) -> list[str]:
     """Returns why causal figures do not compare, one sentence for all keys of the same causal models."""
     evaluations = later.evaluations(records)
     alike: dict[tuple[frozenset[str], str | None], dict[str, Models]] = {}
@@ -87,7 +121,7 @@ def _of_models(records: Sequence[Record], keys: Sequence[str], database: str) ->
         found = models(records, key)
         if len(found) > 1:
             alike.setdefault((frozenset(found), later.of_evaluation(key, evaluations)[0]), {})[key] = found
-    return [_sentence(list(of), _merge(list(of.values())), database) for of in alike.values()]
+    return [_sentence(list(of), _merge(list(of.values())), asked) for of in alike.values()]
 
 
 def _merge(several: Sequence[Models]) -> Models:
@@ -101,17 +135,17 @@ def _merge(several: Sequence[Models]) -> Models:
     return merged
 
 
-def _sentence(keys: Sequence[str], found: Models, database: str) -> str:
+def _sentence(keys: Sequence[str], found: Models, asked: Asked) -> str:
     known = [causal for causal, _ in found.values() if causal is not None]
     listed = [f"{name(causal, known)} ({_records(of)})" for causal, of in found.values()]
     belong = "belongs to its" if len(keys) == 1 else "belong to their"
     said = f"{_join(keys)} {belong} causal model, and here are {len(found)}: {'; '.join(listed)}."
     condition = _build_condition(found)
-    choosing = "choose those of one" + (f' by where="{condition}"' if condition else "")
+    choosing = "choose those of one" + (f" by {asked.add_condition(condition)}" if condition else "")
     if unlike := _unlike(known):
         by = "" if condition else " by where=..."
         return f"{said} {unlike}, so no command judges them under one: {choosing}{by}"
-    way = find_judging(found, keys, database)
+    way = find_judging(found, keys, asked)
     if way is None:
         return f"{said} No command judges all under one: {choosing}"
     taken = _join([f"{way.evaluation}/{plain}" for plain in _plain(found, keys)])
@@ -147,9 +181,9 @@ def _everyone(found: Models) -> list[Record]:
     return [record for _, of in found.values() for record in of]
 
 
-def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
+def for_a_page(found: Models, key: str, asked: Asked) -> dict[str, str]:
     """``judge``, the command that judges all under one, and ``taken``, the key where all are judged so already."""
-    way = find_judging(found, [key], database)
+    way = find_judging(found, [key], asked)
     filed = way is not None and not way.command
     return {
         "judge": "" if way is None else way.command,
@@ -160,13 +194,13 @@ def for_a_page(found: Models, key: str, database: str) -> dict[str, str]:
 # --- judging all under one -------------------------------------------------------------------------------------
 
 
-def find_judging(found: Models, keys: Sequence[str], database: str) -> Judging | None:
+def find_judging(found: Models, keys: Sequence[str], asked: Asked) -> Judging | None:
     """Returns the way to judge the records of some figures under one causal model; None where no command does."""
     known = _rank_models(found)
     if _unlike([causal for causal, _ in known]):
         return None
     everyone = _everyone(found)
-    ways = (_way(causal, everyone, database) for causal, _ in known)
+    ways = (_way(causal, everyone, asked) for causal, _ in known)
     way = next(filter(None, ways), None)
     named = [way.evaluation] if way else []
     for evaluation in [*named, *sorted(later.evaluations(everyone))]:
@@ -187,7 +221,7 @@ def _rank(option: str) -> int:
     return BEST_FIRST.index(option) if option in BEST_FIRST else len(BEST_FIRST)
 
 
-def _way(causal: Causal, records: Sequence[Record], database: str) -> Judging | None:
+def _way(causal: Causal, records: Sequence[Record], asked: Asked) -> Judging | None:
     """The command that judges records under the option and graph of a causal model; None where no words say it."""
     own = [_graph_of(record) for record in records]
     read = causal["option"] in FITTED and (causal.get("graph") or any(own))
@@ -198,7 +232,7 @@ def _way(causal: Causal, records: Sequence[Record], database: str) -> Judging | 
     chosen = [f"scm={causal['option']}"]
     try:
         said = [override("dataset.graph", graph)] if graph else []
-        command = copyable("python evaluate.py", override("dataset", database), "id=all", *chosen, *said)
+        command = asked.judge_all(*chosen, *said)
     except ValueError:
         return None
     return Judging(evaluation_under(chosen, graph), command)

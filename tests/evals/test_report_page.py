@@ -702,16 +702,54 @@ def test_figures_of_several_causal_models_have_no_frontier_and_no_best_until_one
     assert "2 of 2 runs permitted" in verdict.inner_text()
 
 
-def test_runs_of_two_files_under_one_name_have_no_frontier_until_one_is_chosen(visit):
-    files = {1: "aaaaaaaa", 2: "bbbbbbbb", 3: "bbbbbbbb"}
-    page = visit([record(i, radius=i / 10) | {"fingerprint": of} for i, of in files.items()])
-    shown(page, x="accuracy", y="uai_0.05", seeds="runs", points=False)
-    finding = page.locator("#finding")
-    assert "No frontier: accuracy belongs to its data" in finding.inner_text()
-    assert "loan-aaaaaaaa; loan-bbbbbbbb. Choose one under Filters" in finding.inner_text()
-    page.evaluate("trilemma.open('seeds=runs&x=accuracy&y=uai_0.05&off.source=loan-aaaaaaaa')")
-    assert "belongs to its data" not in finding.inner_text()
-    assert "efficient" in finding.inner_text()
+def of_two_files():
+    files = {1: "aaaaaaaa", 2: "bbbbbbbb", 3: "bbbbbbbb", 4: None}
+    return [record(i, radius=i / 10) | {"fingerprint": of} for i, of in files.items()]
+
+
+def test_the_page_opens_with_the_file_of_most_runs_and_shows_the_other_instead(visit):
+    page = visit(of_two_files(), hash="#seeds=runs&points=0&x=accuracy&y=uai_0.05")
+    assert set(page.evaluate("trilemma.shown()")) == {"2", "3", "4"}
+    sentence = page.locator("#sources").inner_text()
+    assert sentence.startswith("The runs of celeba_jobs are of ")
+    assert "2 sources of data, whose figures do not compare: loan-bbbbbbbb (" in sentence
+    assert "efficient" in page.locator("#finding").inner_text()
+    page.locator("#source").select_option("loan-aaaaaaaa")
+    assert set(page.evaluate("trilemma.shown()")) == {"1", "4"}
+    page.reload()  # the address holds the choice
+    assert set(page.evaluate("trilemma.shown()")) == {"1", "4"}
+    assert page.locator("#source").input_value() == "loan-aaaaaaaa"
+    page.locator("#reset").click()
+    assert set(page.evaluate("trilemma.shown()")) == {"2", "3", "4"}
+    assert page.complaints == []
+
+
+def test_runs_of_two_files_under_one_name_are_never_ranked_even_where_a_reader_shows_both(visit):
+    page = visit(of_two_files(), hash="#seeds=runs&points=0&x=accuracy&y=uai_0.05&off.source=")
+    shown(page, sort={"by": "accuracy", "falling": False})
+    finding = page.locator("#finding").inner_text()
+    assert len(page.evaluate("trilemma.shown()")) == 4
+    assert "No frontier: these runs are of several sources of data" in finding
+    assert "loan-aaaaaaaa; loan-bbbbbbbb. Choose one" in finding
+    assert page.locator("#unsorted").inner_text().startswith("Not sorted: ")
+    assert page.locator("#source").input_value() == ""
+    page.evaluate("trilemma.open('seeds=runs&need=accuracy>=0&objective=accuracy&off.source=')")
+    assert page.locator("#verdict").inner_text().startswith("No best: ")
+    page.reload()
+    assert len(page.evaluate("trilemma.shown()")) == 4
+
+
+def test_a_page_of_one_source_says_nothing_of_sources(page):
+    assert page.locator("#sources").is_hidden()
+
+
+def test_causal_models_within_the_chosen_source_keep_their_figures_apart(visit):
+    """Also where another file's runs are of one of these models."""
+    files = {"independent": "same", "learned": "same", "linear": "other"}
+    made = [under(scm, i) | {"fingerprint": files[scm]} for i, scm in enumerate(files, start=1)]
+    page = visit(made, hash="#seeds=runs&points=0&x=accuracy&y=uai_0.05")
+    assert len(page.evaluate("trilemma.shown()")) == 2
+    assert "unfair area at radius 0.05 belongs to its causal model" in page.locator("#finding").inner_text()
 
 
 def test_a_seed_that_is_no_number_gets_no_line_to_copy_and_the_reason(visit):

@@ -71,12 +71,12 @@ def is_of_groups(key: str) -> bool:
 
 
 def sources(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """The records by their source, those that do not tell left out."""
+    """The records that tell by their source: that of most runs first, of equally many the newest."""
     return _by(records, [source_of(record) for record in records])
 
 
 def attributes_apart(records: Sequence[Record], key: str) -> dict[str, list[Record]]:
-    """The records that have a figure of groups by the attributes that it is about; nothing of any other figure."""
+    """The records that have a figure of groups by its attributes, in the order of ``sources``; else nothing."""
     having = [record for record in records if has(record, key)]
     if not having or not is_of_groups(of_evaluation(key, evaluations(having))[1]):
         return {}
@@ -88,4 +88,9 @@ def _by(records: Sequence[Record], names: Sequence[str | None]) -> dict[str, lis
     for record, name in zip(records, names, strict=True):
         if name is not None:
             found.setdefault(name, []).append(record)
-    return found
+    return dict(sorted(found.items(), key=lambda item: (len(item[1]), max(map(_age, item[1]))), reverse=True))
+
+
+def _age(record: Record) -> tuple[str, int]:
+    """The time at which a record was made, in ISO 8601, and its number: later ones are greater."""
+    return str(record.get("created") or ""), int(record.get("doc_id") or 0)

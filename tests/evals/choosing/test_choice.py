@@ -12,6 +12,7 @@ from scipy.stats import beta
 from evals.choosing import choice, choice_text
 from evals.plots import policy
 from evals.records import query
+from evals.records.advice import Asked
 from tests.evals.records.test_query import record
 
 QUESTION = {"maximize": "accuracy", "minimize": None, "conditions": None, "sure": False, "anyway": False}
@@ -23,7 +24,7 @@ def model(doc_id, accuracy, uai=None, regularizer="erm", gap=0.0, **changes):
 
 def chosen(records, *, runs=True, points=True, near=3, **asked):
     question, facts = choice.ask(records, **QUESTION | asked)
-    pool = choice.compete(records, question, database="loan", facts=facts, runs=runs, points=points)
+    pool = choice.compete(records, question, asked=Asked("loan", facts), runs=runs, points=points)
     return choice.choose(pool, question, near=near)
 
 

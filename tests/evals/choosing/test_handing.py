@@ -13,6 +13,7 @@ from evals.choosing import choice
 from evals.choosing.constraint import Constraint
 from evals.choosing.handing import hand_out
 from evals.records import query
+from evals.records.advice import Asked
 from tests.commands import command
 from tests.evals.choosing.test_choice import QUESTION
 from tests.evals.chromium import browser, executable, opened
@@ -218,7 +219,7 @@ def answered(records, needs, objective):
     words = ", ".join(f"{need['key']}{'>=' if need['sign'] > 0 else '<='}{need['value']}" for need in needs)
     asked = {"maximize": objective if higher else None, "minimize": None if higher else objective, "conditions": words}
     question, facts = choice.ask(records, **QUESTION | asked)
-    pool = choice.compete(records, question, database="loan", facts=facts, runs=False, points=True)
+    pool = choice.compete(records, question, asked=Asked("loan", facts), runs=False, points=True)
     found = choice.choose(pool, question, near=1)
     codes = [
         f"{ids[0]}" + (f".{p}" if p >= 0 else "")

@@ -7,6 +7,7 @@ from scipy import stats
 
 from evals.poisoning.paired import change, ends, list_paired, metric_of, select_poisoned, settings_of
 from evals.records import query
+from evals.records.advice import Asked
 from tests.evals.poisoned_records import poisoned as run
 from tests.evals.records.test_query import record
 
@@ -62,8 +63,8 @@ def test_metrics_known_before_and_after_are_those_of_test_rows():
 def test_runs_for_several_metrics_are_told_how_to_choose():
     table = query.frame([run(i, gap=((0.2, 0.1), (0.2, 0.2)), metric=m) for i, m in enumerate(("fnr_gap", "fpr_gap"))])
     with pytest.raises(ValueError, match='where="poison_metric==fnr_gap"'):
-        metric_of(table)
-    assert metric_of(query.where(table, "poison_metric==fpr_gap")) == "fpr_gap"
+        metric_of(table, Asked("mine"))
+    assert metric_of(query.where(table, "poison_metric==fpr_gap"), Asked("mine")) == "fpr_gap"
 
 
 def test_runs_as_they_were_are_left_out():

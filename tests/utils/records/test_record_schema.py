@@ -13,6 +13,7 @@ from evals import select, table
 from evals.cards import added_rows_facts, card, card_sections
 from evals.choosing import choice
 from evals.records import query
+from evals.records.advice import Asked
 from evals.records.points import with_points
 from utils.records.schema import flaw
 from utils.run_store import RunStore
@@ -203,11 +204,11 @@ def chosen_by_commands(several):
     question, facts = choice.ask(
         several, maximize="accuracy", minimize=None, conditions="fnr_gap<=0.5", sure=True, anyway=False
     )
-    pool = choice.compete(several, question, facts=facts, runs=False, points=True, database="loan")
+    pool = choice.compete(several, question, asked=Asked("loan", facts), runs=False, points=True)
     found = choice.choose(pool, question, near=4)
     notes = choice.cautions(question, several)
     for shown in (select.as_json, select.as_text):
-        shown(found, "loan", facts, notes, [], near=4)
+        shown(found, Asked("loan", facts), notes, [], near=4)
     if found.ranked:
         uses = {"intended_use": "", "out_of_scope": ""}
         card.build(found, "loan", None, facts=facts, notes=notes, commands={}, **uses)

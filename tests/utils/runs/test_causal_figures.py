@@ -10,6 +10,7 @@ import shlex
 import pytest
 
 from evals.records import advice, query
+from evals.records.advice import Asked
 from tests.commands import SMALL, command, house, refused
 from utils.run_store import RunStore
 from utils.runs import causal_figures
@@ -117,8 +118,8 @@ def test_records_from_before_it_held_them_compare_with_new_ones_and_not_with_oth
         return found | kept | {"evaluations": {}}
 
     new, old, other = record(1, ["sex"], old=False), record(2, "sex", old=True), record(3, ["race"], old=True)
-    assert advice.why_apart([new, old], ["uai_cf"], "mine") == ""
-    said = advice.why_apart([new, old, other], ["uai_cf"], "mine")
+    assert advice.why_apart([new, old], ["uai_cf"], Asked("mine")) == ""
+    said = advice.why_apart([new, old, other], ["uai_cf"], Asked("mine"))
     assert "learned, sensitive sex (records 1, 2); learned, sensitive race (record 3)" in said
     assert "Their sensitive attributes differ, so no command judges them under one" in said
     assert 'by where="dataset.sensitive==[race]"' in said
@@ -146,7 +147,7 @@ def test_older_records_of_this_repository_compare_among_themselves():
     path = query.paths_config.ROOT / "tests/evals/older_runs.json"
     old = list(json.loads(path.read_text())["_default"].values())
     assert "causal" not in old[0]
-    assert advice.why_apart(old, ["uai_0.05"], "lin") == ""
+    assert advice.why_apart(old, ["uai_0.05"], Asked("lin")) == ""
     assert {causal_of(record)["option"] for record in old} == {"known"}
 
 
@@ -254,11 +255,11 @@ def test_the_page_starts_with_axes_that_compare_and_holds_the_causal_model_of_ea
     assert command("evals.report", "dataset=lin", "out=page.html").code == 0
     text = (trained / "page.html").read_text()
     held = json.loads(text.partition('id="data" type="application/json">')[2].partition("</script>")[0])
-    apart = {metric["key"]: metric for metric in held["metrics"] if "apart" in metric}
-    assert not set(held["axes"]) & apart.keys()
-    assert held["models"].keys() == apart.keys() > {"uai_0.05", "uai_cf"}
+    assert not set(held["axes"]) & held["models"].keys()
+    assert held["models"].keys() > {"uai_0.05", "uai_cf"}
     assert sorted(held["models"]["uai_0.05"]["of"]) == sorted(SCMS)
-    assert apart["uai_0.05"]["judge"] == "python evaluate.py dataset=lin id=all scm=learned"
+    judges = {metric["key"]: metric.get("judge") for metric in held["metrics"]}
+    assert judges["uai_0.05"] == "python evaluate.py dataset=lin id=all scm=learned"
 
 
 @pytest.mark.parametrize("scm", SCMS)

@@ -1,6 +1,7 @@
 """Which runs are of one source of data, and what every command that ranks says where they are not."""
 
 import json
+import shlex
 
 import pytest
 from omegaconf import OmegaConf
@@ -8,9 +9,10 @@ from omegaconf import OmegaConf
 import paths_config
 from evals import report
 from evals.records import advice, query
+from evals.records.advice import Asked
 from tests.commands import command
 from utils.run_store import RunStore
-from utils.runs.data_sources import is_of_groups, sensitive_of, source_of
+from utils.runs.data_sources import is_of_groups, sensitive_of, source_of, sources
 from utils.runs.outcomes import Outcome, write_outcome
 from utils.runs.progress import Tally
 from utils.search.question import require_one_source
@@ -75,29 +77,62 @@ def test_gaps_of_groups_are_about_all_attributes_and_other_figures_are_not():
 def test_runs_of_two_files_under_one_name_never_compare():
     records = [record(1), record(2, "632b5392"), record(3)]
     with pytest.raises(ValueError, match="2 sources of data") as error:
-        advice.require_one(records, ["accuracy"], "mine")
+        advice.require_one(records, ["accuracy"], Asked("mine"))
     assert "mine-1f0c9a2b (people.csv, records 1, 3); mine-632b5392 (people.csv, record 2)" in str(error.value)
     condition = str(error.value).partition('where="')[2].removesuffix('"')
     chosen = query.where(query.frame(records), condition)
     assert list(chosen["doc_id"]) == [1, 3]
-    advice.require_one([records[i] for i in chosen.index], ["accuracy", "fnr_gap"], "mine")
+    advice.require_one([records[i] for i in chosen.index], ["accuracy", "fnr_gap"], Asked("mine"))
+
+
+@pytest.mark.parametrize(
+    ("files", "first"),
+    [(["aa", "bb", "bb"], "mine-bb"), (["bb", "aa", "aa", "bb"], "mine-bb"), (["bb", "bb", "aa", "aa"], "mine-aa")],
+)
+def test_the_source_of_most_runs_comes_first_and_at_a_tie_the_newest(files, first):
+    made = [record(i, file, created=f"2026-01-0{i}T00:00:00+00:00") for i, file in enumerate(files, start=1)]
+    assert next(iter(sources(made))) == first
+    assert next(iter(sources(made[::-1]))) == first
+    (said,) = advice.sentences(made, ["accuracy"], Asked("mine"))
+    assert said.endswith(f'Choose those of one by where="source=={first}"')
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (None, "where=source==a"),
+        ("model==mlp", "where=model==mlp, source==a"),
+        ('regularizer!=erm, "a b"==1', 'where=regularizer!=erm, "a b"==1, source==a'),
+        ("name=='x$y'", "where=name=='x$y', source==a"),
+    ],
+)
+def test_a_condition_that_is_suggested_keeps_the_one_that_was_given(given, word):
+    """As a shell reads it: Python's own ``shlex``."""
+    assert shlex.split(Asked("mine", given).add_condition("source==a")) == [word]
+
+
+def test_commands_that_are_suggested_keep_the_condition_that_was_given():
+    asked = Asked("mine", "dataset.sensitive==[sex,race], name!=a b")
+    plot, judge = shlex.split(asked.command("evals.plot", "x=accuracy")), shlex.split(asked.judge_all("scm=known"))
+    assert plot == ["python", "-m", "evals.plot", "dataset=mine", f"where={asked.where}", "x=accuracy"]
+    assert judge == ["python", "evaluate.py", "dataset=mine", "id=all", f"where='{asked.where}'", "scm=known"]
 
 
 def test_runs_that_lack_the_figure_do_not_keep_others_apart():
-    assert advice.sentences([record(1), record(2, "632b5392", metrics={})], ["accuracy"], "mine") == []
+    assert advice.sentences([record(1), record(2, "632b5392", metrics={})], ["accuracy"], Asked("mine")) == []
 
 
 def test_records_that_do_not_tell_go_along():
-    assert advice.sentences([record(1), record(2, None), record(3)], ["accuracy"], "mine") == []
+    assert advice.sentences([record(1), record(2, None), record(3)], ["accuracy"], Asked("mine")) == []
 
 
 def test_gaps_about_other_attributes_do_not_compare_but_accuracies_and_gaps_of_one_attribute_do():
     records = [record(1), record(2, dataset=CSV | {"sensitive": "sex"})]
-    assert advice.sentences(records, ["accuracy", "fnr_gap_by_sex"], "mine") == []
-    (said,) = advice.sentences(records, ["accuracy", "fnr_gap"], "mine")
+    assert advice.sentences(records, ["accuracy", "fnr_gap_by_sex"], Asked("mine")) == []
+    (said,) = advice.sentences(records, ["accuracy", "fnr_gap"], Asked("mine"))
     assert said == (
-        "fnr_gap is about the groups of the sensitive attributes, and here are 2 sets of them: [race,sex] (record 1); "
-        '[sex] (record 2). Choose those of one by where="sensitive==[race,sex]"'
+        "fnr_gap is about the groups of the sensitive attributes, and here are 2 sets of them: [sex] (record 2); "
+        '[race,sex] (record 1). Choose those of one by where="sensitive==[sex]"'
     )
     assert list(query.where(query.frame(records), "sensitive==[race, sex]")["doc_id"]) == [1]
 
@@ -146,7 +181,6 @@ def database(tmp_path, monkeypatch):
 RANKING = {
     "evals.select": ["dataset=mine", "maximize=accuracy", "card=null"],
     "evals.plot": ["dataset=mine", "x=accuracy", "y=fnr_gap", "x_better=higher", "out=a.png"],
-    "evals.report": ["dataset=mine", "x=accuracy", "y=fnr_gap", "out=a.html"],
     "evaluate": ["dataset=mine", "sort=-accuracy"],
 }
 
@@ -161,18 +195,46 @@ def test_what_ranks_refuses_runs_of_several_sources_and_takes_those_of_one(datab
     assert (chosen.code, "sources of data" in chosen.out + chosen.err) == (0, False)
 
 
+@pytest.mark.parametrize("program", RANKING)
+def test_what_is_suggested_to_be_typed_keeps_the_condition_and_is_answered(database, program, monkeypatch):
+    monkeypatch.chdir(database)
+    answer = command(program, *RANKING[program], "where=sensitive!=[sex], seed==0")
+    typed = shlex.split(answer.err.rpartition(" by ")[2])[0]
+    assert typed == "where=sensitive!=[sex], seed==0, source==mine-1f0c9a2b"
+    assert command(program, *RANKING[program], typed).code == 0
+
+
+def test_the_lines_that_a_choice_prints_are_about_the_runs_that_competed(database, monkeypatch):
+    monkeypatch.chdir(database)
+    conditions = "where=accuracy>=0.5, source==mine-1f0c9a2b, fnr_gap_by_sex<=0.1"
+    answer = command("evals.select", "dataset=mine", "maximize=accuracy", "card=null", conditions)
+    lines = [line for line in answer.out.splitlines() if "python -m evals." in line]
+    assert len(lines) == 2
+    for line in lines:
+        program, *words = shlex.split(line.partition("python -m ")[2])
+        assert "where=source==mine-1f0c9a2b" in words
+        assert command(program, *words).code == 0
+
+
 def test_a_table_says_that_its_rows_are_of_several_sources(database):
     answer = command("evals.table", "dataset=mine", "metrics=accuracy,fnr_gap")
     assert answer.code == 0
     assert "the runs of mine are of 2 sources of data" in answer.out
 
 
-def test_a_page_ranks_by_no_metric_of_several_sources(database):
+def test_a_page_opens_with_the_source_of_most_runs_and_says_so(database, monkeypatch):
+    monkeypatch.chdir(database)
     options = OmegaConf.merge(OmegaConf.load(report.OPTIONS), {"dataset": "mine"})
     held = report.content(query.read("mine"), options)
-    offered = {metric["key"]: metric.get("about") for metric in held["metrics"]}
-    assert offered == dict.fromkeys(["accuracy", "fnr_gap", "fnr_gap_by_sex"], "data")
-    assert held["models"]["accuracy"]["of"] == ["mine-1f0c9a2b", "mine-632b5392"]
+    assert held["source"] == "mine-1f0c9a2b"
+    answer = command("evals.report", "dataset=mine", "x=accuracy", "y=fnr_gap_by_sex", "out=a.html")
+    said = "the runs of mine are of 2 sources of data, whose figures do not compare: mine-1f0c9a2b (people.csv, "
+    assert (answer.code, answer.out.startswith(said), held["sources"].startswith(said)) == (0, True, True)
+    assert "The page opens with mine-1f0c9a2b" in answer.out.splitlines()[0]
+    alone = report.content([of for of in query.read("mine") if source_of(of) == "mine-1f0c9a2b"], options)
+    assert (alone["source"], alone["axes"]) == (None, held["axes"])  # axes by which these compare
+    refused = command("evals.report", "dataset=mine", "y=fnr_gap", "out=a.html")
+    assert 'where="sensitive==[race,sex]"' in refused.err
     assert held["settings"]["facets"]["source"]["of"] == ["mine-1f0c9a2b", "mine-632b5392"]
     one = report.content(query.read("mine"), OmegaConf.merge(options, {"where": "source==mine-1f0c9a2b"}))
     assert {metric["key"]: metric.get("about") for metric in one["metrics"]}["fnr_gap"] == "sensitive attributes"
