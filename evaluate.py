@@ -171,7 +171,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     if causal := describe_scm(stored, data, ctx.scm):
         result["causal"] = causal
     facts = unreal_twins.facts_of_twins(ctx.scm, data)
-    doubts = warnings_of(found, data.groups, data.class_names, params["evaluation"]["metrics"])
+    row = "test row" if others is None else "row"
+    doubts = warnings_of(found, data.groups, data.class_names, params["evaluation"]["metrics"], row=row)
     if others is not None:
         doubts += others.doubts
     if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns)]:

@@ -81,6 +81,15 @@ def test_the_test_rows_themselves_give_the_test_figures(at_home):
     assert record()["evaluations"]["same"]["metrics"]["accuracy"] == pytest.approx(decided.mean())
 
 
+def test_of_one_class_alone_what_needs_both_is_undefined(at_home):
+    people(seed=3).query("hired == 'yes'").to_csv(at_home / "hired.csv", index=False)
+    answer = command(*JUDGE, "rows=hired.csv", "name=hired")
+    assert record()["evaluations"]["hired"]["metrics"]["mcc"] is None
+    assert re.search(r"mcc +-?0\.\d+ \[.*\] +undefined\n", answer.out)
+    assert "worst_class_accuracy, mcc, auc are undefined: there is no row of class no" in answer.err
+    assert "test row" not in answer.err
+
+
 def test_rows_that_the_schema_does_not_admit_are_refused_left_out_or_mended(at_home):
     fresh = people(n=300, seed=2).astype({"age": float, "region": object})
     fresh.loc[[30, 40], "age"] = 130

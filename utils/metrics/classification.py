@@ -46,8 +46,8 @@ def classification(
     and ``<key>_high``, its interval of ``level`` in (0, 1), see ``utils.metrics.intervals``: of balanced accuracy and
     correlation from ``intervals`` bootstrap draws, of the area DeLong's.
 
-    What is undefined is None, an end of an interval too; mcc alone is 0 where labels or classes are all one, as in
-    scikit-learn. From three classes on, the area, prevalence and acceptance rate are None.
+    What is undefined is None, an end of an interval too; mcc alone is 0 where labels are all one, as in scikit-learn,
+    but not where classes are. From three classes on, the area, prevalence and acceptance rate are None.
     """
     logits, labels = confusion.decide_rows(predict, batch, ctx)
     figures = partial(_figures, intervals=intervals, level=level)
@@ -60,6 +60,8 @@ def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, interva
     table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=classes)[0]
     metrics = FROM_TABLE | (OF_TWO_CLASSES if binary else {})
     values = {key: float(metrics[key](table)) if key in metrics else np.nan for key in (*FROM_TABLE, *BINARY)}
+    if np.count_nonzero(table.sum(-1)) < 2:
+        values["mcc"] = np.nan
     shares: dict[str, Share] = {
         key: confusion.parts_of(key, table) for key in metrics if key in confusion.PARTS
     } | number_shares("accuracy_class_", confusion.of_classes(table))

@@ -16,7 +16,7 @@ NEEDS = {
     ("that the model gives", 1): (("ppv",), ("ppv_gap",)),
 }
 ENDS = ("_low", "_high", "_null")
-OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "auc")
+OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "mcc", "auc")
 
 
 def explain_undefined(
@@ -26,6 +26,7 @@ def explain_undefined(
     classes: Sequence[str] = (),
     *,
     groups_min: int,
+    row: str = "test row",
 ) -> list[str]:
     """A sentence for each cause: "fnr_gap is undefined: group men has no test row of class 1".
 
@@ -35,15 +36,16 @@ def explain_undefined(
         groups: names of the sensitive groups.
         classes: names of the classes, where they have any.
         groups_min: the fewest rows of a group, of those that a rate is a share of, with which its gap is reported.
+        row: what each of the rows is called.
     """
-    of_groups = _of_groups(metrics, shares, groups, classes, groups_min)
-    return [*_of_classes(metrics, classes), *of_groups, *_of_attacks(metrics)]
+    of_groups = _of_groups(metrics, shares, groups, classes, (groups_min, row))
+    return [*_of_classes(metrics, classes, row), *of_groups, *_of_attacks(metrics)]
 
 
-def _of_classes(metrics: Figures, classes: Sequence[str]) -> Iterator[str]:
+def _of_classes(metrics: Figures, classes: Sequence[str], row: str) -> Iterator[str]:
     """Classes without rows."""
     if metrics.get("accuracy", 0.0) is None:
-        yield "every metric is undefined: there are no test rows"
+        yield f"every metric is undefined: there are no {row}s"
         return
     empty = {key.removeprefix("accuracy_class_"): key for key in metrics if key.startswith("accuracy_class_")}
     missing = [label for label, key in empty.items() if label.isdigit() and metrics[key] is None]
@@ -51,7 +53,7 @@ def _of_classes(metrics: Figures, classes: Sequence[str]) -> Iterator[str]:
         missing = ["1" if metrics["prevalence"] == 0.0 else "0"]
     for label in missing:
         shown = [key for key in (empty.get(label), *OF_CLASSES) if key and metrics.get(key, 0.0) is None]
-        yield f"{_are(shown)} undefined: there is no test row of {name_class(int(label), classes)}"
+        yield f"{_are(shown)} undefined: there is no {row} of {name_class(int(label), classes)}"
 
 
 def _of_groups(
@@ -59,19 +61,19 @@ def _of_groups(
     shares: Mapping[str, Sequence[int]],
     groups: Sequence[str],
     classes: Sequence[str],
-    groups_min: int,
+    least: tuple[int, str],
 ) -> Iterator[str]:
     """Groups with too few rows, without any, or with too few of those that a rate needs; of attributes alone too."""
     support = {i: metrics.get(f"support_group{i}") for i in range(len(groups))}
     known = [_Group(groups[i], i, rows) for i, rows in support.items() if rows is not None]
-    yield from _of_view(_View("", known, metrics, shares, groups_min), classes)
+    yield from _of_view(_View("", known, metrics, shares, *least), classes)
     gaps = [key for key in metrics if key.startswith(f"accuracy_gap{BY}") and not key.endswith((*ENDS, REST))]
     for attribute in (split_some(key)[1] for key in gaps):
         end = by_attribute(attribute)
         last = max((i for i in range(len(groups)) if _whole(shares, f"accuracy_group{i}{end}")), default=0)
         names = enumerate(levels_of(groups, attribute) or [f"{i} of {attribute}" for i in range(last + 1)])
         levels = [_Group(name, i, _whole(shares, f"accuracy_group{i}{end}")) for i, name in names]
-        yield from _of_view(_View(end, levels, metrics, shares, groups_min), classes)
+        yield from _of_view(_View(end, levels, metrics, shares, *least), classes)
 
 
 def _whole(shares: Mapping[str, Sequence[int]], key: str) -> int:
@@ -94,12 +96,13 @@ class _View(NamedTuple):
     metrics: Figures
     shares: Mapping[str, Sequence[int]]
     groups_min: int
+    row: str  # what each row is called
 
     def fewer(self, groups: Sequence[_Group], needed: str = "") -> str:
         """``group men has 4 test rows of class 1, group x 3, fewer than ...groups_min=10``."""
         first, *others = groups
         more = "".join(f", group {group.name} {group.rows:g}" for group in others)
-        return f"group {first.name} has {count(int(first.rows), 'test row')}{needed}{more}, {self.least}"
+        return f"group {first.name} has {count(int(first.rows), self.row)}{needed}{more}, {self.least}"
 
     @property
     def least(self) -> str:
@@ -129,7 +132,7 @@ def _of_view(view: _View, classes: Sequence[str]) -> Iterator[str]:
     small = {group.number for group in view.groups if group.rows < view.groups_min}
     if none := [group.name for group in view.groups if not group.rows]:
         lost, whose = ("", _groups(none)) if view.end else (f", and every rate of {_groups(none)}", _they(none))
-        yield f"{every}{lost}: {whose} {_have(none)} no test row{view.others(all_gaps)}"
+        yield f"{every}{lost}: {whose} {_have(none)} no {view.row}{view.others(all_gaps)}"
     if few := [group for group in view.groups if group.number in small and group.rows]:
         yield f"{every}: {view.fewer(few)}{view.others(all_gaps)}"
     needs = [
@@ -151,7 +154,7 @@ def _of_need(
         lost = [f"{rate}_group{group.number}" for group in none for rate in rates] if small else gaps
         names = [group.name for group in none]
         others = "" if small else view.others(gaps)
-        yield f"{_are(lost)} undefined: {_groups(names)} {_have(names)} no test row{needed}{others}"
+        yield f"{_are(lost)} undefined: {_groups(names)} {_have(names)} no {view.row}{needed}{others}"
     few = [group for group in needing if group.rows and group.rows < view.groups_min]
     if few and not small:
         yield f"{_are(gaps)} undefined: {view.fewer(few, needed)}{view.others(gaps)}"
@@ -164,7 +167,7 @@ def _in_short(view: _View, needs: Sequence[tuple[str, Sequence[_Group]]], small:
         for group in needing:
             if group.rows < view.groups_min and group.number not in small:
                 own = found.setdefault(group.name, [])
-                own.append(f"{group.rows:g}{needed}" if own else f"{count(int(group.rows), 'test row')}{needed}")
+                own.append(f"{group.rows:g}{needed}" if own else f"{count(int(group.rows), view.row)}{needed}")
     if found:
         ends = view.end.replace("_", " ")
         said = "left out of some of these gaps too" if small else f"some gaps{ends} are undefined"

@@ -89,7 +89,12 @@ def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Ma
 
 
 def warnings_of(
-    found: Measured, groups: Sequence[str], classes: Sequence[str], nodes: Mapping[str, Mapping[str, Any]]
+    found: Measured,
+    groups: Sequence[str],
+    classes: Sequence[str],
+    nodes: Mapping[str, Mapping[str, Any]],
+    *,
+    row: str = "test row",
 ) -> list[str]:
     """Returns a sentence for each check of the evaluation itself that failed and each cause of undefined figures.
 
@@ -98,9 +103,11 @@ def warnings_of(
         groups: the names of the groups of its data.
         classes: the names of the classes, where they have any.
         nodes: the settings of the metrics, by name.
+        row: what each of the rows is called.
     """
     least = nodes.get("group", {}).get("groups_min", 0)
-    return masking.warnings_of(found) + explain_undefined(found, found.shares, groups, classes, groups_min=least)
+    undefined = explain_undefined(found, found.shares, groups, classes, groups_min=least, row=row)
+    return masking.warnings_of(found) + undefined
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:

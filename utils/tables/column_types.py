@@ -219,7 +219,8 @@ def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Prop
     if not all(found) or (any(t in ("0", "1") for t in texts) and len(texts) <= 2):
         return None
     units = Counter((m[1] or m[3] or "") for m in found if m)
-    if set(units) == {""}:
+    bracketed = next((t for t in texts if t.endswith(")")), "")
+    if set(units) == {""} and not bracketed:
         return None
     if len(units) > 1:
         line = column_line(name, type="ignore")
@@ -228,8 +229,11 @@ def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Prop
         decision = Remark(name, f"{mixed}: left out; make them one unit in the file", line)
         return Proposal(Rule(type="ignore"), "numbers in several units", (), refusal, decision)
     unit = next(iter(units))
-    remark = Remark(name, f"numbers in {unit}, as in {texts[0]!r}", column_line(name, type="continuous", unit=unit))
-    return Proposal(Rule(type="continuous", unit=unit), f"numbers in {unit}", (remark,))
+    line = column_line(name, type="continuous", **({"unit": unit} if unit else {}))
+    what = f"numbers in {unit}" if unit else "numbers"
+    said = f"{what}, as in {texts[0]!r}" if unit else what
+    said += f"; those in brackets are negative, as in {bracketed!r}" if bracketed else ""
+    return Proposal(Rule(type="continuous", unit=unit), what, (Remark(name, said, line),))
 
 
 def _infinite_among_numbers(texts: Sequence[str], fmt: FileFormat) -> bool:

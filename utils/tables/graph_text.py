@@ -10,6 +10,8 @@ import yaml
 
 FILES = (".dot", ".gv", ".gml", ".yaml", ".yml")
 ATTRIBUTES = re.compile(r'\[[^\]"]*(?:"[^"]*"[^\]"]*)*\]')
+SET = re.compile(r'"(?:[^"\\]|\\.)*"|(?:subgraph\b\s*\w*\s*)?\{(?P<inside>(?:"(?:[^"\\]|\\.)*"|[^{}"])*)\}')
+MEMBER = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s;,"]+')
 COMMENT = re.compile(r"//.*?$|/\*.*?\*/|^\s*#.*?$", re.MULTILINE | re.DOTALL)
 
 Graph = dict[str, tuple[str, ...]]
@@ -42,7 +44,7 @@ def parse_lines(lines: Sequence[str]) -> Graph:
         sides = split(line, "->")
         if len(sides) < 2:
             raise ValueError(f"{line.strip()!r} has no arrow; write cause -> effect")
-        ends = [[unquoted(name) for name in split(side.strip().strip("{}"), ",")] for side in sides]
+        ends = [[unquoted(name) for name in _members(side)] for side in sides]
         if not all(name for names in ends for name in names):
             raise ValueError(f"{line.strip()!r} lacks a name beside an arrow")
         edges += [(a, b) for left, right in itertools.pairwise(ends) for a in left for b in right]
@@ -77,8 +79,26 @@ def _read_dot(text: str, path: Path) -> Graph:
         raise ValueError(f"{path} is no directed graph in DOT; expected digraph {{ a -> b }}")
     if turned := re.search(r"\bdir\s*=\s*\"?(back|both|none)", found[1]):
         raise ValueError(f"{path} draws an arrow with {turned[0]}, which turns it; write every edge as cause -> effect")
-    statements = [part for line in ATTRIBUTES.sub("", found[1]).splitlines() for part in _statements(line)]
-    return parse_lines([part.replace("\\n", "") for part in statements if "->" in part])
+    lines = SET.sub(_in_commas, ATTRIBUTES.sub("", found[1])).splitlines()
+    statements = [part for line in lines for part in _statements(line) if "->" in part]
+    for name in (name for part in statements for side in split(part, "->") for name in _members(side)):
+        if re.search(r"[\s{}]", name) and name[0] not in "\"'":
+            raise ValueError(f"{path}: {name!r} beside an arrow is no name; write it in quotes, a set as {{a b}} -> c")
+    return parse_lines([part.replace("\\n", "") for part in statements])
+
+
+def _in_commas(found: re.Match[str]) -> str:
+    """A set ``{a b}`` of DOT as ``{a, b}``; of a group that holds edges these alone; texts in quotes as they are."""
+    if found["inside"] is None:
+        return found[0]
+    if "->" in found["inside"]:
+        return f"\n{found['inside']}\n"
+    return f"{{{', '.join(MEMBER.findall(found['inside']))}}}"
+
+
+def _members(side: str) -> list[str]:
+    """The names of one side of an arrow, in quotes where they stand in them."""
+    return [name.strip() for name in split(side.strip().strip("{}"), ",")]
 
 
 def _collect(edges: Sequence[tuple[str, str]]) -> Graph:

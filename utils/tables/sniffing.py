@@ -31,7 +31,9 @@ NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
 MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-32": b"\xff\xfe\x00\x00", "utf-16": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 NUMBER = r"[+-]?(?:\d+(?:{d}\d*)?|{d}\d+)(?:[eE][+-]?\d+)?"
 UNITS = r"[$€£¥%]"  # that stand beside a number
+BESIDE = re.compile(r"[$€£¥%()]")  # a number, with the brackets of negative ones
 SIGNED_UNIT = re.compile(rf"^([+-])({UNITS})\s*")  # -$5
+BRACKETED = re.compile(rf"^({UNITS}?)\s*\(\s*({UNITS}?)\s*([^()+-]+?)\s*\)$")  # ($5), which bookkeepers write for -$5
 GROUPED = r"[+-]?\d{{1,3}}(?:{t}\d{{3}})+"  # 1,000
 
 
@@ -89,7 +91,9 @@ def sniff(path: Path, given: FileFormat | None = None) -> Sniffed:
             "thousands": thousands,
         }
     )
-    sniffed = Sniffed(found, header, rows, remarks, *_scan(path, separator))
+    zeros, most = _scan(path, separator)
+    wide = encoding.startswith(("utf-16", "utf-32"))  # whose bytes do not tell: every number is then looked at
+    sniffed = Sniffed(found, header, rows, remarks, zeros or wide, most)
     if not names:
         _require_header(path, sniffed)
     return sniffed
@@ -106,6 +110,10 @@ def _find_encoding(path: Path, remarks: list[Remark]) -> str:
                         Remark("", f"the file is {name.upper()}", f"file: {{encoding: {name}}}", read_as=True)
                     )
                 return name
+        if encoding := _by_zeros(start):
+            said = f"the file is {encoding.upper()} without a mark that says so"
+            remarks.append(Remark("", said, f"file: {{encoding: {encoding}}}", read_as=True))
+            return encoding
         if b"\0" in start:
             raise ValueError(f"{path} is no text: it holds zero bytes.")
     decoder = io.TextIOWrapper(open_bytes(path), encoding="utf-8", newline="")
@@ -116,6 +124,12 @@ def _find_encoding(path: Path, remarks: list[Remark]) -> str:
     except UnicodeDecodeError:
         return _guess_encoding(path, remarks)
     return "utf-8"
+
+
+def _by_zeros(start: bytes) -> str | None:
+    """UTF-16 by the zero bytes that its letters of ASCII have; None of other bytes."""
+    zeros = [byte == 0 for byte in start]
+    return "utf-16-be" if zeros == [True, False] * 2 else "utf-16-le" if zeros == [False, True] * 2 else None
 
 
 def _guess_encoding(path: Path, remarks: list[Remark]) -> str:
@@ -216,8 +230,8 @@ def number_pattern(decimal: str, thousands: str | None) -> re.Pattern[str]:
 
 
 def match_number(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """The match of a text with the pattern of a number, whose sign may stand before the sign of its unit: ``-$5``."""
-    return pattern.fullmatch(SIGNED_UNIT.sub(r"\2\1", text))
+    """The match of a text with the pattern of a number, maybe with its sign before that of its unit: -$5, ($5)."""
+    return pattern.fullmatch(SIGNED_UNIT.sub(r"\2\1", BRACKETED.sub(r"\1\2-\3", text)))
 
 
 def _find_marks(
@@ -232,7 +246,7 @@ def _find_marks(
         decimal = str(fixed.get("decimal") or ".")
         thousands = fixed.get("thousands")
         return decimal, None if thousands is None else str(thousands)
-    cells = [re.sub(UNITS, "", cell).strip() for row in rows for cell in row if cell[:1] in "+-$€£¥%0123456789"]
+    cells = [re.sub(BESIDE, "", cell).strip() for row in rows for cell in row if cell[:1] in "(+-$€£¥%0123456789"]
     cells = [cell for cell in cells if MARKED.search(cell) or "." in cell]
     commas = [cell for cell in cells if "," in cell and re.fullmatch(r"[+-]?[\d.,]*,[\d.,]*", cell)]
     as_decimal = [c for c in commas if re.fullmatch(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d*", c) and not _ambiguous(c)]

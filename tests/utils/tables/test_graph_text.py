@@ -27,6 +27,11 @@ def test_one_graph_in_several_spellings(given, tmp_path):
             "g.dot",
             'digraph g {\n  // causes\n  sex -> income [label="x -> y"];\n  age -> income\n  income -> hired;\n}\n',
         ),
+        ("set.dot", 'digraph { {sex "age"} -> income -> {hired} }'),
+        (
+            "group.dot",
+            "digraph { subgraph a { sex; age\n }\n {sex; age} -> income\n subgraph b { income -> hired } }",
+        ),
         ("g.gv", "strict digraph { sex -> income; age -> income; income -> hired }"),
         ("g.yaml", "income: [sex, age]\nhired: [income]\n"),
         ("g.yml", "- sex -> income\n- age -> income\n- income -> hired\n"),
@@ -60,6 +65,12 @@ def test_names_with_signs_stand_in_quotes(tmp_path):
 def test_what_is_no_graph_is_refused(given, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         read_graph(given, tmp_path)
+
+
+def test_names_side_by_side_that_are_no_set_are_refused(tmp_path):
+    (tmp_path / "g.dot").write_text("digraph { age sex -> income }")
+    with pytest.raises(ValueError, match=r"'age sex' beside an arrow is no name; .* a set as \{a b\} -> c"):
+        read_graph("g.dot", tmp_path)
 
 
 def test_an_undirected_graph_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from utils.datasets.table import build_table
+from utils.system import console
 from utils.tables.table_schema import from_plain
 
 AGE = {"type": "count", "missing": "median+flag"}
@@ -193,3 +194,21 @@ def test_lines_that_end_in_several_ways_are_all_read(read):
     lines = people(1200).to_csv(index=False).splitlines()
     frame, _ = read("\r".join(lines[:900]) + "\r" + "\n".join(lines[900:]))
     assert len(frame) == 1200
+
+
+@pytest.mark.parametrize(("negative", "unit"), [("($4.00)", "$"), ("$(4.00)", "$"), ("(4.00)", "")])
+@pytest.mark.parametrize("every", [2, 30])
+def test_numbers_in_brackets_are_negative_as_bookkeepers_write_them(read, capsys, negative, unit, every):
+    console.begin()  # forgets what other tables were warned of
+    rows = [f"{'fm'[i % 2]},{negative if i % every == 0 else f'{unit}2.50'},{'ny'[i // 2 % 2]}" for i in range(120)]
+    frame, dataset = read("\n".join(["sex,pay,hired", *rows]))
+    assert sorted(set(frame["pay"].round(4))) == [-4.0, 2.5]
+    assert dataset.schema["columns"]["pay"].get("unit", "") == unit
+    assert f"those in brackets are negative, as in '{negative}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
+def test_utf_16_without_a_mark_is_read_and_its_leading_zeros_count(read, encoding):
+    rows = [f"{'fm'[i % 2]},{'01004' if i % 3 else '01005'},{'ny'[i // 2 % 2]}" for i in range(120)]
+    _, dataset = read("\n".join(["sex,zip,hired", *rows]).encode(encoding))
+    assert dataset.schema["columns"]["zip"]["levels"] == ["01004", "01005"]
