@@ -26,7 +26,7 @@ def explain_undefined(
     classes: Sequence[str] = (),
     *,
     groups_min: int,
-    row: str = "test row",
+    row: str,
 ) -> list[str]:
     """A sentence for each cause: "fnr_gap is undefined: group men has no test row of class 1".
 

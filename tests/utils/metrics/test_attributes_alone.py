@@ -138,7 +138,7 @@ def test_of_two_groups_left_by_none_there_is_no_rest():
 
 def told(table: pd.DataFrame) -> list[str]:
     found = judge(table)
-    return explain_undefined(found, found.shares, NAMES, ("no", "yes"), groups_min=10)
+    return explain_undefined(found, found.shares, NAMES, ("no", "yes"), groups_min=10, row="test row")
 
 
 def test_the_small_groups_of_a_cause_are_named_in_one_sentence():

@@ -11,7 +11,7 @@ NAMES = ("women", "men")
 
 def sentences(y, labels, s, *, names=NAMES, groups_min=1):
     found = evaluate(y, labels, s, groups=len(names), groups_min=groups_min)
-    return explain_undefined(found, found.shares, names, groups_min=groups_min)
+    return explain_undefined(found, found.shares, names, groups_min=groups_min, row="test row")
 
 
 def test_what_is_defined_is_not_spoken_of():
@@ -69,17 +69,17 @@ def test_a_declared_group_without_rows_is_named():
 @pytest.mark.parametrize(("prevalence", "label"), [(0.0, 1), (1.0, 0)])
 def test_a_class_without_rows_is_named(prevalence, label):
     metrics = {"accuracy": 0.5, "prevalence": prevalence, "balanced_accuracy": None, "auc": None}
-    (found,) = explain_undefined(metrics, {}, (), groups_min=1)
+    (found,) = explain_undefined(metrics, {}, (), groups_min=1, row="test row")
     assert found == f"balanced_accuracy, auc are undefined: there is no test row of class {label}"
 
 
 def test_of_several_classes_the_empty_one_is_named():
     metrics = {"accuracy": 0.5, "accuracy_class_0": 0.5, "accuracy_class_3": None, "auc": None}
-    (found,) = explain_undefined(metrics, {}, (), groups_min=1)
+    (found,) = explain_undefined(metrics, {}, (), groups_min=1, row="test row")
     assert found == "accuracy_class_3, auc are undefined: there is no test row of class 3"
 
 
 def test_no_rows_take_one_sentence():
-    assert explain_undefined({"accuracy": None, "auc": None}, {}, NAMES, groups_min=10) == [
+    assert explain_undefined({"accuracy": None, "auc": None}, {}, NAMES, groups_min=10, row="test row") == [
         "every metric is undefined: there are no test rows"
     ]
