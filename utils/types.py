@@ -330,4 +330,13 @@ Figures = Mapping[str, float | None]
 Metric = Callable[[Predict, Batch, Context], Figures | Sequence[Figures]]  # a sequence of a stack, one of each model
 Epsilon = Callable[[Batch, Context], Tensor]  # -> radius per row (n,)
 Prepare = Callable[[Batch, Sequence[str]], Batch]  # training rows, names of groups -> the same rows, other weights
-FitDecide = Callable[[Tensor, Batch, Sequence[str]], StoredDecide]  # logits (n, k), rows, names of groups -> thresholds
+
+
+class FitDecide(Protocol):
+    """The fitting of thresholds."""
+
+    def __call__(
+        self, logits: Tensor, batch: Batch, groups: Sequence[str], classes: Sequence[str] = (), /
+    ) -> StoredDecide:
+        """Returns the thresholds by logits (n, k), rows, names of groups and, for errors, of classes."""
+        ...

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from utils.system.console import count
 from utils.types import Batch
+from utils.words.levels import name_class
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -72,12 +73,13 @@ def curves(
     rates: Sequence[str],
     cuts: Floats | None = None,
     key: str = DECIDE,
+    classes: Sequence[str] = (),
 ) -> list[Curve]:
     """The curve of each group, from logits (n, 1) of the rows, at the cuts given or at all that differ.
 
     These lie midway between neighbouring scores, rounded to the type of the logits, so that no last bit of a score
     tells on which side it is; where there is no number between, on the upper score. The outer ones are infinite.
-    ``key`` is the part of the configuration that asks, which errors name.
+    ``key`` is the part of the configuration that asks, which errors name, as they do the ``classes``.
 
     Raises:
         ValueError: one group, more than one logit, nan, or a rate that is undefined in a group.
@@ -98,7 +100,7 @@ def curves(
         raise ValueError(f"{key}: {broken} of {count(len(z), 'logit')} are nan; expected numbers")
     found = [_curve(z[s == i], y[s == i], cuts) for i in range(len(groups))]
     for name, curve in zip(groups, found, strict=True):
-        _require_rates(name, curve.rows, rates, key)
+        _require_rates(name, curve.rows, rates, key, classes)
     return found
 
 
@@ -117,7 +119,7 @@ def _between(z: NDArray) -> Floats:
     return np.concatenate([[-np.inf], np.where(middle > lower, middle, upper), [np.inf]])
 
 
-def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str) -> None:
+def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str, classes: Sequence[str]) -> None:
     """Refuses a group without rows that a rate is of. Raises ValueError."""
     if not rows.sum():
         raise ValueError(
@@ -128,8 +130,8 @@ def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str) -> N
         if not rows[list(CLASSES[rate])].sum():
             raise ValueError(
                 f"{key}: the {WORDS[rate]} of group {name} is undefined, as none of its {count(rows.sum(), 'row')} "
-                f"that thresholds are fitted on is of class {CLASSES[rate][0]}; fit on more (fit_on=train, or more "
-                f"validation rows), {LARGER}, or compare another rate ({RATES[key]})"
+                f"that thresholds are fitted on is of {name_class(CLASSES[rate][0], classes)}; fit on more "
+                f"(fit_on=train, or more validation rows), {LARGER}, or compare another rate ({RATES[key]})"
             )
 
 

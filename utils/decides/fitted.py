@@ -27,19 +27,25 @@ from utils.decides.exact_thresholds import (
 )
 from utils.system.console import count
 from utils.types import Batch
+from utils.words.levels import name_class
 
 HALVINGS = 25  # of the gap that is asked for, until the bound is what is permitted
 
 
 def require_rows(
-    of: Sequence[Curve], groups: Sequence[str], rates: Sequence[str], groups_min: int, key: str = DECIDE
+    of: Sequence[Curve],
+    groups: Sequence[str],
+    rates: Sequence[str],
+    groups_min: int,
+    key: str = DECIDE,
+    classes: Sequence[str] = (),
 ) -> None:
     """Refuses rates of so few rows that they say little, naming the part ``key`` that asks. Raises ValueError."""
     for rate in rates:
         for name, curve in zip(groups, of, strict=True):
             own = int(curve.rows[list(CLASSES[rate])].sum())
             if own < groups_min:
-                which = f" of class {CLASSES[rate][0]}" if len(CLASSES[rate]) == 1 else ""
+                which = f" of {name_class(CLASSES[rate][0], classes)}" if len(CLASSES[rate]) == 1 else ""
                 raise ValueError(
                     f"{key}: the {WORDS[rate]} of group {name} is one of {count(own, 'row')}{which} that thresholds "
                     f"are fitted on, fewer than {key}.groups_min={groups_min}; fit on more (fit_on=train, or more "

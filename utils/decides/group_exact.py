@@ -17,6 +17,7 @@ def group_exact(
     logits: Tensor,
     batch: Batch,
     groups: Sequence[str] = (),
+    classes: Sequence[str] = (),
     *,
     rate: Literal["fnr", "fpr", "acceptance_rate", "equalized_odds"],
     permitted: float,
@@ -34,6 +35,7 @@ def group_exact(
         logits: (n, 1).
         batch: their rows.
         groups: their names.
+        classes: the names of the classes, where they have any.
         rate: equalised odds of two groups, the others of any number.
         permitted: the largest gap on these rows, in [0, 1].
         confidence: in (0, 1), that the gap on other rows is permitted; None: it is on these.
@@ -45,8 +47,8 @@ def group_exact(
     """
     require_permitted(permitted)
     rates = TOGETHER[rate]
-    of = curves(logits, batch, groups, rates)
-    require_rows(of, groups, rates, groups_min)
+    of = curves(logits, batch, groups, rates, classes=classes)
+    require_rows(of, groups, rates, groups_min, classes=classes)
     ready, warnings = sides(of, rates), []
     if confidence is None:
         policy = most_accurate(ready, permitted)

@@ -17,6 +17,7 @@ def group_grid(
     logits: Tensor,
     batch: Batch,
     groups: Sequence[str] = (),
+    classes: Sequence[str] = (),
     *,
     rate: Literal["fnr", "fpr", "acceptance_rate", "equalized_odds"],
     permitted: float,
@@ -36,6 +37,7 @@ def group_grid(
         logits: (n, 1).
         batch: their rows.
         groups: their names.
+        classes: the names of the classes, where they have any.
         rate: see ``group_exact``.
         permitted: the largest gap on these rows, in [0, 1].
         confidence: see ``group_exact``; where no policy of the grid keeps to it, the one of the smallest gap.
@@ -50,8 +52,8 @@ def group_grid(
     if levels < 2 or reach <= 0:
         raise ValueError(f"decide: a grid of levels={levels}, reach={reach}; expected 2 levels or more, and above 0")
     rates = exact_thresholds.TOGETHER[rate]
-    of = exact_thresholds.curves(logits, batch, groups, rates, np.linspace(-reach, reach, levels))
-    require_rows(of, groups, rates, groups_min)
+    of = exact_thresholds.curves(logits, batch, groups, rates, np.linspace(-reach, reach, levels), classes=classes)
+    require_rows(of, groups, rates, groups_min, classes=classes)
     sides, warnings = exact_thresholds.sides(of, rates), []
     if confidence is None:
         policy = exact_thresholds.most_accurate(sides, permitted)

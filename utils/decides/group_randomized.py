@@ -17,6 +17,7 @@ def group_randomized(
     logits: Tensor,
     batch: Batch,
     groups: Sequence[str] = (),
+    classes: Sequence[str] = (),
     *,
     rate: Literal["fnr", "fpr", "acceptance_rate", "equalized_odds"],
     permitted: float,
@@ -32,6 +33,7 @@ def group_randomized(
         logits: (n, 1).
         batch: their rows.
         groups: their names.
+        classes: the names of the classes, where they have any.
         rate: of equalised odds both fnr and fpr are kept near each other.
         permitted: the largest expected gap on these rows, in [0, 1].
         groups_min: the fewest rows of a group that a rate may be of.
@@ -41,8 +43,8 @@ def group_randomized(
     """
     require_permitted(permitted)
     rates = TOGETHER[rate]
-    of = curves(logits, batch, groups, rates)
-    require_rows(of, groups, rates, groups_min)
+    of = curves(logits, batch, groups, rates, classes=classes)
+    require_rows(of, groups, rates, groups_min, classes=classes)
     found = mixtures(of, rates, permitted)
     decide = RandomThresholds([own.cuts for own in found], [own.shares for own in found])
     chances = decide.probability(logits, batch.s)

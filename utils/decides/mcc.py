@@ -10,7 +10,9 @@ from utils.decides.threshold import Threshold, logit
 from utils.types import Batch
 
 
-def mcc(logits: Tensor, batch: Batch, groups: Sequence[str] = (), *, levels: int) -> Threshold:
+def mcc(
+    logits: Tensor, batch: Batch, groups: Sequence[str] = (), classes: Sequence[str] = (), *, levels: int
+) -> Threshold:
     """The threshold t in {0, 1/(levels-1), ..., 1} with the largest correlation of labels and classes.
 
     MCC = (TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)), 0 where the root is 0 (Matthews, 1975), class 1 being

@@ -231,7 +231,7 @@ def threshold(run: Run) -> StoredDecide:
     rows = getattr(run.dataset, run.params["fit_on"])
     if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
         rows = rows.rows(slice(0, FEW))
-    return run.fit_decide(logits_of(run, rows), rows, run.dataset.groups)
+    return run.fit_decide(logits_of(run, rows), rows, run.dataset.groups, run.dataset.class_names)
 
 
 def checkpoint_of(run: Run) -> Path:

@@ -28,6 +28,7 @@ def operating_points(
     fitted: Rows,
     judged: Rows,
     groups: Sequence[str],
+    classes: Sequence[str] = (),
     *,
     sizes: Mapping[str, int],
     rates: Sequence[str],
@@ -43,6 +44,7 @@ def operating_points(
         fitted: what the thresholds are fitted to.
         judged: what they are judged on.
         groups: their names.
+        classes: the names of the classes, where they have any.
         sizes: levels of each of several sensitive attributes by name, see ``utils.metrics.group.attribute_sizes``.
         rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
         permitted: gaps on the fitted rows, in [0, 1].
@@ -64,7 +66,8 @@ def operating_points(
         ValueError: rates of too few of the fitted rows.
     """
     asked = [*permitted, None]
-    require_rows(curves(*fitted, groups, rates, key=POINTS), groups, rates, groups_min, POINTS)
+    of = curves(*fitted, groups, rates, key=POINTS, classes=classes)
+    require_rows(of, groups, rates, groups_min, POINTS, classes)
     found = exact(*fitted, groups, rates=rates, permitted=asked)
     distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
     tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)

@@ -98,7 +98,7 @@ def _operating_points(run: Run) -> tuple[dict[str, Any] | None, list[str]]:
     fitted, judged = ((logits_of(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
     try:
         sizes = attribute_sizes(data.columns)
-        points = operating_points(fitted, judged, data.groups, sizes=sizes, **settings, seed=run.seed)
+        points = operating_points(fitted, judged, data.groups, data.class_names, sizes=sizes, **settings, seed=run.seed)
     except ValueError as error:
         return None, [f"no operating points: {error}"]
     return {"fit_on": fit_on} | points | {"fitted": points["fitted"] | {"split": fit_on}}, []

@@ -99,7 +99,7 @@ def rehearse(run: Run) -> None:
         # of images only what the labels and groups tell: their logits come after the training
         outputs = run.params["model"]["outputs"]
         logits = few.w.new_zeros(len(rows.y), outputs) if run.dataset.shape else _scores(run, model, rows)
-        decide = run.fit_decide(logits, rows, run.dataset.groups)
+        decide = run.fit_decide(logits, rows, run.dataset.groups, run.dataset.class_names)
     _rehearse_filing(run, model, decide, few)
 
 

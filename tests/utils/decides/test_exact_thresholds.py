@@ -147,6 +147,9 @@ def test_a_group_without_rows_that_the_rate_is_of_is_named(rate, present):
     rows = [(0.0, 1, 0), (0.0, 0, 0), (0.0, present, 1), (1.0, present, 1)]
     with pytest.raises(ValueError, match=f"rate of group men is undefined, .* its 2 rows .* class {1 - present}"):
         curves(*made(rows), NAMES[:2], (rate,))
+    named = ("no", "yes")
+    with pytest.raises(ValueError, match=f"its 2 rows .* is of class {named[1 - present]};"):
+        curves(*made(rows), NAMES[:2], (rate,), classes=named)
 
 
 def test_a_group_of_one_class_has_an_acceptance_rate():
