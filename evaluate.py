@@ -292,6 +292,23 @@ def parse_sort(keys: str | None) -> list[str]:
     return [word.strip().removeprefix("-") for word in str(keys or "").split(",") if word.strip()]
 
 
+def later_columns(table: "pd.DataFrame", params: "Judging", records: "Sequence[Record]") -> list[str]:
+    """The columns of later evaluations, besides those named themselves, of the metrics that ``columns`` names.
+
+    Where records were judged now, those of that evaluation alone, and of others what is nowhere else.
+    """
+    from utils.records import later
+
+    asked, names = params["columns"], later.evaluations(records)
+    of = {str(column): later.of_evaluation(str(column), names) for column in table.columns}
+    there = [column for column, (name, key) in of.items() if name is not None and key in asked and column not in asked]
+    if params["id"] is None:
+        return there
+    made = [column for column in there if of[column][0] == (params["name"] or name_of(params))]
+    elsewhere = {*of, *(of[column][1] for column in made)}
+    return [*made, *(column for column in there if of[column][1] not in elsewhere)]
+
+
 def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records: "Sequence[Record]") -> None:
     """Prints the table of some ``records``, and writes it as CSV where asked.
 
@@ -310,9 +327,11 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     from utils.system import atomic
 
     named = any(word.startswith("columns=") for word in HydraConfig.get().overrides.task)
+    kept = [records[i] for i in table.index]
+    added = later_columns(table, params, kept) if named else []
     if named:
         for key in params["columns"]:  # of the default ones, those that no record has are left out
-            if not any(column.endswith(f"/{key}") for column in table.columns):
+            if not any(column.endswith(f"/{key}") for column in added):
                 table = table.assign(**{key: values(key, table)})  # of a setting
     facts = ["doc_id", "name", "seed", "radius"]
     wanted = list(params["columns"])
@@ -320,8 +339,6 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
         wanted += [f"robust_accuracy{what}_{r}" for r in params["epsilon"]["evaluate"] for what in ("", "_worst_class")]
         wanted += under_norms(table.columns)
     metrics = [key for key in dict.fromkeys(wanted) if key in table.columns]
-    added = [key for key in table.columns if named and any(key.endswith(f"/{column}") for column in params["columns"])]
-    kept = [records[i] for i in table.index]
     apart = advice.sentences(kept, [*metrics, *added], advice.Asked(params["database"], params["where"]))
     several = [key for key in ("source", "sensitive") if table[key].nunique() > 1]
     under = several or (["scm"] if apart else [])

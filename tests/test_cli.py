@@ -287,6 +287,24 @@ def test_a_later_evaluation_at_a_fraction_is_in_the_table(own):
     assert "pgd_l2@8/255/uai_8/255" in answer.out
 
 
+def test_the_table_shows_each_column_once_and_of_later_evaluations_the_one_just_made(own):
+    train()
+    succeeded(command("evaluate", "id=1", "name=first", *JUDGED))
+    own_columns = "columns=[accuracy,first/accuracy]"
+    judged = succeeded(command("evaluate", "id=1", "name=second", own_columns, *JUDGED)).out
+    assert header(judged) == ["accuracy", "first/accuracy", "second/accuracy"]
+    alone = succeeded(command("evaluate", "id=1", "name=third", "columns=[accuracy]", *JUDGED)).out
+    assert header(alone) == ["accuracy", "third/accuracy"]
+    everything = succeeded(command("evaluate", own_columns)).out
+    assert header(everything) == ["accuracy", "first/accuracy", "second/accuracy", "third/accuracy"]
+
+
+def header(out):
+    """The metrics in the first line of the table."""
+    (line,) = [line for line in out.splitlines() if line.startswith("doc_id")]
+    return line.split()[4:]
+
+
 # --- lists, plots, tables --------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """A stored model judged on the rows of another file: its figures there, and which columns moved."""
 
 import hashlib
+import json
 import re
 
 import numpy as np
@@ -216,6 +217,12 @@ def test_an_operating_point_has_the_test_figures_that_are_filed_with_it(at_home,
         assert found["metrics"][key] == pytest.approx(filed["operating_points"]["metrics"][key][1])
     answer = command("evals.table", "dataset=people.yaml", f"metrics={name}/accuracy")
     assert answer.code == 0, answer
+    answer = command("evals.select", "dataset=people", f"maximize={name}/accuracy", "card=null", "format=json")
+    assert json.loads(answer.out)["chosen"]["point"] == 1
+    words = ("dataset=people", "maximize=accuracy", "card=null", "where=uai_0.05<=1")
+    told = command("evals.select", *words).out
+    assert re.search("left out: .* operating points without uai_0.05 .*evaluate.py id=... point=... does", told)
+    assert "operating point" not in command("evals.select", *words, "points=false").out
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask, of_test_rows
 from evals.choosing.handing import CLOSE, Handed, hand_out
 from evals.records import advice, query
-from evals.records.points import describe_limit, with_points
+from evals.records.points import at_own_thresholds, describe_limit, with_points
 from evals.records.row_intervals import at_level, over_rows
 from utils.metrics.directions import direction
 from utils.records import later
@@ -29,6 +29,10 @@ from utils.records.settings import flat, varying
 from utils.system.console import count
 from utils.words.numbers import read_number
 
+NOT_AT_POINTS = (
+    "not judged at their thresholds, which evaluate.py id=... point=... does, under a name of its own; "
+    "points=false leaves all points out"
+)
 CONFIDENCE = 0.95  # that sure=true hands out nothing that violates a limit
 
 
@@ -132,13 +136,18 @@ def compete(
     Raises:
         ValueError: no run is left.
     """
-    everyone = [(made, record) for record in records for made in (with_points([record]) if points else [record])]
+    everyone = [
+        (made, record)
+        for record in records
+        for made in (with_points([record]) if points else [at_own_thresholds(record)])
+    ]
     table = query.frame([made for made, _ in everyone])
     table["point"] = [made.get("point", -1) for made, _ in everyone]
     table["policy"] = [made.get("policy", "") for made, _ in everyone]
     table["plain_group"] = [record.get("group_id") for _, record in everyone]
     for key in question.keys:
-        query.find_column(key, table)
+        if key not in table.columns:
+            raise ValueError(f"{key} was judged at operating points, which points=false leaves out; take points=true")
         intervals = [over_rows(made, key) for made, _ in everyone]
         table[f"{key}_low"], table[f"{key}_high"] = zip(*intervals, strict=True)
     chosen = query.where(table, asked.where)
@@ -183,7 +192,7 @@ def _describe_left_out(chosen: pd.DataFrame, records: Sequence[query.Record], ke
         what = "operating point" if "point" in records[i] else "run"
         why = "undefined there" if undefined else "never measured there"
         if "point" in records[i] and not undefined:
-            why = "points hold what thresholds alone decide"
+            why = NOT_AT_POINTS
         counts[what, key, why] = counts.get((what, key, why), 0) + 1
     return [f"{count(n, what)} without {key} ({why})" for (what, key, why), n in counts.items()]
 

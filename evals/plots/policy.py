@@ -148,4 +148,13 @@ def _picture(shown: Chart, policy: Policy, options: DictConfig) -> Picture:
     said = text.summary(shown, frontier.reference(options)) + text.describe_choice(
         shown, policy.choice, str(options.dataset)
     )
-    return Picture(frontier.draw(shown, frontier.style(options), policy), said)
+    return Picture(frontier.draw(shown, frontier.style(options), policy), f"{said}{_describe_points(shown)}")
+
+
+def _describe_points(shown: Chart) -> str:
+    """States that the operating points of the runs do not compete, where they have some; nothing where they do."""
+    held = (shown.records[int(i)].get("operating_points") or {} for i in shown.runs.index)
+    there = sum(len(of.get("permitted", ())) for of in held)
+    if not there or not shown.models.all():
+        return ""
+    return f"  {count(there, 'operating point')} left out, which compete in evals.select; points=true takes them in\n"

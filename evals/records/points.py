@@ -23,13 +23,24 @@ END = re.compile(r"_(low|high)$")
 
 
 def with_points(records: Sequence[Record]) -> list[Record]:
-    """The records, each followed by one for each of its operating points.
+    """The records, each followed by one for each of its operating points; later evaluations stand where they belong.
 
     That of a point has a ``point`` beside it, its number in the record, from 0, and ``policy``, its name such as
     ``fnr_gap<=0.05``; its ``group_id`` is that of the record with the policy, and of the metrics it has those that
-    depend on its thresholds alone.
+    depend on its thresholds alone. What was judged at a point (``evaluate.py point=3``) is the point's, else the
+    record's.
     """
-    return [made for record in records for made in (record.copy(), *_points(record))]
+    return [made for record in records for made in (at_own_thresholds(record), *_points(record))]
+
+
+def at_own_thresholds(record: Record) -> Record:
+    """The record without what was judged at its operating points."""
+    return {**record, "evaluations": _judged_at(record, None)}
+
+
+def _judged_at(record: Record, point: int | None) -> Any:
+    """Returns the later evaluations at one operating point, or at the record's own thresholds."""
+    return {name: of for name, of in (record.get("evaluations") or {}).items() if of.get("point") == point}
 
 
 def _points(record: Record) -> Iterator[Record]:
@@ -45,7 +56,7 @@ def _points(record: Record) -> Iterator[Record]:
             "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
             "shares": _keep(record.get("shares")) | _recall_shares(_at(found.get("shares"), i)),
             "deviations": _keep(record.get("deviations")) | _at(found.get("deviations"), i),
-            "evaluations": {},
+            "evaluations": _judged_at(record, i),
         }
 
 

@@ -303,7 +303,34 @@ def test_points_of_several_seeds_are_one_candidate():
 def test_a_point_does_not_have_what_was_never_judged_at_it():
     found = chosen([model(1, 0.8, 0.1, operating_points=POINTS)], conditions="uai_0.05<=0.5")
     assert len(found.ranked) == 1
-    assert found.pool.left_out == ["3 operating points without uai_0.05 (points hold what thresholds alone decide)"]
+    (said,) = found.pool.left_out
+    assert said.startswith("3 operating points without uai_0.05 (not judged at their thresholds, which evaluate.py id=")
+
+
+JUDGED = {"audit": {"metrics": {"accuracy": 0.6}}, "point1+audit": {"metrics": {"accuracy": 0.5}, "point": 1}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "points", "expected"),
+    [
+        ("audit/accuracy", True, [-1]),
+        ("point1+audit/accuracy", True, [1]),
+        ("audit/accuracy", False, [-1]),
+    ],
+)
+def test_what_was_judged_later_is_of_the_thresholds_that_it_was_judged_at(asked, points, expected):
+    """Those of the record, or those of one of its operating points."""
+    found = chosen([model(1, 0.8, 0.1, operating_points=POINTS, evaluations=JUDGED)], points=points, maximize=asked)
+    assert list(found.pool.table["point"]) == expected
+
+
+def test_where_points_do_not_compete_what_was_judged_at_one_is_no_figure_of_the_model():
+    with pytest.raises(ValueError, match="judged at operating points, which points=false leaves out"):
+        chosen(
+            [model(1, 0.8, 0.1, operating_points=POINTS, evaluations=JUDGED)],
+            points=False,
+            maximize="point1+audit/accuracy",
+        )
 
 
 def test_what_differs_is_named_by_its_key_and_only_once():

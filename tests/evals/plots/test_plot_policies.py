@@ -220,7 +220,16 @@ def test_points_are_no_runs():
 
 def test_a_chosen_point_says_how_to_load_it():
     said = policy.exclude(WITH_POINTS, options("kind=excluded", "limit=fnr_gap<=0.05", "points=true")).text
+    assert "left out" not in said
     assert 'from_database(1, "loan", point=0)' in said
+
+
+@pytest.mark.parametrize("words", [("kind=excluded", "limit=fnr_gap<=0.5"), ("kind=tangent", "weights=1,0.5")])
+def test_points_that_do_not_compete_are_said_to_be_left_out(words):
+    """As ``evals.select`` counts them, unless it is told not to."""
+    said = (policy.exclude if "limit" in words[1] else policy.tangent)(WITH_POINTS, options(*words)).text
+    assert "2 operating points left out, which compete in evals.select; points=true takes them in" in said
+    assert "operating point" not in policy.exclude(MODELS, options("kind=excluded", "limit=fnr_gap<=0.5")).text
 
 
 # --- what is printed, what is refused --------------------------------------------------------------------------

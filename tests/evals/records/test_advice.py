@@ -56,7 +56,7 @@ def _printed(answer):
 def test_the_command_says_the_graph_and_the_key_is_that_which_it_files(folder):
     _mixed(folder)
     before = command("evals.select", "dataset=mixed", *ASKED)
-    refused(before, f"take {OWN}/uai_0.05;", 'where="scm==linear"')
+    refused(before, f"take {OWN}/uai_0.05;", 'where="uai_0.05<=1, scm==linear"')
     words = _printed(before)
     assert words == ["dataset=mixed", "id=all", "scm=linear", f"dataset.graph={GRAPHS['mixed']}"]
     answer = command("evaluate", *words, *QUICK)
@@ -110,7 +110,7 @@ def test_a_setting_that_tells_two_causal_models_apart_is_a_condition(folder):
     for binary in ("anm", "threshold"):
         _train("settings", "scm=linear", f"scm.binary={binary}", graph)
     answer = command("evals.select", "dataset=settings", *ASKED)
-    refused(answer, 'by where="scm.binary==anm"', "take scm=linear/uai_0.05;")
+    refused(answer, 'by where="uai_0.05<=1, scm.binary==anm"', "take scm=linear/uai_0.05;")
     assert _printed(answer) == ["dataset=settings", "id=all", "scm=linear"]  # each record has this graph itself
     kept = command("evals.select", "dataset=settings", ASKED[0], f"{ASKED[1]}, scm.binary==anm", "card=null")
     assert kept.code == 0, kept
