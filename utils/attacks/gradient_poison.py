@@ -99,7 +99,7 @@ def gradient_poison(
     _check(victim, settings)
     judge = settings.judge(victim)
     for name in (metric, *(penalties or {})):
-        smooth(name, len(victim.groups))
+        smooth(name, len(victim.groups), judge.sizes)
     space = settings.space(victim)
     journal = settings.journal(victim, partial(shared, budget=budget))
     evaluations = Evaluations(victim, space, judge, journal)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from utils.metrics.classification import FROM_TABLE
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.directions import direction
-from utils.metrics.group import GAPS, OF_ANY_CLASSES, RATES
+from utils.metrics.directions import by_attribute, direction, split_some
+from utils.metrics.group import GAPS, OF_ANY_CLASSES, RATES, views
 from utils.types import Answer, Batch, FitDecide
 from utils.words.near import near, near_or_all
 
@@ -53,6 +53,7 @@ class Judge:
     valid: Batch
     groups: Sequence[str]
     fit_decide: FitDecide
+    sizes: Mapping[str, int] = field(default_factory=dict)  # of several sensitive attributes, see ``attribute_sizes``
 
     def __post_init__(self) -> None:
         chosen("objective", self.objective, ("fair", "unfair"))
@@ -81,7 +82,9 @@ class Judge:
         rates, gaps = self._names
         two = len(self.groups) == 2
         of_groups = [f"{rate}_group{i}" for rate in rates for i in range(len(self.groups))]
-        return (*OF_ALL_ROWS, *gaps, *of_groups, *(f"{rate}_signed_gap" for rate in rates if two))
+        signed = [f"{rate}_signed_gap" for rate in rates]
+        alone = [f"{gap}{by_attribute(a)}" for a, n in self.sizes.items() for gap in (*gaps, *signed * (n == 2))]
+        return (*OF_ALL_ROWS, *gaps, *of_groups, *signed * two, *alone)
 
     @cached_property
     def needed(self) -> tuple[str, ...]:
@@ -96,7 +99,8 @@ class Judge:
     @property
     def least(self) -> float:
         """A loss below which there is none, where it is known: a gap is 0 at least. The weighted accuracy has none."""
-        below_0 = any(key == "mcc" or key.endswith("_signed_gap") for key in (self.metric, *self.penalties))
+        plain = [split_some(key)[0] for key in (self.metric, *self.penalties)]
+        below_0 = any(key == "mcc" or key.endswith("_signed_gap") for key in plain)
         if self.accuracy == "weight" or below_0:
             return -math.inf
         return sum(min(0.0, weight) for weight in (self.sign, *self.penalties.values()))
@@ -144,6 +148,8 @@ class Judge:
     def metrics(self, answer: Answer) -> dict[str, float]:
         """Means over inner seeds of accuracy, balanced_accuracy, mcc and the rates and gaps of ``utils.metrics.group``.
 
+        Of several sensitive attributes also the gaps between the groups of each alone.
+
         What is undefined with some inner seed is left out.
 
         Raises:
@@ -153,12 +159,12 @@ class Judge:
         whole = tables.sum(1)
         rates, gaps = self._names
         found: dict[str, Floats] = {key: FROM_TABLE[key](whole) for key in OF_ALL_ROWS}
-        found |= {key: GAPS[key](tables) for key in gaps}
+        for end, own in views(tables, self.sizes):
+            found |= {f"{key}{end}": GAPS[key](own) for key in gaps}
+            if own.shape[1] == 2:
+                found |= {f"{key}_signed_gap{end}": np.diff(RATES[key](own))[:, 0] for key in rates}
         for key in rates:
-            of_groups = RATES[key](tables)  # (r, g)
-            found |= {f"{key}_group{i}": of_groups[:, i] for i in range(len(self.groups))}
-            if len(self.groups) == 2:
-                found[f"{key}_signed_gap"] = of_groups[:, 1] - of_groups[:, 0]
+            found |= {f"{key}_group{i}": of for i, of in enumerate(RATES[key](tables).T)}
         means = {key: float(values.mean()) for key, values in found.items()}
         return {key: mean for key, mean in means.items() if not math.isnan(mean)}
 

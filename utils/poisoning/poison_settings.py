@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from utils.metrics.group import attribute_sizes
 from utils.poisoning.features import Space
 from utils.poisoning.journal import Entry, Journal, fingerprint, of_other_budgets
 from utils.poisoning.judge import Judge
@@ -54,6 +55,7 @@ class PoisonSettings:
             valid=victim.valid,
             groups=victim.groups,
             fit_decide=victim.fit_decide,
+            sizes=attribute_sizes(victim.columns),
         )
 
     def space(self, victim: Victim, *, spread: bool = False) -> Space:

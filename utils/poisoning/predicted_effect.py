@@ -47,7 +47,10 @@ class Outlook(NamedTuple):
 
         def figure(predict: Predict) -> Tensor:
             logits, groups = predict(victim.valid.x), len(victim.groups)
-            return surrogate(logits, victim.valid, decide, weights, groups=groups, temperature=self.temperature)
+            sizes = self.judge.sizes
+            return surrogate(
+                logits, victim.valid, decide, weights, groups=groups, sizes=sizes, temperature=self.temperature
+            )
 
         product = hessian_product(of, victim.loss, rows)
         g = gradient(of, figure)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from utils.metrics.directions import by_attribute, split_some
 from utils.types import Batch, Decide
 
 Rate = Callable[[Tensor], Tensor]  # tables (..., 2, 2) -> a rate (...)
@@ -68,14 +69,21 @@ METRICS: Mapping[str, Smooth] = {
 }
 
 
-def smooth(name: str, groups: int) -> Smooth:
+def smooth(name: str, groups: int, sizes: Mapping[str, int]) -> Smooth:
     """A metric by its name: those above, ``<rate>_group<i>`` of group i, and ``<rate>_signed_gap`` of two groups.
+
+    With ``sizes``, the levels of several sensitive attributes, also the gaps of each alone, ``fpr_gap_by_sex``.
 
     Raises:
         ValueError: a name that has no smooth stand-in.
     """
     if name in METRICS:
         return METRICS[name]
+    gap_of, attribute, _ = split_some(name)
+    if attribute in sizes and name == f"{gap_of}{by_attribute(attribute)}":
+        others = [i for i, key in enumerate(sizes) if key != attribute]
+        own = smooth(gap_of, sizes[attribute], {})
+        return lambda *two: own(*(of.reshape(*sizes.values(), 2, 2).sum(others) for of in two))
     rate = name.removesuffix("_signed_gap")
     if rate != name and rate in RATES and groups == 2:
         return lambda soft, _: RATES[rate](soft)[1] - RATES[rate](soft)[0]
@@ -90,7 +98,14 @@ def smooth(name: str, groups: int) -> Smooth:
 
 
 def surrogate(
-    logits: Tensor, batch: Batch, decide: Decide, weights: Mapping[str, float], *, groups: int, temperature: float
+    logits: Tensor,
+    batch: Batch,
+    decide: Decide,
+    weights: Mapping[str, float],
+    *,
+    groups: int,
+    sizes: Mapping[str, int],
+    temperature: float,
 ) -> Tensor:
     """The sum of weight * metric, (), with sigmoid(margin / t) as the label of each row.
 
@@ -104,5 +119,5 @@ def surrogate(
     margin = decide.margin(logits, batch.s)
     soft = tables(torch.sigmoid(margin / temperature), batch, groups)
     hard = tables((margin >= 0).to(margin), batch, groups)
-    parts = [weight * smooth(name, groups)(soft, hard) for name, weight in weights.items()]
+    parts = [weight * smooth(name, groups, sizes)(soft, hard) for name, weight in weights.items()]
     return torch.stack(parts).sum()

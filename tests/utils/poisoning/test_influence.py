@@ -49,7 +49,7 @@ def fitted(rows):
 def figure(predict, temperature=1.0):
     """The smooth gap of the false positive rates on the validation rows."""
     weights = {"fpr_gap": 1.0}
-    return surrogate(predict(VALID.x), VALID, Threshold(0.5), weights, groups=2, temperature=temperature)
+    return surrogate(predict(VALID.x), VALID, Threshold(0.5), weights, groups=2, sizes={}, temperature=temperature)
 
 
 def direction(of, rows=ROWS, damping=DAMPING):

@@ -63,6 +63,19 @@ def test_it_has_the_keys_of_the_group_metrics_of_a_record(context):
     assert {key: found.get(key) for key in plain} == pytest.approx(plain)
 
 
+def test_of_several_attributes_it_has_the_gaps_of_each_alone_as_a_record_has():
+    """Four groups, of two attributes of two levels each; theirs of the one attribute by fairlearn."""
+    z, batch = random_rows()
+    b = torch.arange(len(batch.s)) // 2 % 2
+    own = judge(valid=batch._replace(s=2 * batch.s + b), groups=list("abcd"), sizes={"sex": 2, "race": 2})
+    found = own.metrics(Answer(z))
+    assert set(found) == set(own.available)
+    for key in ("fnr_gap", "demographic_parity_difference"):
+        assert found[f"{key}_by_sex"] == pytest.approx(of_each_seed(THEIRS[key]), abs=1e-12)
+    assert judge(metric="fnr_gap_by_sex", sizes={"sex": 2}).sign == 1
+    assert abs(found["fpr_signed_gap_by_sex"]) <= found["fpr_gap_by_sex"] + 1e-12
+
+
 def test_every_known_metric_is_reported():
     own = judge()
     assert set(own.metrics(Answer(logits(10, 10)[None]))) == set(own.available)

@@ -22,9 +22,9 @@ def rows(groups, seed=0):
     return Batch(LOGITS.unsqueeze(1), y, s, torch.ones(400, dtype=torch.float64), torch.arange(400))
 
 
-def at(name, batch, groups, temperature=1e-6, probability=0.6):
-    found = surrogate(batch.x, batch, Threshold(probability), {name: 1.0}, groups=groups, temperature=temperature)
-    return found.item()
+def at(name, batch, groups, temperature=1e-6, probability=0.6, sizes=None):
+    sizes, decide = sizes or {}, Threshold(probability)
+    return surrogate(batch.x, batch, decide, {name: 1.0}, groups=groups, sizes=sizes, temperature=temperature).item()
 
 
 def counted(batch, groups, probability=0.6):
@@ -37,6 +37,17 @@ def counted(batch, groups, probability=0.6):
 def test_at_a_small_temperature_a_gap_is_that_of_hard_labels(name, groups):
     batch = rows(groups)
     assert at(name, batch, groups) == pytest.approx(float(GAPS[name](counted(batch, groups))), abs=1e-9)
+
+
+@pytest.mark.parametrize(("attribute", "of"), [("sex", lambda s: s // 3), ("age group", lambda s: s % 3)])
+@pytest.mark.parametrize("name", ["fnr_gap", "demographic_parity_difference"])
+def test_the_gap_of_an_attribute_alone_is_that_of_its_groups(name, attribute, of):
+    """Six groups, of two levels of sex by three of age."""
+    batch = rows(6)
+    alone = batch._replace(s=of(batch.s))
+    levels = int(alone.s.max()) + 1
+    found = at(f"{name}_by_{attribute}", batch, 6, sizes={"sex": 2, "age group": 3})
+    assert found == pytest.approx(float(GAPS[name](counted(alone, levels))), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", list(RATES))
@@ -64,7 +75,7 @@ def test_a_gap_falls_with_the_hard_one_even_where_the_soft_one_has_the_other_sig
     """Two negatives of each group: hard rates 1/2 and 0, soft ones .51 / 2 and .49."""
     z = torch.tensor([0.04, -9.0, -0.04, -0.04], dtype=torch.float64).unsqueeze(1).requires_grad_()
     batch = Batch(z.detach(), torch.zeros(4).long(), torch.tensor([0, 0, 1, 1]), torch.ones(4), torch.arange(4))
-    value = surrogate(z, batch, Threshold(0.5), {"fpr_gap": 1.0}, groups=2, temperature=1.0)
+    value = surrogate(z, batch, Threshold(0.5), {"fpr_gap": 1.0}, groups=2, sizes={}, temperature=1.0)
     (slope,) = torch.autograd.grad(value, z)
     assert value < 0
     assert slope[0] > 0
@@ -74,7 +85,7 @@ def test_a_gap_falls_with_the_hard_one_even_where_the_soft_one_has_the_other_sig
 def test_weights_add_metrics():
     batch = rows(2)
     both = {"fpr_gap": 2.0, "accuracy": -0.5}
-    found = surrogate(batch.x, batch, Threshold(0.5), both, groups=2, temperature=1.0).item()
+    found = surrogate(batch.x, batch, Threshold(0.5), both, groups=2, sizes={}, temperature=1.0).item()
     each = [at(name, batch, 2, temperature=1.0, probability=0.5) for name in both]
     assert found == pytest.approx(float(np.dot([2.0, -0.5], each)))
 
