@@ -126,7 +126,8 @@ def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     lines += [f"          {choice_text.IDLE}"] if choice_text.idle(record) else []
     lines += [f"  {line}" for line in query.align(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
-    lines += [f"          {line}" for line in choice_text.own_figures(found, best)] if row["seeds"] > 1 else []
+    if row["seeds"] > 1 or found.question.sure:
+        lines += [f"          {line}" for line in choice_text.own_figures(found, best)]
     lines += [f"          {line}" for line in (choice_text.beside_constant(record), *describe_fits(record)) if line]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, asked, record).items()]
 
@@ -157,15 +158,18 @@ def _price_lines(found: Choice) -> list[str]:
 
 
 def _listing(found: Choice, candidates: Sequence[int]) -> list[str]:
-    rows = found.pool.table.iloc[list(candidates)]
-    keys = found.question.keys
-    several = (rows["seeds"] > 1).any()
+    keys, table = found.question.keys, found.pool.table.iloc[list(candidates)]
+    wide = [choice_text.reached(found, i) for i in candidates]
     cells = [
-        [_shortly(found, row["label"]), choice_text.records(row), *(choice_text.figure(row[key]) for key in keys)]
-        for _, row in rows.iterrows()
+        [
+            *(_shortly(found, row["label"]), choice_text.records(row), *(choice_text.figure(row[key]) for key in keys)),
+            *("unknown" if math.isnan(end) else choice_text.figure(end) for end in ends.values()),
+        ]
+        for (_, row), ends in zip(table.iterrows(), wide, strict=True)
     ]
-    header = ["", "mean of records" if several else "record", *keys]
-    return [f"  {line}" for line in query.align(header, cells).splitlines()]
+    several = "mean of records" if (table["seeds"] > 1).any() else "record"
+    ends = [f"wide interval to ({text})" for text in wide[0]]
+    return [f"  {line}" for line in query.align(["", several, *keys, *ends], cells).splitlines()]
 
 
 def _shortly(found: Choice, text: str) -> str:
@@ -234,7 +238,19 @@ def _candidate_json(found: Choice, candidate: int) -> dict[str, Any]:
     }
     point = None if row["point"] < 0 else int(row["point"])
     ids = [int(i) for i in row["doc_ids"]]
-    return {"name": row["name"], "label": row["label"], "doc_ids": ids, "point": point, "metrics": metrics}
+    return {
+        "name": row["name"],
+        "label": row["label"],
+        "doc_ids": ids,
+        "point": point,
+        "metrics": metrics,
+    } | _reached_json(found, candidate)
+
+
+def _reached_json(found: Choice, candidate: int) -> dict[str, Any]:
+    """With ``sure=true`` the ends of the wide intervals, by constraint."""
+    ends = choice_text.reached(found, candidate)
+    return {"reached": {text: _finite(end) for text, end in ends.items()}} if ends else {}
 
 
 def _chosen_json(found: Choice, asked: Asked) -> dict[str, Any]:

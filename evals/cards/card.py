@@ -209,7 +209,7 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
         "Fairness is reported for the groups of the table; others, and their intersections, were not looked at."
     )
     if card_sections.by_group(record):
-        yield "Thresholds of each group treat equal scores of two groups differently, which may be unlawful."
+        yield "Thresholds of each group treat equal scores in different groups differently, which may be unlawful."
 
 
 def _list_undefined(record: Record) -> Iterator[str]:

@@ -152,6 +152,16 @@ def describe_standing(constraint: Constraint, row: pd.Series, *, sure: bool) -> 
     return f"meets {constraint.text}" + (", but its interval crosses that" if constraint.crossed(one)[0] else "")
 
 
+def reached(found: Choice, candidate: int) -> dict[str, float]:
+    """Returns by constraint the end of the wide interval that ``sure=true`` judges the run of a candidate by.
+
+    Empty without ``sure``; NaN where no counts are filed with the metric.
+    """
+    one, question = pd.DataFrame([choice.pick_row(found, candidate)]), found.question
+    bounds = [c for c in question.constraints if c.side] if question.sure else []
+    return {c.text: float(c.worst(one, SURE_ENDS)[0]) for c in bounds}
+
+
 def describe_comparison(found: Choice) -> list[str]:
     """States the number of candidates compared, and what that means for the figures of the best."""
     each, question = len(found.pool.each), found.question

@@ -1,5 +1,6 @@
 """Choosing: against pandas by brute force, prices and ties by hand."""
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
+from evals import select
 from evals.choosing import choice, choice_text
 from evals.plots import policy
 from evals.records import query
@@ -130,6 +132,24 @@ def test_sure_demands_the_whole_interval_of_the_run_at_the_level_of_all_comparis
         found = chosen(records, conditions=f"fnr_group0<={limit}", sure=True)
         assert found.pool.level == pytest.approx(0.975)
         assert (ids(found, found.ranked[:1]) or [None])[0] == (None if expected is None else [expected])
+
+
+@pytest.mark.parametrize("limit", [0.04, 0.05, 0.2])  # that none meets for sure, one and both
+def test_the_ends_of_the_wide_intervals_that_sure_goes_by_are_printed(limit):
+    """At 1 - .05 / 2 by the definition of Clopper and Pearson."""
+    ends = {i: beta.ppf(1 - 0.0125, misses + 1, 1000 - misses) for i, misses in ((1, 35), (2, 30))}
+    records = [counted(1, 0.9, (35, 1000)), counted(2, 0.8, (30, 1000))]
+    found = chosen(records, conditions=f"fnr_group0<={limit}", sure=True)
+    text = select.as_text(found, Asked("loan"), [], [], near=3)
+    answer = json.loads(select.as_json(found, Asked("loan"), [], [], near=3))
+    shown = [i for i, end in ends.items() if f"{end:.4f}" in text]
+    assert shown == [1, 2]
+    told = [answer["chosen"], *answer["runners_up"], *answer["nearest"]]
+    assert {of["doc_ids"][0]: of["reached"][f"fnr_group0<={limit}"] for of in told if of} == pytest.approx(ends)
+    plain = json.loads(
+        select.as_json(chosen(records, conditions=f"fnr_group0<={limit}"), Asked("loan"), [], [], near=3)
+    )
+    assert "reached" not in plain["chosen"]
 
 
 def test_sure_demands_the_lower_end_of_a_lower_bound():
