@@ -30,6 +30,7 @@ from utils.tables.remarks import Remark, column_line, flow, label_line, rule_lin
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
 from utils.words.near import near
 
+MOST_GROUPS = 10  # that a sentence counts rows of
 CONDITION = re.compile(
     r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^<>=!'"]+?))\s*(?P<sign>==|!=|<=|>=|<|>|=|\bin\b)\s*(?P<value>.+?)\s*"""
 )
@@ -84,7 +85,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     cells = tidy(raw.cells, texts)
     ruled = schema.model_copy(update={"columns": rules, "file": raw.format})
     rows = np.flatnonzero(_kept(ruled, cells, where, remarks))
-    cells, rows = _drop_missing(rules, schema, cells.iloc[rows], rows, raw.format, remarks)
+    cells, rows = _drop_missing(ruled, cells.iloc[rows], rows, remarks)
     if not len(raw.cells):
         raise ValueError(f"{raw.path}: there is no row below its header")
     if not len(rows):
@@ -215,18 +216,13 @@ def _holds(cells: "pd.Series[Any]", texts: Sequence[str], rule: Rule | None, fmt
 
 
 def _drop_missing(
-    rules: Mapping[str, Rule],
-    schema: TableSchema,
-    cells: pd.DataFrame,
-    rows: NDArray[np.int64],
-    fmt: FileFormat,
-    remarks: list[Remark],
+    schema: TableSchema, cells: pd.DataFrame, rows: NDArray[np.int64], remarks: list[Remark]
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
     """The rows less those in which a column with the rule ``missing: drop`` is missing."""
-    for name, rule in rules.items():
+    for name, rule in schema.columns.items():
         if rule.missing != "drop":
             continue
-        missing = absent(rule, cells[name], fmt)
+        missing = absent(rule, cells[name], schema.file)
         if missing.any():
             remarks.append(
                 Remark(
@@ -246,17 +242,31 @@ def absent(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> NDArray[np.b
 
 
 def by_group(schema: TableSchema, cells: pd.DataFrame, flagged: NDArray[np.bool_]) -> str:
-    """``; by sex: f 7 of 60, m 5 of 60``: how many flagged rows each group has, for missingness is a disparity."""
+    """``; by sex: f 7 of 60, m 5 of 60``: how many flagged rows each group has, for missingness is a disparity.
+
+    Numbers are in the groups that their bins make; of many groups those with the most flagged rows are named.
+    """
     parts = []
     for name in schema.sensitive:
-        if isinstance(cells[name].dtype, pd.CategoricalDtype) and len(cells[name].cat.categories) <= 10:
-            shares = [
-                f"{group or 'missing'} {int((flagged & of).sum())} of {int(of.sum())}"
-                for group in cells[name].cat.categories
-                if (of := (cells[name] == group).to_numpy()).any()
-            ]
-            parts.append(f"by {name}: {', '.join(shares)}")
+        code, names = _groups(schema.columns[name], cells[name], schema.file)
+        rows, hit = (np.bincount(c, minlength=len(names)) for c in (code, code[flagged]))
+        there = np.flatnonzero(rows)
+        shown = np.sort(there[np.argsort(-hit[there], kind="stable")][:MOST_GROUPS])
+        said = [f"{names[i]} {hit[i]} of {rows[i]}" for i in shown]
+        said += [f"{len(there) - len(shown)} more groups"] * (len(there) > len(shown))
+        parts += [f"by {name}: {', '.join(said)}"] if len(there) else []
     return "; " + "; ".join(parts) if parts else ""
+
+
+def _groups(rule: Rule, cells: "pd.Series[Any]", fmt: FileFormat) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The group (n,) of each row by one column, the missing ones first, and the names of the groups."""
+    if rule.bins or rule.levels:
+        code, names = codes(rule, cells, fmt), level_names(rule)
+    elif isinstance(cells.dtype, pd.CategoricalDtype):
+        code, names = cells.cat.codes.to_numpy(np.int64), tuple(text or "missing" for text in cells.cat.categories)
+    else:
+        code, names = np.full(len(cells), ABSENT), ()
+    return np.maximum(code, ABSENT) - ABSENT, ("missing", *names)
 
 
 def refuse_missing(

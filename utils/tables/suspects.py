@@ -1,7 +1,8 @@
 """Columns and rows that may not be what their owner takes them for: copies of the label, rows that stand twice."""
 
-import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ LIKELY = 0.95  # the same of one that may be known only once the label is
 
 
 def suspects(of: Sequence[Source], y: NDArray[np.int64], cells: pd.DataFrame) -> list[Remark]:
-    """Remarks on attributes that alone predict the label, and on rows equal in every cell; of many rows a part."""
+    """Remarks on attributes that alone predict the label, by a part of many rows, and on equal rows."""
     chosen = np.linspace(0, len(y) - 1, min(len(y), MOST)).astype(np.int64)
     found = []
     for source, base in zip(of, _attributes(of), strict=True):
@@ -69,12 +70,11 @@ def alone(source: Source, rows: NDArray[np.int64], y: NDArray[np.int64]) -> floa
 
 
 def _repeated(cells: pd.DataFrame) -> list[Remark]:
-    if len(cells) > MOST:
+    twice = int(pd.util.hash_pandas_object(cells, index=False).duplicated().sum())
+    if twice < 5:
         return []
-    twice = int(cells.duplicated().sum())
-    combinations = math.prod(float(cells[name].nunique()) for name in cells)
-    by_chance = len(cells) ** 2 / 2 / combinations  # of unrelated columns; a few categories alone repeat themselves
-    if twice < max(5, 100 * by_chance):
+    enough = 100 * len(cells) ** 2 / 2 / twice  # combinations; of a few categories, rows repeat themselves by chance
+    if not any(met >= enough for met in accumulate((max(cells[n].nunique(), 1.0) for n in cells), mul)):
         return []
     return [
         Remark(

@@ -212,3 +212,27 @@ def test_utf_16_without_a_mark_is_read_and_its_leading_zeros_count(read, encodin
     rows = [f"{'fm'[i % 2]},{'01004' if i % 3 else '01005'},{'ny'[i // 2 % 2]}" for i in range(120)]
     _, dataset = read("\n".join(["sex,zip,hired", *rows]).encode(encoding))
     assert dataset.schema["columns"]["zip"]["levels"] == ["01004", "01005"]
+
+
+def test_missing_cells_are_counted_by_groups_of_numbers_and_of_many_levels(read):
+    """Ages in two groups, and twelve towns, of which the ten with the most missing cells are named."""
+    table = people().assign(town=np.resize([f"t{i:02}" for i in range(12)], 120))
+    table["age"] = np.resize([20, 60], 120)
+    table["income"] = table["income"].where((np.arange(120) % 12 != 3) | (np.arange(120) < 60))
+    columns = {"age": {"type": "continuous", "bins": [40]}, "town": {"type": "categorical"}}
+    with pytest.raises(
+        ValueError, match=r"by age: under 40 0 of 60, 40 and over 5 of 60; by town: .*t03 5 of 10.*2 more"
+    ):
+        read(table, columns=columns, sensitive=["age", "town"])
+
+
+def test_rows_that_stand_twice_are_told_of_any_number(read, capsys):
+    """Of 30,000 rows the last 40 repeat the first ones."""
+    console.begin()
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"sex": rng.choice(["f", "m"], 29_960), "pay": rng.normal(size=29_960), "debt": rng.random(29_960)}
+    )
+    table["hired"] = np.where(table["pay"] + rng.normal(size=len(table)) > 0, "yes", "no")
+    read(pd.concat([table, table.head(40)]))
+    assert "40 rows stand in the file more than once" in capsys.readouterr().err
