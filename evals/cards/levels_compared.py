@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from evals.cards.document import Block, Heading, Table
 from evals.records.query import Record
-from evals.records.row_intervals import LEVEL, of_share
+from evals.records.row_intervals import of_share
 from utils.metrics.directions import describe
-from utils.metrics.references import Counted, counts_by_level, differences
+from utils.metrics.references import Counted, counts_by_level, differences, settings_of
 from utils.words.levels import write_level
 
 
@@ -30,8 +30,7 @@ def _share(counted: Counted) -> str:
 
 def against_reference(record: Record, rates: Sequence[str]) -> list[Block]:
     """The rates of each level less those of the reference; nothing where the schema names none."""
-    group = ((record["params"].get("evaluation") or {}).get("metrics") or {}).get("group") or {}
-    found = list(differences(record, rates, fewest=group.get("groups_min", 0), level=LEVEL))
+    found = list(differences(record, rates))
     if not found:
         return []
     lines = [
@@ -45,5 +44,6 @@ def against_reference(record: Record, rates: Sequence[str]) -> list[Block]:
     ]
     named = (record.get("preprocessing") or {})["schema"]["groups"]["reference"].items()
     head = "Compared with " + " and ".join(write_level(attribute, level) for attribute, level in named)
-    note = "The rate of the group less that of the reference; 95 % intervals after Newcombe (1998)."
-    return [Heading(head, 3), Table(["group", "rate", "difference", "95 % interval"], lines, note)]
+    note = "The rate of the group less that of the reference; intervals after Newcombe (1998)."
+    interval = f"{settings_of(record)['level'] * 100:g} % interval"
+    return [Heading(head, 3), Table(["group", "rate", "difference", interval], lines, note)]

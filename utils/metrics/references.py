@@ -1,7 +1,7 @@
 """Rates of the levels of one sensitive attribute, and their differences to those of a reference level.
 
-They are made of the counts of test rows that a record holds for every group: what is added up are people, so no figure
-is estimated twice.
+They are made of the counts of test rows that a record holds for the groups of each attribute alone, as
+``utils.metrics.group`` files them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from utils.metrics.directions import split_some
+from utils.metrics.directions import by_attribute, split_some
 from utils.metrics.intervals import clopper_pearson, newcombe
 from utils.words.levels import read_group
 
@@ -42,40 +42,50 @@ def is_of_intersections(key: str) -> bool:
 def counts_by_level(
     shares: Mapping[str, Sequence[Any]], groups: Sequence[str], attribute: str, rate: str
 ) -> dict[str, Counted]:
-    """The counts of a rate of every level of one attribute, over the groups that have it."""
+    """The counts of a rate of every level of one attribute, as filed; (0, 0) where none are."""
+    named = [read_group(name) for name in groups]
+    end = by_attribute(attribute) if any(len(of) > 1 for of in named) else ""
     found: dict[str, Counted] = {}
-    for i, name in enumerate(groups):
-        level = read_group(name)[attribute]
-        part, whole = shares.get(f"{rate}_group{i}") or (0, 0)
-        before = found.get(level, (0, 0))
-        found[level] = (before[0] + int(part), before[1] + int(whole))
+    for i, level in enumerate(dict.fromkeys(of[attribute] for of in named)):
+        part, whole = shares.get(f"{rate}_group{i}{end}") or (0, 0)
+        found[level] = (int(part), int(whole))
     return found
 
 
-def differences(record: Mapping[str, Any], rates: Sequence[str], *, fewest: int, level: float) -> Iterator[Difference]:
+def differences(record: Mapping[str, Any], rates: Sequence[str]) -> Iterator[Difference]:
     """Yields, for each attribute with a reference in the record's schema, the rates of its levels less the reference's.
 
     Intervals are Newcombe's (1998, method 10) of two independent shares, here from limits of Clopper and Pearson.
 
     Args:
-        record: of a table with a schema, which names ``groups.reference``.
+        record: of a table with a schema, which names ``groups.reference``; the settings of its metric of groups say of
+            how many rows a rate is defined (``groups_min``) and the ``level`` of the intervals.
         rates: such as fnr, whose counts the record holds for each group.
-        fewest: rows below which a rate is undefined.
-        level: of the intervals, in (0, 1).
     """
     stored = record.get("preprocessing") or {}
     reference = ((stored.get("schema") or {}).get("groups") or {}).get("reference") or {}
-    shares, groups = record.get("shares") or {}, stored.get("groups") or ()
+    shares, groups, settings = record.get("shares") or {}, stored.get("groups") or (), settings_of(record)
+    if not settings:
+        return
     for attribute, first in reference.items():
         for rate in rates:
             counted = counts_by_level(shares, groups, attribute, rate)
             for name, own in counted.items():
                 if name != first and first in counted:
-                    yield Difference(attribute, name, rate, *_differ(own, counted[first], fewest, level))
+                    yield Difference(attribute, name, rate, *_differ(own, counted[first], **settings))
 
 
-def _differ(own: Counted, other: Counted, fewest: int, level: float) -> tuple[float | None, float | None, float | None]:
-    if min(own[1], other[1]) < max(fewest, 1):
+def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns ``groups_min`` and ``level`` of the metric of groups that judged a record; empty where none did."""
+    metrics = ((record.get("params") or {}).get("evaluation") or {}).get("metrics") or {}
+    group = metrics.get("group")
+    return {key: group[key] for key in ("groups_min", "level")} if group else {}
+
+
+def _differ(
+    own: Counted, other: Counted, groups_min: int, level: float
+) -> tuple[float | None, float | None, float | None]:
+    if min(own[1], other[1]) < max(groups_min, 1):
         return None, None, None
     part, whole = (np.array([own[i], other[i]]) for i in (0, 1))
     low, high = clopper_pearson(part, whole, level)

@@ -15,7 +15,6 @@ from utils.system.console import count, say, warn
 from utils.words.levels import name_class, write_level, write_text
 from utils.words.quoting import copyable, load_call, option, with_import
 
-LEVEL = 0.95  # of intervals of differences
 REFERRED = ("acceptance_rate", "fnr", "fpr")  # rates that are compared with those of a reference group
 
 
@@ -87,9 +86,8 @@ def _figures(record: Record) -> Iterator[str]:
 
 def _against_references(record: Record) -> Iterator[str]:
     """Yields a line for each attribute with a reference in its schema: the differences of rates, with intervals."""
-    group = record["params"]["evaluation"]["metrics"].get("group") or {}
     found: dict[tuple[str, str], list[str]] = {}
-    for of in differences(record, REFERRED, fewest=group.get("groups_min", 0), level=LEVEL):
+    for of in differences(record, REFERRED):
         shown = "undefined" if of.value is None else f"{of.value:+.4f} [{of.low:+.4f}, {of.high:+.4f}]"
         found.setdefault((of.attribute, of.rate), []).append(f"{write_text(of.level)} {shown}")
     for (attribute, rate), each in found.items():
