@@ -4,6 +4,7 @@ The schema is a YAML file that ``python -m evals.look`` writes.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from utils.datasets.tabular import (
     split_rows,
 )
 from utils.system.console import count, warn_once
-from utils.tables.encoding import Block, Source, blocks, fill_rows, numbers, sources
+from utils.tables.encoding import Block, Source, blocks, numbers, sources, write_rows
 from utils.tables.remarks import flow, rule_line
 from utils.tables.settling import Settled, absent, settle, unsaid_favourable
 from utils.tables.splitting import by_names, clustered, in_time, stratified
@@ -34,7 +35,7 @@ from utils.tables.table_schema import Rule, TableSchema, from_plain, to_plain
 from utils.types import Batch, Column, Dataset
 
 Parts = list[NDArray[np.int64]]
-ROWS = 4096  # that are held in double precision at a time
+PART = 1 << 22  # bytes of encoded rows that are written at a time, which a processor keeps at hand
 
 
 def table(*, name: str, path: str, schema: Mapping[str, Any], seed: int) -> Dataset:
@@ -86,7 +87,8 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int, grouples
     schema, of = _with_medians(schema, of, parts[0])
     known = [described for source in of for described in _describe(source, parts[0])]
     loc, scale = (np.array([figures[i] for _, *figures in known]) for i in (0, 1))
-    train, valid, test = (_batch(of, loc, scale, settled, s, weights, part) for part in parts)
+    of = _standardised(of, loc, scale)
+    train, valid, test = (_batch(of, settled, s, weights, part) for part in parts)
     return Dataset(
         name=name,
         columns=tuple(column for column, *_ in known),
@@ -134,36 +136,52 @@ def _describe(source: Source, train: NDArray[np.int64]) -> list[tuple[Column, fl
     return [(column, float(values.mean()), float(values.std()))]
 
 
+def _standardised(of: Sequence[Source], loc: Floats, scale: Floats) -> list[Source]:
+    """The same in model space, by mean and deviation (d,) of every column."""
+    ends = itertools.accumulate((len(source.columns) for source in of), initial=0)
+    return [source.standardised(loc[place], scale[place]) for source, place in zip(of, ends, strict=False)]
+
+
 def _batch(
     of: Sequence[Source],
-    loc: Floats,
-    scale: Floats,
     settled: Settled,
     s: NDArray[np.int64],
     weights: Floats | None,
     part: NDArray[np.int64],
 ) -> Batch:
-    """The rows of one part in model space, made a few at a time, so that no table stands in double precision."""
-    x = np.empty((len(part), len(loc)), dtype=np.float32)
-    for start, natural in _in_rows(of, part):
-        x[start : start + len(natural)] = (natural - loc) / scale
+    """The rows of one part, of columns in model space."""
+    x = np.empty((len(part), _width(of)), dtype=np.float32)
+    for rows in _slices(*x.shape):
+        write_rows(of, part[rows], x[rows])
     w = torch.ones(len(part)) if weights is None else torch.from_numpy(weights[part]).float()
     labels, groups, index = (torch.from_numpy(values[part]) for values in (settled.y, s, settled.rows))
     return Batch(torch.from_numpy(x), labels, groups, w, index)
 
 
-def _in_rows(of: Sequence[Source], rows: NDArray[np.int64]) -> Iterator[tuple[int, Floats]]:
-    """Yields some rows at a time in natural units (k, d), with the place of the first."""
-    for start in range(0, len(rows), ROWS):
-        some = rows[start : start + ROWS]
-        yield start, fill_rows(of, some, len(some))
+def _width(of: Sequence[Source]) -> int:
+    return sum(len(source.columns) for source in of)
+
+
+def _slices(n: int, width: int) -> Iterator[slice]:
+    """Yields slices of n rows, in all of them, of about ``PART`` bytes each in double precision."""
+    size = max(1, PART // (8 * width))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def _fingerprint(of: Sequence[Source], y: NDArray[np.int64], weights: Floats | None) -> str:
     """The fingerprint of ``utils.datasets.tabular``, of the rows as they are in the file, missing ones nan."""
-    rows = (natural for _, natural in _in_rows(of, np.arange(len(y))))
-    hashed = fingerprint([column for source in of for column in source.columns], rows, y)
+    columns = [column for source in of for column in source.columns]
+    hashed = fingerprint(columns, _in_parts(of, len(y)), y)
     return hashed if weights is None else hashlib.sha256(f"{hashed}{weights.tolist()}".encode()).hexdigest()[:16]
+
+
+def _in_parts(of: Sequence[Source], n: int) -> Iterator[Floats]:
+    """Yields the n rows in natural units (k, d), a part at a time, each in the place of the one before."""
+    room = np.empty((0, 0))
+    for rows in _slices(n, _width(of)):
+        room = room[: rows.stop - rows.start] if len(room) else np.empty((rows.stop - rows.start, _width(of)))
+        write_rows(of, rows, room)
+        yield room
 
 
 def _with_medians(

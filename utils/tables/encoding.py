@@ -213,16 +213,24 @@ class Source(NamedTuple):
         """The attribute that the columns belong to."""
         return self.columns[0].attribute or self.columns[0].name
 
-    def fill(self, out: Floats, rows: Any) -> None:
-        """Writes the numbers of some rows (k, c), nan where a cell is missing."""
+    def fill(self, out: NDArray[np.floating[Any]], rows: Any) -> None:
+        """Writes the numbers of some rows into zeros (k, c), nan where a cell is missing."""
         values = self.values[rows]
         if len(self.columns) == 1:
             out[:, 0] = values
         else:
-            out[:] = 0
             out[np.arange(len(out)), values] = 1
         if self.coded and (absent := values == ABSENT).any():
             out[absent] = math.nan
+
+    def standardised(self, loc: float, scale: float) -> "Source":
+        """The same in single precision and model space, of a mean and a deviation; levels that are flags stay."""
+        if len(self.columns) > 1:
+            return self
+        values = np.where(self.missing(), math.nan, self.values)
+        values -= loc
+        values /= scale
+        return self._replace(values=values.astype(np.float32), coded=False)
 
     def missing(self) -> NDArray[np.bool_]:
         """Returns which cells (n,) are missing."""
@@ -262,11 +270,17 @@ def sources_of_numbers(block: Block, values: Floats) -> list[Source]:
 def fill_rows(of: Sequence[Source], rows: Any, n: int) -> Floats:
     """The numbers (n, d) of some rows, nan where a cell is missing."""
     out = np.empty((n, sum(len(source.columns) for source in of)))
+    write_rows(of, rows, out)
+    return out
+
+
+def write_rows(of: Sequence[Source], rows: Any, out: NDArray[np.floating[Any]]) -> None:
+    """Writes the same into an array (n, d)."""
+    out[:] = 0  # of all at once: most columns are flags of levels, of which one in an attribute is 1
     end = 0
     for source in of:
         start, end = end, end + len(source.columns)
         source.fill(out[:, start:end], rows)
-    return out
 
 
 def _require_levels(block: Block, cells: "pd.Series[Any]", code: Codes) -> None:

@@ -18,7 +18,7 @@ from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, open_bytes, s
 from utils.tables.table_schema import FileFormat
 
 PARQUET = (".parquet", ".pq")
-ROWS = 16_384  # that are read at a time
+ROWS = 65_536  # that are read at a time
 
 
 @dataclass

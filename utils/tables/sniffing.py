@@ -3,6 +3,7 @@
 Every guess is a remark; what could change the meaning of a number and cannot be told apart is refused.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -22,7 +23,7 @@ from utils.tables.table_schema import MISSING, FileFormat
 HEAD = 1 << 20  # bytes that are looked at for marks
 LINES = 1000  # the same in lines
 ALIKE = 0.95  # share of the lines that blanks have to cut into as many cells as the first
-PART = 1 << 22  # bytes that are read at a time
+PART = 1 << 18  # bytes that are read at a time
 APART = {" ": "blanks", "'": "apostrophes", "\u2019": "apostrophes", "\u00a0": "blanks"}  # of thousands
 MARKED = re.compile("[ ,'\u2019\u00a0]")  # what may set thousands or decimals apart
 SEPARATORS = (",", ";", "\t", "|")
@@ -116,11 +117,12 @@ def _find_encoding(path: Path, remarks: list[Remark]) -> str:
             return encoding
         if b"\0" in start:
             raise ValueError(f"{path} is no text: it holds zero bytes.")
-    decoder = io.TextIOWrapper(open_bytes(path), encoding="utf-8", newline="")
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        with decoder:
-            while decoder.read(HEAD):
-                pass
+        for part in _parts(path):
+            if not part.isascii() or decoder.getstate()[0]:
+                decoder.decode(part)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return _guess_encoding(path, remarks)
     return "utf-8"
@@ -295,18 +297,28 @@ def _ambiguous(cell: str) -> bool:
 def _scan(path: Path, separator: str) -> tuple[bool, int]:
     """Returns whether a cell begins with a zero before another digit, anywhere in the file, and its lines at most."""
     before = np.zeros(256, dtype=bool)
-    before[list(b'\n\r" ' + separator.encode())] = True
-    zeros, lines = False, 1
-    with open_bytes(path) as file:
-        for part in iter(lambda: file.read(PART), b""):
-            lines += part.count(b"\n") + part.count(b"\r") - part.count(b"\r\n")
-            if zeros:
-                continue
-            found = np.frombuffer(part, dtype=np.uint8)
-            places = np.flatnonzero(found[1:-1] == ord("0")) + 1
-            after = found[places + 1]
-            zeros = bool((before[found[places - 1]] & (after >= ord("0")) & (after <= ord("9"))).any())
+    before[list(b'\n\r\t" ' + separator.encode())] = True
+    inside = ord("0" if separator in "./" else ".")  # it, and what follows up to 9, begins no cell
+    zeros, lines, end = False, 1, b"\n"  # before the first cell
+    for part in _parts(path):
+        lines += int(np.count_nonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n")))
+        if b"\r" in part:
+            lines += part.count(b"\r") - part.count(b"\r\n")
+        if zeros:
+            continue
+        text = (end + part).replace(b"\0", b"")  # of UTF-16 and UTF-32
+        end = text[-2:]
+        found = np.frombuffer(text, dtype=np.uint8)
+        pairs = (found[1:-1] == ord("0")) & (found[2:] - ord("0") <= 9)  # below "0" it is 208 and more
+        pairs &= found[:-2] - inside > ord("9") - inside  # few are left
+        zeros = bool(pairs.any() and before[found[:-2][pairs]].any())
     return zeros, lines
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    """Yields the bytes of a file, some at a time."""
+    with open_bytes(path) as file:
+        yield from iter(lambda: file.read(PART), b"")
 
 
 def _cells_below(sniffed: Sniffed, place: int) -> Iterator[str]:

@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from utils.datasets import table as tables
 from utils.datasets.table import build_table
+from utils.datasets.tabular import fingerprint
 from utils.system import console
+from utils.tables import column_types, sniffing
+from utils.tables.reading import read_table
 from utils.tables.table_schema import from_plain
 
 AGE = {"type": "count", "missing": "median+flag"}
@@ -236,3 +240,55 @@ def test_rows_that_stand_twice_are_told_of_any_number(read, capsys):
     table["hired"] = np.where(table["pay"] + rng.normal(size=len(table)) > 0, "yes", "no")
     read(pd.concat([table, table.head(40)]))
     assert "40 rows stand in the file more than once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16", "utf-32"])
+def test_leading_zeros_are_kept_in_every_encoding(read, encoding):
+    table = people(zip=np.resize(["01004", "20001"], 120), city=np.resize(["Zürich", "Basel"], 120))
+    frame, _ = read(table.to_csv(index=False).encode(encoding), columns={"sex": {"type": "binary"}})
+    assert (frame["zip"] == np.resize([0, 1], 120)).all()  # two texts, and no number
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 5])
+def test_a_zero_at_the_end_of_what_is_read_at_a_time_is_found(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(sniffing, "PART", part)
+    path = tmp_path / "codes.csv"
+    for text, codes in (("x,y\n1,ü\n012,b\n", ["1", "012"]), ("x,y\n10,ü\n102,b\n", [10, 102])):
+        path.write_text(text, encoding="utf-8")
+        assert read_table(path).cells["x"].tolist() == codes
+
+
+def test_a_schema_that_says_everything_leaves_nothing_to_propose(read, monkeypatch):
+    proposed = []
+    whole = column_types.propose_one
+    monkeypatch.setattr(column_types, "propose_one", lambda *of, **how: proposed.append(of) or whole(*of, **how))
+    columns = {"sex": {"type": "binary"}, "age": {"type": "count"}, "income": {"type": "continuous"}}
+    read(people(), columns=columns | {"hired": {"type": "binary"}})
+    assert not proposed
+    read(people(), columns=columns)
+    assert [cells.name for cells, _ in proposed] == ["hired"]
+
+
+@pytest.mark.parametrize("part", [1, 1000, 1 << 22])
+def test_rows_do_not_depend_on_how_many_are_encoded_at_a_time(read, monkeypatch, part):
+    monkeypatch.setattr(tables, "PART", part)
+    table = people(job=np.resize(["a", "b", "c", "NA"], 120), age=np.resize([30, 40, None], 120))
+    columns = {
+        "job": {"type": "categorical", "missing": "level"},
+        "age": {"type": "continuous", "missing": "median+flag"},
+        "sex": {"type": "ordered", "levels": ["f", "m"]},
+    }
+    frame, dataset = read(table, columns=columns, sensitive=["job"])
+    assert (frame.filter(like="job=").to_numpy() == pd.get_dummies(table.job.replace("NA", "missing"))).all(axis=None)
+    assert np.allclose(frame["income"], table.income, atol=1e-4)
+    assert np.array_equal(frame["age is missing"], table.age.isna())
+    assert np.array_equal(frame["sex"], table.sex == "m")
+    assert dataset.fingerprint == _fingerprint_by_hand(table, dataset)
+
+
+def _fingerprint_by_hand(table, dataset):
+    job = pd.get_dummies(table.job.replace("NA", "missing"), dtype=float)
+    numbers = {"age": table.age.astype(float), "age is missing": table.age.isna().astype(float), "income": table.income}
+    numbers |= {"sex": (table.sex == "m").astype(float)} | {f"job={level}": job[level] for level in job}
+    rows = np.column_stack([numbers[c.name] for c in dataset.columns])
+    return fingerprint(dataset.columns, [rows], (table.hired == "yes").to_numpy(np.int64))
