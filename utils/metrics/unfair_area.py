@@ -4,8 +4,7 @@ Ehyaei et al. 2024 (arXiv 2308.08938), section 5. Both estimators are lower boun
 search as published, and a gradient attack in the semi-latent coordinates. Radii are in the SCM's radius unit.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -34,6 +33,9 @@ KEYS = {
 }
 ROWS = 8192  # a forward pass: its activations stay in the cache
 BOUNDED = 512  # balls that are bounded together, for the same reason
+SLOPES = 1 << 22  # numbers (d, p, d) that their bounds are made of, at the most
+WIDEST = 256  # columns; with more of them the bounds of a ball cost more than the points that they spare
+KEPT = 1 << 27  # numbers of twins that are made at a time, and of bounds that are kept for the next model of a stack
 BLOCK = 250  # random points between two looks at who is decided
 
 Margin = Callable[[Tensor, Tensor], Tensor]  # x (c, n, d) and levels that broadcast to (c, n) -> margin (c, n)
@@ -139,6 +141,13 @@ def _every_level(scm: SCM, x: Tensor) -> Tensor:
 
 
 def _individuals(scm: SCM, x: Tensor, margin: Margin) -> Individuals:
+    """The individuals x (..., n, d), of many rows a part at a time: the twins of all would not fit in memory."""
+    size = max(1, KEPT // (len(scm.levels) * x[..., :1, :].numel()))
+    _, noise, *masks = zip(*(_some(scm, part, margin) for part in x.split(size, -2)), strict=True)
+    return Individuals(x, torch.cat(noise, -2), *(torch.cat(mask, -1) for mask in masks))
+
+
+def _some(scm: SCM, x: Tensor, margin: Margin) -> Individuals:
     level = _every_level(scm, x)
     factual = level == factual_level(scm, x)
     # the individual itself is in its ball, to the bit
@@ -209,6 +218,7 @@ class Search:
     def __init__(self, x: Tensor, noise: Tensor, scm: SCM, shifts: Tensor):
         self.x, self.shifts = x, shifts
         self._noise, self._scm = noise, scm
+        self._kept: list[tuple[Tensor, Neurons]] | None = None
 
     @classmethod
     def around(cls, people: Individuals, ctx: Context, radius: float, samples: int) -> "Search":
@@ -220,11 +230,18 @@ class Search:
         """Returns whether the balls of both hold the same features."""
         return self._scm is other._scm and torch.equal(self.x, other.x) and torch.equal(self.shifts, other.shifts)
 
-    @cached_property
-    def balls(self) -> list[tuple[Tensor, Neurons]]:
+    def balls(self) -> Iterable[tuple[Tensor, Neurons]]:
         """Balls (p, 2) as level and row, a part of them at a time, with the features that they can hold."""
+        if self._kept is not None:
+            return self._kept
         every = torch.ones(len(self._scm.levels), len(self.x), device=self.x.device).nonzero()
-        return [(part, self._features(*part.unbind(1))) for part in every.split(BOUNDED)]
+        columns = self.x.shape[-1]
+        size = min(BOUNDED, max(1, SLOPES // columns**2))
+        parts = ((part, self._features(*part.unbind(1))) for part in every.split(size))
+        if len(every) * columns**2 > KEPT:
+            return parts
+        self._kept = list(parts)
+        return self._kept
 
     def _features(self, level: Tensor, row: Tensor) -> Neurons:
         return counterfactuals(self._scm, self._noise[row], self.shifts, _do(self._scm, level))
@@ -237,7 +254,7 @@ def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Sear
     only where bounds of the network leave room for a flip.
     """
     flips, scm, margin = flips.clone(), ctx.scm, ctx.decide.margin
-    proofs = has_bounds(predict) and ctx.decide.monotone
+    proofs = has_bounds(predict) and ctx.decide.monotone and people.x.shape[-1] <= WIDEST
     doubtful = _doubtful(people, predict, margin, search) if proofs else torch.ones_like(flips)
     for block in search.shifts.split(BLOCK):
         for pair in (doubtful & _find_undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):
@@ -260,7 +277,7 @@ def _do(scm: SCM, level: Tensor) -> dict[int, Tensor]:
 def _doubtful(people: Individuals, predict: Predict, margin: LogitMargin, search: Search) -> Tensor:
     """Returns a mask of the balls (L, n) that no bound of the network proves to be without a flip."""
     doubtful = torch.empty_like(people.flips)
-    for pair, features in search.balls:
+    for pair, features in search.balls():
         level, row = pair.unbind(1)
         lower, upper = (margin(bound, level) for bound in bounds_over(predict, features))
         doubtful[level, row] = ~torch.where(people.favourable[row], lower >= 0, upper < 0)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from utils.scms.structure import (
     sensitive_attributes,
     structural,
 )
-from utils.types import SCM, Dataset
+from utils.types import SCM, Column, Dataset
 from utils.words.quoting import write_word
 
 Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
@@ -132,11 +132,17 @@ def build_scm(
     }
     columns, x = dataset.columns, dataset.train.x
     scm = on_device(structural(columns, equations, resample(x, columns)), x.device)
-    sample = published_noise(dataset.name, scm.names) if sampling == "published" else resample(scm.to_noise(x), columns)
+    sample = published_noise(dataset.name, scm.names) if sampling == "published" else _later(scm, x, columns)
     said = {f"{THRESHOLDED if cutting else REAL_VALUED}{child}": 1.0 for child in discrete}
     facts = held_out_r2(dataset, regressions) | said
     scm = replace(scm, sample_noise=uniform_at(list(map(scm.names.index, cutting)), sample), facts=facts)
     return in_radius_units(scm, dataset, radius_unit)
+
+
+def _later(scm: SCM, x: Tensor, columns: Sequence[Column]) -> SampleNoise:
+    """The sampler of the noise of rows x (n, d), which is a table as large as theirs and made once it is asked for."""
+    made = cache(lambda: resample(scm.to_noise(x), columns))
+    return lambda n, rng: made()(n, rng)
 
 
 def hash_of_equations(scm: SCM) -> str | None:

@@ -39,12 +39,13 @@ def linear(
     """
     parents = require_graph(dataset, "linear")
     names = [c.name for c in dataset.columns]
-    rows = dataset.train.x.double().cpu()  # the driver below is there on the CPU alone
+    rows = dataset.train.x
 
     def regression(child: str) -> Regression:
-        given = rows[:, [names.index(p) for p in parents[child]]]
-        design = torch.cat([given, torch.ones(len(given), 1, dtype=given.dtype)], 1)
-        target = rows[:, [names.index(child)]]
+        places = [names.index(name) for name in (*parents[child], child)]
+        own = rows[:, places].double().cpu()  # the driver below is there on the CPU alone
+        design = torch.cat([own[:, :-1], torch.ones(len(own), 1, dtype=own.dtype)], 1)
+        target = own[:, -1:]
         solution = torch.linalg.lstsq(design, target, driver="gelsd").solution  # rank may be short
         solution = solution.to(dataset.train.x)
         return Line(solution[:-1, 0], solution[-1, 0])

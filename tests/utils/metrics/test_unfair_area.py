@@ -14,6 +14,7 @@ from torch import nn
 from tests import oracles
 from utils import seeding
 from utils.decides.threshold import Threshold
+from utils.metrics import unfair_area as module
 from utils.metrics.unfair_area import unfair_area
 from utils.models.logistic import Logistic
 from utils.threats import Ball
@@ -414,3 +415,16 @@ def test_without_a_gradient_the_random_figures_are_the_figures(dataset, context,
         **raw,
         **{key.replace("random_", ""): value for key, value in raw.items()},
     }
+
+
+@pytest.mark.parametrize("made", [{"KEPT": 1, "SLOPES": 1}, {"WIDEST": 0}], ids=["a part at a time", "without bounds"])
+def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, monkeypatch, made):
+    ctx, rows = context("loan"), dataset("loan").test.rows(slice(0, 40))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(rows.x.shape[1], 8), nn.Tanh(), nn.Linear(8, 1)).requires_grad_(False)
+    whole = areas(model, rows, ctx)
+    assert 0 < whole["uai_0.05"] < 1
+    for name, value in made.items():
+        monkeypatch.setattr(module, name, value)
+    assert areas(model, rows, ctx) == whole
