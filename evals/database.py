@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from evals.keeping import export, foreign, merge, upkeep
-from evals.records.query import NAME, database
+from evals.records.query import NAME, database, read_words
 from utils.system.console import begin, complain, format_error, say, show_everything, unread
 from utils.words.near import near
 
@@ -139,17 +139,11 @@ def _command(words: Sequence[str]) -> tuple[Callable[[str, Options], int], str, 
 
 
 def _options(verb: str, keys: Sequence[str], words: Sequence[str]) -> Options:
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if not equals:
-            raise ValueError(f"cannot read {word!r}; write options as key=value, or --help")
-        if key not in keys:
-            raise ValueError(f"unknown option {key!r}{near(key, keys)} Options of {verb}: {', '.join(keys)}")
+    typed = read_words(words, keys, f" of {verb}")
     try:
         read: Any = OmegaConf.to_container(OmegaConf.from_cli(list(words)), resolve=True)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(f"cannot read {' '.join(words)!r}: {str(error).splitlines()[0]}") from error
-    typed = {key: text for key, _, text in (word.partition("=") for word in words)}
     # true, null, lists and quoted texts as YAML reads them; everything else, 007 or a:b too, is the text as typed
     plain = {k: v for k, v in read.items() if v is None or isinstance(v, bool | list) or typed[k][:1] in ("'", '"')}
     return Options(typed | plain)

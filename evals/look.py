@@ -31,6 +31,7 @@ from evals.looking.facts import measure
 from evals.looking.look_page import page
 from evals.looking.look_text import text
 from evals.looking.schema_text import write_schema
+from evals.records import query
 from utils.command_line.overrides import SCHEMAS, name_of_file
 from utils.system import atomic
 from utils.system.console import begin, complain, format_error, say, show_everything, unread, write
@@ -71,14 +72,7 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
     """The options by their keys, as typed; the first word is the file. Raises ValueError for an unknown key."""
     if words and "=" not in words[0]:
         words = [f"file={words[0]}", *words[1:]]
-    found: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise ValueError(f"cannot read {word!r}; write options as key=value behind the file, or --help")
-        if key not in KEYS:
-            raise ValueError(f"unknown option {key!r}{near(key, KEYS)} Options: {', '.join(KEYS)}")
-        found[key] = value
+    found = query.read_words(words, list(KEYS), " behind the file")
     if not found.get("file"):
         raise ValueError("a table is required: python -m evals.look people.csv label=... sensitive=..., or --help")
     if found.get("existing", EXISTING[0]) not in EXISTING:

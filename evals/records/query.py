@@ -354,13 +354,8 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     defaults = OmegaConf.load(path)
     assert isinstance(defaults, DictConfig)
     given: dict[str, Any] = {}
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if not equals:
-            raise ValueError(f"cannot read {word!r}; write options as key=value, or --help for the list")
-        if key not in list(defaults):  # `in defaults` is false for a required one
-            raise ValueError(f"unknown option {key!r}{near(key, defaults)} Options: {', '.join(map(str, defaults))}")
-        value = read_option(word)
+    for key, text in read_words(words, list(map(str, defaults))).items():
+        value = read_option(f"{key}={text}")
         if key == "dataset":
             value = [database(one) for one in value] if isinstance(value, list) else database(value)
         given[key] = literal(value) if isinstance(value, str) else value
@@ -375,6 +370,22 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
         if isinstance(defaults[name], bool) and not isinstance(merged[name], bool):
             raise ValueError(f"{name}={merged[name]}: expected true or false")
     return merged
+
+
+def read_words(words: Sequence[str], keys: Sequence[str], of: str = "") -> dict[str, str]:
+    """The texts of ``key=value`` words by key, the last of one key; ``of`` names what has these options.
+
+    Raises ValueError for a word without ``=`` and an unknown key.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"cannot read {word!r}; write options as key=value, or --help for the list")
+        if key not in keys:
+            raise ValueError(f"unknown option {key!r}{near(key, keys)} Options{of}: {', '.join(keys)}")
+        found[key] = text
+    return found
 
 
 def database(name: Any) -> Any:

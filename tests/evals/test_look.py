@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -12,7 +13,10 @@ import paths_config
 from evals.look import main
 from tests.commands import SMALL, command, house
 from utils.datasets.table import build_table
+from utils.tables.encoding import Source
+from utils.tables.suspects import suspects
 from utils.tables.table_schema import read_schema
+from utils.types import Column
 
 HEADER = ["sex", "age", "income", "city", "region", "copy", "id", "hired"]
 
@@ -134,6 +138,17 @@ def test_a_copy_of_a_column_and_a_telling_gap_are_suspects(capsys):
     out = look(capsys, "people.csv", "label=hired", "sensitive=sex")
     assert "copy: it holds in every row the same as 'age'" in out
     assert "id: that it is missing alone predicts the label (AUC 1.000)" in " ".join(out.split())
+
+
+def test_a_column_that_is_named_as_a_flag_would_be_is_an_attribute_of_its_own():
+    """Only the encoding knows which columns flag missing numbers, not their names."""
+    y = np.arange(200) % 2
+    income, own = Column("income", "continuous"), Column("income is missing", "binary", levels=(0.0, 1.0))
+    told = [Source((income,), np.sin(np.arange(200.0)), coded=False), Source((own,), y, coded=True)]
+    (remark,) = suspects(told, y, pd.DataFrame({"row": np.arange(200)}))
+    assert (remark.column, remark.text.split(" (")[0]) == ("income is missing", "it alone predicts the label")
+    (flagged,) = suspects([told[0], told[1]._replace(flags="income")], y, pd.DataFrame({"row": np.arange(200)}))
+    assert (flagged.column, flagged.text.split(" (")[0]) == ("income", "that it is missing alone predicts the label")
 
 
 @pytest.mark.parametrize(

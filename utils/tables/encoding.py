@@ -207,6 +207,7 @@ class Source(NamedTuple):
     columns: tuple[Column, ...]
     values: NDArray[Any]  # (n,), numbers in double precision, or codes of levels
     coded: bool
+    flags: str = ""  # the attribute of whose numbers it tells which are missing; of any other columns nothing
 
     @property
     def name(self) -> str:
@@ -263,7 +264,9 @@ def sources_of_levels(block: Block, code: Codes) -> list[Source]:
 def sources_of_numbers(block: Block, values: Floats) -> list[Source]:
     """The columns of an attribute of numbers (n,), missing ones as the median where the rule knows one, else nan."""
     filled = values if block.rule.median is None else np.where(np.isnan(values), block.rule.median, values)
-    flags = [Source((flag,), np.isnan(values).astype(np.int8), coded=True) for flag in block.columns[1:]]
+    flags = [
+        Source((flag,), np.isnan(values).astype(np.int8), coded=True, flags=block.name) for flag in block.columns[1:]
+    ]
     return [Source(block.columns[:1], filled, coded=False), *flags]
 
 

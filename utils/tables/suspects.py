@@ -22,29 +22,24 @@ def suspects(of: Sequence[Source], y: NDArray[np.int64], cells: pd.DataFrame) ->
     """Remarks on attributes that alone predict the label, by a part of many rows, and on equal rows."""
     chosen = np.linspace(0, len(y) - 1, min(len(y), MOST)).astype(np.int64)
     found = []
-    for source, base in zip(of, _attributes(of), strict=True):
+    for source in of:
         area = alone(source, chosen, y[chosen])
         if area > LIKELY:
-            subject = "it" if base == source.name else "that it is missing"
+            subject = "that it is missing" if source.flags else "it"
             end = ", as a copy of it does" if area > LEAK else "; is it known before the label is?"
-            found.append(_leave_out(base, f"{subject} alone predicts the label (AUC {area:.3f}){end}"))
+            found.append(
+                _leave_out(source.flags or source.name, f"{subject} alone predicts the label (AUC {area:.3f}){end}")
+            )
     return [*found, *_copies(of, chosen), *_repeated(cells)]
-
-
-def _attributes(of: Sequence[Source]) -> list[str]:
-    """The attribute of each source; a flag of missing numbers belongs to these."""
-    names = [source.name for source in of]
-    before = ["", *names[:-1]]
-    return [first if name == f"{first} is missing" else name for first, name in zip(before, names, strict=True)]
 
 
 def _copies(of: Sequence[Source], rows: NDArray[np.int64]) -> Iterator[Remark]:
     """Yields attributes that hold in every row what one before them holds."""
     seen: dict[bytes, Source] = {}
-    for source, base in zip(of, _attributes(of), strict=True):
+    for source in of:
         first = seen.setdefault(source.values[rows].tobytes(), source)
-        if first is not source and base == source.name and np.array_equal(first.values, source.values, equal_nan=True):
-            yield _leave_out(base, f"it holds in every row the same as {first.name!r}")
+        if first is not source and not source.flags and np.array_equal(first.values, source.values, equal_nan=True):
+            yield _leave_out(source.name, f"it holds in every row the same as {first.name!r}")
 
 
 def _leave_out(name: str, text: str) -> Remark:

@@ -333,6 +333,19 @@ def test_wrong_words_are_explained(defaults, words, message):
         query.options(words, defaults)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a=1", "b"], "cannot read 'b'; write options as key=value"),
+        (["aa=1"], "unknown option 'aa'.* Options of merge: a, b"),
+    ],
+)
+def test_words_are_read_by_one_function_in_all_commands(words, message):
+    with pytest.raises(ValueError, match=message):
+        query.read_words(words, ["a", "b"], " of merge")
+    assert query.read_words(["a=x=y", "b=", "a=z"], ["a", "b"]) == {"a": "z", "b": ""}
+
+
 def test_help_shows_every_option_with_its_explanation(defaults):
     lines = query.explain_options(defaults).splitlines()
     assert lines == [
