@@ -67,11 +67,13 @@ def read_table(path: Path, given: FileFormat | None = None, texts: Collection[st
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
     except ImportError:
         raise ValueError(f"{path} is Parquet, which needs: pip install -r requirements/parquet.txt") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no Parquet file: {str(error).splitlines()[0]}") from None
+    named = [name for name in frame.index.names if name is not None]  # columns that pandas saved as the index
+    return frame.reset_index(named) if named else frame
 
 
 def tidy(frame: pd.DataFrame, texts: Collection[str] = (), remarks: list[Remark] | None = None) -> pd.DataFrame:
@@ -90,7 +92,14 @@ def _tidy_column(values: "pd.Series[Any]", as_text: bool, remarks: list[Remark])
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     if numeric and not as_text:
         return values if values.dtype.kind in "iuf" else values.astype("float64")  # such as nullable whole numbers
-    held = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    if values.dtype == object and not as_text and pd.api.types.infer_dtype(values) == "decimal":
+        return values.astype("float64")
+    try:
+        held = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    except TypeError:
+        raise ValueError(
+            f"column {values.name!r} holds lists or the like; expected one text or number a cell"
+        ) from None
     written = [write_cell(level) for level in held.cat.categories]
     spaced = [v for v, text in zip(held.cat.categories, written, strict=True) if isinstance(v, str) and v != text]
     if spaced:

@@ -1,5 +1,8 @@
 """No cell, row or level takes another meaning in silence: tables of known content, read by hand beside."""
 
+from decimal import Decimal
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +12,7 @@ from utils.datasets.table import build_table
 from utils.datasets.tabular import fingerprint
 from utils.system import console
 from utils.tables import column_types, sniffing
-from utils.tables.reading import read_table
+from utils.tables.reading import read_table, tidy
 from utils.tables.table_schema import from_plain
 
 AGE = {"type": "count", "missing": "median+flag"}
@@ -292,3 +295,19 @@ def _fingerprint_by_hand(table, dataset):
     numbers |= {"sex": (table.sex == "m").astype(float)} | {f"job={level}": job[level] for level in job}
     rows = np.column_stack([numbers[c.name] for c in dataset.columns])
     return fingerprint(dataset.columns, [rows], (table.hired == "yes").to_numpy(np.int64))
+
+
+def test_an_index_of_parquet_is_a_column_and_decimals_are_numbers(monkeypatch):
+    """As pandas saves them; pyarrow need not be there."""
+    frame = people().set_index("age").assign(income=[Decimal("1.50"), None] * 60)
+    monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
+    cells = read_table(Path("people.parquet")).cells
+    assert cells["age"].tolist() == people()["age"].tolist()
+    assert cells["income"].tolist()[0] == 1.5
+    assert np.isnan(cells["income"][1])
+
+
+@pytest.mark.parametrize("cell", [[1, 2], {"a": 1}, np.arange(2)])
+def test_cells_that_hold_several_things_are_refused(cell):
+    with pytest.raises(ValueError, match="column 'note' holds lists or the like"):
+        tidy(pd.DataFrame({"note": [cell, cell]}))
