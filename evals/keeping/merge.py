@@ -11,10 +11,11 @@ prefer=theirs           of two finished runs that differ, take theirs with its e
                         else ours stays
 
 A run is told by its run_id. A finished one takes the place of a failed one. Where both are finished with the same
-metrics (to nine digits), ours stays and gains the later evaluations that are new; where their figures differ, that is
-a conflict, which a table at the end shows. Records of ours keep their doc_ids, new ones get the next. Everything is
-checked first and stored in one write, so that a mistake in one file or folder leaves all as it was. Records of theirs
-that were altered, that lack what a record has, or that name files outside the folders are named and left out.
+metrics (to nine digits), ours stays and gains the later evaluations that are new; where their figures or their data
+differ, that is a conflict, which a table at the end shows. Records of ours keep their doc_ids, new ones get the next.
+Everything is checked first and stored in one write, so that a mistake in one file or folder leaves all as it was.
+Records of theirs that were altered, that lack what a record has, or that name files outside the folders are named and
+left out.
 """
 
 import hashlib
@@ -27,10 +28,12 @@ from typing import Any
 import paths_config
 from evals.keeping.upkeep import SHOWN, is_database, say_some
 from evals.poisoning import csv_files
+from evals.records.advice import Asked, tell_sources
 from evals.records.query import align
 from utils.records.schema import SCHEMA
 from utils.records.typed import Record, Weights
 from utils.run_store import RunStore, StoreError
+from utils.runs.data_sources import source_of, sources
 from utils.system import atomic
 from utils.system.atomic import digest
 from utils.system.console import count, say, warn
@@ -191,7 +194,10 @@ def _take(merged: Merged, record: Record, source: Path, prefer_theirs: bool) -> 
 
 
 def _choose(ours: Record, theirs: Record, prefer_theirs: bool) -> tuple[Record, str]:
-    """Returns the one of two finished records that stays, and the figures in which they differ, if any."""
+    """Returns the one of two finished records that stays, and the data or figures in which they differ, if any."""
+    a, b = source_of(ours), source_of(theirs)
+    if None not in (a, b) and a != b:
+        return (theirs if prefer_theirs else ours), f"of {a}, theirs of {b}"
     if differing := _describe_difference(ours.get("metrics") or {}, theirs.get("metrics") or {}):
         return (theirs if prefer_theirs else ours), differing
     old, new = ours.get("evaluations") or {}, theirs.get("evaluations") or {}
@@ -278,6 +284,8 @@ def report(merged: Merged, store: RunStore, copied: int, poison: int) -> None:
     there = f"{merged.there} already there" + (f" ({merged.completed} gained evaluations)" if merged.completed else "")
     conflicts = count(len(merged.conflicts), "conflict")
     say(f"{store.path}: {added}, {there}, {conflicts}; it holds {count(len(store), 'run')}")
+    if len(several := sources([record for record in store.all() if record["status"] == "finished"])) > 1:
+        say(tell_sources(several, Asked(store.path.stem)))
     if copied:
         say(f"{copied} weights copied to {paths_config.weights()}")
     if poison:

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -274,3 +275,16 @@ def test_a_record_whose_causal_graph_is_none_is_left_out_by_name(here, capsys, g
     answer = capsys.readouterr()
     assert f"record 2 of b.json is no record of a run: params.dataset.graph {said}" in answer.out + answer.err
     assert list(stored()) == ["a"]
+
+
+def test_runs_of_other_data_are_told_by_their_new_numbers_and_never_taken_for_ours(here, capsys):
+    """Two machines with a file of the same name: records of equal ids, and one of equal run_id and figures."""
+    ours(finished("r1", fingerprint="aaaaaaaaaa"), finished("r2", fingerprint="aaaaaaaaaa"))
+    file = theirs(here, finished("r3", fingerprint="bbbbbbbbbb"), finished("r2", fingerprint="bbbbbbbbbb"))
+    assert main(["merge", "dataset=loan", file]) == 0
+    said = capsys.readouterr().out
+    assert "1 added, 0 already there, 1 conflict" in said
+    assert "ours of loan-aaaaaaaa, theirs of loan-bbbbbbbb" in said
+    assert "the runs of loan are of 2 sources of data, whose figures do not compare" in said
+    assert re.search(r"loan-aaaaaaaa \(.*, records 1, 2\); loan-bbbbbbbb \(.*, record 3\)", said)
+    assert {run: of["fingerprint"][:2] for run, of in stored().items()} == {"r1": "aa", "r2": "aa", "r3": "bb"}
