@@ -22,7 +22,7 @@ from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice, Price
 from evals.records import query, reproduce
 from evals.records.advice import Asked
-from evals.records.points import describe_fits
+from evals.records.points import describe_fits, small_groups
 from utils.system.console import say
 from utils.words.quoting import option, with_import
 
@@ -128,8 +128,13 @@ def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     if row["seeds"] > 1 or found.question.sure:
         lines += [f"          {line}" for line in choice_text.own_figures(found, best)]
-    lines += [f"          {line}" for line in (choice_text.beside_constant(record), *describe_fits(record)) if line]
+    lines += [f"          {line}" for line in _facts(record) if line]
     return lines + [f"{purpose:<10}{line}" for purpose, line in commands(found, asked, record).items()]
+
+
+def _facts(record: query.Record) -> list[str]:
+    """States how a run compares with a constant prediction, and what its thresholds were fitted to."""
+    return [choice_text.beside_constant(record), *describe_fits(record), small_groups(record)]
 
 
 def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:

@@ -158,6 +158,50 @@ def test_a_frontier_that_is_undefined_is_a_warning_and_the_run_is_finished(home)
     assert any("no operating points: " in word and "group sex=1 is undefined" in word for word in record["warnings"])
 
 
+SMALL_ONES = "sex=man,place=other and sex=woman,place=other"
+PAIRS = [f"{('man', 'woman')[i % 2]},{('east', 'west')[i // 2 % 2]},{i * 7 % 50},{i // 3 % 2}" for i in range(240)]
+PAIRS += [f"{('man', 'woman')[i % 2]},other,{i * 7 % 50},{i // 2 % 2}" for i in range(16)]
+
+
+@pytest.fixture(scope="module")
+def paired(home):
+    """Its answer, record and card: two sensitive attributes, of whose combinations two have few rows."""
+    (home / "paired.csv").write_text("sex,place,age,y\n" + "\n".join(PAIRS))
+    words = ("dataset.sensitive=[sex,place]", "decide=group_exact", "decide.groups_min=4", "decide.permitted=0.3")
+    answer = own_table("paired", *words, "dataset.name=paired", "operating_points.groups_min=4", "fit_on=train")
+    assert answer.code == 0, answer.err
+    chosen = command("evals.select", "dataset=paired", "maximize=accuracy", "card=paired.md")
+    assert chosen.code == 0, chosen.err
+    return answer, records("paired")[0], (home / "paired.md").read_text(), chosen.out
+
+
+def test_combinations_with_few_rows_share_a_threshold_that_the_record_names(paired):
+    _, record, _, _ = paired
+    names = record["preprocessing"]["groups"]
+    few = [i for i, name in enumerate(names) if "other" in name]
+    rows = data_of(record).train
+    for fitted in (record["fitted"], record["operating_points"]["fitted"]):
+        assert fitted["small"]["groups"] == [names[i] for i in few]
+        assert fitted["small"]["threshold"] == "shared"
+        assert fitted["small"]["rows"] == sum(int((rows.s == i).sum()) for i in few)
+    for logits in (record["decide"]["logits"], *record["operating_points"]["logits"]):
+        assert logits[few[0]] == logits[few[1]]
+    unit = torch.tensor([min(few) if i in few else i for i in range(len(names))])[rows.s]
+    labels = from_database(1, "paired").decide(rows.x, rows.s)
+    missed = [(labels[(unit == i) & (rows.y == 1)] == 0).double().mean().item() for i in unit.unique()]
+    assert record["fitted"]["gap"] == pytest.approx(max(missed) - min(missed))
+    assert record["fitted"]["gap"] <= 0.3
+
+
+def test_combinations_with_few_rows_are_named_on_the_terminal_and_the_card(paired):
+    answer, record, card, chosen = paired
+    rows = record["fitted"]["small"]["rows"]
+    said = f"{SMALL_ONES} share one threshold, fitted on their {rows} rows together"
+    assert said in answer.out
+    assert said in chosen
+    assert f"{said}, and count as one group in the gap there." in card.replace("\\", "")
+
+
 def test_no_points_are_filed_where_none_are_asked_for(home):
     assert own_table("people", "dataset.name=none", "operating_points=null").code == 0
     assert "operating_points" not in records("none")[0]

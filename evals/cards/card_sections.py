@@ -13,10 +13,10 @@ import paths_config
 from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
 from evals.cards.levels_compared import against_reference, by_level
 from evals.cards.schema_facts import schema_section
-from evals.records.points import describe_fits, describe_limit, fits, gap_of, with_points
+from evals.records.points import describe_fits, describe_limit, fits, gap_of, small_groups, with_points
 from evals.records.query import Record
 from evals.records.row_intervals import Interval, of_share, over_rows, whole
-from utils.decides.thresholds_text import in_words
+from utils.decides.thresholds_text import describe_small, in_words
 from utils.metrics.directions import describe, split_some
 from utils.metrics.references import compares_alone, is_of_intersections
 from utils.records.settings import TERM_KEYS, flat, own_settings
@@ -436,8 +436,9 @@ def thresholds(record: Record) -> list[Block]:
 
 
 def _fits(record: Record) -> list[Block]:
-    """Describes what the thresholds in use were fitted to, with the gaps there and on the test rows."""
-    return [Bullets([f"{line[0].upper()}{line[1:]}." for line in describe_fits(record)])] if fits(record) else []
+    """Describes what the thresholds in use were fitted to, with the gaps there and on the test rows; small groups."""
+    lines = [f"{line[0].upper()}{line[1:]}." for line in describe_fits(record)] + [f"{small_groups(record)}."]
+    return [Bullets(said)] if (said := [line for line in lines if line != "."]) else []
 
 
 def _points(record: Record) -> list[Block]:
@@ -468,6 +469,8 @@ def _points(record: Record) -> list[Block]:
         "thresholds within its policy on the rows that they were fitted to; the figures are those of the test rows. "
     )
     note += "Beyond: there the gap, or its interval, reaches beyond what was fitted to."
+    if small := describe_small(found.get("fitted")):
+        note += f" {small}."
     of = [] if apart else [f"{name} from" for name in names]
     fitted = ["gap where fitted"] if there else []
     header = ["point", "fitted to", *of, *fitted, *(words(key, record) for key in keys), "beyond"]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from evals.records.query import Record
 from evals.records.row_intervals import over_rows
+from utils.decides.thresholds_text import describe_small
 
 KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
 NAMES = {  # of gaps that have one of their own
@@ -125,6 +126,12 @@ def fits(record: Record) -> list[Fit]:
     metrics, there, confidence = record["metrics"], held.get("gap"), held.get("confidence")
     keys = [gap_of(str(rate)) for rate in rates]
     return [Fit(key, float(permitted), confidence, there, metrics.get(key), over_rows(record, key)) for key in keys]
+
+
+def small_groups(record: Record) -> str:
+    """Describes the threshold of groups with too few rows for one of their own, of a point or of the run's own."""
+    held: Mapping[str, Any] = record["operating_points"] if "point" in record else record
+    return describe_small(held.get("fitted"))
 
 
 def gap_of(rate: str) -> str:

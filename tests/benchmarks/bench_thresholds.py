@@ -76,7 +76,7 @@ def exact_beside_grid(n: int, rounds: int) -> Iterator[str]:
         yield f"| {permitted} | {ours[0]:.4f} | {theirs[0]:.4f} | {ours[1]:.4f} | {theirs[1]:.4f} |"
 
     def whole() -> int:
-        return len(policies(sides(curves(z, batch, NAMES, ("fnr",)), ("fnr",))))
+        return len(policies(sides(curves(z, batch, NAMES), ("fnr",))))
 
     work = {
         "exact, one gap": lambda: group_exact(z, batch, NAMES, rate="fnr", permitted=0.05),

@@ -70,19 +70,17 @@ def curves(
     logits: Tensor,
     batch: Batch,
     groups: Sequence[str],
-    rates: Sequence[str],
     cuts: Floats | None = None,
     key: str = DECIDE,
-    classes: Sequence[str] = (),
 ) -> list[Curve]:
     """The curve of each group, from logits (n, 1) of the rows, at the cuts given or at all that differ.
 
     These lie midway between neighbouring scores, rounded to the type of the logits, so that no last bit of a score
     tells on which side it is; where there is no number between, on the upper score. The outer ones are infinite.
-    ``key`` is the part of the configuration that asks, which errors name, as they do the ``classes``.
+    ``key`` is the part of the configuration that asks, which errors name.
 
     Raises:
-        ValueError: one group, more than one logit, nan, or a rate that is undefined in a group.
+        ValueError: one group, more than one logit, or nan.
     """
     if logits.shape[-1] != 1:
         raise ValueError(
@@ -98,10 +96,7 @@ def curves(
     z, y, s = (of.cpu().numpy() for of in (scores, batch.y, batch.s))
     if broken := int(np.isnan(z).sum()):
         raise ValueError(f"{key}: {broken} of {count(len(z), 'logit')} are nan; expected numbers")
-    found = [_curve(z[s == i], y[s == i], cuts) for i in range(len(groups))]
-    for name, curve in zip(groups, found, strict=True):
-        _require_rates(name, curve.rows, rates, key, classes)
-    return found
+    return [_curve(z[s == i], y[s == i], cuts) for i in range(len(groups))]
 
 
 def _curve(z: NDArray, y: Counts, cuts: Floats | None) -> Curve:
@@ -119,7 +114,7 @@ def _between(z: NDArray) -> Floats:
     return np.concatenate([[-np.inf], np.where(middle > lower, middle, upper), [np.inf]])
 
 
-def _require_rates(name: str, rows: Counts, rates: Sequence[str], key: str, classes: Sequence[str]) -> None:
+def require_rates(name: str, rows: Counts, rates: Sequence[str], key: str, classes: Sequence[str]) -> None:
     """Refuses a group without rows that a rate is of. Raises ValueError."""
     if not rows.sum():
         raise ValueError(
@@ -269,15 +264,8 @@ def _approach(x: Floats, y: Floats) -> list[tuple[int, float, int]]:
     return [(int(c), float(apart[c]), int(spent[c])) for c in falls]
 
 
-def exact(
-    logits: Tensor, batch: Batch, groups: Sequence[str], *, rates: Sequence[str], permitted: Sequence[float | None]
-) -> list[tuple[float, ...]]:
-    """A threshold for each group, by each permitted gap: the most accurate on these rows (n, 1).
-
-    Raises:
-        ValueError: as ``curves`` and ``sides``.
-    """
-    of = curves(logits, batch, groups, rates)
+def exact(of: Sequence[Curve], rates: Sequence[str], permitted: Sequence[float | None]) -> list[tuple[float, ...]]:
+    """A threshold for each group, by each permitted gap: the most accurate on its rows. Raises as ``sides``."""
     ready = sides(of, rates)
     found = [most_accurate(ready, gap) for gap in permitted]
     return [cuts_of(of, policy) for policy in found if policy]  # accepting all is always permitted

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from utils.decides.exact_thresholds import TOGETHER, curves, cuts_of, most_accurate, require_permitted, sides
-from utils.decides.fitted import account, alike, facts_of, require_rows, surely
+from utils.decides.exact_thresholds import TOGETHER, cuts_of, most_accurate, require_permitted, sides
+from utils.decides.fitted import account, alike, facts_of, surely, units
 from utils.decides.group_thresholds import GroupThresholds
 from utils.system.console import count
 from utils.types import Batch
@@ -39,16 +39,16 @@ def group_exact(
         rate: equalised odds of two groups, the others of any number.
         permitted: the largest gap on these rows, in [0, 1].
         confidence: in (0, 1), that the gap on other rows is permitted; None: it is on these.
-        groups_min: the fewest rows of a group that a rate may be of.
+        groups_min: the fewest rows of a group that a rate may be of; groups with fewer are one (``fitted.units``).
 
     Raises:
-        ValueError: a gap outside [0, 1], one group, three logits or more, a rate of too few rows of a
-            group, or no thresholds that keep to the gap with that confidence.
+        ValueError: a gap outside [0, 1], one group, three logits or more, fewer than two groups with rows enough, or
+            no thresholds that keep to the gap with that confidence.
     """
     require_permitted(permitted)
     rates = TOGETHER[rate]
-    of = curves(logits, batch, groups, rates, classes=classes)
-    require_rows(of, groups, rates, groups_min, classes=classes)
+    own = units(logits, batch, groups, rates, groups_min, classes=classes)
+    of = own.of
     ready, warnings = sides(of, rates), []
     if confidence is None:
         policy = most_accurate(ready, permitted)
@@ -68,6 +68,6 @@ def group_exact(
             f"decide=group_exact: only {'accepting everybody' if not policy.places[0] else 'accepting nobody'} keeps "
             f"the gap in {rate} to {permitted:g} with a confidence of {confidence:g} on {count(len(batch.y), 'row')}"
         )
-    decide = GroupThresholds(cuts_of(of, policy), warnings)
+    decide = GroupThresholds(own.thresholds(cuts_of(of, policy)), warnings)
     asked = {"rate": rate, "permitted": permitted, **facts_of(of, policy, rates, confidence)}
-    return replace(decide, fitted=account(decide(logits, batch.s), batch, len(groups), rates, **asked))
+    return replace(decide, fitted=account(decide(logits, batch.s), batch, own, rates, **asked))

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from utils.decides import exact_thresholds
-from utils.decides.fitted import account, facts_of, require_rows, surely
+from utils.decides.fitted import account, facts_of, surely, units
 from utils.decides.group_thresholds import GroupThresholds
 from utils.types import Batch
 
@@ -41,7 +41,7 @@ def group_grid(
         rate: see ``group_exact``.
         permitted: the largest gap on these rows, in [0, 1].
         confidence: see ``group_exact``; where no policy of the grid keeps to it, the one of the smallest gap.
-        groups_min: the fewest rows of a group that a rate may be of.
+        groups_min: see ``group_exact``.
         levels: at least 2.
         reach: in logits, above 0.
 
@@ -52,8 +52,9 @@ def group_grid(
     if levels < 2 or reach <= 0:
         raise ValueError(f"decide: a grid of levels={levels}, reach={reach}; expected 2 levels or more, and above 0")
     rates = exact_thresholds.TOGETHER[rate]
-    of = exact_thresholds.curves(logits, batch, groups, rates, np.linspace(-reach, reach, levels), classes=classes)
-    require_rows(of, groups, rates, groups_min, classes=classes)
+    cuts = np.linspace(-reach, reach, levels)
+    own = units(logits, batch, groups, rates, groups_min, cuts=cuts, classes=classes)
+    of = own.of
     sides, warnings = exact_thresholds.sides(of, rates), []
     if confidence is None:
         policy = exact_thresholds.most_accurate(sides, permitted)
@@ -66,6 +67,6 @@ def group_grid(
             f"decide=group_grid: no policy of the grid keeps the gap in {rate} to {permitted:g}{sure} on the rows it "
             f"is fitted to; taken is that of the smallest gap, {policy.gap:.4f}. decide=group_exact leaves none out"
         )
-    decide = GroupThresholds(exact_thresholds.cuts_of(of, policy), warnings)
+    decide = GroupThresholds(own.thresholds(exact_thresholds.cuts_of(of, policy)), warnings)
     asked = {"rate": rate, "permitted": permitted, **facts_of(of, policy, rates, confidence)}
-    return replace(decide, fitted=account(decide(logits, batch.s), batch, len(groups), rates, **asked))
+    return replace(decide, fitted=account(decide(logits, batch.s), batch, own, rates, **asked))

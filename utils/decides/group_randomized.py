@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from utils.decides.exact_mixtures import mixtures
-from utils.decides.exact_thresholds import TOGETHER, curves, require_permitted
-from utils.decides.fitted import account, require_rows
+from utils.decides.exact_mixtures import Mixture, mixtures
+from utils.decides.exact_thresholds import TOGETHER, require_permitted
+from utils.decides.fitted import account, units
 from utils.decides.random_thresholds import RandomThresholds
 from utils.types import Batch
 
@@ -36,16 +36,15 @@ def group_randomized(
         classes: the names of the classes, where they have any.
         rate: of equalised odds both fnr and fpr are kept near each other.
         permitted: the largest expected gap on these rows, in [0, 1].
-        groups_min: the fewest rows of a group that a rate may be of.
+        groups_min: see ``group_exact``.
 
     Raises:
-        ValueError: a gap outside [0, 1], one group, three logits or more, or a rate that is undefined in a group.
+        ValueError: a gap outside [0, 1], one group, three logits or more, or fewer than two groups with rows enough.
     """
     require_permitted(permitted)
     rates = TOGETHER[rate]
-    of = curves(logits, batch, groups, rates, classes=classes)
-    require_rows(of, groups, rates, groups_min, classes=classes)
-    found = mixtures(of, rates, permitted)
-    decide = RandomThresholds([own.cuts for own in found], [own.shares for own in found])
+    own = units(logits, batch, groups, rates, groups_min, classes=classes)
+    found = own.spread(mixtures(own.of, rates, permitted), Mixture((own.everybody,), (1.0,)))
+    decide = RandomThresholds([of.cuts for of in found], [of.shares for of in found])
     chances = decide.probability(logits, batch.s)
-    return replace(decide, fitted=account(chances, batch, len(groups), rates, rate=rate, permitted=permitted))
+    return replace(decide, fitted=account(chances, batch, own, rates, rate=rate, permitted=permitted))

@@ -51,6 +51,26 @@ def describe_fit(fitted: Mapping[str, Any], metrics: Mapping[str, float | None])
     )
 
 
+def describe_small(fitted: Mapping[str, Any] | None) -> str:
+    """Describes the threshold of groups that had too few rows for one of their own; empty where none had.
+
+    ``a and b share one threshold, fitted on their 23 rows together, and count as one group in the gap there``
+    """
+    small = (fitted or {}).get("small")
+    if not small:
+        return ""
+    *others, last = small["groups"]
+    names, rows = f"{', '.join(others)} and {last}" if others else last, count(small["rows"], "row")
+    if small["threshold"] == "shared":
+        return f"{names} share one threshold, fitted on their {rows} together, and count as one group in the gap there"
+    one = not others
+    return (
+        f"{names} {'takes' if one else 'take'} the threshold that is the most accurate for everybody, as "
+        f"{'it has' if one else 'they have'} too few rows{'' if one else ' even together'} ({rows[: rows.index(' ')]}) "
+        f"for {'one of its own' if one else 'one of their own'}, and the gap there leaves {'it' if one else 'them'} out"
+    )
+
+
 def doubts_of(fitted: Mapping[str, Any] | None, metrics: Mapping[str, float | None]) -> list[str]:
     """A sentence where the test interval of a gap reaches beyond what thresholds were fitted to; arguments as above."""
     high = metrics.get(f"{GAP_IN[fitted['rate']]}_high") if fitted else None

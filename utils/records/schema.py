@@ -202,6 +202,7 @@ TRAINED = fields(  # of runs that this program trained; the settings of imported
     },
 )
 DENOMINATORS = optional(values(each(NUMBER)))  # by rate, of each group
+SMALL = optional(fields({"groups": each(TEXT), "rows": NUMBER, "threshold": TEXT}))  # groups with few rows
 FITTED = fields(  # what thresholds were fitted to
     {},
     {
@@ -213,6 +214,7 @@ FITTED = fields(  # what thresholds were fitted to
         "split": TEXT_OR_NULL,
         "confidence": NUMBER_OR_NULL,
         "bound": NUMBER_OR_NULL,
+        "small": SMALL,
     },
 )
 FITTED_POINTS = fields(  # the same of all operating points
@@ -223,6 +225,7 @@ FITTED_POINTS = fields(  # the same of all operating points
         "rows": NUMBER_OR_NULL,
         "denominators": DENOMINATORS,
         "split": TEXT_OR_NULL,
+        "small": SMALL,
     },
 )
 POINTS = fields(

@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from utils import seeding
-from utils.decides.exact_thresholds import POINTS, curves, exact
-from utils.decides.fitted import account, require_rows
+from utils.decides.exact_thresholds import POINTS, exact
+from utils.decides.fitted import Units, account, units
 from utils.decides.group_thresholds import GroupThresholds, in_json
 from utils.metrics import confusion, group
 from utils.metrics.bootstrap import spreads
@@ -48,7 +48,8 @@ def operating_points(
         sizes: levels of each of several sensitive attributes by name, see ``utils.metrics.group.attribute_sizes``.
         rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
         permitted: gaps on the fitted rows, in [0, 1].
-        groups_min: a rate of fewer fitted rows of some group is refused, of fewer judged rows leaves its gap undefined.
+        groups_min: groups with fewer fitted rows of a rate share a threshold (``fitted.units``); a rate of fewer judged
+            rows leaves its gap undefined.
         intervals: bootstrap draws, of what is no share.
         level: of the intervals, in (0, 1).
         seed: of the draws.
@@ -60,38 +61,38 @@ def operating_points(
         gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``. ``shares`` and ``deviations`` hold what other
         intervals need (``utils.metrics.intervals.at_level``), one of each for a point likewise. ``fitted`` says what
         the points attain where they were fitted: a ``gap`` in the rates and an ``accuracy`` for each, on how many
-        ``rows``, with the ``denominators`` of each rate by group.
+        ``rows``, with the ``denominators`` of each rate by group
+        and the ``small`` groups.
 
     Raises:
-        ValueError: rates of too few of the fitted rows.
+        ValueError: fewer than two groups with rows enough among the fitted ones.
     """
     asked = [*permitted, None]
-    of = curves(*fitted, groups, rates, key=POINTS, classes=classes)
-    require_rows(of, groups, rates, groups_min, POINTS, classes)
-    found = exact(*fitted, groups, rates=rates, permitted=asked)
+    own = units(*fitted, groups, rates, groups_min, key=POINTS, classes=classes)
+    found = [tuple(own.thresholds(cuts)) for cuts in exact(own.of, rates, asked)]
     distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
     tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
-    made = [_measured(own, rates, sizes, groups_min, intervals, level, seed) for own in tables]
+    made = [_measured(table, rates, sizes, groups_min, intervals, level, seed) for table in tables]
     point = [made[distinct.index(logits)] for logits in found]
     return {
         "rates": list(rates),
         "permitted": asked,
         "logits": [in_json(logits) for logits in found],
-        "fitted": _fitted([GroupThresholds(logits) for logits in found], *fitted, len(groups), rates),
-        "metrics": {key: [own.get(key) for own in point] for key in _keys(point)},
-        "shares": {key: [own.shares.get(key) for own in point] for key in _keys(own.shares for own in point)},
-        "deviations": {key: [own.deviations.get(key) for own in point] for key in _keys(o.deviations for o in point)},
+        "fitted": _fitted([GroupThresholds(logits) for logits in found], *fitted, own, rates),
+        "metrics": {key: [of.get(key) for of in point] for key in _keys(point)},
+        "shares": {key: [of.shares.get(key) for of in point] for key in _keys(of.shares for of in point)},
+        "deviations": {key: [of.deviations.get(key) for of in point] for key in _keys(of.deviations for of in point)},
     }
 
 
 def _fitted(
-    points: Sequence[GroupThresholds], logits: Tensor, rows: Batch, groups: int, rates: Sequence[str]
+    points: Sequence[GroupThresholds], logits: Tensor, rows: Batch, own: Units, rates: Sequence[str]
 ) -> dict[str, Any]:
     """Returns the gaps and accuracies of the points on the rows that they were fitted to."""
     labels = [decide(logits, rows.s) for decide in points]
-    each = [account(of, rows, groups, rates) for of in labels]
+    each = [account(of, rows, own, rates) for of in labels]
     accuracy = [float((of == rows.y).double().mean()) for of in labels]
-    return {**each[0], "gap": [own["gap"] for own in each], "accuracy": accuracy}
+    return {**each[0], "gap": [of["gap"] for of in each], "accuracy": accuracy}
 
 
 def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:

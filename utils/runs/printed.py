@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import paths_config
-from utils.decides.thresholds_text import describe_fit, in_words
+from utils.decides.thresholds_text import describe_fit, describe_small, in_words
 from utils.metrics.directions import REST, headlines, split_some
 from utils.metrics.references import compares_alone, differences, is_of_intersections
 from utils.records.typed import Record
@@ -54,6 +54,8 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     fit = describe_fit(record["fitted"], metrics) if "fitted" in record else ""
     if fit and not any(fit in warning for warning in warnings):  # which say it with what is wrong
         say(f"  {fit}")
+    for line in _of_small_groups(record):
+        say(f"  {line}")
     for warning in warnings:
         warn(warning)
     if record["params"]["model"]["outputs"] == 1:
@@ -93,6 +95,14 @@ def _against_references(record: Record) -> Iterator[str]:
     for (attribute, rate), each in found.items():
         reference = record["preprocessing"]["schema"]["groups"]["reference"][attribute]
         yield f"  {rate} against {write_level(attribute, reference)}: {', '.join(each)}"
+
+
+def _of_small_groups(record: Record) -> Iterator[str]:
+    """Yields the threshold of groups with too few rows for one of their own, in use and at operating points."""
+    own = describe_small(record.get("fitted"))
+    points = describe_small((record.get("operating_points") or {}).get("fitted"))
+    yield from [own] if own else []
+    yield from [f"operating points: {points}"] if points and points != own else []
 
 
 def _of_poison(record: Record) -> Iterator[str]:

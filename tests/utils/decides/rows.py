@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
+from utils.decides.exact_thresholds import Curve, exact
+from utils.decides.fitted import units
 from utils.types import Batch
 
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.floats(-3, 3, width=32))  # with many ties, and without
@@ -59,3 +61,13 @@ def scored(n: int, seed: int = 0, step: float | None = None) -> tuple[torch.Tens
     z = 1.5 * u + rng.normal(size=n) * (0.3 + s)
     z = np.round(z / step) * step if step else z
     return made(list(zip(z.tolist(), y.tolist(), s.tolist(), strict=True)))
+
+
+def curves_of(z, batch, groups, rates, classes=()) -> list[Curve]:
+    """The curves of groups whose rates are defined."""
+    return units(z, batch, groups, rates, 0, classes=classes).of
+
+
+def exact_of(z, batch, groups, *, rates, permitted) -> list[tuple[float, ...]]:
+    """The thresholds of ``exact``, by each permitted gap."""
+    return exact(curves_of(z, batch, groups, rates), rates, permitted)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
-from tests.utils.decides.rows import made, rows_of, scored
+from tests.utils.decides.rows import curves_of, made, rows_of, scored
 from utils.decides.exact_mixtures import hull, mixtures
-from utils.decides.exact_thresholds import TOGETHER, curves, most_accurate, sides
+from utils.decides.exact_thresholds import TOGETHER, most_accurate, sides
 
 NAMES = ("women", "men", "others")
 OF = st.sampled_from(list(TOGETHER.values()))
@@ -34,7 +34,7 @@ def outcome(of, found, rates):
 @given(rows_of(2, size=20))
 def test_the_hull_is_the_upper_part_of_the_convex_hull(rows):
     """Of the points of the curve and the two corners below them; scipy's, from Qhull."""
-    curve = curves(*made(rows), NAMES[:2], ("fnr", "fpr"))[0]
+    curve = curves_of(*made(rows), NAMES[:2], ("fnr", "fpr"))[0]
     own = hull(curve)
     points = np.concatenate([1 - curve.rejected / curve.rows, [[0, 0], [1, 1], [1, 0]]])
     x = np.linspace(0, 1, 23)
@@ -48,7 +48,7 @@ def test_the_hull_is_the_upper_part_of_the_convex_hull(rows):
 @given(st.one_of(rows_of(2), rows_of(3)), OF, PERMITTED)
 def test_the_gap_is_permitted_and_the_shares_are_shares(rows, rates, permitted):
     groups = 1 + max(s for *_, s in rows)
-    of = curves(*made(rows), NAMES[:groups], rates)
+    of = curves_of(*made(rows), NAMES[:groups], rates)
     found = mixtures(of, rates, permitted)
     assert outcome(of, found, rates)[1] <= permitted + 1e-7
     for mixture in found:
@@ -60,20 +60,20 @@ def test_the_gap_is_permitted_and_the_shares_are_shares(rows, rates, permitted):
 @settings(max_examples=50, deadline=None)
 @given(rows_of(2), OF, PERMITTED)
 def test_chance_never_makes_more_errors(rows, rates, permitted):
-    of = curves(*made(rows), NAMES[:2], rates)
+    of = curves_of(*made(rows), NAMES[:2], rates)
     errors, _ = outcome(of, mixtures(of, rates, permitted), rates)
     assert errors <= most_accurate(sides(of, rates), permitted).errors + 1e-6
 
 
 def test_without_a_limit_chance_gains_nothing():
-    of = curves(*scored(400), NAMES[:2], ("fnr",))
+    of = curves_of(*scored(400), NAMES[:2], ("fnr",))
     errors, _ = outcome(of, mixtures(of, ("fnr",), 1.0), ("fnr",))
     assert errors == pytest.approx(most_accurate(sides(of, ("fnr",)), None).errors)
 
 
 def test_equalised_odds_lie_on_the_lower_hull():
     """The best common point maximises P y - N x under both hulls (Hardt et al. 2016, section 4.2), by a fine grid."""
-    of = curves(*scored(600), NAMES[:2], ("fnr", "fpr"))
+    of = curves_of(*scored(600), NAMES[:2], ("fnr", "fpr"))
     negatives, positives = np.sum([curve.rows for curve in of], axis=0)
     x = np.linspace(0, 1, 100_001)
     lower = np.min([np.interp(x, own.x, own.y) for own in map(hull, of)], axis=0)
@@ -86,4 +86,4 @@ def test_equalised_odds_lie_on_the_lower_hull():
 def test_a_logit_that_no_threshold_rejects_is_refused():
     rows = [(0.0, 0, 0), (np.inf, 1, 0), (0.0, 0, 1), (1.0, 1, 1)]
     with pytest.raises(ValueError, match="there are infinite logits, 1, so.*group_exact"):
-        mixtures(curves(*made(rows), NAMES[:2], ("fnr",)), ("fnr",), 0.0)
+        mixtures(curves_of(*made(rows), NAMES[:2], ("fnr",)), ("fnr",), 0.0)

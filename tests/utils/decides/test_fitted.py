@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.stats import binomtest, norm
 
-from tests.utils.decides.rows import gap, made, scored
+from tests.utils.decides.rows import every_policy, gap, made, scored
 from utils.decides import group_exact as exact
 from utils.decides import group_grid as grids
 from utils.decides import group_randomized as mixtures
 from utils.decides.exact_thresholds import TOGETHER, Curve, Policy
 from utils.decides.fitted import bound
-from utils.decides.thresholds_text import describe_fit, doubts_of
+from utils.decides.thresholds_text import describe_fit, describe_small, doubts_of
 
 NAMES = ("women", "men")
 FITTED = {"rate": "fnr", "permitted": 0.05, "gap": 0.038, "rows": 120, "denominators": {}, "split": "valid"}
@@ -131,3 +131,94 @@ def test_a_gap_whose_interval_keeps_to_the_limit_raises_no_doubt():
     assert doubts_of(FITTED, METRICS | {"fnr_gap_high": 0.05}) == []
     assert doubts_of(FITTED, METRICS | {"fnr_gap_high": None}) == []
     assert doubts_of(None, METRICS) == []
+
+
+# --- small groups ----------------------------------------------------------------------------------------------
+
+FOUR = ("sex=man,race=a", "sex=woman,race=a", "sex=man,race=b", "sex=woman,race=b")
+
+
+def four_groups(few):
+    """Rows of four groups, of the last two ``few`` positives and as many negatives each; drawn scores."""
+    rng = np.random.default_rng(few)
+    sizes = ((0, 6), (1, 6), (2, few), (3, few))
+    return [(round(float(rng.normal() + y - 0.3 * s), 2), y, s) for s, n in sizes for y in (0, 1) for _ in range(n)]
+
+
+@pytest.mark.parametrize("permitted", [0.0, 0.2, 0.5])
+def test_small_groups_share_the_threshold_that_is_best_for_them_as_one(permitted):
+    """By brute force over all thresholds of three groups, the last two being one."""
+    rows = four_groups(3)
+    z, batch = made(rows)
+    decide = exact.group_exact(z, batch, FOUR, rate="fnr", permitted=permitted, confidence=None, groups_min=5)
+    labels = decide(z, batch.s)
+    three = made([(score, y, min(s, 2)) for score, y, s in rows])[1]
+    fewest = min(e for e, g in every_policy(z, three, 3, ("fnr",)) if g <= permitted + 1e-12)
+    assert decide.logits[2] == decide.logits[3]
+    assert int((labels != batch.y).sum()) == fewest
+    assert decide.fitted["gap"] == pytest.approx(gap(labels, batch.y, three.s, 3, ("fnr",)))
+    assert decide.fitted["gap"] <= permitted + 1e-12
+    assert decide.fitted["denominators"] == {"fnr": [6, 6, 3, 3]}
+    assert decide.fitted["small"] == {"groups": list(FOUR[2:]), "rows": 12, "threshold": "shared"}
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_groups_too_small_even_together_take_the_threshold_of_everybody(few):
+    """The fewest errors of one threshold over all rows, and the gap of the others alone, by brute force."""
+    rows = four_groups(few)
+    z, batch = made(rows)
+    decide = exact.group_exact(z, batch, FOUR, rate="fnr", permitted=0.2, confidence=None, groups_min=5)
+    everybody = made([(score, y, 0) for score, y, _ in rows])[1]
+    fewest = min(int(((z[:, 0] >= cut).long() != batch.y).sum()) for cut in [*z[:, 0].tolist(), np.inf])
+    assert decide.logits[2] == decide.logits[3]
+    assert int((type(decide)(decide.logits[2:3])(z, everybody.s) != batch.y).sum()) == fewest
+    large = made([row for row in rows if row[2] < 2])
+    alone = exact.group_exact(*large, FOUR[:2], rate="fnr", permitted=0.2, confidence=None, groups_min=5)
+    assert decide.logits[:2] == alone.logits
+    assert decide.fitted["gap"] == alone.fitted["gap"]
+    assert decide.fitted["small"] == {"groups": list(FOUR[2:]), "rows": 4 * few, "threshold": "everybody"}
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        partial(exact.group_exact, confidence=0.5),
+        partial(grids.group_grid, confidence=None, levels=9, reach=2.0),
+        mixtures.group_randomized,
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_every_fit_of_groups_has_a_way_for_small_ones(fit, together):
+    """With the thresholds of the same fit where the small groups are one from the start, or are not there."""
+    z, batch = normal(600, 0)
+    s = batch.s + 2 * (batch.index % 30 < (2 if together else 1)) * (batch.index < (600 if together else 60))
+    ask = partial(fit, rate="acceptance_rate", permitted=0.5, groups_min=25)
+    decide = ask(z, batch._replace(s=s), FOUR)
+    assert decide.logits[2] == decide.logits[3]
+    keep = (s < 2) | torch.tensor(together)
+    plain = batch._replace(s=s.clamp_max(2)).rows(keep)
+    alone = ask(z[keep], plain, FOUR[: 2 + together])
+    assert list(decide.logits[: 2 + together]) == list(alone.logits)
+    assert decide.fitted["gap"] == pytest.approx(alone.fitted["gap"], abs=1e-9)
+    assert decide.fitted["small"]["threshold"] == ("shared" if together else "everybody")
+
+
+def test_equalized_odds_of_three_groups_are_found_where_two_of_them_are_small():
+    rows = [(0.1 * i * (1 + s), i % 2, s) for s, n in ((0, 40), (1, 12), (2, 12)) for i in range(n)]
+    decide = exact.group_exact(
+        *made(rows), FOUR[:3], rate="equalized_odds", permitted=0.1, confidence=None, groups_min=10
+    )
+    assert decide.fitted["small"]["rows"] == 24
+
+
+def test_small_groups_in_words():
+    assert describe_small(FITTED) == describe_small(None) == ""
+    small = {"groups": list(FOUR[2:]), "rows": 23, "threshold": "shared"}
+    assert describe_small({"small": small}) == (
+        "sex=man,race=b and sex=woman,race=b share one threshold, fitted on their 23 rows together, and count as one "
+        "group in the gap there"
+    )
+    assert describe_small({"small": {"groups": ["other"], "rows": 4, "threshold": "everybody"}}) == (
+        "other takes the threshold that is the most accurate for everybody, as it has too few rows (4) for one of its "
+        "own, and the gap there leaves it out"
+    )
