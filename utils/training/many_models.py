@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache, partial
+from inspect import isfunction, unwrap
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,24 @@ def treats_each_parameter_alone(make_optimizer: Callable[..., torch.optim.Optimi
     return maker.__module__.startswith("torch.optim") and maker.__name__ in PER_PARAMETER
 
 
+def without_compiler(make_optimizer: Callable[..., torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Returns a maker of the same optimizer, whose calls do not import torch's compiler: over a second a process.
+
+    torch wraps the methods of its optimizers in calls that import the compiler, only to tell it to keep out.
+    """
+    kind = getattr(make_optimizer, "func", make_optimizer)
+    if not kind.__module__.startswith("torch.optim"):
+        return make_optimizer
+    return partial(_plain(kind), **getattr(make_optimizer, "keywords", {}))
+
+
+@cache
+def _plain(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The optimizer's class without these wrappers; steps keep torch's hooks, and no gradients."""
+    bare = {n: unwrap(f) for n, f in vars(torch.optim.Optimizer).items() if isfunction(f) and hasattr(f, "__wrapped__")}
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(unwrap(kind.step))})
+
+
 class _SlicedOptimizer:
     """One optimizer on stacked parameters, with a group for each run of models of equal learning rate and penalty."""
 
@@ -173,7 +193,7 @@ class _SlicedOptimizer:
             {"params": part, "lr": kinds[a][0], "weight_decay": kinds[a][1]}
             for part, (a, _) in zip(self.slices, self.bounds, strict=True)
         ]
-        self.optimizer = make_optimizer(groups, lr=lr[0], weight_decay=weight_decay[0])
+        self.optimizer = without_compiler(make_optimizer)(groups, lr=lr[0], weight_decay=weight_decay[0])
 
     def step(self) -> None:
         """Updates the parameters by their gradients, which are forgotten then."""

@@ -18,7 +18,7 @@ from utils.losses.objective import Objective
 from utils.schedules import Schedule, constant
 from utils.system import processes
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
-from utils.training.many_models import Watch, describe_divergence, summary
+from utils.training.many_models import Watch, describe_divergence, summary, without_compiler
 from utils.types import Adaptation, Attack, Batch, Context, Predict
 from utils.views import modes
 from utils.views.fold import fold_batch_norms, refold
@@ -211,7 +211,7 @@ def fit(
     device = train.y.device
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = without_compiler(make_optimizer)(model.parameters(), lr=lr, weight_decay=weight_decay)
     modules = [a for a in adaptations if isinstance(a, nn.Module)]
     state = _State(model, optimizer, _average_of(model, recipe), modules)
     if checkpoint is not None and checkpoint.is_file():

@@ -1,11 +1,14 @@
 """Fitting: repeatable to the bit, every row every epoch, no silent divergence, lower objectives."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
+from tests.commands import environment
 from utils import build, seeding
 from utils.configuration.traits import nominal_weight
 from utils.losses.objective import make_objective
@@ -180,3 +183,28 @@ def test_a_regularizer_keeps_the_rows_as_they_are(dataset, context, option):
     before = data.train.x.clone()
     run(data, network(), objective_of(option, "causal_adv"), context("lin"), epochs=1)
     assert torch.equal(data.train.x, before)
+
+
+BARE = """
+import sys, torch
+from functools import partial
+from utils.training.many_models import without_compiler
+makers = [(getattr(torch.optim, n), a) for n, a in (("Adam", {"amsgrad": True}), ("SGD", {"momentum": 0.9}))]
+def fitted(make):
+    weight = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = make([weight], lr=0.1, weight_decay=0.01)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (weight ** 4).sum().backward()
+        optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    return weight.detach()
+ours = [fitted(without_compiler(partial(kind, **given))) for kind, given in makers]
+assert "torch._dynamo" not in sys.modules
+assert all(torch.equal(own, fitted(partial(kind, **given))) for own, (kind, given) in zip(ours, makers))
+"""
+
+
+def test_an_optimizer_without_the_compiler_takes_the_same_steps():
+    done = subprocess.run([sys.executable, "-c", BARE], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
