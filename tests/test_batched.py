@@ -80,11 +80,15 @@ def differ(key, one, other):
 @pytest.mark.parametrize("dataset", ["loan", "nlm"])
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
 def test_records_are_those_of_one_by_one_runs(tmp_path, regularizer, dataset):
-    words = (f"dataset={dataset}", f"regularizer={regularizer}", KNOBS[regularizer], "seed=0,1", *FEW)
+    """Stacks of several numbers on one data set, of several seeds on the other, of both for one regularizer."""
+    both = regularizer == "causal_adv"
+    numbers = KNOBS[regularizer] if dataset == "loan" or both else ""
+    words = (f"dataset={dataset}", f"regularizer={regularizer}", *filter(None, [numbers]), *FEW)
+    words = (*words, "seed=0,1" if both or "," not in numbers else "seed=0")
     alone, _ = sweep(tmp_path / "alone", *words)
     together, _ = sweep(tmp_path / "together", *words, *BATCHED)
     assert alone.keys() == together.keys()
-    assert len(alone) in (2, 4)
+    assert len(alone) == (4 if both else 2)
     for run, (record, weights) in alone.items():
         other, other_weights = together[run]
         for name, value in weights.items():
@@ -302,16 +306,16 @@ def test_two_processes_share_the_stacks_of_a_sweep(own):
 
 
 def test_two_sweeps_of_the_same_jobs_at_once_file_no_run_twice(own):
-    words = line("train", "-m", "regularizer=erm,llr", "seed=0,1,2", *FEW, *BATCHED)
+    words = line("train", "-m", "regularizer=erm,llr", "seed=0,1", *FEW, *BATCHED)
     sweeps = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment()) for _ in range(2)]
     answers = [process.communicate()[0] for process in sweeps]
     assert [process.returncode for process in sweeps] == [0, 0]
-    assert len(by_run()) == len(RunStore(paths_config.database("loan")).all()) == 6
-    assert sum(answer.count(" finished  loan") for answer in answers) >= 6
+    assert len(by_run()) == len(RunStore(paths_config.database("loan")).all()) == 4
+    assert sum(answer.count(" finished  loan") for answer in answers) >= 4
 
 
 def test_a_killed_sweep_is_finished_by_the_same_line(own):
-    words = line("train", "-m", "regularizer=erm,llr", "seed=range(6)", *FEW, *BATCHED, "hydra.launcher.max_models=2")
+    words = line("train", "-m", "regularizer=erm,llr", "seed=range(3)", *FEW, *BATCHED, "hydra.launcher.max_models=1")
     killed = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment())
     database = paths_config.database("loan")
     while killed.poll() is None and not database.exists():
@@ -322,9 +326,9 @@ def test_a_killed_sweep_is_finished_by_the_same_line(own):
     assert len(kept) > 0
     again = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
     assert again.returncode == 0
-    assert f"{12 - len(kept)} finished" in again.stdout
-    assert kept < set(by_run()) or len(kept) == 12
-    assert len(by_run()) == 12
+    assert f"{6 - len(kept)} finished" in again.stdout
+    assert kept < set(by_run()) or len(kept) == 6
+    assert len(by_run()) == 6
 
 
 def test_a_model_without_a_threshold_fails_and_leaves_the_others(own, monkeypatch):
@@ -344,8 +348,8 @@ def test_folders_named_after_values_hold_every_record(own):
 
 def test_a_killed_worker_costs_no_job(own):
     """Its stack is begun again in another process."""
-    words = ("regularizer=llr", "seed=range(8)", *FEW, "trainer.epochs=8", "hydra/launcher=batched")
-    words += ("hydra.launcher.workers=2", "hydra.launcher.max_models=2")
+    words = ("regularizer=llr", "seed=range(4)", *FEW, "trainer.epochs=8", "hydra/launcher=batched")
+    words += ("hydra.launcher.workers=2", "hydra.launcher.max_models=1")
     started = subprocess.Popen(line("train", "-m", *words), stdout=subprocess.PIPE, text=True, env=environment())
     database = paths_config.database("loan")
     while started.poll() is None and not database.exists():
@@ -354,7 +358,7 @@ def test_a_killed_worker_costs_no_job(own):
     os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
     out, _ = started.communicate(timeout=120)
     assert started.returncode == 0, out
-    assert len(by_run()) == 8
+    assert len(by_run()) == 4
 
 
 def test_more_memory_than_there_is_halves_the_stack(own, monkeypatch):
