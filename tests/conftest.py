@@ -94,6 +94,14 @@ def _quick_composing() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_cuts() -> Iterator[None]:
+    """Nothing in this process waits for the disk, some ten times a run: only a power cut could tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @cache
 def _parsed(text: str) -> Any:
     """The plain values of a file, which ``OmegaConf.create`` copies; an empty file holds none."""

@@ -25,7 +25,7 @@ def copy(tmp_path_factory):
     """The project with all that CONTRIBUTING.md adds to it."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("config", "utils", "evals", "tests"):
-        shutil.copytree(paths_config.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.json"))
+        shutil.copytree(paths_config.ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.json"))
     for name in ("train.py", "evaluate.py", "paths_config.py", "pyproject.toml", "CONTRIBUTING.md"):
         shutil.copy(paths_config.ROOT / name, folder / name)
     for path, text in told():
