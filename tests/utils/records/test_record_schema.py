@@ -205,10 +205,10 @@ def chosen_by_commands(several):
         several, maximize="accuracy", minimize=None, conditions="fnr_gap<=0.5", sure=True, anyway=False
     )
     pool = choice.compete(several, question, asked=Asked("loan", facts), runs=False, points=True)
-    found = choice.choose(pool, question, near=4)
+    found = choice.choose(pool, question, near=1)
     notes = choice.cautions(question, several)
     for shown in (select.as_json, select.as_text):
-        shown(found, Asked("loan", facts), notes, [], near=4)
+        shown(found, Asked("loan", facts), notes, [], near=1)
     if found.ranked:
         uses = {"intended_use": "", "out_of_scope": ""}
         card.build(found, "loan", None, facts=facts, notes=notes, commands={}, **uses)
