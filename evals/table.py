@@ -22,6 +22,7 @@ from evals.records import advice, query
 from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, is_derived, parts, unclear, with_rho
 from utils.records.typed import Record
 from utils.runs import causal_figures
+from utils.runs.data_sources import sources
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
 from utils.words.near import near
@@ -149,6 +150,7 @@ def build(
     wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
     shown = _select_metrics(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
     under, remarks = _causal_models(found, shown, asked)
+    of_source = _sources(found)
     theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
     ours = _means(frame, shown, base)
     ours["regularizer"] = ours["regularizer"].fillna("none")
@@ -161,6 +163,8 @@ def build(
         model = under.get((row[0], group["group_id"]), "")
         if model not in name[1]:
             name = (row[0], f"{name[1]} under scm {model}")
+        if several := of_source.get((row[0], group["group_id"])):
+            name = (row[0], f"{name[1]} on {several}")
         if name in cells:  # a difference that the label does not show
             name = (row[0], f"{name[1]} [{group['group_id'][:8]}]")
         cells[name] = [_cell(key, group, theirs.get(row, {})) for key in shown]
@@ -204,6 +208,16 @@ def _causal_models(
                 for model, having in models.values():
                     under |= {(dataset, record["group_id"]): causal_figures.name(model, known) for record in having}
     return under, list(dict.fromkeys(remarks))
+
+
+def _sources(found: Sequence[query.Record]) -> dict[Row, str]:
+    """The source of each setting, data set and group_id, of the data sets whose runs are of several."""
+    named: dict[Row, str] = {}
+    for dataset in dict.fromkeys(record["dataset"] for record in found):
+        by_source = sources([record for record in found if record["dataset"] == dataset])
+        if len(by_source) > 1:
+            named |= {(dataset, str(record["group_id"])): name for name, of in by_source.items() for record in of}
+    return named
 
 
 def list_warnings(found: Sequence[query.Record]) -> list[str]:

@@ -293,3 +293,19 @@ def test_the_documentation_was_found():
         "config/hydra/help/evaluate.yaml",
         "config/plot.yaml",
     } <= places
+
+
+def test_the_line_that_compares_works_once_the_file_has_changed(tmp_path):
+    """The database then holds two sources of data, of which no plot takes both."""
+    with house(tmp_path):
+        words = ("dataset=csv", "dataset.name=own", "dataset.path=own.csv", "dataset.label=y", "dataset.sensitive=s")
+        for header, of in (("s,a,b,c,y", 1), ("s,a,b,c,y", 2)):
+            write_table(tmp_path / "own.csv", header)
+            lines = (tmp_path / "own.csv").read_text().splitlines()
+            (tmp_path / "own.csv").write_text("\n".join([*lines, *lines[1:8] * of]) + "\n")
+            answer = command("train", *words, *SMALL)
+            assert answer.code == 0, answer
+        (plot,) = printed(answer.out)
+        assert "source==own-" in plot
+        answer = carried_out(plot)
+        assert answer.code == 0, answer

@@ -17,6 +17,7 @@ from evals.choosing.choice import Choice
 from evals.plots.style import render
 from evals.records.points import describe_fits, describe_limit, fits
 from evals.records.query import Record
+from evals.records.row_intervals import name_intervals
 from utils.metrics.directions import POISONING
 from utils.system import atomic
 from utils.system.console import count
@@ -160,14 +161,15 @@ def _describe_choice(found: Choice, facts: str, figure: Figure | None) -> list[B
     what = f"Means over {row['seeds']} seeds." if row["seeds"] > 1 else "Figures of one run."
     over = dict.fromkeys(str(row[f"{key}_over"]) for key in keys if row[f"{key}_over"])
     what += f" Intervals over {' or '.join(over)}." if over else ""
-    blocks.append(Table(["metric", "value", "95 % interval", "constraint"], rows, what))
+    run, _ = choice.pick_run(found, found.ranked[0])
+    interval = "95 % interval" if row["seeds"] > 1 else name_intervals(run)
+    blocks.append(Table(["metric", "value", interval, "constraint"], rows, what))
     if found.prices:
         total = len(found.pool.table)
         rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_text.price(found, p)] for p in found.prices]
         blocks += [Heading("What the constraints cost", 3), Table(["constraint", "met by", "price"], rows)]
         blocks += [Paragraph(f"{costs[0].upper()}{costs[1:]}.")] if (costs := choice_text.together(found)) else []
     if row["seeds"] > 1:
-        run, _ = choice.pick_run(found, found.ranked[0])
         why = choice_text.why(found, found.ranked[0])
         blocks.append(Paragraph(f"Record {run['doc_id']} is used{why}. Its own figures:"))
         blocks.append(Bullets(choice_text.own_figures(found, found.ranked[0])))

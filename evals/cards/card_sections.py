@@ -15,7 +15,7 @@ from evals.cards.levels_compared import against_reference, by_level
 from evals.cards.schema_facts import schema_section
 from evals.records.points import describe_fits, describe_limit, fits, gap_of, small_groups, with_points
 from evals.records.query import Record
-from evals.records.row_intervals import Interval, of_share, over_rows, whole
+from evals.records.row_intervals import Interval, levels_of, name_intervals, of_share, over_rows, whole
 from utils.decides.thresholds_text import describe_small, in_words
 from utils.metrics.directions import describe, split_some
 from utils.metrics.references import compares_alone, is_of_intersections
@@ -246,7 +246,9 @@ def performance(record: Record) -> list[Block]:
     blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
     alone = compares_alone(record)
     if by_group := list(by_level(record, groups(record), _rates(record)) if alone else _by_group(record)):
-        note = "In brackets the 95 % interval over test rows: the record's, else Clopper and Pearson's (1934)."
+        note = (
+            f"In brackets the {name_intervals(record)} over test rows: the record's, else Clopper and Pearson's (1934)."
+        )
         header = ["group", "rows", name_class(1, classes(record)), *(describe(rate) for rate in _rates(record))]
         lines = [header, *by_group]
         if len(by_group) <= MOST_COLUMNS:
@@ -264,7 +266,7 @@ def performance(record: Record) -> list[Block]:
 
 def _table(record: Record, keys: Sequence[str], caption: str) -> Table:
     rows = [[words(key, record), number(record["metrics"][key]), span(over_rows(record, key))] for key in keys]
-    return Table(["metric", "value", "95 % interval"], rows, caption)
+    return Table(["metric", "value", name_intervals(record)], rows, caption)
 
 
 def _rates(record: Record) -> list[str]:
@@ -288,7 +290,7 @@ def _rate(record: Record, rate: str, i: int) -> str:
     value = record["metrics"].get(f"{rate}_group{i}")
     interval = over_rows(record, f"{rate}_group{i}")
     if value is not None and math.isnan(interval[0]) and (rows := _rows_of(record, rate, i)) and whole(value * rows):
-        interval = of_share(value, rows)
+        interval = of_share(value, rows, levels_of(record)[0])
     return number(value) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
 
 
@@ -321,9 +323,9 @@ def _gaps(record: Record, keys: Sequence[str]) -> Table:
         for key in keys
     ]
     if all(row[-1] == "–" for row in rows):
-        return Table(["gap", "value", "95 % interval"], [row[:-1] for row in rows], f"{GAP}.")
+        return Table(["gap", "value", name_intervals(record)], [row[:-1] for row in rows], f"{GAP}.")
     note = f"{GAP}: by chance alone, were the groups drawn at random, it would on average be what the last column says."
-    return Table(["gap", "value", "95 % interval", "by chance"], rows, note)
+    return Table(["gap", "value", name_intervals(record), "by chance"], rows, note)
 
 
 def robustness(record: Record) -> list[Block]:
@@ -341,7 +343,7 @@ def robustness(record: Record) -> list[Block]:
     note = f"Radii in {unit}. " if unit else ""
     note += "An attack that fails proves nothing: the true robust accuracy is at most what is shown."
     attacks = Bullets(_merge_norms(_attacks(record)) or ["not recorded"])
-    return [heading, Table(["metric", "value", "95 % interval"], rows, note), Heading("Attacks", 3), attacks]
+    return [heading, Table(["metric", "value", name_intervals(record)], rows, note), Heading("Attacks", 3), attacks]
 
 
 def _merge_norms(nodes: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from evals.cards.document import Block, Heading, Table
 from evals.records.query import Record
-from evals.records.row_intervals import of_share
+from evals.records.row_intervals import levels_of, of_share
 from utils.metrics.directions import describe
 from utils.metrics.references import Counted, counts_by_level, differences, settings_of
 from utils.words.levels import write_level
@@ -16,15 +16,15 @@ def by_level(record: Record, groups: Sequence[str], rates: Sequence[str]) -> Ite
     for attribute in (record.get("preprocessing") or {})["schema"]["sensitive"]:
         counted = {rate: counts_by_level(shares, groups, attribute, rate) for rate in ("prevalence", *rates)}
         for level, (ones, rows) in counted["prevalence"].items():
-            shown = [_share(counted[rate][level]) for rate in rates]
+            shown = [_share(counted[rate][level], levels_of(record)[0]) for rate in rates]
             yield [write_level(attribute, level), str(rows), f"{ones / rows:.3f}" if rows else "–", *shown]
 
 
-def _share(counted: Counted) -> str:
+def _share(counted: Counted, level: float) -> str:
     part, rows = counted
     if not rows:
         return "undefined"
-    low, high = of_share(part / rows, rows)
+    low, high = of_share(part / rows, rows, level)
     return f"{part / rows:.3f} [{low:.3f}, {high:.3f}]"
 
 

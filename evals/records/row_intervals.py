@@ -1,4 +1,4 @@
-"""95 % intervals of a metric over test rows: as the record holds them, else of a share of test rows."""
+"""Intervals of a metric over test rows: as the record holds them, else of a share of test rows."""
 
 import math
 from collections.abc import Mapping
@@ -19,9 +19,22 @@ NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_wo
 SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search for rows to add has seen
 
 
-def of_share(share: float, rows: float) -> Interval:
-    """The 95 % interval of Clopper and Pearson (1934) of a share of independent rows, a whole number of them."""
-    low, high = intervals.clopper_pearson(np.array(round(share * rows)), np.array(round(rows)), LEVEL)
+def levels_of(record: Record) -> list[float]:
+    """The levels of a record's intervals, as its metrics or its operating points ask for; .95 where none says."""
+    params: Mapping[str, Any] = record.get("params") or {}
+    metrics = ((params.get("evaluation") or {}).get("metrics") or {}).values()
+    asked = [params.get("operating_points")] if "point" in record else metrics
+    return sorted({float(of["level"]) for of in asked if of and of.get("level")}) or [LEVEL]
+
+
+def name_intervals(record: Record) -> str:
+    """``90 % interval``, or ``90 % or 95 % interval`` where metrics have their own."""
+    return f"{' or '.join(f'{100 * level:g} %' for level in levels_of(record))} interval"
+
+
+def of_share(share: float, rows: float, level: float = LEVEL) -> Interval:
+    """The interval of Clopper and Pearson (1934) of a share of independent rows, a whole number of them."""
+    low, high = intervals.clopper_pearson(np.array(round(share * rows)), np.array(round(rows)), level)
     return float(low), float(high)
 
 
@@ -30,7 +43,14 @@ def over_rows(record: Record, key: str) -> Interval:
 
     It is the interval that the record holds, or that of a share of the test rows (``of_share``). What is a share of
     other rows, such as individuals drawn from a causal model, is told by not being a whole number of the test rows.
+    ``<evaluation>/<key>`` is that of a later evaluation, of the rows that were judged then.
     """
+    name, plain = later.of_evaluation(key, record.get("evaluations") or ())
+    if name is not None:
+        held: Mapping[str, Any] = record["evaluations"][name]
+        judged = {"test": held["rows"]["judged"]} if held.get("rows") else record.get("rows")
+        own: Any = {**record, "metrics": held.get("metrics"), "rows": judged, "evaluations": {}}
+        return over_rows(own, plain)
     metrics: Mapping[str, Any] = record.get("metrics") or {}
     low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
     if low is not None and high is not None:
@@ -38,7 +58,7 @@ def over_rows(record: Record, key: str) -> Interval:
     value, rows = metrics.get(key), _rows(record, key)
     if value is None or not rows or not whole(value * rows) or not 0 <= value <= 1:
         return UNKNOWN
-    return of_share(value, rows)
+    return of_share(value, rows, levels_of(record)[0])
 
 
 def at_level(record: Record, key: str, level: float) -> Interval:

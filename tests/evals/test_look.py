@@ -1,6 +1,7 @@
 """``evals.look`` as a user meets it: a schema that trains, what is open told, a page that needs no network."""
 
 import csv
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import paths_config
 from evals.look import main
 from tests.commands import SMALL, command, house
 from utils.datasets.table import build_table
+from utils.system.environment import memory
 from utils.tables.encoding import Source
 from utils.tables.suspects import suspects
 from utils.tables.table_schema import read_schema
@@ -485,3 +487,56 @@ def test_a_table_of_anybody_is_drafted_so_that_training_takes_it(path, capsys):
     head = said.split("columns of")[0]
     again = look(capsys, "own.yaml").split("columns of")[0]
     assert head == again
+
+
+# --- very many levels ------------------------------------------------------------------------------------------
+
+MANY = 30_000
+WIDE = "columns: {city: {type: categorical}}\nsensitive: [sex]\nlabel: {column: hired, favourable: yes}\n"
+SIZE = "30,000 levels, a column each: 30,000 rows x 30,001 columns x 4 bytes = 3.6 GB"  # city and sex
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """A table with as many cities as rows, on a machine with 8 GB."""
+    monkeypatch.setattr("utils.tables.settling.memory", lambda: 8 * 10**9)
+    table = [["fm"[i % 2], f"c{i}", ("no", "yes")[i // 2 % 2]] for i in range(MANY)]
+    write("wide.csv", table, header=["sex", "city", "hired"])
+    Path("wide.yaml").write_text(f"file: {{path: wide.csv}}\n{WIDE}")
+
+
+def test_levels_for_which_there_is_no_memory_are_refused_by_training_with_the_line(wide):
+    answer = command("train", "dataset=wide.yaml", *SMALL)
+    assert answer.code == 2
+    assert f"wide.yaml: column 'city' has {SIZE}" in answer.err
+    assert "in 8.0 GB of memory; leave it out, columns: {city: {type: ignore}}, or merge levels" in answer.err
+    assert not paths_config.database("wide").exists()
+
+
+def test_levels_for_which_there_is_no_memory_are_left_out_of_the_look_and_told(wide, capsys):
+    assert main(["wide.yaml"]) == 2
+    shown = capsys.readouterr()
+    assert f"error: wide.yaml: column 'city' has {SIZE}" in shown.err
+    assert "too many levels: city" in shown.out
+    Path("wide.yaml").write_text(Path("wide.yaml").read_text().replace("type: categorical", "type: ignore"))
+    assert main(["wide.yaml"]) == 0
+
+
+def test_a_sensitive_column_for_whose_groups_there_is_no_memory_is_refused_with_the_line(wide, capsys):
+    words = ("dataset=csv", "dataset.path=wide.csv", "dataset.label=hired", "dataset.sensitive=city", *SMALL)
+    for said in (command("train", *words).err, main(["wide.csv", "label=hired", "sensitive=city", "out=w.yaml"])):
+        said = capsys.readouterr().err if said == 2 else said
+        assert f"column 'city' has {SIZE}" in said
+        assert "take it out of sensitive, or merge levels, such as columns: {city: {type: categorical, merge:" in said
+
+
+def test_very_many_levels_that_fit_are_told_before_they_are_encoded(wide, monkeypatch, capsys):
+    monkeypatch.setattr("utils.tables.settling.memory", lambda: 15 * 10**9)
+    monkeypatch.setattr("utils.datasets.table.from_settled", lambda *_, **__: capsys.readouterr().err)
+    monkeypatch.setattr("utils.datasets.table.unsaid_favourable", lambda _: "")
+    said = build_table(read_schema(Path("wide.yaml")), name="w", where="wide.yaml", folder=Path(), seed=0)
+    assert f"warning: wide.csv, city: {SIZE} [columns: {{city: {{type: ignore}}}}]" in said
+
+
+def test_the_memory_of_this_process_is_no_more_than_the_machine_has():
+    assert 2**28 < memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

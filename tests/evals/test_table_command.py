@@ -324,3 +324,13 @@ def test_a_wrong_comparison_is_one_line_and_exit_code_2(folder, capsys, words, m
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_rows_of_several_sources_of_data_name_theirs():
+    runs = [run_of(1, 0.7, group_id="aaaa"), run_of(2, 0.8, group_id="bbbb")]
+    for own, fingerprint in zip(runs, ("1f0c9a2b77", "5e0d0a1c88"), strict=True):
+        own["params"]["dataset"] = {"_target_": "utils.datasets.table.table", "path": "people.yaml"}
+        own["fingerprint"] = fingerprint
+    rows = [name for _, name in table.build(runs, ["accuracy"], REFERENCE.head(0), "").rows]
+    assert rows == ["erm on loan-1f0c9a2b", "erm on loan-5e0d0a1c"]
+    assert [name for _, name in table.build(runs[:1], ["accuracy"], REFERENCE.head(0), "").rows] == ["erm"]

@@ -51,13 +51,20 @@ def table(*, name: str, path: str, schema: Mapping[str, Any], seed: int) -> Data
 def build_table(schema: TableSchema, *, name: str, where: str, folder: Path | None, seed: int) -> Dataset:
     """The data set of a schema; ``where`` names it in errors, ``folder`` holds its file."""
     settled = settle(schema, where, folder)
+    told = {*schema.columns, schema.label.column} >= {*settled.schema.columns}  # by a look, which wrote all of them
+    _tell(settled, told=told)  # before what may take long
     dataset = from_settled(settled, name=name, where=where, seed=seed)
     if folder is not None and (open_end := unsaid_favourable(settled)):
         warn_once(f"{Path(where).name}: {open_end}: label: {{favourable: {' or '.join(map(flow, settled.classes))}}}")
-    told = {*schema.columns, schema.label.column} >= {*settled.schema.columns}  # by a look, which wrote all of them
-    for remark in (remark for remark in settled.remarks if not (told and remark.read_as)):
-        warn_once(f"{Path(settled.schema.file.path).name}, {remark}")
+    _tell(settled, told=told)
     return dataset
+
+
+def _tell(settled: Settled, *, told: bool) -> None:
+    """Warns, once, of what was found in the file; ``told`` by a look, not of how it was read."""
+    for remark in settled.remarks:
+        if not (told and remark.read_as):
+            warn_once(f"{Path(settled.schema.file.path).name}, {remark}")
 
 
 def from_settled(settled: Settled, *, name: str, where: str, seed: int, groupless: bool = False) -> Dataset:

@@ -8,6 +8,7 @@ from utils.decides.thresholds_text import describe_fit, describe_small, in_words
 from utils.metrics.directions import REST, headlines, split_some
 from utils.metrics.references import compares_alone, differences, is_of_intersections
 from utils.records.typed import Record
+from utils.run_store import RunStore
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
@@ -67,7 +68,16 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     say(f"filed as record {doc_id} of {database}")
     load = load_call(doc_id, record["dataset"], schema=record["preprocessing"].get("schema"))
     say(f"load it in Python: {with_import(load)}")
-    say(f"compare what is there with {copyable('python -m evals.plot', option('dataset', record['dataset']))}")
+    say(f"compare what is there with {copyable('python -m evals.plot', *_comparable(record, database))}")
+
+
+def _comparable(record: Record, database: Path) -> list[str]:
+    """Returns the options that choose the runs of a database with which a record can be compared."""
+    held = [other for other in RunStore(database).all() if other.get("status") == "finished"]
+    facts = {"source": source_of, "sensitive": sensitive_of}
+    apart = [f"{key}=={of(record)}" for key, of in facts.items() if len({of(other) for other in held} - {None}) > 1]
+    where = [option("where", ", ".join(apart))] if apart else []
+    return [option("dataset", record["dataset"]), *where]
 
 
 def _figures(record: Record) -> Iterator[str]:

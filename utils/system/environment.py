@@ -1,17 +1,21 @@
 """The environment that a record states: versions, device, code; no host or user names."""
 
 import ctypes
+import os
 import platform
+import resource
 import subprocess
 import sys
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 import paths_config
 
+CONTAINER = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 PACKAGES = ("torch", "numpy", "hydra-core", "scikit-learn")
 
 
@@ -37,6 +41,14 @@ def keep_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(-3, 1 << 30)
         library.mallopt(-1, (1 << 31) - 1)
+
+
+@cache
+def memory() -> int:
+    """The bytes that this process may use: of the machine, or the fewer that a container or ``ulimit`` leaves it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), resource.getrlimit(resource.RLIMIT_AS)[0]]
+    limits += [int(text) for file in CONTAINER if file.is_file() and (text := file.read_text().strip()).isdecimal()]
+    return min(limit for limit in limits if limit != resource.RLIM_INFINITY)
 
 
 @cache

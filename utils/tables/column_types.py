@@ -215,6 +215,8 @@ def _dense(levels: np.ndarray[Any, Any]) -> bool:
 def _units_and_numbers(name: str, texts: Sequence[str], fmt: FileFormat) -> Proposal | None:
     """The rule of numbers that stand beside a sign of a unit; None where the texts are others."""
     pattern = number_pattern(fmt.decimal, fmt.thousands)
+    if not match_number(pattern, texts[0]):  # without a look at what may be very many others
+        return None
     found = [match_number(pattern, text) for text in texts]
     if not all(found) or (any(t in ("0", "1") for t in texts) and len(texts) <= 2):
         return None

@@ -4,6 +4,7 @@ What a column means is proposed by ``utils/tables/column_types.py``. A missing t
 missing number the median with a flag, a sensitive number groups between round numbers; each is for the owner to decide.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from utils.tables.reading import RawTable, read_table, tidy
 from utils.tables.remarks import Remark, column_line, completed, flow, label_line, rule_line, some
 from utils.tables.settling import (
     Settled,
+    TooWideError,
     absent,
     found_levels,
     nameless,
@@ -64,9 +66,12 @@ def draft(base: TableSchema, raw: RawTable, where: str, *, in_force: bool) -> Dr
     decisions += _too_many_groups(schema, proposals)
     classes = label_values(schema, raw)
     refusals: list[str] = []
-    settled = settle_cells(_with_two_classes(schema, classes, where, refusals), raw, where)
+    trainable = _with_two_classes(schema, classes, where, refusals)
+    settled, wide = _settle_without_wide(trainable, raw, where)
+    schema = _without(schema, wide)
+    decisions += [_refused(remark) if in_force else remark for remark in wide.values()]
     refusals += _named_twice(settled.schema, where)
-    settled.reasons = {name: found.reason for name, found in proposals.items()}
+    settled.reasons = {name: found.reason for name, found in proposals.items()} | dict.fromkeys(wide, "too many levels")
     settled.reasons |= dict.fromkeys(unnamed, "without a name")
     settled.remarks += [_with_na(remark, raw.format) for found in proposals.values() for remark in found.remarks]
     settled.remarks[:] = [completed(remark, schema.columns) for remark in settled.remarks]
@@ -75,14 +80,32 @@ def draft(base: TableSchema, raw: RawTable, where: str, *, in_force: bool) -> Dr
     return Draft(settled, schema, decisions, refusals, classes)
 
 
+def _settle_without_wide(schema: TableSchema, raw: RawTable, where: str) -> tuple[Settled, dict[str, Remark]]:
+    """The table without columns of more levels than there is memory for, and what is to be decided of these."""
+    wide: dict[str, Remark] = {}
+    while True:
+        try:
+            return settle_cells(_without(schema, wide), raw, where), wide
+        except TooWideError as error:
+            if error.column in schema.sensitive:
+                raise
+            line = column_line(error.column, type="ignore")
+            wide[error.column] = Remark(error.column, f"{error.size}: left out", line)
+
+
+def _without(schema: TableSchema, names: Collection[str]) -> TableSchema:
+    left_out = dict.fromkeys(names, Rule(type="ignore"))
+    return schema.model_copy(update={"columns": {**schema.columns, **left_out}})
+
+
 def _named_twice(schema: TableSchema, where: str) -> list[str]:
     """Says which column of the file has the name of one that is made of another, as a level or a flag is."""
     made = [column.name for block in blocks(schema) for column in block.columns]
     return [
         f"{where}: two columns would be named {name!r}, that of the file and one made of the levels or missing "
         f"cells of another; rename it in the file, or leave it out, {column_line(name, type='ignore')}"
-        for name in dict.fromkeys(made)
-        if made.count(name) > 1
+        for name, times in Counter(made).items()
+        if times > 1
     ][:1]
 
 

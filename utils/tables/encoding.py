@@ -76,19 +76,25 @@ def is_feature(schema: TableSchema, name: str, rule: Rule) -> bool:
     return name not in beside and rule.type != "ignore" and not (rule.type == "date" and rule.as_number == "drop")
 
 
+def has_flags(schema: TableSchema, name: str, rule: Rule) -> bool:
+    """Returns whether an attribute is one column for each of its levels."""
+    if not is_levelled(rule) or len(level_names(rule)) == 2 or (rule.type == "binary" and len(level_names(rule)) < 2):
+        return False
+    return name in schema.sensitive or rule.type != "ordered" or bool(rule.bins) or rule.missing == "level"
+
+
 def _columns_of(schema: TableSchema, name: str, rule: Rule) -> tuple[Column, ...]:
     sensitive = name in schema.sensitive
     actionable = not sensitive if schema.actionable is None else name in schema.actionable
     column = partial(Column, sensitive=sensitive, actionable=actionable)
     if is_levelled(rule):
         levels = level_names(rule)
-        if len(levels) == 2 or (rule.type == "binary" and len(levels) < 2):
-            return (column(name, "binary", levels=(0.0, 1.0), texts=levels),)
-        if rule.type == "ordered" and not sensitive and not rule.bins and rule.missing != "level":
+        if has_flags(schema, name, rule):
+            of_level = partial(column, kind="binary", levels=(0.0, 1.0), attribute=name)
+            return tuple(of_level(f"{name}={text}", texts=("", text)) for text in levels)
+        if rule.type == "ordered" and len(levels) != 2:
             return (column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0)),)
-        return tuple(
-            column(f"{name}={text}", "binary", levels=(0.0, 1.0), attribute=name, texts=("", text)) for text in levels
-        )
+        return (column(name, "binary", levels=(0.0, 1.0), texts=levels),)
     low, high = rule.bounds or (None, None)
     bounds = (float(low), float(high)) if low is not None and high is not None else None
     number = column(name, "continuous", integer=rule.type == "count", bounds=bounds)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from utils.system.console import count
+from utils.system.environment import memory
 from utils.tables.column_types import propose
 from utils.tables.encoding import (
     ABSENT,
@@ -18,6 +19,7 @@ from utils.tables.encoding import (
     UNKNOWN,
     codes,
     date_format,
+    has_flags,
     is_feature,
     is_levelled,
     level_names,
@@ -30,6 +32,8 @@ from utils.tables.remarks import Remark, column_line, flow, label_line, rule_lin
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
 from utils.words.near import near
 
+MANY = 1000  # levels, from which on it is said what memory they take
+COPIES = 4  # of the encoded table that reading, training and attacks hold at the most
 MOST_GROUPS = 10  # that a sentence counts rows of
 CONDITION = re.compile(
     r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^<>=!'"]+?))\s*(?P<sign>==|!=|<=|>=|<|>|=|\bin\b)\s*(?P<value>.+?)\s*"""
@@ -40,6 +44,14 @@ SIGNS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
+
+
+class TooWideError(ValueError):
+    """The levels of a column make more columns than there is memory for."""
+
+    def __init__(self, column: str, size: str, where: str, line: str):
+        super().__init__(f"{where}: column {column!r} has {size}; {line}")
+        self.column, self.size = column, size
 
 
 @dataclass
@@ -99,6 +111,7 @@ def settle_cells(schema: TableSchema, raw: RawTable, where: str) -> Settled:
     _require_sensitive(settled, where)
     y, classes, label = _classes(settled, cells, raw, where)
     settled = settled.model_copy(update={"columns": filled | {schema.label.column: label}})
+    remarks += _require_room(settled, len(rows), where)
     refuse_missing(settled, cells, raw, rows, schema.columns)
     reasons = {name: proposal.reason for name, proposal in proposals.items()}
     return Settled(settled, cells, rows, y, classes, remarks, reasons)
@@ -327,6 +340,44 @@ def written_as_missing(raw: RawTable, name: str) -> list[str]:
     if not isinstance(cells.dtype, pd.CategoricalDtype):
         return []
     return [text for text in cells.cat.categories if text in raw.format.na]
+
+
+# --- Room ------------------------------------------------------------------------------------------------------
+
+
+def _require_room(schema: TableSchema, rows: int, where: str) -> list[Remark]:
+    """Remarks on the memory that very many levels take, a column each. Raises TooWideError where it is too little."""
+    widths = {
+        name: len(level_names(rule)) if has_flags(schema, name, rule) else 1
+        for name, rule in schema.columns.items()
+        if is_feature(schema, name, rule)
+    }
+    widest = max(widths, key=lambda name: widths[name], default="")
+    if not widest or widths[widest] <= MANY:
+        return []
+    columns = sum(widths.values())
+    size = 4 * rows * columns
+    text = (
+        f"{widths[widest]:,} levels, a column each: {rows:,} rows x {columns:,} columns x 4 bytes = {_gigabytes(size)}"
+    )
+    leave_out = column_line(widest, type="ignore")
+    if COPIES * size <= memory():
+        return [Remark(widest, text, leave_out)]
+    text += f", of which training holds up to {COPIES}, in {_gigabytes(memory())} of memory"
+    raise TooWideError(widest, text, where, _narrower(schema, widest, leave_out))
+
+
+def _narrower(schema: TableSchema, name: str, leave_out: str) -> str:
+    """The lines of the schema by which a column of very many levels takes less memory."""
+    rule = schema.columns[name]
+    first = [text for text in rule.levels[:3] if text not in rule.merge]
+    merge = rule_line(name, rule.model_copy(update={"levels": ()}), type="categorical", merge={first[0]: first})
+    out = "take it out of sensitive" if name in schema.sensitive else f"leave it out, {leave_out}"
+    return f"{out}, or merge levels, such as {merge}"
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB"
 
 
 # --- Levels and classes ----------------------------------------------------------------------------------------

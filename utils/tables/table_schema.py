@@ -4,6 +4,7 @@
 text that stands there, so that the levels ``no``, ``1`` and ``01004`` are what they are in the table.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -95,7 +96,7 @@ class Rule(Part):
 
 
 def _require_once(key: str, texts: Sequence[str]) -> None:
-    twice = [text for text in dict.fromkeys(texts) if texts.count(text) > 1]
+    twice = [text for text, times in Counter(texts).items() if times > 1]
     if twice:
         raise ValueError(f"{key}: {twice[0]!r} stands twice, so it would mean two things; leave one out")
 

@@ -327,3 +327,17 @@ def test_a_part_is_told_by_the_first_words_of_its_module_and_nothing_is_run():
     )
     assert card_sections.describe_target("os.system") == "os.system"
     assert card_sections.describe_target("utils.nowhere.at_all.f") == "utils.nowhere.at_all.f"
+
+
+def test_the_tables_say_the_level_of_their_intervals(example):
+    stored, markdown, _ = example
+    metrics = {key: {**held, "level": 0.9} for key, held in stored["params"]["evaluation"]["metrics"].items()}
+    asked = {**stored["params"], "evaluation": {**stored["params"]["evaluation"], "metrics": metrics}}
+    blocks = [
+        *card_sections.performance({**stored, "params": asked}),
+        *card_sections.robustness({**stored, "params": asked}),
+    ]
+    tables = [block for block in blocks if hasattr(block, "header")]
+    assert {name for table in tables for name in table.header if "interval" in name} == {"90 % interval"}
+    assert any("the 90 % interval over test rows" in table.caption for table in tables)
+    assert "95 % interval" in markdown

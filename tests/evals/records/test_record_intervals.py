@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.stats import binomtest
 
-from evals.records.row_intervals import of_share, over_rows
+from evals.records.row_intervals import name_intervals, of_share, over_rows
 
 
 def exact(hits, rows):
@@ -51,3 +51,26 @@ def test_robust_accuracy_on_fewer_rows_is_a_share_of_those():
 )
 def test_what_is_no_share_of_the_test_rows_has_none(key, value):
     assert all(map(math.isnan, over_rows(record(**{key: value}), key)))
+
+
+def test_a_later_evaluation_has_the_interval_filed_with_it():
+    held = record(accuracy=0.5) | {"evaluations": {"pgd@8/255": {"metrics": {"a": 0.3, "a_low": 0.2, "a_high": 0.4}}}}
+    assert over_rows(held, "pgd@8/255/a") == (0.2, 0.4)
+
+
+def test_a_later_evaluation_on_other_rows_has_the_interval_of_a_share_of_these():
+    later = {"metrics": {"accuracy": 0.75}, "rows": {"judged": 40}}
+    held = record(accuracy=0.5) | {"evaluations": {"new": later, "again": {"metrics": {"accuracy": 0.75}}}}
+    assert over_rows(held, "new/accuracy") == exact(30, 40)
+    assert over_rows(held, "again/accuracy") == exact(300, 400)
+
+
+def test_the_interval_of_a_share_has_the_level_that_the_record_asks_for():
+    asked = {"evaluation": {"metrics": {"group": {"level": 0.8}, "curve": {"steps": 3}}}}
+    held = record(**{"uai_0.05": 0.05}) | {"params": asked}
+    interval = binomtest(20, 400).proportion_ci(0.8, "exact")
+    assert over_rows(held, "uai_0.05") == pytest.approx((interval.low, interval.high))
+    assert name_intervals(held) == "80 % interval"
+    assert name_intervals(record()) == "95 % interval"
+    asked["evaluation"]["metrics"]["accuracy"] = {"level": 0.95}
+    assert name_intervals(held) == "80 % or 95 % interval"
