@@ -56,7 +56,14 @@ GENERATED = {
     "loan": (loan, ["gender"], ["education", "income", "savings"]),
 }
 LEARNED = {"hidden": 20, "steps": 200, "batch_size": 100, "lr": 0.005}
-FITTED = {"binary": "anm", "sampling": "residuals", "radius_unit": "noise"}
+FITTED = {
+    "discrete": "anm",
+    "nodes": {},
+    "coupling": "gumbel",
+    "draws": 1,
+    "sampling": "residuals",
+    "radius_unit": "noise",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -153,9 +160,9 @@ def scm(dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactor
                 patch.setenv("TRILEMMA_WEIGHTS", str(folder))
                 return learned(dataset("toy"), seed=0, **LEARNED, **FITTED)
         if name in ("toy", "linear", "threshold"):
-            binary = "threshold" if name == "threshold" else "anm"
-            return linear(dataset("toy"), seed=0, **FITTED | {"binary": binary})
-        return known(dataset(name), seed=0, sampling="noise", radius_unit="noise")
+            discrete = "threshold" if name == "threshold" else "anm"
+            return linear(dataset("toy"), seed=0, **FITTED | {"discrete": discrete})
+        return known(dataset(name), seed=0, draws=1, sampling="noise", radius_unit="noise")
 
     return make
 

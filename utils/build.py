@@ -33,7 +33,7 @@ from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
 from utils.scms.from_data import hash_of_equations
-from utils.scms.identity import describe
+from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare
@@ -141,7 +141,7 @@ def build_scm(params: OfContext, dataset: Dataset) -> SCM:
     Raises:
         ValueError: none, though the data are a table, whose individuals have twins.
     """
-    scm: SCM = bind(params["scm"], "scm")(dataset, seed=params["seed"])
+    scm: SCM = bind(upgrade(params["scm"]), "scm")(dataset, seed=params["seed"])
     if not scm.names and not dataset.shape:
         raise ValueError(
             f"scm=none is for images, and dataset={dataset.name} is a table; choose scm=independent, or scm=learned or "

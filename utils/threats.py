@@ -8,13 +8,14 @@ stack of m models everything has (m, n) in place of n.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.scms.counterfactual import interventions, least_shift
+from utils.scms.counterfactual import abduct, chances, interventions, least_shift
 from utils.seeding import Source
 from utils.types import SCM, Column, Context, Epsilon, Predict, Scalar
 
@@ -176,13 +177,14 @@ class CausalThreat:
 
     With ``twins`` the candidates are the twins of a row, so the set is the causal adversarial perturbation ball
     (Ehyaei et al. 2024, arXiv 2308.08938, section 3); without, the row keeps its own sensitive level. A twin
-    shares the noise of its row, so a candidate differs by its intervention alone. Radius in the SCM's radius
-    unit.
+    shares the noise of its row, so a candidate differs by its intervention alone; where that noise is a posterior, one
+    is drawn from ``source`` for all candidates of a row. Radius in the SCM's radius unit.
     """
 
     scm: SCM
     ball: Ball
     twins: bool
+    source: Source
 
     @property
     def mask(self) -> Tensor:
@@ -195,9 +197,17 @@ class CausalThreat:
 
     def at(self, x: Tensor) -> Reach:
         """Abducts once, then pushes every perturbed noise under every level."""
+        chance = chances(self.scm, x, partial(seeding.uniform, source=self.source))
+        if self.twins:
+            return self.around(abduct(self.scm, x, chance))
         own = self.scm.own(x)
-        noise = self.scm.to_noise(own)
-        do = interventions(self.scm, x) if self.twins else {i: own[..., i] for i in self.scm.sensitive}
+        do = {i: own[..., i] for i in self.scm.sensitive}
+        noise = self.scm.to_noise(own, None if chance is None else chance[0])
+        return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
+
+    def around(self, noise: Tensor) -> Reach:
+        """Returns how perturbations move twins whose noise (L, n, d) is known."""
+        do = interventions(self.scm, noise[0])
         return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
 
     def legal(self, x: Tensor, delta: Tensor) -> Tensor:  # noqa: ARG002
@@ -280,7 +290,7 @@ def causal(ctx: Context, *, norm: str, twins: bool) -> CausalThreat:
     """
     if not ctx.scm.names:
         raise ValueError("this method needs a structural causal model, and images have none (scm=none)")
-    return CausalThreat(ctx.scm, Ball(norm), twins)
+    return CausalThreat(ctx.scm, Ball(norm), twins, ctx.generator)
 
 
 def everywhere(radius: Scalar) -> Epsilon:

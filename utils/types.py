@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.seeding import Rows, Source, normal
+from utils.seeding import Rows, Source, normal, uniform
 
 Predict = Callable[[Tensor], Tensor]  # x (..., n, d) -> logits (..., n, k); k = 1 for two classes
 Scalar = float | Tensor  # a number, or (m, 1) for those of a stack
@@ -79,14 +79,31 @@ class Column:
     attribute: str = ""  # of a 0/1 column: what it is an indicator of; of the columns of an attribute one is 1
     cut: tuple[str, float, float] | None = None  # of a 0/1 column that another implies: 1 where low <= other < high
     texts: tuple[str, ...] = ()  # what the owner calls each level, as levels; of an indicator such as ("", "asian")
+    discrete: Literal["", "ordered", "count"] = ""  # of whole numbers: an order of levels, or a declared count
 
 
 class Mechanism(NamedTuple):
-    """One structural equation x_i = push(u_i, *parents) and its inverse u_i = pull(x_i, *parents)."""
+    """The structural equation of one node, x = push(u, *parents), and its inverse u = pull(x, *parents).
 
+    A node is a column, x and u (...), or the indicators of one attribute, x and u (..., k). Where several noises agree
+    with a value, as of a level, the inverse is a ``posterior``: u = pull(x, chance, *parents) draws one of them by
+    numbers from U(0, 1) of the shape of x.
+    """
+
+    columns: tuple[int, ...]
     parents: tuple[int, ...]
     push: Callable[..., Tensor]
     pull: Callable[..., Tensor]
+    posterior: bool = False
+
+
+def _of_node(columns: Sequence[Tensor], places: tuple[int, ...]) -> Tensor:
+    """The columns (...) of a node as its mechanism takes them."""
+    return columns[places[0]] if len(places) == 1 else torch.stack([columns[i] for i in places], -1)
+
+
+def _by_column(node: Tensor, places: tuple[int, ...]) -> dict[int, Tensor]:
+    return {places[0]: node} if len(places) == 1 else dict(zip(places, node.unbind(-1), strict=True))
 
 
 @dataclass(frozen=True)
@@ -94,20 +111,27 @@ class SCM:
     """An invertible structural causal model over the columns of a data set, in units of its own.
 
     ``own = loc + scale * x`` maps model space to the SCM's units. Every function broadcasts over leading
-    dimensions, so rows, sensitive levels and samples are one tensor operation.
+    dimensions, so rows, sensitive levels, draws and samples are one tensor operation.
     """
 
     names: tuple[str, ...]
-    mechanisms: tuple[Mechanism, ...]  # one per column
-    order: tuple[int, ...]  # a topological order of the columns
+    mechanisms: tuple[Mechanism, ...]  # one per node, every parent before its children
     sensitive: tuple[int, ...]  # columns of the sensitive attributes
     levels: Tensor  # (L, len(sensitive)), every combination of levels of the attributes, own units
     loc: Tensor  # (d,)
     scale: Tensor  # (d,)
-    unit: Tensor  # (d,) latent step per unit of radius; 0 at the sensitive columns
+    unit: Tensor  # (d,) latent step per unit of radius; 0 at the sensitive columns and where no radius moves the noise
     sample_noise: Callable[[int, np.random.Generator], Tensor]  # n -> (n, d)
     radius_unit: str = "noise"  # what one unit of radius means, for records and labels
     facts: Mapping[str, float] = field(default_factory=dict)  # e.g. held-out R^2 per equation
+    draws: int = 1  # of the noise of every row, in an evaluation; 1 where no noise is a posterior
+    fresh: bool = False  # discrete columns of a twin are drawn anew: the coupling ``independent``
+    whole: tuple[Tensor, Tensor] | None = None  # first and step (d,): whole numbers are first + i step; step 0: others
+
+    @property
+    def posterior(self) -> tuple[int, ...]:
+        """The columns whose noise is drawn from its posterior."""
+        return tuple(i for m in self.mechanisms if m.posterior for i in m.columns)
 
     def own(self, x: Tensor) -> Tensor:
         """Model space to the SCM's units, (..., d) -> (..., d). Raises ValueError where there is no causal model."""
@@ -119,21 +143,43 @@ class SCM:
         """The SCM's units to model space, (..., d) -> (..., d)."""
         return (v - self.loc) / self.scale
 
-    def to_noise(self, v: Tensor) -> Tensor:
-        """Abduction: features in own units (..., d) -> exogenous noise (..., d)."""
+    def to_noise(self, v: Tensor, chance: Tensor | None = None) -> Tensor:
+        """Abduction: features in own units (..., d) -> exogenous noise (..., d).
+
+        Args:
+            v: features, own units.
+            chance: numbers from U(0, 1) that broadcast with v (..., d), by which a posterior is drawn; None takes
+                1/2 everywhere, the middle of the noises that agree with a value.
+        """
         columns = v.unbind(-1)
-        noise = [m.pull(columns[i], *(columns[p] for p in m.parents)) for i, m in enumerate(self.mechanisms)]
-        return torch.stack(noise, -1)
+        chances = [torch.full_like(columns[0], 0.5)] * len(columns) if chance is None else chance.unbind(-1)
+        noise: dict[int, Tensor] = {}
+        for m in self.mechanisms:
+            drawn = (_of_node(chances, m.columns),) if m.posterior else ()
+            node = m.pull(_of_node(columns, m.columns), *drawn, *(columns[p] for p in m.parents))
+            noise |= _by_column(node, m.columns)
+        return torch.stack(torch.broadcast_tensors(*(noise[i] for i in range(len(columns)))), -1)
 
     def to_features(self, u: Tensor, do: Mapping[int, Tensor] | None = None) -> Tensor:
         """Prediction: noise (..., d) -> features in own units, with the columns in ``do`` set by intervention."""
         do = do or {}
         noise = u.unbind(-1)
         columns: dict[int, Tensor] = {}
-        for i in self.order:
-            m = self.mechanisms[i]
-            columns[i] = do[i].expand_as(noise[i]) if i in do else m.push(noise[i], *(columns[p] for p in m.parents))
+        for m in self.mechanisms:
+            if all(i in do for i in m.columns):
+                columns |= {i: do[i].expand_as(noise[i]) for i in m.columns}
+            else:
+                node = m.push(_of_node(noise, m.columns), *(columns[p] for p in m.parents))
+                columns |= _by_column(node, m.columns)
         return torch.stack([columns[i] for i in range(len(columns))], -1)
+
+    def rounded(self, v: Tensor) -> Tensor:
+        """Features in own units (..., d) with the nearest whole number in each column that holds whole numbers."""
+        if self.whole is None:
+            return v
+        first, step = self.whole
+        nearest = first + step * ((v - first) / torch.where(step > 0, step, 1)).round()
+        return torch.where(step > 0, nearest, v)
 
 
 @dataclass(frozen=True)
@@ -271,6 +317,10 @@ class Context:
     def normal(self, like: Tensor) -> Tensor:
         """Standard-normal numbers of the shape, type and device of ``like`` (c, ..., n, *), from the own stream."""
         return normal(like, self.generator)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Numbers from U(0, 1), likewise."""
+        return uniform(like, self.generator)
 
     def of_each(self, figures: "Callable[..., Figures]", *rows: Any) -> "Figures | list[Figures]":
         """``figures(ctx, *rows)`` of the model; of a stack, of every model with its own context and rows (m, *)."""

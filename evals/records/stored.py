@@ -7,10 +7,10 @@ from typing import Any
 from utils.build import build_context, build_dataset
 from utils.command_line.checks import require_name, validate_pixels
 from utils.command_line.targets import check_settings, require_trusted
-from utils.datasets.column_rules import attributes
 from utils.datasets.tabular import check_graph, expand_graph
 from utils.records.typed import OfAttack, OfContext, OfData, Record
-from utils.scms.identity import part_of, settle
+from utils.scms.identity import part_of, settle, upgrade
+from utils.scms.structure import attributes
 from utils.system.devices import choose_device
 from utils.types import Context, Dataset
 
@@ -56,7 +56,7 @@ def scm_of(record: Record, given: Mapping[str, Any] | None) -> dict[str, Any]:
         return dict(own)
     if part_of(own) == "none":
         raise ValueError(f"record {record.get('doc_id')} is of images, which have no causal model; leave scm out")
-    changed = settle(given if "_target_" in given else {**own, **given})
+    changed = settle(given if "_target_" in given else {**upgrade(own), **given})
     check_settings(changed, "scm")
     return changed
 

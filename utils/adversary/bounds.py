@@ -19,7 +19,7 @@ from torch.nn.functional import gelu, softplus
 
 from utils.models.logistic import Logistic
 from utils.models.mlp import MLP
-from utils.scms import from_data
+from utils.scms import discrete, from_data
 from utils.scms.learned import EquationNet
 from utils.scms.linear import Line
 from utils.scms.structure import ROOT
@@ -79,7 +79,7 @@ def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Te
     """Returns bounds of every row's counterfactuals, its noise shifted: p rows in model space, for ``bounds_over``.
 
     The box of the shifts goes through the equations if all are roots, set by do(), or those of fitted SCMs: additive
-    with a network as their mean, or 1 where the noise is below a network's value. If not, the shifted rows do, and
+    with a network as their mean, or a level by the noise and the scores of a network. If not, the shifted rows do, and
     their box is the answer.
 
     Args:
@@ -126,10 +126,17 @@ def _rounding(magnitude: Tensor) -> Tensor:
 def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Neurons | None:
     """Features in model space, or None where an equation is not known."""
     columns: dict[int, Neurons] = {}
-    for i in scm.order:
-        mechanism, own = scm.mechanisms[i], noise.column(i)
+    for mechanism in scm.mechanisms:
+        i = mechanism.columns[0]
+        own = noise.column(i)
         if i in do:
             columns[i] = Neurons(do[i].unsqueeze(-1), torch.zeros_like(own.slope), torch.zeros_like(own.rest))
+        elif mechanism.posterior:
+            given = [columns[p] for p in mechanism.parents]
+            found = _levels(mechanism, _join(given), _join([noise.column(j) for j in mechanism.columns]))
+            if found is None:
+                return None
+            columns |= {j: found.column(place) for place, j in enumerate(mechanism.columns)}
         elif mechanism.push is ROOT.push:
             columns[i] = own
         else:
@@ -164,6 +171,16 @@ def _cut(expected: Neurons, noise: Neurons) -> Neurons:
     return Neurons(value, torch.zeros_like(noise.slope), torch.where(one | zero, 0.0, 0.5).to(least))
 
 
+def _levels(mechanism: Mechanism, parents: Neurons, noise: Neurons) -> Neurons | None:
+    """The columns of a discrete node: a level that is surely taken, or surely not, is told; any other is left open."""
+    push = mechanism.push
+    layers = _chain(push.args[0]) if isinstance(push, partial) else None
+    if layers is None:
+        return None
+    low, high = discrete.enclose(mechanism.push, _range(_through(layers, parents)), _range(noise))
+    return Neurons((low + high) / 2, torch.zeros_like(noise.slope), (high - low) / 2)
+
+
 def _join(columns: Sequence[Neurons]) -> Neurons:
     return Neurons(*(torch.cat(parts, -1) for parts in zip(*columns, strict=True)))
 
@@ -189,6 +206,9 @@ def _chain(module: object) -> list[nn.Module] | None:
         return _chain(module.linear)  # its forward is this one call
     if type(module) is Line:
         return _chain(module.linear)  # and drops the last dimension, of size 1
+    if type(module) is discrete.CutPoints:
+        score = _chain(module.score)
+        return None if score is None else [*score, module.cuts]
     if type(module) is EquationNet:
         return _chain(nn.Sequential(module.inner, nn.Tanh(), module.outer))  # likewise
     if type(module) is nn.GELU and module.approximate != "none":

@@ -51,6 +51,10 @@ def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
     Several sensitive indicators of one attribute once were attributes of their own, so runs of them have other ids now.
     """
     found = identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
+    metrics = found["evaluation"]["metrics"]
+    if "unfair_area" in metrics and not scm.posterior:  # all rows are judged
+        every = {key: value for key, value in metrics["unfair_area"].items() if key != "rows"}
+        found["evaluation"] = found["evaluation"] | {"metrics": metrics | {"unfair_area": every}}
     together = any(len(attribute.places) > 1 for attribute in sensitive_attributes(dataset.columns))
     return found | {"indicators": "together"} if together else found
 

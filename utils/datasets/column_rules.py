@@ -11,21 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.scms.structure import attributes
 from utils.types import Column
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 INDICATOR = (0.0, 1.0)
 ROUNDED = 1e-4  # how far a number that single precision has been through may be from the one that is meant
-
-
-def attributes(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
-    """Places of the indicators of each attribute."""
-    found: dict[str, tuple[int, ...]] = {}
-    for i, c in enumerate(columns):
-        if c.attribute:
-            found[c.attribute] = (*found.get(c.attribute, ()), i)
-    return found
 
 
 def fill_columns(columns: Sequence[Column], train: Floats) -> tuple[Column, ...]:

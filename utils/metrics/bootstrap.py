@@ -1,6 +1,6 @@
 """Bootstrap intervals (Efron, 1979) from counts, for figures that are no shares of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from torch import Tensor
@@ -37,10 +37,13 @@ def _spread(value: float, draws: Floats, level: float) -> Spread:
     return Spread(min(low, value), max(high, value), float(draws.std()))
 
 
-def of_means(values: Mapping[str, Tensor], count: int, level: float, ctx: Context) -> Measured:
+def of_means(
+    values: Mapping[str, Tensor], count: int, level: float, ctx: Context, averages: Collection[str] = ()
+) -> Measured:
     """Means of figures that every row has, (n,) each, with intervals.
 
-    What is 0 or 1 of every row is a share of the rows; of other values, a draw counts how often each comes.
+    What is 0 or 1 of every row is a share of the rows, and so are the ``averages``, of what would be 0 or 1 in one
+    draw; their numerators may have a fraction. Of other values, a draw counts how often each comes.
     """
     shares: dict[str, Share] = {}
     means: dict[str, float] = {}
@@ -48,8 +51,8 @@ def of_means(values: Mapping[str, Tensor], count: int, level: float, ctx: Contex
     for key, of_rows in values.items():
         distinct, counts = np.unique(of_rows.double().cpu().numpy(), return_counts=True)
         means[key] = float(of_rows.double().mean())
-        if set(distinct) <= {0, 1}:
-            shares[key] = (int(counts[distinct == 1].sum()), len(of_rows))
+        if key in averages or set(distinct) <= {0, 1}:
+            shares[key] = (float(counts @ distinct), len(of_rows))
         else:
             draws[key] = draw(counts, count, ctx) @ distinct / len(of_rows)
     return measure(means, shares, level, spreads({key: means[key] for key in draws}, draws, level))

@@ -29,7 +29,7 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Figures = Mapping[str, float | None]
 Interval = tuple[float | None, float | None]  # lower and upper end; None where nothing is known
-Share = Sequence[int]  # numerator and denominator
+Share = Sequence[float]  # numerator and denominator; that of an average over draws may have a fraction
 UNKNOWN: Interval = (None, None)
 
 
@@ -106,7 +106,7 @@ def measure(
         spreads: of figures that are not made of shares.
         digits: of the ends.
     """
-    known = {key: (int(part), int(whole)) for key, (part, whole) in shares.items() if whole}
+    known = {key: (_plain(part), int(whole)) for key, (part, whole) in shares.items() if whole}
     defined = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
     of_draws = {key: spread for key, spread in (spreads or {}).items() if defined[key] is not None}
     found = ends(defined, defined, known, {}, level)
@@ -120,6 +120,11 @@ def measure(
         }
     deviations = {key: spread.deviation for key, spread in of_draws.items() if spread.deviation is not None}
     return Measured(out, known, deviations)
+
+
+def _plain(part: float) -> float:
+    """The number as an int, if it is one; else to DIGITS."""
+    return int(part) if part == int(part) else round(float(part), DIGITS)
 
 
 def of_shares(shares: Mapping[str, Share], level: float) -> Measured:
@@ -263,10 +268,11 @@ def _find_numbered(prefix: str, end: str, shares: Mapping[str, Share]) -> list[s
 
 
 def _limits(asked: Sequence[tuple[str, float]], shares: Mapping[str, Share]) -> tuple[list[float], list[float]]:
-    """The limits of shares by key, each at its own level."""
-    counts = np.array([tuple(shares[key]) for key, _ in asked], dtype=np.int64).reshape(-1, 2)
-    low, high = clopper_pearson(counts[:, 0], counts[:, 1], np.array([level for _, level in asked]))
-    return low.tolist(), high.tolist()
+    """The limits of shares by key, each at its own level; of a fraction, those of the whole numbers around it."""
+    counts = np.array([tuple(shares[key]) for key, _ in asked]).reshape(-1, 2)
+    least, most, whole = np.floor(counts[:, 0]), np.ceil(counts[:, 0]), counts[:, 1]
+    levels = np.array([level for _, level in asked])
+    return clopper_pearson(least, whole, levels)[0].tolist(), clopper_pearson(most, whole, levels)[1].tolist()
 
 
 def _combine(

@@ -2,9 +2,14 @@
 
 Ehyaei et al. 2024 (arXiv 2308.08938), section 5. Both estimators are lower bounds of the true area: random
 search as published, and a gradient attack in the semi-latent coordinates. Radii are in the SCM's radius unit.
+
+Where the noise of discrete nodes is a posterior, a row has as many sets of twins as the SCM says, its draws. A figure
+is then the mean over rows and draws, ``uai_any_...`` the share of rows with any draw of that kind.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -15,13 +20,18 @@ from utils import seeding
 from utils.adversary.bounds import Neurons, bounds_over, counterfactuals, has_bounds
 from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
-from utils.scms.counterfactual import draw, factual_level, twins
+from utils.metrics.intervals import Measured
+from utils.scms.counterfactual import abduct, chances, draw, every_level, interventions, is_factual
 from utils.threats import Ball, CausalThreat, ascend
 from utils.types import SCM, Batch, Context, Figures, Predict, Radii
 
 KEYS = {
     "uai": Key(-1, "unfair area", "share of individuals", headline=4, causal=True),
     "uai_cf": Key(-1, "counterfactually unfair area", "share of individuals", headline=4, causal=True),
+    "uai_any": Key(-1, "unfair area in any draw of the twins", "share of individuals", causal=True),
+    "uai_cf_any": Key(-1, "counterfactually unfair area in any draw", "share of individuals", causal=True),
+    "uai_mcse": Key(0, "Monte Carlo standard error of the unfair area", causal=True),
+    "uai_cf_mcse": Key(0, "Monte Carlo standard error of the counterfactually unfair area", causal=True),
     "uai_ar": Key(-1, "non-robust area", "share of individuals", headline=5, causal=True),
     "uai_random": Key(-1, "unfair area found by random search", "share of individuals", causal=True),
     "uai_gradient": Key(-1, "unfair area found by the gradient attack", "share of individuals", causal=True),
@@ -36,17 +46,17 @@ BOUNDED = 512  # balls that are bounded together, for the same reason
 SLOPES = 1 << 22  # numbers (d, p, d) that their bounds are made of, at the most
 WIDEST = 256  # columns; with more of them the bounds of a ball cost more than the points that they spare
 KEPT = 1 << 27  # numbers of twins that are made at a time, and of bounds that are kept for the next model of a stack
+BALLS = 8192  # that are in memory together where there are several draws
 BLOCK = 250  # random points between two looks at who is decided
 
-Margin = Callable[[Tensor, Tensor], Tensor]  # x (c, n, d) and levels that broadcast to (c, n) -> margin (c, n)
 LogitMargin = Callable[[Tensor, Tensor], Tensor]  # logits (..., 1), levels (...) -> margin (...), growing in the logit
 
 
 class Individuals(NamedTuple):
-    """People under test: their features, decisions, and the decisions of their twins."""
+    """People under test: their features, decisions, and the decisions of their twins; a person once for each draw."""
 
     x: Tensor  # (n, d)
-    noise: Tensor  # (n, d) abducted, the SCM's own units
+    noise: Tensor  # (L, n, d) of the twins, the SCM's own units
     favourable: Tensor  # (n,) decided as class 1
     factual: Tensor  # (L, n) which twin is the individual
     flips: Tensor  # (L, n) twins decided otherwise
@@ -60,6 +70,7 @@ def unfair_area(
     radii: Radii,
     individuals: Literal["rows", "scm"],
     n: int,
+    rows: int,
     samples: int,
     steps: int,
     rel_step: float,
@@ -76,6 +87,10 @@ def unfair_area(
     are nested in the radius, so an individual found unfair at one counts at every larger one. ``<key>_low`` and
     ``<key>_high`` are the interval over individuals.
 
+    With several draws of the noise ``uai_any_<radius>`` and ``uai_cf_any`` count the individuals that are unfair in
+    any of them, and ``uai_mcse_<radius>`` and ``uai_cf_mcse`` are the standard errors that are due to the draws. Twins
+    are judged as they are and with their whole numbers rounded, where the SCM says which columns hold such.
+
     Args:
         predict: a two-class model.
         batch: the rows to judge with ``individuals="rows"``.
@@ -83,6 +98,7 @@ def unfair_area(
         radii: in the SCM's radius unit.
         individuals: "rows" of the batch, or "scm": n fresh draws of the SCM, as published.
         n: number of fresh draws.
+        rows: the most individuals that are judged where every one is drawn several times, the first of them.
         samples: random points per twin, one sample of directions shared by all.
         steps: gradient evaluations per radius.
         rel_step: length of a gradient step, as a share of the radius.
@@ -101,60 +117,127 @@ def unfair_area(
         raise ValueError(f"evaluation individuals={individuals!r} is not known; choose rows or scm")
     if estimators not in ("separate", "union", "random"):
         raise ValueError(f"evaluation estimators={estimators!r} is not known; choose separate, union or random")
-    threat = CausalThreat(ctx.scm, Ball("l2"), twins=True)
-
-    def margin(moved: Tensor, level: Tensor) -> Tensor:
-        return ctx.decide.margin(predict(moved), level)
-
+    search = partial(
+        _flips_by_radius, predict, ctx, radii, samples=samples, steps=steps, rel_step=rel_step, estimators=estimators
+    )
     with torch.no_grad():
-        x = batch.x if individuals == "rows" else _fresh(ctx, n)
-        people = _individuals(ctx.scm, x, margin)
-        gradient = random = people.flips
-        found = _counterfactual_figures(people)
-        for spelling, r in sorted(radii.items(), key=itemgetter(1)):
-            if estimators != "random":
-                gradient = gradient | _by_gradient(people, margin, threat, r, steps=steps, rel_step=rel_step)
-            if estimators == "union":
-                random = gradient | random
-            random = _by_random_each(people, predict, ctx, r, random, samples=samples)
-            found |= _figures("", spelling, gradient | random, people)
-            if estimators != "random":
-                found |= _figures("gradient_", spelling, gradient, people)
-            if estimators != "union":
-                found |= _figures("random_", spelling, random, people)
-    names = list(found)
+        x, index = (batch.x, batch.index) if individuals == "rows" else _fresh(ctx, n)
+        draws = ctx.scm.draws if ctx.scm.posterior else 1
+        size = max(1, KEPT // (len(ctx.scm.levels) * x[..., :1, :].numel()))  # of the twins of a part of the rows
+        if draws > 1:
+            size = max(1, BALLS // (draws * len(ctx.scm.levels) * max(1, len(ctx.each))))
+            x, index = x[..., :rows, :], index[..., :rows]
+        parts = [
+            search(_individuals(predict, ctx, own, of, draws))
+            for own, of in zip(x.split(size, -2), index.split(size, -1), strict=True)
+        ]
+        found = {key: torch.cat([_by_draw(part[key], draws) for part in parts], -1) for key in parts[0]}
     return ctx.of_each(
-        lambda own, *rows: of_means(dict(zip(names, rows, strict=True)), intervals, level, own), *found.values()
+        lambda own, *values: _measure(dict(zip(found, values, strict=True)), intervals, level, own), *found.values()
     )
 
 
-def _fresh(ctx: Context, n: int) -> Tensor:
-    """n individuals (n, d) drawn from the SCM, of a stack (m, n, d)."""
+def _flips_by_radius(
+    predict: Predict,
+    ctx: Context,
+    radii: Radii,
+    people: Individuals,
+    *,
+    samples: int,
+    steps: int,
+    rel_step: float,
+    estimators: Literal["separate", "union", "random"],
+) -> dict[str, Tensor]:
+    """Returns by metric a value for each individual and draw (..., n)."""
+    gradient = random = people.flips
+    found = _counterfactual_figures(people)
+    for spelling, r in sorted(radii.items(), key=itemgetter(1)):
+        if estimators != "random":
+            gradient = gradient | _by_gradient(people, predict, ctx, r, steps=steps, rel_step=rel_step)
+        if estimators == "union":
+            random = gradient | random
+        random = _by_random_each(people, predict, ctx, r, random, samples=samples)
+        found |= _figures("", spelling, gradient | random, people)
+        if estimators != "random":
+            found |= _figures("gradient_", spelling, gradient, people)
+        if estimators != "union":
+            found |= _figures("random_", spelling, random, people)
+    return found
+
+
+def _by_draw(values: Tensor, draws: int) -> Tensor:
+    """Values of individuals and draws (..., draws * n) as (..., draws, n)."""
+    return values.unflatten(-1, (draws, -1))
+
+
+def _measure(values: Mapping[str, Tensor], intervals: int, level: float, ctx: Context) -> Measured:
+    """The figures of one model from the values of all draws and individuals (draws, n)."""
+    draws = len(next(iter(values.values())))
+    if draws == 1:
+        return of_means({key: of.squeeze(0) for key, of in values.items()}, intervals, level, ctx)
+    shares = {key: of.double().mean(0) for key, of in values.items() if not of.is_floating_point()}
+    means = shares | {key: of.double().mean(0) for key, of in values.items() if of.is_floating_point()}
+    headlines = {key: re.fullmatch(r"uai(_cf|)(_\d.*|)", key) for key in shares}
+    found = of_means(
+        means | {f"uai{of[1]}_any{of[2]}": values[key].any(0) for key, of in headlines.items() if of},
+        intervals,
+        level,
+        ctx,
+        averages=shares.keys(),
+    )
+    for key, of in headlines.items():
+        if of:
+            found[f"uai{of[1]}_mcse{of[2]}"] = _monte_carlo_error(shares[key], draws)
+    return found
+
+
+def _monte_carlo_error(shares: Tensor, draws: int) -> float:
+    """The standard error of the mean of shares (n,), each of so many draws of its own."""
+    return float((shares * (1 - shares) / (draws - 1)).sum().sqrt()) / len(shares)
+
+
+def _fresh(ctx: Context, n: int) -> tuple[Tensor, Tensor]:
+    """n individuals (n, d) drawn from the SCM and their numbers (n,); of a stack (m, n, d) and (m, n)."""
     if ctx.each:
-        return torch.stack([_fresh(own, n) for own in ctx.each])
-    return draw(ctx.scm, n, seeding.rng(ctx.own_seed, "individuals"))
+        rows, numbers = zip(*(_fresh(own, n) for own in ctx.each), strict=True)
+        return torch.stack(rows), torch.stack(numbers)
+    x = draw(ctx.scm, n, seeding.rng(ctx.own_seed, "individuals"))
+    return x, torch.arange(n, device=x.device)
 
 
-def _every_level(scm: SCM, x: Tensor) -> Tensor:
-    """Indices (L, 1, ...) of the sensitive levels in order, which broadcast over individuals x (..., n, d)."""
-    return torch.arange(len(scm.levels), device=scm.levels.device).reshape(-1, *(1,) * (x.ndim - 1))
+def _individuals(predict: Predict, ctx: Context, x: Tensor, index: Tensor, draws: int) -> Individuals:
+    """The individuals x (..., n, d), every one ``draws`` times: the first draw of all, then the second, ..."""
+    scm, chance = ctx.scm, _chances(ctx, x, index, draws)
+    if draws > 1:
+        x = x.unsqueeze(-3).expand(*x.shape[:-2], draws, *x.shape[-2:]).flatten(-3, -2)
+    level, factual, noise = every_level(scm, x), is_factual(scm, x), abduct(scm, x, chance)
+    moved = scm.to_features(noise, interventions(scm, x))
 
+    def is_favourable(others: Tensor) -> Tensor:
+        # the individual itself is in its ball, to the bit
+        return ctx.decide.margin(predict(torch.where(factual.unsqueeze(-1), x, scm.model(others))), level) >= 0
 
-def _individuals(scm: SCM, x: Tensor, margin: Margin) -> Individuals:
-    """The individuals x (..., n, d), of many rows a part at a time: the twins of all would not fit in memory."""
-    size = max(1, KEPT // (len(scm.levels) * x[..., :1, :].numel()))
-    _, noise, *masks = zip(*(_some(scm, part, margin) for part in x.split(size, -2)), strict=True)
-    return Individuals(x, torch.cat(noise, -2), *(torch.cat(mask, -1) for mask in masks))
-
-
-def _some(scm: SCM, x: Tensor, margin: Margin) -> Individuals:
-    level = _every_level(scm, x)
-    factual = level == factual_level(scm, x)
-    # the individual itself is in its ball, to the bit
-    others = torch.where(factual.unsqueeze(-1), x, twins(scm, x))
-    favourable = margin(others, level) >= 0
+    favourable = is_favourable(moved)
     own = (favourable & factual).any(0)
-    return Individuals(x, scm.to_noise(scm.own(x)), own, factual, favourable != own)
+    flips = favourable != own
+    if scm.whole is not None:
+        flips = flips | (is_favourable(scm.rounded(moved)) != own)
+    return Individuals(x, noise, own, factual, flips)
+
+
+def _chances(ctx: Context, x: Tensor, index: Tensor, draws: int) -> Tensor | None:
+    """The numbers (c, ..., draws * n, d) by which noise is drawn; those of a row do not depend on the others."""
+    if ctx.each and ctx.scm.posterior:
+        each = [_chances(own, rows, of, draws) for own, rows, of in zip(ctx.each, x, index, strict=True)]
+        return torch.stack([of for of in each if of is not None], 1)
+    rows = seeding.Rows(seeding.derive(ctx.own_seed, "posterior"), index) if ctx.scm.posterior else None
+
+    def of_rows(like: Tensor) -> Tensor:
+        assert rows is not None
+        every = like.unsqueeze(2).expand(-1, -1, draws, -1)
+        return rows.uniform(every).transpose(1, 2).flatten(1, 2)
+
+    return chances(ctx.scm, x, of_rows)
 
 
 def _directions(threat: CausalThreat, samples: int, seed: int) -> Tensor:
@@ -164,14 +247,16 @@ def _directions(threat: CausalThreat, samples: int, seed: int) -> Tensor:
 
 
 def _by_gradient(
-    people: Individuals, margin: Margin, threat: CausalThreat, radius: float, *, steps: int, rel_step: float
+    people: Individuals, predict: Predict, ctx: Context, radius: float, *, steps: int, rel_step: float
 ) -> Tensor:
     """Returns a mask (L, n) of the balls around the twins with a flip that projected gradient ascent finds."""
+    threat, level = _ball(ctx), every_level(ctx.scm, people.x)
 
-    level = _every_level(threat.scm, people.x)
+    def margin(moved: Tensor, level: Tensor) -> Tensor:
+        return ctx.decide.margin(predict(moved), level)
 
-    def flips(x: Tensor, favourable: Tensor) -> Tensor:
-        reach, zero = threat.at(x), threat.zero(x)
+    def flips(x: Tensor, noise: Tensor, favourable: Tensor) -> Tensor:
+        reach, zero = threat.around(noise), threat.zero(x)
         towards_flip = torch.where(favourable, -1.0, 1.0).to(x)
         delta = ascend(
             lambda d: margin(reach(d), level) * towards_flip,
@@ -185,8 +270,13 @@ def _by_gradient(
         return (margin(reach(delta), level) >= 0) != favourable
 
     size = max(1, ROWS // people.factual[..., 0].numel())
-    pairs = zip(people.x.split(size, -2), people.favourable.split(size, -1), strict=True)
-    return torch.cat([flips(x, favourable) for x, favourable in pairs], -1)
+    parts = zip(people.x.split(size, -2), people.noise.split(size, -2), people.favourable.split(size, -1), strict=True)
+    return torch.cat([flips(*part) for part in parts], -1)
+
+
+def _ball(ctx: Context) -> CausalThreat:
+    """The causal perturbation ball of the individuals."""
+    return CausalThreat(ctx.scm, Ball("l2"), twins=True, source=ctx.generator)
 
 
 def _by_random_each(
@@ -208,8 +298,10 @@ def _by_random_each(
 
 def _of_each(people: Individuals) -> list[Individuals]:
     """The individuals of each model of a stack."""
-    x, noise, favourable = people.x.unbind(0), people.noise.unbind(0), people.favourable.unbind(0)
-    return list(map(Individuals, x, noise, favourable, people.factual.unbind(1), people.flips.unbind(1)))
+    x, favourable = people.x.unbind(0), people.favourable.unbind(0)
+    return list(
+        map(Individuals, x, people.noise.unbind(1), favourable, people.factual.unbind(1), people.flips.unbind(1))
+    )
 
 
 class Search:
@@ -223,12 +315,13 @@ class Search:
     @classmethod
     def around(cls, people: Individuals, ctx: Context, radius: float, samples: int) -> "Search":
         """One sample of directions at a radius, shared by all balls of a model."""
-        directions = _directions(CausalThreat(ctx.scm, Ball("l2"), twins=True), samples, ctx.own_seed)
+        directions = _directions(_ball(ctx), samples, ctx.own_seed)
         return cls(people.x, people.noise, ctx.scm, radius * directions * ctx.scm.unit)
 
     def is_that_of(self, other: "Search") -> bool:
         """Returns whether the balls of both hold the same features."""
-        return self._scm is other._scm and torch.equal(self.x, other.x) and torch.equal(self.shifts, other.shifts)
+        alike = self._scm is other._scm and torch.equal(self.shifts, other.shifts)
+        return alike and torch.equal(self.x, other.x) and torch.equal(self._noise, other._noise)
 
     def balls(self) -> Iterable[tuple[Tensor, Neurons]]:
         """Balls (p, 2) as level and row, a part of them at a time, with the features that they can hold."""
@@ -244,7 +337,7 @@ class Search:
         return self._kept
 
     def _features(self, level: Tensor, row: Tensor) -> Neurons:
-        return counterfactuals(self._scm, self._noise[row], self.shifts, _do(self._scm, level))
+        return counterfactuals(self._scm, self._noise[level, row], self.shifts, _do(self._scm, level))
 
 
 def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Search, flips: Tensor) -> Tensor:
@@ -259,7 +352,7 @@ def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Sear
     for block in search.shifts.split(BLOCK):
         for pair in (doubtful & _find_undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):
             level, row = pair.unbind(1)
-            moved = scm.model(scm.to_features(people.noise[row] + block.unsqueeze(1), _do(scm, level)))
+            moved = scm.model(scm.to_features(people.noise[level, row] + block.unsqueeze(1), _do(scm, level)))
             decided = margin(predict(moved), level) >= 0
             flips[level, row] = (decided != people.favourable[row]).any(0)
     return flips

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from utils.datasets.column_rules import attributes, outside
+from utils import seeding
+from utils.datasets.column_rules import outside
 from utils.datasets.tabular import natural
-from utils.scms.counterfactual import factual_level, twins
-from utils.scms.identity import REAL_VALUED
+from utils.scms.counterfactual import chances, is_factual, twins
+from utils.scms.identity import POSTERIOR
+from utils.scms.structure import attributes
 from utils.types import SCM, Column, Dataset
 
 ROWS = 10_000  # test rows whose twins are looked at: the split is in random order
@@ -29,8 +31,8 @@ def facts_of_twins(scm: SCM, dataset: Dataset) -> dict[str, float]:
         return dict(scm.facts)
     x = dataset.test.x[:ROWS]
     with torch.no_grad():
-        level = torch.arange(len(scm.levels), device=x.device).unsqueeze(1)
-        others = twins(scm, x)[level != factual_level(scm, x)]
+        rows = seeding.Rows(seeding.derive(0, "posterior"), dataset.test.index[:ROWS])
+        others = twins(scm, x, chances(scm, x, rows.uniform))[~is_factual(scm, x)]
     wrong = outside(dataset.columns, natural(dataset, others.double()).cpu().numpy())
     set_by_do = _set_by_do(dataset.columns)
     shares = {f"{OUTSIDE}_{name}": float(of.mean()) for name, of in wrong.items() if name not in set_by_do}
@@ -59,12 +61,16 @@ def warnings_of(facts: Mapping[str, float], columns: Sequence[Column]) -> list[s
 
 def _remedy(named: Sequence[str], facts: Mapping[str, float], columns: Sequence[Column]) -> str:
     indicators = attributes(columns)
-    binary = [name for name in named if f"{REAL_VALUED}{name}" in facts]
+    implied = {c.attribute or c.name for c in columns if c.cut}
     intervened = [name for name in named if any(columns[i].sensitive for i in indicators.get(name, ()))]
-    others = [name for name in named if name not in [*binary, *intervened]]
-    words = ["scm.binary=threshold keeps binary columns at 0 or 1"] if binary else []
+    others = [name for name in named if name in implied or f"{POSTERIOR}{name}" in facts]
+    words = ["scm.discrete=posterior keeps discrete columns at their levels"]
+    if not {*named} - {*intervened, *others}:
+        words = []
     if intervened:
         words.append(f"arrows from the sensitive indicator of {', '.join(intervened)} to its others keep them in step")
     if others:
-        words.append(f"no SCM keeps {', '.join(others)} at one level yet: leave its arrows out of dataset.graph")
+        words.append(
+            f"no SCM keeps {', '.join(others)} in step with what it is made of: leave its arrows out of dataset.graph"
+        )
     return "; ".join(words)

@@ -146,11 +146,11 @@ PAIR = several(NUMBER, 2, 2)
 
 
 def _share(value: Any) -> str:
-    """Numerator and denominator of a share of rows: whole numbers, also as floats, that make one in [0, 1]."""
+    """Numerator and denominator of a share of rows in [0, 1]; the numerator of an average over draws has a fraction."""
     if wrong := PAIR(value):
         return wrong
     part, of = value
-    whole = 0 <= part <= of and 0 < of < MOST_ROWS and part == int(part) and of == int(of)
+    whole = 0 <= part <= of and 0 < of < MOST_ROWS and of == int(of)
     return "" if whole else f" is {value!r:.40}, expected rows counted and all rows, such as [3, 10]"
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from utils.losses.linearity import local_linearity
 from utils.losses.objective import binary_logit, cross_entropy, is_zero
+from utils.scms.counterfactual import chances
 from utils.scms.counterfactual import twins as twins_of
 from utils.threats import MakeThreat, movable
 from utils.types import Batch, Context, Predict, Scalar
@@ -57,7 +58,8 @@ def causal_adv(
     if space not in values:
         raise ValueError(f"regularizer.causal_adv.space={space!r} is not known; choose latent or features")
     threat, value = values[space]
-    total = twins * cross_entropy(predict(twins_of(ctx.scm, batch.x)), batch.y).amax(0)
+    chance = chances(ctx.scm, batch.x, ctx.uniform)
+    total = twins * cross_entropy(predict(twins_of(ctx.scm, batch.x, chance)), batch.y).amax(0)
     if is_zero(linearity) and is_zero(gradient):  # the twins alone need no inner maximisation
         return total
     gamma, slope = local_linearity(

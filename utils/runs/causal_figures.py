@@ -12,7 +12,7 @@ from typing import Any
 from utils.metrics.directions import describe, is_causal
 from utils.records.later import Record, evaluations, of_evaluation
 from utils.records.settings import walk
-from utils.scms.identity import THRESHOLDED, causal_of
+from utils.scms.identity import POSTERIOR, THRESHOLDED, causal_of
 
 DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
@@ -124,6 +124,8 @@ def _remark(record: Record, key: str) -> str:
         return DIRECT if is_causal(plain) and not plain.startswith(WITHOUT_TWINS) else ""
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}
+    if any(fact.startswith(POSTERIOR) for fact in facts) and "coupling" in causal["settings"]:
+        return f"coupling {causal['settings']['coupling']}"
     return MIDDLE_NOISE if any(fact.startswith(THRESHOLDED) for fact in facts) else ""
 
 

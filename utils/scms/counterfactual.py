@@ -1,11 +1,12 @@
 """Counterfactuals in model space: abduction, action, prediction (Pearl 2009, section 7.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from utils.scms.discrete import draw_anew
 from utils.scms.structure import nearest_level
 from utils.types import SCM
 
@@ -29,13 +30,51 @@ def interventions(scm: SCM, like: Tensor) -> dict[int, Tensor]:
     return {column: scm.levels[:, j].reshape(shape) for j, column in enumerate(scm.sensitive)}
 
 
-def twins(scm: SCM, x: Tensor) -> Tensor:
+def chances(scm: SCM, x: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor | None:
+    """The numbers from U(0, 1) by which noise of the rows x (n, d) is drawn, (c, n, d); None where none is a posterior.
+
+    Args:
+        scm: with the coupling ``independent`` c is 1 + L, the posterior and a noise for every level; else 1.
+        x: rows; of a stack (m, n, d).
+        draw: like (c, n, d) -> numbers of that shape.
+    """
+    if not scm.posterior:
+        return None
+    return draw(x.new_zeros(1 + len(scm.levels) * scm.fresh, *x.shape))
+
+
+def abduct(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
+    """The noise (L, ..., d) of every twin of x (..., d), drawn by ``chances``.
+
+    Twins share the noise of their row, but for an SCM with ``fresh`` noise: there discrete nodes of the twins at other
+    levels than the row's are drawn anew.
+    """
+    size = len(scm.levels), *x.shape
+    noise = scm.to_noise(scm.own(x), None if chance is None else chance[0]).expand(size)
+    if chance is None or not scm.fresh:
+        return noise
+    drawn = torch.zeros_like(scm.unit, dtype=torch.bool)
+    drawn[..., list(scm.posterior)] = True
+    return torch.where(drawn & ~is_factual(scm, x).unsqueeze(-1), draw_anew(chance[1:]), noise)
+
+
+def twins(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     """Counterfactuals of x (..., d) under every level of the sensitive attributes, (L, ..., d), model space.
 
-    The factual level is among them (Ehyaei et al. 2024, arXiv 2308.08938, section 3).
+    The factual level is among them (Ehyaei et al. 2024, arXiv 2308.08938, section 3). Noise that is a posterior is
+    drawn by ``chance`` (see ``chances``); without, it is in the middle.
     """
-    noise = scm.to_noise(scm.own(x)).expand(len(scm.levels), *x.shape)
-    return scm.model(scm.to_features(noise, interventions(scm, x)))
+    return scm.model(scm.to_features(abduct(scm, x, chance), interventions(scm, x)))
+
+
+def is_factual(scm: SCM, x: Tensor) -> Tensor:
+    """Returns a mask (L, ...) of the level that each row of x (..., d) has."""
+    return every_level(scm, x) == factual_level(scm, x)
+
+
+def every_level(scm: SCM, x: Tensor) -> Tensor:
+    """Indices (L, 1, ...) of the sensitive levels in order, which broadcast over rows x (..., d)."""
+    return torch.arange(len(scm.levels), device=scm.levels.device).reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def factual_level(scm: SCM, x: Tensor) -> Tensor:
@@ -54,8 +93,11 @@ def least_shift(scm: SCM, x: Tensor, moved: Tensor) -> Tensor:
     columns = target.unbind(-1)
 
     def pushed(u: Tensor) -> Tensor:
-        given = zip(scm.mechanisms, u.unbind(-1), strict=True)
-        return torch.stack([m.push(v, *(columns[p] for p in m.parents)) for m, v in given], -1)
+        found, own = list(columns), u.unbind(-1)  # no radius moves a posterior
+        for m in scm.mechanisms:
+            if not m.posterior:
+                found[m.columns[0]] = m.push(own[m.columns[0]], *(columns[p] for p in m.parents))
+        return torch.stack(found, -1)
 
     # shares of the shift; if the noise of x does already, its share is 0
     too_little = torch.zeros_like(shift)

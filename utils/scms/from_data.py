@@ -4,17 +4,21 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Literal
+from operator import itemgetter
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.scms.identity import REAL_VALUED, THRESHOLDED, Reading, choose_reading
+from utils.scms import discrete
+from utils.scms.identity import POSTERIOR, REAL_VALUED, STILL, THRESHOLDED, WHOLE, Coupling, Reading
 from utils.scms.published_noise import published_noise
 from utils.scms.structure import (
     Equation,
     SampleNoise,
+    attributes,
     in_radius_units,
     on_device,
     resample,
@@ -22,9 +26,19 @@ from utils.scms.structure import (
     structural,
 )
 from utils.types import SCM, Column, Dataset
+from utils.words.near import near
 from utils.words.quoting import write_word
 
-Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...)
+Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...), or what a head takes (..., q)
+Floats = NDArray[np.float64]
+Prior = Literal["uniform", "logistic", "gumbel"]
+Kind = Literal["additive", "logistic", "multinomial", "ordered", "count"]
+PRIORS: Mapping[Prior, Callable[[np.random.Generator, int], Floats]] = {
+    "uniform": lambda rng, n: rng.random(n),
+    "logistic": lambda rng, n: rng.logistic(size=n),
+    "gumbel": lambda rng, n: rng.gumbel(size=n),
+}
+FEW_LEVELS = 10  # whole numbers of at most so many values are levels
 LEAST_CHANCE = 1e-3  # of a threshold equation, so that a noise agrees with every row
 
 
@@ -88,55 +102,201 @@ def _middle(f: Regression, x: Tensor, *p: Tensor) -> Tensor:
     return torch.where(x > 0.5, chance / 2, (1 + chance) / 2)
 
 
-def uniform_at(columns: Sequence[int], sample: SampleNoise) -> SampleNoise:
-    """The sampler with U(0, 1) at some columns: a threshold equation then gives 1 with its own probability."""
+def prior_at(kinds: Mapping[int, Prior], sample: SampleNoise) -> SampleNoise:
+    """The sampler with noise of these kinds at some columns, which gives each value with its own probability."""
 
-    def with_uniform(n: int, rng: np.random.Generator) -> Tensor:
+    def with_prior(n: int, rng: np.random.Generator) -> Tensor:
         noise = sample(n, rng)
-        for column in columns:
-            noise[:, column] = torch.from_numpy(rng.random(n)).to(noise)
+        for column, kind in kinds.items():
+            noise[:, column] = torch.from_numpy(PRIORS[kind](rng, n)).to(noise)
         return noise
 
-    return with_uniform
+    return with_prior
+
+
+class Node(NamedTuple):
+    """A node with parents: what an equation of it is fitted to."""
+
+    name: str  # of its column, or of the attribute whose indicators it is
+    columns: tuple[int, ...]
+    parents: tuple[str, ...]  # names of columns
+    kind: Kind
+    levels: int = 0  # of a discrete one
+    low: float = 0.0  # what its column holds at the first level, model space
+    step: float = 1.0  # from one level to the next
+
+    @property
+    def scores(self) -> int:
+        """Returns how many numbers its regression gives."""
+        return {"multinomial": self.levels, "count": 2}.get(self.kind, 1)
+
+    def level(self, x: Tensor) -> Tensor:
+        """Its levels (n,) in rows x (n, d), model space."""
+        if len(self.columns) > 1:
+            return x[:, list(self.columns)].argmax(-1)
+        return ((x[:, self.columns[0]] - self.low) / self.step).round().long().clamp(0, self.levels - 1)
+
+    @property
+    def head(self) -> discrete.Head:
+        """Returns what turns its regression into chances of its levels."""
+        if self.kind == "count":
+            return partial(discrete.of_count, levels=self.levels)
+        return {"logistic": discrete.of_binary, "ordered": discrete.of_ordered}.get(self.kind, discrete.of_categories)
+
+    def equation(self, f: Regression, *, threshold: bool, monotone: bool) -> Equation:
+        """Its equation with a fitted regression."""
+        if self.kind == "additive":
+            return (threshold_equation if threshold else regression_equation)(self.parents, f)
+        if len(self.columns) > 1:
+            make = discrete.by_quantile if monotone else discrete.by_gumbel
+            return make(self.parents, f, self.head)
+        return discrete.by_quantile(self.parents, f, self.head, low=self.low, step=self.step)
+
+
+def nodes_of(dataset: Dataset, reading: Reading, kinds: Mapping[str, str]) -> tuple[Node, ...]:
+    """The nodes with parents, in the order of the graph.
+
+    With the reading ``posterior`` a discrete node has the mechanism of its type, or that which ``kinds`` gives it:
+    binary ones are logistic, the indicators of an attribute multinomial, whole numbers of at most FEW_LEVELS values
+    and ordered columns ordered, declared counts counts; all others are additive. Else all are additive.
+
+    Raises:
+        ValueError: ``kinds`` names what is no node with parents, or a mechanism that does not fit its type.
+    """
+    columns, parents = dataset.columns, dataset.parents or {}
+    places = {c.name: i for i, c in enumerate(columns)}
+    blocks = _blocks(columns, parents) if reading == "posterior" else {}
+    usual = None if reading == "posterior" else "additive"
+    found: dict[str, Node] = {}
+    for child in (child for child, of in parents.items() if of):
+        i = places[child]
+        name = columns[i].attribute if columns[i].attribute in blocks else child
+        own = blocks.get(name, (i,))
+        if name not in found:
+            found[name] = _node(dataset, name, own, parents[child], usual or kinds.get(name))
+    if unknown := [name for name in kinds if name not in found]:
+        raise ValueError(
+            f"scm.nodes: {unknown[0]!r} is no attribute with parents in the graph"
+            f"{near(unknown[0], list(found))} Those are: {', '.join(found)}."
+        )
+    return tuple(found.values())
+
+
+def _blocks(columns: Sequence[Column], parents: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[int, ...]]:
+    """The places of the indicators of attributes that are one node: none is sensitive, all have the same parents."""
+    return {
+        name: places
+        for name, places in attributes(columns).items()
+        if not any(columns[i].sensitive for i in places) and len({parents.get(columns[i].name) for i in places}) == 1
+    }
+
+
+def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str, ...], kind: str | None) -> Node:
+    first = dataset.columns[own[0]]
+    fitting: list[Kind] = ["additive"]
+    levels, low, step = len(own), 0.0, 1.0
+    if len(own) > 1:
+        fitting = ["multinomial"]
+    elif first.kind == "binary" and not (first.attribute and first.sensitive):
+        fitting, levels = ["logistic", "additive"], 2
+    elif first.kind == "categorical" and len(set(steps := np.diff(first.levels).tolist())) == 1:
+        fitting, levels, low, step = ["ordered", "additive"], len(first.levels), first.levels[0], steps[0]
+    elif first.kind == "continuous" and first.integer and first.bounds:
+        low, high = first.bounds
+        fitting, levels = ["additive"], int(high - low) + 1
+        if levels <= discrete.MOST_LEVELS:
+            usual: Kind = "ordered" if first.discrete == "ordered" or levels <= FEW_LEVELS else "additive"
+            fitting = list(dict.fromkeys((usual, "ordered", "additive")))
+            if low >= 0:
+                low, levels = 0.0, int(high) + 1
+                fitting = ["count", *fitting] if first.discrete == "count" else [*fitting, "count"]
+    chosen = fitting[0] if kind is None else kind
+    if chosen not in fitting:
+        raise ValueError(f"scm.nodes.{name}={kind!r} does not fit this column; choose {' or '.join(fitting)}")
+    scale = float(dataset.scale[own[0]]) if len(own) == 1 else 1.0
+    loc = float(dataset.loc[own[0]]) if len(own) == 1 else 0.0
+    return Node(name, own, parents, chosen, levels, (low - loc) / scale, step / scale)
 
 
 def build_scm(
     dataset: Dataset,
-    regressions: Mapping[str, Regression],
+    nodes: Sequence[Node],
+    regressions: Sequence[Regression],
     *,
-    binary: Reading | None,
+    reading: Reading,
+    coupling: Coupling,
+    draws: int,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
-    """The SCM of fitted regressions, with held-out R^2 per equation among its facts.
+    """The SCM of fitted regressions, with what the rows that are held out say of each equation among its facts.
 
     Args:
-        dataset: its graph gives the parents of each regression's child.
-        regressions: child -> expected child given the stacked parents, on standardised columns.
-        binary: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
-            {0, 1}); ``threshold`` keeps it in {0, 1}; None as ``choose_reading`` says. Indicators of a sensitive
-            attribute, which interventions set together, are additive in either.
+        dataset: whose rows it is of.
+        nodes: those with parents.
+        regressions: of each node, stacked parents on standardised columns -> expected child, or what the head takes.
+        reading: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
+            {0, 1}); ``threshold`` keeps it in {0, 1} by one middle noise; ``posterior`` gives discrete nodes the
+            mechanisms of ``nodes``, keeps the noise of discrete roots as it is, and has whole numbers rounded.
+            Indicators of a sensitive attribute, which interventions set together, are additive in any.
+        coupling: of a posterior: ``gumbel``, ``monotone`` or ``independent``.
+        draws: of a posterior, in an evaluation.
         sampling: noise for fresh individuals: ``residuals`` of the training rows, or ``published``.
         radius_unit: ``noise`` or ``noise_sd``.
     """
     if sampling not in ("published", "residuals"):
         raise ValueError(f"scm.sampling={sampling!r} is not known; choose residuals or published")
-    of_several = [a.places for a in sensitive_attributes(dataset.columns) if len(a.places) > 1]
-    set_together = {dataset.columns[i].name for places in of_several for i in places}
-    discrete = [c.name for c in dataset.columns if c.kind == "binary" and regressions.keys() - set_together >= {c.name}]
-    cutting = discrete if choose_reading(binary, sampling) == "threshold" else []
-    parents = dataset.parents or {}
-    equations = {
-        child: (threshold_equation if child in cutting else regression_equation)(parents[child], f)
-        for child, f in regressions.items()
-    }
+    if coupling not in ("gumbel", "monotone", "independent"):
+        raise ValueError(f"scm.coupling={coupling!r} is not known; choose gumbel, monotone or independent")
     columns, x = dataset.columns, dataset.train.x
-    scm = on_device(structural(columns, equations, resample(x, columns)), x.device)
+    in_sets = {i for a in sensitive_attributes(columns) if len(a.places) > 1 for i in a.places}
+    additive_binary = [
+        node.name
+        for node in nodes
+        if node.kind == "additive" and columns[node.columns[0]].kind == "binary" and node.columns[0] not in in_sets
+    ]
+    cutting = additive_binary if reading == "threshold" else []
+    equations = {
+        node.name: node.equation(f, threshold=node.name in cutting, monotone=coupling != "gumbel")
+        for node, f in zip(nodes, regressions, strict=True)
+    }
+    scm = structural(columns, equations, resample(x, columns))
+    facts = _judge(dataset, nodes, regressions)
+    facts |= {f"{THRESHOLDED if cutting else REAL_VALUED}{name}": 1.0 for name in additive_binary}
+    if reading == "posterior":
+        scm, own = _with_discrete(scm, dataset, nodes, draws=draws, fresh=coupling == "independent")
+        facts |= own
+    scm = on_device(scm, x.device)
     sample = published_noise(dataset.name, scm.names) if sampling == "published" else _later(scm, x, columns)
-    said = {f"{THRESHOLDED if cutting else REAL_VALUED}{child}": 1.0 for child in discrete}
-    facts = held_out_r2(dataset, regressions) | said
-    scm = replace(scm, sample_noise=uniform_at(list(map(scm.names.index, cutting)), sample), facts=facts)
+    kinds: dict[int, Prior] = {scm.names.index(name): "uniform" for name in cutting}
+    for m in scm.mechanisms if scm.posterior else ():
+        gumbel = len(m.columns) > 1 and coupling == "gumbel"
+        kinds |= dict.fromkeys(m.columns if m.posterior else (), "gumbel" if gumbel else "logistic")
+    scm = replace(scm, sample_noise=prior_at(kinds, sample), facts=facts)
     return in_radius_units(scm, dataset, radius_unit)
+
+
+def _with_discrete(
+    scm: SCM, dataset: Dataset, nodes: Sequence[Node], *, draws: int, fresh: bool
+) -> tuple[SCM, dict[str, float]]:
+    """The SCM with draws of the posterior, discrete roots that no radius moves and whole numbers; and its facts."""
+    with_parents = {i for node in nodes for i in node.columns}
+    step = torch.zeros_like(scm.unit)
+    first, unit, facts = torch.zeros_like(step), scm.unit.clone(), {}
+    for i, c in enumerate(dataset.columns):
+        few = c.bounds is not None and c.bounds[1] - c.bounds[0] < FEW_LEVELS
+        if not c.sensitive and i not in with_parents and (c.kind != "continuous" or c.discrete or (c.integer and few)):
+            unit[i] = 0.0
+            facts[f"{STILL}{c.attribute or c.name}"] = 1.0
+    for node in nodes:
+        i = node.columns[0]
+        if node.kind == "additive" and dataset.columns[i].integer and dataset.columns[i].kind == "continuous":
+            first[i], step[i] = -dataset.loc[i] / dataset.scale[i], 1 / dataset.scale[i]
+            facts[f"{WHOLE}{node.name}"] = 1.0
+    drawn = [node.name for node in nodes if node.kind != "additive"]
+    whole = (first, step) if step.any() else None
+    scm = replace(scm, unit=unit, draws=draws if drawn else 1, fresh=fresh, whole=whole)
+    return scm, facts | {f"{POSTERIOR}{name}": 1.0 for name in drawn}
 
 
 def _later(scm: SCM, x: Tensor, columns: Sequence[Column]) -> SampleNoise:
@@ -148,8 +308,8 @@ def _later(scm: SCM, x: Tensor, columns: Sequence[Column]) -> SampleNoise:
 def hash_of_equations(scm: SCM) -> str | None:
     """16 hex digits of the SHA-256 of all that the equations of an SCM were fitted to; None where nothing was."""
     digest, names = hashlib.sha256(), []
-    for name, mechanism in zip(scm.names, scm.mechanisms, strict=True):
-        push = mechanism.push
+    for mechanism in sorted(scm.mechanisms, key=itemgetter(0)):
+        name, push = ",".join(scm.names[i] for i in mechanism.columns), mechanism.push
         if isinstance(push, partial) and isinstance(push.args[0], nn.Module):
             names.append(name)
             for key, value in push.args[0].state_dict().items():
@@ -157,20 +317,25 @@ def hash_of_equations(scm: SCM) -> str | None:
     return digest.hexdigest()[:16] if names else None
 
 
-def held_out_r2(dataset: Dataset, regressions: Mapping[str, Regression]) -> dict[str, float]:
-    """1 - residual / total variance of each equation on the validation rows (the test rows where there are none).
+def _judge(dataset: Dataset, nodes: Sequence[Node], regressions: Sequence[Regression]) -> dict[str, float]:
+    """Each equation on the validation rows (the test rows where there are none): nothing where no rows are held out.
 
-    Nothing where no rows are held out.
+    ``scm_r2_<node>`` of an additive one is 1 - residual / total variance. Of a discrete one ``scm_log_loss_<node>``
+    is the mean of -log chance of the level that was seen, in nats, and ``scm_log_loss_of_shares_<node>`` the same of
+    the shares of the levels in the training rows, which know no parents.
     """
     rows = dataset.valid if len(dataset.valid.y) else dataset.test
-    if not len(rows.y):
-        return {}
     names = [c.name for c in dataset.columns]
-    parents = dataset.parents or {}
-
-    def r2(child: str) -> float:
-        x = rows.x[:, names.index(child)]
-        expected = regressions[child](rows.x[:, [names.index(p) for p in parents[child]]])
-        return float(1 - (x - expected).square().mean() / x.var(correction=0))
-
-    return {f"scm_r2_{child}": r2(child) for child in regressions}
+    found: dict[str, float] = {}
+    for node, f in zip(nodes, regressions, strict=True) if len(rows.y) else ():
+        given = [names.index(p) for p in node.parents]
+        if node.kind == "additive":
+            x = rows.x[:, node.columns[0]]
+            found[f"scm_r2_{node.name}"] = float(1 - (x - f(rows.x[:, given])).square().mean() / x.var(correction=0))
+            continue
+        seen = node.level(rows.x)
+        chance = discrete.chances(node.head, f, *rows.x[:, given].unbind(-1))
+        shares = torch.bincount(node.level(dataset.train.x), minlength=node.levels) + 1.0
+        found[f"scm_log_loss_{node.name}"] = float(-chance.gather(1, seen.unsqueeze(1)).log().mean())
+        found[f"scm_log_loss_of_shares_{node.name}"] = float(-(shares / shares.sum())[seen].log().mean())
+    return found

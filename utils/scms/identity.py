@@ -10,39 +10,68 @@ from typing import Any, Literal
 
 from utils.records.typed import Record
 
-Reading = Literal["anm", "threshold"]  # of a binary column with parents
-# facts of an SCM about such a column: its counterfactuals may leave {0, 1}, or rest on one middle noise
-REAL_VALUED, THRESHOLDED = "scm_real_valued_", "scm_thresholded_"
+Reading = Literal["posterior", "threshold", "anm"]  # of discrete columns
+Coupling = Literal["gumbel", "monotone", "independent"]
+# facts of an SCM about its columns. Counterfactuals may leave {0, 1}, or rest on one middle noise; a discrete node's
+# noise is drawn from its posterior; no radius moves a discrete root; a whole-number column's twins are also rounded
+REAL_VALUED, THRESHOLDED, POSTERIOR = "scm_real_valued_", "scm_thresholded_", "scm_posterior_"
+STILL, WHOLE = "scm_still_", "scm_whole_"
+OF_POSTERIOR = ("nodes", "coupling", "draws")  # settings that other readings do not have
 
 
-def choose_reading(binary: Reading | None, sampling: str) -> Reading:
-    """Returns how binary columns with parents are read: as asked, else ``anm`` for published noise, ``threshold``.
+def choose_reading(discrete: Reading | None, sampling: str) -> Reading:
+    """Returns how discrete columns are read: as asked, else ``anm`` for published noise, ``posterior`` for any other.
 
     Raises:
-        ValueError: another word, or ``threshold`` beside the published noise, which is that of additive equations.
+        ValueError: another word, or another reading beside the published noise, which is that of additive equations.
     """
-    found = binary or ("anm" if sampling == "published" else "threshold")
-    if found not in ("anm", "threshold"):
-        raise ValueError(f"scm.binary={binary!r} is not known; choose anm or threshold, or null")
-    if found == "threshold" and sampling == "published":
-        raise ValueError("scm.sampling=published is noise of additive equations; use scm.binary=anm with it")
+    found = discrete or ("anm" if sampling == "published" else "posterior")
+    if found not in ("posterior", "threshold", "anm"):
+        raise ValueError(f"scm.discrete={discrete!r} is not known; choose posterior, threshold or anm, or null")
+    if found != "anm" and sampling == "published":
+        raise ValueError("scm.sampling=published is noise of additive equations; use scm.discrete=anm with it")
     return found
 
 
 def settle(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an ``scm`` option, its reading of binary columns in place of null."""
-    if "binary" not in node:
+    """The settings of an ``scm`` option, its reading of discrete columns in place of null."""
+    if "discrete" not in node:
         return dict(node)
-    return {**node, "binary": choose_reading(node["binary"], str(node.get("sampling")))}
+    return {**node, "discrete": choose_reading(node["discrete"], str(node.get("sampling")))}
+
+
+def upgrade(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an ``scm`` option with what those of older records lack, as it was then."""
+    option = part_of(node)
+    if option == "known":
+        return {"draws": 1, **node}
+    if option not in (*FITTED, "independent") or "discrete" in node:
+        return dict(node)
+    kept = {key: value for key, value in node.items() if key != "binary"}
+    filled: dict[str, Any] = {"discrete": node.get("binary") or "anm", "nodes": {}, "coupling": "gumbel", "draws": 1}
+    return {**kept, **(filled if option in FITTED else {"discrete": "anm"})}
 
 
 def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str, Any]:
-    """The settings of an ``scm`` option as far as the data let them matter.
+    """The settings of an ``scm`` option as far as the data let them matter, in the words of the first versions.
 
-    Where no binary column has parents, as the ``facts`` of the SCM say, both readings are one: it counts as ``anm``.
+    Where no discrete column has parents or is moved by a radius, as the ``facts`` of the SCM say, all readings are
+    one: it counts as ``anm``, under the name that this setting had.
     """
     read = any(fact.startswith((REAL_VALUED, THRESHOLDED)) for fact in facts)
-    return dict(node) if read or "binary" not in node else {**node, "binary": "anm"}
+    if "binary" in node:  # of the first versions
+        return dict(node) if read else {**node, "binary": "anm"}
+    found = dict(node)
+    drawn = any(fact.startswith((POSTERIOR, STILL, WHOLE)) for fact in facts)
+    if not any(fact.startswith(POSTERIOR) for fact in facts):
+        found.pop("draws", None)
+        found.pop("coupling", None)
+    if "discrete" in found and not drawn:
+        reading = found.pop("discrete")
+        found = {key: value for key, value in found.items() if key not in OF_POSTERIOR}
+        if part_of(node) in FITTED:
+            found["binary"] = reading if read and reading != "posterior" else "anm"
+    return found
 
 
 # --- which figures compare -------------------------------------------------------------------------------------
@@ -83,7 +112,8 @@ def describe(
         equations: the hash of what was fitted.
     """
     option = part_of(scm)
-    own = {key: value for key, value in read_settings(scm, facts).items() if not key.startswith("_")}
+    read = read_settings(scm, facts)
+    own = {key: value for key, value in read.items() if not (key.startswith("_") or key == "draws")}
     source: dict[str, Any] = {"fingerprint": data}
     if drawing is not None:
         source = {"generated": part_of(dataset), "rows": dataset.get("rows"), "version": drawing}
@@ -157,7 +187,7 @@ def describe_requested(params: Mapping[str, Any]) -> dict[str, Any] | None:
     if part_of(scm) in ("", "none"):
         return None
     rows = {key: value for key, value in dataset.items() if key not in ROWS_OMIT}
-    facts = {THRESHOLDED: 1.0}  # a binary column may have parents
+    facts = {POSTERIOR: 1.0}  # a discrete column may have parents
     data = json.dumps({key: value for key, value in rows.items() if key != "name"}, sort_keys=True, default=str)
     found = describe(settle(scm), dataset, facts=facts, data=data, drawing=None, arrows=None, equations=None)
     return {**found, "source": {key: value for key, value in rows.items() if not key.startswith("_")}}

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from utils.scms.from_data import build_scm
+from utils.scms.identity import Reading, choose_reading
 from utils.types import SCM, Dataset
 
 
@@ -10,11 +11,16 @@ def independent(
     dataset: Dataset,
     *,
     seed: int,
+    discrete: Reading | None,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
     """An SCM without edges over the standardised columns: a ball around the row and its flipped attribute.
 
-    ``sampling`` and ``radius_unit`` as for a fitted SCM; ``seed`` is not used.
+    ``sampling`` and ``radius_unit`` as for a fitted SCM; ``seed`` is not used. With ``discrete`` "posterior" no radius
+    moves discrete columns; with "anm" they move as numbers do.
     """
-    return build_scm(dataset, {}, binary="anm", sampling=sampling, radius_unit=radius_unit)
+    reading = choose_reading(discrete, sampling)
+    return build_scm(
+        dataset, (), (), reading=reading, coupling="gumbel", draws=1, sampling=sampling, radius_unit=radius_unit
+    )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,22 +14,23 @@ from torch import Tensor, nn
 
 import paths_config
 from utils import seeding
-from utils.scms.from_data import Regression, build_scm, require_graph
-from utils.scms.identity import Reading
+from utils.scms.discrete import chances, with_cuts
+from utils.scms.from_data import Node, Regression, build_scm, nodes_of, require_graph
+from utils.scms.identity import Coupling, Reading, choose_reading
 from utils.system import atomic
 from utils.types import SCM, Dataset
 
 
 class EquationNet(nn.Module):
-    """Expected child (...) given its stacked parents (..., p): one hidden tanh layer."""
+    """Expected child (...) given its stacked parents (..., p), or q scores (..., q): one hidden tanh layer."""
 
-    def __init__(self, parents: int, hidden: int) -> None:
+    def __init__(self, parents: int, hidden: int, outputs: int = 1) -> None:
         super().__init__()
         self.inner = nn.Linear(parents, hidden)
-        self.outer = nn.Linear(hidden, 1)
+        self.outer = nn.Linear(hidden, outputs)
 
     def forward(self, parents: Tensor) -> Tensor:
-        """Parents (..., p) -> (...)."""
+        """Parents (..., p) -> (...), or (..., q)."""
         return self.outer(torch.tanh(self.inner(parents))).squeeze(-1)
 
 
@@ -40,11 +42,14 @@ def learned(
     steps: int,
     batch_size: int,
     lr: float,
-    binary: Reading | None,
+    discrete: Reading | None,
+    nodes: Mapping[str, str],
+    coupling: Coupling,
+    draws: int,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
-    """Additive-noise equations by networks with one hidden tanh layer, Adam on the squared error.
+    """Equations by networks with one hidden tanh layer: Adam on the squared error, of discrete nodes on the log-loss.
 
     Fitted on the training split alone and cached under the weights folder by data, split and settings
     (Ehyaei et al. 2024, arXiv 2308.08938, appendix: hidden 100, lr .005, batch 100,
@@ -54,18 +59,38 @@ def learned(
         ValueError: the data set has no causal graph.
     """
     parents = require_graph(dataset, "learned")
+    reading = choose_reading(discrete, sampling)
+    found = nodes_of(dataset, reading, nodes)
     settings = {"hidden": hidden, "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
-    cache = _cache_path(dataset, settings | {"parents": {k: list(v) for k, v in parents.items()}})
+    kinds = {node.name: node.kind for node in found if node.kind != "additive"}
+    graph = {"parents": {k: list(v) for k, v in parents.items()}} | ({"kinds": kinds} if kinds else {})
+    cache = _cache_path(dataset, settings | graph)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(seed, "scm weights"))
-        nets = nn.ModuleList(EquationNet(len(of), hidden) for of in parents.values())
-    if parents and not _read(nets, cache):  # a graph without arrows has nothing to fit
-        _fit(nets, dataset, seed=seed, steps=steps, batch_size=batch_size, lr=lr)
+        nets = nn.ModuleList(_net(node, dataset.train.x, hidden) for node in found)
+    if found and not _read(nets, cache):  # a graph without arrows has nothing to fit
+        _fit(nets, found, dataset, seed=seed, steps=steps, batch_size=batch_size, lr=lr)
         atomic.write_bytes(cache, save({k: v.cpu() for k, v in nets.state_dict().items()}))
     nets.requires_grad_(False).to(dataset.train.x.device)
-    regressions: dict[str, Regression] = dict(zip(parents, nets, strict=True))
+    regressions: list[Regression] = list(nets)
     with torch.no_grad():
-        return build_scm(dataset, regressions, binary=binary, sampling=sampling, radius_unit=radius_unit)
+        return build_scm(
+            dataset,
+            found,
+            regressions,
+            reading=reading,
+            coupling=coupling,
+            draws=draws,
+            sampling=sampling,
+            radius_unit=radius_unit,
+        )
+
+
+def _net(node: Node, x: Tensor, hidden: int) -> nn.Module:
+    net = EquationNet(len(node.parents), hidden, node.scores)
+    if node.kind == "additive":
+        return net
+    return with_cuts(node.kind, net, node.level(x).cpu(), node.levels)
 
 
 def _cache_path(dataset: Dataset, settings: dict) -> Path:
@@ -84,22 +109,35 @@ def _read(nets: nn.ModuleList, cache: Path) -> bool:
     return True
 
 
-def _fit(nets: nn.ModuleList, dataset: Dataset, *, seed: int, steps: int, batch_size: int, lr: float) -> None:
+def _fit(
+    nets: nn.ModuleList,
+    nodes: Sequence[Node],
+    dataset: Dataset,
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    lr: float,
+) -> None:
     names = [c.name for c in dataset.columns]
-    parents = dataset.parents or {}
+    given = [[names.index(p) for p in node.parents] for node in nodes]
     x = dataset.train.x
     nets.to(x.device)
-    optimizer = torch.optim.Adam(nets.parameters(), lr=lr)
+    optimizer = torch.optim.Adam([p for p in nets.parameters() if p.requires_grad], lr=lr)
     order = seeding.generator(seed, "scm order")
     for _ in range(math.ceil(steps * batch_size / len(x))):
         for keep in torch.randperm(len(x), generator=order).split(batch_size):
             rows = x[keep.to(x.device)]
             # the equations share no parameter, so one step on the sum is a step on each
-            errors = [
-                net(rows[:, [names.index(p) for p in parents[child]]]) - rows[:, names.index(child)]
-                for child, net in zip(parents, nets, strict=True)
-            ]
-            loss = torch.stack(errors).square().mean(1).sum()
+            errors, surprises = [], []
+            for node, net, of in zip(nodes, nets, given, strict=True):
+                if node.kind == "additive":
+                    errors.append(net(rows[:, of]) - rows[:, node.columns[0]])
+                else:
+                    chance = chances(node.head, net, *rows[:, of].unbind(-1))
+                    surprises.append(-chance.gather(1, node.level(rows).unsqueeze(1)).log().mean())
+            parts = [torch.stack(errors).square().mean(1).sum()] if errors else []
+            loss = torch.stack([*parts, *surprises]).sum() if surprises else parts[0]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

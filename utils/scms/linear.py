@@ -1,26 +1,35 @@
-"""Linear structural equations by least squares."""
+"""Linear structural equations: least squares, and of discrete nodes maximum likelihood with a linear score."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from utils.scms.from_data import Regression, build_scm, require_graph
-from utils.scms.identity import Reading
+from utils.scms import discrete
+from utils.scms.from_data import Node, Regression, build_scm, nodes_of, require_graph
+from utils.scms.identity import Coupling, Reading, choose_reading
 from utils.types import SCM, Dataset
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RIDGE = 1e-4  # on the scores of discrete nodes, so that levels that a line separates have finite ones
+STEPS = 200  # of the maximisation, at most
 
 
 class Line(nn.Module):
-    """Expected child (...) given its stacked parents (..., p): one linear function."""
+    """Expected child (...) given its stacked parents (..., p), or q scores (..., q): linear functions."""
 
     def __init__(self, slope: Tensor, intercept: Tensor) -> None:
         super().__init__()
-        self.linear = nn.Linear(len(slope), 1)
-        self.linear.weight.data, self.linear.bias.data = slope.unsqueeze(0), intercept.unsqueeze(0)
-        self.requires_grad_(False)
+        self.linear = nn.Linear(slope.shape[1], len(slope))
+        self.linear.weight.data, self.linear.bias.data = slope, intercept
 
     def forward(self, parents: Tensor) -> Tensor:
-        """Parents (..., p) -> (...)."""
+        """Parents (..., p) -> (...), or (..., q)."""
         return self.linear(parents).squeeze(-1)
 
 
@@ -28,32 +37,73 @@ def linear(
     dataset: Dataset,
     *,
     seed: int,
-    binary: Reading | None,
+    discrete: Reading | None,
+    nodes: Mapping[str, str],
+    coupling: Coupling,
+    draws: int,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
-    """Ordinary least squares of each non-root on its parents, on the training rows.
+    """Linear equations of each non-root in its parents, fitted on the training rows.
+
+    Ordinary least squares where noise is additive; discrete nodes are logistic regressions, ordered or multinomial
+    where they have more than two levels, and counts negative binomial ones.
 
     Raises:
         ValueError: the data set has no causal graph.
     """
-    parents = require_graph(dataset, "linear")
+    require_graph(dataset, "linear")
+    reading = choose_reading(discrete, sampling)
+    found = nodes_of(dataset, reading, nodes)
     names = [c.name for c in dataset.columns]
-    rows = dataset.train.x
+    x = dataset.train.x
 
-    def regression(child: str) -> Regression:
-        places = [names.index(name) for name in (*parents[child], child)]
-        own = rows[:, places].double().cpu()  # the driver below is there on the CPU alone
-        design = torch.cat([own[:, :-1], torch.ones(len(own), 1, dtype=own.dtype)], 1)
-        target = own[:, -1:]
-        solution = torch.linalg.lstsq(design, target, driver="gelsd").solution  # rank may be short
-        solution = solution.to(dataset.train.x)
-        return Line(solution[:-1, 0], solution[-1, 0])
+    def fitted(node: Node) -> Regression:
+        given = x[:, [names.index(p) for p in node.parents]].double().cpu()  # least squares has no driver elsewhere
+        if node.kind == "additive":
+            f: nn.Module = _least_squares(given, x[:, list(node.columns)].double().cpu())
+        else:
+            f = _most_likely(node, given, node.level(x).cpu())
+        return f.requires_grad_(False).to(x)
 
-    return build_scm(
-        dataset,
-        {child: regression(child) for child in parents},
-        binary=binary,
-        sampling=sampling,
-        radius_unit=radius_unit,
-    )
+    with torch.no_grad():
+        return build_scm(
+            dataset,
+            found,
+            [fitted(node) for node in found],
+            reading=reading,
+            coupling=coupling,
+            draws=draws,
+            sampling=sampling,
+            radius_unit=radius_unit,
+        )
+
+
+def _least_squares(given: Tensor, target: Tensor) -> Line:
+    """The line through parents (n, p) and child (n, 1)."""
+    design = torch.cat([given, torch.ones(len(given), 1, dtype=given.dtype)], 1)
+    solution = torch.linalg.lstsq(design, target, driver="gelsd").solution  # rank may be short
+    return Line(solution[:-1].T, solution[-1])
+
+
+def _most_likely(node: Node, given: Tensor, level: Tensor) -> nn.Module:
+    """The linear scores of a discrete node under which its levels (n,) are most likely, given parents (n, p)."""
+    from scipy.optimize import minimize  # most runs need not wait for it
+
+    line = Line(given.new_zeros(node.scores, given.shape[1]), given.new_zeros(node.scores))
+    f = discrete.with_cuts(node.kind, line, level, node.levels).double()
+    parameters = [p for p in f.parameters() if p.requires_grad]
+    seen, columns = level.unsqueeze(1), given.unbind(-1)
+
+    def loss(values: "NDArray[np.float64]") -> tuple[float, "NDArray[np.float64]"]:
+        vector_to_parameters(torch.from_numpy(values), parameters)
+        with torch.enable_grad():
+            chance = discrete.chances(node.head, f, *columns).gather(1, seen)
+            value = -chance.log().mean() + RIDGE * torch.stack([p.square().sum() for p in parameters]).sum()
+            slopes = torch.autograd.grad(value, parameters)
+        return float(value), parameters_to_vector(slopes).numpy()
+
+    start = parameters_to_vector(parameters).numpy()
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+    vector_to_parameters(torch.from_numpy(found.x), parameters)
+    return f

@@ -13,4 +13,4 @@ def none(dataset: Dataset, *, seed: int) -> SCM:
     def no_noise(n: int, rng: np.random.Generator) -> Tensor:
         return empty.expand(n, 0)
 
-    return SCM((), (), (), (), empty.reshape(1, 0), empty, empty, empty, no_noise, radius_unit="none")
+    return SCM((), (), (), empty.reshape(1, 0), empty, empty, empty, no_noise, radius_unit="none")

@@ -17,11 +17,12 @@ SampleNoise = Callable[[int, np.random.Generator], Tensor]
 
 
 class Equation(NamedTuple):
-    """x = push(u, *parents) and u = pull(x, *parents), the parents by name."""
+    """x = push(u, *parents) and u = pull(x, *parents), the parents by name; see ``utils.types.Mechanism``."""
 
     parents: tuple[str, ...]
     push: Callable[..., Tensor]
     pull: Callable[..., Tensor]
+    posterior: bool = False
 
 
 def additive(parents: tuple[str, ...], f: Callable[..., Tensor]) -> Equation:
@@ -46,6 +47,15 @@ def topological(parents: Mapping[str, tuple[str, ...]], names: tuple[str, ...]) 
         return tuple(names.index(name) for name in TopologicalSorter(graph).static_order())
     except CycleError as error:
         raise ValueError(f"the graph has the cycle {' -> '.join(error.args[1])}; remove one of its arrows") from error
+
+
+def attributes(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
+    """Places of the indicators of each attribute."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i, c in enumerate(columns):
+        if c.attribute:
+            found[c.attribute] = (*found.get(c.attribute, ()), i)
+    return found
 
 
 class Attribute(NamedTuple):
@@ -92,17 +102,27 @@ def nearest_level(attributes: Tensor, levels: Tensor) -> Tensor:
 
 
 def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], sample_noise: SampleNoise) -> SCM:
-    """An SCM whose own units are the model's; a column without an equation is a root."""
+    """An SCM whose own units are the model's.
+
+    The name of an equation is that of its column, or of an attribute, of whose indicators it then is; a column without
+    an equation is a root.
+    """
     names = tuple(c.name for c in columns)
-    order = topological({child: e.parents for child, e in equations.items()}, names)
-    chosen = [equations.get(name, ROOT) for name in names]
+    node_of = {name: c.attribute if c.attribute in equations else name for name, c in zip(names, columns, strict=True)}
+    arrows = {name: equations[node].parents for name, node in node_of.items() if node in equations}
+    found: dict[str, Mechanism] = {}
+    for i in topological(arrows, names):
+        node = node_of[names[i]]
+        own = equations.get(node, ROOT)
+        places = tuple(j for j, name in enumerate(names) if node_of[name] == node)
+        parents = tuple(names.index(p) for p in own.parents)
+        found.setdefault(node, Mechanism(places, parents, own.push, own.pull, own.posterior))
     sensitive = tuple(i for i, c in enumerate(columns) if c.sensitive)
     unit = torch.ones(len(names))
-    unit[list(sensitive)] = 0.0
+    unit[[*sensitive, *(i for m in found.values() if m.posterior for i in m.columns)]] = 0.0
     return SCM(
         names=names,
-        mechanisms=tuple(Mechanism(tuple(names.index(p) for p in e.parents), e.push, e.pull) for e in chosen),
-        order=order,
+        mechanisms=tuple(found.values()),
         sensitive=sensitive,
         levels=levels_product(columns),
         loc=torch.zeros(len(names)),
@@ -115,7 +135,8 @@ def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], s
 def on_device(scm: SCM, device: torch.device) -> SCM:
     """The SCM with its constants on the device; its equations go wherever their arguments are."""
     constants = {name: getattr(scm, name).to(device) for name in ("levels", "loc", "scale", "unit")}
-    return replace(scm, **constants)
+    whole = scm.whole and (scm.whole[0].to(device), scm.whole[1].to(device))
+    return replace(scm, whole=whole, **constants)
 
 
 def in_radius_units(scm: SCM, dataset: Dataset, radius_unit: str) -> SCM:

@@ -93,11 +93,12 @@ def _columns_of(schema: TableSchema, name: str, rule: Rule) -> tuple[Column, ...
             of_level = partial(column, kind="binary", levels=(0.0, 1.0), attribute=name)
             return tuple(of_level(f"{name}={text}", texts=("", text)) for text in levels)
         if rule.type == "ordered" and len(levels) != 2:
-            return (column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0)),)
+            return (column(name, "continuous", integer=True, bounds=(0.0, len(levels) - 1.0), discrete="ordered"),)
         return (column(name, "binary", levels=(0.0, 1.0), texts=levels),)
     low, high = rule.bounds or (None, None)
     bounds = (float(low), float(high)) if low is not None and high is not None else None
-    number = column(name, "continuous", integer=rule.type == "count", bounds=bounds)
+    counted = rule.type == "count"
+    number = column(name, "continuous", integer=counted, bounds=bounds, discrete="count" if counted else "")
     if rule.missing != "median+flag":
         return (number,)
     flag = Column(f"{name} is missing", "binary", levels=(0.0, 1.0), texts=("known", "missing"), actionable=actionable)

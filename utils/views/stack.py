@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from utils.types import SCM, Batch, Context, Decide, Mechanism
+from utils.types import SCM, Batch, Context, Decide
 
 ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Softplus, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Identity)
 
@@ -174,15 +174,23 @@ def stack_scms(scms: Sequence[SCM]) -> SCM:
     """
     first = scms[0]
     for scm in scms:
-        same = (scm.names, scm.order, scm.sensitive) == (first.names, first.order, first.sensitive)
-        if not same or not torch.equal(scm.levels, first.levels):
+        if _form(scm) != _form(first) or not torch.equal(scm.levels, first.levels):
             raise UnstackableError("the causal models have different graphs or sensitive attributes")
     equations = [
-        Mechanism(of[0].parents, together([e.push for e in of], "scm"), together([e.pull for e in of], "scm"))
+        of[0]._replace(push=together([e.push for e in of], "scm"), pull=together([e.pull for e in of], "scm"))
         for of in zip(*(scm.mechanisms for scm in scms), strict=True)
     ]
     constants: Any = {k: torch.stack([getattr(scm, k) for scm in scms]).unsqueeze(1) for k in ("loc", "scale", "unit")}
+    if first.whole is not None:
+        grids = zip(*(scm.whole for scm in scms if scm.whole is not None), strict=True)
+        constants["whole"] = tuple(torch.stack(of).unsqueeze(1) for of in grids)
     return replace(first, mechanisms=tuple(equations), facts={}, **constants)
+
+
+def _form(scm: SCM) -> tuple[Any, ...]:
+    """The parts of an SCM that those of a stack have in common."""
+    nodes = [(m.columns, m.parents, m.posterior) for m in scm.mechanisms]
+    return scm.names, nodes, scm.sensitive, scm.draws, scm.fresh, scm.whole is None
 
 
 def stack_contexts(contexts: Sequence[Context]) -> Context:

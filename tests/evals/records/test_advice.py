@@ -108,11 +108,11 @@ def test_a_setting_that_tells_two_causal_models_apart_is_a_condition(folder):
     _table(folder / "settings.csv", "z2")
     graph = f"dataset.graph={GRAPHS['settings']}"
     for binary in ("anm", "threshold"):
-        _train("settings", "scm=linear", f"scm.binary={binary}", graph)
+        _train("settings", "scm=linear", f"scm.discrete={binary}", graph)
     answer = command("evals.select", "dataset=settings", *ASKED)
-    refused(answer, 'by where="uai_0.05<=1, scm.binary==anm"', "take scm=linear/uai_0.05;")
+    refused(answer, 'by where="uai_0.05<=1, scm.discrete==anm"', "take scm=linear/uai_0.05;")
     assert _printed(answer) == ["dataset=settings", "id=all", "scm=linear"]  # each record has this graph itself
-    kept = command("evals.select", "dataset=settings", ASKED[0], f"{ASKED[1]}, scm.binary==anm", "card=null")
+    kept = command("evals.select", "dataset=settings", ASKED[0], f"{ASKED[1]}, scm.discrete==anm", "card=null")
     assert kept.code == 0, kept
 
 

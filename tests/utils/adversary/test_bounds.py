@@ -211,7 +211,14 @@ def rescaled(scm):
 def test_of_a_fitted_scm_the_whole_box_of_noise_is_bounded(dataset, scm, name, units, radius):
     """Corners that are not among the shifts: the equations are bounded, not sampled. Age is a root of loan."""
     data = dataset("loan" if name == "loan" else "toy")
-    line = {"binary": "anm", "sampling": "residuals", "radius_unit": "noise"}
+    line = {
+        "discrete": "anm",
+        "nodes": {},
+        "coupling": "gumbel",
+        "draws": 1,
+        "sampling": "residuals",
+        "radius_unit": "noise",
+    }
     fitted = units(linear(data, seed=0, **line) if name == "loan" else scm(name))
     two, every = corners_of_noise(fitted, radius)
     model = nn.Sequential(nn.Linear(len(data.columns), 1)).requires_grad_(False)

@@ -69,20 +69,23 @@ def test_what_the_result_depends_on_is_part_of_the_identity(words):
 
 def test_how_binary_columns_are_read_is_part_of_the_identity_where_one_has_parents(dataset, scm):
     """Two readings, two runs, of which the additive one keeps the name that it had."""
-    own = {"sampling": "residuals", "radius_unit": "noise"}
+    own = {"_target_": "utils.scms.linear.linear", "sampling": "residuals", "radius_unit": "noise"}
+    later = {"nodes": {}, "coupling": "gumbel", "draws": 16}
     ids = {}
     for name, reading in (("linear", "anm"), ("threshold", "threshold")):
-        params = composed("scm=linear") | {"scm": own | {"binary": reading}}
+        params, first = (
+            composed("scm=linear") | {"scm": own | of} for of in ({"discrete": reading} | later, {"binary": reading})
+        )
         ids[reading] = run_id(identity_of(params, dataset("toy"), scm(name)))
-        assert ids[reading] == run_id(identity(params, dataset("toy").fingerprint))
+        assert ids[reading] == run_id(identity_of(first, dataset("toy"), scm(name)))
     assert ids["anm"] != ids["threshold"]
 
 
 @pytest.mark.parametrize("words", [["scm=linear"], ["scm=learned", "scm.steps=10", "scm.hidden=3"]])
 def test_without_such_a_column_it_is_not(words, tmp_path, monkeypatch):
     monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
-    readings = ("anm", "threshold", "null")
-    assert len({build_run(composed("dataset=lin", *words, f"scm.binary={word}")).run_id for word in readings}) == 1
+    readings = ("anm", "threshold", "posterior", "null")
+    assert len({build_run(composed("dataset=lin", *words, f"scm.discrete={word}")).run_id for word in readings}) == 1
 
 
 def test_other_data_are_another_run():

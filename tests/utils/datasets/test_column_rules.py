@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from utils.datasets.column_rules import attributes, check, complaints
+from utils.datasets.column_rules import check, complaints
 from utils.datasets.tabular import assemble, binary, continuous, mark
+from utils.scms.structure import attributes
 from utils.types import Column
 
 YOUNG = Column("young", "binary", levels=(0.0, 1.0), attribute="stage", cut=("age", -np.inf, 30.0))

@@ -154,7 +154,9 @@ def test_an_unknown_category_is_named(write):
 def test_counterfactuals_of_the_default_causal_model_are_of_one_race(write):
     write(*small())
     dataset = instantiate(settings())(seed=0)
-    scm = linear(dataset, seed=0, binary="anm", sampling="residuals", radius_unit="noise")
+    scm = linear(
+        dataset, seed=0, discrete="anm", nodes={}, coupling="gumbel", draws=1, sampling="residuals", radius_unit="noise"
+    )
     first, second = OPENML.index("race_african_american"), OPENML.index("race_caucasian")
     v = scm.own(dataset.test.x)
     other = scm.to_features(scm.to_noise(v), {first: 1 - v[:, first]})

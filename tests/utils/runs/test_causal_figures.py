@@ -328,7 +328,7 @@ def test_the_name_of_the_evaluation_tells_the_causal_model(trained, words, name)
         (["scm=linear", "dataset.graph={x3:[age]}"], "there is no column 'age'"),
         (["scm.hiden=3"], "hiden"),
         (["scm=learnt"], "did you mean learned"),
-        (["scm=linear", "scm.binary=cut"], "scm.binary"),
+        (["scm=linear", "scm.discrete=cut"], "scm.discrete"),
     ],
 )
 def test_a_causal_model_that_cannot_be_meant_is_refused(trained, words, message):

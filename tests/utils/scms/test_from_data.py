@@ -7,7 +7,15 @@ import torch
 from utils.scms.counterfactual import draw, twins
 from utils.scms.linear import linear
 
-SETTINGS = {"seed": 0, "binary": "anm", "sampling": "residuals", "radius_unit": "noise"}
+SETTINGS = {
+    "seed": 0,
+    "discrete": "anm",
+    "nodes": {},
+    "coupling": "gumbel",
+    "draws": 1,
+    "sampling": "residuals",
+    "radius_unit": "noise",
+}
 
 
 def test_held_out_r2_is_one_less_the_share_of_the_residual_variance(dataset):
@@ -49,7 +57,7 @@ def test_the_noise_of_a_threshold_equation_is_the_middle_of_what_agrees_with_the
 
 def test_fresh_individuals_of_a_threshold_equation_have_its_probability(dataset):
     """P(b = 1 | a) = .1 + .2 a."""
-    model = linear(dataset("toy", 20_000), **SETTINGS | {"binary": "threshold"})
+    model = linear(dataset("toy", 20_000), **SETTINGS | {"discrete": "threshold"})
     a, b, _ = draw(model, 20_000, np.random.default_rng(0)).unbind(-1)
     assert [float(b[a == 0].mean()), float(b[a == 1].mean())] == pytest.approx([0.1, 0.3], abs=0.02)
 
@@ -62,15 +70,15 @@ def test_fresh_individuals_have_residuals_of_the_training_rows(dataset, scm, nam
     assert nearest.max() < 1e-5
 
 
-@pytest.mark.parametrize(("key", "value"), [("binary", "logistic"), ("sampling", "gauss"), ("radius_unit", "sd")])
+@pytest.mark.parametrize(("key", "value"), [("discrete", "logistic"), ("sampling", "gauss"), ("radius_unit", "sd")])
 def test_an_unknown_word_is_refused(dataset, key, value):
     with pytest.raises(ValueError, match=f"scm.{key}='{value}' is not known; choose"):
         linear(dataset("toy"), **SETTINGS | {key: value})
 
 
 def test_published_noise_belongs_to_additive_equations(dataset):
-    with pytest.raises(ValueError, match=r"scm.binary=anm"):
-        linear(dataset("toy"), **SETTINGS | {"binary": "threshold", "sampling": "published"})
+    with pytest.raises(ValueError, match=r"scm.discrete=anm"):
+        linear(dataset("toy"), **SETTINGS | {"discrete": "threshold", "sampling": "published"})
 
 
 def test_published_noise_is_only_there_for_its_data_sets(dataset):

@@ -1,4 +1,4 @@
-"""Which causal model a configuration means: how binary columns are read."""
+"""Which causal model a configuration means: how discrete columns are read."""
 
 import pytest
 
@@ -6,18 +6,18 @@ from utils.scms.identity import choose_reading, settle
 
 
 @pytest.mark.parametrize(
-    ("binary", "sampling", "meant"),
+    ("discrete", "sampling", "meant"),
     [
-        (None, "residuals", "threshold"),
+        (None, "residuals", "posterior"),
         (None, "published", "anm"),
         ("anm", "residuals", "anm"),
         ("anm", "published", "anm"),
         ("threshold", "residuals", "threshold"),
     ],
 )
-def test_binary_columns_are_cut_but_under_the_published_noise(binary, sampling, meant):
-    assert choose_reading(binary, sampling) == meant
-    assert settle({"binary": binary, "sampling": sampling}) == {"binary": meant, "sampling": sampling}
+def test_noise_is_drawn_but_under_the_published_noise(discrete, sampling, meant):
+    assert choose_reading(discrete, sampling) == meant
+    assert settle({"discrete": discrete, "sampling": sampling}) == {"discrete": meant, "sampling": sampling}
 
 
 def test_an_option_without_that_setting_stays_as_it_is():
@@ -25,11 +25,11 @@ def test_an_option_without_that_setting_stays_as_it_is():
 
 
 def test_the_published_noise_is_not_that_of_a_threshold():
-    with pytest.raises(ValueError, match=r"scm.sampling=published .* use scm.binary=anm"):
-        settle({"binary": "threshold", "sampling": "published"})
+    with pytest.raises(ValueError, match=r"scm.sampling=published .* use scm.discrete=anm"):
+        settle({"discrete": "threshold", "sampling": "published"})
 
 
 @pytest.mark.parametrize("word", ["logistic", True, 3])
 def test_another_reading_is_refused(word):
-    with pytest.raises(ValueError, match="choose anm or threshold, or null"):
-        settle({"binary": word, "sampling": "residuals"})
+    with pytest.raises(ValueError, match="choose posterior, threshold or anm, or null"):
+        settle({"discrete": word, "sampling": "residuals"})

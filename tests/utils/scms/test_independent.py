@@ -7,7 +7,7 @@ import torch
 from utils.scms.counterfactual import twins
 from utils.scms.independent import independent
 
-SETTINGS = {"seed": 0, "sampling": "residuals", "radius_unit": "noise"}
+SETTINGS = {"seed": 0, "discrete": "anm", "sampling": "residuals", "radius_unit": "noise"}
 
 
 def test_twins_differ_in_the_sensitive_attribute_alone(dataset):

@@ -9,7 +9,7 @@ import torch
 from utils.datasets.tabular import natural
 from utils.scms.known import known
 
-SETTINGS = {"seed": 0, "sampling": "noise", "radius_unit": "noise"}
+SETTINGS = {"seed": 0, "draws": 16, "sampling": "noise", "radius_unit": "noise"}
 
 
 @pytest.mark.parametrize("name", ["lin", "nlm", "imf", "loan"])

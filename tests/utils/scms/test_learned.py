@@ -15,7 +15,10 @@ SETTINGS = {
     "steps": 150,
     "batch_size": 100,
     "lr": 0.005,
-    "binary": "anm",
+    "discrete": "anm",
+    "nodes": {},
+    "coupling": "gumbel",
+    "draws": 1,
     "sampling": "residuals",
     "radius_unit": "noise",
 }

@@ -9,7 +9,15 @@ from sklearn.linear_model import LinearRegression
 from utils.scms.counterfactual import twins
 from utils.scms.linear import linear
 
-SETTINGS = {"seed": 0, "binary": "anm", "sampling": "residuals", "radius_unit": "noise"}
+SETTINGS = {
+    "seed": 0,
+    "discrete": "anm",
+    "nodes": {},
+    "coupling": "gumbel",
+    "draws": 1,
+    "sampling": "residuals",
+    "radius_unit": "noise",
+}
 
 
 def test_the_noise_is_the_residual_of_ordinary_least_squares(dataset):

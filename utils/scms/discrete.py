@@ -1,0 +1,291 @@
+"""Mechanisms of discrete nodes: binary, categorical, ordered, counts. Their noise, given a row, is a posterior.
+
+A node has k levels with chances (..., k) given its parents. Data tell these chances and no more: how the level of a
+person would change with the parents is an assumption, the coupling.
+
+- ``by_quantile``: one noise u, logistic; the level is the first whose distribution function is above sigmoid(u), a
+  number from U(0, 1). Levels move as little as they can, in their order. Of two levels Gumbel noise gives the same.
+- ``by_gumbel``: a Gumbel noise for each level; the level is that of the largest log chance plus noise (Oberst and
+  Sontag 2019, arXiv 1905.05824). No order of the levels is assumed. Its posterior is sampled from the top down
+  (Maddison et al. 2014, arXiv 1411.0030): the largest sum first, the others cut there.
+
+A value that was seen is reached by every noise of its posterior: push(pull(x)) is x.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, pad
+
+from utils.scms.structure import Equation
+
+LEAST_CHANCE = 1e-6  # of a level, so that a noise agrees with every row
+ROUNDING = 4  # how far noise stays from where another level begins, units in the last place
+EDGE = 1e-4  # likewise of Gumbel noise, as a share of the largest sum
+MOST_LEVELS = 1000  # of a count, whose distribution is a table
+MEAN, SIZE = (-12.0, 12.0), (-6.0, 12.0)  # logarithms of a count's mean and of its dispersion
+
+Range = tuple[Tensor, Tensor]  # lower and upper bounds
+Head = Callable[..., Tensor]  # what a regression gives (..., q) -> chances (..., k)
+
+
+def of_binary(score: Tensor) -> Tensor:
+    """Chances (..., 2) from the log-odds (...) of the second level."""
+    chance = score.sigmoid()
+    return torch.stack([1 - chance, chance], -1)
+
+
+def of_categories(scores: Tensor) -> Tensor:
+    """Chances (..., k) from a score (..., k) of each level."""
+    return scores.softmax(-1)
+
+
+def of_ordered(cuts: Tensor) -> Tensor:
+    """Chances (..., k) from the log-odds (..., k - 1) of not being above each level but the last."""
+    below = cuts.sigmoid().cummax(-1).values
+    return pad(below, (0, 1), value=1.0) - pad(below, (1, 0), value=0.0)
+
+
+def of_count(scores: Tensor, *, levels: int) -> Tensor:
+    """Negative binomial chances (..., levels) of 0, 1, ..., from log mean and log dispersion (..., 2).
+
+    The variance is mean + mean^2 / dispersion; a large dispersion gives Poisson chances. Of what could be drawn above
+    the last level nothing is left: the chances add up to 1.
+    """
+    mean, size = _mean_and_size(scores)
+    return _negative_binomial(mean, size, size, levels)
+
+
+def _mean_and_size(scores: Tensor) -> tuple[Tensor, Tensor]:
+    return scores[..., :1].clamp(*MEAN).exp(), scores[..., 1:].clamp(*SIZE).exp()
+
+
+def _negative_binomial(mean: Tensor, size: Tensor, other: Tensor, levels: int) -> Tensor:
+    """The chances of numbers with weights Gamma(number + size) / number! (mean / (mean + other))^number.
+
+    They grow stochastically with the size where it stands first, and with the ratio: the likelihood ratio is monotone.
+    """
+    number = torch.arange(levels, device=mean.device, dtype=mean.dtype)
+    weight = torch.lgamma(number + size) - torch.lgamma(number + 1) + number * (mean / (mean + other)).log()
+    return weight.softmax(-1)
+
+
+def chances(head: Head, f: Callable[[Tensor], Tensor], *p: Tensor) -> Tensor:
+    """The chances (..., k) of a node's levels given its parents p, (...) each; none is below LEAST_CHANCE."""
+    found = head(f(torch.stack(p, -1)))
+    return found * (1 - found.shape[-1] * LEAST_CHANCE) + LEAST_CHANCE
+
+
+# --- one noise for all levels ----------------------------------------------------------------------------------
+
+
+def by_quantile(parents: tuple[str, ...], f: Callable[[Tensor], Tensor], head: Head, **where: Any) -> Equation:
+    """The equation of a node whose levels are those of one logistic noise.
+
+    Args:
+        parents: names of columns.
+        f: stacked parents (..., p) -> what the head takes.
+        head: -> chances of the levels.
+        where: ``low`` and ``step``, the numbers of the levels in their column, low + i * step; without them the node
+            is a block of indicators.
+    """
+    push, pull = partial(push_quantile, f, head=head, **where), partial(pull_quantile, f, head=head, **where)
+    return Equation(parents, push, pull, posterior=True)
+
+
+def push_quantile(f: Callable[[Tensor], Tensor], u: Tensor, *p: Tensor, head: Head, **where: Any) -> Tensor:
+    """The column (...), or indicators (..., k), of noise u of that shape and parents p, (...) each."""
+    u = u if where else u[..., 0]
+    found = chances(head, f, *p)
+    return _write((u.unsqueeze(-1) >= _edges(*_sides(found))).sum(-1), found.shape[-1], **where)
+
+
+def pull_quantile(
+    f: Callable[[Tensor], Tensor], x: Tensor, chance: Tensor, *p: Tensor, head: Head, **where: Any
+) -> Tensor:
+    """The noise by which x is what it is, drawn by ``chance`` of its shape."""
+    found = chances(head, f, *p)
+    below, above = _sides(found)
+    level = _read(x, found.shape[-1], **where).unsqueeze(-1)
+
+    def at(values: Tensor, padding: tuple[int, int] = (0, 0), outside: float = 0.0) -> Tensor:
+        return pad(values, padding, value=outside).take_along_dim(level, -1).squeeze(-1)
+
+    share = _inside(chance if where else chance[..., 0])
+    own, edges = at(found), _edges(below, above)
+    u = (at(below, (1, 0)) + share * own).log() - (at(above, (0, 1)) + (1 - share) * own).log()
+    low, high = at(edges, (1, 0), -torch.inf), at(edges, (0, 1), torch.inf)
+    rounding = ROUNDING * torch.finfo(u.dtype).eps * (1 + u.abs())
+    u = torch.minimum(torch.maximum(u, low + rounding), high - rounding)
+    return u if where else u.unsqueeze(-1).expand(*u.shape, found.shape[-1])
+
+
+def _sides(found: Tensor) -> tuple[Tensor, Tensor]:
+    """The chances (..., k - 1) of each level but the last or one below it, and of the levels above; exact in tails."""
+    return found.cumsum(-1)[..., :-1], found.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+
+
+def _edges(below: Tensor, above: Tensor) -> Tensor:
+    """The noise (..., k - 1) from which on the level is above each one."""
+    return below.log() - above.log()
+
+
+def _inside(chance: Tensor) -> Tensor:
+    """Numbers from [0, 1] inside (0, 1)."""
+    return chance.clamp(2.0**-24, 1 - 2.0**-24)
+
+
+def draw_anew(chance: Tensor) -> Tensor:
+    """The noise of ``by_quantile`` that numbers from U(0, 1) stand for, whatever a row holds."""
+    return torch.logit(_inside(chance))
+
+
+# --- a noise for each level ------------------------------------------------------------------------------------
+
+
+def by_gumbel(parents: tuple[str, ...], f: Callable[[Tensor], Tensor], head: Head) -> Equation:
+    """The equation of a block of indicators with a Gumbel noise for each; the arguments as those of ``by_quantile``."""
+    return Equation(parents, partial(push_gumbel, f, head=head), partial(pull_gumbel, f, head=head), posterior=True)
+
+
+def push_gumbel(f: Callable[[Tensor], Tensor], u: Tensor, *p: Tensor, head: Head) -> Tensor:
+    """The indicators (..., k) of noise u (..., k) and parents p, (...) each."""
+    scores = chances(head, f, *p).log() + u
+    return one_hot(scores.argmax(-1), scores.shape[-1]).to(u.dtype)
+
+
+def pull_gumbel(f: Callable[[Tensor], Tensor], x: Tensor, chance: Tensor, *p: Tensor, head: Head) -> Tensor:
+    """The noise (..., k) by which x (..., k) is what it is, drawn by ``chance`` (..., k)."""
+    found = chances(head, f, *p)
+    waits = -torch.log(_inside(chance))  # Exp(1)
+    seen = x > 0.5
+    first = torch.where(seen, waits, 0).sum(-1, keepdim=True)  # the largest sum is -log(first), of Gumbel(0)
+    others = torch.maximum(waits / found, EDGE * first)
+    return -torch.log(torch.where(seen, first, first + others)) - found.log()
+
+
+# --- levels and the numbers of their columns -------------------------------------------------------------------
+
+
+def _write(level: Tensor, k: int, *, low: Any = None, step: Any = None) -> Tensor:
+    """The column (...) of levels (...), or their indicators (..., k)."""
+    return one_hot(level, k).to(torch.get_default_dtype()) if step is None else low + step * level
+
+
+def _read(x: Tensor, k: int, *, low: Any = None, step: Any = None) -> Tensor:
+    """The levels (...) of a column (...), or of indicators (..., k); the nearest ones."""
+    if step is None:
+        return x.argmax(-1)
+    return ((x - low) / step).round().long().clamp(0, k - 1)
+
+
+class CutPoints(nn.Module):
+    """Log-odds (..., k - 1) of not being above each level but the last: a cut point less one score of all of them."""
+
+    def __init__(self, score: nn.Module, levels: int) -> None:
+        super().__init__()
+        self.score = score
+        self.cuts = nn.Linear(1, levels - 1)
+        self.cuts.weight.data.fill_(-1.0)
+        self.cuts.weight.requires_grad_(False)
+
+    def forward(self, parents: Tensor) -> Tensor:
+        """Parents (..., p) -> (..., k - 1)."""
+        return self.cuts(self.score(parents).unsqueeze(-1))
+
+
+def with_cuts(kind: str, score: nn.Module, level: Tensor, levels: int) -> nn.Module:
+    """The regression of a node as its head takes it: of an ordered one with cut points, at first those of no parents.
+
+    Args:
+        kind: of the node.
+        score: stacked parents -> scores.
+        level: of the training rows, (n,).
+        levels: how many there are.
+    """
+    if kind != "ordered":
+        return score
+    f = CutPoints(score, levels)
+    share = (torch.bincount(level, minlength=levels) + 1.0).cumsum(0)[:-1] / (len(level) + levels)
+    f.cuts.bias.data = torch.logit(share)
+    return f
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------
+
+
+def enclose(push: Callable[..., Tensor], scores: Range, noise: Range) -> Range:
+    """The least and the largest value (p, k) of a node's columns over scores (p, q) and noise (p, k) in ranges.
+
+    A level is taken to be possible unless the ranges exclude it.
+
+    Args:
+        push: of the equation.
+        scores: lower and upper bounds of what its regression gives.
+        noise: likewise of its noise.
+    """
+    assert isinstance(push, partial)
+    head, where = push.keywords["head"], {key: push.keywords[key] for key in ("low", "step") if key in push.keywords}
+    if push.func is push_gumbel:
+        return _enclose_gumbel(scores, noise)
+    least, most = _enclose_distribution(head, scores)
+    k = least.shape[-1] + 1
+    floor = LEAST_CHANCE * torch.arange(1, k, device=least.device)
+    margin = k * torch.finfo(least.dtype).eps
+    least, most = (below * (1 - k * LEAST_CHANCE) + floor for below in (least - margin, most + margin))
+    least, most = torch.logit(least.clamp(0, 1)), torch.logit(most.clamp(0, 1))
+    lowest, highest = (noise[0][..., :1] >= most).sum(-1), (noise[1][..., :1] >= least).sum(-1)
+    if where:
+        ends = (_write(level, k, **where).unsqueeze(-1) for level in (lowest, highest))
+        return tuple(torch.stack(list(ends)).sort(0).values.unbind())  # type: ignore[return-value]
+    level = torch.arange(k, device=least.device)
+    return _indicate((level >= lowest.unsqueeze(-1)) & (level <= highest.unsqueeze(-1)), noise[0])
+
+
+def _enclose_gumbel(scores: Range, noise: Range) -> Range:
+    low, high = scores
+    k = low.shape[-1]
+    others = torch.where(torch.eye(k, dtype=torch.bool, device=low.device), -torch.inf, high.unsqueeze(-2)).logsumexp(
+        -1
+    )
+    fewest = torch.where(torch.eye(k, dtype=torch.bool, device=low.device), -torch.inf, low.unsqueeze(-2)).logsumexp(-1)
+    least, most = (low - others).sigmoid(), (high - fewest).sigmoid()
+    margin = 4 * ROUNDING * torch.finfo(low.dtype).eps
+    least, most = ((of * (1 - k * LEAST_CHANCE) + LEAST_CHANCE).log() for of in (least, most))
+    lower, upper = least + noise[0], most + noise[1]
+    spread = margin * (1 + lower.abs().amax(-1, keepdim=True) + upper.abs().amax(-1, keepdim=True))
+    return _indicate(upper + spread >= lower.amax(-1, keepdim=True) - spread, noise[0])
+
+
+def _indicate(possible: Tensor, like: Tensor) -> Range:
+    """Bounds of the indicators (p, k) of levels of which at least one is possible."""
+    alone = possible.sum(-1, keepdim=True) == 1
+    return (possible & alone).to(like), possible.to(like)
+
+
+def _enclose_distribution(head: Head, scores: Range) -> Range:
+    """Bounds (p, k - 1) of the chance of each level but the last, or one below it."""
+    low, high = scores
+    if head is of_binary:
+        return 1 - high.sigmoid(), 1 - low.sigmoid()
+    if head is of_ordered:
+        return low.sigmoid().cummax(-1).values, high.sigmoid().cummax(-1).values
+    if head is of_categories:
+        return tuple(_below(own, other) for own, other in ((low, high), (high, low)))  # type: ignore[return-value]
+    assert isinstance(head, partial)
+    (fewest, smallest), (most, largest) = map(_mean_and_size, scores)
+    levels = head.keywords["levels"]
+    upper, lower = (
+        _negative_binomial(*of, levels).cumsum(-1)[..., :-1]
+        for of in ((fewest, smallest, largest), (most, largest, smallest))
+    )
+    return lower, upper
+
+
+def _below(own: Tensor, others: Tensor) -> Tensor:
+    """Softmax chances (p, k - 1) of each level or one before it: their scores ``own``, those behind ``others``."""
+    upto, behind = own.logcumsumexp(-1)[..., :-1], others.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    return (upto - behind).sigmoid()
