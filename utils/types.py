@@ -97,13 +97,21 @@ class Mechanism(NamedTuple):
     posterior: bool = False
 
 
-def _of_node(columns: Sequence[Tensor], places: tuple[int, ...]) -> Tensor:
-    """The columns (...) of a node as its mechanism takes them."""
-    return columns[places[0]] if len(places) == 1 else torch.stack([columns[i] for i in places], -1)
+def _of_node(x: Tensor, places: tuple[int, ...]) -> Tensor:
+    """The columns of a node of x (..., d) as its mechanism takes them."""
+    return x[..., places[0]] if len(places) == 1 else x[..., list(places)]
 
 
 def _by_column(node: Tensor, places: tuple[int, ...]) -> dict[int, Tensor]:
     return {places[0]: node} if len(places) == 1 else dict(zip(places, node.unbind(-1), strict=True))
+
+
+def _with_columns(x: Tensor, columns: Mapping[int, Tensor]) -> Tensor:
+    """x (..., d) with some columns (...) in place of its own."""
+    if not columns:
+        return x
+    places = torch.tensor(list(columns), device=x.device)
+    return x.index_copy(-1, places, torch.stack(list(columns.values()), -1))
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class SCM:
     """
 
     names: tuple[str, ...]
-    mechanisms: tuple[Mechanism, ...]  # one per node, every parent before its children
+    mechanisms: tuple[Mechanism, ...]  # one per node, every parent before its children; without parents x is its noise
     sensitive: tuple[int, ...]  # columns of the sensitive attributes
     levels: Tensor  # (L, len(sensitive)), every combination of levels of the attributes, own units
     loc: Tensor  # (d,)
@@ -151,27 +159,25 @@ class SCM:
             chance: numbers from U(0, 1) that broadcast with v (..., d), by which a posterior is drawn; None takes
                 1/2 everywhere, the middle of the noises that agree with a value.
         """
-        columns = v.unbind(-1)
-        chances = [torch.full_like(columns[0], 0.5)] * len(columns) if chance is None else chance.unbind(-1)
+        if chance is not None:
+            v, chance = torch.broadcast_tensors(v, chance)
         noise: dict[int, Tensor] = {}
         for m in self.mechanisms:
-            drawn = (_of_node(chances, m.columns),) if m.posterior else ()
-            node = m.pull(_of_node(columns, m.columns), *drawn, *(columns[p] for p in m.parents))
-            noise |= _by_column(node, m.columns)
-        return torch.stack(torch.broadcast_tensors(*(noise[i] for i in range(len(columns)))), -1)
+            if m.parents:
+                chances = v.new_full(v.shape, 0.5) if m.posterior and chance is None else chance
+                drawn = (_of_node(chances, m.columns),) if m.posterior and chances is not None else ()
+                node = m.pull(_of_node(v, m.columns), *drawn, *(v[..., p] for p in m.parents))
+                noise |= _by_column(node, m.columns)
+        return _with_columns(v, noise)
 
     def to_features(self, u: Tensor, do: Mapping[int, Tensor] | None = None) -> Tensor:
         """Prediction: noise (..., d) -> features in own units, with the columns in ``do`` set by intervention."""
-        do = do or {}
-        noise = u.unbind(-1)
-        columns: dict[int, Tensor] = {}
+        columns = {i: value.expand(u.shape[:-1]) for i, value in (do or {}).items()}
         for m in self.mechanisms:
-            if all(i in do for i in m.columns):
-                columns |= {i: do[i].expand_as(noise[i]) for i in m.columns}
-            else:
-                node = m.push(_of_node(noise, m.columns), *(columns[p] for p in m.parents))
-                columns |= _by_column(node, m.columns)
-        return torch.stack([columns[i] for i in range(len(columns))], -1)
+            if m.parents and m.columns[0] not in columns:
+                parents = (columns[p] if p in columns else u[..., p] for p in m.parents)
+                columns |= _by_column(m.push(_of_node(u, m.columns), *parents), m.columns)
+        return _with_columns(u, columns)
 
     def rounded(self, v: Tensor) -> Tensor:
         """Features in own units (..., d) with the nearest whole number in each column that holds whole numbers."""

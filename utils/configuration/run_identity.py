@@ -52,9 +52,9 @@ def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
     """
     found = identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
     metrics = found["evaluation"]["metrics"]
-    if "unfair_area" in metrics and not scm.posterior:  # all rows are judged
-        every = {key: value for key, value in metrics["unfair_area"].items() if key != "rows"}
-        found["evaluation"] = found["evaluation"] | {"metrics": metrics | {"unfair_area": every}}
+    if "unfair_area" in metrics and metrics["unfair_area"].get("rows") is None:  # a later setting
+        own = {key: value for key, value in metrics["unfair_area"].items() if key != "rows"}
+        found["evaluation"] = found["evaluation"] | {"metrics": metrics | {"unfair_area": own}}
     together = any(len(attribute.places) > 1 for attribute in sensitive_attributes(dataset.columns))
     return found | {"indicators": "together"} if together else found
 

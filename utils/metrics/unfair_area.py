@@ -46,6 +46,7 @@ BOUNDED = 512  # balls that are bounded together, for the same reason
 SLOPES = 1 << 22  # numbers (d, p, d) that their bounds are made of, at the most
 WIDEST = 256  # columns; with more of them the bounds of a ball cost more than the points that they spare
 KEPT = 1 << 27  # numbers of twins that are made at a time, and of bounds that are kept for the next model of a stack
+MOST, MOST_DRAWN = 10_000, 2_000  # individuals that are judged: of one draw, and of several
 BALLS = 8192  # that are in memory together where there are several draws
 BLOCK = 250  # random points between two looks at who is decided
 
@@ -70,7 +71,7 @@ def unfair_area(
     radii: Radii,
     individuals: Literal["rows", "scm"],
     n: int,
-    rows: int,
+    rows: int | None,
     samples: int,
     steps: int,
     rel_step: float,
@@ -98,7 +99,7 @@ def unfair_area(
         radii: in the SCM's radius unit.
         individuals: "rows" of the batch, or "scm": n fresh draws of the SCM, as published.
         n: number of fresh draws.
-        rows: the most individuals that are judged where every one is drawn several times, the first of them.
+        rows: the most individuals that are judged, the first of them; None: MOST, or MOST_DRAWN of several draws.
         samples: random points per twin, one sample of directions shared by all.
         steps: gradient evaluations per radius.
         rel_step: length of a gradient step, as a share of the radius.
@@ -123,10 +124,11 @@ def unfair_area(
     with torch.no_grad():
         x, index = (batch.x, batch.index) if individuals == "rows" else _fresh(ctx, n)
         draws = ctx.scm.draws if ctx.scm.posterior else 1
+        most = rows or (MOST_DRAWN if draws > 1 else MOST)
+        x, index = x[..., :most, :], index[..., :most]
         size = max(1, KEPT // (len(ctx.scm.levels) * x[..., :1, :].numel()))  # of the twins of a part of the rows
         if draws > 1:
             size = max(1, BALLS // (draws * len(ctx.scm.levels) * max(1, len(ctx.each))))
-            x, index = x[..., :rows, :], index[..., :rows]
         parts = [
             search(_individuals(predict, ctx, own, of, draws))
             for own, of in zip(x.split(size, -2), index.split(size, -1), strict=True)

@@ -24,7 +24,7 @@ SETTINGS = {
     "radii": {"0.05": 0.05, "0.01": 0.01},
     "individuals": "rows",
     "n": 100,
-    "rows": 100,
+    "rows": None,
     "samples": 100,
     "steps": 10,
     "rel_step": 0.25,
