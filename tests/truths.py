@@ -173,7 +173,7 @@ def _two_attributes():
         sex, origin = given["sex"], given["origin"]
         member = (noise["member"] < share(-0.4 + 1.1 * sex - 0.9 * origin)) * 1.0
         married = (noise["married"] < share(0.3 - 0.8 * sex + 1.2 * member)) * 1.0
-        hours = 40 + 4 * sex - 3 * origin - 5 * married * (1 - sex) + noise["hours"]
+        hours = 40 + 4 * sex - 3 * origin - 5 * married + noise["hours"]
         return {"sex": sex, "origin": origin, "member": member, "married": married, "hours": np.rint(hours)}
 
     columns = (

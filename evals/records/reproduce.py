@@ -24,7 +24,7 @@ from utils.command_line.overrides import CONFIG, explain, groups, options
 from utils.configuration.run_identity import canonical
 from utils.records.settings import at, left_out, walk
 from utils.records.typed import Record
-from utils.scms.identity import settle
+from utils.scms.identity import settle, upgrade
 from utils.words.quoting import copyable, override, quoted, visible
 
 Node = Mapping[str, Any]
@@ -61,6 +61,7 @@ def setting(record: Record) -> str:
     if record.get("imported") or "dataset" not in params.get("choices", {}) or not params.get("regularizer"):
         raise ValueError("this program did not train it: no command gives it again")
     _refuse_foreign(params)
+    params = params | {"scm": upgrade(params.get("scm") or {})}
     try:
         first, composed = _chosen(params)
     except (HydraException, OmegaConfBaseException) as error:

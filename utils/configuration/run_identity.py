@@ -16,7 +16,7 @@ from utils.records.plain import map_leaves
 from utils.records.schema import SCHEMA
 from utils.records.settings import without
 from utils.records.typed import Params
-from utils.scms.identity import read_settings
+from utils.scms.identity import as_hashed, read_settings
 from utils.scms.structure import sensitive_attributes
 from utils.types import SCM, Dataset
 from utils.words.numbers import read_number
@@ -50,7 +50,7 @@ def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
 
     Several sensitive indicators of one attribute once were attributes of their own, so runs of them have other ids now.
     """
-    found = identity(params | {"scm": read_settings(params["scm"], scm.facts)}, dataset.fingerprint)
+    found = identity(params | {"scm": as_hashed(read_settings(params["scm"], scm.facts))}, dataset.fingerprint)
     metrics = found["evaluation"]["metrics"]
     if "unfair_area" in metrics and metrics["unfair_area"].get("rows") is None:  # a later setting
         own = {key: value for key, value in metrics["unfair_area"].items() if key != "rows"}

@@ -44,19 +44,19 @@ def upgrade(node: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an ``scm`` option with what those of older records lack, as it was then."""
     option = part_of(node)
     if option == "known":
-        return {"draws": 1, **node}
+        return {"draws": 16, **node}  # which have no meaning there
     if option not in (*FITTED, "independent") or "discrete" in node:
         return dict(node)
     kept = {key: value for key, value in node.items() if key != "binary"}
-    filled: dict[str, Any] = {"discrete": node.get("binary") or "anm", "nodes": {}, "coupling": "gumbel", "draws": 1}
+    filled: dict[str, Any] = {"discrete": node.get("binary") or "anm", "nodes": {}, "coupling": "gumbel", "draws": 16}
     return {**kept, **(filled if option in FITTED else {"discrete": "anm"})}
 
 
 def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[str, Any]:
-    """The settings of an ``scm`` option as far as the data let them matter, in the words of the first versions.
+    """The settings of an ``scm`` option as far as the data let them matter.
 
     Where no discrete column has parents or is moved by a radius, as the ``facts`` of the SCM say, all readings are
-    one: it counts as ``anm``, under the name that this setting had.
+    one: it counts as ``anm``.
     """
     read = any(fact.startswith((REAL_VALUED, THRESHOLDED)) for fact in facts)
     if "binary" in node:  # of the first versions
@@ -70,8 +70,14 @@ def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[s
         reading = found.pop("discrete")
         found = {key: value for key, value in found.items() if key not in OF_POSTERIOR}
         if part_of(node) in FITTED:
-            found["binary"] = reading if read and reading != "posterior" else "anm"
+            found["discrete"] = reading if read and reading != "posterior" else "anm"
     return found
+
+
+def as_hashed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings under the names that they had in the first versions, of which hashes are made."""
+    first = settings.get("discrete") in ("anm", "threshold")
+    return {"binary" if first and key == "discrete" else key: value for key, value in settings.items()}
 
 
 # --- which figures compare -------------------------------------------------------------------------------------
@@ -125,7 +131,7 @@ def describe(
         "graph": {child: list(of) for child, of in arrows.items()} if arrows and option in FITTED else asked,
         "source": source,
         "sensitive": sensitive,
-        "fingerprint": _about(_hash([option, own, asked, source]), sensitive),
+        "fingerprint": _about(_hash([option, as_hashed(own), asked, source]), sensitive),
         "equations": equations,
     }
 
@@ -144,7 +150,7 @@ def _about(fingerprint: str, sensitive: Sequence[str] | None) -> str:
 def is_under(causal: Mapping[str, Any], graph: Any) -> bool:
     """Returns whether a causal model is that of its option, settings and source under a ``graph`` as asked for."""
     asked = _normal(graph) if causal["option"] in FITTED else None
-    own = _hash([causal["option"], causal["settings"], asked, causal["source"]])
+    own = _hash([causal["option"], as_hashed(causal["settings"]), asked, causal["source"]])
     return bool(causal["fingerprint"] == _about(own, causal.get("sensitive")))
 
 
