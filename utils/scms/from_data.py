@@ -201,8 +201,8 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
         fitting, levels = ["logistic", "additive"], 2
     elif first.kind == "categorical" and len(set(steps := np.diff(first.levels).tolist())) == 1:
         fitting, levels, low, step = ["ordered", "additive"], len(first.levels), first.levels[0], steps[0]
-    elif first.kind == "continuous" and first.integer and first.bounds:
-        low, high = first.bounds
+    elif first.kind == "continuous" and first.integer:
+        low, high = _range(dataset, own[0])
         fitting, levels = ["additive"], int(high - low) + 1
         if levels <= discrete.MOST_LEVELS:
             usual: Kind = "ordered" if first.discrete == "ordered" or levels <= FEW_LEVELS else "additive"
@@ -216,6 +216,16 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
     scale = float(dataset.scale[own[0]]) if len(own) == 1 else 1.0
     loc = float(dataset.loc[own[0]]) if len(own) == 1 else 0.0
     return Node(name, own, parents, chosen, levels, (low - loc) / scale, step / scale)
+
+
+def _range(dataset: Dataset, i: int) -> tuple[float, float]:
+    """The least and the largest whole number of a column in all rows, which is the same under every split."""
+    ends = [of.x[:, i].aminmax() for of in (dataset.train, dataset.valid, dataset.test) if len(of.y)]
+    scale, loc = float(dataset.scale[i]), float(dataset.loc[i])
+    return (
+        round(loc + scale * min(float(low) for low, _ in ends)),
+        round(loc + scale * max(float(high) for _, high in ends)),
+    )
 
 
 def build_scm(
@@ -284,8 +294,8 @@ def _with_discrete(
     step = torch.zeros_like(scm.unit)
     first, unit, facts = torch.zeros_like(step), scm.unit.clone(), {}
     for i, c in enumerate(dataset.columns):
-        few = c.bounds is not None and c.bounds[1] - c.bounds[0] < FEW_LEVELS
-        if not c.sensitive and i not in with_parents and (c.kind != "continuous" or c.discrete or (c.integer and few)):
+        few = c.integer and np.ptp(_range(dataset, i)) < FEW_LEVELS
+        if not c.sensitive and i not in with_parents and (c.kind != "continuous" or c.discrete or few):
             unit[i] = 0.0
             facts[f"{STILL}{c.attribute or c.name}"] = 1.0
     for node in nodes:
