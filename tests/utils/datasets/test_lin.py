@@ -59,7 +59,7 @@ def test_the_true_scm_is_the_one_that_drew_the_rows(dataset, name):
     """Its equations and its graph name the same parents; its own units are the data's."""
     data = dataset(name)
     names = data.scm.names
-    found = {names[i]: tuple(names[p] for p in m.parents) for i, m in enumerate(data.scm.mechanisms) if len(m.parents)}
+    found = {names[m.columns[0]]: tuple(names[p] for p in m.parents) for m in data.scm.mechanisms if m.parents}
     assert found == data.parents
     assert torch.equal(data.scm.loc, data.loc.float())
     assert torch.equal(data.scm.scale, data.scale.float())

@@ -344,12 +344,10 @@ def test_an_unknown_name_in_the_graph_is_refused(graph):
 
 def independent(listed):
     """Features are their own noise; natural units."""
-    still = Mechanism((), lambda u: u, lambda x: x)
     d = len(listed)
     return SCM(
         names=tuple(listed),
-        mechanisms=(still,) * d,
-        order=tuple(range(d)),
+        mechanisms=tuple(Mechanism((i,), (), lambda u: u, lambda x: x) for i in range(d)),
         sensitive=(0, 2),
         levels=levels_product(COLUMNS),
         loc=torch.zeros(d),
