@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,7 +95,7 @@ class Ball:
 
     def _free(self, delta: Tensor, mask: Tensor) -> Tensor:
         """Returns how many coordinates of a row may move, (*,) ones, or (m, 1, *) in a stack."""
-        whole = torch.broadcast_shapes(mask.shape, delta.shape[-self.events :])
+        whole = np.broadcast_shapes(mask.shape, delta.shape[-self.events :])  # torch imports sympy for its own
         return mask.expand(whole).sum(self._dims, keepdim=True)
 
     def spread(self, radius: Tensor) -> Tensor:

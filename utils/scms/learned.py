@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from utils.scms.discrete import chances, with_cuts
 from utils.scms.from_data import Node, Regression, build_scm, nodes_of, require_graph
 from utils.scms.identity import Coupling, Reading, choose_reading
 from utils.system import atomic
+from utils.system.optimizers import without_compiler
 from utils.types import SCM, Dataset
 
 
@@ -123,7 +125,8 @@ def _fit(
     given = [[names.index(p) for p in node.parents] for node in nodes]
     x = dataset.train.x
     nets.to(x.device)
-    optimizer = torch.optim.Adam([p for p in nets.parameters() if p.requires_grad], lr=lr)
+    fitted = [p for p in nets.parameters() if p.requires_grad]
+    optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(fitted)
     order = seeding.generator(seed, "scm order")
     for _ in range(math.ceil(steps * batch_size / len(x))):
         for keep in torch.randperm(len(x), generator=order).split(batch_size):

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, partial
-from inspect import isfunction, unwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from utils.losses.objective import Objective, likeliest
+from utils.system.optimizers import without_compiler
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
 from utils.types import Batch, Context, Predict
 from utils.views.row_parts import parts
@@ -154,24 +153,6 @@ def treats_each_parameter_alone(make_optimizer: Callable[..., torch.optim.Optimi
     """Returns whether the optimizer of a stack is that of each of its models."""
     maker = getattr(make_optimizer, "func", make_optimizer)
     return maker.__module__.startswith("torch.optim") and maker.__name__ in PER_PARAMETER
-
-
-def without_compiler(make_optimizer: Callable[..., torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """Returns a maker of the same optimizer, whose calls do not import torch's compiler: over a second a process.
-
-    torch wraps the methods of its optimizers in calls that import the compiler, only to tell it to keep out.
-    """
-    kind = getattr(make_optimizer, "func", make_optimizer)
-    if not kind.__module__.startswith("torch.optim"):
-        return make_optimizer
-    return partial(_plain(kind), **getattr(make_optimizer, "keywords", {}))
-
-
-@cache
-def _plain(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """The optimizer's class without these wrappers; steps keep torch's hooks, and no gradients."""
-    bare = {n: unwrap(f) for n, f in vars(torch.optim.Optimizer).items() if isfunction(f) and hasattr(f, "__wrapped__")}
-    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(unwrap(kind.step))})
 
 
 class _SlicedOptimizer:

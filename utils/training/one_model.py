@@ -17,8 +17,9 @@ from utils.augment import none
 from utils.losses.objective import Objective
 from utils.schedules import Schedule, constant
 from utils.system import processes
+from utils.system.optimizers import without_compiler
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
-from utils.training.many_models import Watch, describe_divergence, summary, without_compiler
+from utils.training.many_models import Watch, describe_divergence, summary
 from utils.types import Adaptation, Attack, Batch, Context, Predict
 from utils.views import modes
 from utils.views.fold import fold_batch_norms, refold

@@ -188,7 +188,7 @@ def test_a_regularizer_keeps_the_rows_as_they_are(dataset, context, option):
 BARE = """
 import sys, torch
 from functools import partial
-from utils.training.many_models import without_compiler
+from utils.system.optimizers import without_compiler
 makers = [(getattr(torch.optim, n), a) for n, a in (("Adam", {"amsgrad": True}), ("SGD", {"momentum": 0.9}))]
 def fitted(make):
     weight = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
