@@ -170,12 +170,15 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     stored: OfCausalModel = {"scm": scm, "dataset": record["params"]["dataset"] | graph}
     if causal := describe_scm(stored, data, ctx.scm):
         result["causal"] = causal
-    facts = unreal_twins.facts_of_twins(ctx.scm, data)
+    judgement = ctx.scm.judgement()
+    facts = {**judgement.facts, **unreal_twins.facts_of_twins(ctx.scm, data)}
+    if causal:
+        result["scm"] = facts
     row = "test row" if others is None else "row"
     doubts = warnings_of(found, data.groups, data.class_names, params["evaluation"]["metrics"], row=row)
     if others is not None:
         doubts += others.doubts
-    if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns)]:
+    if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns), *judgement.warnings]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
     say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")

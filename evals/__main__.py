@@ -6,6 +6,7 @@ from utils.system.console import complain, write
 
 COMMANDS = {
     "look": "a table of your own: what its columns mean, who is in it; writes its schema and a page",
+    "scm": "a causal model: its equations and its graph judged by the data, people with their twins",
     "table": "means over seeds by data set and regularizer, as Markdown, CSV or LaTeX",
     "plot": "metrics of all models against each other, with the Pareto frontier; twelve kinds",
     "select": "the best model that meets every limit, what each limit costs, and a model card",

@@ -25,7 +25,8 @@ CONFINED = {
     "orjson": r"utils\.records\.encoded",
     "hydra": r"utils\.(build|cli|runs\.sweep|system\.devices|(words|command_line|launchers|search|plugins)\..*)|train"
     r"|evaluate|evals\.records\.reproduce",
-    "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*|utils\.estimator",
+    # of the causal models one module, for the trees that equations are compared with
+    "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*|utils\.estimator|utils\.scms\.scoring",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures)",
     "pydantic": r"utils\.tables\.table_schema",

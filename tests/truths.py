@@ -189,6 +189,42 @@ def _two_attributes():
 
 
 TWO_ATTRIBUTES = _two_attributes()
+
+
+def _simple(income, parents):
+    """sex, age -> member; age -> hours; income of all but hours, by its own equation; the graph as it is claimed."""
+
+    def noise(rng, n):
+        return {
+            "sex": (rng.random(n) < 0.5) * 1.0,
+            "age": rng.normal(0, 1, n),
+            "member": rng.random(n),
+            "hours": rng.normal(0, 1, n),
+            "hidden": rng.normal(0, 1, n),
+            "income": rng.normal(0, 1, n),
+        }
+
+    def people(noise, given):
+        sex, age = given["sex"], noise["age"]
+        member = (noise["member"] < share(-0.5 + sex + 0.5 * age)) * 1.0
+        own = {"sex": sex, "age": age, "member": member, "hours": age**2 - 0.7 * noise["hidden"] + noise["hours"]}
+        return {**own, "income": income(own, noise["hidden"]) + noise["income"]}
+
+    columns = (
+        binary("sex", sensitive=True),
+        *(Column("age", "continuous"), binary("member"), Column("hours", "continuous"), Column("income", "continuous")),
+    )
+    parents = {"member": ("sex", "age"), "hours": ("age",), **parents}
+    return Truth(columns, parents, noise, people, ({"sex": 0.0}, {"sex": 1.0}))
+
+
+# of sex on income a way that is not through member, which the graph does not know
+VIOLATING = _simple(lambda own, _: own["member"] + 0.3 * own["sex"] + own["age"], {"income": ("member", "age")})
+# an effect that is no line, under the right graph
+BENT = _simple(lambda own, _: own["member"] + own["age"] ** 2, {"income": ("member", "age")})
+# hours and income have a cause that nobody recorded: without an arrow between them, and with one
+CONFOUNDED = _simple(lambda own, hidden: own["member"] + own["age"] + hidden, {"income": ("member", "age")})
+CONCEALED = CONFOUNDED._replace(parents={**CONFOUNDED.parents, "income": ("member", "age", "hours")})
 TRUTHS = {"mixed": MIXED, "non_root": NON_ROOT, "three_levels": THREE_LEVELS, "two_attributes": TWO_ATTRIBUTES}
 
 

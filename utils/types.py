@@ -114,6 +114,24 @@ def _with_columns(x: Tensor, columns: Mapping[int, Tensor]) -> Tensor:
     return x.index_copy(-1, places, torch.stack(list(columns.values()), -1))
 
 
+class Independence(NamedTuple):
+    """An independence that a causal graph implies, tested on data."""
+
+    one: str
+    other: str
+    given: tuple[str, ...]  # the parents of ``one``
+    correlation: float  # of what is left of the two
+    p: float  # after Holm
+
+
+class Judgement(NamedTuple):
+    """The verdict of data on a causal model."""
+
+    facts: Mapping[str, float] = {}  # those of the SCM, and more
+    independences: Sequence[Independence] = ()
+    warnings: Sequence[str] = ()
+
+
 @dataclass(frozen=True)
 class SCM:
     """An invertible structural causal model over the columns of a data set, in units of its own.
@@ -134,6 +152,7 @@ class SCM:
     facts: Mapping[str, float] = field(default_factory=dict)  # e.g. held-out R^2 per equation
     draws: int = 1  # of the noise of every row, in an evaluation; 1 where no noise is a posterior
     fresh: bool = False  # discrete columns of a twin are drawn anew: the coupling ``independent``
+    judgement: Callable[[], Judgement] = Judgement  # by the data that it was fitted to
     whole: tuple[Tensor, Tensor] | None = None  # first and step (d,): whole numbers are first + i step; step 0: others
 
     @property

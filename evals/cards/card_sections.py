@@ -21,6 +21,7 @@ from utils.metrics.directions import describe, split_some
 from utils.metrics.references import compares_alone, is_of_intersections
 from utils.records.settings import TERM_KEYS, flat, own_settings
 from utils.runs import causal_figures
+from utils.scms import facts
 from utils.system.atomic import digest
 from utils.system.console import count
 from utils.words.levels import name_class, write_text
@@ -205,7 +206,7 @@ def data(record: Record) -> list[Block]:
     sheet, rows = _sheet(str(params.get("_target_"))), record.get("rows") or {}
     named = [str(column.get("attribute") or column["name"]) for column in stored.get("columns") or []]
     columns = ", ".join(dict.fromkeys(named))  # of indicators their attribute, once
-    facts = [
+    told = [
         ["Data set", _name(str(record["dataset"]), describe_target(str(params.get("_target_"))))],
         ["Source", sheet.get("source", "not recorded; it is the user's own table or one that this card does not know")],
         ["Licence", sheet.get("licence", "not known; ask whoever the data come from")],
@@ -216,7 +217,7 @@ def data(record: Record) -> list[Block]:
         ["Settings", "; ".join(settings({k: v for k, v in params.items() if k != "schema"})) or "not recorded"],
         ["Fingerprint", str(record.get("fingerprint") or "not recorded")],
     ]
-    return [Heading("Data"), Table((), facts), *schema_section(stored.get("schema") or {})]
+    return [Heading("Data"), Table((), told), *schema_section(stored.get("schema") or {})]
 
 
 def _name(name: str, text: str) -> str:
@@ -401,7 +402,22 @@ def individual(record: Record) -> list[Block]:
     causal = part(record["params"].get("scm") or {})
     note = f"Relative to a causal model: {causal}. " + (f"Radii in {unit}. " if unit else "")
     note += "A search finds what it finds: the true share of unfairly treated individuals is at least what is shown."
-    return [Heading("Individual fairness"), _table(record, keys, note)]
+    return [Heading("Individual fairness"), _table(record, keys, note), *_causal_model(record)]
+
+
+def _causal_model(record: Record) -> Iterator[Block]:
+    """Yields what data say of the causal model, and what they cannot say."""
+    found = record.get("scm") or {}
+    if names := facts.names_of(found):
+        tests = found.get(facts.INDEPENDENCES) or 0
+        wrong = sum(key.startswith(facts.REFUTED) for key in found)
+        graph = f"Of {count(tests, 'independence')} that the graph implies the data refute {wrong}."
+        said = graph if tests else "The graph implies no independence, so that no data can refute it."
+        note = f"On held-out rows. {facts.LEGEND} {said} {facts.describe_support(found)}".rstrip()
+        rows = [[name, *facts.row_of(found, name)] for name in names]
+        yield from (Heading("Equations of the causal model", 3), Table(["attribute", *facts.HEAD], rows, note))
+    if (record.get("causal") or {"option": "known"})["option"] != "known":
+        yield Paragraph(facts.HIDDEN)
 
 
 def _at_point(record: Record) -> str:

@@ -13,15 +13,17 @@ from omegaconf.errors import OmegaConfBaseException
 from utils.command_line.overrides import CONFIG, explain, normalise, resolve
 from utils.records.typed import Params
 
+TABLE = ("dataset=table", "dataset.path=memory")
 
-def compose_params(words: Sequence[str], table: Mapping[str, Any]) -> Params:
-    """The resolved configuration of a training of the table with the settings ``table``, as ``train.py`` makes it.
+
+def compose_params(words: Sequence[str], table: Mapping[str, Any] | None = None) -> Params:
+    """The resolved configuration of a training, as ``train.py`` makes it; ``table``: settings of a table in memory.
 
     Raises:
         ValueError: a word that ``train.py`` would refuse.
     """
     try:
-        cfg, chosen = _compose(tuple(words))
+        cfg, chosen = _compose(tuple(normalise([*(TABLE if table is not None else ()), *words])))
         return resolve(cfg, chosen, table)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error)) from error
@@ -30,7 +32,7 @@ def compose_params(words: Sequence[str], table: Mapping[str, Any]) -> Params:
 @lru_cache(maxsize=256)
 def _from_hydra(words: tuple[str, ...]) -> Any:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG)):
-        return compose("train", ["dataset=table", "dataset.path=memory", *normalise(words)], return_hydra_config=True)
+        return compose("train", list(words), return_hydra_config=True)
 
 
 def _compose(words: tuple[str, ...]) -> tuple[Any, Mapping[str, Any]]:

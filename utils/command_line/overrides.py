@@ -45,6 +45,7 @@ SCHEMAS, TABLES = (".yaml", ".yml"), (".csv", ".tsv", ".csv.gz", ".parquet", ".t
 INFO = ("--info", "-i")
 CONFIGURATIONS = ("job", "hydra", "all")
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+NAMED_BY_DATA = ("scm.nodes",)  # mappings that are empty by default, whose keys Hydra cannot know
 OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
 
 
@@ -209,6 +210,8 @@ def _normal(word: str, config_name: str) -> str:
         return word  # Hydra says what is wrong with it
     if override.is_add() or override.is_force_add():
         _refuse_unread(override.key_or_group, config_name)
+    if key in NAMED_BY_DATA:
+        return f"++{word}"
     if override.is_delete() or override.key_or_group not in groups():
         return word
     return _choice(word, override, config_name)

@@ -63,8 +63,9 @@ def finished_record(
     record = blank_record(run)
     points, without = _operating_points(run)
     doubts = warnings_of(metrics, data.groups, data.class_names, run.params["evaluation"]["metrics"])
-    facts = unreal_twins.facts_of_twins(run.ctx.scm, data)
-    unlike = unreal_twins.warnings_of(facts, data.columns)
+    judgement = run.ctx.scm.judgement()
+    facts = {**judgement.facts, **unreal_twins.facts_of_twins(run.ctx.scm, data)}
+    unlike = [*unreal_twins.warnings_of(facts, data.columns), *judgement.warnings]
     fitted = getattr(decide, "fitted", None)
     if fitted is not None:
         record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}

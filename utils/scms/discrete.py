@@ -109,7 +109,7 @@ def pull_quantile(
     """The noise by which x is what it is, drawn by ``chance`` of its shape."""
     found = chances(head, f, *p)
     below, above = _sides(found)
-    level = _read(x, found.shape[-1], **where).unsqueeze(-1)
+    level = read_level(x, found.shape[-1], **where).unsqueeze(-1)
 
     def at(values: Tensor, padding: tuple[int, int] = (0, 0), outside: float = 0.0) -> Tensor:
         return pad(values, padding, value=outside).take_along_dim(level, -1).squeeze(-1)
@@ -175,7 +175,7 @@ def _write(level: Tensor, k: int, *, low: Any = None, step: Any = None) -> Tenso
     return one_hot(level, k).to(torch.get_default_dtype()) if step is None else low + step * level
 
 
-def _read(x: Tensor, k: int, *, low: Any = None, step: Any = None) -> Tensor:
+def read_level(x: Tensor, k: int, *, low: Any = None, step: Any = None) -> Tensor:
     """The levels (...) of a column (...), or of indicators (..., k); the nearest ones."""
     if step is None:
         return x.argmax(-1)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from utils.scms import discrete
 from utils.scms.identity import POSTERIOR, REAL_VALUED, STILL, THRESHOLDED, WHOLE, Coupling, Reading
+from utils.scms.judging import judge
 from utils.scms.published_noise import published_noise
+from utils.scms.scoring import equations_of, scores
 from utils.scms.structure import (
     Equation,
     SampleNoise,
@@ -271,7 +273,7 @@ def build_scm(
         for node, f in zip(nodes, regressions, strict=True)
     }
     scm = structural(columns, equations, resample(x, columns))
-    facts = _judge(dataset, nodes, regressions)
+    facts = scores(equations_of(scm, columns), dataset)
     facts |= {f"{THRESHOLDED if cutting else REAL_VALUED}{name}": 1.0 for name in additive_binary}
     if reading == "posterior":
         scm, own = _with_discrete(scm, dataset, nodes, draws=draws, fresh=coupling == "independent")
@@ -283,7 +285,7 @@ def build_scm(
         gumbel = len(m.columns) > 1 and coupling == "gumbel"
         kinds |= dict.fromkeys(m.columns if m.posterior else (), "gumbel" if gumbel else "logistic")
     scm = replace(scm, sample_noise=prior_at(kinds, sample), facts=facts)
-    return in_radius_units(scm, dataset, radius_unit)
+    return replace(in_radius_units(scm, dataset, radius_unit), judgement=cache(partial(judge, scm, dataset)))
 
 
 def _with_discrete(
@@ -325,27 +327,3 @@ def hash_of_equations(scm: SCM) -> str | None:
             for key, value in push.args[0].state_dict().items():
                 digest.update(f"{name}.{key}".encode() + value.cpu().numpy().tobytes())
     return digest.hexdigest()[:16] if names else None
-
-
-def _judge(dataset: Dataset, nodes: Sequence[Node], regressions: Sequence[Regression]) -> dict[str, float]:
-    """Each equation on the validation rows (the test rows where there are none): nothing where no rows are held out.
-
-    ``scm_r2_<node>`` of an additive one is 1 - residual / total variance. Of a discrete one ``scm_log_loss_<node>``
-    is the mean of -log chance of the level that was seen, in nats, and ``scm_log_loss_of_shares_<node>`` the same of
-    the shares of the levels in the training rows, which know no parents.
-    """
-    rows = dataset.valid if len(dataset.valid.y) else dataset.test
-    names = [c.name for c in dataset.columns]
-    found: dict[str, float] = {}
-    for node, f in zip(nodes, regressions, strict=True) if len(rows.y) else ():
-        given = [names.index(p) for p in node.parents]
-        if node.kind == "additive":
-            x = rows.x[:, node.columns[0]]
-            found[f"scm_r2_{node.name}"] = float(1 - (x - f(rows.x[:, given])).square().mean() / x.var(correction=0))
-            continue
-        seen = node.level(rows.x)
-        chance = discrete.chances(node.head, f, *rows.x[:, given].unbind(-1))
-        shares = torch.bincount(node.level(dataset.train.x), minlength=node.levels) + 1.0
-        found[f"scm_log_loss_{node.name}"] = float(-chance.gather(1, seen.unsqueeze(1)).log().mean())
-        found[f"scm_log_loss_of_shares_{node.name}"] = float(-(shares / shares.sum())[seen].log().mean())
-    return found

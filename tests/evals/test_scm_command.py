@@ -1,0 +1,167 @@
+"""``evals.scm`` as a user meets it: graph, equations, people in the owner's words; what a record and a card keep."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evals import look
+from evals.looking.scm_text import WIDTH
+from evals.scm import main
+from tests.commands import SMALL, command, house
+from utils.run_store import RunStore
+
+GRAPH = "sex, age -> job; sex, age -> married; job, married, age -> income"
+JOBS = np.array(["cook", "technician", "clerk"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """A table whose graph leaves out that income depends on sex, and its schema."""
+    with house(tmp_path_factory.mktemp("house")) as own:
+        rng = np.random.default_rng(0)
+        n = 1200
+        sex, age = rng.random(n) < 0.5, rng.integers(18, 70, n)
+        scores = np.stack([0.3 + 0 * age, 1.2 * sex, -0.4 - 1.0 * sex], 1)
+        job = JOBS[(scores + rng.gumbel(size=(n, 3))).argmax(1)]
+        married = rng.random(n) < 1 / (1 + np.exp(2 - 0.05 * age))
+        income = (
+            20 + 10 * (job == "technician") + 5 * married - 0.02 * (age - 40.0) ** 2 + 4 * sex + rng.normal(0, 4, n)
+        )
+        hired = income + rng.normal(0, 5, n) > 20
+        rows = zip(*(np.where(sex, "man", "woman"), age, job), *(np.where(married, "married", "single"),), strict=True)
+        with Path("people.csv").open("w", newline="") as file:
+            write = csv.writer(file).writerow
+            write(["sex", "age", "job", "civil status", "income", "hired"])
+            for row, money, yes in zip(rows, income.round(1), hired, strict=True):
+                write([*row, money, "yes" if yes else "no"])
+        words = ["label=hired", "sensitive=sex", "favourable=yes"]
+        graph = GRAPH.replace("married", "'civil status'")
+        assert look.main(["people.csv", *words, f"graph={graph}"]) == 0
+        yield own
+
+
+def last_evaluation():
+    return list(RunStore("evals/people.json").get(1)["evaluations"].values())[-1]
+
+
+def judged(capsys, *words, code=0):
+    assert main(words) == code
+    return capsys.readouterr()
+
+
+def test_the_report_shows_graph_equations_independences_and_people(capsys):
+    said = judged(capsys, "dataset=people.yaml", "scm=linear", "people=4")
+    assert max(map(len, said.out.splitlines())) <= WIDTH
+    assert "Graph: causes that nothing here causes: sex, age" in said.out
+    assert "\n  job, civil status, age -> income\n" in said.out
+    rows = {line.split()[0]: line.split() for line in said.out.splitlines() if re.search(r" (R2|log-loss) +\d", line)}
+    assert set(rows) == {"job", "civil", "income"}
+    assert rows["income"][1:3] == ["additive", "R2"]
+    none, this, trees = map(float, rows["income"][3:6])
+    assert none == 0 < this < trees - 0.05
+    flat = " ".join(said.out.split())
+    assert "The graph implies 3 independences; refuted by the generalised covariance measure" in flat
+    assert "income and sex, given age, job, civil status (correlation " in flat
+    assert "A hidden confounder" in said.out
+    people = re.findall(r"^  sex (man|woman), age (\d+), job (\w+), civil status (\w+), income [\d.]+", said.out, re.M)
+    twins = re.findall(r"-> as sex=(man|woman): age (\d+), job (\w+), civil status (\w+), income", flat)
+    assert len(people) == len(twins) == 4
+    for (sex, age, _, _), (other, same, job, status) in zip(people, twins, strict=True):
+        assert (sex != other, age) == (True, same)
+        assert job in JOBS
+        assert status in ("married", "single")
+    lines = said.err.splitlines()
+    assert all(line.startswith("warning: ") for line in lines)
+    assert any("boosted trees" in line and "income" in line for line in lines)
+    assert any("the graph is refuted by the data in 1 of 3" in line for line in lines)
+
+
+def test_a_complete_graph_has_nothing_to_test(capsys):
+    whole = "sex -> age; sex, age -> job; sex, age, job -> civil status; sex, age, job, civil status -> income"
+    text = Path("people.yaml").read_text()
+    start = text.index("graph:")
+    listed = "\n".join(f"  - '{arrow}'" for arrow in whole.replace("civil status", '"civil status"').split("; "))
+    Path("whole.yaml").write_text(f"{text[:start]}graph:\n{listed}\n")
+    said = judged(capsys, "whole.yaml", "scm=linear", "people=0")
+    assert "no data can refute it" in " ".join(said.out.split())
+    assert "People" not in said.out
+
+
+def test_the_page_holds_the_same_and_the_graph_drawn(capsys):
+    said = judged(capsys, "dataset=people.yaml", "scm=linear", "out=model.html")
+    page = Path("model.html").read_text()
+    assert "model.html: the page" in said.out
+    for words in (
+        "<svg",
+        "job, civil status, age to income",
+        "boosted trees",
+        "correlation ",
+        "-&gt; as sex=",
+        "hidden",
+    ):
+        assert words in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        ([], "dataset is required"),
+        (["dataset=people.yaml", "scm.hiden=3"], "did you mean scm.hidden"),
+        (["dataset=people.yaml", "people=1000"], "people=1000: expected a whole number in [0, 100]"),
+        (["dataset=people.yaml", "-m"], "-m: expected KEY=VALUE"),
+        (["dataset=people.yaml", "scm=independent"], "choose scm=learned or scm=linear"),
+        (["dataset=other.yaml"], "there is no file other.yaml"),
+        (["dataset=people.yaml", "scm=linear", "scm.nodes={job: count}"], "does not fit this column"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, words, phrase):
+    said = judged(capsys, *words, code=2)
+    (line,) = said.err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert phrase in line
+
+
+def test_help_lists_the_words_of_its_own(capsys):
+    out = judged(capsys, "--help").out
+    assert all(f"\n{key}=" in out for key in ("dataset", "scm", "people", "out"))
+
+
+def test_record_terminal_and_card_say_what_the_data_say(capsys):
+    answer = command("train", "dataset=people.yaml", "scm=linear", *SMALL)
+    assert answer.code == 0, answer
+    assert "warning: the graph is refuted by the data in 1 of 3" in answer.err
+    record = RunStore("evals/people.json").get(1)
+    facts = record["scm"]
+    assert facts["scm_r2_of_reference_income"] > facts["scm_r2_income"] + 0.05
+    assert 0 < facts["scm_dependence_p_income"] < facts["scm_dependence_p_job"] < 1
+    assert (facts["scm_independences"], facts["scm_twins_off_support"] < 0.1) == (3, True)
+    assert facts["scm_refuted_p_income,sex"] < 1e-10
+    assert any("boosted trees" in warning for warning in record["warnings"])
+    assert command("evals.select", "dataset=people", "maximize=accuracy", "card=card.md").code == 0
+    card = Path("card.md").read_text()
+    assert "Of 3 independences that the graph implies the data refute 1." in card
+    assert re.search(r"\| income \| R2 \| 0\.000 \| 0\.\d{3} \| 0\.\d{3} \|", card)
+    assert "A hidden confounder" in card
+    assert "the graph is refuted by the data" in card
+
+
+def test_mechanisms_are_chosen_by_name(capsys):
+    said = judged(capsys, "people.yaml", "scm=linear", "scm.nodes={civil status: additive}", "people=0")
+    assert re.search(r"civil status +additive +R2", said.out)
+    answer = command("evaluate", "id=1", "dataset=people", "scm.nodes={civil status: additive}", *SMALL[2:])
+    assert answer.code == 0, answer
+    assert "scm_r2_civil status" in last_evaluation()["scm"]
+
+
+def test_another_graph_is_judged_with_the_evaluation(capsys):
+    graph = "{job: [sex, age], civil status: [sex, age], income: [sex, age, job, civil status]}"
+    answer = command("evaluate", "id=1", "dataset=people", f"dataset.graph='{graph}'", "scm=linear", *SMALL[2:])
+    assert answer.code == 0, answer
+    assert "refuted" not in answer.err
+    found = last_evaluation()
+    assert found["scm"]["scm_independences"] == 2
+    assert not any(key.startswith("scm_refuted") for key in found["scm"])
