@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import paths_config
-from evals import look
+from evals import look, scm
 from evals.records import query
 from tests.commands import SMALL, Answer, command, house
 from tests.test_image_models import SMALL as FACES
@@ -272,6 +272,8 @@ def test_a_line_of_the_documentation_is_made_of_words_that_exist(where, tmp_path
     _, program, *given = shlex.split(documented()[where].replace("=NAME", "=lin"))
     if program == "train.py":
         composed(given)
+    elif given[0] == "evals.scm":
+        composed([word for word in given[1:] if word.partition("=")[0] not in scm.OWN])
     elif program == "evaluate.py":
         known = {*keys("evaluate"), "dataset", *options("attack")}
         assert {word.partition("=")[0] for word in given if "=" in word} <= known

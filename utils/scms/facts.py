@@ -38,7 +38,7 @@ def row_of(facts: Facts, name: str) -> list[str]:
     return ["R2" if additive else "log-loss", *shown, "-" if p is None else f"{p:.2g}"]
 
 
-def explained(facts: Facts, name: str, *, reference: bool = False) -> float | None:
+def share_explained(facts: Facts, name: str, *, reference: bool = False) -> float | None:
     """The share of the variance, or of the log-loss of the shares, that an equation takes away; None: not known."""
     if f"{R2}{name}" in facts:
         return facts.get(f"{REFERENCE_R2 if reference else R2}{name}")

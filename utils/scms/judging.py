@@ -15,7 +15,7 @@ from torch import Tensor
 
 from utils import seeding
 from utils.scms.counterfactual import chances, is_factual, twins
-from utils.scms.facts import DEPENDENCE, FAR, INDEPENDENCES, OFF_SUPPORT, REFUTED, dependent, explained
+from utils.scms.facts import DEPENDENCE, FAR, INDEPENDENCES, OFF_SUPPORT, REFUTED, dependent, share_explained
 from utils.scms.independence import dependences, describe, independences, refuted
 from utils.scms.scoring import equations_of, held_out, references
 from utils.types import SCM, Dataset, Independence, Judgement
@@ -44,7 +44,7 @@ def judge(scm: SCM, dataset: Dataset) -> Judgement:
 
 def _of_equations(names: Sequence[str], facts: Mapping[str, float]) -> Iterator[str]:
     """Yields a sentence on the equations that say less than none, on those far behind the reference, on residuals."""
-    own, trees = ({name: explained(facts, name, reference=of) for name in names} for of in (False, True))
+    own, trees = ({name: share_explained(facts, name, reference=of) for name in names} for of in (False, True))
     worse = [name for name in names if (of := own[name]) is not None and of < -WORSE]
     if worse:
         listed = ", ".join(f"{name} {own[name]:+.1%}" for name in worse)

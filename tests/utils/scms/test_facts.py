@@ -1,6 +1,6 @@
 import pytest
 
-from utils.scms.facts import HEAD, dependent, describe_support, explained, names_of, row_of
+from utils.scms.facts import HEAD, dependent, describe_support, names_of, row_of, share_explained
 
 FACTS = {
     "scm_r2_income": 0.25,
@@ -15,8 +15,8 @@ FACTS = {
 
 
 def test_what_is_explained_is_a_share_of_variance_or_of_log_loss():
-    assert [explained(FACTS, name) for name in ("income", "job", "age")] == [0.25, pytest.approx(0.25), None]
-    assert [explained(FACTS, name, reference=True) for name in ("income", "job")] == [0.5, 0.5]
+    assert [share_explained(FACTS, name) for name in ("income", "job", "age")] == [0.25, pytest.approx(0.25), None]
+    assert [share_explained(FACTS, name, reference=True) for name in ("income", "job")] == [0.5, 0.5]
 
 
 def test_dependence_is_judged_after_holm():
