@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from evals.looking.graph_drawing import layers_of
 from utils import seeding
+from utils.datasets.column_rules import outside
 from utils.datasets.tabular import group_names, natural
 from utils.scms.counterfactual import chances, factual_level, twins
 from utils.scms.facts import HEAD, HIDDEN, LEGEND, describe_support, row_of
@@ -87,14 +88,22 @@ def people_of(dataset: Dataset, scm: SCM, number: int) -> Iterator[Person]:
     draw = seeding.Rows(seeding.derive(0, "posterior"), rows.index[:number])
     others = natural(dataset, scm.model(scm.rounded(scm.own(twins(scm, x, chances(scm, x, draw.uniform))))).double())
     own, level, names = natural(dataset, x.double()), factual_level(scm, x), group_names(dataset.columns)
+    impossible = [outside(dataset.columns, of.cpu().numpy()) for of in others]  # by level and attribute, (n,)
     for i in range(len(x)):
-        before = _attributes(dataset, own[i].tolist())
         found = []
-        for k in range(len(names)):
-            if k != int(level[i]):
-                after = _attributes(dataset, others[k, i].tolist())
-                found.append((names[k], _list({n: t for n, t in after.items() if not _set_by_do(dataset, n)})))
-        yield Person(_list(before), tuple(found))
+        for k in (k for k in range(len(names)) if k != int(level[i])):
+            after = _attributes(dataset, others[k, i].tolist())
+            after |= {name: f"{after[name]} (impossible)" for name, of in impossible[k].items() if of[i]}
+            after |= {name: f"{after[name]} (beyond any row)" for name in _beyond(dataset, others[k, i].tolist())}
+            found.append((names[k], _list({n: t for n, t in after.items() if not _set_by_do(dataset, n)})))
+        yield Person(_list(_attributes(dataset, own[i].tolist())), tuple(found))
+
+
+def _beyond(dataset: Dataset, values: Sequence[float]) -> Iterator[str]:
+    """Yields the numbers of a twin that are outside of what rows may hold."""
+    for column, value in zip(dataset.columns, values, strict=True):
+        if column.bounds and not column.bounds[0] - SURE <= value <= column.bounds[1] + SURE:
+            yield column.name
 
 
 def _set_by_do(dataset: Dataset, name: str) -> bool:

@@ -79,6 +79,12 @@ def test_the_report_shows_graph_equations_independences_and_people(capsys):
     assert any("the graph is refuted by the data in 1 of 3" in line for line in lines)
 
 
+def test_twins_that_are_no_people_are_marked(capsys):
+    said = judged(capsys, "people.yaml", "scm=linear", "scm.discrete=anm")
+    assert len(re.findall(r"\(impossible\)", said.out)) >= 3
+    assert "(impossible)" not in judged(capsys, "people.yaml", "scm=linear").out
+
+
 def test_a_complete_graph_has_nothing_to_test(capsys):
     whole = "sex -> age; sex, age -> job; sex, age, job -> civil status; sex, age, job, civil status -> income"
     text = Path("people.yaml").read_text()

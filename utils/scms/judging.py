@@ -63,7 +63,7 @@ def _of_equations(names: Sequence[str], facts: Mapping[str, float]) -> Iterator[
         listed = ", ".join(f"{name}, p = {facts[f'{DEPENDENCE}{name}']:.1g}" for name in left)
         yield (
             f"what equations leave over depends on the parents ({listed}; independence by HSIC): the noise that twins "
-            "share is not the same for all levels, so their figures may be off"
+            "share is not the same for all parents, so their figures may be off"
         )
 
 

@@ -12,7 +12,8 @@ from utils.scms.facts import LOSS, R2, REFERENCE_LOSS, REFERENCE_R2, SHARES
 from utils.types import SCM, Batch, Column, Dataset
 
 ROWS, SOME = 5_000, 500  # training rows that trees are grown on, and that choose a dispersion
-TREES, MOST_CLASSES = 400, 20  # of a classifier at most; levels of an attribute that has a reference
+ROUNDS, TREES = 60, 1_200  # of boosting at most, of each equation; trees of all equations together
+MOST_CLASSES = 20  # levels of an attribute that has a reference
 
 
 class Fitted(NamedTuple):
@@ -91,61 +92,61 @@ def scores(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, float]:
 def references(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, float]:
     """The scores of boosted trees on the same parents, likewise; none of more than MOST_CLASSES levels but counts."""
     x, train, found = held_out(dataset).x, dataset.train.x[:ROWS], dict[str, float]()
-    for own in equations if len(x) else ():
+    levels = [1 if own.head is None else own.chances(train[:1]).shape[-1] for own in equations]
+    trees = _settings([1 if own.kind == "count" else k for own, k in zip(equations, levels, strict=True)])
+    for own, k in zip(equations, levels, strict=True) if len(x) else ():
         if own.head is None:
             y = x[:, own.columns[0]]
-            expected = _boosted(own.given(train), train[:, own.columns[0]], own.given(x))
+            expected = _boosted(own.given(train), train[:, own.columns[0]], own.given(x), trees)
             found[f"{REFERENCE_R2}{own.name}"] = float(1 - (y - expected).square().mean() / y.var(correction=0))
-            continue
-        k = own.chances(x[:1]).shape[-1]
-        seen, level = own.level(x, k).unsqueeze(1), own.level(train, k)
-        if own.kind == "count":
-            chance = _boosted_count(own, train, level, x)
-        elif k <= MOST_CLASSES:
-            chance = _boosted_classes(own.given(train), level, own.given(x), k)
-        else:
-            continue
-        found[f"{REFERENCE_LOSS}{own.name}"] = float(-chance.gather(1, seen).log().mean())
+        elif own.kind == "count" or k <= MOST_CLASSES:
+            level = own.level(train, k)
+            boosted = _boosted_count if own.kind == "count" else _boosted_classes
+            chance = boosted(own, train, level, x, trees) * (1 - k * discrete.LEAST_CHANCE) + discrete.LEAST_CHANCE
+            seen = own.level(x, k).unsqueeze(1)
+            found[f"{REFERENCE_LOSS}{own.name}"] = float(-chance.gather(1, seen).log().mean())
     return found
 
 
-def _boosted(given: Tensor, y: Tensor, new: Tensor, **loss: Any) -> Tensor:
+def _settings(levels: Sequence[int]) -> dict[str, Any]:
+    """The settings of trees for equations of so many levels: fewer, faster learning rounds where these are many."""
+    each = sum(1 if k <= 2 else k for k in levels if k <= MOST_CLASSES)
+    rounds = min(ROUNDS, max(10, TREES // max(1, each)))
+    plain = {"max_leaf_nodes": 15, "early_stopping": False, "random_state": 0}
+    return {"max_iter": rounds, "learning_rate": 6 / rounds, **plain}
+
+
+def _boosted(given: Tensor, y: Tensor, new: Tensor, trees: Mapping[str, Any]) -> Tensor:
     """The expected child (m,) of new parents (m, p), by trees grown on parents (n, p) and children (n,)."""
     from sklearn.ensemble import HistGradientBoostingRegressor  # other runs need not wait for it
 
-    trees = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=0, **loss)
-    trees.fit(given.cpu().numpy(), y.double().cpu().numpy())
-    return torch.from_numpy(trees.predict(new.cpu().numpy())).to(new)
+    grown = HistGradientBoostingRegressor(**trees).fit(given.cpu().numpy(), y.double().cpu().numpy())
+    return torch.from_numpy(grown.predict(new.cpu().numpy())).to(new)
 
 
-def _boosted_classes(given: Tensor, level: Tensor, new: Tensor, k: int) -> Tensor:
-    """The chances (m, k) of new parents (m, p), likewise; a level that no row has is as rare as can be."""
+def _boosted_classes(own: Fitted, train: Tensor, level: Tensor, x: Tensor, trees: Mapping[str, Any]) -> Tensor:
+    """The chances (m, k) of the levels in rows x (m, d), likewise; 0 of one that no training row has."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     classes, code = level.cpu().unique(return_inverse=True)
-    chance = new.new_zeros(len(new), k)
+    chance = x.new_zeros(len(x), own.chances(x[:1]).shape[-1])
+    chance[:, classes] = 1.0
     if len(classes) > 1:
-        each = 1 if len(classes) == 2 else len(classes)
-        rounds = min(60, TREES // each)
-        trees = HistGradientBoostingClassifier(
-            max_iter=rounds, max_leaf_nodes=15, early_stopping=False, random_state=0
-        ).fit(given.cpu().numpy(), code.numpy())
-        chance[:, classes] = torch.from_numpy(trees.predict_proba(new.cpu().numpy())).to(new)
-    else:
-        chance[:, classes] = 1.0
-    return chance * (1 - k * discrete.LEAST_CHANCE) + discrete.LEAST_CHANCE
+        grown = HistGradientBoostingClassifier(**trees).fit(own.given(train).cpu().numpy(), code.numpy())
+        chance[:, classes] = torch.from_numpy(grown.predict_proba(own.given(x).cpu().numpy())).to(x)
+    return chance
 
 
-def _boosted_count(own: Fitted, train: Tensor, level: Tensor, x: Tensor) -> Tensor:
+def _boosted_count(own: Fitted, train: Tensor, level: Tensor, x: Tensor, trees: Mapping[str, Any]) -> Tensor:
     """The negative binomial chances (m, k) of counts whose mean trees know, with the likeliest of 37 dispersions."""
     assert own.head is not None
-    mean = _boosted(own.given(train), level, torch.cat([own.given(train), own.given(x)]), loss="poisson")
+    mean = x.new_zeros(len(train) + len(x))
+    if level.any():
+        mean = _boosted(own.given(train), level, own.given(torch.cat([train, x])), {**trees, "loss": "poisson"})
     score, some = mean.clamp_min(1e-5).log(), slice(0, SOME)
     sizes = torch.linspace(*discrete.SIZE, 37).to(score)
-    grid = torch.stack(torch.broadcast_tensors(score[some], sizes.unsqueeze(1)), -1)  # (37, n, 2)
-    fit = (
-        own.head(grid).gather(-1, level[some].expand(len(sizes), -1).unsqueeze(-1)).clamp_min(1e-30).log().mean((1, 2))
-    )
+    chance = own.head(torch.stack(torch.broadcast_tensors(score[: len(train)][some], sizes.unsqueeze(1)), -1))
+    seen = level[some].expand(len(sizes), -1).unsqueeze(-1)
+    best = sizes[chance.gather(-1, seen).clamp_min(discrete.LEAST_CHANCE).log().mean((1, 2)).argmax()]
     new = score[len(train) :]
-    chance = own.head(torch.stack([new, sizes[fit.argmax()].expand_as(new)], -1))
-    return chance * (1 - chance.shape[-1] * discrete.LEAST_CHANCE) + discrete.LEAST_CHANCE
+    return own.head(torch.stack([new, best.expand_as(new)], -1))
