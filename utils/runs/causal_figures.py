@@ -126,7 +126,8 @@ def _remark(record: Record, key: str) -> str:
     facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}
     if any(fact.startswith(POSTERIOR) for fact in facts) and "coupling" in causal["settings"]:
         return f"coupling {causal['settings']['coupling']}"
-    return MIDDLE_NOISE if any(fact.startswith(THRESHOLDED) for fact in facts) else ""
+    middle = causal["settings"].get("discrete") != "posterior" and any(fact.startswith(THRESHOLDED) for fact in facts)
+    return MIDDLE_NOISE if middle else ""
 
 
 def label(records: Sequence[Record], key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> str:

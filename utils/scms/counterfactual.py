@@ -46,16 +46,34 @@ def chances(scm: SCM, x: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor | N
 def abduct(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     """The noise (L, ..., d) of every twin of x (..., d), drawn by ``chances``.
 
-    Twins share the noise of their row, but for an SCM with ``fresh`` noise: there discrete nodes of the twins at other
-    levels than the row's are drawn anew.
+    Twins share the noise of their row, but for an SCM with ``fresh`` noise: there a discrete node is drawn anew at
+    levels that differ from the row's in a sensitive ancestor of it, and once for all levels that agree in those.
     """
     size = len(scm.levels), *x.shape
     noise = scm.to_noise(scm.own(x), None if chance is None else chance[0]).expand(size)
     if chance is None or not scm.fresh:
         return noise
-    drawn = torch.zeros_like(scm.unit, dtype=torch.bool)
-    drawn[..., list(scm.posterior)] = True
-    return torch.where(drawn & ~is_factual(scm, x).unsqueeze(-1), draw_anew(chance[1:]), noise)
+    first = _first_alike(scm)
+    at = first.reshape(len(first), *(1,) * (x.ndim - 1), -1)
+    anew = draw_anew(chance[1:].take_along_dim(at.expand(size), 0))
+    return torch.where(at != first[factual_level(scm, x)], anew, noise)
+
+
+def _first_alike(scm: SCM) -> Tensor:
+    """For each level the first that agrees with it in the sensitive ancestors of each drawn column, (L, d).
+
+    0 in all other columns.
+    """
+    first = torch.zeros(len(scm.levels), len(scm.names), dtype=torch.long, device=scm.levels.device)
+    ancestors: dict[int, frozenset[int]] = {i: frozenset([i]) for i in scm.sensitive}
+    for m in scm.mechanisms:
+        above = frozenset[int]().union(*(ancestors.get(p, frozenset()) for p in m.parents))
+        for i in m.columns:
+            ancestors.setdefault(i, above)
+        if m.posterior:
+            own = scm.levels[:, [j for j, i in enumerate(scm.sensitive) if i in above]]
+            first[:, list(m.columns)] = (own.unsqueeze(1) == own).all(-1).int().argmax(1).unsqueeze(1)
+    return first
 
 
 def twins(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:

@@ -198,7 +198,10 @@ class CutPoints(nn.Module):
 
 
 def with_cuts(kind: str, score: nn.Module, level: Tensor, levels: int) -> nn.Module:
-    """The regression of a node as its head takes it: of an ordered one with cut points, at first those of no parents.
+    """The regression of a node as its head takes it, with what maximises the likelihood without parents to begin with.
+
+    An ordered one gets cut points, a count the logarithms of mean and dispersion; far from those the chance of what was
+    seen is 0 in floating point, which has no slope.
 
     Args:
         kind: of the node.
@@ -206,6 +209,11 @@ def with_cuts(kind: str, score: nn.Module, level: Tensor, levels: int) -> nn.Mod
         level: of the training rows, (n,).
         levels: how many there are.
     """
+    if kind == "count":
+        mean, variance = level.double().mean().clamp_min(0.1), level.double().var(correction=0)
+        size = mean.square() / (variance - mean).clamp_min(1e-6)
+        assert isinstance(score.last, nn.Linear)
+        score.last.bias.data += torch.stack([mean.log(), size.log().clamp(-1.0, 6.0)])
     if kind != "ordered":
         return score
     f = CutPoints(score, levels)

@@ -199,7 +199,9 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
     levels, low, step = len(own), 0.0, 1.0
     if len(own) > 1:
         fitting = ["multinomial"]
-    elif first.kind == "binary" and not (first.attribute and first.sensitive):
+    elif first.sensitive or first.attribute:
+        pass  # interventions set it, or it is no node without the others of its attribute
+    elif first.kind == "binary":
         fitting, levels = ["logistic", "additive"], 2
     elif first.kind == "categorical" and len(set(steps := np.diff(first.levels).tolist())) == 1:
         fitting, levels, low, step = ["ordered", "additive"], len(first.levels), first.levels[0], steps[0]
@@ -209,10 +211,11 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
         if levels <= discrete.MOST_LEVELS:
             usual: Kind = "ordered" if first.discrete == "ordered" or levels <= FEW_LEVELS else "additive"
             fitting = list(dict.fromkeys((usual, "ordered", "additive")))
-            if low >= 0:
-                low, levels = 0.0, int(high) + 1
+            if 0 <= low <= high < discrete.MOST_LEVELS:
                 fitting = ["count", *fitting] if first.discrete == "count" else [*fitting, "count"]
     chosen = fitting[0] if kind is None else kind
+    if chosen == "count":
+        low, levels = 0.0, int(high) + 1
     if chosen not in fitting:
         raise ValueError(f"scm.nodes.{name}={kind!r} does not fit this column; choose {' or '.join(fitting)}")
     scale = float(dataset.scale[own[0]]) if len(own) == 1 else 1.0
@@ -249,7 +252,8 @@ def build_scm(
         regressions: of each node, stacked parents on standardised columns -> expected child, or what the head takes.
         reading: ``anm`` reads a binary child as additive noise, as published (counterfactuals may leave
             {0, 1}); ``threshold`` keeps it in {0, 1} by one middle noise; ``posterior`` gives discrete nodes the
-            mechanisms of ``nodes``, keeps the noise of discrete roots as it is, and has whole numbers rounded.
+            mechanisms of ``nodes``, keeps the noise of discrete roots as it is, and has whole numbers rounded; a
+            sensitive binary column and a single indicator of an attribute are read as by ``threshold``.
             Indicators of a sensitive attribute, which interventions set together, are additive in any.
         coupling: of a posterior: ``gumbel``, ``monotone`` or ``independent``.
         draws: of a posterior, in an evaluation.
@@ -262,24 +266,25 @@ def build_scm(
         raise ValueError(f"scm.coupling={coupling!r} is not known; choose gumbel, monotone or independent")
     columns, x = dataset.columns, dataset.train.x
     in_sets = {i for a in sensitive_attributes(columns) if len(a.places) > 1 for i in a.places}
-    additive_binary = [
-        node.name
+    binary = {
+        node.name: columns[node.columns[0]]
         for node in nodes
         if node.kind == "additive" and columns[node.columns[0]].kind == "binary" and node.columns[0] not in in_sets
-    ]
-    cutting = additive_binary if reading == "threshold" else []
+    }
+    beside = {name for name, c in binary.items() if reading == "posterior" and (c.sensitive or c.attribute)}
+    cutting = binary.keys() if reading == "threshold" else beside
     equations = {
         node.name: node.equation(f, threshold=node.name in cutting, monotone=coupling != "gumbel")
         for node, f in zip(nodes, regressions, strict=True)
     }
     scm = structural(columns, equations, resample(x, columns))
     facts = scores(equations_of(scm, columns), dataset)
-    facts |= {f"{THRESHOLDED if cutting else REAL_VALUED}{name}": 1.0 for name in additive_binary}
+    facts |= {f"{THRESHOLDED if name in cutting else REAL_VALUED}{name}": 1.0 for name in binary}
     if reading == "posterior":
         scm, own = _with_discrete(scm, dataset, nodes, draws=draws, fresh=coupling == "independent")
         facts |= own
     scm = on_device(scm, x.device)
-    sample = published_noise(dataset.name, scm.names) if sampling == "published" else _later(scm, x, columns)
+    sample = published_noise(dataset.name, scm.names) if sampling == "published" else _later(scm, x, columns, reading)
     kinds: dict[int, Prior] = {scm.names.index(name): "uniform" for name in cutting}
     for m in scm.mechanisms if scm.posterior else ():
         gumbel = len(m.columns) > 1 and coupling == "gumbel"
@@ -292,12 +297,13 @@ def _with_discrete(
     scm: SCM, dataset: Dataset, nodes: Sequence[Node], *, draws: int, fresh: bool
 ) -> tuple[SCM, dict[str, float]]:
     """The SCM with draws of the posterior, discrete roots that no radius moves and whole numbers; and its facts."""
-    with_parents = {i for node in nodes for i in node.columns}
+    with_parents, names = {i for node in nodes for i in node.columns}, {node.name for node in nodes}
     step = torch.zeros_like(scm.unit)
     first, unit, facts = torch.zeros_like(step), scm.unit.clone(), {}
     for i, c in enumerate(dataset.columns):
         few = c.integer and np.ptp(_range(dataset, i)) < FEW_LEVELS
-        if not c.sensitive and i not in with_parents and (c.kind != "continuous" or c.discrete or few):
+        kept = i not in with_parents or (c.attribute and c.name in names)  # a root, or a single indicator
+        if not c.sensitive and kept and (c.kind != "continuous" or c.discrete or few):
             unit[i] = 0.0
             facts[f"{STILL}{c.attribute or c.name}"] = 1.0
     for node in nodes:
@@ -311,9 +317,9 @@ def _with_discrete(
     return scm, facts | {f"{POSTERIOR}{name}": 1.0 for name in drawn}
 
 
-def _later(scm: SCM, x: Tensor, columns: Sequence[Column]) -> SampleNoise:
+def _later(scm: SCM, x: Tensor, columns: Sequence[Column], reading: Reading) -> SampleNoise:
     """The sampler of the noise of rows x (n, d), which is a table as large as theirs and made once it is asked for."""
-    made = cache(lambda: resample(scm.to_noise(x), columns))
+    made = cache(lambda: resample(scm.to_noise(x), columns, every=reading == "posterior"))
     return lambda n, rng: made()(n, rng)
 
 

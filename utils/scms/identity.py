@@ -70,7 +70,8 @@ def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[s
         reading = found.pop("discrete")
         found = {key: value for key, value in found.items() if key not in OF_POSTERIOR}
         if part_of(node) in FITTED:
-            found["discrete"] = reading if read and reading != "posterior" else "anm"
+            cut = reading == "posterior" and any(fact.startswith(THRESHOLDED) for fact in facts)
+            found["discrete"] = "threshold" if cut else reading if read and reading != "posterior" else "anm"
     return found
 
 

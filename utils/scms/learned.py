@@ -31,6 +31,11 @@ class EquationNet(nn.Module):
         self.inner = nn.Linear(parents, hidden)
         self.outer = nn.Linear(hidden, outputs)
 
+    @property
+    def last(self) -> nn.Linear:
+        """Returns the layer whose biases shift what it gives."""
+        return self.outer
+
     def forward(self, parents: Tensor) -> Tensor:
         """Parents (..., p) -> (...), or (..., q)."""
         return self.outer(torch.tanh(self.inner(parents))).squeeze(-1)

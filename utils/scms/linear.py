@@ -28,6 +28,11 @@ class Line(nn.Module):
         self.linear = nn.Linear(slope.shape[1], len(slope))
         self.linear.weight.data, self.linear.bias.data = slope, intercept
 
+    @property
+    def last(self) -> nn.Linear:
+        """Returns the layer whose biases shift what it gives."""
+        return self.linear
+
     def forward(self, parents: Tensor) -> Tensor:
         """Parents (..., p) -> (...), or (..., q)."""
         return self.linear(parents).squeeze(-1)

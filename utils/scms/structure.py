@@ -153,14 +153,19 @@ def in_radius_units(scm: SCM, dataset: Dataset, radius_unit: str) -> SCM:
     return replace(scm, unit=scm.unit * deviation, radius_unit="noise_sd")
 
 
-def resample(noise: Tensor, columns: Sequence[Column] = ()) -> SampleNoise:
+def resample(noise: Tensor, columns: Sequence[Column] = (), *, every: bool = False) -> SampleNoise:
     """Sampler that draws each noise independently from its observed values, (rows, d).
 
-    The columns of one sensitive attribute come from one row, so that exactly one of its indicators is 1.
+    The columns of one sensitive attribute come from one row, so that exactly one of its indicators is 1; with ``every``
+    those of all attributes do, and cuts come from the row of the column that implies them.
     """
     observed, first = noise.cpu().numpy(), np.arange(noise.shape[-1])
+    names = [c.name for c in columns]
+    for places in attributes(columns).values() if every else ():
+        cut = columns[places[0]].cut
+        first[list(places)] = names.index(cut[0]) if cut else places[0]
     for attribute in sensitive_attributes(columns):
-        first[list(attribute.places)] = attribute.places[0]
+        first[list(attribute.places)] = first[attribute.places[0]]
 
     def sample(n: int, rng: np.random.Generator) -> Tensor:
         rows = rng.integers(len(observed), size=(n, observed.shape[1]))[:, first]

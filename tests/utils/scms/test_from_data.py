@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from utils.scms.counterfactual import draw, twins
+from utils.datasets.column_rules import outside
+from utils.datasets.tabular import assemble, natural
+from utils.scms.counterfactual import chances, draw, is_factual, twins
+from utils.scms.learned import learned
 from utils.scms.linear import linear
+from utils.types import Column
 
 SETTINGS = {
     "seed": 0,
@@ -84,3 +89,113 @@ def test_published_noise_belongs_to_additive_equations(dataset):
 def test_published_noise_is_only_there_for_its_data_sets(dataset):
     with pytest.raises(ValueError, match="no noise was published for data set 'toy'"):
         linear(dataset("toy"), **SETTINGS | {"sampling": "published"})
+
+
+# --- discrete columns whose noise is a posterior ---------------------------------------------------------------
+
+POSTERIOR = SETTINGS | {"discrete": "posterior", "draws": 16}
+N = 3000
+
+
+def flag(name, **more):
+    return Column(name, "binary", levels=(0.0, 1.0), **more)
+
+
+def table(columns, values, parents):
+    y = np.random.default_rng(9).integers(0, 2, N)
+    return assemble("t", values, y, columns=columns, parents=parents, split=[0.6, 0.2, 0.2], seed=0)
+
+
+def test_a_sensitive_attribute_with_parents_is_set_and_never_drawn():
+    """region -> origin (sensitive) -> income: without other discrete columns one draw, the bits of additive noise."""
+    rng = np.random.default_rng(0)
+    region = rng.normal(size=N)
+    origin = (rng.random(N) < 1 / (1 + np.exp(-region))) * 1.0
+    values = {"region": region, "origin": origin, "income": 2 * origin + region + rng.normal(size=N)}
+    columns = (Column("region", "continuous"), flag("origin", sensitive=True), Column("income", "continuous"))
+    data = table(columns, values, {"origin": ("region",), "income": ("region", "origin")})
+    scm, additive = linear(data, **POSTERIOR), linear(data, **SETTINGS)
+    assert (scm.posterior, scm.draws, scm.whole) == ((), 1, None)
+    assert torch.equal(scm.unit, additive.unit)
+    assert torch.equal(twins(scm, data.test.x), twins(additive, data.test.x))
+
+
+def races():
+    rng = np.random.default_rng(0)
+    black, age, felony = rng.integers(0, 2, N) * 1.0, rng.normal(40, 12, N), rng.integers(0, 2, N) * 1.0
+    values = {"black": black, "white": 1 - black, "age": age, "young": (age < 30) * 1.0, "old": (age >= 30) * 1.0}
+    columns = (
+        flag("black", attribute="race", sensitive=True),
+        flag("white", attribute="race"),
+        Column("age", "continuous"),
+        flag("young", attribute="ages", cut=("age", -np.inf, 30.0)),
+        flag("old", attribute="ages", cut=("age", 30.0, np.inf)),
+        flag("felony", attribute="degree"),
+        flag("misdemeanour", attribute="degree"),
+    )
+    return table(columns, values | {"felony": felony, "misdemeanour": 1 - felony}, {"white": ("black",)})
+
+
+def test_an_indicator_beside_a_sensitive_one_keeps_in_step_with_it():
+    data = races()
+    scm = linear(data, **POSTERIOR)
+    chance = chances(scm, data.train.x, lambda like: torch.rand(like.shape))
+    found = twins(scm, data.train.x, chance)
+    assert torch.equal(found[..., 0] + found[..., 1], torch.ones_like(found[..., 0]))
+    assert (scm.draws, scm.unit.tolist()) == (1, [0, 0, 1, 0, 0, 0, 0])
+
+
+def test_fresh_individuals_have_one_level_of_every_attribute():
+    data = races()
+    found = natural(data, draw(linear(data, **POSTERIOR), 2000, np.random.default_rng(0)).double()).numpy()
+    shares = {name: float(of.mean()) for name, of in outside(data.columns, found).items()}
+    assert shares == {"race": pytest.approx(0, abs=0.003), "ages": 0, "degree": 0}
+
+
+def counted(mean, effect=0.4):
+    rng = np.random.default_rng(0)
+    sex = rng.integers(0, 2, N) * 1.0
+    values = {"sex": sex, "visits": rng.poisson(mean * np.exp(effect * sex)) * 1.0}
+    columns = (flag("sex", sensitive=True), Column("visits", "continuous", integer=True, discrete="count"))
+    return table(columns, values, {"visits": ("sex",)}), values
+
+
+@pytest.mark.parametrize("mean", [0.05, 5, 60, 400])
+def test_counts_of_any_size_are_fitted(mean, tmp_path, monkeypatch):
+    """As likely as under the Poisson distribution that they are from, by SciPy."""
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
+    data, values = counted(mean)
+    held = data.valid.index.numpy()
+    true = -stats.poisson.logpmf(values["visits"], mean * np.exp(0.4 * values["sex"]))[held].mean()
+    assert linear(data, **POSTERIOR).facts["scm_log_loss_visits"] == pytest.approx(true, abs=0.02)
+    nets = {"hidden": 10, "steps": 300, "batch_size": 300, "lr": 0.01}
+    assert learned(data, **POSTERIOR, **nets).facts["scm_log_loss_visits"] == pytest.approx(true, abs=0.1)
+
+
+def test_a_count_of_more_than_a_thousand_is_a_number():
+    """Though it has fewer levels than that: its distribution begins at 0."""
+    data, _ = counted(1500, effect=0.1)
+    scm = linear(data, **POSTERIOR)
+    assert (scm.posterior, scm.whole is None) == ((), False)
+    with pytest.raises(ValueError, match=r"scm.nodes.visits='count' does not fit this column; choose"):
+        linear(data, **POSTERIOR | {"nodes": {"visits": "count"}})
+
+
+def test_noise_drawn_anew_is_that_of_descendants_of_what_differs():
+    """sex -> job, origin -> home, region -> farm: a twin of the other sex and the same origin moves its job alone."""
+    rng = np.random.default_rng(0)
+    names = ("sex", "origin", "region", "job", "home", "farm")
+    values = {name: rng.integers(0, 2, N) * 1.0 for name in names}
+    columns = tuple(flag(name, sensitive=name in ("sex", "origin")) for name in names)
+    data = table(columns, values, {"job": ("sex",), "home": ("origin",), "farm": ("region",)})
+    scm, x = linear(data, **POSTERIOR | {"coupling": "independent"}), data.test.x
+    found = twins(scm, x, chances(scm, x, lambda like: torch.rand(like.shape)))
+    job, home, farm = found[..., 3:].unbind(-1)
+    assert torch.equal(farm, x[:, 5].expand_as(farm))
+    assert torch.equal(job[0], job[1])  # levels: (sex, origin) of 00, 01, 10, 11
+    assert torch.equal(home[0], home[2])
+    own = is_factual(scm, x)
+    for column, alike in ((job, own[0] | own[1]), (home, own[0] | own[2])):
+        kept = column[0] == x[:, 3 if column is job else 4]
+        assert kept[alike].all()
+        assert float(kept[~alike].double().mean()) == pytest.approx(0.5, abs=0.1)
