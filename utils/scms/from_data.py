@@ -214,10 +214,10 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
             if 0 <= low <= high < discrete.MOST_LEVELS:
                 fitting = ["count", *fitting] if first.discrete == "count" else [*fitting, "count"]
     chosen = fitting[0] if kind is None else kind
-    if chosen == "count":
-        low, levels = 0.0, int(high) + 1
     if chosen not in fitting:
         raise ValueError(f"scm.nodes.{name}={kind!r} does not fit this column; choose {' or '.join(fitting)}")
+    if chosen == "count":
+        low, levels = 0.0, int(high) + 1
     scale = float(dataset.scale[own[0]]) if len(own) == 1 else 1.0
     loc = float(dataset.loc[own[0]]) if len(own) == 1 else 0.0
     return Node(name, own, parents, chosen, levels, (low - loc) / scale, step / scale)

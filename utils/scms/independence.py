@@ -27,14 +27,14 @@ def dependences(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, floa
     """``scm_dependence_p_<node>``: the p-value of residuals that are independent of the parents, on held-out rows.
 
     The Hilbert-Schmidt independence criterion (Gretton et al. 2008) of at most RESIDUAL_ROWS rows, Gaussian kernels of
-    median width by random features (Zhang et al. 2018, arXiv 1606.07892). The residual of a discrete node is the
+    median width by random features (Zhang et al. 2018, arXiv 1606.07892). The residual of a discrete or cut node is the
     randomised quantile residual of Dunn and Smyth (1996), uniform where the equation is right.
     """
     x = held_out(dataset).x[:RESIDUAL_ROWS]
     generator = seeding.generator(0, "residuals")
     found = {}
     for own in equations if len(x) > 2 else ():
-        residual = own.residual(x) if own.head is None else _quantile_residual(own, x, generator)
+        residual = own.residual(x) if own.kind == "additive" and not own.cut else _quantile_residual(own, x, generator)
         found[f"{DEPENDENCE}{own.name}"] = hsic(residual.unsqueeze(1), own.given(x), generator)
     return found
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from utils.scms import discrete
 from utils.scms.facts import LOSS, R2, REFERENCE_LOSS, REFERENCE_R2, SHARES
+from utils.scms.identity import THRESHOLDED
 from utils.types import SCM, Batch, Column, Dataset
 
 ROWS, SOME = 5_000, 500  # training rows that trees are grown on, and that choose a dispersion
@@ -25,6 +26,7 @@ class Fitted(NamedTuple):
     f: Callable[[Tensor], Tensor]  # stacked parents (n, p) -> expected child, or what the head takes
     head: discrete.Head | None  # of a discrete one
     where: Mapping[str, float]  # the numbers of its levels in its column
+    cut: bool  # an additive one whose expected child is read as the chance of 1
 
     @property
     def kind(self) -> str:
@@ -37,12 +39,17 @@ class Fitted(NamedTuple):
         return x[:, list(self.parents)]
 
     def chances(self, x: Tensor) -> Tensor:
-        """The chances (n, k) of the levels of a discrete one in rows x (n, d)."""
+        """The chances (n, k) of the levels of a discrete or a cut one in rows x (n, d)."""
+        if self.cut:
+            chance = self.f(self.given(x)).clamp(0, 1)
+            return torch.stack([1 - chance, chance], -1)
         assert self.head is not None
         return discrete.chances(self.head, self.f, *self.given(x).unbind(-1))
 
     def level(self, x: Tensor, k: int) -> Tensor:
-        """The levels (n,) of a discrete one of k."""
+        """The levels (n,) of a discrete one of k, or of a cut one."""
+        if self.cut:
+            return (x[:, self.columns[0]] > 0.5).long()
         return discrete.read_level(x[:, list(self.columns) if not self.where else self.columns[0]], k, **self.where)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -58,7 +65,8 @@ def equations_of(scm: SCM, columns: Sequence[Column]) -> tuple[Fitted, ...]:
             first, where = columns[m.columns[0]], dict(m.push.keywords)
             head = where.pop("head", None)
             name = first.attribute if len(m.columns) > 1 else first.name
-            found.append(Fitted(name, m.columns, m.parents, m.push.args[0], head, where))
+            cut = f"{THRESHOLDED}{name}" in scm.facts
+            found.append(Fitted(name, m.columns, m.parents, m.push.args[0], head, where, cut))
     return tuple(found)
 
 

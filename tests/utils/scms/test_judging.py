@@ -26,6 +26,11 @@ def test_nothing_is_said_against_right_equations_under_the_right_graph(name):
     assert judged(TRUTHS[name]).warnings == []
 
 
+def test_a_binary_column_that_is_cut_leaves_no_residual_that_depends_on_its_parents():
+    """0 or 1 less its chance varies as p (1 - p) does, which is no fault of the equation."""
+    assert about(judged(TRUTHS["non_root"], discrete="threshold").warnings, "depends on the parents") == []
+
+
 def test_a_line_in_place_of_a_curve_is_told_and_the_graph_is_not_blamed():
     found = judged(BENT)
     (behind,) = about(found.warnings, "far less of held-out rows than boosted trees")
