@@ -36,7 +36,8 @@ from utils.types import SCM, Dataset
 OWN = {"people": "3", "out": ""}  # the words that are not those of a training, and what they are by default
 MOST = 100  # people
 STYLE = (
-    "<style>.graph .arrow { fill: none; stroke: currentColor; } .graph rect { fill: none; stroke: currentColor; } "
+    "<style>figure svg.graph { width: auto; max-width: 100%; height: auto; } "
+    ".graph .arrow { fill: none; stroke: currentColor; } .graph rect { fill: none; stroke: currentColor; } "
     ".graph .sensitive rect { stroke-width: 3; } .graph text { text-anchor: middle; fill: currentColor; }</style>"
 )
 
