@@ -11,6 +11,7 @@ from typing import Any, Literal
 from utils.records.typed import Record
 
 Reading = Literal["posterior", "threshold", "anm"]  # of discrete columns
+Keep = Literal["best", "last"]
 Coupling = Literal["gumbel", "monotone", "independent"]
 # facts of an SCM about its columns. Counterfactuals may leave {0, 1}, or rest on one middle noise; a discrete node's
 # noise is drawn from its posterior; no radius moves a discrete root; a whole-number column's twins are also rounded
@@ -33,11 +34,26 @@ def choose_reading(discrete: Reading | None, sampling: str) -> Reading:
     return found
 
 
+def choose_epoch(keep: Keep | None, sampling: str) -> Keep:
+    """Returns which parameters of a learned equation are kept: as asked, else ``last`` for published noise, ``best``.
+
+    Raises:
+        ValueError: another word.
+    """
+    found = keep or ("last" if sampling == "published" else "best")
+    if found not in ("best", "last"):
+        raise ValueError(f"scm.keep={keep!r} is not known; choose best or last, or null")
+    return found
+
+
 def settle(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an ``scm`` option, its reading of discrete columns in place of null."""
-    if "discrete" not in node:
-        return dict(node)
-    return {**node, "discrete": choose_reading(node["discrete"], str(node.get("sampling")))}
+    """The settings of an ``scm`` option, with what null stands for."""
+    found, sampling = dict(node), str(node.get("sampling"))
+    if "discrete" in node:
+        found["discrete"] = choose_reading(node["discrete"], sampling)
+    if "keep" in node:
+        found["keep"] = choose_epoch(node["keep"], sampling)
+    return found
 
 
 def upgrade(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +65,7 @@ def upgrade(node: Mapping[str, Any]) -> dict[str, Any]:
         return dict(node)
     kept = {key: value for key, value in node.items() if key != "binary"}
     filled: dict[str, Any] = {"discrete": node.get("binary") or "anm", "nodes": {}, "coupling": "gumbel", "draws": 16}
+    filled |= {"keep": "last"} if option == "learned" else {}
     return {**kept, **(filled if option in FITTED else {"discrete": "anm"})}
 
 
@@ -61,7 +78,7 @@ def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[s
     read = any(fact.startswith((REAL_VALUED, THRESHOLDED)) for fact in facts)
     if "binary" in node:  # of the first versions
         return dict(node) if read else {**node, "binary": "anm"}
-    found = dict(node)
+    found = {key: value for key, value in node.items() if (key, value) != ("keep", "last")}  # as all once were
     drawn = any(fact.startswith((POSTERIOR, STILL, WHOLE)) for fact in facts)
     if not any(fact.startswith(POSTERIOR) for fact in facts):
         found.pop("draws", None)

@@ -81,7 +81,8 @@ class StackedLinear(nn.Module):
         weight = torch.stack([layer.weight.detach().T for layer in layers])
         self.weight = nn.Parameter(F.pad(weight, self.spare).contiguous(), trained)
         biases = [layer.bias.detach().unsqueeze(0) for layer in layers if layer.bias is not None]
-        self.bias = nn.Parameter(F.pad(torch.stack(biases), self.spare[:2]), trained) if biases else None
+        learned = layers[0].bias is not None and layers[0].bias.requires_grad
+        self.bias = nn.Parameter(F.pad(torch.stack(biases), self.spare[:2]), learned) if biases else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(m, n, i) -> (m, n, o)."""
