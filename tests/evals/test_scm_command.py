@@ -112,6 +112,15 @@ def test_the_page_holds_the_same_and_the_graph_drawn(capsys):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+def test_of_the_published_loans_the_one_bent_equation_is_found_and_the_graph_holds(capsys):
+    """Loan amounts fall with the square of age; all others are lines, nearly, under the graph that is right."""
+    said = judged(capsys, "dataset=loan", "scm=linear", "people=0")
+    assert "Independences that the graph implies: 10, tested" in said.out
+    assert "none is refuted" in " ".join(said.out.split())
+    (behind,) = [line for line in said.err.splitlines() if "boosted trees" in line]
+    assert re.findall(r"(\w+) -?[\d.]+% of ", behind) == ["loan_amount"]
+
+
 @pytest.mark.parametrize(
     ("words", "phrase"),
     [
