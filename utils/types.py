@@ -80,6 +80,7 @@ class Column:
     cut: tuple[str, float, float] | None = None  # of a 0/1 column that another implies: 1 where low <= other < high
     texts: tuple[str, ...] = ()  # what the owner calls each level, as levels; of an indicator such as ("", "asian")
     discrete: Literal["", "ordered", "count"] = ""  # of whole numbers: an order of levels, or a declared count
+    tells: str = ""  # of a 0/1 column: that which holds one number, its median, wherever this is 1: it is missing there
 
 
 class Mechanism(NamedTuple):
@@ -153,6 +154,7 @@ class SCM:
     draws: int = 1  # of the noise of every row, in an evaluation; 1 where no noise is a posterior
     fresh: bool = False  # discrete columns of a twin are drawn anew: the coupling ``independent``
     judgement: Callable[[], Judgement] = Judgement  # by the data that it was fitted to
+    missing: Mapping[int, tuple[int, Tensor]] = field(default_factory=dict)  # column: its flag, what it holds at 1
     whole: tuple[Tensor, Tensor] | None = None  # first and step (d,): whole numbers are first + i step; step 0: others
 
     @property
@@ -196,6 +198,10 @@ class SCM:
             if m.parents and m.columns[0] not in columns:
                 parents = (columns[p] if p in columns else u[..., p] for p in m.parents)
                 columns |= _by_column(m.push(_of_node(u, m.columns), *parents), m.columns)
+            if (i := m.columns[0]) in self.missing:
+                flag, held = self.missing[i]
+                told, value = (columns[j] if j in columns else u[..., j] for j in (flag, i))
+                columns[i] = torch.where(told > 0.5, held, value)
         return _with_columns(u, columns)
 
     def rounded(self, v: Tensor) -> Tensor:

@@ -125,6 +125,8 @@ def _rounding(magnitude: Tensor) -> Tensor:
 
 def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Neurons | None:
     """Features in model space, or None where an equation is not known."""
+    if scm.missing:
+        return None
     columns: dict[int, Neurons] = {}
     for mechanism in scm.mechanisms:
         i = mechanism.columns[0]

@@ -124,6 +124,8 @@ def least_shift(scm: SCM, x: Tensor, moved: Tensor) -> Tensor:
         middle = (enough + too_little) / 2
         reached = pushed(noise + middle * shift) == target
         enough, too_little = torch.where(reached, middle, enough), torch.where(reached, too_little, middle)
+    for i, (flag, _) in scm.missing.items():  # whatever the noise
+        enough[..., i] *= target[..., flag] <= 0.5
     return enough * shift
 
 

@@ -313,8 +313,19 @@ def _with_discrete(
             facts[f"{WHOLE}{node.name}"] = 1.0
     drawn = [node.name for node in nodes if node.kind != "additive"]
     whole = (first, step) if step.any() else None
-    scm = replace(scm, unit=unit, draws=draws if drawn else 1, fresh=fresh, whole=whole)
+    scm = replace(scm, unit=unit, draws=draws if drawn else 1, fresh=fresh, whole=whole, missing=_missing(dataset))
     return scm, facts | {f"{POSTERIOR}{name}": 1.0 for name in drawn}
+
+
+def _missing(dataset: Dataset) -> dict[int, tuple[int, Tensor]]:
+    """The columns whose missing numbers a flag tells, with its place and what they hold in its stead, model space."""
+    names, found = [c.name for c in dataset.columns], dict[int, tuple[int, Tensor]]()
+    for flag, c in enumerate(dataset.columns):
+        for rows in (dataset.train, dataset.valid, dataset.test) if c.tells else ():
+            i = names.index(c.tells)
+            for value in rows.x[rows.x[:, flag] > 0.5, i][:1]:
+                found[i] = flag, value
+    return found
 
 
 def _later(scm: SCM, x: Tensor, columns: Sequence[Column], reading: Reading) -> SampleNoise:

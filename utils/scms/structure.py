@@ -110,8 +110,9 @@ def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], s
     names = tuple(c.name for c in columns)
     node_of = {name: c.attribute if c.attribute in equations else name for name, c in zip(names, columns, strict=True)}
     arrows = {name: equations[node].parents for name, node in node_of.items() if node in equations}
+    flags = {c.tells: (*arrows.get(c.tells, ()), c.name) for c in columns if c.tells}  # known before what they tell of
     found: dict[str, Mechanism] = {}
-    for i in topological(arrows, names):
+    for i in topological({**arrows, **flags}, names):
         node = node_of[names[i]]
         own = equations.get(node, ROOT)
         places = tuple(j for j, name in enumerate(names) if node_of[name] == node)
@@ -136,7 +137,8 @@ def on_device(scm: SCM, device: torch.device) -> SCM:
     """The SCM with its constants on the device; its equations go wherever their arguments are."""
     constants = {name: getattr(scm, name).to(device) for name in ("levels", "loc", "scale", "unit")}
     whole = scm.whole and (scm.whole[0].to(device), scm.whole[1].to(device))
-    return replace(scm, whole=whole, **constants)
+    missing = {i: (flag, held.to(device)) for i, (flag, held) in scm.missing.items()}
+    return replace(scm, whole=whole, missing=missing, **constants)
 
 
 def in_radius_units(scm: SCM, dataset: Dataset, radius_unit: str) -> SCM:

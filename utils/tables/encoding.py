@@ -101,7 +101,9 @@ def _columns_of(schema: TableSchema, name: str, rule: Rule) -> tuple[Column, ...
     number = column(name, "continuous", integer=counted, bounds=bounds, discrete="count" if counted else "")
     if rule.missing != "median+flag":
         return (number,)
-    flag = Column(f"{name} is missing", "binary", levels=(0.0, 1.0), texts=("known", "missing"), actionable=actionable)
+    flag = Column(
+        f"{name} is missing", "binary", levels=(0.0, 1.0), texts=("known", "missing"), actionable=actionable, tells=name
+    )
     return (number, flag)
 
 

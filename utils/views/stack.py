@@ -185,13 +185,18 @@ def stack_scms(scms: Sequence[SCM]) -> SCM:
     if first.whole is not None:
         grids = zip(*(scm.whole for scm in scms if scm.whole is not None), strict=True)
         constants["whole"] = tuple(torch.stack(of).unsqueeze(1) for of in grids)
+    constants["missing"] = {
+        i: (flag, torch.stack([scm.missing[i][1] for scm in scms]).unsqueeze(1))
+        for i, (flag, _) in first.missing.items()
+    }
     return replace(first, mechanisms=tuple(equations), facts={}, **constants)
 
 
 def _form(scm: SCM) -> tuple[Any, ...]:
     """The parts of an SCM that those of a stack have in common."""
     nodes = [(m.columns, m.parents, m.posterior) for m in scm.mechanisms]
-    return scm.names, nodes, scm.sensitive, scm.draws, scm.fresh, scm.whole is None
+    flags = {i: flag for i, (flag, _) in scm.missing.items()}
+    return scm.names, nodes, scm.sensitive, scm.draws, scm.fresh, scm.whole is None, flags
 
 
 def stack_contexts(contexts: Sequence[Context]) -> Context:

@@ -7,7 +7,7 @@ from scipy import stats
 
 from utils.datasets.column_rules import outside
 from utils.datasets.tabular import assemble, natural
-from utils.scms.counterfactual import chances, draw, is_factual, twins
+from utils.scms.counterfactual import abduct, chances, draw, interventions, is_factual, least_shift, twins
 from utils.scms.learned import learned
 from utils.scms.linear import linear
 from utils.types import Column
@@ -199,3 +199,27 @@ def test_noise_drawn_anew_is_that_of_descendants_of_what_differs():
         kept = column[0] == x[:, 3 if column is job else 4]
         assert kept[alike].all()
         assert float(kept[~alike].double().mean()) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("graph", [{"hours": ("sex",), "gone": ("sex",), "pay": ("hours",)}, {"pay": ("hours", "sex")}])
+def test_a_missing_number_is_the_median_in_every_twin_and_at_every_radius(graph):
+    """And a known one never flags; what follows from it is computed with the median."""
+    rng = np.random.default_rng(0)
+    sex, gone = rng.integers(0, 2, N) * 1.0, (rng.random(N) < 0.3) * 1.0
+    hours = np.where(gone == 1, 38.5, 36 + 4 * sex + rng.normal(0, 5, N))
+    values = {"sex": sex, "hours": hours, "gone": gone, "pay": 2 * hours + sex + rng.normal(0, 1, N)}
+    numbers = [Column(name, "continuous") for name in ("hours", "pay")]
+    columns = (flag("sex", sensitive=True), numbers[0], flag("gone", tells="hours"), numbers[1])
+    data = table(columns, values, graph)
+    scm, x = linear(data, **POSTERIOR), data.test.x
+    noise = abduct(scm, x, chances(scm, x, lambda like: torch.rand(like.shape)))
+    moved = scm.model(scm.to_features(noise + 0.3 * scm.unit, interventions(scm, x)))
+    for found in (scm.model(scm.to_features(noise, interventions(scm, x))), moved):
+        held = natural(data, found.double())
+        missing = held[..., 2] == 1
+        assert missing.any()
+        assert float((held[..., 1] - 38.5)[missing].abs().max()) < 1e-4
+        assert float((held[..., 1] - 38.5)[~missing].abs().min()) > 0
+    assert scm.unit.tolist() == [0, 1, 0, 1]
+    torch.testing.assert_close(twins(scm, x)[is_factual(scm, x)].sort(0).values, x.sort(0).values)
+    assert float(least_shift(scm, x, moved[0])[moved[0][:, 2] == 1, 1].abs().max()) == 0
