@@ -155,7 +155,7 @@ class SCM:
     fresh: bool = False  # discrete columns of a twin are drawn anew: the coupling ``independent``
     judgement: Callable[[], Judgement] = Judgement  # by the data that it was fitted to
     missing: Mapping[int, tuple[int, Tensor]] = field(default_factory=dict)  # column: its flag, what it holds at 1
-    whole: tuple[Tensor, Tensor] | None = None  # first and step (d,): whole numbers are first + i step; step 0: others
+    whole: tuple[Tensor, Tensor, Tensor] | None = None  # (d,) each: step between whole numbers, or 0, least, largest
 
     @property
     def posterior(self) -> tuple[int, ...]:
@@ -205,12 +205,12 @@ class SCM:
         return _with_columns(u, columns)
 
     def rounded(self, v: Tensor) -> Tensor:
-        """Features in own units (..., d) with the nearest whole number in each column that holds whole numbers."""
+        """Features in own units (..., d) with the nearest whole number in range in columns that hold whole numbers."""
         if self.whole is None:
             return v
-        first, step = self.whole
-        nearest = first + step * ((v - first) / torch.where(step > 0, step, 1)).round()
-        return torch.where(step > 0, nearest, v)
+        step, least, largest = self.whole
+        nearest = least + step * ((v - least) / torch.where(step > 0, step, 1)).round()
+        return torch.where(step > 0, torch.minimum(torch.maximum(nearest, least), largest), v)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ BOUNDED = 512  # balls that are bounded together, for the same reason
 SLOPES = 1 << 22  # numbers (d, p, d) that their bounds are made of, at the most
 WIDEST = 256  # columns; with more of them the bounds of a ball cost more than the points that they spare
 KEPT = 1 << 27  # numbers of twins that are made at a time, and of bounds that are kept for the next model of a stack
-MOST, MOST_DRAWN = 10_000, 2_000  # individuals that are judged: of one draw, and of several
+MOST = 10_000  # individuals that are judged
+MOST_DRAWN = 64_000  # their twins, each draw one: 2,000 individuals of 16 draws and two levels
+FEWEST_DRAWN = 200  # individuals, however many twins they have
 BALLS = 8192  # that are in memory together where there are several draws
 BLOCK = 250  # random points between two looks at who is decided
 
@@ -99,7 +101,7 @@ def unfair_area(
         radii: in the SCM's radius unit.
         individuals: "rows" of the batch, or "scm": n fresh draws of the SCM, as published.
         n: number of fresh draws.
-        rows: the most individuals that are judged, the first of them; None: MOST, or MOST_DRAWN of several draws.
+        rows: the most individuals that are judged, the first of them; None: MOST, or as have MOST_DRAWN twins.
         samples: random points per twin, one sample of directions shared by all.
         steps: gradient evaluations per radius.
         rel_step: length of a gradient step, as a share of the radius.
@@ -124,7 +126,8 @@ def unfair_area(
     with torch.no_grad():
         x, index = (batch.x, batch.index) if individuals == "rows" else _fresh(ctx, n)
         draws = ctx.scm.draws if ctx.scm.posterior else 1
-        most = rows or (MOST_DRAWN if draws > 1 else MOST)
+        drawn = max(FEWEST_DRAWN, MOST_DRAWN // (draws * len(ctx.scm.levels)))
+        most = rows or (MOST if draws == 1 else min(MOST, drawn))
         x, index = x[..., :most, :], index[..., :most]
         size = max(1, KEPT // (len(ctx.scm.levels) * x[..., :1, :].numel()))  # of the twins of a part of the rows
         if draws > 1:

@@ -299,7 +299,7 @@ def _with_discrete(
     """The SCM with draws of the posterior, discrete roots that no radius moves and whole numbers; and its facts."""
     with_parents, names = {i for node in nodes for i in node.columns}, {node.name for node in nodes}
     step = torch.zeros_like(scm.unit)
-    first, unit, facts = torch.zeros_like(step), scm.unit.clone(), {}
+    least, largest, unit, facts = step.clone(), step.clone(), scm.unit.clone(), {}
     for i, c in enumerate(dataset.columns):
         few = c.integer and np.ptp(_range(dataset, i)) < FEW_LEVELS
         kept = i not in with_parents or (c.attribute and c.name in names)  # a root, or a single indicator
@@ -309,10 +309,11 @@ def _with_discrete(
     for node in nodes:
         i = node.columns[0]
         if node.kind == "additive" and dataset.columns[i].integer and dataset.columns[i].kind == "continuous":
-            first[i], step[i] = -dataset.loc[i] / dataset.scale[i], 1 / dataset.scale[i]
+            ends = (torch.tensor(_range(dataset, i)).to(dataset.loc) - dataset.loc[i]) / dataset.scale[i]
+            step[i], (least[i], largest[i]) = 1 / dataset.scale[i], ends
             facts[f"{WHOLE}{node.name}"] = 1.0
     drawn = [node.name for node in nodes if node.kind != "additive"]
-    whole = (first, step) if step.any() else None
+    whole = (step, least, largest) if step.any() else None
     scm = replace(scm, unit=unit, draws=draws if drawn else 1, fresh=fresh, whole=whole, missing=_missing(dataset))
     return scm, facts | {f"{POSTERIOR}{name}": 1.0 for name in drawn}
 

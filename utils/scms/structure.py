@@ -136,7 +136,8 @@ def structural(columns: tuple[Column, ...], equations: Mapping[str, Equation], s
 def on_device(scm: SCM, device: torch.device) -> SCM:
     """The SCM with its constants on the device; its equations go wherever their arguments are."""
     constants = {name: getattr(scm, name).to(device) for name in ("levels", "loc", "scale", "unit")}
-    whole = scm.whole and (scm.whole[0].to(device), scm.whole[1].to(device))
+    step, least, largest = scm.whole or (scm.unit,) * 3
+    whole = scm.whole and (step.to(device), least.to(device), largest.to(device))
     missing = {i: (flag, held.to(device)) for i, (flag, held) in scm.missing.items()}
     return replace(scm, whole=whole, missing=missing, **constants)
 

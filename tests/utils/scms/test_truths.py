@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.truths import MIXED, MONOTONE, TRUTHS, draw
-from utils.datasets.tabular import assemble, model_space
+from utils.datasets.tabular import assemble, model_space, natural
 from utils.decides.threshold import Threshold
 from utils.metrics.unfair_area import unfair_area
 from utils.scms.learned import learned
@@ -84,3 +84,18 @@ def test_the_truth_of_another_coupling_is_in_the_range_of_all(context):
     assert filed["monotone"] == pytest.approx(truth, abs=0.02)
     assert min(filed.values()) - 0.01 < truth < max(filed.values()) + 0.01
     assert filed["independent"] == max(filed.values())
+
+
+def test_rounded_twins_of_whole_numbers_are_in_the_range_of_the_rows(context):
+    data, _ = table(TRUTHS["two_attributes"], 2000)
+    scm = linear(data, discrete=None, coupling="gumbel", **FITTED)
+    hours = [c.name for c in data.columns].index("hours")
+    x = data.test.x
+    far = torch.where(torch.arange(x.shape[1]) == hours, x + torch.linspace(-9, 9, len(x)).unsqueeze(1), x)
+    found = natural(data, scm.model(scm.rounded(scm.own(far))))
+    rows = natural(data, torch.cat([data.train.x, data.valid.x, x]))[:, hours]
+    assert (found[:, hours] - found[:, hours].round()).abs().max() < 1e-3
+    assert rows.min() - 1e-3 < found[:, hours].min() < rows.min() + 1e-3
+    assert rows.max() - 1e-3 < found[:, hours].max() < rows.max() + 1e-3
+    others = [i for i in range(x.shape[1]) if i != hours]
+    assert torch.equal(scm.rounded(scm.own(far))[:, others], scm.own(far)[:, others])
