@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -135,6 +136,12 @@ def test_methods_never_import_each_other(name):
     others = {m for m in imports(sources()[name]) if re.fullmatch(rf"utils\.({'|'.join(METHODS)})\.\w+", m)}
     foreign = {m for m in others if m.split(".")[1] != parts[1]}
     assert foreign == set()
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by their names alone."""
+    counts = Counter(path.name for path in (paths_config.ROOT / "tests").rglob("test_*.py"))
+    assert {name for name, count in counts.items() if count > 1} == set()
 
 
 @pytest.mark.parametrize("package", CONFINED)

@@ -11,7 +11,7 @@ from tests.commands import composed
 from utils import build
 from utils.build import bind, build_dataset, build_metrics, build_model, build_run
 from utils.cli import CONFIG
-from utils.configuration.run_identity import identity, run_id
+from utils.configuration.run_identity import identity_of, run_id
 from utils.system.devices import choose_device
 from utils.views.stack import UnstackableError, together
 
@@ -110,7 +110,7 @@ def test_two_classes_have_one_logit(params):
 
 def test_a_built_run_holds_the_identity_of_its_data(params):
     run = build_run(params)
-    assert run.run_id == run_id(identity(params, run.dataset.fingerprint))
+    assert run.run_id == run_id(identity_of(params, run.dataset, run.ctx.scm))
 
 
 def test_a_seed_changes_the_run_and_not_the_group(params):

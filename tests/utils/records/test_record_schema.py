@@ -20,7 +20,7 @@ from utils.run_store import RunStore
 
 FILES = ("evals/example.json", "tests/evals/older_runs.json")
 OTHERS = (None, True, 5, -1.5, "text", "", [], {}, [1, "a", None], {"a": {"b": 1}}, 2**70, {"a": 3}, [0.1])
-NO_SHARES = ([0, 0], [1e300, 1e300], [5, 3], [-5, -3], [0.5, 2])
+NO_SHARES = ([0, 0], [1e300, 1e300], [5, 3], [-5, -3], [1, 2.5])
 FITTED = {
     **{"rate": "fnr", "permitted": 0.05, "gap": 0.02, "rows": 320, "split": "valid"},
     **{"confidence": 0.9, "bound": 0.04, "denominators": {"fnr": [80, 90]}},
