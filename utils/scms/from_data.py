@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from utils.scms import discrete
 from utils.scms.identity import POSTERIOR, REAL_VALUED, STILL, THRESHOLDED, WHOLE, Coupling, Reading
-from utils.scms.judging import judge
+from utils.scms.judgement import judge
 from utils.scms.published_noise import published_noise
 from utils.scms.scoring import equations_of, scores
 from utils.scms.structure import (

@@ -8,7 +8,7 @@ from tests.truths import BENT, CONCEALED, CONFOUNDED, MIXED, TRUTHS, TWO_ATTRIBU
 from tests.utils.scms.test_independence import table
 from tests.utils.scms.test_scoring import FITTED
 from utils.scms.independent import independent
-from utils.scms.judging import off_support
+from utils.scms.judgement import off_support
 from utils.scms.learned import learned
 from utils.scms.linear import linear
 
