@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from tests.conftest import FITTED
 from utils.adversary.bounds import bounds_over, box, counterfactuals, has_bounds
 from utils.models.logistic import Logistic
 from utils.models.mlp import ACTIVATIONS, MLP
@@ -211,15 +212,7 @@ def rescaled(scm):
 def test_of_a_fitted_scm_the_whole_box_of_noise_is_bounded(dataset, scm, name, units, radius):
     """Corners that are not among the shifts: the equations are bounded, not sampled. Age is a root of loan."""
     data = dataset("loan" if name == "loan" else "toy")
-    line = {
-        "discrete": "anm",
-        "nodes": {},
-        "coupling": "gumbel",
-        "draws": 1,
-        "sampling": "residuals",
-        "radius_unit": "noise",
-    }
-    fitted = units(linear(data, seed=0, **line) if name == "loan" else scm(name))
+    fitted = units(linear(data, seed=0, **FITTED) if name == "loan" else scm(name))
     two, every = corners_of_noise(fitted, radius)
     model = nn.Sequential(nn.Linear(len(data.columns), 1)).requires_grad_(False)
     bounds, logits = of_counterfactuals(fitted, fitted.model(data.test.x), model, two)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
+from tests.conftest import FITTED
 from utils.datasets.column_rules import outside
 from utils.datasets.tabular import assemble, natural
 from utils.scms.counterfactual import abduct, chances, draw, interventions, is_factual, least_shift, twins
@@ -12,15 +13,7 @@ from utils.scms.learned import learned
 from utils.scms.linear import linear
 from utils.types import Column
 
-SETTINGS = {
-    "seed": 0,
-    "discrete": "anm",
-    "nodes": {},
-    "coupling": "gumbel",
-    "draws": 1,
-    "sampling": "residuals",
-    "radius_unit": "noise",
-}
+SETTINGS = FITTED | {"seed": 0}
 
 
 def test_held_out_r2_is_one_less_the_share_of_the_residual_variance(dataset):

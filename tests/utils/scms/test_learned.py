@@ -6,25 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import FITTED
+from tests.conftest import FITTED, LEARNED
 from utils.scms.counterfactual import twins
 from utils.scms.learned import learned
 from utils.scms.linear import linear
 
-SETTINGS = {
-    "seed": 0,
-    "hidden": 20,
-    "steps": 150,
-    "batch_size": 100,
-    "lr": 0.005,
-    "keep": "last",
-    "discrete": "anm",
-    "nodes": {},
-    "coupling": "gumbel",
-    "draws": 1,
-    "sampling": "residuals",
-    "radius_unit": "noise",
-}
+SETTINGS = FITTED | LEARNED | {"seed": 0, "steps": 150}
 
 
 @pytest.fixture(autouse=True)

@@ -6,18 +6,11 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
+from tests.conftest import FITTED
 from utils.scms.counterfactual import twins
 from utils.scms.linear import linear
 
-SETTINGS = {
-    "seed": 0,
-    "discrete": "anm",
-    "nodes": {},
-    "coupling": "gumbel",
-    "draws": 1,
-    "sampling": "residuals",
-    "radius_unit": "noise",
-}
+SETTINGS = FITTED | {"seed": 0}
 
 
 def test_the_noise_is_the_residual_of_ordinary_least_squares(dataset):
