@@ -30,9 +30,9 @@ SPLITS = {"valid": "validation", "test": "test"}
 SPENDERS = ("optimiser", "learner")  # of CPU-seconds
 LEGEND = (
     "Mean ± standard deviation over seeds without the added rows → with them; behind it the mean change, paired by "
-    "seed, in brackets its 95 % interval by Student's t, which few seeds make wide, not wrong. The search saw the "
-    "validation rows; the test rows were touched once. CPU-s: CPU-seconds an evaluation, of the optimiser + of the "
-    "learner."
+    "seed, in brackets its 95 % interval by Student's t, which few seeds make wide; none where all seeds agree. The "
+    "search saw the validation rows; the test rows were touched once. CPU-s: CPU-seconds an evaluation, of the "
+    "optimiser + of the learner."
 )
 SEVERAL = "On the test rows. Each interval holds by itself: of 20 that only chance moves, one on average looks changed."
 FIELDS = ("setting", "name", "attack", "poison_metric", "objective", "seeds", "rows", "evaluations", "metric", "split")

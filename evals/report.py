@@ -33,7 +33,8 @@ from evals.cards import added_rows_facts
 from evals.plots import axis
 from evals.records import advice, query, reproduce
 from evals.records.points import fits, with_points
-from utils.metrics.directions import direction, headlines
+from evals.records.seed_intervals import factors
+from utils.metrics.directions import bounds, direction, headlines
 from utils.records import later
 from utils.records.settings import flat, varying
 from utils.runs import causal_figures, data_sources
@@ -143,6 +144,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
         "source": first if len(several) > 1 else None,
         "sources": advice.tell_sources(several, asked) if len(several) > 1 else "",
         "metrics": offered,
+        "student": factors(int(np.bincount(settings).max())).tolist(),
         "models": models,
         "runs": _runs(table, kept, settings),
         "settings": _facts([kept[i] for i in of_each], table.loc[of_each]),
@@ -151,7 +153,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
 
 
 def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups: Sequence[str]) -> list[dict[str, Any]]:
-    """The metrics that a run has: headlines first, then by section; key, words, direction, section."""
+    """The metrics that a run has: headlines first, then by section; key, words, direction, section, bounds."""
     evaluations, classes = later.evaluations(records), query.class_names(records)
     keys = [key for key in query.metrics(table) if not key.endswith(ENDS) and table[key].notna().any()]
     wanted = axis.find_watched(records)
@@ -164,6 +166,7 @@ def _offer_metrics(table: pd.DataFrame, records: Sequence[query.Record], groups:
         words = causal_figures.label(records, key, groups, classes)
         section = LATER if evaluation is not None else "" if key in first else _section(key)
         found.append({"key": key, "words": words, "direction": direction(plain), "section": section})
+        found[-1]["bounds"] = [end if math.isfinite(end) else None for end in bounds(plain)]
     order = ["", *(name for name, _ in reversed(SECTIONS[:-1])), LATER, SECTIONS[-1][0]]
     return sorted(found, key=lambda m: (order.index(m["section"]), leading.index(m["key"]) if not m["section"] else 0))
 

@@ -14,7 +14,7 @@ from utils import seeding
 from utils.adversary.worst_case import threat_of, within_budget
 from utils.build import bind
 from utils.command_line.targets import require_trusted
-from utils.metrics.directions import describe, meaning
+from utils.metrics.directions import bounds, describe, meaning
 from utils.records.plain import to_plain
 from utils.runs.judging import evaluate, evaluate_many
 from utils.threats import CausalThreat, everywhere
@@ -105,6 +105,8 @@ def check_metric(metric, models, batch: Batch, ctx: Context, *, stacks: bool) ->
         assert meaning(key) is not None, f"{key} is stated in no KEYS"
         assert "_" not in describe(key), f"{key} has no words: {describe(key)}"
         assert value is None or abs(value) < float("inf"), f"{key} is {value}"
+        least, most = bounds(key)
+        assert value is None or least <= value <= most, f"{key} is {value}, beyond its range, {least} to {most}"
         low, high = (alone[0].get(f"{key}_{end}") for end in ("low", "high"))
         assert None in (low, high) or low <= high, f"{key}: an interval from {low} to {high}"
     if not stacks:

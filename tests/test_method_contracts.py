@@ -352,8 +352,8 @@ def test_a_decide_whose_record_forgets_its_threshold_is_found(toy):
         contracts.check_decide(Forgetful(0.7), logits, s)
 
 
-@pytest.mark.parametrize(("key", "value"), [("colour", 0.5), ("accuracy", float("inf"))])
-def test_a_metric_without_words_or_finite_figures_is_found(toy, key, value):
+@pytest.mark.parametrize(("key", "value"), [("colour", 0.5), ("accuracy", float("inf")), ("mcc", -1.5)])
+def test_a_metric_without_words_or_figures_in_its_range_is_found(toy, key, value):
     data, models, ctx = toy
     with pytest.raises(AssertionError, match=key):
         contracts.check_metric(lambda *_: {key: value}, models, data.test, ctx, stacks=True)

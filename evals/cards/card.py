@@ -159,7 +159,7 @@ def _describe_choice(found: Choice, facts: str, figure: Figure | None) -> list[B
     keys = found.question.keys
     rows = [[key, number(row[key]), _span(row, key), "; ".join(choice_text.meetings(found, row, key))] for key in keys]
     what = f"Means over {row['seeds']} seeds." if row["seeds"] > 1 else "Figures of one run."
-    over = dict.fromkeys(str(row[f"{key}_over"]) for key in keys if row[f"{key}_over"])
+    over = dict.fromkeys(text for key in keys if (text := choice_text.over(row, key)))
     what += f" Intervals over {' or '.join(over)}." if over else ""
     run, _ = choice.pick_run(found, found.ranked[0])
     interval = "95 % interval" if row["seeds"] > 1 else name_intervals(run)
@@ -234,4 +234,7 @@ def _seeds(seeds: int) -> Iterator[str]:
     if seeds == 1:
         yield "These are the figures of one seed: how much another training of the setting would differ is not known."
     elif seeds < FEW_SEEDS:
-        yield f"Only {seeds} seeds were trained: an interval over so few is too narrow, at most their range."
+        yield (
+            f"Only {seeds} seeds were trained: the interval over so few is wide, and holds the mean over all seeds in "
+            "95 % of cases only where such figures are about normal."
+        )

@@ -9,6 +9,7 @@ import pandas as pd
 from evals.choosing import choice
 from evals.choosing.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
+from evals.records.seed_intervals import METHOD
 from utils.records.typed import Record
 from utils.system.console import count
 from utils.words.levels import name_class
@@ -187,9 +188,8 @@ def describe_meeting(constraint: Constraint, row: pd.Series) -> str:
     if not constraint.met(one, sure=False)[0]:
         return f"{constraint.text} missed by {abs(row[constraint.key] - constraint.bound):.4f}"
     if math.isnan(row[f"{constraint.key}_low"]):
-        return f"{constraint.text} {how}; no interval is known"
-    if row["seeds"] > 1 and row[f"{constraint.key}_low"] == row[f"{constraint.key}_high"]:
-        return f"{constraint.text} {how}; its seeds agree, which gives no interval"
+        why = "its seeds agree, which gives no interval" if row["seeds"] > 1 else "no interval is known"
+        return f"{constraint.text} {how}; {why}"
     if not constraint.crossed(one)[0]:
         return f"{constraint.text} {how} and by the whole interval"
     end = float(constraint.worst(one, ENDS)[0])
@@ -202,9 +202,14 @@ def figure(value: float) -> str:
 
 
 def interval(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
-    """``[0.7900, 0.8300] over seeds``, or nothing where it is not known."""
+    """``[0.7900, 0.8300] over 3 seeds (Student)``, or nothing where it is not known."""
     low, high = row[f"{key}_low"], row[f"{key}_high"]
-    return "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}] over {row[f'{key}_over']}"
+    return "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}] over {over(row, key)}"
+
+
+def over(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
+    """``3 seeds (Student)``, or ``rows``: what an interval is over; nothing where it is not known."""
+    return f"{row['seeds']} seeds ({METHOD})" if row[f"{key}_over"] == "seeds" else str(row[f"{key}_over"])
 
 
 def gain_of(found: Choice, candidate: int) -> float:

@@ -3,9 +3,6 @@
 // A population has `models` marks for models, then those of their operating points, model by model. Each mark has
 // members, rows of the runs or of the points, and its value of a metric is their mean; a run is its only member.
 
-const DRAWS = 1000; // of the bootstrap over many seeds
-const EXACT = 6; // seeds up to which every resample is counted
-
 /** Marks for single runs. */
 function everyRun() {
   return population({
@@ -87,7 +84,7 @@ function mean(values, rows) {
 
 /**
  * Ends [low, high] of the 95 % interval of every model, NaN where there is none: of a run that over its test rows, as
- * filed; of a mean that over its seeds, by the percentile bootstrap (Efron 1979).
+ * filed; of a mean that over its seeds.
  */
 function intervals(marks, members, key) {
   const low = new Float64Array(marks.n).fill(NaN);
@@ -97,56 +94,17 @@ function intervals(marks, members, key) {
   for (let i = 0; i < marks.models; i++) {
     const known = members[i].filter((row) => !Number.isNaN(rows[row]));
     if (single) [low[i], high[i]] = [lows[i], highs[i]];
-    else if (known.length > 1) [low[i], high[i]] = overSeeds(known.map((row) => rows[row]));
+    else if (known.length > 1) [low[i], high[i]] = overSeeds(known.map((row) => rows[row]), METRIC.get(key).bounds);
   }
   return [low, high];
 }
 
-/** The 2.5th and the 97.5th percentile of the mean of n values drawn with replacement from these n. */
-function overSeeds(values) {
-  const found = resamples(values.length).map(({ times, chance }) => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += times[i] * values[i];
-    return [sum / values.length, chance];
-  });
-  found.sort((a, b) => a[0] - b[0]);
-  return [percentile(found, 0.025), percentile(found, 0.975)];
-}
-
-function percentile(ordered, share) {
-  let below = 0;
-  for (const [value, chance] of ordered) {
-    below += chance;
-    if (below >= share - 1e-12) return value;
-  }
-  return ordered.at(-1)[0];
-}
-
-/** How often each of n seeds comes in a resample, and its chance: all of them for few seeds, else random draws. */
-const resamples = remembered((n) => (n <= EXACT ? allResamples(n) : someResamples(n)));
-
-function allResamples(n) {
-  const factorial = (k) => (k < 2 ? 1 : k * factorial(k - 1));
-  const found = [];
-  const fill = (times, left) => {
-    if (times.length === n - 1) {
-      const all = [...times, left];
-      const chance = factorial(n) / all.reduce((product, k) => product * factorial(k), 1) / n ** n;
-      found.push({ times: all, chance });
-      return;
-    }
-    for (let k = 0; k <= left; k++) fill([...times, k], left - k);
-  };
-  fill([], n);
-  return found;
-}
-
-function someResamples(n) {
-  let state = 1306; // the same draws every time (Park & Miller 1988)
-  const uniform = () => (state = (state * 48271) % 2147483647) / 2147483647;
-  return Array.from({ length: DRAWS }, () => {
-    const times = new Array(n).fill(0);
-    for (let i = 0; i < n; i++) times[Math.floor(uniform() * n)] += 1;
-    return { times, chance: 1 / DRAWS };
-  });
+/** Student's interval of the mean (Student 1908), cut at the range of the metric; none where all values are the same. */
+function overSeeds(values, [least, most]) {
+  const middle = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+  const half = held.student[values.length - 2] * Math.sqrt(squares / (values.length - 1));
+  if (values.every((value) => value === values[0])) return [NaN, NaN];
+  const ends = [Math.min(least ?? -Infinity, middle), Math.max(most ?? Infinity, middle)];
+  return [Math.max(middle - half, ends[0]), Math.min(middle + half, ends[1])];
 }

@@ -51,7 +51,7 @@ function showCaption() {
   if (view.ranked && view.shown.length) said.push("Line: what is attained (Pareto frontier). Outlined: efficient.");
   if (state.bars && view.shown.length)
     said.push(
-      state.seeds === "mean" ? "Bars: 95 % interval of the mean over seeds." : "Bars: 95 % interval over test rows.",
+      state.seeds === "mean" ? "Bars: 95 % interval of the mean over seeds (Student)." : "Bars: 95 % interval over test rows.",
     );
   if (view.shown.some(view.marks.isPoint))
     said.push("Small squares: operating points, the same model under other thresholds.");

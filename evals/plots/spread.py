@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evals.records.seed_intervals import METHOD
+
 Floats = NDArray[np.float64]
 
 
@@ -13,7 +15,7 @@ def bars(how: str, runs: pd.DataFrame, settings: pd.DataFrame, keys: Sequence[st
     """Lower and upper ends about the means of every setting, (settings, keys, 2); both the mean where unknown.
 
     ``how`` is a key of BARS: ``sd``, one standard deviation over seeds either side; ``ci``, the 95 % interval of the
-    mean over seeds by bootstrap; ``rows``, that of single runs over their test rows, ends averaged over seeds.
+    mean over seeds by Student's t; ``rows``, that of single runs over their test rows, ends averaged over seeds.
 
     Raises:
         ValueError: another word, or ``rows`` where no run has an interval.
@@ -49,4 +51,8 @@ def _over_rows(runs: pd.DataFrame, settings: pd.DataFrame, key: str) -> Floats:
 BARS: dict[str, Callable[[pd.DataFrame, pd.DataFrame, str], Floats]] = {
     **{"sd": _sd, "ci": _over_seeds, "rows": _over_rows},
 }
-WORDS = {"sd": "mean ± sd over seeds", "ci": "95 % interval over seeds", "rows": "95 % interval over test rows"}
+WORDS = {
+    "sd": "mean ± sd over seeds",
+    "ci": f"95 % interval over seeds ({METHOD})",
+    "rows": "95 % interval over test rows",
+}

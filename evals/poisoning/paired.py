@@ -15,6 +15,7 @@ import pandas as pd
 from evals.records import query
 from evals.records.advice import Asked
 from evals.records.seed_intervals import student
+from utils.metrics.directions import bounds
 from utils.system.console import count
 
 ENDINGS = {"valid": ("_valid_unpoisoned", "_valid"), "test": ("_unpoisoned", "")}  # of keys, before and after
@@ -25,7 +26,8 @@ class Change(NamedTuple):
     """A metric of one setting before and after rows were added: means and standard deviations over its n seeds.
 
     ``mean`` is that of the differences of single seeds, ``low`` and ``high`` its 95 % interval by Student's t, that of
-    the paired t-test: few seeds make it wide, never too narrow. Standard deviations and ends are NaN for one seed.
+    the paired t-test: few seeds make it wide. Standard deviations and ends are NaN for one seed, and ends where every
+    seed has the same difference.
     """
 
     n: int
@@ -118,7 +120,8 @@ def change(runs: pd.DataFrame, *columns: str) -> Change:
     before, after = values[~np.isnan(values).any(1)].T
     if not len(before):
         return Change(0, *[math.nan] * 7)
-    low, high = student((after - before)[None])
+    least, most = bounds(columns[1])
+    low, high = np.clip(student((after - before)[None]), least - most, most - least)
     return Change(
         n=len(before),
         before=float(before.mean()),

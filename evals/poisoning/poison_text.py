@@ -7,7 +7,6 @@ from evals.poisoning.paired import Change
 from utils.metrics.directions import direction
 
 CLOSE = 5e-4  # a difference that three decimals do not show
-TIED = 1e-9  # width of an interval of equal differences, as few test rows give; it tells nothing of other seeds
 
 
 class Said(NamedTuple):
@@ -87,7 +86,7 @@ def describe_change(change: Change) -> str:
 
 def _interval(change: Change, sign: int) -> str:
     """The interval of the change, or of the fall where the sign is -1; nothing for one seed or for equal ones."""
-    if math.isnan(change.low) or change.high - change.low < TIED:
+    if math.isnan(change.low):
         return ""
     low, high = sorted((sign * change.low, sign * change.high))
     return f" [{low:.3f}, {high:.3f}]"
@@ -96,9 +95,7 @@ def _interval(change: Change, sign: int) -> str:
 def _verdict(test: Change, wanted: int, opposite: str) -> str:
     """States whether the effect left on the test rows can be told from none."""
     if math.isnan(test.low):
-        return ""
-    if test.high - test.low < TIED:
-        return f": the same in each of {test.n} seeds, so no interval can be given"
+        return f": the same in each of {test.n} seeds, so no interval can be given" if test.n > 1 else ""
     low, high = sorted((wanted * test.low, wanted * test.high))
     over = f"over {test.n} seeds"
     if low > 0:

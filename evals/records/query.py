@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from pandas.api.types import is_numeric_dtype
 
 import paths_config
-from evals.records.seed_intervals import Interval, bootstrap, by_setting
+from evals.records.seed_intervals import by_setting
+from utils.metrics.directions import bounds
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
@@ -259,15 +261,12 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = bootstrap) -> pd.DataFrame:
+def aggregate(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """One row per data set and ``group_id``: of every key the mean and four columns more, the facts, the doc_ids.
 
     ``<key>_sd`` is the standard deviation of the sample (n - 1), ``<key>_n`` the number of seeds, ``<key>_low`` and
-    ``<key>_high`` the 95 % interval of the mean over seeds; NaN for one seed. A seed without the metric does not count.
-
-    The default is the percentile bootstrap, which is too narrow for few seeds: of three it is their range, and holds
-    the true value in 75 % of all cases instead of 95. ``interval=evals.records.seed_intervals.student`` keeps its word
-    for any number of seeds, where runs are about normal.
+    ``<key>_high`` the 95 % interval of the mean over seeds by Student's t, cut at the range of the metric; NaN for one
+    seed, or where all give the same figure. A seed without the metric does not count.
 
     A metric's own interval over test rows (``accuracy_low`` among the keys) comes as the mean of its ends instead.
     """
@@ -280,10 +279,11 @@ def aggregate(table: pd.DataFrame, keys: Sequence[str], interval: Interval = boo
     for key in keys:
         values = groups[find_column(key, table)]
         columns |= {key: values.mean(), f"{key}_sd": values.std(), f"{key}_n": values.count()}
-        ends = by_setting(table[key].to_numpy(float), setting, len(groups), interval)
+        ends = by_setting(table[key].to_numpy(float), setting, len(groups))
+        least, most = bounds(key)
         for end, of in zip(("_low", "_high"), ends, strict=True):
             if key + end not in keys:
-                columns[key + end] = of
+                columns[key + end] = np.clip(of, np.fmin(values.mean(), least), np.fmax(values.mean(), most))
     return pd.DataFrame(columns).reset_index()
 
 

@@ -19,7 +19,7 @@ KEYS = {
     "bayes_accuracy": Key(0, "best attainable accuracy", headline=1),  # of generated data, which state it
     "balanced_accuracy": Key(1, "balanced accuracy", headline=1),
     "worst_class_accuracy": Key(1, "accuracy of the worst class", headline=1),
-    "mcc": Key(1, "Matthews correlation", headline=1),
+    "mcc": Key(1, "Matthews correlation", headline=1, least=-1),
     "auc": Key(1, "area under the ROC curve", headline=1),
     "prevalence": Key(0, "share of {one}"),
     "acceptance_rate": Key(0, "acceptance rate"),

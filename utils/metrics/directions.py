@@ -4,7 +4,7 @@
 
     KEYS = {
         "brier_score": Key(-1, "Brier score", headline=1),
-        "brier_skill": Key(1, "Brier skill score"),
+        "brier_skill": Key(1, "Brier skill score", least=None),
     }
 
 A key is such a name, followed by a group (``fnr_group1``) or a class, a norm (``robust_accuracy_linf_0.01``), a radius
@@ -16,12 +16,14 @@ one sensitive attribute alone (``fnr_gap_by_sex``), and of the groups that have 
 rate; in words ``{groups}`` are the groups, ``{contrast}`` is the second group minus the first, and ``{one}`` is class 1
 by its name.
 
-``meaning(key)`` is what a file states of a key, or None; ``direction``, ``describe``, ``is_causal`` and ``headlines``
-ask it. The files are read, not run, so that nobody who plots waits for torch: KEYS is a dict of plain values.
+``meaning(key)`` is what a file states of a key, or None; ``direction``, ``bounds``, ``describe``, ``is_causal`` and
+``headlines`` ask it. The files are read, not run, so that nobody who plots waits for torch: KEYS is a dict of plain
+values.
 """
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +49,8 @@ class Key:
     headline: int = 0  # printed after a training and offered first in a report: those of 1 before those of 2; 0: not
     causal: bool = False  # depends on the structural causal model, so it compares under the same one alone
     norm: bool = True  # a norm may stand behind the name; False where it is part of an attack's name
+    least: float | None = 0.0  # end of its range, where intervals are cut; None: it has none
+    most: float | None = 1.0  # likewise
 
     def __post_init__(self) -> None:
         if self.direction not in (-1, 0, 1) or not self.words.strip() or self.headline < 0:
@@ -116,6 +120,16 @@ def direction(key: str) -> int:
     if found is None:
         return 0
     return -1 if parts.state == POISONING["_poisoning_harm"] else found.direction
+
+
+def bounds(key: str) -> tuple[float, float]:
+    """The range of a metric, also of one of a later evaluation (``pgd@8/255/accuracy``); unbounded where unknown."""
+    if (parts := _split(key, ())) and (found := _find(parts.name, ())):
+        least = -math.inf if found.least is None else found.least
+        most = math.inf if found.most is None else found.most
+        return (least - most, most - least) if parts.state == POISONING["_poisoning_harm"] else (least, most)
+    _, within, rest = key.partition("/")
+    return bounds(rest) if within else (-math.inf, math.inf)
 
 
 def is_causal(key: str) -> bool:

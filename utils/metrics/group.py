@@ -21,9 +21,9 @@ KEYS = {
     "fpr": Key(-1, "false positive rate"),
     "tpr": Key(1, "true positive rate"),
     "ppv": Key(1, "positive predictive value"),
-    "support": Key(0, "number of rows"),
+    "support": Key(0, "number of rows", most=None),
     "fnr_gap": Key(-1, "difference in false negative rate between {groups}", headline=2),
-    "fnr_signed_gap": Key(0, "difference in false negative rate, {contrast}", headline=2),
+    "fnr_signed_gap": Key(0, "difference in false negative rate, {contrast}", headline=2, least=-1),
     "fpr_gap": Key(-1, "difference in false positive rate between {groups}", headline=2),
     "demographic_parity_difference": Key(-1, "difference in acceptance rate between {groups}", headline=2),
     "equalized_odds_difference": Key(-1, "largest difference in error rates between {groups}", headline=2),
@@ -32,7 +32,7 @@ KEYS = {
     "bayes_fnr_gap": Key(0, "difference in false negative rate of the most accurate decisions between {groups}"),
     "{rate}_gap": Key(-1, "difference in {rate} between {groups}"),
     "{rate}_difference": Key(-1, "difference in {rate} between {groups}"),
-    "{rate}_signed_gap": Key(0, "difference in {rate}, {contrast}"),
+    "{rate}_signed_gap": Key(0, "difference in {rate}, {contrast}", least=-1),
 }
 Rate = Callable[[Counts], Floats]  # tables (..., k, k) -> a rate (...), or (..., g, k, k) -> a gap (...)
 

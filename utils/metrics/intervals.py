@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.metrics.directions import split_some
+from utils.metrics.directions import bounds, split_some
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,13 +32,6 @@ Interval = tuple[float | None, float | None]  # lower and upper end; None where 
 Share = Sequence[float]  # numerator and denominator; that of an average over draws may have a fraction
 UNKNOWN: Interval = (None, None)
 
-
-RANGES = {  # by the first word of what is no share of rows: where normal tails are cut
-    "auc": (0.0, 1.0),
-    "balanced": (0.0, 1.0),
-    "counterfactual": (0.0, 1.0),
-    "mcc": (-1.0, 1.0),
-}
 SIGNED = re.compile(r"(?P<rate>.+)_signed_gap(?P<end>.*)")
 GAP = re.compile(r"(?P<rate>.+)_gap(?P<end>.*)")
 WORST = re.compile(r"(?P<of>.+)_worst_(?P<whose>class|group)(?P<end>.*)")
@@ -294,5 +287,5 @@ def _combine(
 def _normal(key: str, value: float, deviation: float, level: float) -> tuple[float, float]:
     """The interval of normal tails, inside the range of the figure where that is known."""
     half = NormalDist().inv_cdf((1 + level) / 2) * deviation
-    least, most = RANGES.get(key.partition("_")[0], (-np.inf, np.inf))
+    least, most = bounds(key)
     return max(value - half, least), min(value + half, most)

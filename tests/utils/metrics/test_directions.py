@@ -1,10 +1,11 @@
 import importlib
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from utils.metrics import directions
-from utils.metrics.directions import Key, describe, direction, headlines, is_causal, keys_of, meaning
+from utils.metrics.directions import Key, bounds, describe, direction, headlines, is_causal, keys_of, meaning
 
 ROOM = Path(directions.__file__).parent
 
@@ -189,6 +190,26 @@ def test_what_is_read_from_a_file_is_what_python_runs():
 )
 def test_a_figure_of_the_causal_model_says_so(key, causal):
     assert is_causal(key) is causal
+
+
+@pytest.mark.parametrize(
+    ("key", "least", "most"),
+    [
+        ("accuracy", 0, 1),
+        ("uai_0.05_low", 0, 1),
+        ("fnr_gap_by_sex", 0, 1),
+        ("fnr_signed_gap", -1, 1),
+        ("fpr_gap_poisoning_harm", -1, 1),
+        ("mcc", -1, 1),
+        ("pgd@8/255/mcc", -1, 1),
+        ("pgd@0.1/robust_accuracy_8/255", 0, 1),
+        ("support_group1", 0, inf),
+        ("colour", -inf, inf),
+        ("pgd@8/255/colour", -inf, inf),
+    ],
+)
+def test_the_range_of_a_metric_is_known(key, least, most):
+    assert bounds(key) == (least, most)
 
 
 def test_the_meaning_of_a_key_is_that_of_its_name():
