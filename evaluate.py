@@ -7,6 +7,7 @@ python evaluate.py dataset=loan id=3 epsilon.evaluate=[0.1,0.2]
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
@@ -28,6 +29,7 @@ UNSEEN = (
     "nearest",
     "abstain",
 )  # as utils/tables/new_rows.py has them, whose imports a list need not wait for
+OF_JUDGING = ("attack", "epsilon", "evaluation")  # groups that a list does not read
 DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data set's own yaml chooses
 
 
@@ -36,7 +38,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
     from evals.records import advice, query
 
     given: Any = OmegaConf.to_container(cfg, resolve=True)
-    check(given)
+    check(given, HydraConfig.get().overrides.task)
     params: Judging = given
     records = query.read(params["database"])
     table = query.where(query.frame(records), params["where"])
@@ -53,13 +55,12 @@ def evaluate(cfg: DictConfig) -> Outcome:
     return Outcome("evaluate", "finished", "")
 
 
-def check(params: dict[str, Any]) -> None:
-    """Refuses settings that cannot be meant, before anything is read.
+def check(params: dict[str, Any], words: "Sequence[str]") -> None:
+    """Refuses settings that cannot be meant, as given in words, before anything is read.
 
     Raises:
         ValueError: a setting that does not exist, of the wrong kind or out of range.
     """
-    from utils.command_line.checks import require_radii, validate_settings
     from utils.words.quoting import mapping
     from utils.words.ranges import require_ranges
 
@@ -84,8 +85,11 @@ def check(params: dict[str, Any]) -> None:
     if params["rows"] is not None and params["id"] is None:
         raise ValueError(f"rows={params['rows']}: say which model to judge on them by id=..., such as id=1")
     require_ranges(params, "evaluate")
-    require_radii(params["epsilon"]["evaluate"])
-    validate_settings(params, ("attack", "epsilon", "evaluation"))
+    if params["id"] is not None or any(word.lstrip("+~").startswith(OF_JUDGING) for word in words):
+        from utils.command_line.checks import require_radii, validate_settings  # torch, which a list need not wait for
+
+        require_radii(params["epsilon"]["evaluate"])
+        validate_settings(params, OF_JUDGING)
 
 
 def _check_point(params: dict[str, Any]) -> None:

@@ -390,6 +390,27 @@ def test_the_modules_run_from_the_command_line(shop):
     assert "| loan | causal_adv |" in answer.out
 
 
+def test_who_lists_chooses_or_keeps_records_does_not_wait_for_torch(tmp_path):
+    """On the example's records, in one process that trains nothing."""
+    commands = [
+        ("evaluate", "dataset=example", "sort=-accuracy"),
+        ("evals.select", "dataset=example", "where=fnr_gap<=0.1", "maximize=accuracy", "card=null"),
+        ("evals.report", "dataset=example", "out=page.html"),
+        ("evals.table", "dataset=example"),
+        ("evals.plot", "dataset=example", "out=plot.png"),
+    ]
+    probe = (
+        "import sys, evals.database; from tests.commands import command\n"
+        f"for words in {commands!r}:\n"
+        "    answer = command(*words)\n"
+        "    assert not answer.code and 'torch' not in sys.modules, (words, answer)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
 # --- help ------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.configuration.traits import headline_metrics, is_learner, perturbs, reads_radius
 from utils.records.plain import map_leaves
@@ -17,9 +17,10 @@ from utils.records.schema import SCHEMA
 from utils.records.settings import without
 from utils.records.typed import Params
 from utils.scms.identity import as_hashed, read_settings
-from utils.scms.structure import sensitive_attributes
-from utils.types import SCM, Dataset
 from utils.words.numbers import read_number
+
+if TYPE_CHECKING:  # these import torch, which who lists records need not wait for
+    from utils.types import SCM, Dataset
 
 OF_OLD = {"confidence": None, "groups_min": 1}  # later settings of thresholds, by the value that changes nothing
 OF_GRADIENTS = ("trainer", "objective", "regularizer")  # how a model is trained that learns by gradients
@@ -45,11 +46,13 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
     return kept | {"data": fingerprint}
 
 
-def identity_of(params: Params, dataset: Dataset, scm: SCM) -> dict[str, Any]:
+def identity_of(params: Params, dataset: "Dataset", scm: "SCM") -> dict[str, Any]:
     """The same of a run whose data and causal model are there, which say what of the SCM's settings they read.
 
     Several sensitive indicators of one attribute once were attributes of their own, so runs of them have other ids now.
     """
+    from utils.scms.structure import sensitive_attributes
+
     found = identity(params | {"scm": as_hashed(read_settings(params["scm"], scm.facts))}, dataset.fingerprint)
     metrics = found["evaluation"]["metrics"]
     if "unfair_area" in metrics and metrics["unfair_area"].get("rows") is None:  # a later setting

@@ -2,19 +2,18 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from torch import nn
-
-from utils.models.learner import Learner
 from utils.records.typed import AttackNode, Params
 
+if TYPE_CHECKING:
+    from torch import nn  # which who lists records need not wait for
 
-def model_class(params: Params) -> type[nn.Module]:
+
+def model_class(params: Params) -> "type[nn.Module]":
     """The class of the model that a configuration names."""
     module, _, name = params["model"]["_target_"].rpartition(".")
-    kind: type[nn.Module] = getattr(importlib.import_module(module), name)
-    return kind
+    return cast("type[nn.Module]", getattr(importlib.import_module(module), name))
 
 
 def model_option(params: Params) -> str:
@@ -24,6 +23,8 @@ def model_option(params: Params) -> str:
 
 def is_learner(params: Params) -> bool:
     """Returns whether the model is one of scikit-learn's: trained at once by its own loss, without gradients."""
+    from utils.models.learner import Learner
+
     return issubclass(model_class(params), Learner)
 
 
