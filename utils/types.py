@@ -125,6 +125,13 @@ class Independence(NamedTuple):
     p: float  # after Holm
 
 
+class Variant(NamedTuple):
+    """Another fit of structural equations: to another graph, or to training rows that count more or less."""
+
+    parents: Mapping[str, tuple[str, ...]] | None = None  # child -> parents, columns; None: as it is
+    counts: Tensor | None = None  # (n,) how often each training row is in a sample of them; None: once
+
+
 class Judgement(NamedTuple):
     """The verdict of data on a causal model."""
 
@@ -154,6 +161,7 @@ class SCM:
     draws: int = 1  # of the noise of every row, in an evaluation; 1 where no noise is a posterior
     fresh: bool = False  # discrete columns of a twin are drawn anew: the coupling ``independent``
     judgement: Callable[[], Judgement] = Judgement  # by the data that it was fitted to
+    refit: Callable[[Sequence[Variant]], "Sequence[SCM]"] | None = None  # equations that agree are taken as they are
     missing: Mapping[int, tuple[int, Tensor]] = field(default_factory=dict)  # column: its flag, what it holds at 1
     whole: tuple[Tensor, Tensor, Tensor] | None = None  # (d,) each: step between whole numbers, or 0, least, largest
 

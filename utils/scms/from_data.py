@@ -27,7 +27,7 @@ from utils.scms.structure import (
     sensitive_attributes,
     structural,
 )
-from utils.types import SCM, Column, Dataset
+from utils.types import SCM, Column, Dataset, Variant
 from utils.words.near import near
 from utils.words.quoting import write_word
 
@@ -291,6 +291,57 @@ def build_scm(
         kinds |= dict.fromkeys(m.columns if m.posterior else (), "gumbel" if gumbel else "logistic")
     scm = replace(scm, sample_noise=prior_at(kinds, sample), facts=facts)
     return replace(in_radius_units(scm, dataset, radius_unit), judgement=cache(partial(judge, scm, dataset)))
+
+
+class Sampled(NamedTuple):
+    """A node whose equation is to be fitted, to how many of each training row."""
+
+    node: Node
+    counts: Tensor | None = None  # (n,); None: one
+
+
+@torch.no_grad()
+def refit(
+    variants: Sequence[Variant],
+    *,
+    dataset: Dataset,
+    reading: Reading,
+    kinds: Mapping[str, str],
+    fitted: Mapping[Node, Regression],
+    fit: Callable[[Sequence[Sampled]], Sequence[Regression]],
+    build: Callable[[Dataset, Sequence[Node], Sequence[Regression]], SCM],
+) -> list[SCM]:
+    """The SCMs of other graphs, and of samples of the training rows, like one that was fitted to the data set.
+
+    Every equation is fitted once: one with the parents that it had, on all rows, is that of the first.
+
+    Args:
+        variants: what is to be fitted.
+        dataset: whose rows it is of.
+        reading: of discrete columns.
+        kinds: mechanisms of single nodes, as for ``nodes_of``; that of what has no parents any more counts no more.
+        fitted: the equations that are there.
+        fit: the regressions of nodes, all at once.
+        build: as ``build_scm``.
+    """
+    data = [dataset if of.parents is None else replace(dataset, parents=of.parents) for of in variants]
+    nodes = [nodes_of(own, reading, _of_children(kinds, own)) for own in data]
+    samples = [None if of.counts is None else i for i, of in enumerate(variants)]
+    wanted = [[(node, sample) for node in own] for own, sample in zip(nodes, samples, strict=True)]
+    known = {(node, None): f for node, f in fitted.items()}
+    new = list(dict.fromkeys(key for own in wanted for key in own if key not in known))
+    made = fit([Sampled(node, None if i is None else variants[i].counts) for node, i in new]) if new else ()
+    regressions = known | dict(zip(new, made, strict=True))
+    return [
+        build(own, of, [regressions[key] for key in keys]) for own, of, keys in zip(data, nodes, wanted, strict=True)
+    ]
+
+
+def _of_children(kinds: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
+    """Those of the kinds that are of nodes with parents."""
+    parents = dataset.parents or {}
+    there = {name for c in dataset.columns if parents.get(c.name) for name in (c.name, c.attribute)}
+    return {name: kind for name, kind in kinds.items() if name in there}
 
 
 def _with_discrete(

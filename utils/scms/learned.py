@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 import paths_config
 from utils import seeding
 from utils.scms.discrete import chances, with_cuts
-from utils.scms.from_data import Node, Regression, build_scm, nodes_of, require_graph
+from utils.scms.from_data import Node, Regression, Sampled, build_scm, nodes_of, refit, require_graph
 from utils.scms.identity import Coupling, Keep, Reading, choose_epoch, choose_reading
 from utils.system import atomic
 from utils.system.optimizers import without_compiler
@@ -24,6 +25,7 @@ from utils.types import SCM, Dataset
 from utils.views.stack import Stack
 
 PATIENCE = 20  # epochs
+KEPT = 1 << 26  # numbers of the hidden layers of equations that are fitted together, at a time
 
 
 class EquationNet(nn.Module):
@@ -73,30 +75,57 @@ def learned(
     parents = require_graph(dataset, "learned")
     reading = choose_reading(discrete, sampling)
     found = nodes_of(dataset, reading, nodes)
-    settings = {"hidden": hidden, "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
+    training: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
     kinds = {node.name: node.kind for node in found if node.kind != "additive"}
     graph = {"parents": {k: list(v) for k, v in parents.items()}} | ({"kinds": kinds} if kinds else {})
     best = choose_epoch(keep, sampling) == "best" and len(dataset.valid.y) > 0
-    cache = _cache_path(dataset, settings | graph | ({"keep": "best"} if best else {}))
+    cache = _cache_path(dataset, {"hidden": hidden} | training | graph | ({"keep": "best"} if best else {}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive(seed, "scm weights"))
         nets = nn.ModuleList(_net(node, dataset.train.x, hidden) for node in found)
     if found and not _read(nets, cache):  # a graph without arrows has nothing to fit
-        (_fit_best if best else _fit)(nets, found, dataset, seed=seed, steps=steps, batch_size=batch_size, lr=lr)
+        if best:
+            _fit_together(nets, found, dataset, [None] * len(found), best=True, **training)
+        else:
+            _fit(nets, found, dataset, **training)
         atomic.write_bytes(cache, save({k: v.cpu() for k, v in nets.state_dict().items()}))
     nets.requires_grad_(False).to(dataset.train.x.device)
     regressions: list[Regression] = list(nets)
+    build = partial(
+        build_scm, reading=reading, coupling=coupling, draws=draws, sampling=sampling, radius_unit=radius_unit
+    )
     with torch.no_grad():
-        return build_scm(
-            dataset,
-            found,
-            regressions,
-            reading=reading,
-            coupling=coupling,
-            draws=draws,
-            sampling=sampling,
-            radius_unit=radius_unit,
-        )
+        scm = build(dataset, found, regressions)
+    fit = partial(_fit_sampled, dataset=dataset, best=best, hidden=hidden, **training)
+    own = dict(zip(found, regressions, strict=True))
+    return replace(
+        scm, refit=partial(refit, dataset=dataset, reading=reading, kinds=nodes, fitted=own, fit=fit, build=build)
+    )
+
+
+@torch.enable_grad()
+def _fit_sampled(
+    sampled: Sequence[Sampled],
+    *,
+    dataset: Dataset,
+    best: bool,
+    hidden: int,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    lr: float,
+) -> list[Regression]:
+    """The regressions of nodes, each on a sample of the training rows; those of one shape are fitted as one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeding.derive(seed, "scm weights"))
+        nets = nn.ModuleList(_net(of.node, dataset.train.x, hidden) for of in sampled)
+    size = max(1, KEPT // (hidden * max(len(dataset.valid.y), batch_size)))
+    for start in range(0, len(sampled), size):
+        part = slice(start, start + size)
+        own, counts = [of.node for of in sampled[part]], [of.counts for of in sampled[part]]
+        training: dict[str, Any] = {"seed": seed, "steps": steps, "batch_size": batch_size, "lr": lr}
+        _fit_together(nets[part], own, dataset, counts, best=best, **training)
+    return list(nets.requires_grad_(False).to(dataset.train.x.device))
 
 
 def _net(node: Node, x: Tensor, hidden: int) -> nn.Module:
@@ -163,6 +192,7 @@ class _Alike(NamedTuple):
     nodes: Sequence[Node]
     f: Stack
     parents: Tensor  # (m, p), columns
+    counts: Tensor | None  # (m, n) of each training row in the sample of each; None: one
 
     def losses(self, rows: Tensor) -> Tensor:
         """The loss (m, n) of each equation at rows (n, d): squared error, or -log chance of the level seen."""
@@ -172,63 +202,97 @@ class _Alike(NamedTuple):
         seen = torch.stack([node.level(rows) for node in self.nodes]).unsqueeze(-1)
         return -chances(first.head, self.f, *given.unbind(-1)).gather(-1, seen).squeeze(-1).log()
 
+    def loss(self, rows: Tensor, places: Tensor) -> Tensor:
+        """The sum () of the mean losses at training rows (n, d), which are those at places (n,)."""
+        found = self.losses(rows)
+        return (found if self.counts is None else found * self.counts[:, places]).mean(-1).sum()
 
-def _fit_best(
+
+def _fit_together(
     nets: nn.ModuleList,
     nodes: Sequence[Node],
     dataset: Dataset,
+    counts: Sequence[Tensor | None],
     *,
+    best: bool,
     seed: int,
     steps: int,
     batch_size: int,
     lr: float,
 ) -> None:
+    """Fits equations as ``learned`` says, those of one shape as one; ``best``: by validation rows, else the last."""
     x, valid = dataset.train.x, dataset.valid.x
     nets.to(x.device)
-    alike = _group(nets, nodes, dataset)
+    alike = _group(nets, nodes, dataset, counts)
     stacks = nn.ModuleList(group.f for group in alike)
     fitted = [p for p in stacks.parameters() if p.requires_grad]
     optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(fitted)
     order = seeding.generator(seed, "scm order")
-    least = [torch.full((len(group.nodes),), torch.inf, device=x.device) for group in alike]
-    best = [[p.detach().clone() for p in group.f.together.parameters()] for group in alike]
+    kept = [_Best(group) for group in alike] if best else []
     since = 0
     for _ in range(math.ceil(steps * batch_size / len(x))):
         for keep in torch.randperm(len(x), generator=order).split(batch_size):
-            rows = x[keep.to(x.device)]
-            loss = torch.stack([group.losses(rows).mean(-1).sum() for group in alike]).sum()
+            keep = keep.to(x.device)
+            loss = torch.stack([group.loss(x[keep], keep) for group in alike]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        with torch.no_grad():
-            found = [group.losses(valid).mean(-1) for group in alike]
-            better = [now < before for now, before in zip(found, least, strict=True)]
-            least = [torch.minimum(now, before) for now, before in zip(found, least, strict=True)]
-            for group, own, kept in zip(alike, better, best, strict=True):
-                for p, q in zip(group.f.together.parameters(), kept, strict=True):
-                    q.copy_(torch.where(own.reshape(-1, *(1,) * (p.ndim - 1)), p, q))
-        since = 0 if any(own.any() for own in better) else since + 1
-        if since == PATIENCE:
+        better = [of.look(valid) for of in kept]
+        since = 0 if any(better) else since + 1
+        if best and since == PATIENCE:
             break
-    with torch.no_grad():
-        for group, kept in zip(alike, best, strict=True):
-            for p, q in zip(group.f.together.parameters(), kept, strict=True):
-                p.copy_(q)
-            group.f.hand_back()
+    for of in kept:
+        of.restore()
+    for group in alike:
+        group.f.hand_back()
 
 
-def _group(nets: nn.ModuleList, nodes: Sequence[Node], dataset: Dataset) -> list[_Alike]:
+class _Best:
+    """The parameters of equations of one shape, each as it was at its least loss on validation rows."""
+
+    def __init__(self, group: _Alike) -> None:
+        self.group = group
+        self.least = torch.full((len(group.nodes),), torch.inf, device=group.parents.device)
+        self.kept = [p.detach().clone() for p in group.f.together.parameters()]
+
+    @torch.no_grad()
+    def look(self, valid: Tensor) -> bool:
+        """Keeps the equations that are better at rows (n, d) than ever; returns whether any is."""
+        found = self.group.losses(valid).mean(-1)
+        better = found < self.least
+        self.least = torch.minimum(found, self.least)
+        for p, q in zip(self.group.f.together.parameters(), self.kept, strict=True):
+            q.copy_(torch.where(better.reshape(-1, *(1,) * (p.ndim - 1)), p, q))
+        return bool(better.any())
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Puts them back."""
+        for p, q in zip(self.group.f.together.parameters(), self.kept, strict=True):
+            p.copy_(q)
+
+
+def _group(
+    nets: nn.ModuleList, nodes: Sequence[Node], dataset: Dataset, counts: Sequence[Tensor | None]
+) -> list[_Alike]:
     """The equations by their shape."""
     places = {c.name: i for i, c in enumerate(dataset.columns)}
-    members: dict[tuple[str, int, int], list[int]] = {}
+    device = dataset.train.x.device
+    members: dict[tuple[str, int, int, bool], list[int]] = {}
     for i, node in enumerate(nodes):
         levels = 0 if node.kind == "additive" else node.levels
-        members.setdefault((node.kind, len(node.parents), levels), []).append(i)
+        members.setdefault((node.kind, len(node.parents), levels, counts[i] is None), []).append(i)
+
+    def sampled(own: Sequence[int]) -> Tensor | None:
+        of = [found for i in own if (found := counts[i]) is not None]
+        return torch.stack(of).to(device) if of else None
+
     return [
         _Alike(
             [nodes[i] for i in own],
             Stack([nets[i] for i in own]),
-            torch.tensor([[places[p] for p in nodes[i].parents] for i in own], device=dataset.train.x.device),
+            torch.tensor([[places[p] for p in nodes[i].parents] for i in own], device=device),
+            sampled(own),
         )
         for own in members.values()
     ]

@@ -1,6 +1,8 @@
 """Linear structural equations: least squares, and of discrete nodes maximum likelihood with a linear score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from utils.scms import discrete
-from utils.scms.from_data import Node, Regression, build_scm, nodes_of, require_graph
+from utils.scms.from_data import Node, Regression, Sampled, build_scm, nodes_of, refit, require_graph
 from utils.scms.identity import Coupling, Reading, choose_reading
 from utils.types import SCM, Dataset
 
@@ -60,38 +62,43 @@ def linear(
     require_graph(dataset, "linear")
     reading = choose_reading(discrete, sampling)
     found = nodes_of(dataset, reading, nodes)
-    names = [c.name for c in dataset.columns]
-    x = dataset.train.x
-
-    def fitted(node: Node) -> Regression:
-        given = x[:, [names.index(p) for p in node.parents]].double().cpu()  # least squares has no driver elsewhere
-        if node.kind == "additive":
-            f: nn.Module = _least_squares(given, x[:, list(node.columns)].double().cpu())
-        else:
-            f = _most_likely(node, given, node.level(x).cpu())
-        return f.requires_grad_(False).to(x)
-
+    build = partial(
+        build_scm, reading=reading, coupling=coupling, draws=draws, sampling=sampling, radius_unit=radius_unit
+    )
+    fit = partial(_fit, dataset=dataset)
     with torch.no_grad():
-        return build_scm(
-            dataset,
-            found,
-            [fitted(node) for node in found],
-            reading=reading,
-            coupling=coupling,
-            draws=draws,
-            sampling=sampling,
-            radius_unit=radius_unit,
-        )
+        regressions = fit(list(map(Sampled, found)))
+        scm = build(dataset, found, regressions)
+    own = dict(zip(found, regressions, strict=True))
+    return replace(
+        scm, refit=partial(refit, dataset=dataset, reading=reading, kinds=nodes, fitted=own, fit=fit, build=build)
+    )
 
 
-def _least_squares(given: Tensor, target: Tensor) -> Line:
-    """The line through parents (n, p) and child (n, 1)."""
+def _fit(sampled: Sequence[Sampled], *, dataset: Dataset) -> list[Regression]:
+    names = [c.name for c in dataset.columns]
+    x, found = dataset.train.x, list[Regression]()
+    for node, counts in sampled:
+        given = x[:, [names.index(p) for p in node.parents]].double().cpu()  # least squares has no driver elsewhere
+        weights = None if counts is None else counts.double().cpu()
+        if node.kind == "additive":
+            f: nn.Module = _least_squares(given, x[:, list(node.columns)].double().cpu(), weights)
+        else:
+            f = _most_likely(node, given, node.level(x).cpu(), weights)
+        found.append(f.requires_grad_(False).to(x))
+    return found
+
+
+def _least_squares(given: Tensor, target: Tensor, weights: Tensor | None) -> Line:
+    """The line through parents (n, p) and child (n, 1), of rows with weights (n,)."""
     design = torch.cat([given, torch.ones(len(given), 1, dtype=given.dtype)], 1)
+    if weights is not None:
+        design, target = (of * weights.sqrt().unsqueeze(1) for of in (design, target))
     solution = torch.linalg.lstsq(design, target, driver="gelsd").solution  # rank may be short
     return Line(solution[:-1].T, solution[-1])
 
 
-def _most_likely(node: Node, given: Tensor, level: Tensor) -> nn.Module:
+def _most_likely(node: Node, given: Tensor, level: Tensor, weights: Tensor | None) -> nn.Module:
     """The linear scores of a discrete node under which its levels (n,) are most likely, given parents (n, p)."""
     from scipy.optimize import minimize  # most runs need not wait for it
 
@@ -104,7 +111,8 @@ def _most_likely(node: Node, given: Tensor, level: Tensor) -> nn.Module:
         vector_to_parameters(torch.from_numpy(values), parameters)
         with torch.enable_grad():
             chance = discrete.chances(node.head, f, *columns).gather(1, seen)
-            value = -chance.log().mean() + RIDGE * torch.stack([p.square().sum() for p in parameters]).sum()
+            surprise = -chance.log() if weights is None else -chance.log() * weights.unsqueeze(1)
+            value = surprise.mean() + RIDGE * torch.stack([p.square().sum() for p in parameters]).sum()
             slopes = torch.autograd.grad(value, parameters)
         return float(value), parameters_to_vector(slopes).numpy()
 

@@ -10,6 +10,7 @@ from tests.conftest import FITTED, LEARNED
 from utils.scms.counterfactual import twins
 from utils.scms.learned import learned
 from utils.scms.linear import linear
+from utils.types import Variant
 
 SETTINGS = FITTED | LEARNED | {"seed": 0, "steps": 150}
 
@@ -119,3 +120,39 @@ def test_equations_that_are_fitted_together_are_those_of_each_alone(dataset):
     only = learned(replace(data, parents={"x2": ("x1",)}), **SETTINGS | {"keep": "best"})
     x = data.test.x
     torch.testing.assert_close(both.to_noise(x)[:, 1], only.to_noise(x)[:, 1], rtol=1e-3, atol=1e-4)
+
+
+# --- fitted anew -----------------------------------------------------------------------------------------------
+
+
+def test_samples_that_are_fitted_together_are_those_of_each_alone(dataset, folder):
+    """Up to rounding; and nothing of them is cached."""
+    data = dataset("lin")
+    model = learned(data, **SETTINGS | {"keep": "best"})
+    half = torch.arange(len(data.train.y)).remainder(2).float() * 2
+    both, (only,) = model.refit([Variant(counts=half), Variant(counts=2 - half)]), model.refit([Variant(counts=half)])
+    x = data.test.x
+    torch.testing.assert_close(both[0].to_noise(x), only.to_noise(x), rtol=1e-3, atol=1e-4)
+    assert len(caches(folder)) == 1
+
+
+def test_rows_that_count_nothing_are_not_learned_from(dataset):
+    """Half of the rows of lin have another effect, -2 in place of 2 of x1 on x2: each sample finds that of its rows."""
+    data = dataset("lin", 2000)
+    turned = torch.arange(len(data.train.y)) % 2 == 0
+    x = data.train.x.clone()
+    x[turned, 1] *= -1
+    model = learned(replace(data, train=data.train._replace(x=x)), **SETTINGS | {"steps": 300})
+    samples = [Variant(counts=2.0 * turned), Variant(counts=2.0 * ~turned)]
+    found = [torch.diff(twins(scm, data.test.x), dim=0)[0, :, 1].mean() for scm in model.refit(samples)]
+    assert found[1].item() == pytest.approx(2**0.5, abs=0.25)
+    assert found[0].item() == pytest.approx(-(2**0.5), abs=0.25)
+
+
+def test_another_graph_leaves_the_equations_whose_parents_are_the_same(dataset):
+    model = learned(dataset("lin"), **SETTINGS)
+    (other,) = model.refit([Variant({"x2": ("x1",), "x3": ("x2",)})])
+    x = dataset("lin").test.x
+    assert torch.equal(model.to_noise(x)[:, 1], other.to_noise(x)[:, 1])
+    assert not torch.equal(model.to_noise(x)[:, 2], other.to_noise(x)[:, 2])
+    assert [m.parents for m in other.mechanisms] == [(), (0,), (1,)]
