@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from evals.looking.facts import ColumnFacts, Facts
 from evals.looking.look_text import name_levels
 from utils.system.console import count, harmless
@@ -20,10 +22,12 @@ HEAD = """\
 """
 GRAPH = """\
 # The causal graph, where you know one: by it the twins of a person in the other groups are computed. Without one it is
-# by the direct effect of the sensitive column alone (scm=independent).
+# by the direct effect of the sensitive column alone (scm=independent). The data propose one, for you to judge:
+#   python -m evals.scm dataset={name} scm=discovered
 # graph:
 #   - {example}
 """
+HINT = re.compile(r"^# The causal graph, where you know one.*\n(?:#.*(?:\n|\Z))*", re.MULTILINE)
 PLAIN = re.compile(r"(?!.*->)[\w .()%/+-]*\w[\w .()%/+-]*")  # names that need no quotes in a line of the graph
 
 
@@ -38,7 +42,7 @@ def write_schema(schema: TableSchema, facts: Facts, out: Path) -> str:
         *_label(schema, facts),
         f"split: {flow({'how': schema.split.how, **_split(schema)})}\n",
         *([f"weights: {flow(schema.weights)}\n"] if schema.weights else []),
-        *_graph(schema.graph, facts),
+        *_graph(schema.graph, facts, out),
     ]
     return "".join(parts)
 
@@ -145,19 +149,54 @@ def _split(schema: TableSchema) -> dict[str, object]:
     return {"shares": list(schema.split.shares), **column}
 
 
-def _graph(graph: Mapping[str, Sequence[str]] | None, facts: Facts) -> Iterator[str]:
+def _graph(graph: Mapping[str, Sequence[str]] | None, facts: Facts, out: Path) -> Iterator[str]:
     yield "\n"
     if graph is None:
         used = [c.name for c in facts.columns if c.role in ("sensitive", "feature")]
         causes = [c.name for c in facts.columns if c.role == "sensitive"][:1]
         effects = [name for name in used if name not in causes][:1]
-        yield GRAPH.format(example=write_arrow(effects[0], causes) if causes and effects else "cause -> effect")
+        example = write_arrow(effects[0], causes) if causes and effects else "cause -> effect"
+        yield GRAPH.format(example=example, name=_comment(out.name))
         return
-    yield "graph:\n"
-    if all(PLAIN.fullmatch(name) for child in graph for name in (child, *graph[child])):
-        yield from (f"  - {flow(write_arrow(child, parents))}\n" for child, parents in graph.items() if parents)
-        return
-    yield from (f"  {flow(child)}: {flow(parents)}\n" for child, parents in graph.items())
+    yield from write_graph(graph)
+
+
+def write_graph(
+    graph: Mapping[str, Sequence[str]], head: Sequence[str] = (), notes: Mapping[str, str] | None = None
+) -> list[str]:
+    """The lines of a graph, child -> parents, in a schema; with comments above, and behind single children."""
+    behind = {child: f"  # {_comment(note)}" for child, note in (notes or {}).items()}
+    plain = all(PLAIN.fullmatch(name) for child in graph for name in (child, *graph[child]))
+    written = {
+        child: f"  - {flow(write_arrow(child, of))}" if plain else f"  {flow(child)}: {flow(list(of))}"
+        for child, of in graph.items()
+        if of or not plain
+    }
+    lines = (f"{line}{behind.get(child, '')}\n" for child, line in written.items())
+    return ["graph:\n", *(f"  # {_comment(line)}\n" for line in head), *lines]
+
+
+def with_graph(text: str, lines: Sequence[str]) -> str:
+    """The text of a schema with the lines of a graph in place of those that it has, or of the hint at one."""
+    own = text.splitlines(keepends=True)
+    found = [(key, value) for key, value in yaml.compose(text).value if key.value == "graph"]
+    start = end = len(own)
+    if found:
+        start, end = found[0][0].start_mark.line, _last_line(found[0][1]) + 1
+    elif (hint := HINT.search(text)) is not None:
+        start = text.count("\n", 0, hint.start())
+        end = start + hint[0].count("\n")
+    own[:start] = [line if line.endswith("\n") else f"{line}\n" for line in own[:start]]
+    ending = "\r\n" if own and own[0].endswith("\r\n") else "\n"
+    return "".join([*own[:start], *(line.replace("\n", ending) for line in lines), *own[end:]])
+
+
+def _last_line(node: yaml.Node) -> int:
+    """The last line of a node; the end of a block is where the next one begins, so that of the last text in it."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(last, tuple) else last)
+    return node.end_mark.line - (node.end_mark.column == 0 and node.end_mark.line > node.start_mark.line)
 
 
 def write_arrow(child: str, parents: Sequence[str]) -> str:

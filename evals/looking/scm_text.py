@@ -153,14 +153,14 @@ def _of_indicators(own: Sequence[Column], values: Sequence[float]) -> str:
 def text(model: Model) -> str:
     """The whole report but its warnings."""
     parts = [
-        _wrap(f"causes that nothing here causes: {', '.join(model.roots)}", "Graph: "),
-        *(_wrap(f"{', '.join(parents)} -> {child}", "  ") for child, parents in model.graph.items()),
+        wrap(f"causes that nothing here causes: {', '.join(model.roots)}", "Graph: "),
+        *(wrap(f"{', '.join(parents)} -> {child}", "  ") for child, parents in model.graph.items()),
         f"\nEquations, judged on {model.rows}:",
-        *_table(model.equations),
-        _wrap(LEGEND),
-        f"\n{_wrap(implied(model.independences))}",
-        *([_wrap(model.support)] if model.support else []),
-        _wrap(HIDDEN),
+        *in_columns([COLUMNS, *model.equations], left=3),
+        wrap(LEGEND),
+        f"\n{wrap(implied(model.independences))}",
+        *([wrap(model.support)] if model.support else []),
+        wrap(HIDDEN),
         *_people(model.people),
     ]
     return harmless("\n".join(parts)) + "\n"
@@ -180,21 +180,21 @@ def implied(tests: Sequence[Independence]) -> str:
     return f"The graph implies {count(len(tests), 'independence')}; refuted {by}: {listed}."
 
 
-def _wrap(words: str, start: str = "") -> str:
+def wrap(words: str, start: str = "") -> str:
+    """Words in lines of WIDTH, what follows the first moved in."""
     return textwrap.fill(
         words, WIDTH, initial_indent=start, subsequent_indent=" " * max(2, len(start)), break_on_hyphens=False
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yields the equations as lines; names that are too long are cut."""
-    cells = [COLUMNS, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
+def in_columns(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
+    """Yields rows as lines, the first columns set left; what is too long in the first of all is cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * len(widths))
-    for row in cells:
+    for row in rows:
         name = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 3]}..."
         sides = [
-            cell.ljust(w) if i < 3 else cell.rjust(w)
+            cell.ljust(w) if i < left else cell.rjust(w)
             for i, (cell, w) in enumerate(zip((name, *row[1:]), widths, strict=True))
         ]
         yield f"  {'  '.join(sides)}"
@@ -205,6 +205,6 @@ def _people(people: Sequence[Person]) -> Iterator[str]:
     if people:
         yield "\nPeople and what they would be:"
     for person in people:
-        yield _wrap(person.now, "  ")
+        yield wrap(person.now, "  ")
         for level, words in person.others:
-            yield _wrap(f"-> as {level}: {words or 'the same'}", "    ")
+            yield wrap(f"-> as {level}: {words or 'the same'}", "    ")

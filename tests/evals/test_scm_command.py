@@ -10,8 +10,9 @@ import pytest
 from evals import look
 from evals.looking.scm_text import WIDTH
 from evals.scm import main
-from tests.commands import SMALL, command, house
+from tests.commands import SMALL, command, house, refused
 from utils.run_store import RunStore
+from utils.tables.table_schema import read_schema
 
 GRAPH = "sex, age -> job; sex, age -> married; job, married, age -> income"
 JOBS = np.array(["cook", "technician", "clerk"])
@@ -121,10 +122,84 @@ def test_of_the_published_loans_the_one_bent_equation_is_found_and_the_graph_hol
     assert re.findall(r"(\w+) -?[\d.]+% of ", behind) == ["loan_amount"]
 
 
+# --- a graph that the data propose -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proposed(folder):
+    """The schema of the people without its graph, as a look at a table without one writes it."""
+    pytest.importorskip("causallearn", reason="needs requirements/causal.txt")
+    Path("open.yaml").unlink(missing_ok=True)
+    assert look.main(["people.csv", "label=hired", "sensitive=sex", "favourable=yes", "out=open.yaml"]) == 0
+    return Path("open.yaml")
+
+
+def test_a_proposed_graph_is_shown_and_written_for_its_owner_and_then_judged(capsys, proposed):
+    text = proposed.read_text()
+    assert "python -m evals.scm dataset=open.yaml scm=discovered" in text
+    capsys.readouterr()
+    said = judged(capsys, "dataset=open.yaml", "scm=discovered", "scm.samples=5", "out=graph.html")
+    flat = " ".join(said.out.split())
+    assert max(len(line) for line in said.out.splitlines() if not line.startswith("open.yaml: ")) <= WIDTH
+    assert re.search(r"sex -> job +assumed +100% +100%", said.out)
+    assert "The PC algorithm on 763 training rows" in flat
+    assert "Data cannot tell apart graphs of one equivalence class" in flat
+    assert "The label is left out" in flat
+    assert "<svg" in Path("graph.html").read_text()
+    lines = proposed.read_text().splitlines()
+    (hint,) = (i for i, line in enumerate(text.splitlines()) if line.startswith("# The causal graph"))
+    assert lines[:hint] == text.splitlines()[:hint]
+    assert lines[hint] == "graph:"
+    graph = read_schema(proposed).graph
+    assert "sex" in graph["job"]
+    assert "sex" not in graph
+    assert "judge it: python -m evals.scm dataset=open.yaml" in said.out
+    assert (
+        "Graph: causes that nothing here causes: sex"
+        in judged(capsys, "dataset=open.yaml", "scm=linear", "people=0").out
+    )
+
+
+def test_a_graph_that_is_there_is_kept_unless_asked(capsys, proposed):
+    proposed.write_text(f"{proposed.read_text()}graph:\n  # mine\n  - sex -> age\n# below\n")
+    before, words = proposed.read_text(), ("dataset=open.yaml", "scm=discovered", "scm.samples=0")
+    said = judged(capsys, *words)
+    assert "open.yaml: has a graph, and is kept as it is; existing=replace" in said.out
+    assert "\ngraph:\n  # proposed by the PC algorithm (alpha 0.01, 763 rows)" in said.out
+    assert proposed.read_text() == before
+    judged(capsys, *words, "existing=replace")
+    after = proposed.read_text()
+    assert "# mine" not in after
+    assert after.endswith("\n# below\n")
+    assert read_schema(proposed).graph != {"age": ("sex",)}
+
+
+def test_a_proposal_of_rows_without_a_schema_is_printed_alone(capsys, folder):
+    pytest.importorskip("causallearn", reason="needs requirements/causal.txt")
+    before = sorted(folder.rglob("*"))
+    said = judged(capsys, "dataset=lin", "scm=discovered", "scm.samples=0")
+    assert re.search(r"x1 -> x2 +assumed +- +-\n", said.out)
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("dataset=people.yaml", "python -m evals.scm dataset=people.yaml scm=discovered writes it into the schema"),
+        ("dataset=lin", "python -m evals.scm dataset=lin scm=discovered shows it"),
+    ],
+)
+def test_no_training_has_a_causal_model_that_nobody_has_seen(word, line):
+    refused(command("train", word, "scm=discovered", *SMALL), line, "edit it, then train by it with scm=learned")
+
+
 @pytest.mark.parametrize(
     ("words", "phrase"),
     [
         ([], "dataset is required"),
+        (["dataset=lin", "scm=discovered", "existing=no"], "existing=no. Expected keep or replace"),
+        (["dataset=lin", "scm=linear", "existing=replace"], "only scm=discovered writes into a schema"),
+        (["dataset=lin", "scm=discovered", "scm.alpha=2"], "scm.alpha=2: expected a number in (0, 1)"),
         (["dataset=people.yaml", "scm.hiden=3"], "did you mean scm.hidden"),
         (["dataset=people.yaml", "people=1000"], "people=1000: expected a whole number in [0, 100]"),
         (["dataset=people.yaml", "-m"], "-m: expected KEY=VALUE"),

@@ -106,7 +106,7 @@ def independences(dataset: Dataset) -> list[Independence]:
         others = list(_untied(name, units, above, dataset))
         if others and len(x) > 2:
             targets = [i for other in (name, *others) for i in units[other]]
-            left = _left_over(x[:, given], x[:, targets])
+            left = left_over(x[:, given], x[:, targets])
             of = tuple(dict.fromkeys(dataset.columns[i].attribute or dataset.columns[i].name for i in given))
             found += _covariances(name, others, of, left, units)
     return _holm(found)
@@ -152,7 +152,7 @@ def _untied(
             yield other
 
 
-def _left_over(given: Tensor, y: Tensor) -> Tensor:
+def left_over(given: Tensor, y: Tensor) -> Tensor:
     """The residuals (n, t) of columns y (n, t) on others (n, p), by ridge regression on these and kernel features.
 
     The penalty of each column is that of the least generalised cross-validation (Golub, Heath and Wahba 1979).
