@@ -6,6 +6,7 @@ The schema is a YAML file that ``python -m evals.look`` writes.
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ from utils.tables.splitting import by_names, clustered, in_time, stratified
 from utils.tables.suspects import suspects
 from utils.tables.table_schema import Rule, TableSchema, from_plain, to_plain
 from utils.types import Batch, Column, Dataset
+from utils.views.short_rows import Places, ShortRows
 
 Parts = list[NDArray[np.int64]]
 PART = 1 << 22  # bytes of encoded rows that are written at a time, which a processor keeps at hand
+SHORT = 1 << 28  # bytes of all rows written out from which on wide ones are kept in short
 
 
 def table(*, name: str, path: str, schema: Mapping[str, Any], seed: int) -> Dataset:
@@ -90,12 +93,14 @@ def from_settled(settled: Settled, *, name: str, where: str, seed: int, grouples
     parts = split_table(settled, s, name, seed)
     require_classes(settled, parts, where)
     settled.cells = settled.cells.iloc[:0]
-    hashed = _fingerprint(of, y, weights)
+    short = _in_short(of, len(y))
+    hashed = _fingerprint(of, y, weights, short=short)
     schema, of = _with_medians(schema, of, parts[0])
     known = [described for source in of for described in _describe(source, parts[0])]
     loc, scale = (np.array([figures[i] for _, *figures in known]) for i in (0, 1))
     of = _standardised(of, loc, scale)
-    train, valid, test = (_batch(of, settled, s, weights, part) for part in parts)
+    write = partial(_short_rows, of) if short else partial(_dense_rows, of)
+    train, valid, test = (_batch(write(part), settled, s, weights, part) for part in parts)
     return Dataset(
         name=name,
         columns=tuple(column for column, *_ in known),
@@ -150,19 +155,51 @@ def _standardised(of: Sequence[Source], loc: Floats, scale: Floats) -> list[Sour
 
 
 def _batch(
-    of: Sequence[Source],
+    x: torch.Tensor,
     settled: Settled,
     s: NDArray[np.int64],
     weights: Floats | None,
     part: NDArray[np.int64],
 ) -> Batch:
+    """The rows x of one part."""
+    w = torch.ones(len(part)) if weights is None else torch.from_numpy(weights[part]).float()
+    labels, groups, index = (torch.from_numpy(values[part]) for values in (settled.y, s, settled.rows))
+    return Batch(x, labels, groups, w, index)
+
+
+def _dense_rows(of: Sequence[Source], part: NDArray[np.int64]) -> torch.Tensor:
     """The rows of one part, of columns in model space."""
     x = np.empty((len(part), _width(of)), dtype=np.float32)
     for rows in _slices(*x.shape):
         write_rows(of, part[rows], x[rows])
-    w = torch.ones(len(part)) if weights is None else torch.from_numpy(weights[part]).float()
-    labels, groups, index = (torch.from_numpy(values[part]) for values in (settled.y, s, settled.rows))
-    return Batch(torch.from_numpy(x), labels, groups, w, index)
+    return torch.from_numpy(x)
+
+
+def _in_short(of: Sequence[Source], n: int) -> bool:
+    """Returns whether n rows are so many, and their levels too, that indicators are columns only in rows taken."""
+    return 4 * n * _width(of) >= SHORT and _width(of) >= 2 * len(of)
+
+
+def _short_rows(of: Sequence[Source], part: NDArray[np.int64]) -> ShortRows:
+    """The same in short."""
+    ends = list(itertools.accumulate((len(source.columns) for source in of), initial=0))
+    several = [i for i, source in enumerate(of) if len(source.columns) > 1]
+    alone = [i for i, source in enumerate(of) if len(source.columns) == 1]
+    flags = [i for i in alone if of[i].columns[0].kind == "binary"]
+    numbers = [i for i in alone if i not in flags]
+    level = np.uint8 if all(len(of[i].columns) <= 256 for i in several) else np.int32
+
+    def taken(chosen: Sequence[int], dtype: type) -> torch.Tensor:
+        out: NDArray[Any] = np.empty((len(part), len(chosen)), dtype=dtype)
+        for place, i in enumerate(chosen):
+            out[:, place] = of[i].values[part]
+        return torch.from_numpy(out)
+
+    def at(chosen: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([ends[i] for i in chosen], dtype=torch.int64)
+
+    places = Places(ends[-1], at(numbers), at(flags), at(several), tuple(len(of[i].columns) for i in several))
+    return ShortRows(taken(numbers, np.float32), taken(flags, np.uint8), taken(several, level), places)
 
 
 def _width(of: Sequence[Source]) -> int:
@@ -175,10 +212,14 @@ def _slices(n: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _fingerprint(of: Sequence[Source], y: NDArray[np.int64], weights: Floats | None) -> str:
-    """The fingerprint of ``utils.datasets.tabular``, of the rows as they are in the file, missing ones nan."""
+def _fingerprint(of: Sequence[Source], y: NDArray[np.int64], weights: Floats | None, *, short: bool) -> str:
+    """The fingerprint of ``utils.datasets.tabular``, of the rows as they are in the file, missing ones nan.
+
+    Where rows are kept ``short`` it is of their numbers and levels, attribute by attribute.
+    """
     columns = [column for source in of for column in source.columns]
-    hashed = fingerprint(columns, _in_parts(of, len(y)), y)
+    cells = (source.values.astype(np.float64) for source in of) if short else _in_parts(of, len(y))
+    hashed = fingerprint(columns, cells, y)
     return hashed if weights is None else hashlib.sha256(f"{hashed}{weights.tolist()}".encode()).hexdigest()[:16]
 
 

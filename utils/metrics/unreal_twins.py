@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from utils import seeding
 from utils.datasets.column_rules import outside
@@ -17,6 +18,7 @@ from utils.scms.structure import attributes
 from utils.types import SCM, Column, Dataset
 
 ROWS = 10_000  # test rows whose twins are looked at: the split is in random order
+PART = 2**22  # numbers of the twins that are looked at together
 TOLERATED = 0.01  # share of the twins
 OUTSIDE = "twins_outside"
 
@@ -29,15 +31,25 @@ def facts_of_twins(scm: SCM, dataset: Dataset) -> dict[str, float]:
     """
     if not scm.names or not len(dataset.test.y):
         return dict(scm.facts)
-    x = dataset.test.x[:ROWS]
-    with torch.no_grad():
-        rows = seeding.Rows(seeding.derive(0, "posterior"), dataset.test.index[:ROWS])
-        others = twins(scm, x, chances(scm, x, rows.uniform))[~is_factual(scm, x)]
-    wrong = outside(dataset.columns, natural(dataset, others.double()).cpu().numpy())
+    size = max(1, PART // (len(scm.levels) * len(dataset.columns)))
+    some = [
+        _wrong_twins(scm, dataset, slice(at, min(at + size, ROWS)))
+        for at in range(0, min(len(dataset.test.y), ROWS), size)
+    ]
+    wrong = {name: np.concatenate([of[name] for of in some]) for name in some[0]}
     set_by_do = _set_by_do(dataset.columns)
     shares = {f"{OUTSIDE}_{name}": float(of.mean()) for name, of in wrong.items() if name not in set_by_do}
     whole = float(np.logical_or.reduce(list(wrong.values())).mean()) if wrong else 0.0
     return {**scm.facts, OUTSIDE: whole, **shares}
+
+
+def _wrong_twins(scm: SCM, dataset: Dataset, part: slice) -> dict[str, NDArray[np.bool_]]:
+    """A mask (t,) by name of the twins of some test rows that hold what they cannot."""
+    x = dataset.test.x[part]
+    with torch.no_grad():
+        rows = seeding.Rows(seeding.derive(0, "posterior"), dataset.test.index[part])
+        others = twins(scm, x, chances(scm, x, rows.uniform))[~is_factual(scm, x)]
+    return outside(dataset.columns, natural(dataset, others.double()).cpu().numpy())
 
 
 def _set_by_do(columns: Sequence[Column]) -> set[str]:

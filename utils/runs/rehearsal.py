@@ -23,6 +23,7 @@ from utils.threats import NothingToMoveError, find_freed
 from utils.training.one_model import NO_VALID
 from utils.types import Batch, Context, StoredDecide
 from utils.views.modes import in_double
+from utils.views.row_parts import parts
 from utils.words.levels import name_class
 from utils.words.quoting import write_word
 
@@ -152,7 +153,8 @@ def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
         ValueError: the model cannot be scored in double precision.
     """
     try:
-        return in_double(model)(rows.x)
+        exact = in_double(model)
+        return torch.cat([exact(some.x) for some in parts(rows)])
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -28,6 +28,7 @@ from utils.scms.structure import (
     structural,
 )
 from utils.types import SCM, Column, Dataset, Variant
+from utils.views.short_rows import ShortRows
 from utils.words.near import near
 from utils.words.quoting import write_word
 
@@ -41,6 +42,7 @@ PRIORS: Mapping[Prior, Callable[[np.random.Generator, int], Floats]] = {
     "gumbel": lambda rng, n: rng.gumbel(size=n),
 }
 FEW_LEVELS = 10  # whole numbers of at most so many values are levels
+OBSERVED = 2**26  # numbers of rows in short whose noise is resampled
 LEAST_CHANCE = 1e-3  # of a threshold equation, so that a noise agrees with every row
 
 
@@ -277,7 +279,7 @@ def build_scm(
         node.name: node.equation(f, threshold=node.name in cutting, monotone=coupling != "gumbel")
         for node, f in zip(nodes, regressions, strict=True)
     }
-    scm = structural(columns, equations, resample(x, columns))
+    scm = structural(columns, equations, resample(x[:1], columns))  # until its own noise is known
     facts = scores(equations_of(scm, columns), dataset)
     facts |= {f"{THRESHOLDED if name in cutting else REAL_VALUED}{name}": 1.0 for name in binary}
     if reading == "posterior":
@@ -381,8 +383,16 @@ def _missing(dataset: Dataset) -> dict[int, tuple[int, Tensor]]:
 
 
 def _later(scm: SCM, x: Tensor, columns: Sequence[Column], reading: Reading) -> SampleNoise:
-    """The sampler of the noise of rows x (n, d), which is a table as large as theirs and made once it is asked for."""
-    made = cache(lambda: resample(scm.to_noise(x), columns, every=reading == "posterior"))
+    """The sampler of the noise of rows x (n, d), which is a table as large as theirs and made once it is asked for.
+
+    Of rows in short, which are in the random order of the split, it is that of the first ones, OBSERVED numbers.
+    """
+
+    def make() -> SampleNoise:
+        rows = x[: OBSERVED // x.shape[-1]] if isinstance(x, ShortRows) else x
+        return resample(scm.to_noise(rows), columns, every=reading == "posterior")
+
+    made = cache(make)
     return lambda n, rng: made()(n, rng)
 
 

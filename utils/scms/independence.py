@@ -178,18 +178,18 @@ def _covariances(
     name: str, others: Sequence[str], given: tuple[str, ...], left: Tensor, units: Mapping[str, Sequence[int]]
 ) -> Iterator[Independence]:
     """Yields an independence for each of the others, p after Bonferroni over the columns of both."""
-    own, start = left[:, : len(units[name])], len(units[name])
+    own = left[:, : len(units[name])]
+    total, squares = own.T @ left, own.square().T @ left.square()
+    alike = own.square().sum(0).unsqueeze(1) * left.square().sum(0)  # n times ``squares``, were the sizes independent
+    # of two rare levels that never meet, which few rows may do by chance, what is seen has hardly any spread
+    scale = torch.maximum(squares - total.square() / len(left), alike / len(left)).sqrt()
+    every, correlations = torch.where(scale > 0, total / scale, 0.0), total / alike.sqrt().clamp_min(1e-30)
+    start = len(units[name])
     for other in others:
-        one = left[:, start : start + len(units[other])]
-        start += len(units[other])
-        total, squares = own.T @ one, own.square().T @ one.square()
-        scale = (squares - total.square() / len(left)).clamp_min(0).sqrt()
-        z = torch.where(scale > 0, total / scale, 0.0)
-        far = int(z.abs().argmax())
-        size = (own.square().sum(0).unsqueeze(1) * one.square().sum(0)).sqrt()
+        place = slice(start, start := start + len(units[other]))
+        z = every[:, place]
         p = min(1.0, z.numel() * math.erfc(float(z.abs().max()) / math.sqrt(2)))
-        correlation = float((total / size.clamp_min(1e-30)).flatten()[far])
-        yield Independence(name, other, given, correlation, p)
+        yield Independence(name, other, given, float(correlations[:, place].flatten()[int(z.abs().argmax())]), p)
 
 
 def _holm(tests: Sequence[Independence]) -> list[Independence]:

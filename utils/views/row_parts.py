@@ -7,17 +7,25 @@ import torch
 
 from utils import seeding
 from utils.types import Batch, Context
+from utils.views.short_rows import ShortRows
 
 NUMBERS = {"cpu": 2**16, "cuda": 2**20}  # of images a part: on the CPU, activations that stay in the cache
 LEAST = 8  # rows a part
+WRITTEN_OUT = 2**22  # numbers a part of rows that are kept in short
 
 
 def parts(batch: Batch) -> Iterator[Batch]:
     """Yields all rows in their order, as numbers: a table or a stack at once, images as many as fit the device.
 
-    There is at least one part, so that figures of no rows keep their shapes.
+    Rows in short, (..., n, d), are written out a part at a time. There is at least one part, so that figures of no
+    rows keep their shapes.
     """
-    if batch.x.is_floating_point():
+    if isinstance(batch.x, ShortRows) and batch.y.shape[-1]:
+        size = max(LEAST, WRITTEN_OUT // (math.prod(batch.x.shape) // batch.y.shape[-1]))
+        for start in range(0, batch.y.shape[-1], size):
+            rows = slice(start, start + size)
+            yield Batch(batch.x[..., rows, :], *(column[..., rows] for column in batch[1:]))
+    elif batch.x.is_floating_point():
         yield batch
     elif not len(batch.y):
         yield batch.rows(slice(None))

@@ -14,6 +14,7 @@ from utils.model_zoo import predictor
 from utils.run_store import RunStore
 from utils.tables.new_rows import encode_rows
 from utils.tables.table_schema import from_plain
+from utils.views.short_rows import ShortRows
 
 import paths_config  # isort: skip
 
@@ -212,6 +213,47 @@ def test_from_the_schema_to_a_predictor_of_the_file(tmp_path):
         right = np.where(decided["decision"] == 1, "no", "yes") == people()["hired"]
         assert abs(right.mean() - record["metrics"]["accuracy"]) < 0.1
         assert ((decided["class"] == people()["hired"]) == right).all()
+
+
+def jobs(n=600):
+    """People with a job of twelve, so that most columns are indicators."""
+    frame = people(n)
+    return frame.assign(job=np.random.default_rng(1).choice(list("abcdefghijkl"), n), old=frame["age"] > 50)
+
+
+def test_rows_in_short_are_those_of_wide_tables_written_out(load, monkeypatch):
+    dense = load(jobs())
+    assert not isinstance(dense.train.x, ShortRows)
+    monkeypatch.setattr("utils.datasets.table.SHORT", 0)
+    short = load(jobs())
+    for own, other in zip((short.train, short.valid, short.test), (dense.train, dense.valid, dense.test), strict=True):
+        assert isinstance(own.x, ShortRows)
+        assert own.x.stored < own.x.numel() * 4 / 2
+        assert torch.equal(own.x.written_out(), other.x)
+        assert all(torch.equal(a, b) for a, b in zip(own[1:], other[1:], strict=True))
+    assert short.columns == dense.columns
+    assert load(jobs(), seed=1).fingerprint == short.fingerprint != dense.fingerprint
+    assert load(jobs().assign(pay=np.arange(600.0))).fingerprint != short.fingerprint
+    other_job = jobs()
+    other_job.loc[0, "job"] = "a" if other_job["job"][0] != "a" else "b"
+    assert load(other_job).fingerprint != short.fingerprint
+
+
+def test_a_run_on_rows_in_short_has_the_figures_of_one_on_rows_written_out(tmp_path, monkeypatch):
+    words = (*FAST, "regularizer=erm,causal_adv", "trainer.epochs=1", "scm=linear", "scm.draws=2")
+    few = ("evaluation.metrics.unfair_area.samples=20", "evaluation.metrics.unfair_area.steps=2")
+    with house(tmp_path):
+        jobs().to_csv(tmp_path / "people.csv", index=False)
+        (tmp_path / "people.yaml").write_text(SCHEMA + "  - sex -> job\n")
+        for short in (1 << 28, 0):
+            monkeypatch.setattr("utils.datasets.table.SHORT", short)
+            answer = command("train", "-m", "dataset=people.yaml", *words, *few)
+            assert answer.code == 0, answer
+        dense, again = np.reshape(RunStore(paths_config.database("people")).all(), (2, 2))
+        assert len({record["fingerprint"] for record in (*dense, *again)}) == 2
+        for one, other in zip(dense, again, strict=True):
+            assert one["metrics"] == other["metrics"]
+            assert one["weights"]["sha256"] == other["weights"]["sha256"]
 
 
 @pytest.mark.parametrize(

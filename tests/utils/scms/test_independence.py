@@ -7,7 +7,8 @@ from scipy import stats
 
 from tests.truths import MIXED, TRUTHS, VIOLATING, draw
 from utils import seeding
-from utils.datasets.tabular import assemble
+from utils.datasets.tabular import assemble, indicators, mark
+from utils.scms.facts import LEVEL
 from utils.scms.independence import describe, hsic, independences, refuted
 from utils.types import Column
 
@@ -49,6 +50,23 @@ def test_without_parents_it_is_the_test_of_a_correlation():
     r, p = stats.pearsonr(*data.train.x.double().T.numpy())
     assert found.correlation == pytest.approx(r, abs=1e-9)
     assert found.p == pytest.approx(p, rel=0.2)
+
+
+def test_rare_levels_that_never_meet_refute_nothing():
+    """Of 36 and 33 levels some pairs are in no row of 10,000 by chance alone; that they are refutes no graph."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(6):
+        texts = {f"t{k}": rng.choice(k, 10_000, p=rng.dirichlet(np.full(k, 0.6))) for k in (2, 10, 36, 33, 72)}
+        columns = [
+            c for name, codes in texts.items() for c in indicators(name, [str(i) for i in range(codes.max() + 1)])
+        ]
+        x = np.concatenate([np.eye(codes.max() + 1)[codes] for codes in texts.values()], 1)
+        frame = {c.name: x[:, i] for i, c in enumerate(columns)}
+        marked = mark(columns, ["t2"], None)
+        y = rng.integers(0, 2, len(x))
+        data = assemble("levels", frame, y, columns=marked, parents={}, split=[0.98, 0.01, 0.01], seed=0)
+        found.append(bool(refuted(independences(data))))
+    assert sum(found) <= stats.binom.ppf(0.999, len(found), LEVEL)
 
 
 @pytest.mark.parametrize("name", TRUTHS)
