@@ -44,8 +44,11 @@ def evaluate(cfg: DictConfig) -> Outcome:
     table = query.where(query.frame(records), params["where"])
     if params["id"] is not None:
         chosen = select_ids(params["id"], table, params["database"])
-        _require_point([record for record in records if record["doc_id"] in chosen], params["point"])
-        for doc_id in chosen:
+        wanted = [record for record in records if record["doc_id"] in chosen]
+        _require_point(wanted, params["point"])
+        if params["sensitivity"]:
+            judge_sensitivity(wanted, params)
+        for doc_id in () if params["sensitivity"] else chosen:
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
@@ -72,8 +75,9 @@ def check(params: dict[str, Any], words: "Sequence[str]") -> None:
         params["columns"] = [params["columns"]]
     if not isinstance(params["columns"], list) or not all(isinstance(key, str) for key in params["columns"]):
         raise ValueError(f"columns={params['columns']!r}: expected a list of metrics such as [accuracy,mcc]")
-    if not isinstance(params["replace"], bool):
-        raise ValueError(f"replace={params['replace']!r}: expected true or false")
+    for key in ("replace", "sensitivity"):
+        if not isinstance(params[key], bool):
+            raise ValueError(f"{key}={params[key]!r}: expected true or false")
     if not isinstance(params["database"], str):
         raise ValueError(f"dataset={params['database']!r}: expected the name of a data set; quote a number")
     if params["unseen"] != "refuse":
@@ -84,6 +88,9 @@ def check(params: dict[str, Any], words: "Sequence[str]") -> None:
         _check_point(params)
     if params["rows"] is not None and params["id"] is None:
         raise ValueError(f"rows={params['rows']}: say which model to judge on them by id=..., such as id=1")
+    if params["sensitivity"] and (params["id"] is None or params["rows"] is not None):
+        what = "say of which models by id=..., such as id=1" if params["id"] is None else "leave rows=... out"
+        raise ValueError(f"sensitivity=true judges stored models on their test rows: {what}")
     require_ranges(params, "evaluate")
     if params["id"] is not None or any(word.lstrip("+~").startswith(OF_JUDGING) for word in words):
         from utils.command_line.checks import require_radii, validate_settings  # torch, which a list need not wait for
@@ -195,6 +202,34 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
         say(line)
 
 
+def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
+    """Judges stored models under many causal models, files how far their figures hang on these, and prints it."""
+    import paths_config
+    from evals.records import causal_ranges, query
+    from evals.records.points import with_points
+    from evals.records.sensitivity_judging import judge_all
+    from utils.run_store import RunStore
+    from utils.system.devices import choose_device, make_repeatable
+
+    store = RunStore(paths_config.database(params["database"]))
+    name = params["name"] or name_of(params)
+    there = [of["doc_id"] for of in records if name in of.get("evaluations", {}) and not params["replace"]]
+    for doc_id in there:
+        say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
+    make_repeatable(params["threads"], choose_device(params["device"]))
+    for record, result in judge_all([of for of in records if of["doc_id"] not in there], params):
+        store.add_result(record["doc_id"], name, result, replace=params["replace"])
+        say(f"record {record['doc_id']} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")
+        for line in thresholds_judged(with_points([record])[0 if params["point"] is None else params["point"] + 1]):
+            say(line)
+        judged = causal_ranges.ranges({**record, "evaluations": {name: result}})
+        say(query.align(*causal_ranges.table(judged)).rstrip())
+        for line in (*map(causal_ranges.sentence, judged), *map(causal_ranges.remark, judged[:1])):
+            say(f"{line[0].upper()}{line[1:]}.")
+    for line in causal_ranges.choices([store.get(record["doc_id"]) for record in records], name):
+        say(f"{line[0].upper()}{line[1:]}.")
+
+
 def thresholds_judged(record: "Record") -> "Iterator[str]":
     """Yields which thresholds of a record that has operating points, or of one of these, were judged."""
     from evals.records.points import describe_limit
@@ -241,10 +276,10 @@ def name_of(params: "Judging") -> str:
     from utils.runs.other_rows import name_of_rows
 
     radii = "+".join(map(str, params["epsilon"]["evaluate"]))
-    judged = f"{name_evaluation(params)}@{radii}"
+    judged = f"{'sensitivity' if params['sensitivity'] else name_evaluation(params)}@{radii}"
     words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
     causal = evaluation_under(words, params["graph"])
-    attacked = any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
+    attacked = params["sensitivity"] or any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
     point = "" if params["point"] is None else f"point{params['point']}"
     if params["rows"] is not None:
         file = name_of_rows(params["rows"], params["unseen"])
@@ -327,7 +362,7 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     from hydra.core.hydra_config import HydraConfig
 
     from evals.keeping.export import to_csv
-    from evals.records import advice
+    from evals.records import advice, causal_ranges
     from evals.records.query import align, values
     from utils.metrics.directions import under_norms
     from utils.runs import causal_figures
@@ -350,6 +385,9 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     several = [key for key in ("source", "sensitive") if table[key].nunique() > 1]
     under = several or (["scm"] if apart else [])
     shown = table[facts + [key for key in under if key not in wanted] + metrics + added]
+    over = {key: of for key in metrics if any(of := [causal_ranges.range_of(record, key) for record in kept])}
+    for key, of in over.items():
+        shown.insert(shown.columns.get_loc(key) + 1, f"{key}_range", of)
     if told:
         shown.insert(2, "setting", [told.get(int(i), "") for i in shown["doc_id"]])
     cells = [
@@ -357,7 +395,8 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
         for row in shown.itertuples(index=False)
     ]
     say(align(list(shown.columns), cells) if cells else "no record meets the conditions")
-    for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *apart):
+    legend = [f"{', '.join(f'{key}_range' for key in over)}: {causal_ranges.LEGEND}"] if over else []
+    for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *legend, *apart):
         say(f"{sentence}.")
     if params["csv"]:
         atomic.write_bytes(Path(params["csv"]), to_csv(table.drop(columns="params")))

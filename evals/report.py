@@ -31,8 +31,8 @@ from omegaconf import DictConfig
 import paths_config
 from evals.cards import added_rows_facts
 from evals.plots import axis
-from evals.records import advice, query, reproduce
-from evals.records.points import fits, with_points
+from evals.records import advice, causal_ranges, query, reproduce
+from evals.records.points import at_own_thresholds, fits, with_points
 from evals.records.seed_intervals import factors
 from utils.metrics.directions import bounds, direction, headlines
 from utils.records import later
@@ -239,10 +239,20 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
         "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
         "fit": _fits(records),
+        "ranges": texts(tuple(_ranges(record)) or None for record in records),
         "poison": texts(tuple(added_rows_facts.facts(record)) or None for record in records),
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], COARSE if key.endswith(ENDS) else DIGITS) for key in measured},
     }
+
+
+def _ranges(record: query.Record) -> list[tuple[str, str]]:
+    """Returns the unfair areas under other causal models: a sentence on each, then what each is under every model."""
+    found = causal_ranges.ranges(at_own_thresholds(record))
+    _, rows = causal_ranges.table(found)
+    sentences = [("", f"{line[0].upper()}{line[1:]}.") for line in map(causal_ranges.sentence, found)]
+    keys = ", ".join(own.key for own in found)
+    return [*sentences, *((name, ", ".join(cells)) for name, *cells in [("causal model", keys), *rows] if found)]
 
 
 def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:

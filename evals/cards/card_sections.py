@@ -13,6 +13,7 @@ import paths_config
 from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
 from evals.cards.levels_compared import against_reference, by_level
 from evals.cards.schema_facts import schema_section
+from evals.records import causal_ranges
 from evals.records.points import describe_fits, describe_limit, fits, gap_of, small_groups, with_points
 from evals.records.query import Record
 from evals.records.row_intervals import Interval, levels_of, name_intervals, of_share, over_rows, whole
@@ -402,7 +403,15 @@ def individual(record: Record) -> list[Block]:
     causal = part(record["params"].get("scm") or {})
     note = f"Relative to a causal model: {causal}. " + (f"Radii in {unit}. " if unit else "")
     note += "A search finds what it finds: the true share of unfairly treated individuals is at least what is shown."
-    return [Heading("Individual fairness"), _table(record, keys, note), *_causal_model(record)]
+    return [Heading("Individual fairness"), _table(record, keys, note), *_other_models(record), *_causal_model(record)]
+
+
+def _other_models(record: Record) -> Iterator[Block]:
+    """Yields the unfair areas under other causal models, where they were judged."""
+    if found := causal_ranges.ranges(record):
+        yield Heading("Under other causal models", 3)
+        yield Bullets([f"{line[0].upper()}{line[1:]}." for line in map(causal_ranges.sentence, found)])
+        yield Table(*causal_ranges.table(found), f"{causal_ranges.remark(found[0]).capitalize()}.")
 
 
 def _causal_model(record: Record) -> Iterator[Block]:

@@ -69,6 +69,7 @@ const runs = {
   created: valuesOf(held.runs.created, RUNS),
   warnings: valuesOf(held.runs.warnings, RUNS),
   loads: valuesOf(held.runs.loads, RUNS),
+  ranges: valuesOf(held.runs.ranges, RUNS),
   poison: valuesOf(held.runs.poison, RUNS),
   setting: Uint32Array.from(numbersOf(held.runs.setting, RUNS)),
   metric: remembered((key) => numbersOf(held.runs.metrics[key], RUNS)),

@@ -139,6 +139,7 @@ function showRecord(view) {
     ...warningsOf(marks, i),
     definitions(tellingApart(setting)),
     headlineTable(view, i),
+    ...rangesOf(marks, i),
     ...poisonOf(marks, i),
     ...commandBlocks(marks, i),
     details("All metrics", () => metricTable(marks, i, held.metrics)),
@@ -172,6 +173,16 @@ function warningsOf(marks, i) {
   const said = [same, ...own, ...beyond].filter(Boolean).join("\n");
   const kept = fits.filter((fit) => !fit.crossed).map((fit) => element("p", { class: "hint" }, `Thresholds ${fit.words}.`));
   return [...(said ? [element("p", { class: "warning" }, said)] : []), ...kept];
+}
+
+/** How far the unfair areas of a mark's runs hang on the causal model, where that was judged. */
+function rangesOf(marks, i) {
+  const of = marks.isPoint(i) ? [] : marks.runsOf(i).filter((run) => runs.ranges[run] !== null);
+  return of.flatMap((run) => {
+    const said = runs.ranges[run].filter(([name]) => !name).map(([, text]) => element("p", { class: "hint" }, text));
+    const rows = runs.ranges[run].filter(([name]) => name);
+    return [...said, details(`Under other causal models, seed ${runs.seed[run] ?? "?"}`, () => definitions(rows))];
+  });
 }
 
 /** What was added to the training rows of a mark's runs, and what it changed. */

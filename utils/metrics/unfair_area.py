@@ -30,6 +30,14 @@ KEYS = {
     "uai_cf": Key(-1, "counterfactually unfair area", "share of individuals", headline=4, causal=True),
     "uai_any": Key(-1, "unfair area in any draw of the twins", "share of individuals", causal=True),
     "uai_cf_any": Key(-1, "counterfactually unfair area in any draw", "share of individuals", causal=True),
+    "uai_least": Key(-1, "least unfair area of several causal models", "share of individuals", causal=True),
+    "uai_most": Key(-1, "largest unfair area of several causal models", "share of individuals", causal=True),
+    "uai_cf_least": Key(
+        -1, "least counterfactually unfair area of several causal models", "share of individuals", causal=True
+    ),
+    "uai_cf_most": Key(
+        -1, "largest counterfactually unfair area of several causal models", "share of individuals", causal=True
+    ),
     "uai_mcse": Key(0, "Monte Carlo standard error of the unfair area", causal=True),
     "uai_cf_mcse": Key(0, "Monte Carlo standard error of the counterfactually unfair area", causal=True),
     "uai_ar": Key(-1, "non-robust area", "share of individuals", headline=5, causal=True),

@@ -283,6 +283,10 @@ CAUSAL = fields(
     {"option": TEXT, "settings": MAPPING, "source": SECTION, "fingerprint": TEXT},
     {"graph": optional(values(each(TEXT))), "equations": TEXT_OR_NULL, "sensitive": WORDS},
 )
+SENSITIVITY = fields(  # the figures of a model under several causal models, the chosen one first
+    {"models": several(fields({"name": TEXT, "fingerprint": TEXT, "metrics": METRICS}), 1)},
+    {"individuals": NUMBER, "left_out": NUMBER, "refits": fields({"number": NUMBER, "metrics": METRICS})},
+)
 MOVED = values(values(NUMBER_OR_NULL))  # by column, how far the rows of another file are from the training rows
 JUDGED = fields(
     {"metrics": METRICS},
@@ -294,6 +298,7 @@ JUDGED = fields(
         "deviations": optional(METRICS),
         "causal": optional(CAUSAL),
         "scm": optional(METRICS),
+        "sensitivity": optional(SENSITIVITY),
         "rows": optional(fields({"file": TEXT, "sha256": TEXT, "judged": NUMBER, "unseen": TEXT}, {"moved": MOVED})),
     },
 )

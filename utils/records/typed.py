@@ -103,6 +103,8 @@ class Judging(OfAttack):
     name: str | None
     rows: str | None
     point: int | None
+    sensitivity: bool
+    alternatives: Node
     unseen: Literal["refuse", "nearest", "abstain"]
     replace: bool
     device: str

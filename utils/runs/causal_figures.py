@@ -5,6 +5,7 @@ the attack moved noise through the SCM. Causal figures compare where the fingerp
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from utils.scms.identity import POSTERIOR, THRESHOLDED, causal_of
 
 DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
+AREA = re.compile(r"uai_(cf|\d[^_]*)")  # figures that are told for several causal models
 WITHOUT_TWINS = "uai_ar"  # moves no sensitive column
 THREAT = "utils.threats.causal"
 UNKNOWN = "not recorded"
@@ -123,6 +125,8 @@ def _remark(record: Record, key: str) -> str:
     if causal["option"] == "independent":
         return DIRECT if is_causal(plain) and not plain.startswith(WITHOUT_TWINS) else ""
     later = (record.get("evaluations") or {}).get(evaluation) or {}
+    if several := (later.get("sensitivity") or {}).get("models"):
+        return f"{len(several)} of them"
     facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}
     if any(fact.startswith(POSTERIOR) for fact in facts) and "coupling" in causal["settings"]:
         return f"coupling {causal['settings']['coupling']}"

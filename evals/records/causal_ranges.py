@@ -1,0 +1,182 @@
+"""Causal figures over the causal models that a record was judged under: their range, in words, and who is chosen.
+
+``evaluate.py id=... sensitivity=true`` files them; nothing of the record's own figures is changed by it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from evals.records.points import at_own_thresholds
+from utils.metrics.directions import describe
+from utils.records.typed import Record
+from utils.runs.causal_figures import AREA
+from utils.scms.identity import causal_of
+from utils.system.console import count
+
+HEAD = "causal model"
+ENDS = ("_low", "_high")
+LEGEND = "from the least to the largest under several causal models (sensitivity=true)"
+
+
+class Figure(NamedTuple):
+    """A figure under one causal model."""
+
+    model: str
+    fingerprint: str
+    value: float
+    low: float | None  # of the interval over individuals
+    high: float | None
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}" + ("" if None in (self.low, self.high) else f" [{self.low:.3f}, {self.high:.3f}]")
+
+
+class Refits(NamedTuple):
+    """A figure over refits of a causal model: how many, and the interval that holds 95 % of them."""
+
+    number: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"[{self.low:.3f}, {self.high:.3f}]"
+
+
+class Range(NamedTuple):
+    """A figure under several causal models, the chosen one first."""
+
+    key: str
+    figures: Sequence[Figure]
+    individuals: int  # who were judged under each; 0 where that is not known
+    left_out: int  # graphs that were not judged
+    refits: Refits | None  # of the first
+
+    @property
+    def least(self) -> Figure:
+        """The least figure."""
+        return min(self.figures, key=lambda of: of.value)
+
+    @property
+    def most(self) -> Figure:
+        """The largest figure."""
+        return max(self.figures, key=lambda of: of.value)
+
+    def __str__(self) -> str:
+        return f"{self.least.value:.3f} to {self.most.value:.3f}"
+
+
+def ranges(record: Record, evaluation: str | None = None) -> list[Range]:
+    """The ranges of a record's figures, as one later evaluation filed them, or as the last one of each figure did.
+
+    One that begins with the causal model of the record goes before one that begins with another.
+    """
+    found: dict[str, Range] = {}
+    later: Mapping[str, Any] = record.get("evaluations") or {}
+    made = [of for name, of in later.items() if of.get("sensitivity") and evaluation in (None, name)]
+    first = (causal_of(record) or {}).get("fingerprint") if len(made) > 1 else None
+
+    def rank(of: Mapping[str, Any]) -> tuple[bool, str]:
+        return (of.get("causal") or {}).get("fingerprint") == first, str(of.get("created"))
+
+    for of in sorted(made, key=rank):
+        found |= {own.key: own for own in _read(of["sensitivity"])}
+    return list(found.values())
+
+
+def range_of(record: Record, key: str) -> str:
+    """``0.060 to 0.390``, of a figure at the record's own thresholds; empty where it was judged under one model."""
+    found = {own.key: own for own in ranges(at_own_thresholds(record))} if record.get("evaluations") else {}
+    return str(found.get(key, ""))
+
+
+def _read(held: Mapping[str, Any]) -> Iterator[Range]:
+    """Yields the range of every figure of a filed sensitivity."""
+    models, refits = held["models"], held.get("refits") or {"number": 0, "metrics": {}}
+    for key in filter(AREA.fullmatch, models[0]["metrics"]):
+        figures = [_figure(of, key) for of in models if of["metrics"].get(key) is not None]
+        low, high = (refits["metrics"].get(f"{key}{end}") for end in ENDS)
+        over = None if low is None or high is None else Refits(int(refits["number"]), low, high)
+        if models[0]["metrics"][key] is not None:
+            people, left_out = (int(held.get(of) or 0) for of in ("individuals", "left_out"))
+            yield Range(key, figures, people, left_out, over)
+
+
+def _figure(model: Mapping[str, Any], key: str) -> Figure:
+    own = model["metrics"]
+    return Figure(model["name"], model["fingerprint"], own[key], *(own.get(f"{key}{end}") for end in ENDS))
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def sentence(own: Range) -> str:
+    """``unfair area at radius 0.05: 0.060 (no graph) to 0.390 (linear) depending on the causal model; ...``."""
+    words = describe(own.key).partition(" (")[0]
+    first = own.figures[0]
+    said = (
+        f"{words}: {own.least.value:.3f} ({own.least.model}) to {own.most.value:.3f} ({own.most.model}), depending on "
+        f"the causal model ({len(own.figures)} judged); {first.model} {first.value:.3f}"
+    )
+    over = own.refits
+    return said if over is None else f"{said}, over {over.number} refits of it {over.low:.3f} to {over.high:.3f}"
+
+
+def remark(own: Range) -> str:
+    """Says how many individuals were judged, and how many graphs were not."""
+    said = f"judged on {count(own.individuals, 'individual')}" if own.individuals else "individuals not recorded"
+    if not own.left_out:
+        return said
+    graphs = count(own.left_out, "graph with one arrow changed", "graphs with one arrow changed")
+    return f"{said}; {graphs}, far from the sensitive attributes, left out (alternatives.most)"
+
+
+def table(found: Sequence[Range]) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of a table: the figures under every causal model, and over refits of the first."""
+    by_model = [{of.model: str(of) for of in own.figures} for own in found]
+    names = dict.fromkeys(name for own in by_model for name in own)
+    rows = [[name, *(own.get(name, "-") for own in by_model)] for name in names]
+    if refits := [own.refits for own in found if own.refits]:
+        rows.append([f"{refits[0].number} refits of the first", *(str(own.refits or "-") for own in found)])
+    return [HEAD, *(own.key for own in found)], rows
+
+
+# --- choices ---------------------------------------------------------------------------------------------------
+
+
+def choices(records: Sequence[Record], evaluation: str) -> Iterator[str]:
+    """Yields for every figure whether the same of several records is the best one under all their causal models."""
+    own = {int(record["doc_id"]): {of.key: of for of in ranges(record, evaluation)} for record in records}
+    if len(own) < 2:
+        return
+    for key in dict.fromkeys(key for of in own.values() for key in of):
+        yield _choice(key, {i: of[key] for i, of in own.items() if key in of})
+
+
+def _choice(key: str, own: Mapping[int, Range]) -> str:
+    """Says under which causal models that all records share another is the best than under the first of these."""
+    words = describe(key).partition(" (")[0]
+    figures = {i: {of.fingerprint: of for of in found.figures} for i, found in own.items()}
+    first = next(iter(own.values())).figures
+    shared = [of for of in first if all(of.fingerprint in found for found in figures.values())]
+    ids = f"{', '.join(map(str, list(own)[:-1]))} and {list(own)[-1]}"
+    if not shared:
+        return f"records {ids} share no causal model, so that none says which of them has the lower {words}"
+
+    def value(i: int, of: Figure) -> float:
+        return figures[i][of.fingerprint].value
+
+    def best(of: Figure) -> int:
+        return min(own, key=lambda i: value(i, of))
+
+    chosen = best(shared[0])
+    turned = [of for of in shared if value(best(of), of) < value(chosen, of)]
+    said = f"the choice between {ids} ({chosen} by its lower {words})"
+    under = count(len(shared), "causal model")
+    if not turned:
+        return f"{said} holds under all {under}"
+
+    def against(of: Figure) -> str:
+        both = (f"{i}: {value(i, of):.3f}" for i in (best(of), chosen))
+        return f"{of.model} ({', '.join(both)})"
+
+    return f"{said} turns under {len(turned)} of {under}: {', '.join(map(against, turned))}"

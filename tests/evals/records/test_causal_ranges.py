@@ -1,0 +1,102 @@
+"""Ranges over causal models, and choices among models under them, in words."""
+
+import pytest
+
+from evals.records.causal_ranges import choices, range_of, ranges, remark, sentence, table
+
+PARAMS = {"scm": {"_target_": "utils.scms.linear.linear"}, "dataset": {"_target_": "utils.datasets.table.table"}}
+
+
+def evaluation(figures, created="2026-01-01", first="f0", **more):
+    """A sensitivity of ``uai_0.05`` by the name of a causal model; fingerprints are f0, f1, ..."""
+    models = [
+        {"name": name, "fingerprint": f"f{i}", "metrics": {"uai_0.05": value, "uai_ar_0.05": 0.5, "uai_any_0.05": 0.9}}
+        for i, (name, value) in enumerate(figures.items())
+    ]
+    return {
+        "created": created,
+        "causal": {"fingerprint": first},
+        "sensitivity": {"models": models, **more},
+        "metrics": {},
+    }
+
+
+def record(figures, doc_id=3, **more):
+    return {"doc_id": doc_id, "params": PARAMS, "causal": {"fingerprint": "f0", "sensitive": None}} | {
+        "evaluations": {"s": evaluation(figures, **more)}
+    }
+
+
+FIGURES = {"as trained (linear)": 0.12, "no graph": 0.06, "without age -> pay": 0.39}
+
+
+def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
+    (own,) = ranges(record(FIGURES))
+    assert sentence(own) == (
+        "unfair area at radius 0.05: 0.060 (no graph) to 0.390 (without age -> pay), depending on the causal model "
+        "(3 judged); as trained (linear) 0.120"
+    )
+    refits = {"number": 20, "metrics": {"uai_0.05_low": 0.1, "uai_0.05_high": 0.15}}
+    held = record(FIGURES, refits=refits, individuals=500, left_out=2)
+    (own,) = ranges(held)
+    assert sentence(own).endswith("as trained (linear) 0.120, over 20 refits of it 0.100 to 0.150")
+    assert remark(own) == (
+        "judged on 500 individuals; 2 graphs with one arrow changed, far from the sensitive attributes, left out "
+        "(alternatives.most)"
+    )
+    assert table([own]) == (
+        ["causal model", "uai_0.05"],
+        [*([name, f"{value:.3f}"] for name, value in FIGURES.items()), ["20 refits of the first", "[0.100, 0.150]"]],
+    )
+    assert range_of(held, "uai_0.05") == "0.060 to 0.390"
+    assert range_of(held, "uai_cf") == ""
+    assert range_of({"doc_id": 1}, "uai_0.05") == ""
+
+
+def test_the_last_one_is_told_and_before_it_one_that_begins_with_the_causal_model_of_the_record():
+    held = record(FIGURES)
+    held["evaluations"] |= {
+        "later": evaluation({"as trained (linear)": 0.2}, created="2026-02-01"),
+        "other": evaluation({"as given (learned)": 0.3}, created="2026-03-01", first="f9"),
+        "pgd": {"metrics": {"accuracy": 1.0}},
+        "bare": {"accuracy": 1.0},
+    }
+    (own,) = ranges(held)
+    assert own.figures[0].value == 0.2
+    assert ranges(held, "other")[0].figures[0].value == 0.3
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (
+            [{}],
+            "the choice between 3 and 7 (3 by its lower unfair area at radius 0.05) holds under all 3 causal models",
+        ),
+        (
+            [{"no graph": 0.01}],
+            "the choice between 3 and 7 (3 by its lower unfair area at radius 0.05) turns under 1 of 3 causal models: "
+            "no graph (7: 0.010, 3: 0.060)",
+        ),
+        ([{"no graph": 0.06}], "holds under all 3 causal models"),  # a tie turns nothing
+        (
+            [{"as trained (linear)": 0.1}],
+            "(7 by its lower unfair area at radius 0.05) turns under 2 of 3 causal models",
+        ),
+        ([{}, {"no graph": 0.02}], "the choice between 3, 7 and 8 (3 by its lower unfair area at radius 0.05) turns"),
+    ],
+)
+def test_a_choice_holds_or_turns(others, said):
+    higher = {name: value + 0.1 for name, value in FIGURES.items()}
+    records = [record(FIGURES), *(record(higher | of, doc_id=7 + i) for i, of in enumerate(others))]
+    (found,) = choices(records, "s")
+    assert said in found
+
+
+def test_models_that_share_no_causal_model_are_not_compared():
+    other = record(FIGURES, doc_id=7)
+    for model in other["evaluations"]["s"]["sensitivity"]["models"]:
+        model["fingerprint"] += "x"
+    (found,) = choices([record(FIGURES), other], "s")
+    assert found.startswith("records 3 and 7 share no causal model")
+    assert list(choices([record(FIGURES)], "s")) == []

@@ -1,0 +1,244 @@
+"""A stored model under causal models that differ from its own: how far its causal figures hang on that choice.
+
+The chosen one comes first; then no graph, the other kinds of equations, every coupling of drawn noise, and the graph
+with each arrow left out or turned around (``utils.scms.alternatives``), fitted as the chosen one is. Where that has no
+fitted equations, as a known one has none, arrows are those of linear equations. Equations that agree are fitted once.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from utils import seeding
+from utils.build import build_scm, describe_scm
+from utils.metrics.intervals import Measured
+from utils.records.typed import OfContext
+from utils.runs.causal_figures import AREA
+from utils.runs.judging import evaluate
+from utils.scms.alternatives import Change, changes
+from utils.scms.identity import part_of
+from utils.system.console import notice
+from utils.types import SCM, Batch, Context, Dataset, Metric, Predict, Variant
+from utils.words.ranges import CONFIG
+
+FILED = re.compile(r"(uai_(cf|any_|ar_|)[^a-z]*(_any)?|counterfactual_flip_rate)(_low|_high)?")
+COUPLINGS = ("gumbel", "monotone", "independent")
+LEVEL = 0.95  # of the interval over refits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings ``alternatives`` of ``evaluate.py``."""
+
+    most: int  # causal models
+    rows: int | None  # individuals under each
+    draws: int
+    samples: int  # random points per twin
+    refits: int | None
+
+
+class Alternative(NamedTuple):
+    """A causal model that a model is judged under."""
+
+    name: str
+    scm: SCM
+    causal: Mapping[str, Any]  # as ``describe_scm`` has it
+
+
+class Alternatives(NamedTuple):
+    """The causal models that models of one split are judged under."""
+
+    models: Sequence[Alternative]  # the chosen one first
+    left_out: int  # more than were asked for
+    refits: Sequence[SCM]  # the chosen one, fitted to samples of the training rows
+
+
+# --- causal models ---------------------------------------------------------------------------------------------
+
+
+def require_causal_model(scm: Mapping[str, Any], named: str) -> None:
+    """Refuses a record without a causal model, as of images. Raises ValueError, which calls the record as ``named``."""
+    if part_of(scm) in ("", "none"):
+        raise ValueError(f"{named} has no causal model, as images have none; sensitivity=true judges causal figures")
+
+
+def _require_graph(data: Dataset, named: str) -> None:
+    """Refuses data whose causal graph is not known, so that no other can be told. Raises ValueError."""
+    if not data.parents:
+        raise ValueError(
+            f"{named}: dataset={data.name} has no causal graph with an arrow that could be left out; give one by "
+            "dataset.graph={child:[parents]}, of its columns and attributes, or leave sensitivity=true out"
+        )
+
+
+def build_alternatives(params: OfContext, data: Dataset, settings: Settings, chosen: str, named: str) -> Alternatives:
+    """The causal models of a data set, fitted.
+
+    Args:
+        params: settings of the data set, of the chosen causal model and the seed.
+        data: the data set, with the graph that is chosen.
+        settings: how many, and how many refits.
+        chosen: the chosen one in words.
+        named: whose it is, for messages.
+
+    Raises:
+        ValueError: the graph of the data set is not known.
+    """
+    _require_graph(data, named)
+    first = _build(f"{chosen} ({part_of(params['scm'])})", params, data)
+    base, prefix = first, ""
+    found = {str(first.causal["fingerprint"]): first}
+    for one in _of_other_equations(params, data):
+        found.setdefault(str(one.causal["fingerprint"]), one)
+        if first.scm.refit is None and one.name == "linear":
+            base, prefix = one, "linear, "
+    params = params if base is first else _with_scm(params, "linear")
+    for one in _of_other_couplings(params, data, base.scm):
+        found.setdefault(str(one.causal["fingerprint"]), one._replace(name=f"{prefix}{one.name}"))
+    graphs = changes(data.columns, data.parents or {})
+    kept = graphs[: max(0, settings.most - len(found))]
+    models = [
+        *found.values(),
+        *(o._replace(name=f"{prefix}{o.name}") for o in _of_graphs(params, data, base.scm, kept)),
+    ]
+    models = [_drawn(_in_units_of(first, one, data), settings.draws) for one in models]
+    refits = [replace(scm, draws=models[0].scm.draws) for scm in _refits(first.scm, data, params["seed"], settings)]
+    return Alternatives(models, len(graphs) - len(kept), refits)
+
+
+def _build(name: str, params: OfContext, data: Dataset) -> Alternative:
+    scm = build_scm(params, data)
+    return Alternative(name, scm, describe_scm(params, data, scm) or {})
+
+
+def _drawn(one: Alternative, draws: int) -> Alternative:
+    return one._replace(scm=replace(one.scm, draws=min(one.scm.draws, draws)))
+
+
+def _of_other_equations(params: OfContext, data: Dataset) -> Iterator[Alternative]:
+    """Yields the causal models without arrows, with linear equations and with learned ones, but for the own one."""
+    for option, name in (("independent", "no graph"), ("linear", "linear"), ("learned", "learned")):
+        if option != part_of(params["scm"]):
+            yield _build(name, _with_scm(params, option), data)
+
+
+def _of_other_couplings(params: OfContext, data: Dataset, scm: SCM) -> Iterator[Alternative]:
+    """Yields the causal models with the other couplings of drawn noise: gumbel is monotone where it is one number."""
+    drawn, own = [m for m in scm.mechanisms if m.posterior], params["scm"].get("coupling")
+    alike = () if any(len(m.columns) > 1 for m in drawn) else ("gumbel", "monotone")
+    for coupling in COUPLINGS:
+        if drawn and coupling != own and not (coupling in alike and own in alike):
+            yield _build(f"coupling {coupling}", _with(params, scm={**params["scm"], "coupling": coupling}), data)
+
+
+def _of_graphs(params: OfContext, data: Dataset, scm: SCM, graphs: Sequence[Change]) -> Iterator[Alternative]:
+    """Yields the causal models of other graphs."""
+    assert scm.refit is not None
+    for graph, made in zip(graphs, scm.refit([Variant(graph.parents) for graph in graphs]), strict=True):
+        asked = _with(params, dataset={**params["dataset"], "graph": {c: list(of) for c, of in graph.parents.items()}})
+        causal = describe_scm(asked, replace(data, parents=graph.parents), made) or {}
+        yield Alternative(graph.name, made, causal)
+
+
+def _with(params: OfContext, **parts: Any) -> OfContext:
+    return cast("OfContext", {**params, **parts})
+
+
+def defaults_of(option: str) -> dict[str, Any]:
+    """The settings of an option of ``scm`` as its yaml has them."""
+    found: Any = OmegaConf.to_container(OmegaConf.load(CONFIG / "scm" / f"{option}.yaml"))
+    return dict(found)
+
+
+def _with_scm(params: OfContext, option: str) -> OfContext:
+    """The same with another option of ``scm``: its defaults, but for the settings that both have."""
+    defaults = defaults_of(option)
+    own = {key: value for key, value in params["scm"].items() if key in defaults and not key.startswith("_")}
+    if own.get("sampling") == "noise":  # which is that of known equations
+        del own["sampling"]
+    return _with(params, scm=defaults | own)
+
+
+def _in_units_of(first: Alternative, one: Alternative, data: Dataset) -> Alternative:
+    """A causal model whose radii mean what those of the first do: of known equations, natural units of the columns."""
+    if one is first or first.causal["option"] != "known" or first.scm.radius_unit != "noise":
+        return one
+    causal = {**one.causal, "fingerprint": f"{one.causal['fingerprint']}, natural units"}
+    return one._replace(scm=replace(one.scm, unit=one.scm.unit / data.scale.to(one.scm.unit)), causal=causal)
+
+
+def _refits(scm: SCM, data: Dataset, seed: int, settings: Settings) -> Sequence[SCM]:
+    """The SCM fitted to bootstrap samples of the training rows; none where it has no fitted equations."""
+    if not settings.refits or scm.refit is None or not any(m.parents for m in scm.mechanisms):
+        return []
+    n, rng = len(data.train.y), seeding.rng(seed, "refits of the causal model")
+    counts = torch.from_numpy(rng.multinomial(n, [1 / n] * n, size=settings.refits)).to(data.train.x)
+    return scm.refit([Variant(counts=of) for of in counts])
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+def node_of(metrics: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """The settings of the unfair area under many causal models. Raises ValueError where it is not among the metrics."""
+    if "unfair_area" not in metrics:
+        raise ValueError("sensitivity=true judges unfair areas, and this evaluation has none; leave evaluation=... out")
+    node = dict(metrics["unfair_area"])
+    node["samples"] = min(node["samples"], settings.samples)
+    node |= {} if settings.rows is None else {"rows": settings.rows, "n": min(node["n"], settings.rows)}
+    return node
+
+
+def judge(
+    predict: Predict, rows: Batch, ctx: Context, metric: Mapping[str, Metric], given: Alternatives, named: str
+) -> dict[str, Any]:
+    """The unfair areas of a model under every causal model, and its range over refits, as a record holds them."""
+    named_scms = [(one.name, one.scm) for one in given.models]
+    named_scms += [(f"refit {i + 1} of the first", scm) for i, scm in enumerate(given.refits)]
+    figures = list[Measured]()
+    for i, (name, scm) in enumerate(named_scms):
+        notice(f"{named}: causal model {i + 1} of {len(named_scms)}, {name}")
+        figures.append(evaluate(predict, rows, replace(ctx, scm=scm), metric))
+    keys = [key for key in figures[0] if AREA.fullmatch(key)]
+    first, again = figures[: len(given.models)], figures[len(given.models) :]
+    models = [
+        {"name": one.name, "fingerprint": one.causal["fingerprint"], "metrics": _filed(of)}
+        for one, of in zip(given.models, first, strict=True)
+    ]
+    held: dict[str, Any] = {"models": models, "left_out": given.left_out}
+    held["individuals"] = int(first[0].shares["uai_cf"][1])
+    if again:
+        ends = {f"{key}{end}": value for key in keys for end, value in _interval(_column(again, key))}
+        held["refits"] = {"number": len(again), "metrics": ends}
+    return {"metrics": _extremes(first, keys), "sensitivity": held}
+
+
+def _filed(figures: Measured) -> dict[str, float | None]:
+    return {key: value for key, value in figures.items() if FILED.fullmatch(key)}
+
+
+def _column(figures: Sequence[Measured], key: str) -> list[float]:
+    """The values of a figure that are defined."""
+    return [value for of in figures if (value := of[key]) is not None]
+
+
+def _interval(values: Sequence[float]) -> Iterator[tuple[str, float]]:
+    """Yields the ends of the interval that holds a share LEVEL of some values in the middle."""
+    ends = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    yield from zip(("_low", "_high"), ends.tolist(), strict=True)
+
+
+def _extremes(figures: Sequence[Measured], keys: Sequence[str]) -> dict[str, float]:
+    """The least and the largest of every figure."""
+    ends = (("least", min), ("most", max))
+    return {name_extreme(key, end): of(_column(figures, key)) for key in keys for end, of in ends}
+
+
+def name_extreme(key: str, end: str) -> str:
+    """``uai_least_0.05`` of ``uai_0.05``, and ``uai_cf_least`` of ``uai_cf``."""
+    return f"{key}_{end}" if key == "uai_cf" else f"uai_{end}_{key.removeprefix('uai_')}"
