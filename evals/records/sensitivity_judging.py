@@ -69,7 +69,7 @@ def _share(record: Record, params: Judging, settings: Settings, shared: dict[str
 
 def _judge(record: Record, params: Judging, node: Mapping[str, Any], own: Shared) -> dict[str, Any]:
     rows = own.data.test
-    model = from_record(record, str(rows.x.device), params["point"])
+    model = from_record(record, str(rows.y.device), params["point"])
     metric = bind_metrics({"unfair_area": node}, params["attack"]["evasion"], at_training_radius=False)
     ctx = replace(own.ctx, decide=model.decision)
     rehearse(model, rows, ctx, metric)

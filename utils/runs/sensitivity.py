@@ -177,7 +177,8 @@ def _refits(scm: SCM, data: Dataset, seed: int, settings: Settings) -> Sequence[
     if not settings.refits or scm.refit is None or not any(m.parents for m in scm.mechanisms):
         return []
     n, rng = len(data.train.y), seeding.rng(seed, "refits of the causal model")
-    counts = torch.from_numpy(rng.multinomial(n, [1 / n] * n, size=settings.refits)).to(data.train.x)
+    counts = torch.from_numpy(rng.multinomial(n, [1 / n] * n, size=settings.refits))
+    counts = counts.to(data.train.w)
     return scm.refit([Variant(counts=of) for of in counts])
 
 
