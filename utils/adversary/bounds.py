@@ -27,6 +27,7 @@ from utils.types import SCM, Mechanism, Predict
 
 PUSHED = 32768  # points that are pushed through structural equations together: they stay in the cache
 ROUNDINGS = 8
+BRANCHES = 16  # boxes a row, of levels that its noise leaves open
 TANH_PEAK = 0.6584789  # artanh(1 / sqrt(3)): tanh'' is least here and largest at its negative
 SOFTPLUS_CURVATURE = (0.0, 0.25)  # the derivative of the sigmoid
 GELU_CURVATURE = (-0.10799, 0.79789)  # phi(z) (2 - z^2): least at z = 2, largest at 0
@@ -46,6 +47,17 @@ class Neurons(NamedTuple):
     def column(self, i: int) -> "Neurons":
         """One neuron alone, k = 1."""
         return Neurons(*(part[..., i : i + 1] for part in self))
+
+    def rows(self, keep: Tensor) -> "Neurons":
+        """The neurons of some rows."""
+        return Neurons(self.value[keep], self.slope[:, keep], self.rest[keep])
+
+
+class Counterfactuals(NamedTuple):
+    """What counterfactuals of each row can be: one of its boxes of features, of which there is at least one."""
+
+    row: Tensor  # (q,) that a box is of, in order
+    features: Neurons  # (q, d)
 
 
 class _Bent(NamedTuple):
@@ -75,12 +87,12 @@ def bounds_over(predict: Predict, features: Neurons) -> tuple[Tensor, Tensor]:
     return _range(_through(layers, features))
 
 
-def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> Neurons:
-    """Returns bounds of every row's counterfactuals, its noise shifted: p rows in model space, for ``bounds_over``.
+def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> Counterfactuals:
+    """Returns bounds of the counterfactuals of p rows, their noise shifted, in model space, for ``bounds_over``.
 
     The box of the shifts goes through the equations if all are roots, set by do(), or those of fitted SCMs: additive
-    with a network as their mean, or a level by the noise and the scores of a network. If not, the shifted rows do, and
-    their box is the answer.
+    with a network as their mean, or a level by the noise and the scores of a network. Where a few levels are possible
+    there is a box for each. If equations are others, the shifted rows go through, and their box is the answer.
 
     Args:
         scm: turns noise into features.
@@ -89,7 +101,9 @@ def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Te
         do: column -> its value (p,).
     """
     middle, half = _middle(shifts)
-    return _push(scm, box(noise + middle, half.expand_as(noise)), do) or box(*_bound_samples(scm, noise, shifts, do))
+    found = _push(scm, box(noise + middle, half.expand_as(noise)), do)
+    every = torch.arange(len(noise), device=noise.device)
+    return found or Counterfactuals(every, box(*_bound_samples(scm, noise, shifts, do)))
 
 
 def _bound_samples(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
@@ -123,21 +137,23 @@ def _rounding(magnitude: Tensor) -> Tensor:
     return ROUNDINGS * torch.finfo(magnitude.dtype).eps * magnitude
 
 
-def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Neurons | None:
+def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Counterfactuals | None:
     """Features in model space, or None where an equation is not known."""
     if scm.missing:
         return None
-    columns: dict[int, Neurons] = {}
+    row, columns = torch.arange(len(noise.value), device=noise.value.device), dict[int, Neurons]()
     for mechanism in scm.mechanisms:
         i = mechanism.columns[0]
-        own = noise.column(i)
+        own = _join([noise.column(j) for j in mechanism.columns]).rows(row)
         if i in do:
-            columns[i] = Neurons(do[i].unsqueeze(-1), torch.zeros_like(own.slope), torch.zeros_like(own.rest))
+            columns[i] = Neurons(do[i][row].unsqueeze(-1), torch.zeros_like(own.slope), torch.zeros_like(own.rest))
         elif mechanism.posterior:
-            given = [columns[p] for p in mechanism.parents]
-            found = _levels(mechanism, _join(given), _join([noise.column(j) for j in mechanism.columns]))
-            if found is None:
+            possible = _levels(mechanism, _join([columns[p] for p in mechanism.parents]), own)
+            if possible is None:
                 return None
+            box_of, low, high = _split(mechanism, possible, row)
+            row, columns = row[box_of], {j: of.rows(box_of) for j, of in columns.items()}
+            found = Neurons((low + high) / 2, torch.zeros_like(own.slope[:, box_of]), (high - low) / 2)
             columns |= {j: found.column(place) for place, j in enumerate(mechanism.columns)}
         elif mechanism.push is ROOT.push:
             columns[i] = own
@@ -149,7 +165,7 @@ def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Neurons | None:
             columns[i] = _sum(expected, own) if _is_additive(mechanism) else _cut(expected, own)
     v = _join([columns[i] for i in range(len(columns))])
     rest = v.rest + _rounding(v.value.abs() + v.reach() + scm.loc.abs())
-    return Neurons(scm.model(v.value), v.slope / scm.scale, rest / scm.scale)
+    return Counterfactuals(row, Neurons(scm.model(v.value), v.slope / scm.scale, rest / scm.scale))
 
 
 def _mean(mechanism: Mechanism) -> Sequence[nn.Module] | None:
@@ -173,14 +189,28 @@ def _cut(expected: Neurons, noise: Neurons) -> Neurons:
     return Neurons(value, torch.zeros_like(noise.slope), torch.where(one | zero, 0.0, 0.5).to(least))
 
 
-def _levels(mechanism: Mechanism, parents: Neurons, noise: Neurons) -> Neurons | None:
-    """The columns of a discrete node: a level that is surely taken, or surely not, is told; any other is left open."""
+def _levels(mechanism: Mechanism, parents: Neurons, noise: Neurons) -> Tensor | None:
+    """A mask (q, k) of the levels of a discrete node that may be taken, or None where its regression is not known."""
     push = mechanism.push
     layers = _chain(push.args[0]) if isinstance(push, partial) else None
     if layers is None:
         return None
-    low, high = discrete.enclose(mechanism.push, _range(_through(layers, parents)), _range(noise))
-    return Neurons((low + high) / 2, torch.zeros_like(noise.slope), (high - low) / 2)
+    return discrete.possible_levels(push, _range(_through(layers, parents)), _range(noise))
+
+
+def _split(mechanism: Mechanism, possible: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The boxes (b,) of new ones, one for each possible level (q, k), and the ends (b, c) of the node's columns there.
+
+    A row that would have more than BRANCHES boxes keeps those that it has, whose levels are left open.
+    """
+    count, boxes = possible.sum(-1), row.bincount()[row]
+    apart = (count > 1) & (count * boxes <= BRANCHES)
+    low, high = discrete.enclose(mechanism.push, possible)
+    first = torch.arange(possible.shape[-1], device=row.device) == 0
+    box_of, level = torch.where(apart.unsqueeze(-1), possible, first).nonzero().unbind(-1)
+    told = discrete.columns_at(mechanism.push, level, possible.shape[-1])
+    low, high = (torch.where(apart[box_of].unsqueeze(-1), told, end[box_of]) for end in (low, high))
+    return box_of, low, high
 
 
 def _join(columns: Sequence[Neurons]) -> Neurons:

@@ -337,20 +337,25 @@ class Search:
         return alike and torch.equal(self.x, other.x) and torch.equal(self._noise, other._noise)
 
     def balls(self) -> Iterable[tuple[Tensor, Neurons]]:
-        """Balls (p, 2) as level and row, a part of them at a time, with the features that they can hold."""
+        """Boxes of features (q, d), some of them at a time, with the ball (q, 2) of each, as level and row.
+
+        Those of a ball hold the features that it can hold.
+        """
         if self._kept is not None:
             return self._kept
         every = torch.ones(len(self._scm.levels), len(self.x), device=self.x.device).nonzero()
         columns = self.x.shape[-1]
         size = min(BOUNDED, max(1, SLOPES // columns**2))
-        parts = ((part, self._features(*part.unbind(1))) for part in every.split(size))
+        parts = (self._boxes(part) for part in every.split(size))
         if len(every) * columns**2 > KEPT:
             return parts
         self._kept = list(parts)
         return self._kept
 
-    def _features(self, level: Tensor, row: Tensor) -> Neurons:
-        return counterfactuals(self._scm, self._noise[level, row], self.shifts, _do(self._scm, level))
+    def _boxes(self, pair: Tensor) -> tuple[Tensor, Neurons]:
+        level, row = pair.unbind(1)
+        found = counterfactuals(self._scm, self._noise[level, row], self.shifts, _do(self._scm, level))
+        return pair[found.row], found.features
 
 
 def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Search, flips: Tensor) -> Tensor:
@@ -382,11 +387,12 @@ def _do(scm: SCM, level: Tensor) -> dict[int, Tensor]:
 
 def _doubtful(people: Individuals, predict: Predict, margin: LogitMargin, search: Search) -> Tensor:
     """Returns a mask of the balls (L, n) that no bound of the network proves to be without a flip."""
-    doubtful = torch.empty_like(people.flips)
+    doubtful = torch.zeros_like(people.flips)
     for pair, features in search.balls():
         level, row = pair.unbind(1)
         lower, upper = (margin(bound, level) for bound in bounds_over(predict, features))
-        doubtful[level, row] = ~torch.where(people.favourable[row], lower >= 0, upper < 0)
+        proven = torch.where(people.favourable[row], lower >= 0, upper < 0)
+        doubtful[level[~proven], row[~proven]] = True
     return doubtful
 
 

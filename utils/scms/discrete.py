@@ -225,35 +225,48 @@ def with_cuts(kind: str, score: nn.Module, level: Tensor, levels: int) -> nn.Mod
 # --- bounds ----------------------------------------------------------------------------------------------------
 
 
-def enclose(push: Callable[..., Tensor], scores: Range, noise: Range) -> Range:
-    """The least and the largest value (p, k) of a node's columns over scores (p, q) and noise (p, k) in ranges.
-
-    A level is taken to be possible unless the ranges exclude it.
+def possible_levels(push: Callable[..., Tensor], scores: Range, noise: Range) -> Tensor:
+    """A mask (p, k) of the levels of a node over scores (p, q) and noise (p, c) in ranges: all that these leave open.
 
     Args:
         push: of the equation.
         scores: lower and upper bounds of what its regression gives.
-        noise: likewise of its noise.
+        noise: likewise of the noise of its columns.
     """
     assert isinstance(push, partial)
-    head, where = push.keywords["head"], {key: push.keywords[key] for key in ("low", "step") if key in push.keywords}
     if push.func is push_gumbel:
-        return _enclose_gumbel(scores, noise)
-    least, most = _enclose_distribution(head, scores)
+        return _possible_by_gumbel(scores, noise)
+    least, most = _enclose_distribution(push.keywords["head"], scores)
     k = least.shape[-1] + 1
     floor = LEAST_CHANCE * torch.arange(1, k, device=least.device)
     margin = k * torch.finfo(least.dtype).eps
     least, most = (below * (1 - k * LEAST_CHANCE) + floor for below in (least - margin, most + margin))
     least, most = torch.logit(least.clamp(0, 1)), torch.logit(most.clamp(0, 1))
     lowest, highest = (noise[0][..., :1] >= most).sum(-1), (noise[1][..., :1] >= least).sum(-1)
-    if where:
-        ends = (_write(level, k, **where).unsqueeze(-1) for level in (lowest, highest))
-        return tuple(torch.stack(list(ends)).sort(0).values.unbind())  # type: ignore[return-value]
     level = torch.arange(k, device=least.device)
-    return _indicate((level >= lowest.unsqueeze(-1)) & (level <= highest.unsqueeze(-1)), noise[0])
+    return (level >= lowest.unsqueeze(-1)) & (level <= highest.unsqueeze(-1))
 
 
-def _enclose_gumbel(scores: Range, noise: Range) -> Range:
+def columns_at(push: Callable[..., Tensor], level: Tensor, k: int) -> Tensor:
+    """The columns (p, c) of a node of k levels at levels (p,)."""
+    assert isinstance(push, partial)
+    where = {key: push.keywords[key] for key in ("low", "step") if key in push.keywords}
+    column = _write(level, k, **where)
+    return column.unsqueeze(-1) if where else column
+
+
+def enclose(push: Callable[..., Tensor], possible: Tensor) -> Range:
+    """The least and the largest value (p, c) of the columns of a node at its possible levels (p, k), some in each."""
+    k = possible.shape[-1]
+    first, last = possible.byte().argmax(-1), k - 1 - possible.flip(-1).byte().argmax(-1)
+    ends = torch.stack([columns_at(push, level, k) for level in (first, last)])
+    if ends.shape[-1] == 1:
+        low, high = ends.sort(0).values
+        return low, high
+    return ends.amin(0), possible.to(ends)
+
+
+def _possible_by_gumbel(scores: Range, noise: Range) -> Tensor:
     low, high = scores
     k = low.shape[-1]
     others = torch.where(torch.eye(k, dtype=torch.bool, device=low.device), -torch.inf, high.unsqueeze(-2)).logsumexp(
@@ -265,13 +278,7 @@ def _enclose_gumbel(scores: Range, noise: Range) -> Range:
     least, most = ((of * (1 - k * LEAST_CHANCE) + LEAST_CHANCE).log() for of in (least, most))
     lower, upper = least + noise[0], most + noise[1]
     spread = margin * (1 + lower.abs().amax(-1, keepdim=True) + upper.abs().amax(-1, keepdim=True))
-    return _indicate(upper + spread >= lower.amax(-1, keepdim=True) - spread, noise[0])
-
-
-def _indicate(possible: Tensor, like: Tensor) -> Range:
-    """Bounds of the indicators (p, k) of levels of which at least one is possible."""
-    alone = possible.sum(-1, keepdim=True) == 1
-    return (possible & alone).to(like), possible.to(like)
+    return upper + spread >= lower.amax(-1, keepdim=True) - spread
 
 
 def _enclose_distribution(head: Head, scores: Range) -> Range:

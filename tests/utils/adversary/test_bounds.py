@@ -187,7 +187,9 @@ def of_counterfactuals(scm, x, predict, shifts):
     """Bounds under every level and a function that gives the logits (samples, p, 1) under other shifts."""
     noise = scm.to_noise(scm.own(x)).repeat(len(scm.levels), 1)
     do = {column: scm.levels[:, j].repeat_interleave(len(x)) for j, column in enumerate(scm.sensitive)}
-    bounds = bounds_over(predict, counterfactuals(scm, noise, shifts, do))
+    held = counterfactuals(scm, noise, shifts, do)
+    assert torch.equal(held.row, torch.arange(len(noise))), "no level is left open"
+    bounds = bounds_over(predict, held.features)
     return bounds, lambda other: predict(scm.model(scm.to_features(noise + other.unsqueeze(1), do)))
 
 

@@ -193,7 +193,7 @@ def test_bounds_hold_over_the_twins_of_every_race_and_are_tight_for_a_linear_mod
     noise, shifts = scm.to_noise(x), 0.5 * torch.tensor([[0.0, 1, 0, 0, 0, 1], [0, -1, 0, 0, 0, -1]])
     for level in scm.levels:
         do = {column: level[j].expand(len(x)) for j, column in enumerate(scm.sensitive)}
-        low, high = bounds_over(predict, counterfactuals(scm, noise, shifts, do))
+        low, high = bounds_over(predict, counterfactuals(scm, noise, shifts, do).features)
         at = torch.stack([predict(scm.to_features(noise + shift, do)) for shift in shifts])
         assert (low <= at.min(0).values).all()
         assert (high >= at.max(0).values).all()

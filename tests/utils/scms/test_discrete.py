@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from utils.adversary.bounds import Neurons, bounds_over, counterfactuals
+from utils.adversary.bounds import bounds_over, counterfactuals
 from utils.scms import discrete
 from utils.scms.counterfactual import abduct, chances, twins
 from utils.scms.discrete import by_gumbel, by_quantile, of_binary, of_categories, of_count, of_ordered
@@ -186,23 +186,29 @@ def test_no_radius_moves_what_is_drawn():
     assert causal_model().posterior == (2, 3, 4, 5, 6)
 
 
-def test_bounds_hold_what_the_equations_give_and_tell_levels_that_no_shift_changes():
+@pytest.mark.parametrize("branches", [1, 16])
+def test_bounds_hold_what_the_equations_give_and_are_told_level_by_level(branches, monkeypatch):
+    """Each shifted row lies in one of its boxes; with one box a row, levels that a shift may change are left open."""
+    monkeypatch.setattr("utils.adversary.bounds.BRANCHES", branches)
     scm, x = causal_model(), rows(300)
     predict = nn.Linear(7, 1).requires_grad_(False)
     chance = torch.rand(1, 300, 7, generator=torch.Generator().manual_seed(8))
     noise = abduct(scm, x, chance)
-    source, told = torch.Generator().manual_seed(9), 0
+    source, told, boxes = torch.Generator().manual_seed(9), 0, 0
     for radius in (0.01, 0.3):
         shifts = torch.zeros(40, 7)
         shifts[:, 1] = radius * (2 * torch.rand(40, generator=source) - 1)
         for level in (0.0, 1.0):
             do = {0: torch.full((300,), level)}
-            held: Neurons = counterfactuals(scm, noise[int(level)], shifts, do)
+            row, held = counterfactuals(scm, noise[int(level)], shifts, do)
+            assert row.unique().tolist() == list(range(300))
             moved = torch.stack([scm.to_features(noise[int(level)] + shift, do) for shift in shifts])
-            assert (moved >= held.value - held.reach() - 1e-5).all()
-            assert (moved <= held.value + held.reach() + 1e-5).all()
+            inside = ((moved[:, row] - held.value).abs() <= held.reach() + 1e-5).all(-1)  # (samples, boxes)
+            assert torch.zeros(40, 300).index_add(1, row, inside.float()).ge(1).all()
             low, high = bounds_over(predict, held)
-            assert (low <= predict(moved).amin(0)).all()
-            assert (high >= predict(moved).amax(0)).all()
+            answers = predict(moved)[:, row]
+            assert ((low <= answers) & (answers <= high))[inside].all()
             told += int((held.rest[:, 2:].amax(-1) < 1e-3).sum()) if radius < 0.1 else 0
+            boxes += len(row)
     assert told > 300  # of 600
+    assert boxes == 1200 if branches == 1 else 1250 < boxes < 4000
