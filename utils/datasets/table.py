@@ -26,6 +26,7 @@ from utils.datasets.tabular import (
     require_enough,
     split_rows,
 )
+from utils.scms.structure import topological
 from utils.system.console import count, warn_once
 from utils.tables.encoding import Block, Source, blocks, numbers, sources, write_rows
 from utils.tables.remarks import flow, rule_line
@@ -314,7 +315,7 @@ def require_classes(settled: Settled, parts: Parts, where: str) -> None:
 
 
 def expand_schema_graph(schema: TableSchema, parts_of: Sequence[Block], where: str) -> dict[str, list[str]] | None:
-    """The graph over encoded columns. Raises ValueError where the label is a cause, or a column is left out."""
+    """The graph over encoded columns. Raises ValueError for a label that is a cause, a column left out, a cycle."""
     if schema.graph is None:
         return None
     expansion = {block.name: [column.name for column in block.columns] for block in parts_of}
@@ -327,4 +328,9 @@ def expand_schema_graph(schema: TableSchema, parts_of: Sequence[Block], where: s
             raise ValueError(
                 f"{where}, graph: {left_out[0]!r} is left out of the model (columns.{left_out[0]}); leave it out here"
             )
-    return expand_graph({child: parents for child, parents in schema.graph.items() if child != label}, expansion)
+    kept = {child: parents for child, parents in schema.graph.items() if child != label}
+    try:
+        topological(kept, tuple(expansion))  # in the names of the schema, not of the encoded columns
+    except ValueError as error:
+        raise ValueError(f"{where}, graph: {error}") from None
+    return expand_graph(kept, expansion)

@@ -213,7 +213,7 @@ def test_in_the_graph_a_column_of_several_texts_stands_for_all_its_parts(load):
 
 
 def test_a_cycle_is_refused(load):
-    with pytest.raises(ValueError, match="data set csv: the graph has the cycle"):
+    with pytest.raises(ValueError, match=r"mine.csv, graph: the graph has the cycle"):
         load(graph={"member": ["age"], "age": ["member"]})
 
 

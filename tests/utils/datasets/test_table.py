@@ -155,6 +155,13 @@ def test_a_schema_that_does_not_fit_is_refused(load, schema, words):
         load(**schema)
 
 
+def test_a_cycle_is_told_by_attributes_not_by_their_columns(load):
+    """Also through attributes that are one column for each level."""
+    graph = {"edu": ["sex"], "region": ["edu"], "pay": ["region"], "sex": ["pay"]}
+    with pytest.raises(ValueError, match=r"people\.yaml, graph: the graph has the cycle (\w+ -> ){4}\w+; remove one"):
+        load(graph=graph, columns={"region": {"type": "categorical"}})
+
+
 def test_rows_of_the_file_are_encoded_as_in_training(load):
     dataset = load(columns={"region": {"type": "categorical"}, "visit": {"type": "date", "as_number": "days"}})
     again = encode_rows(from_plain(dataset.schema, "record"), people()).values
