@@ -43,21 +43,37 @@ def told():
     return [(FILE.search(step["intro"])[1], step["text"]) for step in STEP.finditer(text)]
 
 
-def run(folder, *words):
-    """A command of the copy that succeeds; what it printed."""
-    environment = {
-        name: str(folder / name.partition("_")[2].lower()) for name in ("TRILEMMA_EVALS", "TRILEMMA_WEIGHTS")
-    }
-    answer = subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env={**environment, "PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder)},
+PROBE = """
+import json, sys, pytest
+from tests.commands import SMALL, command
+few = ("dataset.rows=400", *SMALL)
+answers = [
+    command("train", "regularizer=logit_pairing", *few),
+    command("evals.plot", "dataset=loan", "x=accuracy", "y=brier_score", "out=front.svg"),
+    command("train", "dataset=disc", "model=naive_bayes", "dataset.rows=400", "epsilon.evaluate=[0.1]", "device=cpu"),
+]
+json.dump([vars(answer) for answer in answers], open("answers.json", "w"))
+pytest.main(["-n0", "-p", "no:cacheprovider", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(copy):
+    """What commands of the copy say, one process carrying out all of them; last what its new tests do."""
+    folders = {name: str(copy / name.partition("_")[2].lower()) for name in ("TRILEMMA_EVALS", "TRILEMMA_WEIGHTS")}
+    own = [path for path, _ in told() if path.startswith("tests/")]
+    ended = subprocess.run(
+        [sys.executable, "-c", PROBE, *own],
+        cwd=copy,
+        env={**folders, "PATH": "/usr/bin:/bin", "HOME": str(copy), "PYTHONPATH": str(copy)},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer.stdout + answer.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    said = json.loads((copy / "answers.json").read_text())
+    assert [answer["code"] for answer in said] == [0, 0, 0], said
+    return [*(answer["out"] for answer in said), ended.stdout]
 
 
 def test_every_file_of_the_four_methods_is_told():
@@ -77,26 +93,21 @@ def test_every_file_of_the_four_methods_is_told():
     ]
 
 
-def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy):
-    shown = run(copy, "train.py", "regularizer=logit_pairing", "dataset.rows=400", *SMALL)
-    assert re.search(r"^  brier_score +0\.\d{4}$", shown, re.MULTILINE)
-    (path,) = (copy / "outputs").rglob("record.json")
-    record = json.loads(path.read_text())
-    assert record["name"] == "loan_mlp_logit_pairing"
+def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy, answers):
+    assert re.search(r"^  brier_score +0\.\d{4}$", answers[0], re.MULTILINE)
+    records = [json.loads(path.read_text()) for path in (copy / "outputs").rglob("record.json")]
+    (record,) = [record for record in records if record["name"] == "loan_mlp_logit_pairing"]
     assert 0 < record["metrics"]["brier_score"] < 1
-    run(copy, "-m", "evals.plot", "dataset=loan", "x=accuracy", "y=brier_score", "out=front.svg")
     assert "Brier score" in (copy / "front.svg").read_text()
 
 
-def test_a_new_learner_is_trained_on_a_new_data_set(copy):
-    shown = run(copy, "train.py", "dataset=disc", "model=naive_bayes", "dataset.rows=400", "device=cpu")
-    assert "filed as record 1" in shown
-    assert "disc_naive_bayes_erm" in shown
+def test_a_new_learner_is_trained_on_a_new_data_set(answers):
+    assert "filed as record 1" in answers[2]
+    assert "disc_naive_bayes_erm" in answers[2]
 
 
-def test_the_tests_of_the_new_methods_pass(copy):
-    own = [path for path, _ in told() if path.startswith("tests/")]
-    assert "5 passed" in run(copy, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *own)
+def test_the_tests_of_the_new_methods_pass(answers):
+    assert "5 passed" in answers[3]
 
 
 def forgets(predict, batch, ctx):
