@@ -152,9 +152,7 @@ def _split(schema: TableSchema) -> dict[str, object]:
 def _graph(graph: Mapping[str, Sequence[str]] | None, facts: Facts, out: Path) -> Iterator[str]:
     yield "\n"
     if graph is None:
-        used = [c.name for c in facts.columns if c.role in ("sensitive", "feature")]
-        causes = [c.name for c in facts.columns if c.role == "sensitive"][:1]
-        effects = [name for name in used if name not in causes][:1]
+        causes, effects = ([c.name for c in facts.columns if c.role == role][:1] for role in ("sensitive", "feature"))
         example = write_arrow(effects[0], causes) if causes and effects else "cause -> effect"
         yield GRAPH.format(example=example, name=_comment(out.name))
         return

@@ -254,6 +254,22 @@ def test_codes_that_were_saved_with_a_point_are_the_texts_of_the_file(capsys):
     assert dataset.class_names == ("0.0", "1.0")
 
 
+def test_rows_left_out_and_levels_merged_stand_in_one_line(capsys):
+    """The line of either finding says the other's opposite; the line of both is read as both."""
+    table = spoil(spoil(rows(), "city", "bern", lambda i: i % 5 == 0), "city", "", lambda i: i % 7 == 0)
+    write("people.csv", table)
+    look(capsys, "people.csv", "label=hired", "sensitive=sex")
+    text = Path("people.yaml").read_text()
+    (both,) = [
+        line for line in re.findall(r"^  #   (city: .+)$", text, re.MULTILINE) if "drop" in line and "merge" in line
+    ]
+    Path("people.yaml").write_text(re.sub(r"^  city: \{.*\}", f"  {both}", text, flags=re.MULTILINE))
+    dataset = load()
+    kept = [row[3].capitalize() for row in table if row[3]]
+    assert sum(len(part.y) for part in (dataset.train, dataset.valid, dataset.test)) == len(kept)
+    assert {c.name for c in dataset.columns if c.attribute == "city"} == {f"city={level}" for level in set(kept)}
+
+
 def test_a_graph_is_written_drawn_and_chooses_the_learned_equations(capsys):
     write("people.csv", rows())
     look(capsys, "people.csv", "label=hired", "sensitive=sex", "graph=sex -> income; income, age -> hired")

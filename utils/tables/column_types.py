@@ -22,6 +22,7 @@ FEWEST_ROWS_A_LEVEL = 2  # on average: fewer rows for each text are names, where
 MOST_NAMES = 50
 EXACT = 2**53  # beyond, neighbouring whole numbers are one number
 MOST_CODES = 20  # different whole numbers that may be codes of categories
+COMMON, MOST_COUNTED = 10, 100  # half of what is counted is no more, and nearly all of it
 MOST_GROUPS = 10  # different whole numbers of a sensitive column that are taken for groups
 MOST_SPOILT = 10  # different texts among numbers that may all mean a missing value
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "æ": "ae", "œ": "oe"})  # ß is ss in casefold
@@ -136,7 +137,10 @@ def _of_numbers(name: str, values: np.ndarray[Any, Any], fmt: FileFormat, *, sen
         text = f"numbers beyond {EXACT:,} lose their last digits, as those of an identifier"
         remarks.append(Remark(name, text, column_line(name, type="ignore")))
     shown = " to ".join(f"{int(end)}" if end % 1 == 0 else f"{end:.6g}" for end in (levels[0], levels[-1]))
-    if whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _dense(levels):
+    if whole and _counted(present, levels):
+        text = "whole numbers from 0 on, most of them small, as counts of events are; read as a number"
+        remarks.append(Remark(name, text, column_line(name, type="count")))
+    elif whole and 2 < len(levels) <= MOST_CODES and len(present) >= 10 * len(levels) and not _dense(levels):
         texts = some((write_cell(v) for v in levels), 4).replace("'", "")
         remarks.append(
             Remark(
@@ -204,6 +208,25 @@ def _groups_end(bins: Sequence[float]) -> str:
 def _is_numbering(name: str, values: np.ndarray[Any, Any]) -> bool:
     """Returns whether whole numbers, all different, count the rows, or are called an identifier."""
     return bool(len(values) > 2 and (np.ptp(values) == len(values) - 1 or IDENTIFIER.search(name)))
+
+
+def _counted(values: np.ndarray[Any, Any], levels: np.ndarray[Any, Any]) -> bool:
+    """Returns whether whole numbers look like counts of events, as spread and as skewed as Poisson's or more so.
+
+    They begin with 0, have no gap up to the third quartile and few up to the 99th percentile; half of them are at most
+    COMMON, 99 in 100 at most MOST_COUNTED. Their variance is no less than the mean, but for chance, and their skewness
+    at least half of Poisson's, 1 / sqrt(mean), or half of 1.
+    """
+    mean, variance = values.mean(), values.var()
+    middle, upper, most = np.quantile(values, (0.5, 0.75, 0.99))
+    below, nearly = levels[levels <= upper], levels[levels <= most]
+    if len(levels) < 4 or levels[0] != 0 or middle > COMMON or most > MOST_COUNTED:
+        return False
+    if len(below) != below[-1] + 1 or not _dense(nearly):
+        return False
+    spread = variance / mean > 1 - 4 * np.sqrt(2 / len(values))  # four standard errors of the ratio where Poisson's
+    skewness = ((values - mean) ** 3).mean() / variance**1.5
+    return bool(spread and skewness >= min(0.5, 0.5 / np.sqrt(mean)))
 
 
 def _dense(levels: np.ndarray[Any, Any]) -> bool:

@@ -15,7 +15,7 @@ from utils.system.console import count
 from utils.tables.column_types import Proposal, propose
 from utils.tables.encoding import MISSING_LEVEL, blocks, is_feature, is_levelled
 from utils.tables.reading import RawTable, read_table, tidy
-from utils.tables.remarks import Remark, column_line, completed, flow, label_line, rule_line, some
+from utils.tables.remarks import Remark, changed_rule, column_line, completed, flow, label_line, rule_line, some
 from utils.tables.settling import (
     Settled,
     TooWideError,
@@ -76,6 +76,7 @@ def draft(base: TableSchema, raw: RawTable, where: str, *, in_force: bool) -> Dr
     settled.remarks += [_with_na(remark, raw.format) for found in proposals.values() for remark in found.remarks]
     settled.remarks[:] = [completed(remark, schema.columns) for remark in settled.remarks]
     decisions = [completed(decision, schema.columns) for decision in decisions]
+    decisions += _at_once(decisions, settled.remarks)
     settled.remarks += [_unnamed(name, place) for name, place in unnamed.items()]
     return Draft(settled, schema, decisions, refusals, classes)
 
@@ -107,6 +108,18 @@ def _named_twice(schema: TableSchema, where: str) -> list[str]:
         for name, times in Counter(made).items()
         if times > 1
     ][:1]
+
+
+def _at_once(decisions: Sequence[Remark], remarks: Sequence[Remark]) -> list[Remark]:
+    """The lines that leave rows out and merge levels of one column, where the line of either undoes the other."""
+    found = []
+    for decision in decisions:
+        left_out, name = changed_rule(decision), decision.column
+        merged = next((rule for r in remarks if r.column == name and "merge" in (rule := changed_rule(r))), {})
+        if left_out.get("missing") == "drop" and merged and left_out["type"] == merged["type"]:
+            text = "these rows left out and the levels merged, of which each line undoes the other"
+            found.append(Remark(name, text, column_line(name, **merged | left_out)))
+    return found
 
 
 def _refused(decision: Remark) -> Remark:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import yaml
 
@@ -82,10 +83,16 @@ def _way_of_missing(way: str, *, levelled: bool) -> str:
 
 def completed(remark: Remark, rules: Mapping[str, Rule]) -> Remark:
     """The remark whose line, where it is about a column that has a rule, says all that the rule says, too."""
+    change, name = changed_rule(remark), remark.column
+    return replace(remark, line=rule_line(name, rules[name], **change)) if change and name in rules else remark
+
+
+def changed_rule(remark: Remark) -> dict[str, Any]:
+    """Returns the rule that the line of a remark says of its column; empty where it is about something else."""
     if not remark.line.startswith("columns: {"):
-        return remark
-    ((name, change),) = yaml.safe_load(remark.line)["columns"].items()
-    return replace(remark, line=rule_line(name, rules[name], **change)) if name in rules else remark
+        return {}
+    ((_, change),) = yaml.safe_load(remark.line)["columns"].items()
+    return dict(change)
 
 
 def label_line(label: Label, **change: object) -> str:

@@ -13,7 +13,7 @@ from utils.datasets.tabular import fingerprint
 from utils.system import console
 from utils.tables import column_types, sniffing
 from utils.tables.reading import read_table, tidy
-from utils.tables.table_schema import from_plain
+from utils.tables.table_schema import FileFormat, from_plain
 
 AGE = {"type": "count", "missing": "median+flag"}
 
@@ -259,6 +259,29 @@ def test_a_zero_at_the_end_of_what_is_read_at_a_time_is_found(tmp_path, monkeypa
     for text, codes in (("x,y\n1,ü\n012,b\n", ["1", "012"]), ("x,y\n10,ü\n102,b\n", [10, 102])):
         path.write_text(text, encoding="utf-8")
         assert read_table(path).cells["x"].tolist() == codes
+
+
+@pytest.mark.parametrize(
+    ("draw", "counts"),
+    [
+        (lambda rng: rng.poisson(0.4, 600), True),
+        (lambda rng: rng.poisson(6, 600), True),
+        (lambda rng: rng.negative_binomial(1, 0.25, 600), True),  # priors: mean 3, variance 12
+        (lambda rng: rng.integers(0, 5, 600), False),  # answers from 0 to 4
+        (lambda rng: rng.choice([0, 1, 2, 3, 4], 600, p=[0.05, 0.1, 0.2, 0.3, 0.35]), False),
+        (lambda rng: rng.integers(0, 90, 600), False),  # ages
+        (lambda rng: rng.poisson(6, 600) + 1, False),
+        (lambda rng: rng.binomial(1, 0.05, 600) * rng.integers(100, 9999, 600), False),  # gains, of few people
+        (lambda rng: rng.geometric(0.02, 600) - 1, False),  # days, half of them above 30
+        (lambda rng: rng.binomial(8, 0.5, 600), False),  # of 8, which spreads less
+    ],
+)
+def test_what_looks_like_a_count_is_suggested_and_read_as_a_number(draw, counts):
+    for seed in range(5):
+        cells = pd.Series(draw(np.random.default_rng(seed)).astype(float), name="n")
+        found = column_types.propose_one(cells, FileFormat(path="p"), sensitive=False, label=False, path="p")
+        assert found.rule.type == "continuous"
+        assert any("type: count" in remark.line for remark in found.remarks) == counts
 
 
 def test_a_schema_that_says_everything_leaves_nothing_to_propose(read, monkeypatch):
