@@ -239,20 +239,18 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
         "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
         "fit": _fits(records),
-        "ranges": texts(tuple(_ranges(record)) or None for record in records),
+        "ranges": texts(_ranges(record) for record in records),
         "poison": texts(tuple(added_rows_facts.facts(record)) or None for record in records),
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], COARSE if key.endswith(ENDS) else DIGITS) for key in measured},
     }
 
 
-def _ranges(record: query.Record) -> list[tuple[str, str]]:
-    """Returns the unfair areas under other causal models: a sentence on each, then what each is under every model."""
+def _ranges(record: query.Record) -> tuple[tuple[str, str, Any], ...] | None:
+    """Returns of every unfair area under several causal models a sentence, its key, and a row for each model."""
     found = causal_ranges.ranges(at_own_thresholds(record))
-    _, rows = causal_ranges.table(found)
-    sentences = [("", f"{line[0].upper()}{line[1:]}.") for line in map(causal_ranges.sentence, found)]
-    keys = ", ".join(own.key for own in found)
-    return [*sentences, *((name, ", ".join(cells)) for name, *cells in [("causal model", keys), *rows] if found)]
+    told = ((causal_ranges.sentence(own), own.key, tuple(causal_ranges.rows(own))) for own in found)
+    return tuple((f"{said[0].upper()}{said[1:]}.", key, rows) for said, key, rows in told) or None
 
 
 def _points(records: Sequence[query.Record]) -> dict[str, Any] | None:

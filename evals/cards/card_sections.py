@@ -411,7 +411,8 @@ def _other_models(record: Record) -> Iterator[Block]:
     if found := causal_ranges.ranges(record):
         yield Heading("Under other causal models", 3)
         yield Bullets([f"{line[0].upper()}{line[1:]}." for line in map(causal_ranges.sentence, found)])
-        yield Table(*causal_ranges.table(found), f"{causal_ranges.remark(found[0]).capitalize()}.")
+        remark = causal_ranges.remark(found[0])
+        yield Table(*causal_ranges.table(found), f"{remark[0].upper()}{remark[1:]}.")
 
 
 def _causal_model(record: Record) -> Iterator[Block]:

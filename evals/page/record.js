@@ -178,11 +178,12 @@ function warningsOf(marks, i) {
 /** How far the unfair areas of a mark's runs hang on the causal model, where that was judged. */
 function rangesOf(marks, i) {
   const of = marks.isPoint(i) ? [] : marks.runsOf(i).filter((run) => runs.ranges[run] !== null);
-  return of.flatMap((run) => {
-    const said = runs.ranges[run].filter(([name]) => !name).map(([, text]) => element("p", { class: "hint" }, text));
-    const rows = runs.ranges[run].filter(([name]) => name);
-    return [...said, details(`Under other causal models, seed ${runs.seed[run] ?? "?"}`, () => definitions(rows))];
-  });
+  return of.flatMap((run) =>
+    runs.ranges[run].flatMap(([sentence, key, rows]) => [
+      element("p", { class: "hint" }, sentence),
+      details(`${key} under causal models, seed ${runs.seed[run] ?? "?"}`, () => figureTable("causal model", rows)),
+    ]),
+  );
 }
 
 /** What was added to the training rows of a mark's runs, and what it changed. */
@@ -230,22 +231,30 @@ function metricTable(marks, i, metrics) {
     const [low, high] = marks.interval(key).map((ends) => ends[i]);
     if (Number.isNaN(value)) return null;
     const interval = Number.isFinite(low) && Number.isFinite(high) ? `${figure(low)} to ${figure(high)}` : "";
-    return element(
+    return [words, figure(value), interval, key];
+  });
+  return figureTable("metric", rows.filter(Boolean));
+}
+
+/** A table of [name, value, interval], and for whoever points at a name what it is short for. */
+function figureTable(what, rows) {
+  const lines = rows.map(([name, value, interval, title]) =>
+    element(
       "tr",
       {},
-      element("th", { scope: "row", title: key }, words),
-      element("td", {}, figure(value)),
+      element("th", title ? { scope: "row", title } : { scope: "row" }, name),
+      element("td", {}, value),
       element("td", { class: "interval" }, interval),
-    );
-  });
+    ),
+  );
   const head = element(
     "tr",
     {},
-    element("th", { scope: "col" }, "metric"),
+    element("th", { scope: "col" }, what),
     element("th", { scope: "col" }, "value"),
     element("th", { scope: "col" }, "95 % interval"),
   );
-  return element("table", { class: "metrics" }, element("thead", {}, head), element("tbody", {}, ...rows));
+  return element("table", { class: "metrics" }, element("thead", {}, head), element("tbody", {}, ...lines));
 }
 
 function commandBlocks(marks, i) {

@@ -140,6 +140,15 @@ def table(found: Sequence[Range]) -> tuple[list[str], list[list[str]]]:
     return [HEAD, *(own.key for own in found)], rows
 
 
+def rows(own: Range) -> Iterator[tuple[str, str, str]]:
+    """Yields one figure under every causal model, and over refits of the first: a name, the value, the interval."""
+    for of in own.figures:
+        value, _, interval = str(of).partition(" ")
+        yield of.model, value, interval
+    if own.refits:
+        yield f"{own.refits.number} refits of the first", "", str(own.refits)
+
+
 # --- choices ---------------------------------------------------------------------------------------------------
 
 

@@ -673,6 +673,23 @@ def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(chromiu
     assert page.complaints == []
 
 
+def test_a_click_on_a_run_shows_its_unfair_area_under_every_causal_model(chromium, tmp_path):
+    models = [("as trained (linear)", 0.12), ("no graph", 0.06), ("without <b>age</b> -> pay", 0.39)]
+    held = [
+        {"name": name, "fingerprint": name, "metrics": {"uai_0.05": value, "uai_0.05_low": 0.0, "uai_0.05_high": 0.5}}
+        for name, value in models
+    ]
+    run = record(1) | {"evaluations": {"sensitivity@0.05": {"metrics": {}, "sensitivity": {"models": held}}}}
+    page = opened(chromium, written([run, record(2)], tmp_path / "p.html"))
+    page.locator("tbody tr").first.click()
+    said = "Unfair area at radius 0.05: 0.060 (no graph) to 0.390 (without <b>age</b> -> pay), depending on the causal"
+    assert said in page.locator("#record").inner_text()
+    page.locator("#record summary", has_text="uai_0.05 under causal models").click()
+    rows = page.locator("#record details", has_text="uai_0.05 under causal models").locator("tbody tr")
+    assert rows.all_inner_texts() == [f"{name}\t{value:.3f}\t[0.000, 0.500]" for name, value in models]
+    assert page.complaints == []
+
+
 # --- causal models ---------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from utils.runs.causal_figures import AREA
 from utils.runs.judging import evaluate
 from utils.scms.alternatives import Change, changes
 from utils.scms.identity import part_of
-from utils.system.console import notice
+from utils.system.console import count, notice
 from utils.types import SCM, Batch, Context, Dataset, Metric, Predict, Variant
 from utils.words.ranges import CONFIG
 
@@ -102,6 +102,9 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
         found.setdefault(str(one.causal["fingerprint"]), one._replace(name=f"{prefix}{one.name}"))
     graphs = changes(data.columns, data.parents or {})
     kept = graphs[: max(0, settings.most - len(found))]
+    notice(
+        f"{named}: fitting {count(len(kept), 'graph')} with an arrow changed, {count(settings.refits or 0, 'refit')}"
+    )
     models = [
         *found.values(),
         *(o._replace(name=f"{prefix}{o.name}") for o in _of_graphs(params, data, base.scm, kept)),

@@ -107,8 +107,10 @@ def test_card_and_page_show_the_models_beside_the_figures(home):
     assert command("evals.report", "dataset=lin", "out=page.html").code == 0
     data = re.search(r'<script id="data"[^>]*>(.*?)</script>', (home / "page.html").read_text(), re.DOTALL)
     shown = json.loads(data[1])["runs"]["ranges"]["of"]
-    assert [name for name, _ in shown[0] if name][: len(MODELS) + 1] == ["causal model", *MODELS]
-    assert next(text for name, text in shown[0] if not name).startswith("Counterfactually unfair area: ")
+    assert [key for _, key, _ in shown[0]] == ["uai_cf", "uai_0.1"]
+    sentence, _, rows = shown[0][0]
+    assert sentence.startswith("Counterfactually unfair area: ")
+    assert [name for name, *_ in rows] == [*MODELS, "3 refits of the first"]
 
 
 # --- refusals --------------------------------------------------------------------------------------------------
