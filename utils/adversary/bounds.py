@@ -54,7 +54,7 @@ class Neurons(NamedTuple):
 
 
 class Counterfactuals(NamedTuple):
-    """What counterfactuals of each row can be: one of its boxes of features, of which there is at least one."""
+    """The boxes of features of each row, of which there is at least one; its counterfactuals lie in one of them."""
 
     row: Tensor  # (q,) that a box is of, in order
     features: Neurons  # (q, d)
