@@ -72,7 +72,8 @@ def ranges(record: Record, evaluation: str | None = None) -> list[Range]:
     """
     found: dict[str, Range] = {}
     later: Mapping[str, Any] = record.get("evaluations") or {}
-    made = [of for name, of in later.items() if of.get("sensitivity") and evaluation in (None, name)]
+    judged = [of for name, of in later.items() if evaluation in (None, name)]
+    made = [of for of in judged if "metrics" in of and of.get("sensitivity")]  # others are bare metrics, of any name
     first = (causal_of(record) or {}).get("fingerprint") if len(made) > 1 else None
 
     def rank(of: Mapping[str, Any]) -> tuple[bool, str]:
@@ -113,9 +114,11 @@ def sentence(own: Range) -> str:
     """``unfair area at radius 0.05: 0.060 (no graph) to 0.390 (linear) depending on the causal model; ...``."""
     words = describe(own.key).partition(" (")[0]
     first = own.figures[0]
+    begun = first.model.partition(" (")[0]  # as trained
+    least, most = (f"{of.value:.3f} ({begun if of is first else of.model})" for of in (own.least, own.most))
     said = (
-        f"{words}: {own.least.value:.3f} ({own.least.model}) to {own.most.value:.3f} ({own.most.model}), depending on "
-        f"the causal model ({len(own.figures)} judged); {first.model} {first.value:.3f}"
+        f"{words}: {least} to {most}, depending on the causal model ({len(own.figures)} judged); "
+        f"{begun} {first.value:.3f}"
     )
     over = own.refits
     return said if over is None else f"{said}, over {over.number} refits of it {over.low:.3f} to {over.high:.3f}"
@@ -155,10 +158,10 @@ def rows(own: Range) -> Iterator[tuple[str, str, str]]:
 def choices(records: Sequence[Record], evaluation: str) -> Iterator[str]:
     """Yields for every figure whether the same of several records is the best one under all their causal models."""
     own = {int(record["doc_id"]): {of.key: of for of in ranges(record, evaluation)} for record in records}
-    if len(own) < 2:
-        return
     for key in dict.fromkeys(key for of in own.values() for key in of):
-        yield _choice(key, {i: of[key] for i, of in own.items() if key in of})
+        having = {i: of[key] for i, of in own.items() if key in of}
+        if len(having) > 1:
+            yield _choice(key, having)
 
 
 def _choice(key: str, own: Mapping[int, Range]) -> str:

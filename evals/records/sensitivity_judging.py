@@ -37,6 +37,8 @@ def judge_all(records: Sequence[Record], params: Judging) -> Iterator[tuple[Reco
         ValueError: before any is judged, for a record without a causal model, or without a graph that could be another.
     """
     settings = Settings(**params["alternatives"])
+    for record in records:
+        require_causal_model(record["params"].get("scm") or {}, f"record {record['doc_id']}")
     node = node_of(params["evaluation"]["metrics"], settings)
     shared: dict[str, Shared] = {}
     prepared = [(record, _share(record, params, settings, shared)) for record in records]
@@ -47,7 +49,6 @@ def judge_all(records: Sequence[Record], params: Judging) -> Iterator[tuple[Reco
 def _share(record: Record, params: Judging, settings: Settings, shared: dict[str, Shared]) -> str:
     """The key of the causal models of a record, fitted where no record before it has the same. Raises ValueError."""
     own, named = record["params"], f"record {record['doc_id']}"
-    require_causal_model(own.get("scm") or {}, named)
     of: OfContext = {
         "dataset": own["dataset"] if params["graph"] is None else {**own["dataset"], "graph": params["graph"]},
         "seed": own["seed"],

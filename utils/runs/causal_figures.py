@@ -122,11 +122,11 @@ def _remark(record: Record, key: str) -> str:
     causal = model_of(record, key)
     if causal is None:
         return ""
+    later = (record.get("evaluations") or {}).get(evaluation) or {}
+    if "metrics" in later and later.get("sensitivity"):
+        return f"{len(later['sensitivity']['models'])} causal models"
     if causal["option"] == "independent":
         return DIRECT if is_causal(plain) and not plain.startswith(WITHOUT_TWINS) else ""
-    later = (record.get("evaluations") or {}).get(evaluation) or {}
-    if several := (later.get("sensitivity") or {}).get("models"):
-        return f"{len(several)} of them"
     facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}
     if any(fact.startswith(POSTERIOR) for fact in facts) and "coupling" in causal["settings"]:
         return f"coupling {causal['settings']['coupling']}"

@@ -34,12 +34,12 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
     (own,) = ranges(record(FIGURES))
     assert sentence(own) == (
         "unfair area at radius 0.05: 0.060 (no graph) to 0.390 (without age -> pay), depending on the causal model "
-        "(3 judged); as trained (linear) 0.120"
+        "(3 judged); as trained 0.120"
     )
     refits = {"number": 20, "metrics": {"uai_0.05_low": 0.1, "uai_0.05_high": 0.15}}
     held = record(FIGURES, refits=refits, individuals=500, left_out=2)
     (own,) = ranges(held)
-    assert sentence(own).endswith("as trained (linear) 0.120, over 20 refits of it 0.100 to 0.150")
+    assert sentence(own).endswith("; as trained 0.120, over 20 refits of it 0.100 to 0.150")
     assert remark(own) == (
         "judged on 500 individuals; 2 graphs with one arrow changed, far from the sensitive attributes, left out "
         "(alternatives.most)"
@@ -59,7 +59,7 @@ def test_the_last_one_is_told_and_before_it_one_that_begins_with_the_causal_mode
         "later": evaluation({"as trained (linear)": 0.2}, created="2026-02-01"),
         "other": evaluation({"as given (learned)": 0.3}, created="2026-03-01", first="f9"),
         "pgd": {"metrics": {"accuracy": 1.0}},
-        "bare": {"accuracy": 1.0},
+        "bare": {"sensitivity": 1.0},
     }
     (own,) = ranges(held)
     assert own.figures[0].value == 0.2

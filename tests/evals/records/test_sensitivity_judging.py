@@ -96,6 +96,10 @@ def test_the_largest_figure_of_all_can_be_asked_for(home):
     answer = command("evaluate", "dataset=lin", f"where={NAME}/uai_cf_most<={most}, id==1")
     assert answer.code == 0, answer
     assert "\n1 " in answer.out
+    listed = command("evaluate", "dataset=lin", "columns=[uai_cf_most]").out
+    assert f"{NAME}/uai_cf_most under scm=linear: {len(MODELS)} causal models." in listed
+    asked = command("evals.select", "dataset=lin", f"minimize={NAME}/uai_cf_most", "points=false")
+    assert asked.code == 0, asked
 
 
 def test_card_and_page_show_the_models_beside_the_figures(home):
