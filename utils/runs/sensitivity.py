@@ -133,10 +133,11 @@ def _of_other_equations(params: OfContext, data: Dataset) -> Iterator[Alternativ
 def _of_other_couplings(params: OfContext, data: Dataset, scm: SCM) -> Iterator[Alternative]:
     """Yields the causal models with the other couplings of drawn noise: gumbel is monotone where it is one number."""
     drawn, own = [m for m in scm.mechanisms if m.posterior], params["scm"].get("coupling")
-    alike = () if any(len(m.columns) > 1 for m in drawn) else ("gumbel", "monotone")
-    for coupling in COUPLINGS:
-        if drawn and coupling != own and not (coupling in alike and own in alike):
-            yield _build(f"coupling {coupling}", _with(params, scm={**params["scm"], "coupling": coupling}), data)
+    several = any(len(m.columns) > 1 for m in drawn)
+    known = COUPLINGS if several else ("gumbel", "independent")
+    own = own if several or own != "monotone" else "gumbel"
+    for coupling in (of for of in known if drawn and of != own):
+        yield _build(f"coupling {coupling}", _with(params, scm={**params["scm"], "coupling": coupling}), data)
 
 
 def _of_graphs(params: OfContext, data: Dataset, scm: SCM, graphs: Sequence[Change]) -> Iterator[Alternative]:
