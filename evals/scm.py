@@ -186,7 +186,7 @@ def _document(dataset: Dataset, option: str, model: scm_text.Model) -> Document:
         Heading("Graph"),
         *([Figure(drawn, "", "The causal graph; sensitive attributes have a thick frame.")] if model.graph else []),
         Heading("Equations"),
-        Table(scm_text.COLUMNS, model.equations, LEGEND),
+        Table(scm_text.COLUMNS, model.equations, f"{LEGEND} {model.flows}".rstrip()),
         Heading("Independences that the graph implies"),
         Paragraph(scm_text.implied(model.independences)),
         Paragraph(HIDDEN),

@@ -56,7 +56,7 @@ GENERATED = {
     "imf": (imf, ["x1"], ["x2", "x3"]),
     "loan": (loan, ["gender"], ["education", "income", "savings"]),
 }
-LEARNED = {"hidden": 20, "steps": 200, "batch_size": 100, "lr": 0.005, "keep": "last"}
+LEARNED = {"hidden": 20, "steps": 200, "batch_size": 100, "lr": 0.005, "keep": "last", "noise": "additive"}
 FITTED = {
     "discrete": "anm",
     "nodes": {},

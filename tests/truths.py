@@ -228,6 +228,36 @@ CONCEALED = CONFOUNDED._replace(parents={**CONFOUNDED.parents, "income": ("membe
 TRUTHS = {"mixed": MIXED, "non_root": NON_ROOT, "three_levels": THREE_LEVELS, "two_attributes": TWO_ATTRIBUTES}
 
 
+def _spread():
+    """sex and age -> member; all three -> wage, log-normal, the spread of whose logarithm depends on sex, and hours."""
+
+    def noise(rng, n):
+        return {
+            "sex": (rng.random(n) < 0.5) * 1.0,
+            "age": rng.normal(0, 1, n),
+            "member": rng.random(n),
+            "wage": rng.normal(0, 1, n),
+            "hours": rng.normal(0, 1, n),
+        }
+
+    def people(noise, given):
+        sex, age = given["sex"], noise["age"]
+        member = (noise["member"] < share(-0.5 + sex + 0.5 * age)) * 1.0
+        wage = np.exp(1 + 0.4 * sex + 0.2 * age + 0.3 * member + (0.2 + 0.4 * sex) * noise["wage"])
+        hours = 40 + (2 + 6 * (1 - sex)) * noise["hours"] - 2 * member
+        return {"sex": sex, "age": age, "member": member, "wage": wage, "hours": hours}
+
+    columns = (
+        binary("sex", sensitive=True),
+        *(Column("age", "continuous"), binary("member"), Column("wage", "continuous"), Column("hours", "continuous")),
+    )
+    parents = {"member": ("sex", "age"), "wage": ("sex", "age", "member"), "hours": ("sex", "member")}
+    return Truth(columns, parents, noise, people, ({"sex": 0.0}, {"sex": 1.0}))
+
+
+SPREAD = _spread()  # whose noise is not additive
+
+
 def draw(truth: Truth, rows: int, seed: int) -> tuple[Values, list[Values]]:
     """Rows, and what each would be at every level of the sensitive attributes."""
     noise = truth.noise(np.random.default_rng(seed), rows)

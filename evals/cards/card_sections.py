@@ -423,7 +423,8 @@ def _causal_model(record: Record) -> Iterator[Block]:
         wrong = sum(key.startswith(facts.REFUTED) for key in found)
         graph = f"Of {count(tests, 'independence')} that the graph implies the data refute {wrong}."
         said = graph if tests else "The graph implies no independence, so that no data can refute it."
-        note = f"On held-out rows. {facts.LEGEND} {said} {facts.describe_support(found)}".rstrip()
+        parts = ("On held-out rows.", facts.LEGEND, facts.describe_flows(found), said, facts.describe_support(found))
+        note = " ".join(filter(None, parts))
         rows = [[name, *facts.row_of(found, name)] for name in names]
         yield from (Heading("Equations of the causal model", 3), Table(["attribute", *facts.HEAD], rows, note))
     if (record.get("causal") or {"option": "known"})["option"] != "known":

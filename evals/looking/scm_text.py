@@ -9,7 +9,7 @@ from utils import seeding
 from utils.datasets.column_rules import outside
 from utils.datasets.tabular import group_names, natural
 from utils.scms.counterfactual import chances, factual_level, twins
-from utils.scms.facts import HEAD, HIDDEN, LEGEND, describe_support, row_of
+from utils.scms.facts import HEAD, HIDDEN, LEGEND, describe_flows, describe_support, row_of
 from utils.scms.independence import describe, refuted
 from utils.scms.scoring import equations_of, held_out
 from utils.system.console import count, harmless
@@ -35,6 +35,7 @@ class Model(NamedTuple):
     equations: Sequence[Sequence[str]]  # a row of each, like COLUMNS
     rows: str
     independences: Sequence[Independence]
+    flows: str  # a sentence on densities where noise is not additive
     support: str  # a sentence on twins that are like nobody
     people: Sequence[Person]
     warnings: Sequence[str]
@@ -50,6 +51,7 @@ def show(dataset: Dataset, scm: SCM, people: int) -> Model:
         equations=[[name, kind, *row_of(judgement.facts, name)] for name, kind in fitted],
         rows=f"{count(len(held_out(dataset).y), 'held-out row')}, fitted to {len(dataset.train.y):,}",
         independences=judgement.independences,
+        flows=describe_flows(judgement.facts),
         support=describe_support(judgement.facts),
         people=tuple(people_of(dataset, scm, people)),
         warnings=judgement.warnings,
@@ -158,6 +160,7 @@ def text(model: Model) -> str:
         f"\nEquations, judged on {model.rows}:",
         *in_columns([COLUMNS, *model.equations], left=3),
         wrap(LEGEND),
+        *([wrap(model.flows)] if model.flows else []),
         f"\n{wrap(implied(model.independences))}",
         *([wrap(model.support)] if model.support else []),
         wrap(HIDDEN),

@@ -18,7 +18,11 @@ from utils.records import later
 from utils.runs import causal_figures, data_sources
 from utils.system.console import count
 
-UNITS = {"noise": "noise units", "noise_sd": "noise sd"}  # of causal radii, see the SCM's radius_unit
+UNITS = {
+    "noise": "noise units",
+    "noise_sd": "noise sd",
+    "noise_and_flow_sd": "noise units (of flows noise sd)",
+}  # of causal radii, see the SCM's radius_unit
 RADIUS = re.compile(r"radius \S+")
 SIGNED = "_signed_gap"  # best in the middle, at 0
 ENDS = {"higher": 1, "lower": -1}

@@ -255,3 +255,21 @@ def test_another_graph_is_judged_with_the_evaluation(capsys):
     found = last_evaluation()
     assert found["scm"]["scm_independences"] == 2
     assert not any(key.startswith("scm_refuted") for key in found["scm"])
+
+
+def test_a_flow_is_judged_trained_against_and_filed(capsys):
+    pytest.importorskip("zuko", reason="needs requirements/causal.txt")
+    words = ["dataset=people.yaml", "scm=learned", "scm.nodes={income: flow}", "scm.steps=60", "scm.hidden=10"]
+    said = judged(capsys, *words)
+    assert re.search(r"^  income +flow +R2 ", said.out, re.M)
+    assert re.search(r"Log density of flows on held-out rows, .*: income -?\d", " ".join(said.out.split()))
+    noise = [words[0], words[1], "scm.noise=flow", *words[3:], "regularizer=causal_adv", "seed=0,1"]
+    answer = command("train", "-m", "hydra/launcher=batched", *noise, *SMALL)
+    assert answer.code == 0, answer
+    assert "trains alone" not in answer.err + answer.out
+    records = [r for r in RunStore("evals/people.json").all() if "scm_flow_income" in r["scm"]]
+    assert [r["seed"] for r in records] == [0, 1]
+    assert {r["units"]["radius"] for r in records} == {"noise_and_flow_sd"}
+    assert {r["causal"]["settings"]["noise"] for r in records} == {"flow"}
+    again = command("train", *noise[:-1], *SMALL)
+    assert "finished before" in again.out

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from utils import seeding
+from utils.scms.alternatives import attribute_of
 from utils.scms.independence import left_over
 from utils.types import Column, Dataset
 from utils.words.quoting import copyable, override
@@ -273,12 +274,8 @@ def _encode(dataset: Dataset) -> dict[str, Tensor]:
     x, found = dataset.train.x.double().cpu(), dict[str, list[Tensor]]()
     for i, c in enumerate(dataset.columns):
         if not c.cut:
-            found.setdefault(_attribute(c), []).append(_encode_column(c, x[:, i]))
+            found.setdefault(attribute_of(c), []).append(_encode_column(c, x[:, i]))
     return {name: _merge_rare(torch.cat(of, 1)) for name, of in found.items()}
-
-
-def _attribute(column: Column) -> str:
-    return column.tells or column.attribute or column.name
 
 
 def _encode_column(column: Column, x: Tensor) -> Tensor:
@@ -300,4 +297,4 @@ def _merge_rare(encoded: Tensor) -> Tensor:
 
 
 def _is_sensitive(dataset: Dataset, name: str) -> bool:
-    return any(c.sensitive for c in dataset.columns if _attribute(c) == name)
+    return any(c.sensitive for c in dataset.columns if attribute_of(c) == name)

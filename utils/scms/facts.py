@@ -9,6 +9,7 @@ LEVEL = 0.01  # of a family of tests, after Holm (1979)
 FAR = 0.99  # the share of held-out rows that are nearer to a training row than a twin off support
 R2, LOSS, SHARES = "scm_r2_", "scm_log_loss_", "scm_log_loss_of_shares_"
 REFERENCE_R2, REFERENCE_LOSS = "scm_r2_of_reference_", "scm_log_loss_of_reference_"
+DENSITY, ADDITIVE_DENSITY = "scm_log_density_", "scm_log_density_of_additive_"
 DEPENDENCE = "scm_dependence_p_"
 INDEPENDENCES, REFUTED, OFF_SUPPORT = "scm_independences", "scm_refuted_p_", "scm_twins_off_support"
 HEAD = ("measure", "none", "this", "trees", "p")  # of ``row_of``
@@ -36,6 +37,14 @@ def row_of(facts: Facts, name: str) -> list[str]:
     p = facts.get(f"{DEPENDENCE}{name}")
     shown = ["-" if value is None else f"{value:.3f}" for value in figures]
     return ["R2" if additive else "log-loss", *shown, "-" if p is None else f"{p:.2g}"]
+
+
+def describe_flows(facts: Facts) -> str:
+    """A sentence on the densities of flows; empty where there are none."""
+    additive = {k.removeprefix(ADDITIVE_DENSITY): value for k, value in facts.items() if k.startswith(ADDITIVE_DENSITY)}
+    pairs = [(name, facts.get(f"{DENSITY}{name}"), value) for name, value in additive.items()]
+    listed = "; ".join(f"{name} {a:.3f} beside {b:.3f}" for name, a, b in pairs if a is not None and b is not None)
+    return listed and f"Log density of flows on held-out rows, beside the same mean with additive noise: {listed}."
 
 
 def share_explained(facts: Facts, name: str, *, reference: bool = False) -> float | None:

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.scms import discrete
-from utils.scms.identity import POSTERIOR, REAL_VALUED, STILL, THRESHOLDED, WHOLE, Coupling, Reading
+from utils.scms import discrete, flow
+from utils.scms.identity import FLOW, POSTERIOR, REAL_VALUED, STILL, THRESHOLDED, WHOLE, Coupling, Noise, Reading
 from utils.scms.judgement import judge
 from utils.scms.published_noise import published_noise
 from utils.scms.scoring import equations_of, scores
@@ -35,12 +35,13 @@ from utils.words.quoting import write_word
 Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...), or what a head takes (..., q)
 Floats = NDArray[np.float64]
 Prior = Literal["uniform", "logistic", "gumbel"]
-Kind = Literal["additive", "logistic", "multinomial", "ordered", "count"]
+Kind = Literal["additive", "flow", "logistic", "multinomial", "ordered", "count"]
 PRIORS: Mapping[Prior, Callable[[np.random.Generator, int], Floats]] = {
     "uniform": lambda rng, n: rng.random(n),
     "logistic": lambda rng, n: rng.logistic(size=n),
     "gumbel": lambda rng, n: rng.gumbel(size=n),
 }
+NUMERIC = ("additive", "flow")  # whose noise a radius moves
 FEW_LEVELS = 10  # whole numbers of at most so many values are levels
 OBSERVED = 2**26  # numbers of rows in short whose noise is resampled
 LEAST_CHANCE = 1e-3  # of a threshold equation, so that a noise agrees with every row
@@ -128,11 +129,12 @@ class Node(NamedTuple):
     levels: int = 0  # of a discrete one
     low: float = 0.0  # what its column holds at the first level, model space
     step: float = 1.0  # from one level to the next
+    width: float = 0.0  # from one number to the next of a flow's column of whole numbers
 
     @property
     def scores(self) -> int:
         """Returns how many numbers its regression gives."""
-        return {"multinomial": self.levels, "count": 2}.get(self.kind, 1)
+        return {"multinomial": self.levels, "count": 2, "flow": flow.SCORES}.get(self.kind, 1)
 
     def level(self, x: Tensor) -> Tensor:
         """Its levels (n,) in rows x (n, d), model space."""
@@ -151,22 +153,27 @@ class Node(NamedTuple):
         """Its equation with a fitted regression."""
         if self.kind == "additive":
             return (threshold_equation if threshold else regression_equation)(self.parents, f)
+        if self.kind == "flow":
+            return flow.by_flow(self.parents, f)
         if len(self.columns) > 1:
             make = discrete.by_quantile if monotone else discrete.by_gumbel
             return make(self.parents, f, self.head)
         return discrete.by_quantile(self.parents, f, self.head, low=self.low, step=self.step)
 
 
-def nodes_of(dataset: Dataset, reading: Reading, kinds: Mapping[str, str]) -> tuple[Node, ...]:
+def nodes_of(dataset: Dataset, reading: Reading, kinds: Mapping[str, str], noise: Noise) -> tuple[Node, ...]:
     """The nodes with parents, in the order of the graph.
 
     With the reading ``posterior`` a discrete node has the mechanism of its type, or that which ``kinds`` gives it:
     binary ones are logistic, the indicators of an attribute multinomial, whole numbers of at most FEW_LEVELS values
-    and ordered columns ordered, declared counts counts; all others are additive. Else all are additive.
+    and ordered columns ordered, declared counts counts; other numbers have the ``noise``. Else all are additive.
 
     Raises:
-        ValueError: ``kinds`` names what is no node with parents, or a mechanism that does not fit its type.
+        ValueError: ``kinds`` names what is no node with parents, or a mechanism that does not fit its type; or flows
+            are asked for with another reading.
     """
+    if reading != "posterior" and (noise == "flow" or "flow" in kinds.values()):
+        raise ValueError(f"flow equations are for scm.discrete=posterior, not {reading}; leave one of them out")
     columns, parents = dataset.columns, dataset.parents or {}
     places = {c.name: i for i, c in enumerate(columns)}
     blocks = _blocks(columns, parents) if reading == "posterior" else {}
@@ -177,7 +184,7 @@ def nodes_of(dataset: Dataset, reading: Reading, kinds: Mapping[str, str]) -> tu
         name = columns[i].attribute if columns[i].attribute in blocks else child
         own = blocks.get(name, (i,))
         if name not in found:
-            found[name] = _node(dataset, name, own, parents[child], usual or kinds.get(name))
+            found[name] = _node(dataset, name, own, parents[child], usual or kinds.get(name), noise)
     if unknown := [name for name in kinds if name not in found]:
         raise ValueError(
             f"scm.nodes: {unknown[0]!r} is no attribute with parents in the graph"
@@ -195,7 +202,9 @@ def _blocks(columns: Sequence[Column], parents: Mapping[str, tuple[str, ...]]) -
     }
 
 
-def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str, ...], kind: str | None) -> Node:
+def _node(
+    dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str, ...], kind: str | None, noise: Noise
+) -> Node:
     first = dataset.columns[own[0]]
     fitting: list[Kind] = ["additive"]
     levels, low, step = len(own), 0.0, 1.0
@@ -215,6 +224,8 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
             fitting = list(dict.fromkeys((usual, "ordered", "additive")))
             if 0 <= low <= high < discrete.MOST_LEVELS:
                 fitting = ["count", *fitting] if first.discrete == "count" else [*fitting, "count"]
+    if first.kind == "continuous" and not first.sensitive:
+        fitting = _with_flow(fitting, noise)
     chosen = fitting[0] if kind is None else kind
     if chosen not in fitting:
         raise ValueError(f"scm.nodes.{name}={kind!r} does not fit this column; choose {' or '.join(fitting)}")
@@ -222,7 +233,14 @@ def _node(dataset: Dataset, name: str, own: tuple[int, ...], parents: tuple[str,
         low, levels = 0.0, int(high) + 1
     scale = float(dataset.scale[own[0]]) if len(own) == 1 else 1.0
     loc = float(dataset.loc[own[0]]) if len(own) == 1 else 0.0
-    return Node(name, own, parents, chosen, levels, (low - loc) / scale, step / scale)
+    width = 1 / scale if chosen == "flow" and first.integer else 0.0
+    return Node(name, own, parents, chosen, levels, (low - loc) / scale, step / scale, width)
+
+
+def _with_flow(fitting: Sequence[Kind], noise: Noise) -> list[Kind]:
+    """The mechanisms of a column of numbers, a flow first where that is to take the place of additive noise."""
+    first: list[Kind] = ["flow"] if noise == "flow" and fitting[0] == "additive" else []
+    return list(dict.fromkeys((*first, *fitting, "flow")))
 
 
 def _range(dataset: Dataset, i: int) -> tuple[float, float]:
@@ -282,6 +300,8 @@ def build_scm(
     scm = structural(columns, equations, resample(x[:1], columns))  # until its own noise is known
     facts = scores(equations_of(scm, columns), dataset)
     facts |= {f"{THRESHOLDED if name in cutting else REAL_VALUED}{name}": 1.0 for name in binary}
+    flows = {f"{FLOW}{node.name}": 1.0 for node in nodes if node.kind == "flow"}
+    facts |= flows
     if reading == "posterior":
         scm, own = _with_discrete(scm, dataset, nodes, draws=draws, fresh=coupling == "independent")
         facts |= own
@@ -292,7 +312,10 @@ def build_scm(
         gumbel = len(m.columns) > 1 and coupling == "gumbel"
         kinds |= dict.fromkeys(m.columns if m.posterior else (), "gumbel" if gumbel else "logistic")
     scm = replace(scm, sample_noise=prior_at(kinds, sample), facts=facts)
-    return replace(in_radius_units(scm, dataset, radius_unit), judgement=cache(partial(judge, scm, dataset)))
+    scm = in_radius_units(scm, dataset, radius_unit)
+    if flows and radius_unit == "noise":  # their noise is that of a normal distribution
+        scm = replace(scm, radius_unit="noise_and_flow_sd")
+    return replace(scm, judgement=cache(partial(judge, scm, dataset)))
 
 
 class Sampled(NamedTuple):
@@ -309,6 +332,7 @@ def refit(
     dataset: Dataset,
     reading: Reading,
     kinds: Mapping[str, str],
+    noise: Noise,
     fitted: Mapping[Node, Regression],
     fit: Callable[[Sequence[Sampled]], Sequence[Regression]],
     build: Callable[[Dataset, Sequence[Node], Sequence[Regression]], SCM],
@@ -322,12 +346,13 @@ def refit(
         dataset: whose rows it is of.
         reading: of discrete columns.
         kinds: mechanisms of single nodes, as for ``nodes_of``; that of what has no parents any more counts no more.
+        noise: of numbers.
         fitted: the equations that are there.
         fit: the regressions of nodes, all at once.
         build: as ``build_scm``.
     """
     data = [dataset if of.parents is None else replace(dataset, parents=of.parents) for of in variants]
-    nodes = [nodes_of(own, reading, _of_children(kinds, own)) for own in data]
+    nodes = [nodes_of(own, reading, _of_children(kinds, own), noise) for own in data]
     samples = [None if of.counts is None else i for i, of in enumerate(variants)]
     wanted = [[(node, sample) for node in own] for own, sample in zip(nodes, samples, strict=True)]
     known = {(node, None): f for node, f in fitted.items()}
@@ -361,11 +386,11 @@ def _with_discrete(
             facts[f"{STILL}{c.attribute or c.name}"] = 1.0
     for node in nodes:
         i = node.columns[0]
-        if node.kind == "additive" and dataset.columns[i].integer and dataset.columns[i].kind == "continuous":
+        if node.kind in NUMERIC and dataset.columns[i].integer and dataset.columns[i].kind == "continuous":
             ends = (torch.tensor(_range(dataset, i)).to(dataset.loc) - dataset.loc[i]) / dataset.scale[i]
             step[i], (least[i], largest[i]) = 1 / dataset.scale[i], ends
             facts[f"{WHOLE}{node.name}"] = 1.0
-    drawn = [node.name for node in nodes if node.kind != "additive"]
+    drawn = [node.name for node in nodes if node.kind not in NUMERIC]
     whole = (step, least, largest) if step.any() else None
     scm = replace(scm, unit=unit, draws=draws if drawn else 1, fresh=fresh, whole=whole, missing=_missing(dataset))
     return scm, facts | {f"{POSTERIOR}{name}": 1.0 for name in drawn}

@@ -12,11 +12,14 @@ from utils.records.typed import Record
 
 Reading = Literal["posterior", "threshold", "anm"]  # of discrete columns
 Keep = Literal["best", "last"]
+Noise = Literal["additive", "flow"]  # of columns of numbers
 Coupling = Literal["gumbel", "monotone", "independent"]
 # facts of an SCM about its columns. Counterfactuals may leave {0, 1}, or rest on one middle noise; a discrete node's
-# noise is drawn from its posterior; no radius moves a discrete root; a whole-number column's twins are also rounded
+# noise is drawn from its posterior; no radius moves a discrete root; a whole-number column's twins are also rounded;
+# the noise of a number is not additive
 REAL_VALUED, THRESHOLDED, POSTERIOR = "scm_real_valued_", "scm_thresholded_", "scm_posterior_"
-STILL, WHOLE = "scm_still_", "scm_whole_"
+STILL, WHOLE, FLOW = "scm_still_", "scm_whole_", "scm_flow_"
+FIRST = (("keep", "last"), ("noise", "additive"))  # settings as all once were
 OF_POSTERIOR = ("nodes", "coupling", "draws")  # settings that other readings do not have
 
 
@@ -61,6 +64,8 @@ def upgrade(node: Mapping[str, Any]) -> dict[str, Any]:
     option = part_of(node)
     if option == "known":
         return {"draws": 16, **node}  # which have no meaning there
+    if option == "learned":
+        node = {"noise": "additive", **node}
     if option not in (*FITTED, "independent") or "discrete" in node:
         return dict(node)
     kept = {key: value for key, value in node.items() if key != "binary"}
@@ -78,14 +83,15 @@ def read_settings(node: Mapping[str, Any], facts: Mapping[str, float]) -> dict[s
     read = any(fact.startswith((REAL_VALUED, THRESHOLDED)) for fact in facts)
     if "binary" in node:  # of the first versions
         return dict(node) if read else {**node, "binary": "anm"}
-    found = {key: value for key, value in node.items() if (key, value) != ("keep", "last")}  # as all once were
+    found = {key: value for key, value in node.items() if (key, value) not in FIRST}
     drawn = any(fact.startswith((POSTERIOR, STILL, WHOLE)) for fact in facts)
     if not any(fact.startswith(POSTERIOR) for fact in facts):
         found.pop("draws", None)
         found.pop("coupling", None)
     if "discrete" in found and not drawn:
         reading = found.pop("discrete")
-        found = {key: value for key, value in found.items() if key not in OF_POSTERIOR}
+        flows = any(fact.startswith(FLOW) for fact in facts)
+        found = {k: value for k, value in found.items() if k not in OF_POSTERIOR or (flows and k == "nodes" and value)}
         if part_of(node) in FITTED:
             cut = reading == "posterior" and any(fact.startswith(THRESHOLDED) for fact in facts)
             found["discrete"] = "threshold" if cut else reading if read and reading != "posterior" else "anm"

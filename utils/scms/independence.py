@@ -34,7 +34,7 @@ def dependences(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, floa
     generator = seeding.generator(0, "residuals")
     found = {}
     for own in equations if len(x) > 2 else ():
-        residual = own.residual(x) if own.kind == "additive" and not own.cut else _quantile_residual(own, x, generator)
+        residual = own.noise(x) if own.head is None and not own.cut else _quantile_residual(own, x, generator)
         found[f"{DEPENDENCE}{own.name}"] = hsic(residual.unsqueeze(1), own.given(x), generator)
     return found
 

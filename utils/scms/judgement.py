@@ -17,8 +17,9 @@ from utils import seeding
 from utils.scms.counterfactual import chances, is_factual, twins
 from utils.scms.facts import DEPENDENCE, FAR, INDEPENDENCES, OFF_SUPPORT, REFUTED, dependent, share_explained
 from utils.scms.independence import dependences, describe, independences, refuted
-from utils.scms.scoring import equations_of, held_out, references
+from utils.scms.scoring import Fitted, equations_of, held_out, references
 from utils.types import SCM, Dataset, Independence, Judgement
+from utils.words.quoting import copyable, override
 
 MARGIN = 0.05  # of explained variance or of explained log-loss, by which the reference may be ahead
 WORSE = 0.01  # likewise, by which an equation may be behind one that knows no parents
@@ -38,12 +39,12 @@ def judge(scm: SCM, dataset: Dataset) -> Judgement:
         facts = {**scm.facts, **references(equations, dataset), **dependences(equations, dataset)}
     facts |= {INDEPENDENCES: float(len(tests))} | ({} if far is None else {OFF_SUPPORT: far})
     facts |= {f"{REFUTED}{test.one},{test.other}": test.p for test in refuted(tests)}
-    names = [own.name for own in equations]
-    return Judgement(facts, tests, [*_of_equations(names, facts), *_of_graph(tests), *_of_twins(facts)])
+    return Judgement(facts, tests, [*_of_equations(equations, facts), *_of_graph(tests), *_of_twins(facts)])
 
 
-def _of_equations(names: Sequence[str], facts: Mapping[str, float]) -> Iterator[str]:
+def _of_equations(equations: Sequence[Fitted], facts: Mapping[str, float]) -> Iterator[str]:
     """Yields a sentence on the equations that say less than none, on those far behind the reference, on residuals."""
+    names = [own.name for own in equations]
     own, trees = ({name: share_explained(facts, name, reference=of) for name in names} for of in (False, True))
     worse = [name for name in names if (of := own[name]) is not None and of < -WORSE]
     if worse:
@@ -63,8 +64,16 @@ def _of_equations(names: Sequence[str], facts: Mapping[str, float]) -> Iterator[
         listed = ", ".join(f"{name}, p = {facts[f'{DEPENDENCE}{name}']:.1g}" for name in left)
         yield (
             f"what equations leave over depends on the parents ({listed}; independence by HSIC): the noise that twins "
-            "share is not the same for all parents, so their figures may be off"
+            f"share is not the same for all parents, so their figures may be off{_flow(equations, left)}"
         )
+
+
+def _flow(equations: Sequence[Fitted], left: Sequence[str]) -> str:
+    """The setting by which the noise of additive numbers may depend on the parents."""
+    numbers = [own.name for own in equations if own.name in left and own.kind == "additive" and not own.cut]
+    return (
+        f"; {copyable('scm=learned', override('scm.nodes', dict.fromkeys(numbers, 'flow')))} lets it" if numbers else ""
+    )
 
 
 def _of_graph(tests: Sequence[Independence]) -> Iterator[str]:

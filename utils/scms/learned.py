@@ -17,8 +17,9 @@ from torch import Tensor, nn
 import paths_config
 from utils import seeding
 from utils.scms.discrete import chances, with_cuts
-from utils.scms.from_data import Node, Regression, Sampled, build_scm, nodes_of, refit, require_graph
-from utils.scms.identity import Coupling, Keep, Reading, choose_epoch, choose_reading
+from utils.scms.flow import log_density, require_zuko
+from utils.scms.from_data import NUMERIC, Node, Regression, Sampled, build_scm, nodes_of, refit, require_graph
+from utils.scms.identity import Coupling, Keep, Noise, Reading, choose_epoch, choose_reading
 from utils.system import atomic
 from utils.system.optimizers import without_compiler
 from utils.types import SCM, Dataset
@@ -56,13 +57,14 @@ def learned(
     lr: float,
     keep: Keep | None,
     discrete: Reading | None,
+    noise: Noise,
     nodes: Mapping[str, str],
     coupling: Coupling,
     draws: int,
     sampling: Literal["residuals", "published"],
     radius_unit: Literal["noise", "noise_sd"],
 ) -> SCM:
-    """Equations by networks with one hidden tanh layer: Adam on the squared error, of discrete nodes on the log-loss.
+    """Equations by networks with one hidden tanh layer: Adam on the squared error, else on the log-loss.
 
     Fitted on the training split and cached under the weights folder by data, split and settings (Ehyaei et al. 2024,
     arXiv 2308.08938, appendix: hidden 100, lr .005, batch 100, 10 epochs of adult and 50 of compas, which is about
@@ -70,11 +72,15 @@ def learned(
     validation rows, and the fit ends PATIENCE epochs after the last that was the best of any.
 
     Raises:
-        ValueError: the data set has no causal graph.
+        ValueError: the data set has no causal graph, or the library of flows is not installed.
     """
     parents = require_graph(dataset, "learned")
+    if noise not in ("additive", "flow"):
+        raise ValueError(f"scm.noise={noise!r} is not known; choose additive or flow")
     reading = choose_reading(discrete, sampling)
-    found = nodes_of(dataset, reading, nodes)
+    found = nodes_of(dataset, reading, nodes, noise)
+    if any(node.kind == "flow" for node in found):
+        require_zuko()
     training: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
     kinds = {node.name: node.kind for node in found if node.kind != "additive"}
     graph = {"parents": {k: list(v) for k, v in parents.items()}} | ({"kinds": kinds} if kinds else {})
@@ -99,7 +105,10 @@ def learned(
     fit = partial(_fit_sampled, dataset=dataset, best=best, hidden=hidden, **training)
     own = dict(zip(found, regressions, strict=True))
     return replace(
-        scm, refit=partial(refit, dataset=dataset, reading=reading, kinds=nodes, fitted=own, fit=fit, build=build)
+        scm,
+        refit=partial(
+            refit, dataset=dataset, reading=reading, kinds=nodes, noise=noise, fitted=own, fit=fit, build=build
+        ),
     )
 
 
@@ -130,7 +139,10 @@ def _fit_sampled(
 
 def _net(node: Node, x: Tensor, hidden: int) -> nn.Module:
     net = EquationNet(len(node.parents), hidden, node.scores)
-    if node.kind == "additive":
+    if node.kind == "flow":  # which begins as N(0, 1) for all parents
+        nn.init.zeros_(net.outer.weight)
+        nn.init.zeros_(net.outer.bias)
+    if node.kind in NUMERIC:
         return net
     return with_cuts(node.kind, net, node.level(x).cpu(), node.levels)
 
@@ -167,7 +179,7 @@ def _fit(
     nets.to(x.device)
     fitted = [p for p in nets.parameters() if p.requires_grad]
     optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(fitted)
-    order = seeding.generator(seed, "scm order")
+    order, blur = seeding.generator(seed, "scm order"), seeding.generator(seed, "scm blur")
     for _ in range(math.ceil(steps * batch_size / len(x))):
         for keep in torch.randperm(len(x), generator=order).split(batch_size):
             rows = x[keep.to(x.device)]
@@ -176,6 +188,8 @@ def _fit(
             for node, net, of in zip(nodes, nets, given, strict=True):
                 if node.kind == "additive":
                     errors.append(net(rows[:, of]) - rows[:, node.columns[0]])
+                elif node.kind == "flow":
+                    surprises.append(-log_density(net(rows[:, of]), _smeared([node], rows, blur)[0]).mean())
                 else:
                     chance = chances(node.head, net, *rows[:, of].unbind(-1))
                     surprises.append(-chance.gather(1, node.level(rows).unsqueeze(1)).log().mean())
@@ -186,6 +200,14 @@ def _fit(
             optimizer.step()
 
 
+def _smeared(nodes: Sequence[Node], rows: Tensor, blur: torch.Generator) -> Tensor:
+    """The children (m, n) of flows in rows (n, d); whole numbers spread between those that round to them."""
+    found, width = rows[:, [node.columns[0] for node in nodes]].T, rows.new_tensor([node.width for node in nodes])
+    if not width.any():
+        return found
+    return found + width.unsqueeze(1) * (torch.rand(found.shape, generator=blur).to(rows) - 0.5)
+
+
 class _Alike(NamedTuple):
     """Equations of one shape, fitted as one."""
 
@@ -194,17 +216,22 @@ class _Alike(NamedTuple):
     parents: Tensor  # (m, p), columns
     counts: Tensor | None  # (m, n) of each training row in the sample of each; None: one
 
-    def losses(self, rows: Tensor) -> Tensor:
-        """The loss (m, n) of each equation at rows (n, d): squared error, or -log chance of the level seen."""
+    def losses(self, rows: Tensor, blur: torch.Generator) -> Tensor:
+        """The loss (m, n) of each equation at rows (n, d): squared error, or -log chance of the level seen.
+
+        Of flows the -log density, of whole numbers spread by ``blur``.
+        """
         given, first = rows[:, self.parents].movedim(1, 0), self.nodes[0]
         if first.kind == "additive":
             return (self.f(given) - rows[:, [node.columns[0] for node in self.nodes]].T).square()
+        if first.kind == "flow":
+            return -log_density(self.f(given), _smeared(self.nodes, rows, blur))
         seen = torch.stack([node.level(rows) for node in self.nodes]).unsqueeze(-1)
         return -chances(first.head, self.f, *given.unbind(-1)).gather(-1, seen).squeeze(-1).log()
 
-    def loss(self, rows: Tensor, places: Tensor) -> Tensor:
+    def loss(self, rows: Tensor, places: Tensor, blur: torch.Generator) -> Tensor:
         """The sum () of the mean losses at training rows (n, d), which are those at places (n,)."""
-        found = self.losses(rows)
+        found = self.losses(rows, blur)
         return (found if self.counts is None else found * self.counts[:, places]).mean(-1).sum()
 
 
@@ -227,13 +254,13 @@ def _fit_together(
     stacks = nn.ModuleList(group.f for group in alike)
     fitted = [p for p in stacks.parameters() if p.requires_grad]
     optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(fitted)
-    order = seeding.generator(seed, "scm order")
+    order, blur = seeding.generator(seed, "scm order"), seeding.generator(seed, "scm blur")
     kept = [_Best(group) for group in alike] if best else []
     since = 0
     for _ in range(math.ceil(steps * batch_size / len(x))):
         for keep in torch.randperm(len(x), generator=order).split(batch_size):
             keep = keep.to(x.device)
-            loss = torch.stack([group.loss(x[keep], keep) for group in alike]).sum()
+            loss = torch.stack([group.loss(x[keep], keep, blur) for group in alike]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -258,7 +285,7 @@ class _Best:
     @torch.no_grad()
     def look(self, valid: Tensor) -> bool:
         """Keeps the equations that are better at rows (n, d) than ever; returns whether any is."""
-        found = self.group.losses(valid).mean(-1)
+        found = self.group.losses(valid, seeding.generator(0, "scm blur")).mean(-1)
         better = found < self.least
         self.least = torch.minimum(found, self.least)
         for p, q in zip(self.group.f.together.parameters(), self.kept, strict=True):
@@ -280,7 +307,7 @@ def _group(
     device = dataset.train.x.device
     members: dict[tuple[str, int, int, bool], list[int]] = {}
     for i, node in enumerate(nodes):
-        levels = 0 if node.kind == "additive" else node.levels
+        levels = 0 if node.kind in NUMERIC else node.levels
         members.setdefault((node.kind, len(node.parents), levels, counts[i] is None), []).append(i)
 
     def sampled(own: Sequence[int]) -> Tensor | None:

@@ -61,7 +61,9 @@ def linear(
     """
     require_graph(dataset, "linear")
     reading = choose_reading(discrete, sampling)
-    found = nodes_of(dataset, reading, nodes)
+    found = nodes_of(dataset, reading, nodes, "additive")
+    if flows := [node.name for node in found if node.kind == "flow"]:
+        raise ValueError(f"scm.nodes.{flows[0]}=flow is an equation of scm=learned, not of lines; choose that one")
     build = partial(
         build_scm, reading=reading, coupling=coupling, draws=draws, sampling=sampling, radius_unit=radius_unit
     )
@@ -71,7 +73,10 @@ def linear(
         scm = build(dataset, found, regressions)
     own = dict(zip(found, regressions, strict=True))
     return replace(
-        scm, refit=partial(refit, dataset=dataset, reading=reading, kinds=nodes, fitted=own, fit=fit, build=build)
+        scm,
+        refit=partial(
+            refit, dataset=dataset, reading=reading, kinds=nodes, noise="additive", fitted=own, fit=fit, build=build
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """The equations of a fitted SCM on rows that were held out, beside one that knows no parents and boosted trees."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,13 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from utils.scms import discrete
-from utils.scms.facts import LOSS, R2, REFERENCE_LOSS, REFERENCE_R2, SHARES
+from utils.scms import discrete, flow
+from utils.scms.facts import ADDITIVE_DENSITY, DENSITY, LOSS, R2, REFERENCE_LOSS, REFERENCE_R2, SHARES
 from utils.scms.identity import THRESHOLDED
 from utils.types import SCM, Batch, Column, Dataset
 
 ROWS, SOME = 5_000, 500  # training rows that trees are grown on, and that choose a dispersion
 ROUNDS, TREES = 60, 1_200  # of boosting at most, of each equation; trees of all equations together
+DENSITY_ROWS = 2_000  # whose densities are compared, and whose residuals tell that of additive noise
 MOST_CLASSES = 20  # levels of an attribute that has a reference
 
 
@@ -27,10 +29,13 @@ class Fitted(NamedTuple):
     head: discrete.Head | None  # of a discrete one
     where: Mapping[str, float]  # the numbers of its levels in its column
     cut: bool  # an additive one whose expected child is read as the chance of 1
+    flows: bool  # its noise is not additive
 
     @property
     def kind(self) -> str:
         """The mechanism in a word."""
+        if self.flows:
+            return "flow"
         known = {None: "additive", discrete.of_binary: "logistic", discrete.of_ordered: "ordered"}
         return "count" if isinstance(self.head, partial) else known.get(self.head, "multinomial")
 
@@ -52,9 +57,18 @@ class Fitted(NamedTuple):
             return (x[:, self.columns[0]] > 0.5).long()
         return discrete.read_level(x[:, list(self.columns) if not self.where else self.columns[0]], k, **self.where)
 
+    def expected(self, x: Tensor) -> Tensor:
+        """The expected child (n,) of one of numbers."""
+        return flow.expected(self.f, self.given(x)) if self.flows else self.f(self.given(x))
+
     def residual(self, x: Tensor) -> Tensor:
-        """The residual (n,) of an additive one."""
-        return x[:, self.columns[0]] - self.f(self.given(x))
+        """The residual (n,) of one of numbers."""
+        return x[:, self.columns[0]] - self.expected(x)
+
+    def noise(self, x: Tensor) -> Tensor:
+        """The noise (n,) of one of numbers, which should not depend on the parents."""
+        child = x[:, self.columns[0]]
+        return flow.pull_flow(self.f, child, *self.given(x).unbind(-1)) if self.flows else self.residual(x)
 
 
 def equations_of(scm: SCM, columns: Sequence[Column]) -> tuple[Fitted, ...]:
@@ -62,11 +76,11 @@ def equations_of(scm: SCM, columns: Sequence[Column]) -> tuple[Fitted, ...]:
     found = []
     for m in scm.mechanisms:
         if isinstance(m.push, partial):
-            first, where = columns[m.columns[0]], dict(m.push.keywords)
+            first, where, flows = columns[m.columns[0]], dict(m.push.keywords), m.push.func is flow.push_flow
             head = where.pop("head", None)
             name = first.attribute if len(m.columns) > 1 else first.name
             cut = f"{THRESHOLDED}{name}" in scm.facts
-            found.append(Fitted(name, m.columns, m.parents, m.push.args[0], head, where, cut))
+            found.append(Fitted(name, m.columns, m.parents, m.push.args[0], head, where, cut, flows))
     return tuple(found)
 
 
@@ -78,15 +92,19 @@ def held_out(dataset: Dataset) -> Batch:
 def scores(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, float]:
     """Each equation on the rows that are held out: nothing where there are none.
 
-    ``scm_r2_<node>`` of an additive one is 1 - residual / total variance. Of a discrete one ``scm_log_loss_<node>``
-    is the mean of -log chance of the level that was seen, in nats, and ``scm_log_loss_of_shares_<node>`` the same of
-    the shares of the levels in the training rows, which know no parents.
+    ``scm_r2_<node>`` of one of numbers is 1 - residual / total variance; of a flow ``scm_log_density_<node>``, in nats,
+    stands beside that of additive noise around the same mean, ``scm_log_density_of_additive_<node>``.
+
+    Of a discrete one ``scm_log_loss_<node>`` is the mean of -log chance of the level that was seen, in nats, and
+    ``scm_log_loss_of_shares_<node>`` the same of the shares of the levels in the training rows, which know no parents.
     """
     x, found = held_out(dataset).x, dict[str, float]()
     for own in equations if len(x) else ():
         if own.head is None:
             total = x[:, own.columns[0]].var(correction=0)
             found[f"{R2}{own.name}"] = float(1 - own.residual(x).square().mean() / total)
+            if own.flows:
+                found |= _densities(own, x, dataset.train.x)
             continue
         chance = own.chances(x)
         k = chance.shape[-1]
@@ -95,6 +113,21 @@ def scores(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, float]:
         found[f"{LOSS}{own.name}"] = float(-chance.gather(1, seen.unsqueeze(1)).log().mean())
         found[f"{SHARES}{own.name}"] = float(-(shares / shares.sum())[seen].log().mean())
     return found
+
+
+def _densities(own: Fitted, x: Tensor, train: Tensor) -> dict[str, float]:
+    """The mean log density (nats) of the child in rows x (n, d), and that of the same mean with additive noise.
+
+    The density of that noise is a kernel estimate of the residuals of training rows, with Silverman's width (1986).
+    """
+    x, left = x[:DENSITY_ROWS], own.residual(train[:DENSITY_ROWS])
+    half = (left.quantile(0.75) - left.quantile(0.25)) / 1.34
+    spread = left.std() if half <= 0 else torch.minimum(left.std(), half)
+    width = 0.9 * spread.clamp_min(1e-6) * len(left) ** -0.2
+    z = (own.residual(x).unsqueeze(1) - left) / width
+    additive = (-z.square() / 2).logsumexp(1) - (width * len(left) * (2 * math.pi) ** 0.5).log()
+    density = flow.log_density(own.f(own.given(x)), x[:, own.columns[0]])
+    return {f"{DENSITY}{own.name}": float(density.mean()), f"{ADDITIVE_DENSITY}{own.name}": float(additive.mean())}
 
 
 def references(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, float]:

@@ -161,7 +161,7 @@ def test_counts_of_any_size_are_fitted(mean, tmp_path, monkeypatch):
     held = data.valid.index.numpy()
     true = -stats.poisson.logpmf(values["visits"], mean * np.exp(0.4 * values["sex"]))[held].mean()
     assert linear(data, **POSTERIOR).facts["scm_log_loss_visits"] == pytest.approx(true, abs=0.02)
-    nets = {"hidden": 10, "steps": 300, "batch_size": 300, "lr": 0.01, "keep": "last"}
+    nets = {"hidden": 10, "steps": 300, "batch_size": 300, "lr": 0.01, "keep": "last", "noise": "additive"}
     assert learned(data, **POSTERIOR, **nets).facts["scm_log_loss_visits"] == pytest.approx(true, abs=0.1)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.scms.identity import choose_reading, settle
+from utils.scms.identity import choose_reading, read_settings, settle, upgrade
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,15 @@ def test_the_published_noise_is_not_that_of_a_threshold():
 def test_another_reading_is_refused(word):
     with pytest.raises(ValueError, match="choose posterior, threshold or anm, or null"):
         settle({"discrete": word, "sampling": "residuals"})
+
+
+LEARNED = {"_target_": "utils.scms.learned.learned", "keep": "best", "discrete": "posterior", "nodes": {}, "draws": 16}
+
+
+def test_additive_noise_is_what_all_had_and_flows_are_another_model():
+    assert read_settings(LEARNED | {"noise": "additive"}, {}) == read_settings(LEARNED, {})
+    assert upgrade(LEARNED) == LEARNED | {"noise": "additive"}
+    flows = {"scm_flow_income": 1.0}
+    assert read_settings(LEARNED | {"noise": "flow"}, flows)["noise"] == "flow"
+    assert read_settings(LEARNED | {"nodes": {"income": "flow"}}, flows)["nodes"] == {"income": "flow"}
+    assert "nodes" not in read_settings(LEARNED | {"nodes": {"income": "additive"}}, {})
