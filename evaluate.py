@@ -30,6 +30,7 @@ UNSEEN = (
     "abstain",
 )  # as utils/tables/new_rows.py has them, whose imports a list need not wait for
 OF_JUDGING = ("attack", "epsilon", "evaluation")  # groups that a list does not read
+MOST_APART = 3  # settings that are named where an evaluation of a name is another
 DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data set's own yaml chooses
 
 
@@ -150,13 +151,14 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     from utils.runs import other_rows
     from utils.runs.judging import evaluate as judge
     from utils.runs.judging import rehearse, warnings_of
+    from utils.runs.progress import show_judging
     from utils.system.devices import choose_device, make_repeatable
 
     store = RunStore(paths_config.database(params["database"]))
     record = store.get(doc_id)
     name = params["name"] or name_of(params)
     if name in record.get("evaluations", {}) and not params["replace"]:
-        say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
+        say(describe_kept(record, name, params))
         return
     device = choose_device(params["device"])
     make_repeatable(params["threads"], device)
@@ -169,7 +171,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
         others = other_rows.read_rows(record, model, data, params["rows"], params["unseen"])
         data = replace(data, test=others.batch)
     rehearse(model, data.test, ctx, metrics)
-    found = judge(model, data.test, ctx, metrics)
+    with show_judging(f"record {doc_id}", list(metrics)) as tell:
+        found = judge(model, data.test, ctx, metrics, tell)
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")} | {"scm": scm}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {**found.to_record(), "settings": settings, "created": created}
@@ -213,9 +216,9 @@ def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
 
     store = RunStore(paths_config.database(params["database"]))
     name = params["name"] or name_of(params)
-    there = [of["doc_id"] for of in records if name in of.get("evaluations", {}) and not params["replace"]]
-    for doc_id in there:
-        say(f"record {doc_id}: evaluation {name!r} is there already; replace=true makes it anew")
+    there = {of["doc_id"]: of for of in records if name in of.get("evaluations", {}) and not params["replace"]}
+    for of in there.values():
+        say(describe_kept(of, name, params))
     make_repeatable(params["threads"], choose_device(params["device"]))
     for record, result in judge_all([of for of in records if of["doc_id"] not in there], params):
         store.add_result(record["doc_id"], name, result, replace=params["replace"])
@@ -228,6 +231,19 @@ def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
             say(f"{line[0].upper()}{line[1:]}.")
     for line in causal_ranges.choices([store.get(record["doc_id"]) for record in records], name):
         say(f"{line[0].upper()}{line[1:]}.")
+
+
+def describe_kept(record: "Record", name: str, params: "Judging") -> str:
+    """Returns what is said of an evaluation whose name is taken, and in which settings this one is another."""
+    from utils.records.settings import flat, varying
+
+    text = f"record {record['doc_id']}: evaluation {name!r} is there already; replace=true makes it anew"
+    given: dict[str, Any] = {key: params[key] for key in OF_JUDGING}  # type: ignore[literal-required]
+    own = flat({key: of for key, of in (record["evaluations"][name].get("settings") or {}).items() if key in given})
+    apart = varying([own, flat(given)], everywhere=True)
+    shown = ", ".join(f"{key} {own[key]}, not {flat(given)[key]}" for key in apart[:MOST_APART])
+    more = f" and {len(apart) - MOST_APART} more" if len(apart) > MOST_APART else ""
+    return f"{text}, name=... files another beside it: it was made with {shown}{more}" if apart else text
 
 
 def thresholds_judged(record: "Record") -> "Iterator[str]":
@@ -246,13 +262,22 @@ def thresholds_judged(record: "Record") -> "Iterator[str]":
 
 
 def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: "dict[str, Any] | None") -> list[str]:
-    """Returns a line for each figure that the record does not have, or has under another causal model."""
+    """Returns a line for each figure that the record does not have, or has under another causal model, beside that."""
     before, anew = record["metrics"], anew_under(causal, record)
-    return [
-        f"  {key:<36} {value:.4f}"
+    shown = [
+        (key, with_interval(found, key), f"filed: {with_interval(before, key)}" if key in before else "")
         for key, value in found.items()
         if value is not None and (key not in before or anew(key)) and not key.endswith(("_low", "_high", "_null"))
     ]
+    wide = max((len(figure) for _, figure, _ in shown), default=0)
+    return [f"  {key:<36} {figure:<{wide}}  {filed}".rstrip() for key, figure, filed in shown]
+
+
+def with_interval(figures: "Mapping[str, float | None]", key: str) -> str:
+    """``0.1200 [0.0900, 0.1500]``, the interval where there is one."""
+    value, low, high = (figures.get(of) for of in (key, f"{key}_low", f"{key}_high"))
+    interval = "" if low is None or high is None else f" [{low:.4f}, {high:.4f}]"
+    return "undefined" if value is None else f"{value:.4f}{interval}"
 
 
 def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[str], bool]":

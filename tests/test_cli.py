@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
@@ -275,9 +276,23 @@ def test_an_evaluation_of_a_name_that_is_there_is_kept_unless_replaced(own):
     first = newest()["evaluations"]
     answer = succeeded(command("evaluate", "id=1", "name=again", "epsilon.evaluate=[0.3]", *JUDGED))
     assert "'again' is there already; replace=true" in answer.out
+    assert "it was made with epsilon.evaluate [0.05, 0.01], not [0.3]" in answer.out
+    assert "made with" not in command("evaluate", "id=1", "name=again", *JUDGED).out
     assert newest()["evaluations"] == first
     succeeded(command("evaluate", "id=1", "name=again", "epsilon.evaluate=[0.3]", "replace=true", *JUDGED))
     assert "uai_0.3" in newest()["evaluations"]["again"]["metrics"]
+
+
+def test_an_evaluation_tells_each_metric_and_shows_what_is_filed_beside_what_another_causal_model_says(own):
+    train()
+    said = succeeded(command("evaluate", "id=1", "scm=linear", *JUDGED)).out
+    names = list(newest()["evaluations"]["scm=linear"]["settings"]["evaluation"]["metrics"])
+    told = [f"record 1: metric {i} of {len(names)}, {name}" for i, name in enumerate(names, start=1)]
+    assert said.splitlines()[: len(told)] == told
+    filed, found = (of["metrics"] for of in (newest(), newest()["evaluations"]["scm=linear"]))
+    for key in ("uai_cf", "uai_0.05"):
+        one, other = (f"{of[key]:.4f} [{of[f'{key}_low']:.4f}, {of[f'{key}_high']:.4f}]" for of in (found, filed))
+        assert re.search(rf"^  {key} +{re.escape(one)} +filed: {re.escape(other)}$", said, re.MULTILINE)
 
 
 def test_a_later_evaluation_at_a_fraction_is_in_the_table(own):

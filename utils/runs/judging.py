@@ -2,7 +2,7 @@
 
 import inspect
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Real
@@ -31,8 +31,14 @@ class MetricError(ValueError):
     """A metric ended in an error, or returned something else than figures."""
 
 
-def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str, Metric]) -> Measured:
-    """Returns all metrics of a model on the rows; an undefined one is None.
+def evaluate(
+    predict: Predict,
+    batch: Batch,
+    ctx: Context,
+    metrics: Mapping[str, Metric],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Measured:
+    """Returns all metrics of a model on the rows; an undefined one is None. ``tell`` hears of each before it begins.
 
     Each metric starts from a random stream of its own, so that a subset of them gives the same figures, and runs
     without gradients: one that needs them differentiates by ``utils.threats.slope`` or within ``torch.enable_grad()``.
@@ -44,6 +50,7 @@ def evaluate(predict: Predict, batch: Batch, ctx: Context, metrics: Mapping[str,
     """
     found = Measured()
     for name, metric in metrics.items():
+        tell(name)
         _add(found, name, _figures(metric, name, predict, batch, ctx))
     return found
 

@@ -1,4 +1,4 @@
-"""Progress of long work: the epochs of a training, the evaluations of a search, the jobs of a sweep."""
+"""Progress of long work: epochs of a training, evaluations of a search, metrics of a judging, jobs of a sweep."""
 
 import sys
 import time
@@ -62,6 +62,31 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
             if step // every > tenths or step == steps or time.monotonic() - said > PAUSE:
                 tenths, said = int(step // every), time.monotonic()
                 say(f"{title}  {unit} {step:.4g}/{steps}  {_figures(figures)}")
+
+        yield line
+
+
+@contextmanager
+def show_judging(title: str, metrics: Sequence[str]) -> Iterator[Callable[[str], None]]:
+    """Shows which metric of how many is computed: a bar on a terminal, a line for each elsewhere."""
+    total = len(metrics)
+    if sys.stdout.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        text = TextColumn("{task.description}", markup=False)
+        with Progress(text, BarColumn(), MofNCompleteColumn(), transient=True) as bar:
+            job = bar.add_task(harmless(title), total=total)
+
+            def update(name: str) -> None:
+                stop_if_interrupted()
+                bar.update(job, completed=metrics.index(name), description=harmless(f"{title}: {name}"))
+
+            yield update
+    else:
+
+        def line(name: str) -> None:
+            stop_if_interrupted()
+            say(f"{title}: metric {metrics.index(name) + 1} of {total}, {name}")
 
         yield line
 
