@@ -91,27 +91,25 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
     """
     _require_graph(data, named)
     first = _build(f"{chosen} ({part_of(params['scm'])})", params, data)
+    others = list(_of_other_equations(params, data))
     base, prefix = first, ""
-    found = {str(first.causal["fingerprint"]): first}
-    for one in _of_other_equations(params, data):
-        found.setdefault(str(one.causal["fingerprint"]), one)
-        if first.scm.refit is None and one.name == "linear":
-            base, prefix = one, "linear, "
-    params = params if base is first else _with_scm(params, "linear")
-    for one in _of_other_couplings(params, data, base.scm):
-        found.setdefault(str(one.causal["fingerprint"]), one._replace(name=f"{prefix}{one.name}"))
+    if first.scm.refit is None:
+        base, prefix = next(one for one in others if one.name == "linear"), "linear, "
+        params = _with_scm(params, "linear")
+    others += (_prefixed(one, prefix) for one in _of_other_couplings(params, data, base.scm))
+    found = [first, *others]
     graphs = changes(data.columns, data.parents or {})
     kept = graphs[: max(0, settings.most - len(found))]
-    notice(
-        f"{named}: fitting {count(len(kept), 'graph')} with an arrow changed, {count(settings.refits or 0, 'refit')}"
-    )
-    models = [
-        *found.values(),
-        *(o._replace(name=f"{prefix}{o.name}") for o in _of_graphs(params, data, base.scm, kept)),
-    ]
-    models = [_drawn(_in_units_of(first, one, data), settings.draws) for one in models]
-    refits = [replace(scm, draws=models[0].scm.draws) for scm in _refits(first.scm, data, params["seed"], settings)]
-    return Alternatives(models, len(graphs) - len(kept), refits)
+    refits = settings.refits if settings.refits and first.scm.refit else 0
+    notice(f"{named}: fitting {count(len(kept), 'graph')} with an arrow changed, {count(refits, 'refit')}")
+    found += (_prefixed(one, prefix) for one in _of_graphs(params, data, base.scm, kept))
+    models = [_drawn(_in_units_of(first, one, data), settings.draws) for one in found]
+    again = _refits(first.scm, data, params["seed"], refits)
+    return Alternatives(models, len(graphs) - len(kept), [replace(scm, draws=models[0].scm.draws) for scm in again])
+
+
+def _prefixed(one: Alternative, prefix: str) -> Alternative:
+    return one._replace(name=f"{prefix}{one.name}")
 
 
 def _build(name: str, params: OfContext, data: Dataset) -> Alternative:
@@ -176,12 +174,12 @@ def _in_units_of(first: Alternative, one: Alternative, data: Dataset) -> Alterna
     return one._replace(scm=replace(one.scm, unit=one.scm.unit / data.scale.to(one.scm.unit)), causal=causal)
 
 
-def _refits(scm: SCM, data: Dataset, seed: int, settings: Settings) -> Sequence[SCM]:
-    """The SCM fitted to bootstrap samples of the training rows; none where it has no fitted equations."""
-    if not settings.refits or scm.refit is None or not any(m.parents for m in scm.mechanisms):
+def _refits(scm: SCM, data: Dataset, seed: int, number: int) -> Sequence[SCM]:
+    """The SCM fitted to so many bootstrap samples of the training rows."""
+    if not number or scm.refit is None:
         return []
     n, rng = len(data.train.y), seeding.rng(seed, "refits of the causal model")
-    counts = torch.from_numpy(rng.multinomial(n, [1 / n] * n, size=settings.refits))
+    counts = torch.from_numpy(rng.multinomial(n, [1 / n] * n, size=number))
     counts = counts.to(data.train.w)
     return scm.refit([Variant(counts=of) for of in counts])
 
