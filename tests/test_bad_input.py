@@ -575,6 +575,15 @@ def test_plot_and_table_refuse(untouched, program, words, phrase):
     refused(command(program, *words), phrase)
 
 
+def test_a_radius_far_beyond_the_data_is_doubted_once_before_the_training(own):
+    """Also that of a later job of a sweep; a radius that only attacks on the test rows have counts, too."""
+    answer = command("train", "-m", *SMALL, "dataset.rows=300", "epsilon.evaluate=[0.05],[0.05,1000]")
+    assert answer.code == 0
+    (doubt,) = [text for text in answer.err.splitlines() if "beyond the data" in text]
+    assert "loan: epsilon=1000 is far beyond the data" in doubt
+    assert "beyond the data" not in command("train", *SMALL, "dataset.rows=300", "epsilon=3", "seed=5").err
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(untouched):
     """As ``python evaluate.py | head``: the pipe is closed before anything is written."""
     started = subprocess.Popen(line("evaluate"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())

@@ -33,7 +33,7 @@ from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import SayNow, Watch, show_steps, tell_steps
 from utils.runs.records import blank_record, failed_record, finished_record, write_record
-from utils.runs.rehearsal import check_folders, rehearse
+from utils.runs.rehearsal import check_folders, rehearse, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import processes
 from utils.system.console import complain, format_error, say
@@ -194,6 +194,8 @@ def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | Non
             yield job, outcome_of(before | {"name": run.name, "params": run.params}, before["doc_id"], "skipped")
         else:
             left.append((job, run))
+    for _, run in left:
+        warn_of_wide_radii(run)
     if left or processes.world() > 1:
         rehearse((left or pairs)[0][1])
     if processes.broadcast(not left):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import paths_config
 from utils.build import Run
+from utils.configuration.traits import perturbs
 from utils.model_zoo import content, require_loadable
 from utils.models.learner import Learner
 from utils.records.plain import to_plain
@@ -25,9 +26,11 @@ from utils.types import Batch, Context, StoredDecide
 from utils.views.modes import in_double
 from utils.views.row_parts import parts
 from utils.words.levels import name_class
+from utils.words.numbers import read_radius
 from utils.words.quoting import write_word
 
 SHOWN = 3  # cells of few rows that are named
+ROWS = 1000  # by which the reach of the data is measured
 
 
 def check_folders(run: Run) -> None:
@@ -73,6 +76,27 @@ def warn_of_small_cells(run: Run) -> None:
             f"{data.name}: {len(few)} of {2 * len(data.groups)} cells of group and class "
             f"{'has' if len(few) == 1 else 'have'} fewer than evaluation.metrics.group.groups_min={least} test rows, "
             f"so gaps may be undefined: {'; '.join(listed)}{more}"
+        )
+
+
+def warn_of_wide_radii(run: Run) -> None:
+    """Warns once, before a training on a table, of radii within which any row can become any other.
+
+    Such a radius is more than twice the diagonal of the box that holds the first ROWS training rows, in standard
+    deviations or in the units of noise of the causal model, whichever is longer.
+    """
+    if not run.dataset.columns:
+        return
+    x, scm = run.dataset.train.rows(slice(0, ROWS)).x, run.ctx.scm
+    noise = torch.where(scm.unit > 0, scm.to_noise(scm.own(x)) / scm.unit, 0.0)
+    reach = max(float((of.amax(0) - of.amin(0)).nan_to_num(0.0).norm()) for of in (x, noise))
+    epsilon = run.params["epsilon"]
+    radii = [*([epsilon["radius"]] if perturbs(run.params) else []), *epsilon["evaluate"]]
+    wide = [str(radius) for radius in dict.fromkeys(radii) if read_radius(radius) > 2 * reach]
+    if wide:
+        warn_once(
+            f"{run.dataset.name}: epsilon={','.join(wide)} is far beyond the data, of which no two rows are farther "
+            f"apart than {reach:.3g} in the unit of radii: any row can become any other, so figures there say nothing"
         )
 
 
