@@ -238,7 +238,8 @@ def describe_kept(record: "Record", name: str, params: "Judging") -> str:
     from utils.records.settings import flat, varying
 
     text = f"record {record['doc_id']}: evaluation {name!r} is there already; replace=true makes it anew"
-    given: dict[str, Any] = {key: params[key] for key in OF_JUDGING}  # type: ignore[literal-required]
+    keys = (*OF_JUDGING, *(["alternatives"] if params["sensitivity"] else []))
+    given: dict[str, Any] = {key: params[key] for key in keys}  # type: ignore[literal-required]
     own = flat({key: of for key, of in (record["evaluations"][name].get("settings") or {}).items() if key in given})
     apart = varying([own, flat(given)], everywhere=True)
     shown = ", ".join(f"{key} {own[key]}, not {flat(given)[key]}" for key in apart[:MOST_APART])

@@ -411,8 +411,8 @@ def _other_models(record: Record) -> Iterator[Block]:
     if found := causal_ranges.ranges(record):
         yield Heading("Under other causal models", 3)
         yield Bullets([f"{line[0].upper()}{line[1:]}." for line in map(causal_ranges.sentence, found)])
-        remark = causal_ranges.remark(found[0])
-        yield Table(*causal_ranges.table(found), f"{remark[0].upper()}{remark[1:]}.")
+        remarks = dict.fromkeys(map(causal_ranges.remark, found))
+        yield Table(*causal_ranges.table(found), " ".join(f"{line[0].upper()}{line[1:]}." for line in remarks))
 
 
 def _causal_model(record: Record) -> Iterator[Block]:

@@ -12,6 +12,7 @@ from utils.command_line.targets import require_trusted
 from utils.model_zoo import from_record
 from utils.records.typed import Judging, OfContext, Record
 from utils.runs.judging import rehearse
+from utils.runs.progress import show_judging
 from utils.runs.sensitivity import Alternatives, Settings, build_alternatives, judge, node_of, require_causal_model
 from utils.system.console import notice
 from utils.types import Context, Dataset
@@ -74,9 +75,10 @@ def _judge(record: Record, params: Judging, node: Mapping[str, Any], own: Shared
     metric = bind_metrics({"unfair_area": node}, params["attack"]["evasion"], at_training_radius=False)
     ctx = replace(own.ctx, decide=model.decision)
     rehearse(model, rows, ctx, metric)
-    found = judge(model, rows, ctx, metric, own.given, f"record {record['doc_id']}")
+    with show_judging(f"record {record['doc_id']}", own.given.names, "causal model") as tell:
+        found = judge(model, rows, ctx, metric, own.given, tell)
     settings = {"epsilon": params["epsilon"], "alternatives": params["alternatives"], "scm": own.scm}
-    settings |= {"evaluation": {"metrics": {"unfair_area": dict(node)}}}
+    settings |= {"evaluation": {"metrics": {"unfair_area": params["evaluation"]["metrics"]["unfair_area"]}}}
     at = {} if params["point"] is None else {"point": params["point"]}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     return {**found, "causal": own.given.models[0].causal, "settings": settings, "created": created, **at}

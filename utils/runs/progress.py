@@ -67,9 +67,9 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
 
 
 @contextmanager
-def show_judging(title: str, metrics: Sequence[str]) -> Iterator[Callable[[str], None]]:
-    """Shows which metric of how many is computed: a bar on a terminal, a line for each elsewhere."""
-    total = len(metrics)
+def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iterator[Callable[[str], None]]:
+    """Shows which metric, or other unit, of how many is computed: a bar on a terminal, a line for each elsewhere."""
+    total = len(names)
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -79,14 +79,14 @@ def show_judging(title: str, metrics: Sequence[str]) -> Iterator[Callable[[str],
 
             def update(name: str) -> None:
                 stop_if_interrupted()
-                bar.update(job, completed=metrics.index(name), description=harmless(f"{title}: {name}"))
+                bar.update(job, completed=names.index(name), description=harmless(f"{title}: {name}"))
 
             yield update
     else:
 
         def line(name: str) -> None:
             stop_if_interrupted()
-            say(f"{title}: metric {metrics.index(name) + 1} of {total}, {name}")
+            say(f"{title}: {unit} {names.index(name) + 1} of {total}, {name}")
 
         yield line
 

@@ -6,7 +6,7 @@ fitted equations, as a known one has none, arrows are those of linear equations.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -56,6 +56,11 @@ class Alternatives(NamedTuple):
     models: Sequence[Alternative]  # the chosen one first
     left_out: int  # more than were asked for
     refits: Sequence[SCM]  # the chosen one, fitted to samples of the training rows
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all, refits last."""
+        return [*(one.name for one in self.models), *(f"refit {i + 1} of the first" for i in range(len(self.refits)))]
 
 
 # --- causal models ---------------------------------------------------------------------------------------------
@@ -198,14 +203,20 @@ def node_of(metrics: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def judge(
-    predict: Predict, rows: Batch, ctx: Context, metric: Mapping[str, Metric], given: Alternatives, named: str
+    predict: Predict,
+    rows: Batch,
+    ctx: Context,
+    metric: Mapping[str, Metric],
+    given: Alternatives,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The unfair areas of a model under every causal model, and its range over refits, as a record holds them."""
-    named_scms = [(one.name, one.scm) for one in given.models]
-    named_scms += [(f"refit {i + 1} of the first", scm) for i, scm in enumerate(given.refits)]
+    """The unfair areas of a model under every causal model, and its range over refits, as a record holds them.
+
+    ``tell`` hears the name of each before it begins.
+    """
     figures = list[Measured]()
-    for i, (name, scm) in enumerate(named_scms):
-        notice(f"{named}: causal model {i + 1} of {len(named_scms)}, {name}")
+    for name, scm in zip(given.names, (*(one.scm for one in given.models), *given.refits), strict=True):
+        tell(name)
         figures.append(evaluate(predict, rows, replace(ctx, scm=scm), metric))
     keys = [key for key in figures[0] if AREA.fullmatch(key)]
     first, again = figures[: len(given.models)], figures[len(given.models) :]

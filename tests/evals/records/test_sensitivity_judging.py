@@ -58,7 +58,7 @@ def test_every_causal_model_is_judged_and_the_first_is_that_of_the_training(home
 def test_it_says_where_it_is_and_in_the_end_the_range_and_the_choice(home, answer):
     for i in (1, 2):
         for k, name in enumerate(MODELS):
-            assert f"record {i}: causal model {k + 1} of {len(MODELS) + 3}, {name}" in answer["err"]
+            assert f"record {i}: causal model {k + 1} of {len(MODELS) + 3}, {name}\n" in answer["out"]
     assert answer["err"].count("fitting the causal models") == 1  # both models share them
     figures = r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]"
     for name in MODELS:
@@ -81,6 +81,10 @@ def test_the_figures_of_the_record_stay_and_another_call_judges_nothing(home):
     assert after == again
     answer = command("evaluate", *JUDGE, "id=1")
     assert (answer.code, "is there already" in answer.out) == (0, True)
+    apart = re.search(r"it was made with (.*)", answer.out)[1].split(", alternatives.")
+    assert sorted(apart) == ["alternatives.rows 40, not 500", "refits 3, not 20", "samples 10, not 100"]
+    same = command("evaluate", *JUDGE, *QUICK, "id=1").out
+    assert "replace=true makes it anew\n" in same
 
 
 def test_the_list_shows_the_range_beside_the_figure(home):
