@@ -121,6 +121,24 @@ def test_card_and_page_show_the_models_beside_the_figures(home):
     assert [name for name, *_ in rows] == [*MODELS, "3 refits of the first"]
 
 
+def test_searched_as_by_the_training_the_first_figures_are_those_that_are_filed(home):
+    whole = ("alternatives.rows=null", "alternatives.samples=1000", "alternatives.draws=100", "alternatives.most=2")
+    answer = command(
+        "evaluate",
+        "dataset=lin",
+        "id=1",
+        "sensitivity=true",
+        "name=whole",
+        "alternatives.refits=null",
+        *whole,
+        *(word for word in SMALL if "metrics" in word),
+    )
+    assert answer.code == 0, answer
+    first = record()["evaluations"]["whole"]["sensitivity"]["models"][0]["metrics"]
+    assert {key: record()["metrics"][key] for key in first} == first
+    assert {"uai_cf", "uai_0.05", "uai_0.05_low", "uai_ar_0.01", "counterfactual_flip_rate"} <= first.keys()
+
+
 # --- refusals --------------------------------------------------------------------------------------------------
 
 
