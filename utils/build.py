@@ -35,6 +35,7 @@ from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
+from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare
 from utils.words.numbers import read_radius
@@ -100,7 +101,9 @@ def build_dataset(params: OfData, device: torch.device) -> Dataset:
 
 def _on_device(dataset: Dataset, device: torch.device) -> Dataset:
     """The data set with its rows on the device."""
-    if dataset.shape:  # of whose channels the scaling is part of the model
+    if dataset.shape:
+        keep_memory()  # of tables it would keep what reading them took
+        # the scaling of channels is part of the model
         dataset = replace(dataset, loc=dataset.loc.to(device), scale=dataset.scale.to(device))
     train, valid, test = (rows.to(device) for rows in (dataset.train, dataset.valid, dataset.test))
     return replace(dataset, train=train, valid=valid, test=test)

@@ -18,6 +18,7 @@ from utils.scms.scoring import Fitted, held_out
 from utils.types import Column, Dataset, Independence
 
 GRAPH_ROWS, FEATURES = 10_000, 100
+NUMBERS = 2**22  # of the rows that a graph is tested on, at the most: fewer rows of more than 400 columns
 RESIDUAL_ROWS, PERMUTATIONS, KERNEL, WIDTH_ROWS = 500, 499, 30, 500
 
 # --- residuals -------------------------------------------------------------------------------------------------
@@ -94,7 +95,9 @@ def independences(dataset: Dataset) -> list[Independence]:
     whatever the types. It sees dependence that is a covariance given the parents, not any other.
     """
     units, parents = _units(dataset), dataset.parents or {}
-    keep = np.sort(seeding.rng(0, "graph").permutation(len(dataset.train.x))[:GRAPH_ROWS])
+    keep = np.sort(
+        seeding.rng(0, "graph").permutation(len(dataset.train.x))[: min(GRAPH_ROWS, NUMBERS // len(dataset.columns))]
+    )
     x = dataset.train.x[torch.from_numpy(keep)].double().cpu()
     place = {c.name: i for i, c in enumerate(dataset.columns)}
     above = _ancestors(units, parents, dataset.columns)

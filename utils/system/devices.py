@@ -12,7 +12,6 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from utils.system import processes
-from utils.system.environment import keep_memory
 
 
 def choose_device(name: str) -> torch.device:
@@ -45,7 +44,6 @@ def _job_number() -> int:
 def make_repeatable(threads: int, device: torch.device) -> None:
     """Gives the same bits for the same seed, device and thread count."""
     torch.set_num_threads(threads)
-    keep_memory()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)  # a few, such as sums for l1 balls, have no such form
