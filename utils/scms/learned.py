@@ -253,11 +253,15 @@ def _fit_together(
     alike = _group(nets, nodes, dataset, counts)
     stacks = nn.ModuleList(group.f for group in alike)
     fitted = [p for p in stacks.parameters() if p.requires_grad]
-    optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(fitted)
+    flows = {p for group in alike if group.nodes[0].kind == "flow" for p in group.f.parameters()}
+    parts = [{"params": [p for p in fitted if (p in flows) is own]} for own in (False, True)]
+    optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(parts if flows else fitted)
     order, blur = seeding.generator(seed, "scm order"), seeding.generator(seed, "scm blur")
     kept = [_Best(group) for group in alike] if best else []
-    since = 0
-    for _ in range(math.ceil(steps * batch_size / len(x))):
+    since, epochs = 0, math.ceil(steps * batch_size / len(x))
+    for epoch in range(epochs):
+        for part in optimizer.param_groups[1:]:  # densities follow the noise of batches, so that they slow down
+            part["lr"] = lr * (1 - epoch / epochs)
         for keep in torch.randperm(len(x), generator=order).split(batch_size):
             keep = keep.to(x.device)
             loss = torch.stack([group.loss(x[keep], keep, blur) for group in alike]).sum()
