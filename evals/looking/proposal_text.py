@@ -68,7 +68,7 @@ def document(proposal: Proposal, name: str, marked: Mapping[str, str], style: st
     drawn = draw_graph(proposal.graph, marked).replace("<defs>", f"{style}<defs>", 1) if proposal.arrows else ""
     blocks: list[Block] = [
         *([Figure(drawn, "", "The proposed graph; sensitive attributes have a thick frame.")] if drawn else []),
-        Paragraph(roots_of(proposal)),
+        Paragraph(f"C{roots_of(proposal)[1:]}."),
         Heading("Arrows"),
         Table(COLUMNS, rows_of(proposal), legend(proposal)),
         Heading("How far to believe it"),

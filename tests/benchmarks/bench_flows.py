@@ -3,10 +3,10 @@
     python -m tests.benchmarks.bench_flows [--rows 20000] [--adult]
 
 People and their twins are drawn from the SCMs of ``tests.truths``; equations are learned, by the settings of
-``config/scm/learned.yaml``, from half of the rows and the graph. A linear classifier with random weights, which does
-not read the sensitive attributes, decides. ``true`` is the share of the test rows whose decision some true twin
-changes, ``filed`` is the same of the twins of the equations, drawn 16 times. CPU-s are of the fit, on one thread;
-``--adult`` adds those of adult, whose file must be in the data folder.
+``config/scm/learned.yaml``, from two fifths of the rows and the graph. A linear classifier with random weights, which
+does not read the sensitive attributes, decides. ``true`` is the share of the test rows, half of all, whose decision
+some true twin changes, ``filed`` is the same of the twins of the equations, drawn 16 times. CPU-s are of the fit, on
+one thread; ``--adult`` adds those of adult, whose file must be in the data folder.
 """
 
 import argparse

@@ -32,8 +32,8 @@ By = Literal["root", "data", "order"]
 MOST_SETS = 500  # of attributes, given which ties are tested
 PARTS = 100  # of the rows, at least, of which bootstrap samples are drawn
 COSINES = 3  # of the ranks of a number
-RARE = 20  # rows: levels of fewer are one
-LEAST = 1e-300  # variance of a product of residuals
+RARE, MOST_LEVELS = 20, 10  # rows of a level, and levels of an attribute, that are told apart
+LEAST = 1e-30  # variance of a product of residuals
 
 
 class Arrow(NamedTuple):
@@ -205,14 +205,14 @@ class _Tests:
     """p-values of the independence of every two attributes given others, in the rows and in bootstrap samples."""
 
     def __init__(self, dataset: Dataset, *, seed: int, rows: int, samples: int) -> None:
-        encoded = _encode(dataset)
-        self.names = tuple(encoded)
         order = seeding.rng(seed, "graph rows").permutation(len(dataset.train.y))[:rows]
         each = max(1, len(order) // PARTS)
         number = len(order) // each
         keep = order[: number * each]
         self.rows = len(keep)
-        self.x = torch.cat(list(encoded.values()), 1)[torch.from_numpy(keep)]
+        encoded = _encode(dataset.columns, dataset.train.x[torch.from_numpy(keep).to(dataset.train.x.device)])
+        self.names = tuple(encoded)
+        self.x = torch.cat(list(encoded.values()), 1)
         sizes = torch.tensor([of.shape[1] for of in encoded.values()])
         self.owner = torch.arange(len(sizes)).repeat_interleave(sizes)  # of each encoded column
         self.pairs = sizes.unsqueeze(1) * sizes
@@ -242,7 +242,10 @@ class _Tests:
             (self.weights @ (of.mT @ of).flatten(1)).reshape(-1, self.x.shape[1], self.x.shape[1])
             for of in (parts, parts.square())
         )
-        spread = (squares - total.square() / self.rows).clamp_min(0)
+        size = self.weights @ parts.square().sum(1)
+        alike = size.unsqueeze(2) * size.unsqueeze(1) / self.rows  # ``squares``, were the sizes independent
+        # of two rare levels that never meet, which few rows may do by chance, what is seen has hardly any spread
+        spread = torch.maximum(squares - total.square() / self.rows, alike)
         z = torch.where(spread > LEAST, total.abs() / spread.clamp_min(LEAST).sqrt(), 0.0)
         largest = self._over_attributes(self._over_attributes(z).mT).mT
         return (self.pairs * torch.erfc(largest.double() / math.sqrt(2))).clamp_max(1).numpy()
@@ -266,13 +269,13 @@ def _largest_set(attributes: int) -> int:
     return size
 
 
-def _encode(dataset: Dataset) -> dict[str, Tensor]:
-    """The attributes of the training rows as columns (n, e) in [-1, 1].
+def _encode(columns: Sequence[Column], x: Tensor) -> dict[str, Tensor]:
+    """The attributes of rows x (n, d) as columns (n, e) in [-1, 1].
 
     A flag of missing numbers belongs to what it tells of; an attribute that another implies is left out.
     """
-    x, found = dataset.train.x.double().cpu(), dict[str, list[Tensor]]()
-    for i, c in enumerate(dataset.columns):
+    x, found = x.double().cpu(), dict[str, list[Tensor]]()
+    for i, c in enumerate(columns):
         if not c.cut:
             found.setdefault(attribute_of(c), []).append(_encode_column(c, x[:, i]))
     return {name: _merge_rare(torch.cat(of, 1)) for name, of in found.items()}
@@ -291,8 +294,13 @@ def _encode_column(column: Column, x: Tensor) -> Tensor:
 
 
 def _merge_rare(encoded: Tensor) -> Tensor:
-    """Columns (n, e) with those of levels of few rows as one, whose products are too far from normal to test."""
-    rare = ((encoded == 0) | (encoded == 1)).all(0) & (encoded.sum(0) < RARE)
+    """Columns (n, e) with those of all but the MOST_LEVELS most frequent levels, and of those of few rows, as one.
+
+    Products of rare ones are too far from normal to test.
+    """
+    rows = encoded.sum(0)
+    frequent = rows >= max(RARE, float(rows.sort(descending=True).values[:MOST_LEVELS][-1]))
+    rare = ((encoded == 0) | (encoded == 1)).all(0) & ~frequent
     return torch.cat([encoded[:, ~rare], encoded[:, rare].sum(1, keepdim=True)], 1) if rare.any() else encoded
 
 

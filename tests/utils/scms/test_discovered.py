@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.truths import TRUTHS, draw
 from utils.datasets.tabular import assemble
@@ -97,12 +98,22 @@ def test_levels_of_few_rows_are_one():
         *(Column(f"k={i}", "binary", attribute="k", levels=(0.0, 1.0)) for i in range(4)),
         Column("s", "binary", sensitive=True, levels=(0.0, 1.0)),
     )
-    encoded = discovered._encode(table(columns, None, people, split=(0.98, 0.0, 0.02)))
+    data = table(columns, None, people, split=(0.98, 0.0, 0.02))
+    encoded = discovered._encode(data.columns, data.train.x)
     assert encoded["k"].shape == (588, 3)
     assert (encoded["k"].sum(1) == 1).all()
     assert 10 < encoded["k"].sum(0).min() <= 20
     assert encoded["u"].shape == (588, discovered.COSINES)
     assert float(encoded["u"].mean(0).abs().max()) < 1e-9, "cosines of ranks have mean 0"
+
+
+def test_levels_that_never_meet_as_most_of_their_size_do_not_are_no_dependence():
+    """Of 60 and 60 rows in 6,000 more than half meet no one of the other's: exp(-0.6), by Poisson's law."""
+    order = np.random.default_rng(0).permutation(6000)
+    people = {"s": order % 2 * 1.0, "a": (order < 60) * 1.0, "b": (order >= 5940) * 1.0}
+    columns = tuple(Column(n, "binary", sensitive=n == "s", levels=(0.0, 1.0)) for n in people)
+    tests = discovered._Tests(table(columns, None, people), seed=0, rows=6000, samples=0)
+    assert tests.p_values(())[0, 1, 2] == pytest.approx(2 * stats.norm.sf(0.6**0.5), abs=0.1)
 
 
 def test_sets_are_as_large_as_their_number_allows():
