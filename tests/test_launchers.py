@@ -87,7 +87,8 @@ def sweep_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
             if launcher == "submitit_slurm":
                 _stand_in_for_slurm(folder / "bin")
                 patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-            answer = process("train", f"hydra/launcher={launcher}", *WORDS)
+            start = command if launcher == "basic" else process
+            answer = start("train", f"hydra/launcher={launcher}", *WORDS)
             if launcher == "ray" and "the launcher stopped" in answer.err:
                 pytest.skip(f"Ray did not start on this machine: {answer.err.strip().splitlines()[-1]}")
             return Sweep(answer, folder, filed(folder))

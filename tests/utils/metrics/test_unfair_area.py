@@ -285,8 +285,10 @@ def searched(model, rows, ctx, **changes):
     return areas(model, rows, replace(ctx, decide=Counted(ctx.decide.probability)), **changes), Counted.asked
 
 
-@pytest.mark.parametrize("probability", [0.0, 0.3, 0.5, 0.8, 1.0])
-@pytest.mark.parametrize("estimators", ["separate", "union"])
+@pytest.mark.parametrize(
+    ("probability", "estimators"),
+    [(0.0, "separate"), (0.3, "union"), (0.5, "separate"), (0.5, "union"), (0.8, "separate"), (1.0, "union")],
+)
 @pytest.mark.parametrize("kind", ["mlp", "logistic"])
 @pytest.mark.parametrize(
     ("name", "causal"), [*((n, n) for n in ("lin", "nlm", "imf", "loan")), ("toy", "learned"), ("toy", "threshold")]
