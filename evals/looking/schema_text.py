@@ -181,6 +181,8 @@ def with_graph(text: str, lines: Sequence[str]) -> str:
     start = end = len(own)
     if found:
         start, end = found[0][0].start_mark.line, _last_line(found[0][1]) + 1
+        while not own[end - 1].strip():  # behind a text of several lines
+            end -= 1
     elif (hint := HINT.search(text)) is not None:
         start = text.count("\n", 0, hint.start())
         end = start + hint[0].count("\n")
