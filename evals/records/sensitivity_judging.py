@@ -13,7 +13,15 @@ from utils.model_zoo import from_record
 from utils.records.typed import Judging, OfContext, Record
 from utils.runs.judging import rehearse
 from utils.runs.progress import show_judging
-from utils.runs.sensitivity import Alternatives, Settings, build_alternatives, judge, node_of, require_causal_model
+from utils.runs.sensitivity import (
+    Alternatives,
+    Settings,
+    build_alternatives,
+    judge,
+    node_of,
+    require_causal_model,
+    spread,
+)
 from utils.system.console import notice
 from utils.types import Context, Dataset
 
@@ -70,7 +78,7 @@ def _share(record: Record, params: Judging, settings: Settings, shared: dict[str
 
 
 def _judge(record: Record, params: Judging, node: Mapping[str, Any], own: Shared) -> dict[str, Any]:
-    rows = own.data.test
+    rows = spread(own.data.test, Settings(**params["alternatives"]))
     model = from_record(record, str(rows.y.device), params["point"])
     metric = bind_metrics({"unfair_area": node}, params["attack"]["evasion"], at_training_radius=False)
     ctx = replace(own.ctx, decide=model.decision)

@@ -15,7 +15,8 @@ from utils.datasets.tabular import assemble, model_space
 from utils.decides.threshold import Threshold
 from utils.metrics.unfair_area import unfair_area
 from utils.runs import sensitivity
-from utils.runs.sensitivity import Settings, build_alternatives, judge, name_extreme, node_of
+from utils.runs.sensitivity import Settings, build_alternatives, judge, name_extreme, node_of, spread
+from utils.types import Batch
 
 LINEAR = {"_target_": "utils.scms.linear.linear", "_partial_": True, "discrete": None, "nodes": {}, "draws": 4}
 LINEAR |= {"coupling": "gumbel", "sampling": "residuals", "radius_unit": "noise"}
@@ -233,6 +234,15 @@ def test_the_interval_over_refits_is_that_of_bootstrap_fits(context):
     assert found["metrics"]["uai_cf_low"] == pytest.approx(low, abs=0.02)
     assert found["metrics"]["uai_cf_high"] == pytest.approx(high, abs=0.02)
     assert high - low > 0.04
+
+
+def test_the_people_of_a_split_by_strata_are_of_all_strata():
+    """20 rows of each of five strata, one behind the other: ten rows are two of each."""
+    stratum = torch.arange(100) // 20
+    rows = Batch(torch.zeros(100, 2), stratum, stratum, torch.ones(100), torch.arange(100))
+    assert spread(rows, replace(ALL, rows=10)).y.bincount().tolist() == [2] * 5
+    assert spread(rows, replace(ALL, rows=100)) is rows
+    assert spread(rows, ALL) is rows
 
 
 def test_extremes_are_named_as_keys_of_metrics_are():
