@@ -97,6 +97,8 @@ def look(options: Mapping[str, str]) -> int:
     atomic.write_text(out.with_suffix(".html"), page(facts, out.name, schema))
     say()
     say(f"{kept}{out.with_suffix('.html')}: the page, to open without a network")
+    if not by_schema and Path(options["file"]).resolve().parent != out.resolve().parent:
+        say(f"Both are in {out.resolve().parent}, not beside the table.")
     if facts.refusals:
         raise ValueError(facts.refusals[0])
     say(f"Train: {copyable('python', 'train.py', override('dataset', str(out)))}")

@@ -23,6 +23,7 @@ from utils.records.later import Record
 from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
 from utils.runs.data_sources import sensitive_of, source_of
+from utils.scms.identity import upgrade
 from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.near import ask, near
 from utils.words.numbers import read_number
@@ -242,6 +243,8 @@ def values(key: str, table: pd.DataFrame) -> pd.Series:
 
 def _setting(params: Mapping[str, Any] | None, key: str) -> Any:
     value = at(params, key)
+    if value is None and key.startswith("scm.") and isinstance(node := at(params, "scm"), Mapping):
+        value = at({"scm": upgrade(node)}, key)  # what older records call otherwise, or mean without saying it
     return None if isinstance(value, Mapping) else value
 
 

@@ -254,6 +254,15 @@ def test_codes_that_were_saved_with_a_point_are_the_texts_of_the_file(capsys):
     assert dataset.class_names == ("0.0", "1.0")
 
 
+def test_it_is_said_where_the_files_are_unless_they_are_beside_the_table(capsys, folder):
+    Path("tables").mkdir()
+    for name, told in (("tables/people.csv", True), ("people.csv", False)):
+        write(name, rows())
+        said = look(capsys, name, "label=hired", "sensitive=sex", "existing=replace")
+        assert (f"Both are in {folder.resolve()}, not beside the table." in said) == told
+        assert Path("people.yaml").exists()
+
+
 def test_rows_left_out_and_levels_merged_stand_in_one_line(capsys):
     """The line of either finding says the other's opposite; the line of both is read as both."""
     table = spoil(spoil(rows(), "city", "bern", lambda i: i % 5 == 0), "city", "", lambda i: i % 7 == 0)

@@ -202,6 +202,19 @@ def test_a_list_is_written_with_its_commas(condition):
     assert list(kept.index) == ([1, 2] if "seed" not in condition else [1])
 
 
+@pytest.mark.parametrize(
+    ("condition", "ids"),
+    [("scm.discrete==threshold", [1, 2]), ("scm.discrete==anm", [3]), ("scm.binary==threshold", [1])],
+)
+def test_where_finds_older_records_by_what_a_setting_is_called_now(condition, ids):
+    """``scm.binary`` became ``scm.discrete``; records from before either were additive."""
+    target = {"_target_": "utils.scms.linear.linear"}
+    nodes = ({"binary": "threshold"}, {"discrete": "threshold", "nodes": {}}, {})
+    params = [{**record(1)["params"], "scm": {**target, **node}} for node in nodes]
+    table = query.frame([record(i, params=own) for i, own in enumerate(params, start=1)])
+    assert query.where(table, condition)["doc_id"].tolist() == ids
+
+
 def test_where_never_keeps_a_row_without_the_value():
     table = query.frame([record(1, metrics={"mcc": None}), record(2, metrics={"mcc": 0.5})])
     assert query.where(table, "mcc!=0.1")["doc_id"].tolist() == [2]
