@@ -199,6 +199,7 @@ def test_no_training_has_a_causal_model_that_nobody_has_seen(word, line):
         ([], "dataset is required"),
         (["dataset=lin", "scm=discovered", "existing=no"], "existing=no. Expected keep or replace"),
         (["dataset=lin", "scm=linear", "existing=replace"], "only scm=discovered writes into a schema"),
+        (["dataset=digits", "scm=discovered"], "digits: no two attributes are there"),
         (["dataset=lin", "scm=discovered", "scm.alpha=2"], "scm.alpha=2: expected a number in (0, 1)"),
         (["dataset=people.yaml", "scm.hiden=3"], "did you mean scm.hidden"),
         (["dataset=people.yaml", "people=1000"], "people=1000: expected a whole number in [0, 100]"),

@@ -72,6 +72,8 @@ def discovered(dataset: Dataset, *, seed: int, alpha: float, rows: int, samples:
     Raises:
         ValueError: always, with the command that proposes a graph.
     """
+    if dataset.shape:
+        raise ValueError("scm=discovered is for tables, and images have no attributes; leave it out")
     name, does = (f"{dataset.name}.yaml", "writes it into the schema") if dataset.schema else (dataset.name, "shows it")
     command = copyable("python", "-m", "evals.scm", override("dataset", name), "scm=discovered")
     raise ValueError(
@@ -91,8 +93,10 @@ def propose(dataset: Dataset, *, seed: int, alpha: float, rows: int, samples: in
         samples: of the bootstrap, by which the arrows' shares are counted.
 
     Raises:
-        ValueError: causal-learn is not installed.
+        ValueError: there are no two attributes, as of images, or causal-learn is not installed.
     """
+    if len({attribute_of(c) for c in dataset.columns if not c.cut}) < 2:
+        raise ValueError(f"data set {dataset.name}: no two attributes are there, between which an arrow could be")
     tests = _Tests(dataset, seed=seed, rows=rows, samples=samples)
     roots = np.array([_is_sensitive(dataset, name) for name in tests.names])
     order = sorted(range(len(roots)), key=lambda i: (not roots[i], i))
