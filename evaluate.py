@@ -227,7 +227,7 @@ def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
             say(line)
         judged = causal_ranges.ranges({**record, "evaluations": {name: result}})
         say(query.align(*causal_ranges.table(judged)).rstrip())
-        for line in (*map(causal_ranges.sentence, judged), *map(causal_ranges.remark, judged[:1])):
+        for line in (*map(causal_ranges.sentence, judged), *dict.fromkeys(map(causal_ranges.remark, judged))):
             say(f"{line[0].upper()}{line[1:]}.")
     for line in causal_ranges.choices([store.get(record["doc_id"]) for record in records], name):
         say(f"{line[0].upper()}{line[1:]}.")

@@ -50,6 +50,7 @@ class Range(NamedTuple):
     individuals: int  # who were judged under each; 0 where that is not known
     left_out: int  # graphs that were not judged
     refits: Refits | None  # of the first
+    apart: Sequence[str] = ()  # causal models whose radii are in other units
 
     @property
     def least(self) -> Figure:
@@ -99,7 +100,8 @@ def _read(held: Mapping[str, Any]) -> Iterator[Range]:
         over = None if low is None or high is None else Refits(int(refits["number"]), low, high)
         if models[0]["metrics"][key] is not None:
             people, left_out = (int(held.get(of) or 0) for of in ("individuals", "left_out"))
-            yield Range(key, figures, people, left_out, over)
+            apart = [of["name"] for of in models if key not in of["metrics"]]
+            yield Range(key, figures, people, left_out, over, apart)
 
 
 def _figure(model: Mapping[str, Any], key: str) -> Figure:
@@ -125,12 +127,17 @@ def sentence(own: Range) -> str:
 
 
 def remark(own: Range) -> str:
-    """Says how many individuals were judged, and how many graphs were not."""
+    """Says how many individuals were judged, and under which causal models they were not."""
     said = f"judged on {count(own.individuals, 'individual')}" if own.individuals else "individuals not recorded"
-    if not own.left_out:
-        return said
-    graphs = count(own.left_out, "graph with one arrow changed", "graphs with one arrow changed")
-    return f"{said}; {graphs}, far from the sensitive attributes, left out (alternatives.most)"
+    if own.left_out:
+        graphs = count(own.left_out, "graph with one arrow changed", "graphs with one arrow changed")
+        said += f"; {graphs}, far from the sensitive attributes, left out (alternatives.most)"
+    if own.apart:
+        said += (
+            f"; {own.key} not under {', '.join(own.apart)}, whose radii are in other units: scm.radius_unit=noise_sd "
+            "has the same ones for all"
+        )
+    return said
 
 
 def table(found: Sequence[Range]) -> tuple[list[str], list[list[str]]]:

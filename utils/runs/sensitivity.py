@@ -226,8 +226,10 @@ def judge(
         figures.append(evaluate(predict, rows, replace(ctx, scm=scm), metric))
     keys = [key for key in figures[0] if AREA.fullmatch(key)]
     first, again = figures[: len(given.models)], figures[len(given.models) :]
+    unit = given.models[0].scm.radius_unit
     models = [
-        {"name": one.name, "fingerprint": one.causal["fingerprint"], "metrics": _filed(of)}
+        {"name": one.name, "fingerprint": one.causal["fingerprint"]}
+        | {"metrics": _filed(of, radii=one.scm.radius_unit == unit)}
         for one, of in zip(given.models, first, strict=True)
     ]
     held: dict[str, Any] = {"models": models, "left_out": given.left_out}
@@ -235,16 +237,18 @@ def judge(
     if again:
         ends = {f"{key}{end}": value for key in keys for end, value in _interval(_column(again, key))}
         held["refits"] = {"number": len(again), "metrics": ends}
-    return {"metrics": _extremes(first, keys), "sensitivity": held}
+    return {"metrics": _extremes([of["metrics"] for of in models], keys), "sensitivity": held}
 
 
-def _filed(figures: Measured) -> dict[str, float | None]:
-    return {key: value for key, value in figures.items() if FILED.fullmatch(key)}
+def _filed(figures: Measured, *, radii: bool) -> dict[str, float | None]:
+    """The figures that a record holds of a causal model; of twins alone without ``radii``, whose units are others."""
+    kept = {key: value for key, value in figures.items() if FILED.fullmatch(key)}
+    return {key: value for key, value in kept.items() if radii or key.startswith(("uai_cf", "counterfactual"))}
 
 
-def _column(figures: Sequence[Measured], key: str) -> list[float]:
+def _column(figures: Sequence[Mapping[str, float | None]], key: str) -> list[float]:
     """The values of a figure that are defined."""
-    return [value for of in figures if (value := of[key]) is not None]
+    return [value for of in figures if (value := of.get(key)) is not None]
 
 
 def _interval(values: Sequence[float]) -> Iterator[tuple[str, float]]:
@@ -253,7 +257,7 @@ def _interval(values: Sequence[float]) -> Iterator[tuple[str, float]]:
     yield from zip(("_low", "_high"), ends.tolist(), strict=True)
 
 
-def _extremes(figures: Sequence[Measured], keys: Sequence[str]) -> dict[str, float]:
+def _extremes(figures: Sequence[Mapping[str, float | None]], keys: Sequence[str]) -> dict[str, float]:
     """The least and the largest of every figure."""
     ends = (("least", min), ("most", max))
     return {name_extreme(key, end): of(_column(figures, key)) for key in keys for end, of in ends}

@@ -53,6 +53,14 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
     assert range_of({"doc_id": 1}, "uai_0.05") == ""
 
 
+def test_a_causal_model_whose_radii_are_in_other_units_is_left_out_of_the_range_and_named():
+    held = record(FIGURES, individuals=500)
+    del held["evaluations"]["s"]["sensitivity"]["models"][2]["metrics"]["uai_0.05"]
+    (own,) = ranges(held)
+    assert (str(own), own.apart) == ("0.060 to 0.120", ["without age -> pay"])
+    assert "uai_0.05 not under without age -> pay, whose radii are in other units" in remark(own)
+
+
 def test_the_last_one_is_told_and_before_it_one_that_begins_with_the_causal_model_of_the_record():
     held = record(FIGURES)
     held["evaluations"] |= {

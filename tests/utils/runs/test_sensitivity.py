@@ -245,6 +245,24 @@ def test_the_people_of_a_split_by_strata_are_of_all_strata():
     assert spread(rows, ALL) is rows
 
 
+def test_only_twins_are_told_of_under_causal_models_whose_radii_are_in_other_units(context):
+    """An SCM of another unit that finds everybody unfair at radii is not among the extremes there."""
+    data, _ = table(VIOLATING, 300)
+    given = alternatives(data, settings=FEW)
+    far = given.models[1]._replace(
+        scm=replace(given.models[1].scm, radius_unit="other", unit=given.models[1].scm.unit * 99)
+    )
+    given = given._replace(models=[given.models[0], far, *given.models[2:]])
+    found = filed(classifier(data), data, given, context, radii={"0.1": 0.1})
+    models = found["sensitivity"]["models"]
+    assert [("uai_0.1" in of["metrics"], "uai_cf" in of["metrics"]) for of in models] == [
+        (True, True),
+        (False, True),
+        *[(True, True)] * (len(models) - 2),
+    ]
+    assert found["metrics"]["uai_most_0.1"] == max(of["metrics"].get("uai_0.1", 0) for of in models) < 1
+
+
 def test_extremes_are_named_as_keys_of_metrics_are():
     assert [name_extreme(key, "most") for key in ("uai_cf", "uai_8/255")] == ["uai_cf_most", "uai_most_8/255"]
 
