@@ -19,7 +19,8 @@ LIMITS = (
 def legend(proposal: Proposal) -> str:
     """A sentence on what the columns of the arrows mean."""
     shares = (
-        f" tied, this way: in how many of {proposal.samples} bootstrap samples the two are, and by this very arrow."
+        f" tied, this way: in how many of {proposal.samples} bootstrap samples the two are, and by this very arrow "
+        "where data tell it."
     )
     return (
         "direction: assumed, as sensitive attributes are taken to have no causes here; data, where all graphs of the "
@@ -40,8 +41,9 @@ def method(proposal: Proposal) -> str:
 def rows_of(proposal: Proposal) -> list[list[str]]:
     """A row of each arrow, like COLUMNS."""
     return [
-        [f"{a.cause} -> {a.effect}", DIRECTIONS[a.by], *("-" if s is None else f"{s:.0%}" for s in (a.tied, a.drawn))]
+        [f"{a.cause} -> {a.effect}", DIRECTIONS[a.by], *("-" if s is None else f"{s:.0%}" for s in shares)]
         for a in proposal.arrows
+        for shares in [(a.tied, a.drawn if a.by == "data" else None)]  # other directions are a rule's, in any sample
     ]
 
 
