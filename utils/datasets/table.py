@@ -269,11 +269,20 @@ def _weights(settled: Settled, where: str) -> Floats | None:
 
 
 def split_table(settled: Settled, s: NDArray[np.int64], name: str, seed: int) -> Parts:
-    """Row numbers of training, validation and test, as the schema's split says."""
+    """Row numbers of training, validation and test, as the schema's split says, each in random order.
+
+    So the first of many rows are a sample of them, as which figures take them where all would be too many.
+    """
+    shares = settled.schema.split.shares
+    if settled.schema.split.how == "random" or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        return split_rows(name, len(settled.y), shares, seed)  # which says what is wrong with them
+    shuffle = seeding.rng(seed, "order of the parts").permutation
+    return [shuffle(part) for part in _split_by_schema(settled, s, name, seed)]
+
+
+def _split_by_schema(settled: Settled, s: NDArray[np.int64], name: str, seed: int) -> Parts:
     split, cells, fmt = settled.schema.split, settled.cells, settled.schema.file
-    shares, rng, n = split.shares, seeding.rng(seed, "split"), len(settled.y)
-    if split.how == "random" or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:  # of which it says what is wrong
-        return split_rows(name, n, shares, seed)
+    shares, rng = split.shares, seeding.rng(seed, "split")
     if split.how == "stratified":
         return stratified(2 * s + settled.y, shares, rng)
     if split.column is None:

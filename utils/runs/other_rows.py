@@ -104,9 +104,11 @@ def read_rows(record: Record, model: StoredModel, data: Dataset, path: str, unse
     known = encoded.known
     if not known.any():
         raise ValueError(f"{file}: the schema admits none of its {count(len(known), 'row')}")
-    x = model.scaled(torch.from_numpy(encoded.values[known])).to(data.test.x)
-    index = torch.from_numpy(cells.index.to_numpy()[known].copy())
-    batch = Batch(x, torch.from_numpy(y[known]), model.groups(x), torch.ones(len(x)), index).to(x.device)
+    # in random order: figures take the first of many rows for a sample of them
+    order = seeding.rng(record["params"]["seed"], "order of other rows").permutation(np.flatnonzero(known))
+    x = model.scaled(torch.from_numpy(encoded.values[order])).to(data.test.x)
+    index = torch.from_numpy(cells.index.to_numpy()[order])
+    batch = Batch(x, torch.from_numpy(y[order]), model.groups(x), torch.ones(len(x)), index).to(x.device)
     distances = moved(
         blocks(schema),
         natural(data, data.train.x).numpy(),

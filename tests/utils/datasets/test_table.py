@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from tests.commands import command, house
 from utils.datasets.table import build_table
@@ -91,6 +92,29 @@ def test_the_default_split_is_stratified_by_class_and_group(load):
         every = people().groupby(["hired", "sex"]).size()
         whole = [every[(y, s)] for y in ("no", "yes") for s in ("man", "other", "woman")]
         assert np.abs(np.array(cells) - np.array(whole) * len(part.y) / 600).max() < 2
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"how": "stratified"},
+        {"how": "cluster", "column": "region"},
+        {"how": "time", "column": "visit"},
+        {"how": "column", "column": "part"},
+    ],
+    ids=lambda split: split["how"],
+)
+def test_the_first_rows_of_a_part_are_a_sample_of_it(load, split):
+    """Whatever order the file and the split have: of class, group and place in the file."""
+    frame = people(6000).sort_values(["hired", "sex", "visit"])
+    frame["part"] = np.random.default_rng(0).choice(["train", "valid", "test"], len(frame))
+    frame["region"] = np.random.default_rng(1).integers(100, 160, len(frame))
+    ignored = {} if split["how"] == "column" else {"part": {"type": "ignore"}}
+    data = load(frame, split=split, columns={"region": {"type": "continuous"}, **ignored})
+    for part in (data.train, data.valid, data.test):
+        half = len(part.y) // 2
+        for values in (part.y, part.s, part.index):
+            assert stats.ks_2samp(values[:half].numpy(), values[half:].numpy()).pvalue > 1e-4
 
 
 def test_missing_numbers_take_the_median_of_the_training_rows_and_a_flag(load):
