@@ -3,6 +3,8 @@
 import sys
 
 from utils.system.console import complain, write
+from utils.words.quoting import HELP
+from utils.words.wrapping import wrap
 
 COMMANDS = {
     "look": "a table of your own: what its columns mean, who is in it; writes its schema and a page",
@@ -19,11 +21,11 @@ COMMANDS = {
 
 def main(words: list[str]) -> int:
     """Prints the commands; the exit code is 2 where a word was given that is not a request for help."""
-    if words and not {"-h", "--help"} & set(words):
+    if words and not set(HELP) & set(words):
         complain(f"python -m evals takes no words; commands are python -m evals.{', evals.'.join(COMMANDS)}")
         return 2
     write("Commands, each explained by --help; python evaluate.py judges stored models again.\n\n")
-    write("".join(f"  python -m evals.{name:9} {does}\n" for name, does in COMMANDS.items()))
+    write("".join(wrap(does, f"  python -m evals.{name:9} ", " " * 28) + "\n" for name, does in COMMANDS.items()))
     return 0
 
 

@@ -35,6 +35,8 @@ from evals.keeping import export, foreign, merge, upkeep
 from evals.records.query import NAME, database, read_words
 from utils.system.console import begin, complain, format_error, say, show_everything, unread
 from utils.words.near import near
+from utils.words.quoting import HELP, without_dashes
+from utils.words.wrapping import reflow
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def main(words: Sequence[str]) -> int:
     show_everything()
     begin()
     try:
-        if {"-h", "--help"} & set(words):
-            say(_help(words[0]).rstrip())
+        if set(HELP) & set(words):
+            say(reflow(_help(words[0]).rstrip()))
             return 0
         work, dataset, options = _command(words)
         return work(dataset, options)
@@ -139,9 +141,10 @@ def _command(words: Sequence[str]) -> tuple[Callable[[str, Options], int], str, 
 
 
 def _options(verb: str, keys: Sequence[str], words: Sequence[str]) -> Options:
+    words = without_dashes(words, keys)
     typed = read_words(words, keys, f" of {verb}")
     try:
-        read: Any = OmegaConf.to_container(OmegaConf.from_cli(list(words)), resolve=True)
+        read: Any = OmegaConf.to_container(OmegaConf.from_cli(words), resolve=True)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(f"cannot read {' '.join(words)!r}: {str(error).splitlines()[0]}") from error
     # true, null, lists and quoted texts as YAML reads them; everything else, 007 or a:b too, is the text as typed

@@ -41,7 +41,8 @@ from utils.tables.reading import find_table, read_table
 from utils.tables.settling import read_schema_table, settle_cells
 from utils.tables.table_schema import FileFormat, from_plain, read_schema
 from utils.words.near import near
-from utils.words.quoting import copyable, override
+from utils.words.quoting import HELP, copyable, override, without_dashes
+from utils.words.wrapping import reflow
 
 OF_FILE = ("separator", "decimal", "thousands", "encoding", "comment", "na", "names")
 LISTS = ("sensitive", "na", "names")
@@ -57,8 +58,8 @@ def main(words: Sequence[str]) -> int:
     show_everything()
     begin()
     try:
-        if {"-h", "--help"} & set(words):
-            say((__doc__ or "").rstrip())
+        if set(HELP) & set(words):
+            say(reflow((__doc__ or "").rstrip()))
             return 0
         return look(read_words(words))
     except BrokenPipeError:
@@ -70,6 +71,7 @@ def main(words: Sequence[str]) -> int:
 
 def read_words(words: Sequence[str]) -> dict[str, str]:
     """The options by their keys, as typed; the first word is the file. Raises ValueError for an unknown key."""
+    words = without_dashes(words, KEYS)
     if words and "=" not in words[0]:
         words = [f"file={words[0]}", *words[1:]]
     found = query.read_words(words, list(KEYS), " behind the file")

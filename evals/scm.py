@@ -33,6 +33,7 @@ from utils.build import build_dataset, build_scm
 from utils.cli import POOLS
 from utils.command_line.checks import check
 from utils.command_line.composing import compose_params
+from utils.command_line.overrides import first_parts
 from utils.records.typed import Params
 from utils.scms.discovered import propose
 from utils.scms.facts import HIDDEN, INDEPENDENCES, LEGEND
@@ -42,7 +43,8 @@ from utils.system.devices import choose_device, make_repeatable
 from utils.tables.table_schema import read_schema
 from utils.types import Dataset
 from utils.words.near import near
-from utils.words.quoting import copyable, override
+from utils.words.quoting import HELP, copyable, override, without_dashes
+from utils.words.wrapping import reflow
 
 OWN = {
     "people": "3",
@@ -65,8 +67,8 @@ def main(words: Sequence[str]) -> int:
     for pool in POOLS:
         os.environ.setdefault(pool, "1")
     try:
-        if {"-h", "--help"} & set(words):
-            say((__doc__ or "").rstrip())
+        if set(HELP) & set(words):
+            say(reflow((__doc__ or "").rstrip()))
             return 0
         return judge(words)
     except BrokenPipeError:
@@ -78,6 +80,7 @@ def main(words: Sequence[str]) -> int:
 
 def judge(words: Sequence[str]) -> int:
     """Fits and judges the causal model that the words of a training choose, and prints the report."""
+    words = without_dashes(words, [*OWN, *first_parts()])
     if words and "=" not in words[0]:
         words = [f"dataset={words[0]}", *words[1:]]
     own = OWN | {key: value for key, _, value in (word.partition("=") for word in words) if key in OWN}

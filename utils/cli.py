@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
+from utils.command_line.help import ALL, explain_topic, take_topic
 from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
 from utils.system.console import (
@@ -30,6 +31,7 @@ from utils.system.console import (
     show_everything,
     stop_if_interrupted,
     unread,
+    write,
 )
 from utils.words.ranges import annotated
 
@@ -60,7 +62,11 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
     _folder.clear()
     begin()
     try:
-        sys.argv[1:] = normalise(sys.argv[1:], config_name)
+        topic, words = take_topic(sys.argv[1:])
+        if topic not in (None, ALL):
+            write(explain_topic(topic, config_name))
+            return 0
+        sys.argv[1:] = normalise(words, config_name)
         _let_plugins_be_found()
         with interruptible():
             hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guard(task))()

@@ -4,7 +4,7 @@
 
 from                    databases, <dataset>.json with their journals beside them
 weights                 their weights folders: the weights that the merged records name are looked for in all of
-                        them, told by their SHA-256, and copied here. Without it, copy them yourself
+                        them, told by their SHA-256, and copied here. Without it, copy them yourself.
                         Rows that were added to a training, and the trace of the search for them, are copied from
                         poison/ beside their database
 prefer=theirs           of two finished runs that differ, take theirs with its evaluations, of several files the last;

@@ -27,8 +27,9 @@ from utils.scms.identity import upgrade
 from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.near import ask, near
 from utils.words.numbers import read_number
-from utils.words.quoting import copyable, literal, override, read_option
+from utils.words.quoting import HELP, copyable, literal, override, read_option, without_dashes
 from utils.words.ranges import require_ranges
+from utils.words.wrapping import wrap
 
 FACTS = (
     *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
@@ -381,7 +382,7 @@ def read_words(words: Sequence[str], keys: Sequence[str], of: str = "") -> dict[
     Raises ValueError for a word without ``=`` and an unknown key.
     """
     found: dict[str, str] = {}
-    for word in words:
+    for word in without_dashes(words, keys):
         key, equals, text = word.partition("=")
         if not equals:
             raise ValueError(f"cannot read {word!r}; write options as key=value, or --help for the list")
@@ -412,7 +413,8 @@ def explain_options(path: Path) -> str:
     wide = max(len(m["key"]) for m in found)
     about = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
     shown = [(m["key"], m["text"] or "", "required" if m["default"] == "???" else m["default"]) for m in found]
-    return "\n".join([about, "", *(f"  {key:<{wide}}  {text} [{default}]" for key, text, default in shown)]) + "\n"
+    said = (wrap(f"{text} [{default}]", f"  {key:<{wide}}  ", " " * (wide + 4)) for key, text, default in shown)
+    return "\n".join([wrap(about), "", *said]) + "\n"
 
 
 def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -428,7 +430,7 @@ def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequenc
     That is its own, 0 where it has none, 2 after one ``error:`` line, 141 where the reader left.
     """
     show_everything()
-    if {"-h", "--help"} & set(words):
+    if set(HELP) & set(words):
         sys.stdout.write(explain_options(path))
         return 0
     begin()

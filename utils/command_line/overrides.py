@@ -19,7 +19,7 @@ from utils.records.typed import Params
 from utils.scms.identity import settle
 from utils.words.near import near_keys, near_or_all
 from utils.words.numbers import is_written
-from utils.words.quoting import mapping, quoted, write_word
+from utils.words.quoting import mapping, quoted, without_dashes, write_word
 from utils.words.quoting import override as write_override
 from utils.words.ranges import CONFIG
 
@@ -62,7 +62,8 @@ def normalise(words: Sequence[str], config_name: str = "train") -> list[str]:
         ValueError: a word without key, a sweep that mixes names and numbers, an unknown key or flag, a group without
             a name or with two.
     """
-    flags, overrides = _split_flags(words)
+    known = first_parts(config_name)
+    flags, overrides = _split_flags(without_dashes(words, known, (*SWITCHES, *VALUED, *INFO)), known)
     normal = [_normal(word, config_name) for word in _of_tables(overrides, config_name)]
     _refuse_twice(normal)
     if config_name == "evaluate":
@@ -100,7 +101,7 @@ def _of_tables(words: Sequence[str], config_name: str) -> list[str]:
     return found
 
 
-def _split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _split_flags(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], list[str]]:
     """Hydra's flags with their values, and the other words: argparse takes these on one side of a flag only.
 
     Raises:
@@ -115,7 +116,7 @@ def _split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
             others.append(word)
             continue
         name, equals, value = word.partition("=")
-        name = _flag(name)
+        name = _flag(name, known)
         if name in SWITCHES:
             flags.append(word if equals else name)  # argparse says what is wrong with a value
         elif name in INFO:  # which would take the word behind it for its value
@@ -129,14 +130,15 @@ def _split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, others
 
 
-def _flag(name: str) -> str:
-    """Returns the flag of that name, or the only one that begins so. Raises ValueError where there is none."""
-    known = [*SWITCHES, *VALUED, *INFO]
-    begins = [flag for flag in known if flag.startswith(name) and name.startswith("--")]
-    if name in known or len(begins) == 1:
-        return name if name in known else begins[0]
+def _flag(name: str, known: Sequence[str]) -> str:
+    """The flag of that name, or the only one that begins so. Raises ValueError, near misses may be ``known`` keys."""
+    flags = [*SWITCHES, *VALUED, *INFO]
+    begins = [flag for flag in flags if flag.startswith(name) and name.startswith("--")]
+    if name in flags or len(begins) == 1:
+        return name if name in flags else begins[0]
+    words = [flag for flag in flags if flag.startswith("--")]
     raise ValueError(
-        f"{name}: there is no such flag{near_or_all(name, [flag for flag in known if flag.startswith('--')])}"
+        f"{name}: there is no such flag{near_or_all(name, [*words, *(f'--{key}' for key in known)], words)}"
     )
 
 
@@ -410,6 +412,13 @@ def _near_key(key: str, config_name: str) -> str:
 def groups() -> list[str]:
     """Names of the config groups."""
     return sorted(path.name for path in CONFIG.iterdir() if path.is_dir() and path.name != "hydra")
+
+
+@cache
+def first_parts(config_name: str = "train") -> tuple[str, ...]:
+    """The words that a key of the command can begin with: groups, settings outside of them, and Hydra's own."""
+    own = yaml.safe_load((CONFIG / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    return tuple(sorted({*groups(), *own, "hydra"} - {"defaults"}))
 
 
 def options(group: str) -> list[str]:

@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -24,7 +24,39 @@ ESCAPED = re.compile(r"[\\()\[\]{}:=,\s]")  # in the keys of a mapping
 KEY = re.compile(r"[~+]{0,2}[A-Za-z_][\w./@-]*", re.ASCII)  # dotted, of settings and groups
 INTERPOLATION = re.compile(r"(\\*)\$\{")
 UNTYPABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode categories: controls, formats, surrogates, ends of lines
+ASSIGNED = re.compile(r"(\w+)[\w./@-]*=(?!=)")  # not a condition such as seed==3
+HELP = ("--help", "-h")
 PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)  # means itself in every shell
+
+
+def without_dashes(words: Sequence[str], known: Collection[str], flags: Collection[str] = HELP) -> list[str]:
+    """The words, those with two dashes as ``KEY=VALUE`` if the first part of the key is ``known``.
+
+    ``--seed 3`` and ``--seed=3`` mean ``seed=3``. All else stays, unknown keys too. None of ``flags`` is a value.
+
+    Raises:
+        ValueError: no value stands behind such a word.
+    """
+    plain: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or re.split(r"[./@]", key)[0] not in known:
+            plain.append(word)
+            continue
+        if not equals:
+            if not left or left[0].startswith("--") or left[0] in flags or _first_part(left[0]) in known:
+                raise ValueError(f"--{key} needs a value: {key}=...")
+            value = left.pop(0)
+        plain.append(f"{key}={value}")
+    return plain
+
+
+def _first_part(word: str) -> str:
+    """The first part of the key of ``KEY=VALUE``, "" of any other word, such as a condition."""
+    found = ASSIGNED.match(word)
+    return found[1] if found else ""
 
 
 def override(key: str, value: Any) -> str:

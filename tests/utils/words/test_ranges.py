@@ -191,7 +191,7 @@ def test_a_wrong_number_is_one_screen_before_anything_is_done(home, program, wor
 )
 @pytest.mark.usefixtures("home")
 def test_help_shows_what_a_number_of_the_chosen_options_may_be(words, line):
-    answer = command(*words, "--help")
+    answer = command(*words, "--help", "all")
     assert answer.code == 0, answer.err
     assert line in [shown.strip() for shown in answer.out.splitlines()]
 
@@ -200,7 +200,7 @@ def test_help_shows_what_a_number_of_the_chosen_options_may_be(words, line):
 @pytest.mark.usefixtures("home")
 def test_help_shows_the_range_of_every_number(name):
     """Values are read by PyYAML, which drops the comments; interpolations stay as they are typed."""
-    answer = command(name, "--help")
+    answer = command(name, "--help", "all")
     shown = answer.out.partition("Values, as KEY=VALUE")[2].partition("\n\n")[2].partition("\n\n")[0]
     numbers = [line for line in shown.splitlines() if is_number(yaml.safe_load(line.strip(" -").rpartition(": ")[2]))]
     unranged = [line for line in numbers if " # " not in line and not line.strip().startswith("-")]

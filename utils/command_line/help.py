@@ -1,0 +1,164 @@
+"""The help of train.py and evaluate.py: two screens, the options of one group, or, by Hydra, everything.
+
+All is read from the yamls: what a group is for from the comment beside it in the command's own, an option's sentence
+from the head of its file, a setting's from the comment behind it. Neither torch nor a configuration is made for it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from utils.records.settings import at
+from utils.words.near import near_or_all
+from utils.words.quoting import HELP
+from utils.words.ranges import CONFIG, settings, stated
+from utils.words.wrapping import reflow, wrap
+
+ALL = "all"
+GROUP = re.compile(r"  - (?:override )?(?P<group>[\w/]+): (?P<chosen>.*?)  # (?P<purpose>[^;]*).*")
+SENTENCE = re.compile(r".*?(?<! al)\.(?= [A-Z\d]|$)")
+# groups that a command reads and does not list among its defaults
+BESIDE = {
+    "train": {
+        "experiment": "whole studies, each of many words",
+        "trainer/schedule": "the learning rate over the epochs, of images",
+        "hydra/launcher": "what runs the jobs of a sweep",
+    },
+    "evaluate": {},
+}
+# the keys that people set most
+MOST_SET = {
+    "train": ("seed", "epsilon.radius", "trainer.epochs", "trainer.lr", "device", "existing", "added"),
+    "evaluate": ("database", "id", "where", "sort", "columns", "csv", "name", "rows", "point", "replace", "device"),
+}
+
+
+def take_topic(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Returns what help is asked for, "" for the two screens and None for no help, and the words without its name."""
+    for i, word in enumerate(words):
+        flag, equals, topic = word.partition("=")
+        if flag not in HELP:
+            continue
+        named = [] if equals else [one for one in words[i + 1 : i + 2] if "=" not in one and not one.startswith("-")]
+        return topic or "".join(named), [*words[:i], flag, *words[i + 1 + len(named) :]]
+    return None, list(words)
+
+
+def explain_topic(topic: str, config_name: str) -> str:
+    """The help of a command, of one of its groups where ``topic`` names one.
+
+    Raises:
+        ValueError: the command has no such group.
+    """
+    groups = purposes(config_name)
+    if not topic:
+        return _two_screens(config_name, groups)
+    if topic not in groups:
+        raise ValueError(f"--help {topic}: there is no such group{near_or_all(topic, [*groups, ALL])}")
+    shown = [_option(topic, path) for path in sorted((CONFIG / topic).glob("*.yaml"))]
+    return "\n".join([wrap(f"{topic}: {groups[topic][0]}. Its options, each with its own settings:"), *shown, ""])
+
+
+def purposes(config_name: str) -> dict[str, tuple[str, str]]:
+    """Each group of a command with its purpose and the option by default, "" where there is none."""
+    lines = (CONFIG / f"{config_name}.yaml").read_text(encoding="utf-8").splitlines()
+    found = [match for line in lines if (match := GROUP.fullmatch(line))]
+    return {match["group"]: (match["purpose"], match["chosen"].strip("[]")) for match in found} | {
+        group: (purpose, "") for group, purpose in BESIDE[config_name].items()
+    }
+
+
+def describe(path: Path) -> str:
+    """The sentence that the comment at the head of an option's file begins with, "" where there is none."""
+    comments = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            comments.append(line.removeprefix("#").strip())
+    found = SENTENCE.match(" ".join(comments))
+    return found[0] if found else ""
+
+
+def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str:
+    own = yaml.safe_load((CONFIG / "hydra" / "help" / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    program, wide = own["app_name"], max(map(len, MOST_SET[config_name])) + 2
+    options = [wrap(f"{group}, {_listed(group, *of)}", "  ", "    ") for group, of in groups.items()]
+    values = [wrap(_of_default(key, config_name), f"  {key:{wide}}", " " * (wide + 2)) for key in MOST_SET[config_name]]
+    return "\n".join(
+        [
+            *(reflow(own["header"]), "", "Options, as GROUP=OPTION, the usual one in brackets:", "", *options),
+            *("", "Values most often set, as KEY=VALUE:", "", *values, ""),
+            *(wrap(line, "", "  ") for line in own["footer"].splitlines()),
+            wrap(f"{program} --help GROUP explains the options of a group, {program} --help all every setting."),
+            "",
+        ]
+    )
+
+
+def _listed(group: str, purpose: str, chosen: str) -> str:
+    """The purpose of a group and its options, the usual one in brackets."""
+    options = [path.stem for path in sorted((CONFIG / group).glob("*.yaml"))]
+    return f"{purpose}: {', '.join(f'[{one}]' if one == chosen else one for one in options)}"
+
+
+def _of_default(key: str, config_name: str) -> str:
+    """The default of a key and what is said of it, in the command's yaml or in that of the group's usual option."""
+    group, _, inner = key.partition(".")
+    usual = purposes(config_name).get(group, ("", ""))[1]
+    path = CONFIG / group / f"{usual}.yaml" if inner else CONFIG / f"{config_name}.yaml"
+    said, default = _beyond_range(dict(settings(path))[inner or key]), at(_content(path), inner or key)
+    return said if default is None or isinstance(default, list) else f"{said} [{_text(default)}]"
+
+
+def _beyond_range(comment: str) -> str:
+    """A comment without the range that it begins with, where it says more."""
+    said = comment.partition("; ")[2] if stated(comment) else ""
+    return said or comment
+
+
+def _option(group: str, path: Path) -> str:
+    """The name of an option, its sentence, what it builds on, and its own settings."""
+    lines = ["", f"{group}={path.stem}", *([wrap(said, "  ", "  ")] if (said := describe(path)) else [])]
+    content = _content(path)
+    base = [entry for entry in content.pop("defaults", None) or [] if isinstance(entry, str) and entry != "_self_"]
+    if base:
+        lines.append(wrap(f"It takes its settings from {' and '.join(base)}, but for:", "  ", "  "))
+    whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
+    comments = dict(settings(path))
+    for key, value in _leaves(content):
+        word = f"{key if whole else f'{group}.{key}'.replace('/', '.')}={_text(value)}"
+        comment = comments.get(key, "")
+        lines.append(wrap(f"{word}  {_as_typed(comment)}".rstrip(), "    ", "        "))
+    return "\n".join(lines)
+
+
+def _as_typed(comment: str) -> str:
+    """A comment whose range, where it begins with one, says numbers as the command line takes them."""
+    found = stated(comment)
+    return "; ".join(part for part in (found.brief, comment.partition("; ")[2]) if part) if found else comment
+
+
+def _content(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of the settings in a yaml, with their values; not those that name what is called."""
+    for name, value in node.items():
+        if name in ("_target_", "_partial_"):
+            continue
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _text(value: Any) -> str:
+    """A value as it is typed: a text without quotes, everything else as YAML on one line."""
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
