@@ -56,7 +56,8 @@ WIDEST = 256  # columns; with more of them the bounds of a ball cost more than t
 KEPT = 1 << 27  # numbers of twins that are made at a time, and of bounds that are kept for the next model of a stack
 MOST = 10_000  # individuals that are judged
 MOST_DRAWN = 64_000  # their twins, each draw one: 2,000 individuals of 16 draws and two levels
-FEWEST_DRAWN = 200  # individuals, however many twins they have
+MOST_NUMBERS = 1 << 23  # of their twins at one draw: fewer individuals where columns times levels are above 838
+FEWEST = 200  # individuals, however many twins they have
 BALLS = 8192  # that are in memory together where there are several draws
 BLOCK = 250  # random points between two looks at who is decided
 
@@ -109,7 +110,8 @@ def unfair_area(
         radii: in the SCM's radius unit.
         individuals: "rows" of the batch, or "scm": n fresh draws of the SCM, as published.
         n: number of fresh draws.
-        rows: the most individuals that are judged, the first of them; None: MOST, or as have MOST_DRAWN twins.
+        rows: the most individuals that are judged, the first of them; None: MOST, or as have MOST_DRAWN twins of
+            MOST_NUMBERS.
         samples: random points per twin, one sample of directions shared by all.
         steps: gradient evaluations per radius.
         rel_step: length of a gradient step, as a share of the radius.
@@ -134,8 +136,9 @@ def unfair_area(
     with torch.no_grad():
         x, index = (batch.x, batch.index) if individuals == "rows" else _fresh(ctx, n)
         draws = ctx.scm.draws if ctx.scm.posterior else 1
-        drawn = max(FEWEST_DRAWN, MOST_DRAWN // (draws * len(ctx.scm.levels)))
-        most = rows or (MOST if draws == 1 else min(MOST, drawn))
+        levels = len(ctx.scm.levels)
+        many = MOST if draws == 1 else min(MOST, MOST_DRAWN // (draws * levels))
+        most = rows or max(FEWEST, min(many, MOST_NUMBERS // (levels * x.shape[-1])))
         x, index = x[..., :most, :], index[..., :most]
         size = max(1, KEPT // (len(ctx.scm.levels) * x[..., :1, :].numel()))  # of the twins of a part of the rows
         if draws > 1:

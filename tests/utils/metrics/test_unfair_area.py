@@ -34,9 +34,9 @@ SETTINGS = {
 }
 
 
-def areas(model, rows, ctx, **changes):
+def areas(model, batch, ctx, **changes):
     radii = {"radii": read_radii(changes["radii"])} if "radii" in changes else {}
-    found = unfair_area(model, rows, ctx, **SETTINGS | changes | radii)
+    found = unfair_area(model, batch, ctx, **SETTINGS | changes | radii)
     return {key: value for key, value in found.items() if not key.endswith(("_low", "_high"))}
 
 
@@ -431,3 +431,11 @@ def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, 
     for name, value in made.items():
         monkeypatch.setattr(module, name, value)
     assert areas(model, rows, ctx) == whole
+
+
+def test_of_wide_tables_the_first_rows_are_judged_and_rows_asks_for_more(dataset, context, trained, monkeypatch):
+    ctx, rows, model = context("loan"), dataset("loan").test, trained("loan")
+    monkeypatch.setattr(module, "FEWEST", 10)
+    monkeypatch.setattr(module, "MOST_NUMBERS", 25 * 2 * rows.x.shape[1])
+    assert areas(model, rows, ctx) == areas(model, rows.rows(slice(0, 25)), ctx)
+    assert areas(model, rows, ctx, rows=30) == areas(model, rows.rows(slice(0, 30)), ctx)
