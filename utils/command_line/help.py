@@ -90,7 +90,7 @@ def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str
     values = [wrap(_of_default(key, config_name), f"  {key:{wide}}", " " * (wide + 2)) for key in MOST_SET[config_name]]
     return "\n".join(
         [
-            *(reflow(own["header"]), "", "Options, as GROUP=OPTION, the usual one in brackets:", "", *options),
+            *(reflow(own["header"]), "", wrap("Options, as GROUP=OPTION, the usual one in brackets:"), "", *options),
             *("", "Values most often set, as KEY=VALUE:", "", *values, ""),
             *(wrap(line, "", "  ") for line in own["footer"].splitlines()),
             wrap(f"{program} --help GROUP explains the options of a group, {program} --help all every setting."),
