@@ -168,6 +168,8 @@ def _with_scm(params: OfContext, option: str) -> OfContext:
     own = {key: value for key, value in params["scm"].items() if key in defaults and not key.startswith("_")}
     if own.get("sampling") == "noise":  # which is that of known equations
         del own["sampling"]
+    if option == "linear":  # whose equations are lines
+        own["nodes"] = {name: kind for name, kind in own.get("nodes", {}).items() if kind != "flow"}
     return _with(params, scm=defaults | own)
 
 

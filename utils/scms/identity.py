@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from utils.records.typed import Record
+from utils.words.quoting import mapping
 
 Reading = Literal["posterior", "threshold", "anm"]  # of discrete columns
 Keep = Literal["best", "last"]
@@ -50,8 +51,10 @@ def choose_epoch(keep: Keep | None, sampling: str) -> Keep:
 
 
 def settle(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an ``scm`` option, with what null stands for."""
+    """The settings of an ``scm`` option, with what null stands for, and ``nodes`` that are spelt in a text."""
     found, sampling = dict(node), str(node.get("sampling"))
+    if isinstance(node.get("nodes"), str):  # for names that Hydra cannot spell as keys
+        found["nodes"] = mapping(node["nodes"])
     if "discrete" in node:
         found["discrete"] = choose_reading(node["discrete"], sampling)
     if "keep" in node:

@@ -69,11 +69,11 @@ def _of_equations(equations: Sequence[Fitted], facts: Mapping[str, float]) -> It
 
 
 def _flow(equations: Sequence[Fitted], left: Sequence[str]) -> str:
-    """The setting by which the noise of additive numbers may depend on the parents."""
+    """The setting by which the noise of additive numbers may depend on the parents, beside those where it does."""
     numbers = [own.name for own in equations if own.name in left and own.kind == "additive" and not own.cut]
-    return (
-        f"; {copyable('scm=learned', override('scm.nodes', dict.fromkeys(numbers, 'flow')))} lets it" if numbers else ""
-    )
+    nodes = {own.name: "flow" for own in equations if own.flows or own.name in numbers}
+    words = copyable("scm=learned", override("scm.nodes", nodes)) if numbers else ""
+    return f"; {words} lets the noise of numbers depend on the parents" if numbers else ""
 
 
 def _of_graph(tests: Sequence[Independence]) -> Iterator[str]:

@@ -273,3 +273,8 @@ def test_a_data_set_without_arrows_and_an_evaluation_without_unfair_areas_are_re
             alternatives(data)
     with pytest.raises(ValueError, match="judges unfair areas, and this evaluation has none"):
         node_of({}, ALL)
+
+
+def test_lines_in_place_of_networks_take_no_flows():
+    learned = {**sensitivity.defaults_of("learned"), "nodes": {"income": "flow", "kids": "count"}}
+    assert sensitivity._with_scm({"scm": learned}, "linear")["scm"]["nodes"] == {"kids": "count"}

@@ -45,3 +45,9 @@ def test_additive_noise_is_what_all_had_and_flows_are_another_model():
     assert read_settings(LEARNED | {"noise": "flow"}, flows)["noise"] == "flow"
     assert read_settings(LEARNED | {"nodes": {"income": "flow"}}, flows)["nodes"] == {"income": "flow"}
     assert "nodes" not in read_settings(LEARNED | {"nodes": {"income": "additive"}}, {})
+
+
+def test_mechanisms_of_names_that_hydra_cannot_spell_are_a_text():
+    assert settle({"nodes": '{"Ersparnis größe": "flow"}'})["nodes"] == {"Ersparnis größe": "flow"}
+    with pytest.raises(ValueError, match="as a mapping"):
+        settle({"nodes": "flow"})
