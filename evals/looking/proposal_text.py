@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from evals.cards.document import Block, Bullets, Document, Figure, Heading, Paragraph, Table
 from evals.looking.graph_drawing import draw_graph
 from evals.looking.scm_text import in_columns, wrap
-from utils.scms.discovered import Proposal
+from utils.scms.discovered import Arrow, Proposal
 from utils.system.console import count, harmless
 
 COLUMNS = ("arrow", "direction", "tied", "this way")
 DIRECTIONS = {"root": "assumed", "data": "data", "order": "open"}
+WEAK = 0.9  # of the bootstrap samples: a direction that is seen in fewer is doubtful
 LIMITS = (
     "Data cannot tell apart graphs of one equivalence class, which imply the same independences, nor see a common "
     "cause that no column holds: this graph is a start for whoever knows how the data arose, and no truth."
@@ -25,7 +26,8 @@ def legend(proposal: Proposal) -> str:
     return (
         "direction: assumed, as sensitive attributes are taken to have no causes here; data, where all graphs of the "
         "equivalence class agree; open, where they do not, or the data contradict themselves: the earlier column is "
-        f"taken for the cause, as far as that makes no cycle and no new collider.{shares * bool(proposal.samples)}"
+        "taken for the cause, as far as that makes no cycle and no new collider; doubtful: so in fewer "
+        f"than {WEAK:.0%} of the samples.{shares * bool(proposal.samples)}"
     )
 
 
@@ -38,10 +40,19 @@ def method(proposal: Proposal) -> str:
     )
 
 
+def is_doubtful(arrow: Arrow) -> bool:
+    """Returns whether data tell a direction that many samples of them do not."""
+    return arrow.by == "data" and arrow.drawn is not None and arrow.drawn < WEAK
+
+
 def rows_of(proposal: Proposal) -> list[list[str]]:
     """A row of each arrow, like COLUMNS."""
     return [
-        [f"{a.cause} -> {a.effect}", DIRECTIONS[a.by], *("-" if s is None else f"{s:.0%}" for s in shares)]
+        [
+            f"{a.cause} -> {a.effect}",
+            "doubtful" if is_doubtful(a) else DIRECTIONS[a.by],
+            *("-" if s is None else f"{s:.0%}" for s in shares),
+        ]
         for a in proposal.arrows
         for shares in [(a.tied, a.drawn if a.by == "data" else None)]  # other directions are a rule's, in any sample
     ]
@@ -80,12 +91,16 @@ def document(proposal: Proposal, name: str, marked: Mapping[str, str], style: st
 
 
 def comments(proposal: Proposal) -> tuple[list[str], dict[str, str]]:
-    """The comments that a schema's graph begins with, and one behind each attribute with open arrows."""
-    head = [
-        f"proposed by the PC algorithm (alpha {proposal.alpha:g}, {count(proposal.rows, 'row')}): a start, edit it",
-        "open: data do not tell the direction; it is from the earlier column",
-    ]
-    opened: dict[str, list[str]] = {}
-    for arrow in (arrow for arrow in proposal.arrows if arrow.by == "order"):
-        opened.setdefault(arrow.effect, []).append(arrow.cause)
-    return head, {effect: f"open: from {', '.join(causes)}" for effect, causes in opened.items()}
+    """The comments that a schema's graph begins with, and one behind each attribute with arrows to be doubted."""
+    head = [f"proposed by the PC algorithm (alpha {proposal.alpha:g}, {count(proposal.rows, 'row')}): a start, edit it"]
+    if any(arrow.by == "order" for arrow in proposal.arrows):
+        head.append("open: data do not tell the direction; it is from the earlier column")
+    said: dict[str, list[str]] = {}
+    for arrow in proposal.arrows:
+        if arrow.by == "order":
+            said.setdefault(arrow.effect, []).append(f"open: from {arrow.cause}")
+        elif is_doubtful(arrow):
+            said.setdefault(arrow.effect, []).append(
+                f"doubtful: from {arrow.cause} (so in {arrow.drawn:.0%} of samples)"
+            )
+    return head, {effect: "; ".join(words) for effect, words in said.items()}

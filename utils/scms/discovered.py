@@ -34,6 +34,7 @@ PARTS = 100  # of the rows, at least, of which bootstrap samples are drawn
 COSINES = 3  # of the ranks of a number
 RARE, MOST_LEVELS = 20, 10  # rows of a level, and levels of an attribute, that are told apart
 LEAST = 1e-30  # variance of a product of residuals
+SAME = 0.9995  # correlation of the ranks of numbers that tell each other
 
 
 class Arrow(NamedTuple):
@@ -227,7 +228,10 @@ class _Tests:
         self.p_values = cache(self._p_values)
 
     def implied(self) -> Iterator[tuple[str, str]]:
-        """Yields attributes of which the first, by no more levels than a tenth of the rows, tells the second."""
+        """Yields attributes of which the first tells the second, by no more levels than a tenth of the rows.
+
+        Of numbers with more values those are told that rise or fall with each other, such as years and months.
+        """
         weights = torch.from_numpy(seeding.rng(0, "levels").random(len(self.owner)))
         codes = [
             (self.x[:, of] @ weights[of]).mul(1e9).round().unique(return_inverse=True)[1]
@@ -237,6 +241,13 @@ class _Tests:
         for i, j in itertools.permutations(range(len(codes)), 2):
             together = (codes[i] * levels[j] + codes[j]).unique()
             if levels[j] > 1 and levels[i] <= self.rows / 10 and len(together) == levels[i]:
+                yield self.names[i], self.names[j]
+        many = [i for i, k in enumerate(levels) if k > self.rows / 10]
+        ranks = [
+            self.x[:, self.owner == i][:, 0] for i in many
+        ]  # a cosine of them that falls from the first to the last
+        for (i, one), (j, other) in itertools.permutations(zip(many, ranks, strict=True), 2):
+            if abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) > SAME:
                 yield self.names[i], self.names[j]
 
     def _p_values(self, given: tuple[int, ...]) -> Floats:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from evals.looking import proposal_text
 from evals.looking.schema_text import with_graph, write_graph
+from utils.scms.discovered import Arrow, Proposal
 from utils.tables.table_schema import read_schema
 
 GRAPH = {"job": ["sex", "age"], "income": ["job"]}
@@ -39,3 +41,17 @@ def test_names_with_signs_are_written_as_a_mapping_that_reads_back(tmp_path):
     graph = {"job, now": ["sex -> m", "a: b"], "#1": ["job, now"]}
     (tmp_path / "people.yaml").write_text(with_graph(f"{REST[:-1]}", write_graph(graph, [], {"#1": "open"})))
     assert read_schema(tmp_path / "people.yaml").graph == {child: tuple(of) for child, of in graph.items()}
+
+
+def test_arrows_that_few_samples_show_are_doubtful_in_schema_and_table():
+    arrows = (
+        Arrow("sex", "job", "root", 1.0, 1.0),
+        Arrow("age", "job", "data", 1.0, 0.95),
+        Arrow("pay", "job", "data", 0.6, 0.2),
+        Arrow("age", "pay", "data", None, None),
+    )
+    proposal = Proposal(arrows, ("sex", "age", "job", "pay"), 900, 2, 0.01, 20, ())
+    head, said = proposal_text.comments(proposal)
+    assert len(head) == 1, "nothing is open"
+    assert said == {"job": "doubtful: from pay (so in 20% of samples)"}
+    assert [row[1] for row in proposal_text.rows_of(proposal)] == ["assumed", "data", "doubtful", "data"]

@@ -131,6 +131,18 @@ def test_an_attribute_that_tells_another_is_named():
     assert propose(data, **SETTINGS).implied == (("years", "degree"),)
 
 
+def test_numbers_that_rise_or_fall_with_each_other_are_named_both_ways():
+    rng = np.random.default_rng(0)
+    people = {"s": (rng.random(900) < 0.5) * 1.0, "age": rng.normal(40, 9, 900)}
+    people |= {"months": 12 * people["age"], "born": 2000 - people["age"], "pay": people["age"] + rng.normal(size=900)}
+    columns = (
+        Column("s", "binary", sensitive=True, levels=(0.0, 1.0)),
+        *(Column(name, "continuous") for name in ("age", "months", "born", "pay")),
+    )
+    found = propose(table(columns, None, people), **SETTINGS).implied
+    assert set(found) == set(itertools.permutations(("age", "months", "born"), 2))
+
+
 # --- directions ------------------------------------------------------------------------------------------------
 
 
