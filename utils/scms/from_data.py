@@ -219,7 +219,7 @@ def _node(
     elif first.kind == "continuous" and first.integer:
         low, high = _range(dataset, own[0])
         fitting, levels = ["additive"], int(high - low) + 1
-        if levels <= discrete.MOST_LEVELS:
+        if 1 < levels <= discrete.MOST_LEVELS:
             usual: Kind = "ordered" if first.discrete == "ordered" or levels <= FEW_LEVELS else "additive"
             fitting = list(dict.fromkeys((usual, "ordered", "additive")))
             if 0 <= low <= high < discrete.MOST_LEVELS:

@@ -216,3 +216,18 @@ def test_a_missing_number_is_the_median_in_every_twin_and_at_every_radius(graph)
     assert scm.unit.tolist() == [0, 1, 0, 1]
     torch.testing.assert_close(twins(scm, x)[is_factual(scm, x)].sort(0).values, x.sort(0).values)
     assert float(least_shift(scm, x, moved[0])[moved[0][:, 2] == 1, 1].abs().max()) == 0
+
+
+@pytest.mark.parametrize("make", [linear, learned])
+def test_a_whole_number_that_never_changes_is_no_level_of_one(make, tmp_path, monkeypatch, recwarn):
+    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
+    s = np.random.default_rng(0).integers(0, 2, 200) * 1.0
+    columns = (Column("s", "binary", sensitive=True, levels=(0.0, 1.0)), Column("n", "continuous", integer=True))
+    split = {"split": [0.6, 0.2, 0.2], "seed": 0}
+    data = assemble("still", {"s": s, "n": s * 0 + 3}, s.astype(int), columns=columns, parents={"n": ["s"]}, **split)
+    more = {"hidden": 4, "steps": 5, "batch_size": 50, "lr": 0.01, "keep": "best", "noise": "additive"}
+    model = make(data, **SETTINGS | {"discrete": "posterior"} | (more if make is learned else {}))
+    assert model.posterior == ()
+    if make is linear:
+        assert torch.allclose(natural(data, twins(model, data.test.x))[..., 1], torch.tensor(3.0).double(), atol=1e-5)
+    assert not recwarn.list
