@@ -8,6 +8,7 @@ fitted equations, as a known one has none, arrows are those of linear equations.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -22,6 +23,8 @@ from utils.runs.causal_figures import AREA
 from utils.runs.judging import evaluate
 from utils.scms.alternatives import Change, changes
 from utils.scms.identity import part_of
+from utils.scms.judgement import flows_for
+from utils.scms.scoring import equations_of
 from utils.system.console import count, notice
 from utils.types import SCM, Batch, Context, Dataset, Metric, Predict, Variant
 from utils.words.ranges import CONFIG
@@ -96,7 +99,7 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
     """
     _require_graph(data, named)
     first = _build(f"{chosen} ({part_of(params['scm'])})", params, data)
-    others = list(_of_other_equations(params, data))
+    others = [*_of_other_equations(params, data), *_of_other_noise(params, data, first.scm)]
     base, prefix = first, ""
     if first.scm.refit is None:
         base, prefix = next(one for one in others if one.name == "linear"), "linear, "
@@ -131,6 +134,16 @@ def _of_other_equations(params: OfContext, data: Dataset) -> Iterator[Alternativ
     for option, name in (("independent", "no graph"), ("linear", "linear"), ("learned", "learned")):
         if option != part_of(params["scm"]):
             yield _build(name, _with_scm(params, option), data)
+
+
+def _of_other_noise(params: OfContext, data: Dataset, scm: SCM) -> Iterator[Alternative]:
+    """Yields the causal model with flows for numbers whose noise depends on their parents, by data and where it can."""
+    if find_spec("zuko") is None or params["scm"].get("discrete") not in (None, "posterior"):
+        return
+    if nodes := flows_for(equations_of(scm, data.columns), scm.judgement().facts):
+        learned = _with_scm(params, "learned")["scm"]
+        name = f"noise of {', '.join(nodes)} by flows"
+        yield _build(name, _with(params, scm={**learned, "nodes": {**learned["nodes"], **nodes}}), data)
 
 
 def _of_other_couplings(params: OfContext, data: Dataset, scm: SCM) -> Iterator[Alternative]:

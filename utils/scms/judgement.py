@@ -64,16 +64,27 @@ def _of_equations(equations: Sequence[Fitted], facts: Mapping[str, float]) -> It
         listed = ", ".join(f"{name}, p = {facts[f'{DEPENDENCE}{name}']:.1g}" for name in left)
         yield (
             f"what equations leave over depends on the parents ({listed}; independence by HSIC): the noise that twins "
-            f"share is not the same for all parents, so their figures may be off{_flow(equations, left)}"
+            f"share is not the same for all parents, so their figures may be off{_flow(equations, facts)}"
         )
 
 
-def _flow(equations: Sequence[Fitted], left: Sequence[str]) -> str:
-    """The setting by which the noise of additive numbers may depend on the parents, beside those where it does."""
-    numbers = [own.name for own in equations if own.name in left and own.kind == "additive" and not own.cut]
-    nodes = {own.name: "flow" for own in equations if own.flows or own.name in numbers}
-    words = copyable("scm=learned", override("scm.nodes", nodes)) if numbers else ""
-    return f"; {words} lets the noise of numbers depend on the parents" if numbers else ""
+def flows_for(equations: Sequence[Fitted], facts: Mapping[str, float]) -> dict[str, str]:
+    """``scm.nodes`` by which the noise of numbers depends on their parents where data say so; none where they do not.
+
+    Flows that there are stay.
+    """
+    left = dependent([own.name for own in equations], facts)
+    if not any(own.name in left and own.kind == "additive" and not own.cut for own in equations):
+        return {}
+    bent = (own for own in equations if own.flows or (own.name in left and own.kind == "additive" and not own.cut))
+    return {own.name: "flow" for own in bent}
+
+
+def _flow(equations: Sequence[Fitted], facts: Mapping[str, float]) -> str:
+    """The setting that does so."""
+    nodes = flows_for(equations, facts)
+    words = copyable("scm=learned", override("scm.nodes", nodes)) if nodes else ""
+    return f"; {words} lets the noise of numbers depend on the parents" if nodes else ""
 
 
 def _of_graph(tests: Sequence[Independence]) -> Iterator[str]:
