@@ -218,7 +218,7 @@ def node_of(metrics: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def spread(rows: Batch, settings: Settings) -> Batch:
-    """At most so many of the rows, evenly spread: a split by strata leaves them in the order of these."""
+    """At most so many of the rows, evenly spread, so that no order of theirs matters."""
     n, most = len(rows.y), settings.rows or len(rows.y)
     return rows if n <= most else rows.rows(torch.arange(most) * n // most)
 

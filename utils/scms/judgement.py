@@ -74,10 +74,8 @@ def flows_for(equations: Sequence[Fitted], facts: Mapping[str, float]) -> dict[s
     Flows that there are stay.
     """
     left = dependent([own.name for own in equations], facts)
-    if not any(own.name in left and own.kind == "additive" and not own.cut for own in equations):
-        return {}
-    bent = (own for own in equations if own.flows or (own.name in left and own.kind == "additive" and not own.cut))
-    return {own.name: "flow" for own in bent}
+    bent = {own.name for own in equations if own.name in left and own.kind == "additive" and not own.cut}
+    return {own.name: "flow" for own in equations if own.flows or own.name in bent} if bent else {}
 
 
 def _flow(equations: Sequence[Fitted], facts: Mapping[str, float]) -> str:
