@@ -12,6 +12,7 @@ COMMANDS = {
     "table": "means over seeds by data set and regularizer, as Markdown, CSV or LaTeX",
     "plot": "metrics of all models against each other, with the Pareto frontier; twelve kinds",
     "select": "the best model that meets every limit, what each limit costs, and a model card",
+    "compare": "two models on the same test rows: paired differences, who is decided otherwise",
     "report": "one HTML page about all models of a data set, to open without a network",
     "pictures": "accuracy by class and radius, confusions, images that fool a classifier",
     "poison": "what rows that were added to the training rows changed, seed by seed",

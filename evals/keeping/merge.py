@@ -4,9 +4,9 @@
 
 from                    databases, <dataset>.json with their journals beside them
 weights                 their weights folders: the weights that the merged records name are looked for in all of
-                        them, told by their SHA-256, and copied here. Without it, copy them yourself.
-                        Rows that were added to a training, and the trace of the search for them, are copied from
-                        poison/ beside their database
+                        them, told by their SHA-256, and copied here, and so are decisions on the test rows that are
+                        there. Without it, copy them yourself. Rows that were added to a training, and the trace
+                        of the search for them, are copied from poison/ beside their database
 prefer=theirs           of two finished runs that differ, take theirs with its evaluations, of several files the last;
                         else ours stays
 
@@ -30,6 +30,7 @@ from evals.keeping.upkeep import SHOWN, is_database, say_some
 from evals.poisoning import csv_files
 from evals.records.advice import Asked, tell_sources
 from evals.records.query import align
+from utils.records import decisions
 from utils.records.schema import SCHEMA
 from utils.records.typed import Record, Weights
 from utils.run_store import RunStore, StoreError
@@ -89,7 +90,7 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
     mentioned = dict.fromkeys(record["run_id"] for _, records in theirs for record in records)
     sources_found = find_weights(merged, list(mentioned), folders)
     for run, source in sources_found.items():
-        merged.put(run, with_weights(merged.runs[run], source))
+        merged.put(run, with_decisions(with_weights(merged.runs[run], source), folders))
     copied = 0
     for run in mentioned:
         made, files = csv_files.copy_missing(merged.runs[run], [source.parent / "poison" for source in sources])
@@ -148,6 +149,8 @@ def _reaches_out(record: Record) -> str:
     try:
         if record.get("weights"):
             paths_config.weights_file(record["weights"]["path"])
+        for of in decisions.stated(record).values():
+            paths_config.weights_file(of["path"])
         csv_files.check_paths(record)
     except ValueError as error:
         return f"is not to be trusted: {error}"
@@ -251,20 +254,38 @@ def lacks_weights(record: Record) -> bool:
     """Returns whether a record claims weights that are not here."""
     if record.get("status") != "finished" or record.get("imported") or not record.get("weights"):
         return False
-    target = paths_config.weights_file(record["weights"]["path"])
-    return not target.is_file() or digest(target) != record["weights"]["sha256"]
+    return _lacks(record["weights"])
+
+
+def _lacks(of: Weights) -> bool:
+    """Returns whether a file of the weights folder is not here."""
+    target = paths_config.weights_file(of["path"])
+    return not target.is_file() or digest(target) != of["sha256"]
 
 
 def with_weights(record: Record, source: Path) -> Record:
     """The record with its weights copied here, under a name of their own where another file has theirs."""
-    path, checksum = record["weights"]["path"], record["weights"]["sha256"]
+    return {**record, "weights": _copied(record["weights"], source)}
+
+
+def with_decisions(record: Record, folders: Sequence[Path]) -> Record:
+    """The record with its decisions on the test rows copied here, where the folders have them and they are not here."""
+    for key, of in decisions.stated(record).items():
+        if _lacks(of) and (source := _locate(of, folders)):
+            record = {**record, key: _copied(of, source)}  # type: ignore[misc]
+    return record
+
+
+def _copied(of: Weights, source: Path) -> Weights:
+    """Copies a file here, under a name of its own where another has its name; returns what a record says of it."""
+    path, checksum = of["path"], of["sha256"]
     if paths_config.weights_file(path).exists():
         path = str(Path(path).with_suffix(f".{checksum[:8]}{Path(path).suffix}"))
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(f"{source} changed while it was copied. Nothing was merged; try again")
     atomic.write_bytes(paths_config.weights_file(path), content)
-    return {**record, "weights": {**record["weights"], "path": path}}
+    return {"path": path, "sha256": checksum}
 
 
 def _locate(weights: Weights, folders: Sequence[Path]) -> Path | None:

@@ -2,7 +2,8 @@
 
     python -m evals.database check dataset=NAME
         compares every record with its checksum and with what a record has to be, and the weights of every finished run,
-        and the rows that were added to its training with their trace, with their checksums. Commands leave out the
+        its decisions on the test rows, and the rows that were added to its training with their trace, with their
+        checksums. Commands leave out the
         records that it names: rebuild restores them, remove takes them out. One that was changed on purpose is
         accepted once its entry `checksum` is gone
     python -m evals.database rebuild dataset=NAME [runs=FOLDER | runs=[FOLDER,FOLDER]]
@@ -31,7 +32,7 @@ from typing import Any
 
 import paths_config
 from evals.poisoning.csv_files import WORDS, wrong
-from utils.records import checksum
+from utils.records import checksum, decisions
 from utils.records.schema import STATUS, flaw
 from utils.run_store import RunStore, StoreError
 from utils.system.atomic import digest
@@ -57,7 +58,9 @@ def check(dataset: str) -> int:
     finished = [record for record in records if record.get("status") == "finished"]
     trained = [record for record in finished if not record.get("imported")]
     problems = [f"record {i} {what}" for i, what in flaws.items()]
-    problems += [f"record {r['doc_id']}: {what}" for r in trained for what in (_wrong(r), *wrong(r)) if what]
+    problems += [
+        f"record {r['doc_id']}: {what}" for r in trained for what in (_wrong(r), *decisions.wrong(r), *wrong(r)) if what
+    ]
     problems += _find_repeated(finished)
     imported = f" ({len(finished) - len(trained)} of them imported, without weights)" if trained != finished else ""
     say(f"{store.path}: {len(finished)} finished{imported}, {len(records) - len(finished)} failed")
@@ -125,7 +128,7 @@ def remove(dataset: str, ids: Sequence[str], *, weights: bool) -> int:
 
 def list_files(record: Record) -> list[tuple[Path, str]]:
     """The files that a record names within their folders, with their SHA-256."""
-    named = [(paths_config.weights_file, record.get("weights"))]
+    named = [(paths_config.weights_file, of) for of in (record.get("weights"), *decisions.stated(record).values())]
     named += [(paths_config.poison_file, (record.get("poison") or {}).get(kind)) for kind in WORDS]
     found = []
     for place, file in named:
@@ -230,7 +233,8 @@ def _read(path: Path, dataset: str) -> dict[str, Any] | None:
     whole = {"dataset": dataset, **{key: value for key, value in record.items() if key != checksum.KEY}}
     if wrong := flaw(whole):
         raise ValueError(f"not a record: {wrong}")
-    for file in filter(None, (whole.get("weights"), *((whole.get("poison") or {}).get(kind) for kind in WORDS))):
+    poison = whole.get("poison") or {}
+    for file in filter(None, (*map(whole.get, ("weights", *decisions.KEYS)), *map(poison.get, WORDS))):
         paths_config.inside(Path(), file["path"], "its files")
     return whole
 

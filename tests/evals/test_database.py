@@ -86,6 +86,13 @@ def test_a_finished_run_without_its_weights_is_reported(capsys, weights, said):
     assert said in out
 
 
+def test_missing_decisions_are_reported(capsys):
+    gone = {"path": "loan/gone.decisions", "sha256": "0"}
+    store().add_many([finished("a", decisions=gone)])
+    assert main(["check", "dataset=loan"]) == 1
+    assert "gone.decisions are missing" in capsys.readouterr().out
+
+
 def test_a_run_in_the_journal_is_checked(capsys):
     RunStore(paths_config.database("loan"), journal_after=0).add(finished("a") | {"weights": None})
     assert main(["check", "dataset=loan"]) == 1

@@ -339,6 +339,8 @@ RECORD = fields(
         "rows": optional(values(NUMBER)),
         "units": optional(values(TEXT)),
         "weights": optional(FILE),
+        "decisions": optional(FILE),  # of each test row, and the rows themselves
+        "test_rows": optional(FILE),
         "decide": optional(DECIDE),
         "fitted": optional(FITTED),
         "scm": optional(METRICS),

@@ -114,7 +114,7 @@ class Judging(OfAttack):
 
 
 class Weights(TypedDict):
-    """The file of a model's weights."""
+    """A file of the weights folder: of a model's weights, its decisions or its test rows."""
 
     path: str
     sha256: str
@@ -138,6 +138,8 @@ class Record(TypedDict, total=False):
     reason: str
     checksum: str
     weights: Weights
+    decisions: Weights  # of each test row
+    test_rows: Weights
     decide: dict[str, Any]
     preprocessing: dict[Any, Any]
     units: dict[str, str]

@@ -366,7 +366,10 @@ def _record_of(trained: Trained, metrics: Measured | Exception, seconds: tuple[f
     run, decide, weights = trained
     if isinstance(metrics, Exception):
         return failed_record(run, metrics)
-    record = finished_record(run, decide, weights, metrics, seconds)
+    try:
+        record = finished_record(run, decide, weights, metrics, seconds)
+    except OSError as error:
+        return failed_record(run, ValueError(f"its decisions could not be written: {error.strerror}"))
     try:
         require_loadable(to_plain(record), run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
     except (ValueError, OSError) as error:

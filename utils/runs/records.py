@@ -5,16 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from utils.build import Run, describe_scm
 from utils.decides.thresholds_text import doubts_of
 from utils.metrics import unreal_twins
 from utils.metrics.group import attribute_sizes
 from utils.metrics.intervals import Measured
 from utils.model_zoo import describe_preprocessing
-from utils.records import checksum
+from utils.records import checksum, decisions
 from utils.records.plain import to_plain
 from utils.records.schema import SCHEMA
-from utils.records.typed import Record
+from utils.records.typed import Record, Weights
 from utils.runs.fitting import logits_of
 from utils.runs.judging import warnings_of
 from utils.runs.operating_points import operating_points
@@ -58,10 +60,22 @@ def loadable_part(run: Run, decide: StoredDecide) -> Record:
 def finished_record(
     run: Run, decide: StoredDecide, weights: Any, metrics: Measured, seconds: tuple[float, float]
 ) -> Record:
-    """Returns the record of a trained and judged model; ``seconds`` of its training and of its evaluation."""
+    """Returns the record of a trained and judged model, whose decisions on the test rows are written to a file.
+
+    Args:
+        run: trained.
+        decide: its thresholds.
+        weights: the file of its weights.
+        metrics: its figures.
+        seconds: of its training and of its evaluation.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     data = run.dataset
     record = blank_record(run)
-    points, without = _operating_points(run)
+    logits = logits_of(run, data.test)
+    points, without = _operating_points(run, logits)
     doubts = warnings_of(metrics, data.groups, data.class_names, run.params["evaluation"]["metrics"])
     judgement = run.ctx.scm.judgement()
     facts = {**judgement.facts, **unreal_twins.facts_of_twins(run.ctx.scm, data)}
@@ -78,6 +92,7 @@ def finished_record(
         record |= {"operating_points": points}
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
+    kept = _keep_decisions(run, decide(logits, data.test.s))
     figures: Any = Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record()
     return {
         **record,
@@ -88,15 +103,29 @@ def finished_record(
         **figures,
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
         "weights": weights,
+        "decisions": kept["decisions"],
+        "test_rows": kept["test_rows"],
     }
 
 
-def _operating_points(run: Run) -> tuple[dict[str, Any] | None, list[str]]:
-    """Returns the operating points on the test rows, where the run wants them, and a warning where there are none."""
+def _keep_decisions(run: Run, labels: Tensor) -> dict[str, Weights]:
+    """Writes the labels (n,) of the test rows; returns what the record holds of the files."""
+    data = run.dataset
+    rows = {key: getattr(data.test, key).cpu().numpy() for key in ("y", "s", "index")}
+    sizes = data.classes, len(data.groups)
+    return decisions.write(data.name, run.run_id, labels.cpu().numpy(), rows, sizes, data.fingerprint)
+
+
+def _operating_points(run: Run, logits: Tensor) -> tuple[dict[str, Any] | None, list[str]]:
+    """Returns the operating points on the test rows, where the run wants them, and a warning where there are none.
+
+    ``logits`` are those of the test rows.
+    """
     settings, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
     if not settings or data.classes > 2 or len(data.groups) < 2:
         return None, []
-    fitted, judged = ((logits_of(run, rows), rows) for rows in (getattr(data, fit_on), data.test))
+    rows = getattr(data, fit_on)
+    fitted, judged = (logits_of(run, rows), rows), (logits, data.test)
     try:
         sizes = attribute_sizes(data.columns)
         points = operating_points(fitted, judged, data.groups, data.class_names, sizes=sizes, **settings, seed=run.seed)

@@ -288,3 +288,25 @@ def test_runs_of_other_data_are_told_by_their_new_numbers_and_never_taken_for_ou
     assert "the runs of loan are of 2 sources of data, whose figures do not compare" in said
     assert re.search(r"loan-aaaaaaaa \(.*, records 1, 2\); loan-bbbbbbbb \(.*, record 3\)", said)
     assert {run: of["fingerprint"][:2] for run, of in stored().items()} == {"r1": "aa", "r2": "aa", "r3": "bb"}
+
+
+def test_decisions_come_with_the_weights_where_they_are_there(here):
+    files = {}
+    for key, content in (("decisions", b"bits"), ("test_rows", b"rows")):
+        (here / "w" / "loan").mkdir(parents=True, exist_ok=True)
+        (here / "w" / "loan" / f"{key}.decisions").write_bytes(content)
+        files[key] = {"path": f"loan/{key}.decisions", "sha256": hashlib.sha256(content).hexdigest()}
+    lost = {**files, "decisions": {"path": "loan/gone.decisions", "sha256": "0" * 64}}
+    runs = finished("a", folder=here / "w", **files), finished("b", folder=here / "w", **lost)
+    assert main(["merge", "dataset=loan", theirs(here, *runs), "weights=w"]) == 0
+    assert (here / "weights" / "loan" / "decisions.decisions").read_bytes() == b"bits"
+    assert (here / "weights" / "loan" / "test_rows.decisions").read_bytes() == b"rows"
+    assert stored()["b"]["decisions"] == lost["decisions"]
+
+
+def test_decisions_outside_the_folder_are_not_taken(here, capsys):
+    evil = {"path": "../../etc/passwd", "sha256": "0" * 64}
+    words = theirs(here, finished("a", folder=here / "w", decisions=evil), finished("b", folder=here / "w"))
+    assert main(["merge", "dataset=loan", words, "weights=w"]) == 0
+    assert set(stored()) == {"b"}
+    assert "is not to be trusted" in capsys.readouterr().err

@@ -1,0 +1,149 @@
+"""Each test row's decision, kept beside the weights of a run in about a bit a row, so that models compare row by row.
+
+Two files in safetensors: ``<dataset>/<run_id>.decisions`` holds the labels that the model gave, packed; the runs that
+were judged on the same rows share ``<dataset>/rows_<digest>.decisions``, which holds their classes and groups. A record
+names both, as ``decisions`` and ``test_rows``. No torch is needed to read them.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+import paths_config
+from utils.records.typed import Weights
+from utils.system import atomic
+
+KEYS = ("decisions", "test_rows")
+ENDING = ".decisions"
+MOST_ROWS = 2**31
+
+Whole = NDArray[np.int64]
+Packed = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The labels that a model gave to test rows, their classes and groups, (n,) each, and what tells the rows apart."""
+
+    labels: Whole
+    y: Whole
+    s: Whole
+    classes: int
+    groups: int
+    rows: str  # digest of the data, and of the numbers, classes and groups of the rows
+
+
+def pack(values: NDArray[Any], levels: int) -> Packed:
+    """Returns whole numbers (n,) below ``levels`` in as few bits each as tell them apart; of one level none."""
+    return np.packbits(values.astype(np.int64)[:, None] >> np.arange(_width(levels)) & 1)
+
+
+def unpack(packed: Packed, n: int, levels: int) -> Whole:
+    """Returns the numbers (n,) that ``pack`` was given. Raises ValueError where the bytes are not those of so many."""
+    width = _width(levels)
+    if len(packed) != -(-n * width // 8):
+        raise ValueError(f"{len(packed)} bytes are not {n} numbers of {width} bits")
+    bits = np.unpackbits(packed, count=n * width).reshape(n, width).astype(np.int64)
+    values: Whole = (bits << np.arange(width)).sum(1)
+    if n and values.max() >= max(levels, 1):
+        raise ValueError(f"{values.max()} is not below {levels}")
+    return values
+
+
+def _width(levels: int) -> int:
+    return max(levels - 1, 0).bit_length()
+
+
+def write(
+    dataset: str, run_id: str, labels: NDArray[Any], rows: Mapping[str, NDArray[Any]], sizes: tuple[int, int], data: str
+) -> dict[str, Weights]:
+    """Writes the decisions of a run and, unless they are there, its test rows; returns what its record holds of both.
+
+    Args:
+        dataset: its name.
+        run_id: that of the run.
+        labels: (n,) as the model decided, from 0.
+        rows: ``y``, ``s`` and ``index``, the class, group and number in the data of each row, (n,) each.
+        sizes: how many classes and groups there are.
+        data: its fingerprint.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    classes, groups = sizes
+    numbers = b"".join(rows[key].astype("<i8").tobytes() for key in ("index", "y", "s"))
+    digest = hashlib.sha256(data.encode() + numbers).digest()
+    own = {"sizes": np.array([len(labels), *sizes]), "rows": np.frombuffer(digest, dtype=np.uint8)}
+    contents = {
+        f"{dataset}/{run_id}{ENDING}": {"labels": pack(labels, classes)} | own,
+        f"{dataset}/rows_{digest.hex()[:32]}{ENDING}": {
+            "y": pack(rows["y"], classes),
+            "s": pack(rows["s"], groups),
+        }
+        | own,
+    }
+    return {key: _write(path, save(held)) for key, (path, held) in zip(KEYS, contents.items(), strict=True)}
+
+
+def _write(path: str, content: bytes) -> Weights:
+    file = paths_config.weights_file(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not (file.is_file() and atomic.digest(file) == sha256):
+        atomic.write_bytes(file, content)
+    return {"path": path, "sha256": sha256}
+
+
+def stated(record: Mapping[str, Any]) -> dict[str, Weights]:
+    """Returns the files of decisions that a record names, by key."""
+    return {key: record[key] for key in KEYS if record.get(key)}
+
+
+def wrong(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with each file of decisions that a record names."""
+    for of in stated(record).values():
+        try:
+            _read(paths_config.weights_file(str(of["path"])), str(of["sha256"]))
+        except ValueError as error:
+            yield str(error)
+
+
+def read(record: Mapping[str, Any]) -> Decisions:
+    """Returns the decisions that a record names.
+
+    Raises:
+        ValueError: it names none, as records of older versions and imported ones, or the files are not what they were.
+    """
+    files = stated(record)
+    if len(files) < len(KEYS):
+        raise ValueError("its record keeps no decisions")
+    given, rows = (_read(paths_config.weights_file(str(of["path"])), str(of["sha256"])) for of in files.values())
+    try:
+        n, classes, groups = map(int, given["sizes"])
+        if not (np.array_equal(given["sizes"], rows["sizes"]) and np.array_equal(given["rows"], rows["rows"])):
+            raise ValueError("its decisions are of other rows than its record says")
+        of = {"labels": unpack(given["labels"], n, classes), "y": unpack(rows["y"], n, classes)}
+        return Decisions(
+            **of, s=unpack(rows["s"], n, groups), classes=classes, groups=groups, rows=bytes(rows["rows"]).hex()
+        )
+    except KeyError as error:
+        raise ValueError(f"its decisions lack {error}") from error
+
+
+def _read(path: Path, sha256: str) -> Mapping[str, NDArray[Any]]:
+    """Reads a file of a record. Raises ValueError where it is missing or another one."""
+    if not path.is_file():
+        raise ValueError(f"its decisions {path} are missing")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"its decisions {path} have another checksum than when stored")
+    try:
+        return dict(load(content))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"its decisions {path} cannot be read: {error}") from error
