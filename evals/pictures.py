@@ -202,7 +202,7 @@ def _worst_classes(shown: Sequence[Kind], radius: str, names: Sequence[str], eve
             worst = min(each, key=lambda i: each[i], default=None)
             row += [_figure(kind.mean(average)), "-" if worst is None else f"{each[worst]:.4f} {names[worst]}"]
         rows.append(row)
-    return query.align(["model", "doc ids", "clean", "worst class", f"robust at {radius}", "worst class"], rows)
+    return query.align(["model", "records", "clean", "worst class", f"robust at {radius}", "worst class"], rows)
 
 
 def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
@@ -231,7 +231,7 @@ def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
         title=str(options.title or f"{options.dataset}: accuracy by radius"),
     )
     rows = [[k.name, _few(k.runs["doc_id"]), *(_figure(k.mean(key)) for key in keys["line"].values())] for k in shown]
-    return Picture(figure, query.align(["model", "doc ids", *(ticks[r] for r in keys["line"])], rows))
+    return Picture(figure, query.align(["model", "records", *(ticks[r] for r in keys["line"])], rows))
 
 
 def _figure(value: float) -> str:

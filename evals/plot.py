@@ -21,8 +21,8 @@ def plot(options: DictConfig) -> None:
     """Reads the database, draws, writes, and prints what was written."""
     kind = check(options)
     records = query.read(str(options.dataset))
-    if kind.chosen:
-        options = axis.fill_axes(records, options)
+    if kind.axes or kind.metrics:
+        options = axis.fill_axes(records, options, kind.axes, kind.metrics)
     named = "_".join(str(options[key]) for key in kind.named)
     paths = style.targets(options.out, f"{options.dataset}_{named}", kind.formats)
     moving.check(paths, options.frames)

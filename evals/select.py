@@ -123,7 +123,7 @@ def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     record, _ = choice.pick_run(found, best)
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
-    lines += [f"          {choice_text.IDLE}"] if choice_text.idle(record) else []
+    lines += [f"          {said}"] if (said := choice_text.describe_constant(record)) else []
     lines += [f"  {line}" for line in query.align(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     if row["seeds"] > 1 or found.question.sure:

@@ -128,7 +128,8 @@ def _in_short(found: Choice, record: Record) -> list[Block]:
     """Returns the question, the figures of the chosen run that answer it, and what is odd about the model."""
     test = (record.get("rows") or {}).get("test")
     figures = [f"{words(key, record)} {number(record['metrics'].get(key))}" for key in found.question.keys]
-    idle = [f"{choice_text.IDLE[0].upper()}{choice_text.IDLE[1:]}."] if choice_text.idle(record) else []
+    constant = choice_text.describe_constant(record)
+    idle = [f"{constant[0].upper()}{constant[1:]}."] if constant else []
     on = f"On {count(test, 'test row')}" if test else "On the test rows"
     beside = choice_text.beside_constant(record)
     return [
@@ -186,8 +187,8 @@ def _span(row: Any, key: str) -> str:
 def _limits(found: Choice, record: Record) -> Iterator[str]:
     """Yields what a reader must know before believing the figures."""
     yield from (str(warning) for warning in record.get("warnings") or [])
-    if choice_text.idle(record):
-        yield f"A {choice_text.IDLE}."
+    if constant := choice_text.describe_constant(record):
+        yield f"A {constant}."
     said = any("fitted to" in str(warning) for warning in record.get("warnings") or ())
     if "point" in record or not said:  # the warnings of a record say so of its own thresholds
         told = zip(describe_fits(record), fits(record), strict=True)

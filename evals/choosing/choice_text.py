@@ -19,7 +19,11 @@ UNCOUNTED = (
     "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
 )
 LAXER = "; a laxer bound first permits "
-IDLE = "constant prediction: no difference between groups, and no use"
+OF_CONSTANT = (
+    "worst_class_accuracy",
+    "prevalence",
+)  # metrics that tell a constant prediction; the second is of two classes
+NEARLY = 0.05  # of the rows of a class, which a nearly constant prediction gets right
 
 
 def describe_competition(found: Choice, facts: str) -> str:
@@ -34,10 +38,21 @@ def describe_competition(found: Choice, facts: str) -> str:
     return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every constraint{alone}"
 
 
-def idle(record: Record) -> bool:
-    """Returns whether a model predicts one class for every row: recall 1 for one class and 0 for the other."""
+def nearly_constant(metrics: Mapping[Any, Any]) -> bool:
+    """Returns whether a model of two classes predicts one for at least 95 % of the rows of the other."""
+    recall, of_two = (metrics.get(key) for key in OF_CONSTANT)
+    return recall is not None and of_two is not None and bool(recall <= NEARLY and of_two == of_two)
+
+
+def describe_constant(record: Record) -> str:
+    """States that a model predicts one class for every row, or nearly; nothing of another model."""
     metrics = record["metrics"]
-    return metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5
+    if metrics.get("worst_class_accuracy") == 0 and metrics.get("balanced_accuracy") == 0.5:
+        return "constant prediction: no difference between groups, and no use"
+    if not nearly_constant(metrics):
+        return ""
+    recall = metrics["worst_class_accuracy"]
+    return f"nearly constant prediction: of one class {recall:.1%} are recognised, so small differences mean little"
 
 
 def beside_constant(record: Record) -> str:

@@ -1,4 +1,4 @@
-"""Looks that tell settings apart: the colour is the kind's, settings of one kind differ in marker and dashes."""
+"""Looks that tell settings apart: the colour is the kind's, every setting has its own marker and dashes."""
 
 from typing import Any, NamedTuple
 
@@ -23,17 +23,13 @@ def looks(shown: Chart) -> list[Look]:
     kinds, labels = list(shown.groups["kind"]), list(shown.groups["label"])
     names = [text.full_label(row) for row in shown.groups.to_dict("records")]
     if len(kinds) == 1:
-        labels = [str(shown.groups["name"].iloc[0])]
-    if len(set(kinds)) == 1:
-        turns = [divmod(i, len(COLOURS)) for i in range(len(kinds))]
-        return [
-            Look(name, COLOURS[i], MARKERS[(i + turn) % len(MARKERS)], DASHES[turn % len(DASHES)])
-            for name, (turn, i) in zip(labels, turns, strict=True)
-        ]
-    places = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+        row = shown.groups.iloc[0]
+        labels = [str(row["name"]).removeprefix(f"{row['dataset']}_")]
+    one = len(set(kinds)) == 1
+    colours = [COLOURS[i % len(COLOURS)] if one else shown.looks[kind][0] for i, kind in enumerate(kinds)]
+    pairs = zip(labels if one else names, colours, strict=True)
     return [
-        Look(name, shown.looks[kind][0], MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
-        for name, kind, place in zip(names, kinds, places, strict=True)
+        Look(name, colour, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]) for i, (name, colour) in enumerate(pairs)
     ]
 
 
@@ -42,7 +38,7 @@ def entries(found: list[Look], **changes: Any) -> list[Any]:
     handles = []
     for look in found:
         handles.append(frame.swatch(look.name, (look.colour, look.marker), **changes))
-        handles[-1].set_label(frame.fold_name(look.name))
+        handles[-1].set_label(frame.fold(look.name, frame.LONGEST))
     if len(handles) > frame.MOST_KINDS:
         handles = [*handles[: frame.MOST_KINDS - 1], frame.blank(f"… {len(found) - frame.MOST_KINDS + 1} more")]
     return handles

@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from evals.records import query
-from utils.metrics.directions import describe, direction, headlines
+from utils.metrics.directions import bounds, describe, direction, headlines
 from utils.records import later
 from utils.runs import causal_figures, data_sources
 from utils.system.console import count
@@ -44,6 +44,7 @@ class Axis:
     key: str  # the column of the runs
     words: str  # the same for a reader
     sign: int  # +1 where higher is better, -1 where lower is, 0 for neither
+    ends: tuple[float, float]  # of its range, infinite where it has none
 
     @property
     def brief(self) -> str:
@@ -78,18 +79,19 @@ def find_watched(records: Sequence[query.Record]) -> list[str]:
 def defaults(
     records: Sequence[query.Record], keys: Sequence[str], x: str | None = None, y: str | None = None
 ) -> tuple[str, str]:
-    """The two axes, of which none, one or both are given: accuracy against what the runs are about.
+    """The two axes, of which none, one or both are given; a single metric is both."""
+    found = choose(records, keys, 2, [x, y])
+    return found[0], found[-1]
 
-    Else those that come first among the ``keys``, the metrics that the runs have; a single metric is both.
-    """
-    about = [*find_watched(records), *keys]
 
-    def first(candidates: Sequence[str], but: str | None) -> str | None:
-        found = (key for key in candidates if key in keys and key != but)
-        return next((key for key in found if _compares(records, key)), None)
-
-    found = x or first(["accuracy", *about], y) or keys[0]
-    return found, y or first(about, found) or found
+def choose(records: Sequence[query.Record], keys: Sequence[str], n: int, given: Sequence[str | None] = ()) -> list[str]:
+    """At most ``n`` metrics: those given, for others accuracy, what the runs are about, then the ``keys`` they have."""
+    about = dict.fromkeys(
+        key for key in ("accuracy", *find_watched(records), *keys) if key in keys and key not in given
+    )
+    free = (key for key in about if _compares(records, key))
+    found = [key or next(free, None) for key in (*given, *[None] * (n - len(given)))]
+    return [key for key in found if key] or list(keys[:1])
 
 
 def _compares(records: Sequence[query.Record], key: str) -> bool:
@@ -97,23 +99,29 @@ def _compares(records: Sequence[query.Record], key: str) -> bool:
     return causal_figures.compares(records, key) and len(data_sources.attributes_apart(records, key)) <= 1
 
 
-def fill_axes(records: Sequence[query.Record], options: DictConfig) -> DictConfig:
-    """The options with the axes x and y of the runs in place of those that were not given.
+def fill_axes(
+    records: Sequence[query.Record], options: DictConfig, names: Sequence[str] = ("x", "y"), metrics: int = 0
+) -> DictConfig:
+    """The options with axes of these names, and a list of ``metrics``, of the runs where they were not given.
 
     Raises:
         ValueError: no run has a metric.
     """
     runs = query.frame(records)
-    kept = query.where(runs, options.where)
-    table = kept if len(kept) else runs  # that no run is left is told later
+    table = query.where(runs, options.where)
+    table = table if len(table) else runs  # that no run is left is told later
     known = [key for key in query.metrics(table) if not key.endswith(query.DETAILS) and table[key].notna().any()]
     if not known:
         raise ValueError(f"none of the {count(len(table), 'run')} has a metric; there is nothing to show")
     evaluations = later.evaluations(records)
     directed = [key for key in known if direction(later.of_evaluation(key, evaluations)[1])]
-    given = [query.to_text(options[name]) for name in ("x", "y")]
-    x, y = defaults([records[i] for i in table.index], [*headlines(directed), *directed, *known], *given)
-    return DictConfig({**options, "x": x, "y": y})
+    keys = list(dict.fromkeys([*headlines(directed), *directed, *known]))
+    kept = [records[i] for i in table.index]
+    found = choose(kept, keys, len(names), [query.to_text(options[name]) for name in names])
+    made: dict[str, Any] = {name: found[min(i, len(found) - 1)] for i, name in enumerate(names)}
+    if metrics and options.metrics is None:
+        made["metrics"] = ",".join(choose(kept, keys, metrics))
+    return DictConfig(dict(options) | made)
 
 
 # --- columns ---------------------------------------------------------------------------------------------------
@@ -202,8 +210,9 @@ def _axis(
         words = words.replace("accuracy", "error", 1) if "accuracy" in words else f"1 - {words}"
     if evaluation is not None:
         words = f"{words} [{evaluation}]"
-    own = direction(plain) * (-1 if turned else 1)
-    return Axis(side.key, words, own if side.better is None else ENDS[side.better])
+    least, most = bounds(metric)
+    ends, own = ((1 - most, 1 - least), -direction(plain)) if turned else ((least, most), direction(plain))
+    return Axis(side.key, words, own if side.better is None else ENDS[side.better], ends)
 
 
 def _with_unit(key: str, words: str, units: set[str]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from pandas.api.types import is_numeric_dtype
 
+from evals.choosing.choice_text import OF_CONSTANT, nearly_constant
 from evals.plots import axis, spread
 from evals.plots.axis import Axis, Side
 from evals.plots.style import COLOURS, MARKERS
@@ -42,6 +43,7 @@ class Chart:
     axes: tuple[Axis, ...]
     bars: NDArray[np.float64]  # (settings, axes, 2), lower and upper ends
     efficient: NDArray[np.bool_]  # (settings,), none where an axis has no better end
+    constant: NDArray[np.bool_]  # (settings,), those that predict one of two classes for nearly every row
     looks: Mapping[str, tuple[str, str]]
     left_out: int  # records that lack an axis
 
@@ -161,9 +163,18 @@ def of(chosen: Selection, runs: pd.DataFrame, axes: tuple[Axis, ...], bars: str)
         axes=axes,
         bars=spread.bars(bars, runs, groups, [axis.key for axis in axes]),
         efficient=pareto.efficient(values, [axis.sign for axis in axes]) if known else np.zeros(len(groups), bool),
+        constant=_constant(runs, groups),
         looks=chosen.looks,
         left_out=int(chosen.runs["policy"].isna().sum() - runs["policy"].isna().sum()),
     )
+
+
+def _constant(runs: pd.DataFrame, groups: pd.DataFrame) -> NDArray[np.bool_]:
+    """Returns a mask of the settings that are nearly constant predictions, by the mean over their runs."""
+    found = pd.DataFrame({key: runs[key] if key in runs.columns else np.nan for key in OF_CONSTANT}, index=runs.index)
+    means = found.groupby([runs["dataset"], runs["group_id"]]).mean()
+    ours = means.loc[list(zip(groups["dataset"], groups["group_id"], strict=True))]
+    return np.array([nearly_constant(of) for of in ours.to_dict("records")], dtype=bool)
 
 
 def _apart(groups: pd.DataFrame, labels: Sequence[str]) -> list[str]:

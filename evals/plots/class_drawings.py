@@ -1,5 +1,6 @@
 """The figures of ``evals.pictures``: from numbers to matplotlib."""
 
+import itertools
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evals.plots.style import GREY, INK, STYLE
+from evals.plots.frame import fold
+from evals.plots.style import GREY, HATCHES, INK, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,14 +101,16 @@ def classes(kinds: Sequence[Kind], names: Mapping[int, str], *, radius: str, wor
         axes = figure.subplots()
         for j, kind in enumerate(kinds):
             at = np.arange(len(names)) + (j - (len(kinds) - 1) / 2) * bar
-            clean = _bars(axes, kind, at, [f"accuracy_class_{i}" for i in names], bar, PALE)
-            robust = _bars(axes, kind, at, [f"robust_accuracy_class_{i}_{radius}" for i in names], bar, 1)
+            hatch = HATCHES[j % len(HATCHES)]
+            clean = _bars(axes, kind, at, [f"accuracy_class_{i}" for i in names], bar, PALE, hatch)
+            robust = _bars(axes, kind, at, [f"robust_accuracy_class_{i}_{radius}" for i in names], bar, 1, hatch)
             _mark_worst(axes, kind, at, clean, robust)
         axes.set_xticks(range(len(names)), list(names.values()), **_rotate_names(names.values()))
         axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.6, len(names) - 0.4)
-        axes.set_ylim(0, 1.1)
+        axes.set_ylim(0, 1.1)  # room for the marks of the worst classes
+        axes.spines.left.set_bounds(0, 1)
         axes.set_yticks(np.linspace(0, 1, 6))
         axes.set_ylabel("accuracy")
         _head(figure, title)
@@ -114,10 +118,13 @@ def classes(kinds: Sequence[Kind], names: Mapping[int, str], *, radius: str, wor
     return figure
 
 
-def _bars(axes: "Axes", kind: Kind, at: Any, keys: Sequence[str], width: float, share: float) -> NDArray[np.float64]:
+def _bars(
+    axes: "Axes", kind: Kind, at: Any, keys: Sequence[str], width: float, share: float, hatch: str
+) -> NDArray[np.float64]:
     """Bars of one kind in a share of its colour, with their whiskers; means and standard deviations (2, k)."""
     means, sds = np.array([[of(key) for key in keys] for of in (kind.mean, kind.sd)])
-    axes.bar(at, means, width * 0.92, color=_tint(kind.colour, share), linewidth=0, zorder=2)
+    look: dict[str, Any] = {"color": _tint(kind.colour, share), "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+    axes.bar(at, means, width * 0.92, **look, zorder=2)
     if len(kind.runs) > 1:
         aside = (share - 0.5) * 0.3 * width  # whiskers of clean and attacked beside each other
         colour = _tint(INK, 0.4 + 0.6 * share)
@@ -166,7 +173,9 @@ def _rotate_names(names: Any) -> dict[str, Any]:
 def _swatches(kinds: Sequence[Kind]) -> list[Any]:
     from matplotlib.patches import Patch
 
-    return [Patch(color=kind.colour, label=kind.name) for kind in kinds]
+    pairs = zip(kinds, itertools.cycle(HATCHES), strict=False)
+    look: dict[str, Any] = {"edgecolor": "white", "linewidth": 0}
+    return [Patch(facecolor=kind.colour, hatch=hatch, **look, label=kind.name) for kind, hatch in pairs]
 
 
 def _bar_signs(words: str, several: bool) -> list[Any]:
@@ -185,7 +194,7 @@ def _bar_signs(words: str, several: bool) -> list[Any]:
 
 def _head(figure: "Figure", title: str) -> None:
     """The title, in as many lines as it needs."""
-    lines = textwrap.fill(title, round(10.5 * figure.get_figwidth()))
+    lines = fold(title, round(9.5 * figure.get_figwidth()))
     figure.suptitle(lines, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
 
 
@@ -245,7 +254,7 @@ def _curve(axes: "Axes", kind: Kind, part: str, keys: Mapping[float, str]) -> bo
     if not len(x):
         return False
     look: dict[str, dict[str, Any]] = {
-        "line": {"linewidth": 1.6, "marker": ".", "markersize": 4, "zorder": 3},
+        "line": {"linewidth": 1.6, "marker": kind.marker, "markersize": 4, "zorder": 3},
         "marks": {"linestyle": "", "marker": kind.marker, "markersize": 7.5, "zorder": 5},
         "worst": {"linewidth": 1.3, "linestyle": (0, (4, 2)), "marker": kind.marker, "markersize": 3.5, "zorder": 4},
     }

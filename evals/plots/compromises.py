@@ -56,13 +56,13 @@ def draw(shown: Chart, metric: str, title: str | None) -> "Figure":
         axes = figure.subplots()
         pairs = [(look, record) for look, own in zip(looks, shown.by_setting, strict=True) for record in own]
         values = np.concatenate([_search(axes, look, record, metric) for look, record in pairs])
-        axes.set_xlim(frame.room((values[:, 0].min(), values[:, 0].max()), shown.signs[0], np.nan))
-        axes.set_ylim(frame.room((values[:, 1].min(), values[:, 1].max()), shown.signs[1], np.nan))
-        frame.ticks(axes, values)
-        frame.corner(axes, shown.signs)
+        axes.set_xlim(frame.room((values[:, 0].min(), values[:, 0].max()), shown.axes[0]))
+        axes.set_ylim(frame.room((values[:, 1].min(), values[:, 1].max()), shown.axes[1]))
+        frame.round_ticks(axes.xaxis, axes.yaxis)
+        frame.corner(axes, shown.signs, values)
         axes.set_xlabel(frame.axis_label(shown.axes[0], room=58))
         axes.set_ylabel(frame.axis_label(shown.axes[1], room=42))
-        frame.draw_heading(axes, frame.title(shown, title, "compromises that were found"), apart.extent(shown))
+        frame.head(figure, frame.title(shown, title, "compromises that were found"), apart.extent(shown))
         frame.legend(figure, apart.entries(looks), _signs())
     return figure
 
@@ -74,8 +74,8 @@ def _search(axes: "Axes", look: apart.Look, record: query.Record, metric: str) -
     before, kept = ([claims[end]["accuracy"], claims[end][metric]] for end in ("before", "after"))
     steps: dict[str, Any] = {"drawstyle": "steps-pre", "color": look.colour, "linestyle": look.dashes}
     axes.plot(own[:, 0], own[:, 1], linewidth=1.2, alpha=0.8, zorder=2, label="_front", **steps)
-    axes.scatter(own[:, 0], own[:, 1], s=12, color=look.colour, linewidths=0, zorder=3, label="_found")
-    mark: dict[str, Any] = {"marker": look.marker, "s": 64, "linewidths": 1.3, "zorder": 4}
+    axes.scatter(own[:, 0], own[:, 1], s=12, color=look.colour, linewidths=0, zorder=3, clip_on=False, label="_found")
+    mark: dict[str, Any] = {"marker": look.marker, "s": 64, "linewidths": 1.3, "zorder": 4, "clip_on": False}
     axes.scatter(before[0], before[1], color="white", edgecolors=look.colour, label="_before", **mark)
     axes.scatter(kept[0], kept[1], color=look.colour, edgecolors=INK, label="_kept", **mark)
     return np.vstack([own, before, kept])

@@ -1,9 +1,10 @@
 """The frame of a plot: title, subtitle, axis labels, legend."""
 
+import math
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from omegaconf import DictConfig
 from evals.plots.axis import Axis
 from evals.plots.chart import Chart
 from evals.plots.style import GREY, INK
-from evals.plots.text import full_label
+from evals.plots.text import CONSTANT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 16  # in a legend
 LONGEST = 34  # characters of a name
+WIDEST = 8.4  # inches: what is wider is shrunk where it is shown, and its words with it
 GREYER = "#555555"
+PALE = "#c4c4c4"
+NEXT = "\n "  # a line that stays empty
+STEPS = (1, 2, 5, 10)  # between ticks
 
 
 def short(name: str, most: int = LONGEST) -> str:
@@ -28,10 +33,15 @@ def short(name: str, most: int = LONGEST) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most - 1 - most // 2) :]}"
 
 
-def fold_name(name: str) -> str:
-    """A name in lines of at most LONGEST characters, for the legend; a list in brackets stays with its option."""
-    bound = re.sub(r" ?\[[^]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), name)
-    return textwrap.fill(bound, LONGEST)
+def fold(words: str, most: int) -> str:
+    """Words in as few lines of at most ``most`` characters as they need, about equally long: none ends in an orphan.
+
+    A number, and a list in brackets, stay with the word before.
+    """
+    bound = re.sub(r" ?\[[^]]*\]| (?=[\d.])", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), words)
+    lines = textwrap.wrap(bound, most)
+    widths = range(max(len(bound) // max(len(lines), 1), *map(len, bound.split(" ")), 1), most)
+    return "\n".join(next((w for n in widths if len(w := textwrap.wrap(bound, n)) <= len(lines)), lines))
 
 
 def fainter(n: int) -> float:
@@ -58,8 +68,10 @@ def axis_label(axis: Axis, *, room: int) -> str:
     if len(f"{axis.words} {end}") <= room:
         return f"{axis.words} {end}".rstrip()
     name, unit = axis.words.partition(" (")[::2]
-    first = textwrap.fill(name, room)
-    return f"{first}\n({unit} {end}" if unit else textwrap.fill(f"{axis.words} {end}", room)
+    if unit:
+        return f"{fold(name, room)}\n({unit} {end}"
+    ways = (f"{fold(name, room)}\n{end}".rstrip(), fold(f"{name} {end}".rstrip(), room))
+    return min(ways, key=lambda way: way.count("\n"))
 
 
 def read_title(options: DictConfig) -> str | None:
@@ -72,30 +84,27 @@ def title(shown: Chart, given: str | None, words: str) -> str:
     return given or f"{shown.runs['dataset'].iloc[0]}: {words}"
 
 
-def head(figure: "Figure", text: str, below: str, *, indent: float = 0.0, above: float = 8) -> None:
-    """Title and subtitle over several axes, whose first begins ``indent`` inches from the left edge.
+def head(figure: "Figure", text: str, below: str) -> None:
+    """Title and subtitle over all axes, both from the left edge of the figure."""
+    from matplotlib.text import Annotation
 
-    The subtitle stands ``above`` points over the axes.
-    """
-    wide = figure.get_figwidth()
-    figure.suptitle(textwrap.fill(text, round(8.4 * wide)), x=0.012, ha="left", fontsize=12, fontweight="bold")
-    # as the title of the first axes: the layout knows its height and takes no account of its width
-    figure.axes[0].set_title(
-        textwrap.fill(below, round(12 * (wide - indent))), loc="left", color=GREYER, fontsize=9.5, pad=above
+    wide, left = figure.get_figwidth(), 0.06
+    lines = fold(below, round(12 * wide))
+    room = NEXT * math.ceil(0.8 * (lines.count("\n") + 1))  # the layout leaves room for a title, not for what is below
+    above = figure.suptitle(
+        fold(text, round(8.2 * wide)) + room, x=left / wide, ha="left", fontsize=12, fontweight="bold"
     )
+    place: dict[str, Any] = {"xycoords": above, "xytext": (0, 3), "textcoords": "offset points", "va": "bottom"}
+    figure.add_artist(Annotation(lines, (0, 0), **place, color=GREYER, fontsize=9.5))
 
 
-def draw_heading(axes: "Axes", text: str, below: str) -> None:
-    """Title and subtitle over one axes."""
-    axes.set_title(textwrap.fill(text, 54), loc="left", fontsize=12, fontweight="bold", pad=22)
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(below, (0, 1), (0, 7), **place, color=GREYER, size=9.5)
-
-
-def corner(axes: "Axes", signs: Sequence[int]) -> None:
-    """An arrow to the corner where the better models are."""
+def corner(axes: "Axes", signs: Sequence[int], marks: NDArray[np.float64]) -> None:
+    """An arrow to the corner where the better models are, unless a mark (n, 2) stands there."""
     from matplotlib.patheffects import withStroke
 
+    shares = (marks - [axes.get_xlim()[0], axes.get_ylim()[0]]) / [np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())]
+    if (np.abs(shares - [sign > 0 for sign in signs]) < (0.15, 0.13)).all(1).any():
+        return
     right, up = (0.985 if sign > 0 else 0.015 for sign in signs)
     inside = (-34 * signs[0], -20 * signs[1])
     halo = [withStroke(linewidth=2.5, foreground="white")]
@@ -106,20 +115,38 @@ def corner(axes: "Axes", signs: Sequence[int]) -> None:
     )  # fmt: skip
 
 
-def room(limits: tuple[float, float], sign: int, include: float) -> tuple[float, float]:
-    """Limits with room around them, more of it towards the better end, where the corner mark stands."""
-    low, high = np.nanmin([limits[0], include]), np.nanmax([limits[1], include])
+def room(limits: tuple[float, float], axis: Axis, include: float = math.nan) -> tuple[float, float]:
+    """Limits with room around them within the range of the axis, more of it towards the better end."""
+    every = np.clip([*limits, include], *axis.ends)  # of bars that reach beyond the range, the part within it
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
     span = (high - low) or 0.1 * abs(high) or 1.0
     worse, better = 0.07 * span, 0.22 * span
-    return (low - worse, high + better) if sign > 0 else (low - better, high + worse)
+    return within((low - worse, high + better) if axis.sign > 0 else (low - better, high + worse), axis, (low, high))
 
 
-def ticks(axes: "Axes", values: NDArray[np.float64]) -> None:
-    """Leaves out ticks below zero on an axis without negative values (n, 2), where there is only room beside marks."""
-    for k, along in enumerate((axes.xaxis, axes.yaxis)):
-        low, high = along.get_view_interval()
-        if (values[:, k] >= 0).all():
-            along.set_ticks([tick for tick in along.get_ticklocs() if max(low, 0) <= tick <= high])
+def within(limits: tuple[float, float], axis: Axis, values: tuple[float, float]) -> tuple[float, float]:
+    """Limits cut at the range of an axis, or at 0 where no value is below that; the values stay in sight."""
+    low, high = values
+    least, most = max(axis.ends[0], 0.0 if low >= 0 else -math.inf), axis.ends[1]
+    return max(limits[0], min(least, low)), min(limits[1], max(most, high))
+
+
+def round_ticks(*every: Any, most: int | Literal["auto"] = "auto") -> None:
+    """Ticks at multiples of 1, 2 or 5 of a power of ten on x or y axes, into at most so many parts."""
+    from matplotlib.ticker import MaxNLocator
+
+    for along in every:
+        along.set_major_locator(MaxNLocator(most, steps=STEPS))
+
+
+def round_numbers(low: float, high: float, *, most: int) -> NDArray[np.float64]:
+    """Returns such ticks from below one number to above another; the number itself where both are equal."""
+    from matplotlib.ticker import MaxNLocator
+
+    if low == high:
+        return np.array([low])
+    found = MaxNLocator(most, steps=STEPS, min_n_ticks=2).tick_values(low, high)
+    return np.asarray(found, dtype=float).round(12) + 0.0  # no -0
 
 
 # --- rows ------------------------------------------------------------------------------------------------------
@@ -127,15 +154,30 @@ def ticks(axes: "Axes", values: NDArray[np.float64]) -> None:
 ROW = 46  # characters of the name of a row
 
 
-def row_width(shown: Chart, rows: Sequence[int]) -> float:
-    """The width that the names of some settings take to the left of an axis, in inches."""
-    return 0.076 * max(len(short(full_label(shown.groups.iloc[i]), ROW)) for i in rows)
+def name_rows(shown: Chart, rows: Sequence[int], *, between: str) -> list[str]:
+    """Returns the kind of some settings and what else differs, ``between`` them a line break where rows are high."""
+    found = shown.groups.iloc[list(rows)]
+    pairs = zip(found["kind"], found["label"], strict=True)
+    names = [kind if label == kind else f"{kind}{between}{label}" for kind, label in pairs]
+    return ["\n".join(short(line, ROW) for line in name.split("\n")) for name in names]
 
 
-def name_rows(axes: "Axes", names: Sequence[str]) -> None:
-    """A name for each row of the axes, the first one at the top."""
-    axes.set_yticks(range(len(names)), [short(name, ROW) for name in names])
+def row_width(names: Sequence[str]) -> float:
+    """The width that names take to the left of an axis, in inches."""
+    return 0.076 * max(len(line) for name in names for line in name.split("\n"))
+
+
+def draw_rows(axes: "Axes", names: Sequence[str], faint: Sequence[bool]) -> None:
+    """A name for each row of the axes, the first one at the top, some in grey."""
+    axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.45, -0.55)
+    for label, pale in zip(axes.get_yticklabels(), faint, strict=True):
+        label.set_color(GREY if pale else INK)
+
+
+def by_rank(shown: Chart, worth: NDArray[np.float64], most: int) -> list[int]:
+    """The settings by falling worth (settings,), at most so many; nearly constant predictions come last."""
+    return [int(i) for i in np.lexsort((-worth, shown.constant))[:most]]
 
 
 # --- legend ----------------------------------------------------------------------------------------------------
@@ -172,8 +214,14 @@ def efficient_sign() -> Any:
     """The ring about efficient marks."""
     from matplotlib.lines import Line2D
 
-    ring: dict[str, Any] = {"marker": "o", "color": "white", "markeredgecolor": INK, "markersize": 8}
+    ring: dict[str, Any] = {"marker": "o", "color": PALE, "markeredgecolor": INK, "markersize": 8}
     return Line2D([], [], linestyle="", **ring, markeredgewidth=1.3, label="efficient")
+
+
+def constant_signs(shown: Chart, **changes: Any) -> list[Any]:
+    """The hollow marks of nearly constant predictions, where there are any."""
+    hollow: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": GREY, "markeredgewidth": 1.6, **changes}
+    return [swatch(CONSTANT, (GREY, "o"), **hollow)] if shown.constant.any() else []
 
 
 def bar_sign(words: str) -> Any:
@@ -187,13 +235,17 @@ def legend(figure: "Figure", *parts: Sequence[Any]) -> None:
     """Draws each part in rows of its own below the axes, for which the figure grows beyond two rows."""
     columns, handles = arrange_entries(figure.get_figwidth(), *parts)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.6, handletextpad=0.5)
-    folds = sum(str(handle.get_label()).count("\n") for handle in handles)
-    figure.set_figheight(figure.get_figheight() + 0.2 * (max(len(handles) // columns - 2, 0) + folds))
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles[: len(handles) // columns])
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(lines - 2, 0))
 
 
 def arrange_entries(width: float, *parts: Sequence[Any]) -> tuple[int, list[Any]]:
     """Returns the number of columns that fit in a width in inches, and the entries in the order that fills them."""
     widest = max(min(len(str(handle.get_label())), LONGEST) for part in parts for handle in part)
     columns = max(1, min(4, int(width * 14 / (widest + 5))))
-    rows = [entry for part in parts if part for entry in [*part, *(blank() for _ in range(-len(part) % columns))]]
-    return columns, [handle for start in range(columns) for handle in rows[start::columns]]
+    entries = [entry for part in parts if part for entry in [*part, *(blank() for _ in range(-len(part) % columns))]]
+    for row in (entries[start : start + columns] for start in range(0, len(entries), columns)):
+        lines = max(str(entry.get_label()).count("\n") for entry in row)
+        for entry in row:  # as high as its neighbours, which keeps rows level
+            entry.set_label(f"{entry.get_label()}{NEXT * (lines - str(entry.get_label()).count(NEXT[0]))}")
+    return columns, [handle for start in range(columns) for handle in entries[start::columns]]

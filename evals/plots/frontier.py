@@ -1,5 +1,6 @@
 """Two metrics against each other with the Pareto frontier, and what a policy chooses there."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,9 @@ def draw(shown: Chart, look: Style, policy: Policy | None = None, more: Sequence
             if dots:
                 _single_runs(axes, shown, kind, colour)
             _points(axes, shown, kind, colour)
-            for best in (False, True):
-                _means(axes, shown, (shown.groups["kind"] == kind) & (shown.efficient == best), colour, marker, best)
+            for best, hollow in itertools.product((False, True), repeat=2):
+                own = (shown.groups["kind"] == kind) & (shown.efficient == best) & (shown.constant == hollow)
+                _means(axes, shown, own, (colour, marker), best=best, hollow=hollow)
         signs = lines.bounds(axes, shown)
         _limits(axes, shown, policy)
         line = lines.draw_attained(axes, shown)
@@ -86,7 +88,7 @@ def draw(shown: Chart, look: Style, policy: Policy | None = None, more: Sequence
             signs.append(lines.mixtures(axes, shown))
         if policy:
             signs += _policy(axes, shown, policy)
-        _words(axes, shown, look.title)
+        _words(figure, axes, shown, look.title)
         frame.legend(figure, frame.kinds(shown), [*signs, *more])
         names, taken = _names(shown, policy), labels.Taken(shown.values, line, strokes(shown))
         labels.annotate(figure, axes, names, taken, signs=shown.signs)
@@ -98,7 +100,8 @@ def draw(shown: Chart, look: Style, policy: Policy | None = None, more: Sequence
 
 def _single_runs(axes: "Axes", shown: Chart, kind: str, colour: str) -> None:
     rows = shown.runs[(shown.runs["kind"] == kind) & shown.runs["policy"].isna()]
-    axes.scatter(rows[shown.keys[0]], rows[shown.keys[1]], s=9, color=colour, alpha=0.28, linewidths=0, zorder=2)
+    look: dict[str, Any] = {"s": 9, "color": colour, "alpha": 0.28, "linewidths": 0, "clip_on": False}
+    axes.scatter(rows[shown.keys[0]], rows[shown.keys[1]], zorder=2, **look)
 
 
 def _points(axes: "Axes", shown: Chart, kind: str, colour: str) -> None:
@@ -119,7 +122,8 @@ def _model(group_id: str) -> str:
     return group_id.partition("@")[0]
 
 
-def _means(axes: "Axes", shown: Chart, which: pd.Series, colour: str, marker: str, best: bool) -> None:
+def _means(axes: "Axes", shown: Chart, which: pd.Series, kind: tuple[str, str], *, best: bool, hollow: bool) -> None:
+    (colour, marker) = kind
     ends, centre = shown.bars[which & shown.models], shown.values[which & shown.models]
     x_ends, y_ends = ends[:, 0], ends[:, 1]
     gaps = {"xerr": np.abs(x_ends - centre[:, :1]).T, "yerr": np.abs(y_ends - centre[:, 1:]).T}
@@ -128,7 +132,8 @@ def _means(axes: "Axes", shown: Chart, which: pd.Series, colour: str, marker: st
             centre[:, 0], centre[:, 1], **gaps, fmt="none", ecolor=colour, elinewidth=1.1, alpha=0.55, zorder=3
         )
     edge, width, zorder = (INK, 1.3, 6) if best else ("white", 0.7, 5)
-    look: dict[str, Any] = {"marker": marker, "color": colour, "edgecolors": edge, "zorder": zorder}
+    face, edge, width = ("white", colour, 1.6) if hollow else (colour, edge, width)
+    look: dict[str, Any] = {"marker": marker, "color": face, "edgecolors": edge, "zorder": zorder, "clip_on": False}
     axes.scatter(centre[:, 0], centre[:, 1], s=_size(shown, best), linewidths=width, **look)
     points = shown.values[which & ~shown.models]
     axes.scatter(points[:, 0], points[:, 1], s=26 if best else 13, linewidths=0.9 * width if best else 0.3, **look)
@@ -149,21 +154,21 @@ def _limits(axes: "Axes", shown: Chart, policy: Policy | None) -> None:
     """Room around the marks, more of it towards the better ends, where the corner mark stands."""
     axes.margins(0)
     x, y = policy.include if policy else (np.nan, np.nan)
-    axes.set_xlim(frame.room(axes.get_xlim(), shown.signs[0], x))
-    axes.set_ylim(frame.room(axes.get_ylim(), shown.signs[1], y))
-    frame.ticks(axes, shown.values)
+    axes.set_xlim(frame.room(axes.get_xlim(), shown.axes[0], x))
+    axes.set_ylim(frame.room(axes.get_ylim(), shown.axes[1], y))
+    frame.round_ticks(axes.xaxis, axes.yaxis)
 
 
 # --- words -----------------------------------------------------------------------------------------------------
 
 
-def _words(axes: "Axes", shown: Chart, title: str | None) -> None:
+def _words(figure: "Figure", axes: "Axes", shown: Chart, title: str | None) -> None:
     """Title, what is shown, axis labels, and the corner where the better models are."""
     x, y = shown.axes
     axes.set_xlabel(frame.axis_label(x, room=64))
     axes.set_ylabel(frame.axis_label(y, room=42))  # turned by 90 degrees: its arrows point up and down
-    frame.draw_heading(axes, frame.title(shown, title, f"{x.brief} and {y.brief}"), text.extent(shown))
-    frame.corner(axes, shown.signs)
+    frame.head(figure, frame.title(shown, title, f"{x.brief} and {y.brief}"), text.extent(shown))
+    frame.corner(axes, shown.signs, shown.values)
 
 
 def _signs(shown: Chart, look: Style, dots: bool) -> list[Any]:
@@ -178,7 +183,7 @@ def _signs(shown: Chart, look: Style, dots: bool) -> list[Any]:
     if not shown.models.all():
         points: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 0.9, "color": GREY}
         signs.append(Line2D([], [], **points, label="thresholds of one model"))
-    return [*signs, frame.efficient_sign()]
+    return [*signs, frame.efficient_sign(), *frame.constant_signs(shown)]
 
 
 def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
@@ -186,10 +191,10 @@ def _policy(axes: "Axes", shown: Chart, policy: Policy) -> list[Any]:
     look: dict[str, Any] = {"marker": "*", "color": "#F0E442", "zorder": 8}
     row = policy.choice.row
     x, y = shown.values[row]
-    axes.scatter(x, y, s=210, edgecolors=INK, linewidths=1.1, label="_chosen", **look)
+    axes.scatter(x, y, s=210, edgecolors=INK, linewidths=1.1, label="_chosen", clip_on=False, **look)
     name = f"chosen: {text.full_label(shown.groups.iloc[row])}"  # in the legend: beside the mark there may be no room
     star = frame.swatch("chosen", ("#F0E442", "*"), markeredgecolor=INK, markersize=12)
-    star.set_label(frame.fold_name(name))
+    star.set_label(frame.fold(name, frame.LONGEST))
     return [*([policy.draw(axes)] if policy.draw else []), star]
 
 

@@ -12,9 +12,9 @@ from evals.plots import frame, spread, text
 from evals.plots.axis import Side, parse_sides
 from evals.plots.chart import Chart
 from evals.plots.picture import Picture
-from evals.plots.style import COLOURS, INK, STYLE
+from evals.plots.style import COLOURS, GREY, HATCHES, INK, STYLE
 from evals.records import query
-from utils.metrics.directions import describe
+from utils.metrics.directions import bounds, describe
 from utils.system.console import count
 from utils.words.near import near
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RATES = ("accuracy", "fnr", "fpr", "acceptance_rate")
 OF_GROUP = re.compile(r"(?P<rate>\w+)_group(?P<group>\d+)")
 MOST = 12  # settings shown
+FAINT = 0.35  # opacity of what is nearly constant
 
 
 def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
@@ -47,7 +48,8 @@ def groups(records: Sequence[query.Record], options: DictConfig) -> Picture:
     rows = _select_shown(shown, {rate: found[rate] for rate in wanted})
     drawn = draw(shown, rows, wanted, words, frame.read_title(options), str(options.bars))
     settings = text.table(shown.groups.iloc[rows], keys, heading="model")
-    return Picture(drawn, f"{text.describe_missing(shown)}{settings}{extent(shown, rows)}\n")
+    said = f"{text.describe_missing(shown)}{settings}{extent(shown, rows)}\n{text.describe_constant(shown)}"
+    return Picture(drawn, said)
 
 
 def rates(keys: Sequence[str]) -> dict[str, list[int]]:
@@ -62,7 +64,7 @@ def rates(keys: Sequence[str]) -> dict[str, list[int]]:
 def _select_shown(shown: Chart, found: Mapping[str, Sequence[int]]) -> list[int]:
     """The settings that are drawn, those first whose groups differ least, summed over the rates; MOST of them."""
     gaps = [np.ptp(shown.groups[[f"{rate}_group{i}" for i in numbers]], axis=1) for rate, numbers in found.items()]
-    return [int(i) for i in np.argsort(np.nansum(gaps, axis=0), kind="stable")[:MOST]]
+    return frame.by_rank(shown, -np.nansum(gaps, axis=0), MOST)
 
 
 def extent(shown: Chart, rows: Sequence[int]) -> str:
@@ -78,23 +80,22 @@ def draw(
     """The figure: a row for each setting, in it a bar for each group."""
     import matplotlib as mpl
 
-    across = min(len(wanted), 4)
-    height = 1.5 + len(rows) * (0.16 * len(names) + 0.12)
-    left = frame.row_width(shown, rows)
+    labels = frame.name_rows(shown, rows, between="\n")
+    height = 1.5 + len(rows) * max(0.16 * len(names) + 0.12, 0.38)
     with mpl.rc_context(STYLE):
-        figure = frame.figure(0.9 + left + 1.75 * across, max(height, 2.6))
+        figure = frame.figure(min(0.9 + frame.row_width(labels) + 1.75 * len(wanted), frame.WIDEST), max(height, 2.6))
         panels = figure.subplots(1, len(wanted), sharey=True, squeeze=False)[0]
         for panel, rate in zip(panels, wanted, strict=True):
             _bars(panel, shown, rows, rate, names)
-            panel.set_xlabel(describe(rate).replace(" rate", "\nrate"))
-        frame.name_rows(panels[0], [text.full_label(shown.groups.iloc[i]) for i in rows])
-        frame.head(figure, frame.title(shown, title, "rates of each group"), extent(shown, rows), indent=left)
-        frame.legend(figure, _swatches(names), _signs(shown, bars))
+            panel.set_xlabel(frame.fold(describe(rate), 16))
+        frame.draw_rows(panels[0], labels, list(shown.constant[rows]))
+        frame.head(figure, frame.title(shown, title, "rates of each group"), extent(shown, rows))
+        frame.legend(figure, _swatches(names), _signs(shown, rows, bars))
     return figure
 
 
 def _bars(panel: "Axes", shown: Chart, rows: Sequence[int], rate: str, names: dict[int, str]) -> None:
-    thick = 0.8 / len(names)
+    thick, most = 0.8 / len(names), 0.0
     for place, group in enumerate(names):
         key = f"{rate}_group{group}"
         if key not in shown.keys:
@@ -102,22 +103,39 @@ def _bars(panel: "Axes", shown: Chart, rows: Sequence[int], rate: str, names: di
         column = shown.keys.index(key)
         means, ends = shown.values[rows, column], shown.bars[rows, column]
         at = np.arange(len(rows)) + (place - (len(names) - 1) / 2) * thick
-        panel.barh(at, means, thick * 0.92, color=COLOURS[place % len(COLOURS)], linewidth=0, zorder=2)
+        for own, opacity in ((~shown.constant[rows], 1), (shown.constant[rows], FAINT)):
+            panel.barh(at[own], means[own], thick * 0.92, **_fill(place), alpha=opacity, zorder=2)
+        most = max(most, *np.nan_to_num(ends[:, 1]))
         gaps = np.abs(ends - means[:, None]).T
         if np.nansum(gaps) > 0:
             panel.errorbar(means, at, xerr=gaps, fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.5, zorder=3)
     panel.grid(visible=False, axis="y")
     panel.tick_params(axis="y", length=0)
-    panel.set_xlim(left=0)
+    ticks = frame.round_numbers(0, most or 1, most=3)
+    ticks = ticks[ticks <= bounds(rate)[1]]
+    panel.set_xticks(ticks)
+    panel.set_xlim(0, ticks[-1])
+
+
+def _fill(place: int) -> dict[str, Any]:
+    """The look of a group's bars: without colours hatches tell them apart."""
+    return {
+        "facecolor": COLOURS[place % len(COLOURS)],
+        "hatch": HATCHES[place % len(HATCHES)],
+        "edgecolor": "white",
+        "linewidth": 0,
+    }
 
 
 def _swatches(names: dict[int, str]) -> list[Any]:
     from matplotlib.patches import Patch
 
-    return [Patch(color=COLOURS[i % len(COLOURS)], label=frame.short(name)) for i, name in enumerate(names.values())]
+    return [Patch(**_fill(i), label=frame.short(name)) for i, name in enumerate(names.values())]
 
 
-def _signs(shown: Chart, bars: str) -> list[Any]:
-    if not (shown.bars[..., 1] > shown.bars[..., 0]).any():
-        return []
-    return [frame.bar_sign(spread.WORDS[bars])]
+def _signs(shown: Chart, rows: Sequence[int], bars: str) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    signs = [frame.bar_sign(spread.WORDS[bars])] if (shown.bars[..., 1] > shown.bars[..., 0]).any() else []
+    pale = [Patch(color=GREY, alpha=FAINT, label=text.CONSTANT)] if shown.constant[rows].any() else []
+    return [*signs, *pale]

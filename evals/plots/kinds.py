@@ -19,17 +19,21 @@ SPACE = {"x", "y", "z", "x_better", "y_better", "z_better", "points", "reference
 
 
 class Kind(NamedTuple):
-    """A kind of plot: what draws it, the options it reads besides EVERY, those that name its file, and its formats."""
+    """A kind of plot: what draws it, the options it reads besides EVERY, those that name its file, and its formats.
+
+    Axes that it is named after, and a list of as many ``metrics``, are chosen from the runs where they are not given.
+    """
 
     draw: Callable[[Sequence[query.Record], DictConfig], Picture]
     reads: set[str]
     named: tuple[str, ...]
     formats: Sequence[str] = style.SUFFIXES
+    metrics: int = 0
 
     @property
-    def chosen(self) -> bool:
-        """Returns whether axes that are not given are chosen from the runs: those that it is named after."""
-        return {"x", "y"} <= set(self.named)
+    def axes(self) -> tuple[str, ...]:
+        """Returns the options of its axes that its file is named after."""
+        return tuple(name for name in ("x", "y", "z") if name in self.named)
 
 
 KINDS: dict[str, Kind] = {
@@ -38,13 +42,13 @@ KINDS: dict[str, Kind] = {
     "tangent": Kind(policy.tangent, PLANE | {"weights"}, ("kind", "x", "y")),
     "3d": Kind(space.still, SPACE, ("kind", "x", "y", "z")),
     "animation": Kind(space.turn, SPACE | {"frames"}, ("kind", "x", "y", "z"), moving.SUFFIXES),
-    "parallel": Kind(parallel.parallel, {"metrics", "points", "reference"}, ("kind",)),
+    "parallel": Kind(parallel.parallel, {"metrics", "points", "reference"}, ("kind",), metrics=4),
     "robustness": Kind(robustness.robustness, {"bars", "reference"}, ("kind",)),
     "groups": Kind(groups.groups, {"metrics", "bars"}, ("kind",)),
     "trace": Kind(trace.trace, set(), ("kind",)),
     "compromises": Kind(compromises.compromises, set(), ("kind",)),
     "shift": Kind(shift.shift, {"x", "y", "x_better", "y_better", "seeds", "split"}, ("kind",)),
-    "seeds": Kind(seeds.seeds, {"metrics", "bars", "reference"}, ("kind",)),
+    "seeds": Kind(seeds.seeds, {"metrics", "bars", "reference"}, ("kind",), metrics=1),
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 # places of a label about its mark, in points towards the better ends: the empty side of the frontier first
 PLACES = ((9, 6), (9, -6), (0, 13), (-9, 6), (0, -13), (14, 0), (-9, -6), (-14, 0))
-FAR = tuple((round(r * np.cos(a)), round(r * np.sin(a))) for r in (28, 46) for a in np.linspace(-2.75, 2.75, 15))
+FAR = tuple((round(r * np.cos(a)), round(r * np.sin(a))) for r in (28, 46, 70) for a in np.linspace(-2.75, 2.75, 15))
 CLEAR = 4  # points between a line to a mark and other marks
 AT_END, GAP = 12, 0.058  # names beside the ends of lines, and their distance as a share of the axes
 MOST = 40  # labels that are tried: more would be a grey carpet

@@ -1,6 +1,5 @@
 """Any number of metrics side by side: an upright axis for each, its better end up, and a line for each setting."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TICKS = 5
+TICKS = 4  # parts of an axis, at most
+HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "linestyle": (0, (3, 2))}  # a nearly constant prediction
 
 
 def parallel(records: Sequence[query.Record], options: DictConfig) -> Picture:
@@ -43,16 +43,17 @@ def draw(shown: Chart, title: str | None) -> "Figure":
     heights, rows = scale_means(shown), shown.groups.to_dict("index")
     m = len(shown.axes)
     with mpl.rc_context(STYLE):
-        figure = frame.figure(float(np.clip(2.2 + 1.45 * m, 6.4, 14)), 4.9)
+        figure = frame.figure(float(np.clip(2.2 + 1.45 * m, 6.4, frame.WIDEST)), 4.9)
         axes = figure.subplots()
         for kind, (colour, marker) in shown.looks.items():
             for i in np.flatnonzero(shown.groups["kind"] == kind):
-                axes.plot(heights[i], **_look(bool(shown.efficient[i]), colour, marker, len(heights)))
+                look = _look(bool(shown.efficient[i]), colour, marker, len(heights))
+                axes.plot(heights[i], **look, **(HOLLOW if shown.constant[i] else {}))
         _scales(axes, shown)
         title_words = ", ".join(axis.brief for axis in shown.axes) if m <= 3 else f"{m} metrics"
         below = f"{text.extent(shown)}; up is better on every axis"
         frame.head(figure, frame.title(shown, title, title_words), below)
-        frame.legend(figure, frame.kinds(shown), [*_signs()])
+        frame.legend(figure, frame.kinds(shown), [*_signs(), *frame.constant_signs(shown, **HOLLOW, color=GREY)])
         names = [(text.full_label(row), heights[i, -1]) for i, row in rows.items() if shown.efficient[i]]
         labels.at_the_end(axes, m - 1, names)
     return figure
@@ -67,7 +68,8 @@ def scale_means(shown: Chart) -> NDArray[np.float64]:
 
 def _look(best: bool, colour: str, marker: str, n: int) -> dict[str, Any]:
     if not best:
-        return {"color": colour, "linewidth": 0.8, "alpha": frame.fainter(n), "zorder": 2}
+        faint: dict[str, Any] = {"marker": marker, "markersize": 3, "markeredgewidth": 0}
+        return {"color": colour, "linewidth": 0.8, "alpha": frame.fainter(n), "zorder": 2, **faint}
     ring: dict[str, Any] = {"marker": marker, "markersize": 6, "markeredgecolor": INK, "markeredgewidth": 0.8}
     return {"color": colour, "linewidth": 1.8, "alpha": 0.95, "zorder": 4, **ring, "label": "_efficient"}
 
@@ -78,12 +80,13 @@ def _scales(axes: "Axes", shown: Chart) -> None:
     gains = shown.values * np.array(shown.signs)
     for place, (values, sign) in enumerate(zip(gains.T, shown.signs, strict=True)):
         axes.axvline(place, color="#555555", linewidth=1, zorder=3)
-        single = np.ptp(values) == 0
-        for height in [0.5] if single else np.linspace(0, 1, TICKS):
-            value = sign * (values.min() + height * np.ptp(values))
+        low, high = sorted((sign * values.min(), sign * values.max()))
+        ticks = frame.round_numbers(low, high, most=TICKS)
+        for value in ticks[(ticks >= low) & (ticks <= high)]:
+            height = (sign * value - values.min()) / np.ptp(values) if np.ptp(values) else 0.5
             axes.annotate(
-                f"{value:.3g}", (place, height), (-5, 0), textcoords="offset points", ha="right", va="center",
-                size=8.5, color="#444444", bbox=ground, zorder=5,
+                f"{value:.6g}", (place, height), (-5, 0), textcoords="offset points", ha="right", va="center",
+                size=9, color="#444444", bbox=ground, zorder=5,
             )  # fmt: skip
     axes.set_xticks(range(len(shown.axes)), [_words(axis.brief, axis.sign) for axis in shown.axes], fontsize=9.5)
     axes.tick_params(axis="x", length=0, pad=6)
@@ -95,7 +98,7 @@ def _scales(axes: "Axes", shown: Chart) -> None:
 
 
 def _words(words: str, sign: int) -> str:
-    return textwrap.fill(words, 19) + ("\n(top: highest)" if sign > 0 else "\n(top: lowest)")
+    return frame.fold(words, 19) + ("\n(top: highest)" if sign > 0 else "\n(top: lowest)")
 
 
 def _signs() -> list[Any]:

@@ -14,7 +14,7 @@ from evals.plots.axis import Side
 from evals.plots.chart import Chart
 from evals.plots.frontier import reference
 from evals.plots.picture import Picture
-from evals.plots.style import COLOURS, MARKERS, STYLE
+from evals.plots.style import COLOURS, GREY, MARKERS, STYLE
 from evals.records import query
 from evals.records.radius_text import NORMS, in_bytes, radius_words
 from utils.words.numbers import SPELLED, read_number
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 ATTACKED = re.compile(rf"robust_accuracy_(?:(?P<attack>[a-z]\w*?)_)?(?P<radius>{SPELLED})")
 OTHER = re.compile(r"(after|worst|class|group\d+)(_|$)")  # what is not the accuracy of all rows under one attack
-PANEL, CHARACTER = 2.1, 0.085  # inches, about, that radii span and that a character of a tick takes
+CHARACTER = 0.085  # inches, about, that a character of a tick takes
 MOST_PANELS = 4
+CONSTANT: tuple[dict[str, Any], dict[str, Any]] = ({}, {"linestyle": (0, (3, 2)), "markerfacecolor": "white"})
 Curve = Mapping[float, str]  # radius -> metric
 
 
@@ -63,19 +64,22 @@ def draw(shown: Chart, found: Mapping[str, Curve], title: str | None, bars: str,
     looks = settings_looks(shown)
     crowded = len(looks) > len(COLOURS)
     with mpl.rc_context(STYLE):
-        figure = frame.figure(max(6.4, (2.6 if crowded else 1.0) + 2.7 * len(found)), 4.6)
+        beside = 2.6 if crowded else 1.0  # inches
+        wide = min(max(6.4, beside + 2.7 * len(found)), frame.WIDEST)
+        figure = frame.figure(wide, 4.6)
         panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
         for panel, (attack, curve) in zip(panels, found.items(), strict=True):
-            for i, (_, colour, marker) in enumerate(looks):
-                _line(panel, shown, i, curve, colour, marker, faint=crowded and not shown.efficient[i])
-            _radii(panel, attack, curve, bytes_=bytes_)
+            for i, look in enumerate(looks):
+                _line(panel, shown, i, curve, look, faint=crowded and not shown.efficient[i])
+            _radii(panel, attack, curve, bytes_=bytes_, inches=(wide - beside) / len(found) - 0.3)
         panels[0].set_ylabel("accuracy (higher is better →)")
+        _heights(panels[0], shown)
         if crowded:
             _names(panels[-1], shown, list(found.values())[-1])
         frame.head(figure, frame.title(shown, title, "accuracy by radius of the attack"), text.extent(shown))
-        look: dict[str, Any] = {"linestyle": "-", "markersize": 5}
-        own = [frame.swatch(name, (colour, marker), **look) for name, colour, marker in looks]
-        entries = frame.kinds(shown, **look) if crowded else own
+        sign: dict[str, Any] = {"linestyle": "-", "markersize": 6, "markeredgewidth": 0}
+        own = [frame.swatch(name, (colour, marker), **sign) for name, colour, marker in looks]
+        entries = frame.kinds(shown, **sign) if crowded else own
         frame.legend(figure, entries, _signs(shown, bars, crowded))
     return figure
 
@@ -91,39 +95,52 @@ def settings_looks(shown: Chart) -> list[tuple[str, str, str]]:
     return list(zip(names, COLOURS, MARKERS, strict=False))
 
 
-def _line(panel: "Axes", shown: Chart, i: int, curve: Curve, colour: str, marker: str, *, faint: bool) -> None:
+def _heights(panel: "Axes", shown: Chart) -> None:
+    """The axis of accuracies, which ends where these end."""
+    values = (float(np.nanmin(shown.values)), float(np.nanmax(shown.values)))
+    panel.set_ylim(frame.within(panel.get_ylim(), shown.axes[0], values))
+    frame.round_ticks(panel.yaxis)
+
+
+def _line(panel: "Axes", shown: Chart, i: int, curve: Curve, kind: tuple[str, str, str], *, faint: bool) -> None:
     """The line of one setting with its bars; a faint one has none."""
+    _, colour, marker = kind
     columns = [shown.keys.index(key) for key in curve.values()]
     means, ends = shown.values[i, columns], shown.bars[i, columns]
     known = ~np.isnan(means)
     x, y, (low, high) = np.array(list(curve))[known], means[known], ends[known].T
-    look: dict[str, Any] = {"color": colour, "clip_on": False}
+    look: dict[str, Any] = {"color": colour, "marker": marker, "clip_on": False, **CONSTANT[bool(shown.constant[i])]}
     if faint:
-        panel.plot(x, y, linewidth=0.9, alpha=frame.fainter(len(shown.groups)), zorder=2, **look)
+        panel.plot(x, y, linewidth=0.9, markersize=3, alpha=frame.fainter(len(shown.groups)), zorder=2, **look)
         return
-    panel.plot(x, y, marker=marker, markersize=4.5, linewidth=1.5, zorder=3, **look)
+    panel.plot(x, y, markersize=5, linewidth=1.5, zorder=3, **look)
     known_bar = high > low  # a bar only where one is known: a band would run to nothing at other radii
     gaps = np.stack([y - low, high - y])[:, known_bar]
-    aside = (i % len(COLOURS) - len(COLOURS) // 2) * 0.006 * max(curve)  # bars of several settings beside each other
+    aside = i % len(COLOURS) * 0.006 * max(curve)  # bars of several settings beside each other, none left of 0
     panel.errorbar(
         x[known_bar] + aside, y[known_bar], yerr=gaps, fmt="none", ecolor=colour, elinewidth=1, alpha=0.6, zorder=2.5
     )
 
 
-def _radii(panel: "Axes", attack: str, curve: Curve, *, bytes_: bool) -> None:
-    """The axis of radii, each that was judged a tick while there is room."""
+def _radii(panel: "Axes", attack: str, curve: Curve, *, bytes_: bool, inches: float) -> None:
+    """The axis of radii, which span some inches, each that was judged a tick while there is room."""
     radii = list(curve)
     if len(radii) <= 6 and min(np.diff(radii), default=1) > 0.09 * max(radii):
         texts = [axes_.source(key, ())[0].rpartition("_")[2] if r else "0" for r, key in curve.items()]
-        panel.set_xticks(radii, _apart(radii, [radius_words(word, bytes_) for word in texts]))
-    panel.set_xlim(-0.04 * max(radii), 1.04 * max(radii))
+        panel.set_xticks(radii, _apart(radii, [radius_words(word, bytes_) for word in texts], inches))
+    else:
+        frame.round_ticks(panel.xaxis)
+    panel.set_xlim(0, 1.04 * max(radii))
     words = NORMS.get(attack, attack.replace("_", " "))
     panel.set_xlabel(f"radius of the attack, {words}" if attack else "radius of the attack")
 
 
-def _apart(radii: Sequence[float], words: Sequence[str]) -> list[str]:
-    """The words of rising radii, none for one that would run into a neighbour; the last stays, then from the left."""
-    inches = np.array(radii) / max(radii) * PANEL
+def _apart(radii: Sequence[float], words: Sequence[str], span: float) -> list[str]:
+    """The words of rising radii, none for one that would run into a neighbour; the last stays, then from the left.
+
+    The radii span so many inches.
+    """
+    inches = np.array(radii) / max(radii) * span
     half = [0.5 * CHARACTER * len(word) + 0.04 for word in words]
     kept = [len(words) - 1]
     for i in range(len(words) - 1):
@@ -142,4 +159,5 @@ def _names(panel: "Axes", shown: Chart, curve: Curve) -> None:
 
 def _signs(shown: Chart, bars: str, crowded: bool) -> list[Any]:
     signs = [frame.bar_sign(spread.WORDS[bars])] if (shown.bars[..., 1] > shown.bars[..., 0]).any() else []
+    signs += frame.constant_signs(shown, **CONSTANT[True], color=GREY)
     return [*signs, *([frame.blank("faint: dominated")] if crowded else [])]

@@ -32,48 +32,53 @@ def seeds(records: Sequence[query.Record], options: DictConfig) -> Picture:
     shown_rows = order(shown)
     drawn = draw(shown, shown_rows, frame.read_title(options), str(options.bars))
     settings = text.table(shown.groups.iloc[shown_rows], shown.keys, heading="model")
-    return Picture(drawn, f"{text.describe_missing(shown)}{settings}{text.measure(shown, reference(options))}")
+    below = text.measure(shown, reference(options)) + text.describe_constant(shown)
+    return Picture(drawn, f"{text.describe_missing(shown)}{settings}{below}")
 
 
 def order(shown: Chart) -> list[int]:
     """The settings by their mean in the first metric, the best first, at most MOST."""
-    gains = shown.values[:, 0] * (shown.signs[0] or 1)
-    return [int(i) for i in np.argsort(-gains, kind="stable")[:MOST]]
+    return frame.by_rank(shown, shown.values[:, 0] * (shown.signs[0] or 1), MOST)
 
 
 def draw(shown: Chart, rows: Sequence[int], title: str | None, bars: str) -> "Figure":
     """The figure: a row for each setting, a panel for each metric."""
     import matplotlib as mpl
 
-    m = len(shown.axes)
+    m, names = len(shown.axes), frame.name_rows(shown, rows, between=", ")
+    left = 0.5 + frame.row_width(names)
+    wide = min(left + (4.2 if m == 1 else 2.7 * m), frame.WIDEST)
     with mpl.rc_context(STYLE):
-        figure = frame.figure(
-            0.5 + frame.row_width(shown, rows) + (4.2 if m == 1 else 2.7 * m), max(1.5 + 0.24 * len(rows), 2.6)
-        )
+        figure = frame.figure(wide, max(1.5 + 0.24 * len(rows), 2.6))
         panels = figure.subplots(1, m, sharey=True, squeeze=False)[0]
         for column, panel in enumerate(panels):
             _dots(panel, shown, rows, column)
-            panel.set_xlabel(frame.axis_label(shown.axes[column], room=44 if m == 1 else 30))
-        frame.name_rows(panels[0], [text.full_label(shown.groups.iloc[i]) for i in rows])
+            panel.set_xlabel(frame.axis_label(shown.axes[column], room=max(int(12 * (wide - left) / m), 20)))
+        frame.draw_rows(panels[0], names, list(shown.constant[rows]))
         below = text.extent(shown) + ("" if len(rows) == len(shown.groups) else f"; the best {len(rows)} shown")
         heading = frame.title(shown, title, f"every seed, by {shown.axes[0].brief}")
-        frame.head(figure, heading, below, indent=frame.row_width(shown, rows))
+        frame.head(figure, heading, below)
         frame.legend(figure, _signs(shown, bars))
     return figure
 
 
 def _dots(panel: "Axes", shown: Chart, rows: Sequence[int], column: int) -> None:
-    key = shown.keys[column]
+    key, axis = shown.keys[column], shown.axes[column]
     for place, i in enumerate(rows):
         group = shown.groups.iloc[i]
-        colour, _ = shown.looks[group["kind"]]
+        colour, marker = shown.looks[group["kind"]]
+        hollow: dict[str, Any] = {"facecolors": "white", "edgecolors": colour, "linewidths": 1.2}
+        dot = hollow if shown.constant[i] else {"color": colour, "alpha": 0.55, "linewidths": 0}
         values = shown.runs[shown.runs["group_id"] == group["group_id"]][key]
-        panel.scatter(values, np.full(len(values), place), s=20, color=colour, alpha=0.45, linewidths=0, zorder=3)
+        panel.scatter(values, np.full(len(values), place), s=22, marker=marker, **dot, zorder=3, clip_on=False)
         low, high = shown.bars[i, column]
         panel.plot([low, high], [place, place], color=colour, linewidth=1.6, alpha=0.9, zorder=2)
         ring = INK if shown.efficient[i] else colour
         panel.plot(shown.values[i, column], place, marker="|", markersize=11, markeredgewidth=2, color=ring, zorder=4)
+    every = shown.runs[key]
+    panel.set_xlim(frame.within(panel.get_xlim(), axis, (float(every.min()), float(every.max()))))
     panel.tick_params(axis="y", length=0)
+    frame.round_ticks(panel.xaxis, most=5)
 
 
 def _signs(shown: Chart, bars: str) -> list[Any]:
@@ -85,4 +90,4 @@ def _signs(shown: Chart, bars: str) -> list[Any]:
         [], [], linestyle="", marker="|", color=INK, markersize=10, markeredgewidth=2, label="mean, efficient"
     )
     spreads = [frame.bar_sign(spread.WORDS[bars])] if (shown.bars[..., 1] > shown.bars[..., 0]).any() else []
-    return [dot, mean, best, *spreads]
+    return [dot, mean, best, *spreads, *frame.constant_signs(shown, markersize=5, markeredgewidth=1.2)]

@@ -1,10 +1,10 @@
 """Before and after rows were added: an arrow for each seed in the plane of two metrics, on validation and test rows."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from evals.plots import apart, frame
@@ -82,7 +82,7 @@ def draw(shown: Chart, splits: Sequence[str], title: str | None, *, dots: bool) 
     looks = apart.looks(shown)
     x, y = shown.axes[:2]
     with mpl.rc_context(STYLE):
-        figure = frame.figure(6.4 if len(splits) == 1 else 9.6, 4.9)
+        figure = frame.figure(6.4 if len(splits) == 1 else frame.WIDEST, 4.9)
         panels = figure.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
         for panel, split in zip(panels, splits, strict=True):
             for i, look in enumerate(looks):
@@ -90,11 +90,11 @@ def draw(shown: Chart, splits: Sequence[str], title: str | None, *, dots: bool) 
             panel.set_xlabel(frame.axis_label(x, room=44))
             panel.annotate(ROWS[split], (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=INK)
         panels[0].set_ylabel(frame.axis_label(y, room=42))
-        _room(panels[0], shown, splits, dots=dots)
+        values = _room(panels[0], shown, splits, dots=dots)
         for panel in panels:
-            frame.corner(panel, shown.signs[:2])
+            frame.corner(panel, shown.signs[:2], values)
         heading = frame.title(shown, title, "without and with the added rows")
-        frame.head(figure, heading, apart.extent(shown), above=26)
+        frame.head(figure, heading, apart.extent(shown))
         frame.legend(figure, apart.entries(looks), _signs(dots=dots and shown.several))
     return figure
 
@@ -118,20 +118,21 @@ def _arrows(panel: "Axes", shown: Chart, i: int, look: apart.Look, split: str, *
         panel.scatter(x0, y0, s=6, color=look.colour, alpha=faint, linewidths=0, zorder=2)
     x, y = moves(shown, i, split)
     panel.plot([x.before, x.after], [y.before, y.after], color=look.colour, linewidth=2, zorder=4, label="_mean")
-    mark: dict[str, Any] = {"marker": look.marker, "s": 74, "linewidths": 1.3, "zorder": 5}
+    mark: dict[str, Any] = {"marker": look.marker, "s": 74, "linewidths": 1.3, "zorder": 5, "clip_on": False}
     panel.scatter(x.before, y.before, color="white", edgecolors=look.colour, label="_before", **mark)
     panel.scatter(x.after, y.after, color=look.colour, edgecolors=INK, label="_after", **mark)
 
 
-def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> None:
-    """Room about the marks of all panels, more of it towards the better ends, where the corner mark stands."""
+def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> NDArray[np.float64]:
+    """Room about the marks of all panels, more of it towards the better ends; returns the marks (n, 2)."""
     marks = shown.runs if dots else shown.groups
     columns = [[end for split in splits for end in ends(axis.key, split)] for axis in shown.axes[:2]]
     values = np.stack([marks[own].to_numpy(float).ravel() for own in columns], axis=1)
     limits: tuple[Any, Any] = (panel.set_xlim, panel.set_ylim)
-    for own, sign, limit in zip(values.T, shown.signs, limits, strict=False):
-        limit(frame.room((float(own.min()), float(own.max())), sign, math.nan))
-    frame.ticks(panel, values)
+    for own, axis, limit in zip(values.T, shown.axes, limits, strict=False):
+        limit(frame.room((float(own.min()), float(own.max())), axis))
+    frame.round_ticks(panel.xaxis, panel.yaxis)
+    return values
 
 
 def _signs(*, dots: bool) -> list[Any]:

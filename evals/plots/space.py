@@ -1,6 +1,5 @@
 """Three metrics in space, the efficient settings in colour and the dominated ones grey."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from evals.records import query
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PALE = "#c4c4c4"
 ELEVATION = 22.0  # degrees
 MOST_NAMES = 8
 
@@ -48,17 +46,19 @@ def draw(shown: Chart, title: str | None, *, names: bool) -> "Figure":
     with mpl.rc_context(STYLE):
         figure = frame.figure(6.4, 6.0)
         figure.set_layout_engine("none")  # which would move the axes as they turn
-        dominated = [] if shown.efficient.all() else [frame.swatch("dominated", (PALE, "o"), markersize=6)]
-        columns, handles = frame.arrange_entries(figure.get_figwidth(), frame.kinds(shown, best=True), dominated)
+        dominated = [] if shown.efficient.all() else [frame.swatch("dominated", (frame.PALE, "o"), markersize=6)]
+        signs = [*dominated, *frame.constant_signs(shown)]
+        columns, handles = frame.arrange_entries(figure.get_figwidth(), frame.kinds(shown, best=True), signs)
         figure.set_figheight(6.0 + 0.2 * (len(handles) // columns))
         below = (0.35 + 0.2 * (len(handles) // columns)) / figure.get_figheight()
-        axes: Any = figure.add_axes((0.0, below, 1.0, 0.88 - below), projection="3d")
+        axes: Any = figure.add_axes((0.0, below, 0.95, 0.88 - below), projection="3d")
         axes.view_init(elev=ELEVATION, azim=moving.START)
         _walls(axes, shown)
         for kind, (colour, marker) in shown.looks.items():
             rows = (shown.groups["kind"] == kind).to_numpy()
             _draw_dominated(axes, shown, rows & ~shown.efficient, marker)
-            _efficient(axes, shown, rows & shown.efficient, colour, marker)
+            _efficient(axes, shown, rows & shown.efficient & ~shown.constant, (colour, marker), face=colour)
+            _efficient(axes, shown, rows & shown.efficient & shown.constant, (colour, marker), face="white")
         _label(axes, shown)
         _head(figure, frame.title(shown, title, ", ".join(axis.brief for axis in shown.axes)), text.extent(shown))
         figure.legend(handles=handles, loc="lower center", ncols=columns, columnspacing=1.6, handletextpad=0.5)
@@ -68,36 +68,40 @@ def draw(shown: Chart, title: str | None, *, names: bool) -> "Figure":
 
 
 def _head(figure: "Figure", title: str, below: str) -> None:
-    lines = textwrap.wrap(title, 54)
-    figure.text(0.03, 0.98, "\n".join(lines), va="top", fontsize=12, fontweight="bold")
-    figure.text(0.03, 0.965 - 0.033 * len(lines), below, va="top", fontsize=9.5, color=frame.GREYER)
+    lines = frame.fold(title, 54)
+    figure.text(0.03, 0.98, lines, va="top", fontsize=12, fontweight="bold")
+    figure.text(0.03, 0.965 - 0.033 * (lines.count("\n") + 1), below, va="top", fontsize=9.5, color=frame.GREYER)
 
 
 def _walls(axes: Any, shown: Chart) -> None:
     """Room about the marks, and walls that recede."""
-    from matplotlib.ticker import MaxNLocator
-
-    for set_limits, values in zip((axes.set_xlim, axes.set_ylim, axes.set_zlim), shown.values.T, strict=True):
+    limits = (axes.set_xlim, axes.set_ylim, axes.set_zlim)
+    for set_limits, axis, values in zip(limits, shown.axes, shown.values.T, strict=True):
         span = np.ptp(values) or 0.1 * abs(values[0]) or 1.0
-        set_limits(values.min() - 0.08 * span, values.max() + 0.08 * span)
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-        axis.set_pane_color((0.975, 0.975, 0.97, 1))
-        axis._axinfo["grid"] |= {"color": "#dedede", "linewidth": 0.7}
-        axis.set_major_locator(MaxNLocator(5))
+        low, high = float(values.min()), float(values.max())
+        set_limits(*frame.within((low - 0.08 * span, high + 0.08 * span), axis, (low, high)))
+    frame.round_ticks(axes.xaxis, axes.yaxis, axes.zaxis, most=6)
+    axes.xaxis.get_major_locator().set_params(prune="upper")  # where the first of y stands
+    for along in (axes.xaxis, axes.yaxis, axes.zaxis):
+        along.set_pane_color((0.975, 0.975, 0.97, 1))
+        along._axinfo["grid"] |= {"color": "#dedede", "linewidth": 0.7}
     axes.set_box_aspect((1, 1, 0.8), zoom=0.94)
 
 
 def _draw_dominated(axes: Any, shown: Chart, rows: NDArray[np.bool_], marker: str) -> None:
     size = np.where(shown.models[rows], 26, 10)
-    look: dict[str, Any] = {"color": PALE, "edgecolors": "white", "linewidths": 0.4, "depthshade": False}
+    look: dict[str, Any] = {"color": frame.PALE, "edgecolors": "white", "linewidths": 0.4, "depthshade": False}
     axes.scatter(*shown.values[rows].T, s=size, marker=marker, zorder=4, **look)
 
 
-def _efficient(axes: Any, shown: Chart, rows: NDArray[np.bool_], colour: str, marker: str) -> None:
+def _efficient(axes: Any, shown: Chart, rows: NDArray[np.bool_], kind: tuple[str, str], *, face: str) -> None:
     """Marks on stems: without them one does not see how deep in space they are."""
+    colour, marker = kind
     size = np.where(shown.models[rows], 62, 24)
-    look: dict[str, Any] = {"color": colour, "edgecolors": INK, "linewidths": 0.9, "depthshade": False}
-    axes.scatter(*shown.values[rows].T, s=size, marker=marker, zorder=6, **look)
+    look: dict[str, Any] = {"color": face, "edgecolors": INK if face == colour else colour, "depthshade": False}
+    axes.scatter(
+        *shown.values[rows].T, s=size, marker=marker, linewidths=0.9 if face == colour else 1.6, zorder=6, **look
+    )
     floor = axes.get_zlim()[0]
     for x, y, z in shown.values[rows]:
         axes.plot([x, x], [y, y], [floor, z], color=colour, linewidth=0.9, alpha=0.6, zorder=3, label="_stem")
@@ -106,7 +110,7 @@ def _efficient(axes: Any, shown: Chart, rows: NDArray[np.bool_], colour: str, ma
 def _label(axes: Any, shown: Chart) -> None:
     for set_label, axis in zip((axes.set_xlabel, axes.set_ylabel, axes.set_zlabel), shown.axes, strict=True):
         end = "higher is better" if axis.sign > 0 else "lower is better"
-        words = f"{textwrap.fill(axis.brief, 30)}\n({end})"
+        words = f"{frame.fold(axis.brief, 30)}\n({end})"
         set_label(words, labelpad=4 + 6 * (words.count("\n") + 1), fontsize=9.5, linespacing=1.15)
     axes.tick_params(labelsize=8.5, pad=2)
 

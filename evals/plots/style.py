@@ -15,6 +15,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 # have no common divisor, so 56 kinds look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+HATCHES = ("", "////", "....", "xxxx", "----", "oo", "\\\\\\\\")  # of areas, where colours are not seen
 GREY, INK = "#8a8a8a", "#222222"
 STYLE: Any = {
     **{"font.size": 10, "axes.labelsize": 10.5, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5},

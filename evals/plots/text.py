@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from evals.choosing.choice_text import format_load, warn_of_luck
+from evals.choosing import choice_text
 from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
 from evals.plots.chart import Chart, hypervolume, reference
 from evals.records import query
 from evals.records.points import describe_fits, fits
 from utils.system.console import count
+
+CONSTANT = "nearly constant"  # prediction: one class for nearly every row
 
 
 def extent(shown: Chart) -> str:
@@ -30,7 +32,15 @@ def extent(shown: Chart) -> str:
 
 def summary(shown: Chart, given: str | None) -> str:
     """Describes left-out runs, the efficient settings, their number, and the hypervolume."""
-    return f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}{describe_crossed(shown)}"
+    listed = f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}"
+    return f"{listed}{describe_constant(shown)}{describe_crossed(shown)}"
+
+
+def describe_constant(shown: Chart) -> str:
+    """Names the settings that are nearly constant predictions, three at most; nothing where there is none."""
+    names = [full_label(row) for row in shown.groups[shown.constant].to_dict("records")]
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return f"{CONSTANT} predictions, whose small gaps mean little: {'; '.join(names[:3])}{more}\n" if names else ""
 
 
 def describe_crossed(shown: Chart) -> str:
@@ -77,7 +87,7 @@ def table(settings: pd.DataFrame, keys: Sequence[str], *, heading: str) -> str:
         [row["name"], row["label"], ids(row["doc_ids"]), *(mean(row, key) for key in keys), str(len(row["doc_ids"]))]
         for row in settings.to_dict("records")
     ]
-    return query.align([heading, "setting", "doc ids", *keys, "seeds"], rows)
+    return query.align([heading, "setting", "records", *keys, "seeds"], rows)
 
 
 def ids(found: Sequence[int]) -> str:
@@ -113,11 +123,15 @@ def describe_choice(shown: Chart, choice: Choice, dataset: str) -> str:
     runs = shown.runs[shown.runs["group_id"] == row["group_id"]]
     handed = hand_out(runs, keys, choice.limits, sure=False)
     own, record = runs.iloc[handed.place], shown.records[int(runs.index[handed.place])]
-    lines = [f"chosen ({choice.reason}): {row['name']}, {row['label']}, doc ids {ids(row['doc_ids'])}"]
-    lines += [f"  {', '.join(f'{key} {mean(row, key)}' for key in keys)}", f"  {format_load(record, dataset)}"]
+    lines = [f"chosen ({choice.reason}): {row['name']}, {row['label']}, records {ids(row['doc_ids'])}"]
+    lines += [
+        f"  {', '.join(f'{key} {mean(row, key)}' for key in keys)}",
+        f"  {choice_text.format_load(record, dataset)}",
+    ]
+    lines[1:1] = [f"  {said}"] if (said := choice_text.describe_constant(record)) else []
     lines[-1] += _why(handed, choice.limits, own, keys, len(runs))
     lines += [f"  {sentence}" for sentence in describe_fits(record)]
-    lines += [f"  {sentence}" for sentence in warn_of_luck(len(shown.groups))]
+    lines += [f"  {sentence}" for sentence in choice_text.warn_of_luck(len(shown.groups))]
     return "".join(f"{line}\n" for line in lines)
 
 

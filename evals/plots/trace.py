@@ -60,10 +60,12 @@ def draw(shown: Chart, paths: Sequence[Sequence[Path]], title: str | None) -> "F
         for look, own in zip(looks, paths, strict=True):
             _lines(axes, look, own, frame.fainter(shown.runs.shape[0]))
         axes.set_xlim(left=0)
+        axes.set_ylim(frame.within(axes.get_ylim(), shown.axes[0], axes.dataLim.intervaly))
+        frame.round_ticks(axes.xaxis, axes.yaxis)
         axes.set_xlabel("evaluations, a training each")
         axes.set_ylabel(frame.axis_label(shown.axes[0], room=42))
-        frame.draw_heading(
-            axes, frame.title(shown, title, "best of the search so far, on validation rows"), apart.extent(shown)
+        frame.head(
+            figure, frame.title(shown, title, "best of the search so far, on validation rows"), apart.extent(shown)
         )
         # a line without marks: the marks of the legend would stand nowhere in the plot
         entries = apart.entries(looks, marker="", linestyle="-", linewidth=2)

@@ -207,12 +207,11 @@ def test_the_axes_say_what_is_better():
     axes = figure.axes[0]
     assert axes.get_xlabel().split() == ["accuracy", "(higher", "is", "better", "→)"]
     assert axes.get_ylabel().split()[-4:] == ["(←", "lower", "is", "better)"]
-    assert axes.get_title(loc="left") == "Mine"
+    assert figure.get_suptitle().strip() == "Mine"
 
 
 def test_a_dollar_in_a_title_is_a_dollar():
     """Text of users is no formula, which could not be read."""
     figure = draw(MODELS, r"title=cost $\x$ of $5")
-    (axes, *_) = figure.axes
-    assert axes.get_title(loc="left") == r"cost $\x$ of $5"
+    assert figure.get_suptitle().strip() == r"cost $\x$ of $5"
     assert style.render(figure, "svg")

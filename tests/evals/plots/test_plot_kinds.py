@@ -177,7 +177,7 @@ def test_a_run_without_one_of_the_radii_is_drawn_where_it_was_judged():
 
 def test_every_rate_has_a_panel_and_every_group_of_every_setting_a_bar():
     figure = draw("groups").figure
-    assert [panel.get_xlabel() for panel in figure.axes] == ["accuracy", "false negative\nrate", "acceptance\nrate"]
+    assert [panel.get_xlabel() for panel in figure.axes] == ["accuracy", "false\nnegative rate", "acceptance rate"]
     assert [len(panel.patches) for panel in figure.axes] == [6, 6, 6]
     assert {"women", "men"} <= set(legend(figure))
 
@@ -219,6 +219,123 @@ def test_a_metric_without_a_better_end_can_be_shown():
     assert "efficient" not in draw("seeds", "metrics=acceptance_rate_group0").text.splitlines()[-1]
 
 
+# --- nearly constant predictions -------------------------------------------------------------------------------
+
+
+def flat(doc_id, regularizer, recall, gap):
+    """One whose worse class is recognised at some rate; the prevalence says that there are two classes."""
+    more = {"worst_class_accuracy": recall, "prevalence": 0.6, "robust_accuracy_linf_0.01": 0.59}
+    return model(doc_id, regularizer, 0.6, gap, 0.59, more=more)
+
+
+# everybody is accepted by always, nearly by almost; fair and able are told apart by their gaps alone
+CONSTANT = [flat(1, "always", 0.0, 0.0), flat(2, "almost", 0.05, 0.01), flat(3, "fair", 0.051, 0.02)]
+CONSTANT += [flat(4, "able", 0.5, 0.1), model(5, "ten classes", 0.5, 0.2, 0.3, more={"worst_class_accuracy": 0.0})]
+LAST = ["fair", "able", "ten classes", "always", "almost"]
+
+
+def names_of_rows(figure):
+    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("groups", []), ("seeds", ["metrics=fnr_gap"])])
+def test_nearly_constant_predictions_come_last_however_small_their_gaps(kind, words):
+    picture = draw(kind, *words, records=CONSTANT)
+    assert names_of_rows(picture.figure) == LAST
+    assert "nearly constant" in legend(picture.figure)
+    assert "nearly constant predictions, whose small gaps mean little: always; almost\n" in picture.text
+
+
+@pytest.mark.parametrize(("kind", "words"), [("groups", []), ("seeds", []), ("parallel", ["metrics=accuracy,fnr_gap"])])
+def test_where_every_model_tells_rows_apart_nothing_is_said(kind, words):
+    picture = draw(kind, *words)
+    assert not [entry for entry in legend(picture.figure) if "constant" in entry]
+    assert "constant" not in picture.text
+
+
+def test_their_bars_are_pale_and_their_marks_hollow():
+    panel = draw("groups", records=CONSTANT).figure.axes[0]
+    pale = {round(bar.get_y() + bar.get_height() / 2) for bar in panel.patches if (bar.get_alpha() or 1) < 1}
+    assert pale == {3, 4}
+    axes = draw("frontier", "x=accuracy", "y=fnr_gap", records=CONSTANT).figure.axes[0]
+    white = [c for c in axes.collections if len(c.get_facecolor()) and (c.get_facecolor()[0][:3] == 1).all()]
+    assert sorted(gap for c in white for _, gap in c.get_offsets()) == [0.0, 0.01]
+    for kind, label in (("parallel", "_efficient"), ("robustness", None)):
+        figure = draw(kind, *WORDS.get(kind, []), records=CONSTANT).figure
+        dashed = [
+            line for line in figure.axes[-1].lines if line.is_dashed() and (not label or line.get_label() == label)
+        ]
+        assert len(dashed) in (1, 2)
+        assert {line.get_markerfacecolor() for line in dashed} == {"white"}
+
+
+# --- axes that are chosen --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["frontier", "3d", "parallel", "seeds"])
+def test_axes_that_are_not_given_are_metrics_of_the_records(folder, kind):
+    answer = command("evals.plot", "dataset=loan", f"kind={kind}", "out=a.svg")
+    assert answer.code == 0, answer.err
+    header = answer.out.splitlines()[0].split()
+    assert [key for key in header if key in MODELS[0]["metrics"]][:1] == ["accuracy"]
+    assert len(header) == {"frontier": 6, "3d": 7, "parallel": 8, "seeds": 5}[kind]
+
+
+# --- half size and greyscale -----------------------------------------------------------------------------------
+
+SETTINGS = [
+    model(i, ("adversarial", "erm")[i % 2], 0.5 + i / 50, i / 50, 0.3, radius=i / 20, group_id=f"g{i}")
+    for i in range(1, 13)
+]
+HALF = 640  # pixels
+SMALLEST = 9  # pixels of a letter's height and what is below it
+KINDS = ["frontier", "3d", "parallel", "robustness", "groups", "seeds"]
+
+
+def written(figure):
+    texts = figure.findobj(match=lambda a: hasattr(a, "get_fontsize") and hasattr(a, "get_text"))
+    return [text for text in texts if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_word_can_be_read_at_half_size(kind):
+    figure = draw(kind, *WORDS.get(kind, []), records=SETTINGS).figure
+    sizes = {text.get_text(): text.get_fontsize() / 72 * HALF / figure.get_figwidth() for text in written(figure)}
+    assert min(sizes.values()) >= SMALLEST, sizes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_title_and_subtitle_begin_at_one_edge(kind):
+    figure = draw(kind, *WORDS.get(kind, []), records=SETTINGS).figure
+    renderer = labels.settle(figure)
+    heads = [t for t in written(figure) if t.get_text().startswith(("loan: ", "12 runs"))]
+    edges = [text.get_window_extent(renderer).x0 / figure.dpi for text in heads]
+    assert len(edges) == 2
+    assert edges[0] == pytest.approx(edges[1], abs=0.02)  # inches
+
+
+@pytest.mark.parametrize("kind", ["groups", "seeds", "parallel"])
+def test_labels_name_the_method_and_do_not_overlap(kind):
+    figure = draw(kind, *WORDS.get(kind, []), records=SETTINGS).figure
+    renderer = labels.settle(figure)
+    named = [text for text in written(figure) if "radius" in text.get_text() and "attack" not in text.get_text()]
+    named = [text for text in named if text.get_text().startswith(("adversarial", "erm"))]
+    assert len(named) >= 8
+    boxes = [text.get_window_extent(renderer) for text in named]
+    if kind != "parallel":  # whose names have lines to their marks in their extents
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(figure.bbox.padded(2).contains(*corner) for box in boxes for corner in box.get_points())
+
+
+def test_groups_and_kinds_are_told_apart_without_colours():
+    bars = draw("groups", records=SETTINGS).figure.axes[0].patches
+    assert len({bar.get_hatch() for bar in bars}) == 2
+    panel = draw("seeds", records=SETTINGS).figure.axes[0]
+    assert len({tuple(map(tuple, c.get_paths()[0].vertices.round(3))) for c in panel.collections}) == 2
+    lines = draw("robustness", records=SETTINGS).figure.axes[-1].lines
+    assert len({line.get_marker() for line in lines if len(line.get_xdata()) > 1}) == 2
+
+
 # --- crowds and bad input --------------------------------------------------------------------------------------
 
 CROWD = [model(i, f"a_regularizer_with_a_very_long_name_{i:02}", 0.5 + i % 7 / 20, i / 200, 0.3) for i in range(1, 31)]
@@ -247,11 +364,10 @@ def test_one_run_is_enough(kind):
 @pytest.mark.parametrize(
     ("words", "phrase"),
     [
-        (["kind=3d", "x=error", "y=fnr_gap"], "needs z="),
         (["kind=3d", *THREE, "out=a.gif"], ".png, .svg, .pdf"),
         (["kind=animation", *THREE, "out=a.svg"], ".gif, .mp4"),
         (["kind=animation", *THREE, "frames=1"], "whole number from 2 to 600"),
-        (["kind=parallel"], "needs two or more"),
+        (["kind=parallel", "metrics=accuracy"], "needs two or more"),
         (["kind=parallel", "metrics=[accuracy,fnr_gp]"], "did you mean fnr_gap"),
         (["kind=parallel", "metrics=[accuracy,acceptance_rate_group0]"], "leave it out"),
         (["kind=groups", "metrics=[fnrr]"], "did you mean fnr"),
