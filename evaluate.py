@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from utils import cli
 from utils.runs.outcomes import Outcome
-from utils.system.console import count, say, warn
+from utils.system.console import count, say, warn, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +30,7 @@ UNSEEN = (
     "abstain",
 )  # as utils/tables/new_rows.py has them, whose imports a list need not wait for
 OF_JUDGING = ("attack", "epsilon", "evaluation")  # groups that a list does not read
+MORE = "columns=[...] chooses some, csv=FILE writes all, `| less -S` behind the command shows all"
 MOST_APART = 3  # settings that are named where an evaluation of a name is another
 DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data set's own yaml chooses
 
@@ -208,11 +209,12 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
 def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
     """Judges stored models under many causal models, files how far their figures hang on these, and prints it."""
     import paths_config
-    from evals.records import causal_ranges, query
+    from evals.records import causal_ranges
     from evals.records.points import with_points
     from evals.records.sensitivity_judging import judge_all
     from utils.run_store import RunStore
     from utils.system.devices import choose_device, make_repeatable
+    from utils.system.tables import align
 
     store = RunStore(paths_config.database(params["database"]))
     name = params["name"] or name_of(params)
@@ -226,7 +228,7 @@ def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
         for line in thresholds_judged(with_points([record])[0 if params["point"] is None else params["point"] + 1]):
             say(line)
         judged = causal_ranges.ranges({**record, "evaluations": {name: result}})
-        say(query.align(*causal_ranges.table(judged)).rstrip())
+        write(align(*causal_ranges.table(judged)))
         for line in (*map(causal_ranges.sentence, judged), *dict.fromkeys(map(causal_ranges.remark, judged))):
             say(f"{line[0].upper()}{line[1:]}.")
     for line in causal_ranges.choices([store.get(record["doc_id"]) for record in records], name):
@@ -389,10 +391,11 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
 
     from evals.keeping.export import to_csv
     from evals.records import advice, causal_ranges
-    from evals.records.query import align, values
+    from evals.records.query import values
     from utils.metrics.directions import under_norms
     from utils.runs import causal_figures
     from utils.system import atomic
+    from utils.system.tables import align
 
     named = any(word.startswith("columns=") for word in HydraConfig.get().overrides.task)
     kept = [records[i] for i in table.index]
@@ -420,7 +423,10 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
         [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]
         for row in shown.itertuples(index=False)
     ]
-    say(align(list(shown.columns), cells) if cells else "no record meets the conditions")
+    first = ["name", *parse_sort(params["sort"]), *(params["columns"] if named else [])]
+    write(
+        f"{align(list(shown.columns), cells, first=first, how=MORE)}\n" if cells else "no record meets the conditions\n"
+    )
     legend = [f"{', '.join(f'{key}_range' for key in over)}: {causal_ranges.LEGEND}"] if over else []
     for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *legend, *apart):
         say(f"{sentence}.")

@@ -29,6 +29,7 @@ from utils.run_store import RunStore
 from utils.runs import causal_figures
 from utils.runs.data_sources import source_of
 from utils.system.console import count, escape_formulas
+from utils.system.tables import align
 from utils.words.levels import name_class
 from utils.words.near import near
 
@@ -162,12 +163,12 @@ def to_text(of: Compared) -> str:
     first, second = (str(record["doc_id"]) for record in of.records)
     header = ["metric", first, second, f"{second} less {first}", f"{100 * of.level:g} % interval", ""]
     rows = [[*_cells(found), kind] for found, kind in of.rows]
-    parts = ["\n".join(heads), _sentence(of, first, second), query.align(header, rows).rstrip()]
+    parts = ["\n".join(heads), _sentence(of, first, second), align(header, rows).rstrip()]
     if of.both and len(of.names) > 1:
         parts.append(_groups(of, first, second))
     if of.seeds:
         over = f"Over the seeds {', '.join(map(str, of.pairs))} that both settings have ({METHOD}):"
-        parts.append(f"{over}\n{query.align([*header[:4], '95 % interval'], list(map(_cells, of.seeds)))}".rstrip())
+        parts.append(f"{over}\n{align([*header[:4], '95 % interval'], list(map(_cells, of.seeds)))}".rstrip())
     return "\n\n".join(parts) + "\n"
 
 
@@ -196,7 +197,7 @@ def _groups(of: Compared, first: str, second: str) -> str:
         found = [of.by_key.get(f"{rate}_group{i}") for rate in rates]
         changes = [" ".join(_cells(one)[3:]) if one else "-" for one in found]
         lines.append([name, str(some.rows), share, str(some.only_first), str(some.only_second), *changes])
-    return query.align(header, lines).rstrip()
+    return align(header, lines).rstrip()
 
 
 def _cells(found: Difference) -> list[str]:

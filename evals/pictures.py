@@ -22,6 +22,7 @@ from evals.records import query
 from evals.records.radius_text import NORMS, in_bytes, radius_words
 from utils.records import later
 from utils.system.console import count, write
+from utils.system.tables import align
 from utils.words.near import near
 from utils.words.numbers import SPELLED, read_number, read_radius
 
@@ -202,7 +203,7 @@ def _worst_classes(shown: Sequence[Kind], radius: str, names: Sequence[str], eve
             worst = min(each, key=lambda i: each[i], default=None)
             row += [_figure(kind.mean(average)), "-" if worst is None else f"{each[worst]:.4f} {names[worst]}"]
         rows.append(row)
-    return query.align(["model", "records", "clean", "worst class", f"robust at {radius}", "worst class"], rows)
+    return align(["model", "records", "clean", "worst class", f"robust at {radius}", "worst class"], rows)
 
 
 def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
@@ -231,7 +232,7 @@ def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
         title=str(options.title or f"{options.dataset}: accuracy by radius"),
     )
     rows = [[k.name, _few(k.runs["doc_id"]), *(_figure(k.mean(key)) for key in keys["line"].values())] for k in shown]
-    return Picture(figure, query.align(["model", "records", *(ticks[r] for r in keys["line"])], rows))
+    return Picture(figure, align(["model", "records", *(ticks[r] for r in keys["line"])], rows))
 
 
 def _figure(value: float) -> str:
@@ -267,7 +268,7 @@ def _describe_confusion(panels: Sequence[Confusion], names: Sequence[str], most:
         pairs = [(i, j) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[i, j]]
         said = ", ".join(f"{names[i]} → {names[j]} {wrong[i, j]} of {panel.counts[i].sum()}" for i, j in pairs)
         rows.append([panel.heading.translate(PLAIN), f"{panel.accuracy:.4f}", said])
-    return query.align(["", "accuracy", "most often"], rows)
+    return align(["", "accuracy", "most often"], rows)
 
 
 def examples(records: Sequence[query.Record], options: DictConfig) -> Picture:

@@ -22,7 +22,9 @@ from evals.records import query
 from evals.table import DASH, LATEX, format_of, hand_out, markdown_table
 from utils.metrics.directions import describe
 from utils.system.console import count, escape_formulas
+from utils.system.tables import stack
 from utils.words.near import near
+from utils.words.wrapping import fit
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
 ACCURACY = "accuracy"
@@ -35,6 +37,7 @@ LEGEND = (
     "optimiser + of the learner."
 )
 SEVERAL = "On the test rows. Each interval holds by itself: of 20 that only chance moves, one on average looks changed."
+CHANGED = ("setting", "metric", "change", "95 % interval")  # columns of the second table that a terminal has first
 FIELDS = ("setting", "name", "attack", "poison_metric", "objective", "seeds", "rows", "evaluations", "metric", "split")
 
 
@@ -90,7 +93,7 @@ def _first(settings: Sequence[Setting]) -> list[list[str]]:
 
 def _second(settings: Sequence[Setting], metrics: Sequence[str]) -> list[list[str]]:
     """Header and rows of the table of many metrics, on test rows."""
-    rows = [["setting", "metric", "before", "after", "change", "95 % interval"]]
+    rows = [["setting", "metric", "before", "after", *CHANGED[2:]]]
     for setting in settings:
         for key in metrics:
             found = setting.change(key, "test")
@@ -119,11 +122,14 @@ def _figure(value: float, decimals: int, sign: str = "") -> str:
     return DASH if math.isnan(value) else f"{value:{sign}.{decimals}f}"
 
 
-def markdown(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
-    """The tables, and below the first what holds."""
-    parts = [markdown_table(_first(settings)), f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
-    parts += [markdown_table(_second(settings, metrics)), f"{SEVERAL}\n"] if metrics else []
-    return "\n".join(parts)
+def markdown(settings: Sequence[Setting], metrics: Sequence[str], wide: int | None = None) -> str:
+    """The tables, and below the first what holds; for a terminal of ``wide`` columns as it has room for."""
+    header, *rows = first = _first(settings)
+    narrow = wide is not None and max(map(len, markdown_table(first, None).splitlines())) > wide
+    said = [f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
+    parts = [stack(header, rows, wide) if wide and narrow else markdown_table(first, wide), *said]
+    parts += [markdown_table(_second(settings, metrics), wide, CHANGED), f"{SEVERAL}\n"] if metrics else []
+    return "\n".join(part if wide is None else fit(part, wide) for part in parts)
 
 
 def latex(settings: Sequence[Setting], metrics: Sequence[str]) -> str:

@@ -23,7 +23,8 @@ from evals.choosing.choice import Choice, Price
 from evals.records import query, reproduce
 from evals.records.advice import Asked
 from evals.records.points import describe_fits, small_groups
-from utils.system.console import say
+from utils.system.console import say, write
+from utils.system.tables import align
 from utils.words.quoting import option, with_import
 
 OPTIONS = paths_config.ROOT / "config" / "select.yaml"
@@ -55,8 +56,10 @@ def select(options: DictConfig) -> int:
         lines = commands(found, asked, record)
         notes = [*notes, *_explain_lost(record)]
         written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
-    shown = as_json if options.format == "json" else as_text
-    say(shown(found, asked, notes, written, near=options.near).rstrip("\n"))
+    if options.format == "json":
+        write(as_json(found, asked, notes, written, near=options.near))
+    else:
+        say(as_text(found, asked, notes, written, near=options.near).rstrip("\n"))
     return 0 if found.ranked else UNATTAINABLE
 
 
@@ -124,7 +127,7 @@ def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
     lines += [f"          {said}"] if (said := choice_text.describe_constant(record)) else []
-    lines += [f"  {line}" for line in query.align(["", "", "", ""], _metric_rows(found, best)).splitlines()[1:]]
+    lines += align([""] * 4, _metric_rows(found, best), indent="  ").splitlines()
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     if row["seeds"] > 1 or found.question.sure:
         lines += [f"          {line}" for line in choice_text.own_figures(found, best)]
@@ -157,7 +160,7 @@ def _price_lines(found: Choice) -> list[str]:
         first, found_more, more = _shortly(found, choice_text.price(found, paid)).partition(choice_text.LAXER)
         rows.append([paid.constraint.text, f"{paid.meeting} of {total}", first])
         rows += [["", "", f"{choice_text.LAXER[2:]}{more}"]] if found_more else []
-    lines = ["", *query.align(["constraint", "met by", "what it costs"], rows).splitlines()]
+    lines = ["", *align(["constraint", "met by", "what it costs"], rows).splitlines()]
     lines += [choice_text.together(found)] if choice_text.together(found) else []
     return lines
 
@@ -174,7 +177,7 @@ def _listing(found: Choice, candidates: Sequence[int]) -> list[str]:
     ]
     several = "mean of records" if (table["seeds"] > 1).any() else "record"
     ends = [f"wide interval to ({text})" for text in wide[0]]
-    return [f"  {line}" for line in query.align(["", several, *keys, *ends], cells).splitlines()]
+    return align(["", several, *keys, *ends], cells, indent="  ").splitlines()
 
 
 def _shortly(found: Choice, text: str) -> str:

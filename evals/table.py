@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ from utils.runs import causal_figures
 from utils.runs.data_sources import sources
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
+from utils.system.tables import MARKDOWN, draw
 from utils.words.near import near
 from utils.words.quoting import copyable
+from utils.words.wrapping import fit, room
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
 DASH = "–"
+CHOOSE = "metrics=... chooses some, out=FILE writes all, `| less -S` behind the command shows all"
 MOST_WARNINGS = 3
 FIGURE = re.compile(r"\d+(\.\d+)?")
 # what LaTeX would take for a command, as LaTeX prints it
@@ -307,8 +311,8 @@ def _cell(key: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> Cell:
 # --- text ------------------------------------------------------------------------------------------------------
 
 
-def markdown(table: Table) -> str:
-    """One Markdown table, a row per data set and regularizer."""
+def markdown(table: Table, wide: int | None = None) -> str:
+    """One Markdown table, a row per data set and regularizer; for a terminal of ``wide`` columns fitted to it."""
     header = ["data set", "regularizer", "seeds", *table.metrics]
     compared = table.published if table.source else frozenset()
     rows = [
@@ -316,12 +320,14 @@ def markdown(table: Table) -> str:
         for row, cells in table.rows.items()
     ]
     legend = _legend(table, "In brackets the published mean and our deviation from it in published sd.")
-    return f"{markdown_table([header, *rows])}\n{legend}\n"
+    return f"{markdown_table([header, *rows], wide)}\n{legend if wide is None else fit(legend, wide)}\n"
 
 
-def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """Header and rows as a Markdown table."""
+def markdown_table(lines: Sequence[Sequence[str]], wide: int | None, first: Sequence[str] = ()) -> str:
+    """Header and rows as a Markdown table, for a terminal of ``wide`` columns fitted to it, some columns ``first``."""
     header, *rows = lines
+    if wide is not None:
+        return draw(header, rows, wide, MARKDOWN, first=first or header[:2], how=CHOOSE)
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
 
 
@@ -467,7 +473,8 @@ def format_of(options: DictConfig, formats: Mapping[str, Callable[..., str]]) ->
     """Returns the function that writes the format asked for. Raises ValueError for an unknown one."""
     if options.format not in formats:
         raise ValueError(f"format={options.format}: expected {', '.join(formats)}")
-    return formats[options.format]
+    chosen = formats[options.format]
+    return partial(chosen, wide=room(sys.stdout)) if options.format == "markdown" and options.out is None else chosen
 
 
 def hand_out(text: str, out: object, what: str) -> None:

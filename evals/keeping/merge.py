@@ -29,7 +29,6 @@ import paths_config
 from evals.keeping.upkeep import SHOWN, is_database, say_some
 from evals.poisoning import csv_files
 from evals.records.advice import Asked, tell_sources
-from evals.records.query import align
 from utils.records import decisions
 from utils.records.schema import SCHEMA
 from utils.records.typed import Record, Weights
@@ -38,6 +37,7 @@ from utils.runs.data_sources import source_of, sources
 from utils.system import atomic
 from utils.system.atomic import digest
 from utils.system.console import count, say, warn
+from utils.system.tables import align
 from utils.words.quoting import option, quoted
 
 CLOSE = 1e-9  # relative difference of figures that are the same on two machines

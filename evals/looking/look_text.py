@@ -1,14 +1,14 @@
-"""The figures of a table for the terminal, 80 columns wide: columns, groups, what to look at, what to decide."""
+"""The figures of a table for the terminal: columns, groups, what to look at, what to decide."""
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from evals.looking.facts import ColumnFacts, Facts, Group
 from utils.system.console import count, harmless
+from utils.system.tables import align
 from utils.tables.remarks import Remark
+from utils.words.wrapping import wrap
 
-WIDTH = 80
 FEW = 10  # rows; the rate of a smaller group says little
 MOST_GROUPS = 12  # lines of a table of groups
 TYPES = {"ignore": "left out", "continuous": "number", "ordered": "ordered", "date": "date"}
@@ -76,7 +76,7 @@ def text(facts: Facts) -> str:
     """The whole report."""
     parts = [
         _wrap(sentence(facts)),
-        *_columns([column for column in facts.columns if column.role != "left out"]),
+        _columns([column for column in facts.columns if column.role != "left out"]),
         *_missing(facts),
         *_groups(facts),
         *_left_out(facts),
@@ -88,25 +88,17 @@ def text(facts: Facts) -> str:
 
 
 def _wrap(words: str, start: str = "") -> str:
-    indent = " " * len(start)
-    flat = " ".join(words.split())
-    return textwrap.fill(flat, WIDTH, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
+    return wrap(words, start, " " * len(start))
 
 
-def _fit(words: str, width: int) -> str:
-    flat = " ".join(words.split())
-    return flat if len(flat) <= width else f"{flat[: width - 3]}..."
-
-
-def _columns(columns: Sequence[ColumnFacts]) -> Iterator[str]:
-    """Yields a line for each column."""
-    width = min(24, max(len(column.name) for column in columns))
-    yield f"\n{'column':{width}}  {'type':10}  what it holds"
+def _columns(columns: Sequence[ColumnFacts]) -> str:
+    """The table of columns, a row for each."""
+    rows = []
     for column in columns:
         role = f" ({column.role})" if column.role in ("sensitive", "label", "weight", "split") else ""
-        missing = f"  {column.missing:,} missing" if column.missing else ""
-        held = _fit(f"{content(column)}{role}", WIDTH - width - 14 - len(missing))
-        yield f"{_fit(column.name, width):{width}}  {kind(column):10}  {held}{missing}".rstrip()
+        missing = f"{column.missing:,} missing" if column.missing else ""
+        rows.append([column.name, kind(column), f"{content(column)}{role}", missing])
+    return "\n" + align(["column", "type", "what it holds", ""], rows).rstrip("\n")
 
 
 def _missing(facts: Facts) -> Iterator[str]:
@@ -141,22 +133,17 @@ def _groups(facts: Facts) -> Iterator[str]:
         of = f"The {len(combined)} smallest of {len(facts.combined)} combinations" if cut else "Combinations"
         titled.append((of, combined))
     for title, listed in titled:
-        yield ""
-        yield from _table(title, listed, facts.classes)
+        yield _table(title, listed, facts.classes)
 
 
-def _table(title: str, groups: Sequence[Group], classes: Sequence[str]) -> Iterator[str]:
-    heads = ["rows", *(_fit(name, 12) for name in classes), *([f"% {_fit(classes[-1], 10)}"] * (len(classes) == 2))]
-    cells = [
-        [f"{g.rows:,}", *(f"{n:,}" for n in g.counts), *([percent(g.rate).removesuffix(" %")] * (len(classes) == 2))]
+def _table(title: str, groups: Sequence[Group], classes: Sequence[str]) -> str:
+    """The table of groups, a row for each: rows by class, and the share of the last of two classes."""
+    two = len(classes) == 2
+    rows = [
+        [g.name, f"{g.rows:,}", *(f"{n:,}" for n in g.counts), *[percent(g.rate).removesuffix(" %")] * two]
         for g in groups
     ]
-    widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(heads))]
-    room = WIDTH - sum(widths) - 2 * len(widths)
-    width = min(room, max(len(title), *(len(group.name) for group in groups)))
-    for name, row in zip([title, *(group.name for group in groups)], [heads, *cells], strict=True):
-        figures = "".join(f"  {cell:>{w}}" for cell, w in zip(row, widths, strict=True))
-        yield f"{_fit(name, width):{width}}{figures}"
+    return "\n" + align([title, "rows", *classes, *[f"% {classes[-1]}"] * two], rows).rstrip("\n")
 
 
 def gathered(remarks: Sequence[Remark]) -> Iterator[Remark]:

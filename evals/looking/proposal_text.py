@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from evals.cards.document import Block, Bullets, Document, Figure, Heading, Paragraph, Table
 from evals.looking.graph_drawing import draw_graph
-from evals.looking.scm_text import in_columns, wrap
+from evals.looking.scm_text import indented
 from utils.scms.discovered import Arrow, Proposal
 from utils.system.console import count, harmless
+from utils.system.tables import align
 
 COLUMNS = ("arrow", "direction", "tied", "this way")
 DIRECTIONS = {"root": "assumed", "data": "data", "order": "open"}
@@ -66,12 +67,12 @@ def roots_of(proposal: Proposal) -> str:
 def text(proposal: Proposal) -> str:
     """The proposal for the terminal."""
     parts = [
-        wrap(roots_of(proposal), "Graph: "),
-        *(wrap(f"{', '.join(causes)} -> {effect}", "  ") for effect, causes in proposal.graph.items()),
-        f"\n{wrap(method(proposal))}",
-        *(["", *in_columns([COLUMNS, *rows_of(proposal)], left=2)] if proposal.arrows else []),
-        *([wrap(legend(proposal))] if proposal.arrows else []),
-        wrap(LIMITS),
+        indented(roots_of(proposal), "Graph: "),
+        *(indented(f"{', '.join(causes)} -> {effect}", "  ") for effect, causes in proposal.graph.items()),
+        f"\n{indented(method(proposal))}",
+        *(["\n" + align(COLUMNS, rows_of(proposal), indent="  ").rstrip("\n")] if proposal.arrows else []),
+        *([indented(legend(proposal))] if proposal.arrows else []),
+        indented(LIMITS),
     ]
     return harmless("\n".join(parts)) + "\n"
 

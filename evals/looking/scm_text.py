@@ -1,6 +1,5 @@
-"""A causal model and its judgement for the terminal, 80 columns wide: graph, equations, independences, people."""
+"""A causal model and its judgement for the terminal: graph, equations, independences, people."""
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,9 +12,10 @@ from utils.scms.facts import HEAD, HIDDEN, LEGEND, describe_flows, describe_supp
 from utils.scms.independence import describe, refuted
 from utils.scms.scoring import equations_of, held_out
 from utils.system.console import count, harmless
+from utils.system.tables import align
 from utils.types import SCM, Column, Dataset, Independence
+from utils.words.wrapping import wrap
 
-WIDTH = 80
 COLUMNS = ("node", "mechanism", *HEAD)
 SURE = 0.02  # how near to 0 and 1 the indicators of a level are
 
@@ -155,15 +155,15 @@ def _of_indicators(own: Sequence[Column], values: Sequence[float]) -> str:
 def text(model: Model) -> str:
     """The whole report but its warnings."""
     parts = [
-        wrap(f"causes that nothing here causes: {', '.join(model.roots)}", "Graph: "),
-        *(wrap(f"{', '.join(parents)} -> {child}", "  ") for child, parents in model.graph.items()),
+        indented(f"causes that nothing here causes: {', '.join(model.roots)}", "Graph: "),
+        *(indented(f"{', '.join(parents)} -> {child}", "  ") for child, parents in model.graph.items()),
         f"\nEquations, judged on {model.rows}:",
-        *in_columns([COLUMNS, *model.equations], left=3),
-        wrap(LEGEND),
-        *([wrap(model.flows)] if model.flows else []),
-        f"\n{wrap(implied(model.independences))}",
-        *([wrap(model.support)] if model.support else []),
-        wrap(HIDDEN),
+        align(COLUMNS, model.equations, indent="  ").rstrip("\n"),
+        indented(LEGEND),
+        *([indented(model.flows)] if model.flows else []),
+        f"\n{indented(implied(model.independences))}",
+        *([indented(model.support)] if model.support else []),
+        indented(HIDDEN),
         *_people(model.people),
     ]
     return harmless("\n".join(parts)) + "\n"
@@ -183,24 +183,9 @@ def implied(tests: Sequence[Independence]) -> str:
     return f"The graph implies {count(len(tests), 'independence')}; refuted {by}: {listed}."
 
 
-def wrap(words: str, start: str = "") -> str:
-    """Words in lines of WIDTH, what follows the first moved in."""
-    return textwrap.fill(
-        words, WIDTH, initial_indent=start, subsequent_indent=" " * max(2, len(start)), break_on_hyphens=False
-    )
-
-
-def in_columns(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
-    """Yields rows as lines, the first columns set left; what is too long in the first of all is cut."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * len(widths))
-    for row in rows:
-        name = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 3]}..."
-        sides = [
-            cell.ljust(w) if i < left else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip((name, *row[1:]), widths, strict=True))
-        ]
-        yield f"  {'  '.join(sides)}"
+def indented(words: str, start: str = "") -> str:
+    """Words in lines that fit, what follows the first moved in."""
+    return wrap(words, start, " " * max(2, len(start)))
 
 
 def _people(people: Sequence[Person]) -> Iterator[str]:
@@ -208,6 +193,6 @@ def _people(people: Sequence[Person]) -> Iterator[str]:
     if people:
         yield "\nPeople and what they would be:"
     for person in people:
-        yield wrap(person.now, "  ")
+        yield indented(person.now, "  ")
         for level, words in person.others:
-            yield wrap(f"-> as {level}: {words or 'the same'}", "    ")
+            yield indented(f"-> as {level}: {words or 'the same'}", "    ")

@@ -16,6 +16,7 @@ from evals.plots.style import GREY, INK, STYLE
 from evals.poisoning.paired import ends, metric_of, select_poisoned, select_rows
 from evals.records import query
 from evals.records.advice import Asked
+from utils.system.tables import align
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,4 +103,4 @@ def describe(shown: Chart, metric: str) -> str:
             cells += [f"{kept[metric]:.4f} at {kept['accuracy']:.4f}", str(len(points))]
             rows.append([row["name"], row["label"], str(record.get("seed", "")), *cells])
     header = ["compromises", "setting", "seed", f"{metric}, least accurate", "most accurate", "added", "points"]
-    return query.align(header, rows) + f"{apart.extent(shown)}\n"
+    return align(header, rows) + f"{apart.extent(shown)}\n"

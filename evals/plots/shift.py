@@ -27,6 +27,7 @@ from evals.poisoning.paired import (
 from evals.records import query
 from evals.records.advice import Asked
 from utils.system.console import count
+from utils.system.tables import align
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,4 +161,4 @@ def describe(shown: Chart, splits: Sequence[str]) -> str:
     for i, row in enumerate(shown.groups.to_dict("records")):
         figures = [f"{c.before:.4f} -> {c.after:.4f}" for split in splits for c in moves(shown, i, split)]
         rows.append([row["name"], row["label"], *figures, str(len(row["doc_ids"]))])
-    return query.align([*header, "seeds"], rows) + f"{apart.extent(shown)}\n"
+    return align([*header, "seeds"], rows) + f"{apart.extent(shown)}\n"

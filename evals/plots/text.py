@@ -13,6 +13,7 @@ from evals.plots.chart import Chart, hypervolume, reference
 from evals.records import query
 from evals.records.points import describe_fits, fits
 from utils.system.console import count
+from utils.system.tables import align
 
 CONSTANT = "nearly constant"  # prediction: one class for nearly every row
 
@@ -87,7 +88,7 @@ def table(settings: pd.DataFrame, keys: Sequence[str], *, heading: str) -> str:
         [row["name"], row["label"], ids(row["doc_ids"]), *(mean(row, key) for key in keys), str(len(row["doc_ids"]))]
         for row in settings.to_dict("records")
     ]
-    return query.align([heading, "setting", "records", *keys, "seeds"], rows)
+    return align([heading, "setting", "records", *keys, "seeds"], rows, first=keys)
 
 
 def ids(found: Sequence[int]) -> str:

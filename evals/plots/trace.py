@@ -16,6 +16,7 @@ from evals.plots.style import GREY, STYLE
 from evals.poisoning.paired import ends, metric_of, select_poisoned, select_rows
 from evals.records import query
 from evals.records.advice import Asked
+from utils.system.tables import align
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,4 +105,4 @@ def describe(shown: Chart, paths: Sequence[Sequence[Path]], metric: str) -> str:
         made, best = mean(own)
         rows.append([row["name"], row["label"], f"{best[0]:.4f}", f"{best[-1]:.4f}", f"{made[-1]:.0f}", str(len(own))])
     header = ["trace", "setting", f"{metric} on validation rows", "best", "evaluations", "seeds"]
-    return query.align(header, rows) + f"{apart.extent(shown)}\n"
+    return align(header, rows) + f"{apart.extent(shown)}\n"

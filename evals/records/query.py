@@ -417,13 +417,6 @@ def explain_options(path: Path) -> str:
     return "\n".join([wrap(about), "", *said]) + "\n"
 
 
-def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Plain text in aligned columns."""
-    wide = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, wide, strict=True)).rstrip() for line in (header, *rows)]
-    return "\n".join(lines) + "\n"
-
-
 def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequence[str]) -> int:
     """Runs a command on its words; returns its exit code.
 

@@ -102,7 +102,8 @@ def test_a_column_named_as_one_that_is_made_is_told(capsys):
     assert "columns: {income is missing: {type: ignore}}" in one_error(said)[0]
 
 
-def test_the_report_fits_a_terminal_and_ends_with_what_is_open(capsys):
+def test_the_report_fits_a_terminal_and_ends_with_what_is_open(capsys, monkeypatch):
+    monkeypatch.setattr("utils.system.tables.room", lambda _: 80)
     write("people.csv", spoil(rows(), "city", "?", lambda i: i % 10 == 0))
     out = look(capsys, "people.csv", "label=hired", "sensitive=sex,age")
     lines = out.splitlines()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from evals import look
-from evals.looking.scm_text import WIDTH
 from evals.scm import main
 from tests.commands import SMALL, command, house, refused
 from utils.run_store import RunStore
 from utils.tables.table_schema import read_schema
+from utils.words.wrapping import USUAL
 
 GRAPH = "sex, age -> job; sex, age -> married; job, married, age -> income"
 JOBS = np.array(["cook", "technician", "clerk"])
@@ -62,7 +62,7 @@ def judged(capsys, *words, code=0):
 
 def test_the_report_shows_graph_equations_independences_and_people(capsys):
     said = judged(capsys, "dataset=people.yaml", "scm=linear", "people=4")
-    assert max(map(len, said.out.splitlines())) <= WIDTH
+    assert max(map(len, said.out.splitlines())) <= USUAL
     assert "Graph: causes that nothing here causes: sex, age" in said.out
     assert "\n  job, civil status, age -> income\n" in said.out
     rows = {line.split()[0]: line.split() for line in said.out.splitlines() if re.search(r" (R2|log-loss) +\d", line)}
@@ -147,7 +147,7 @@ def test_a_proposed_graph_is_shown_and_written_for_its_owner_and_then_judged(cap
     capsys.readouterr()
     said = judged(capsys, "dataset=open.yaml", "scm=discovered", "scm.samples=5", "out=graph.html")
     flat = " ".join(said.out.split())
-    assert max(len(line) for line in said.out.splitlines() if not line.startswith("open.yaml: ")) <= WIDTH
+    assert max(len(line) for line in said.out.splitlines() if not line.startswith("open.yaml: ")) <= USUAL
     assert re.search(r"sex -> job +assumed +100% +-", said.out)
     assert "The PC algorithm on 763 training rows" in flat
     assert "Data cannot tell apart graphs of one equivalence class" in flat

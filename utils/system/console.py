@@ -11,19 +11,22 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
+from unicodedata import combining, normalize
 
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.system import atomic
+from utils.words.wrapping import fit, room
 
 PIPE_CLOSED = 141
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # that ask a command to end, as far as the system has them
 ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "→": "->"})
+COERCED = ("C.UTF-8", "C.utf8", "UTF-8")  # what Python sets LC_CTYPE to where it finds the locale C
 
 # controls but for tab and the end of a line, what ends lines in other ways, turns of direction, lone surrogates
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -76,11 +79,11 @@ def stop_if_interrupted() -> None:
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
-    """Returns a substitute for characters that a terminal cannot show."""
+    """Returns a substitute for characters that a terminal cannot show: other signs, letters without accents, ?."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = error.object[error.start : error.end].translate(ASCII)
-    return text.encode("ascii", "replace").decode(), error.end
+    text = normalize("NFKD", error.object[error.start : error.end].translate(ASCII))
+    return "".join(sign for sign in text if not combining(sign)).encode("ascii", "replace").decode(), error.end
 
 
 codecs.register_error("readable", _readable)
@@ -90,7 +93,28 @@ def show_everything() -> None:
     """Lets stdout and stderr show what their encoding lacks by something like it, in place of an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="readable")
+            ascii_only = stream.isatty() and _is_of_ascii(os.environ)
+            stream.reconfigure(encoding="ascii" if ascii_only else None, errors="readable")
+
+
+def _is_of_ascii(environment: Mapping[str, str]) -> bool:
+    """Returns whether the locale is named C or POSIX, of whose terminals Python would ask for UTF-8 all the same."""
+    if environment.get("PYTHONIOENCODING") or environment.get("PYTHONUTF8"):
+        return False
+    signs = environment.get("LC_CTYPE")
+    own = None if signs in COERCED else signs
+    return (environment.get("LC_ALL") or own or environment.get("LANG")) in ("C", "POSIX")
+
+
+def as_shown(text: str) -> str:
+    """The text as stdout shows it: harmless, and of the characters that its encoding has."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return harmless(text).encode(encoding, "readable").decode(encoding)
+
+
+def can_redraw() -> bool:
+    """Returns whether output goes to a terminal on which a line can be drawn over, as bars of progress do."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def harmless(text: str) -> str:
@@ -115,14 +139,19 @@ def write(text: str) -> None:
 
 
 def say(text: str = "") -> None:
-    """One line to the reader."""
-    write(text + "\n")
+    """One line to the reader, or several; on a terminal in as many as keep words and commands whole."""
+    write(_in_lines(text, sys.stdout) + "\n")
+
+
+def _in_lines(text: str, stream: TextIO) -> str:
+    wide = room(stream)
+    return text if wide is None else fit(harmless(text), wide)
 
 
 def say_of(path: str | Path, text: str) -> None:
     """One line about what was written to a file; on stderr where that is a pipe or a device, as our own output is."""
     stream = sys.stderr if atomic.is_stream(path) else sys.stdout
-    stream.write(harmless(f"{path}: {text}\n"))
+    stream.write(harmless(f"{_in_lines(f'{path}: {text}', stream)}\n"))
     stream.flush()
 
 
@@ -167,7 +196,7 @@ def notice_once(text: str) -> None:
 
 def _to_stderr(text: str) -> None:
     """One line, whatever ends of lines a name in it has."""
-    sys.stderr.write(harmless(text).replace("\n", "\\n") + "\n")
+    sys.stderr.write(_in_lines(harmless(text).replace("\n", "\\n"), sys.stderr) + "\n")
     sys.stderr.flush()
 
 
