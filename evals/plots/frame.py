@@ -4,6 +4,7 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -39,9 +40,13 @@ def fold(words: str, most: int) -> str:
     A number, and a list in brackets, stay with the word before.
     """
     bound = re.sub(r" ?\[[^]]*\]| (?=[\d.])", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), words)
-    lines = textwrap.wrap(bound, most)
-    widths = range(max(len(bound) // max(len(lines), 1), *map(len, bound.split(" ")), 1), most)
-    return "\n".join(next((w for n in widths if len(w := textwrap.wrap(bound, n)) <= len(lines)), lines))
+    parts = [part for word in bound.split(" ") for part in textwrap.wrap(word, most)]
+    best: dict[int, tuple[int, int, tuple[str, ...]]] = {len(parts): (0, 0, ())}
+    for start in reversed(range(len(parts))):  # from a part on: the number of lines, their squared lengths, the lines
+        lines = (" ".join(parts[start:end]) for end in range(start + 1, len(parts) + 1))
+        ways = [(line, best[start + 1 + i]) for i, line in enumerate(takewhile(lambda line: len(line) <= most, lines))]
+        best[start] = min((1 + n, len(line) ** 2 + squares, (line, *rest)) for line, (n, squares, rest) in ways)
+    return "\n".join(best[0][2])
 
 
 def fainter(n: int) -> float:
@@ -129,6 +134,11 @@ def within(limits: tuple[float, float], axis: Axis, values: tuple[float, float])
     low, high = values
     least, most = max(axis.ends[0], 0.0 if low >= 0 else -math.inf), axis.ends[1]
     return max(limits[0], min(least, low)), min(limits[1], max(most, high))
+
+
+def characters(inches: float, size: float) -> int:
+    """Returns how many characters of a size in points a width holds, about."""
+    return int(126 * inches / size)
 
 
 def round_ticks(*every: Any, most: int | Literal["auto"] = "auto") -> None:

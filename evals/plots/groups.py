@@ -82,12 +82,14 @@ def draw(
 
     labels = frame.name_rows(shown, rows, between="\n")
     height = 1.5 + len(rows) * max(0.16 * len(names) + 0.12, 0.38)
+    left = 0.9 + frame.row_width(labels)
+    wide = min(left + 1.75 * len(wanted), frame.WIDEST)
     with mpl.rc_context(STYLE):
-        figure = frame.figure(min(0.9 + frame.row_width(labels) + 1.75 * len(wanted), frame.WIDEST), max(height, 2.6))
+        figure = frame.figure(wide, max(height, 2.6))
         panels = figure.subplots(1, len(wanted), sharey=True, squeeze=False)[0]
         for panel, rate in zip(panels, wanted, strict=True):
             _bars(panel, shown, rows, rate, names)
-            panel.set_xlabel(frame.fold(describe(rate), 16))
+            panel.set_xlabel(frame.fold(describe(rate), frame.characters((wide - left) / len(wanted), 10.5)))
         frame.draw_rows(panels[0], labels, list(shown.constant[rows]))
         frame.head(figure, frame.title(shown, title, "rates of each group"), extent(shown, rows))
         frame.legend(figure, _swatches(names), _signs(shown, rows, bars))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TICKS = 4  # parts of an axis, at most
+NAMES = 2.6  # inches, about, of the names to the right
+NARROW = 12  # characters
+SIZE, PAD = 9.5, 6.0  # points
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "linestyle": (0, (3, 2))}  # a nearly constant prediction
 
 
@@ -43,13 +46,18 @@ def draw(shown: Chart, title: str | None) -> "Figure":
     heights, rows = scale_means(shown), shown.groups.to_dict("index")
     m = len(shown.axes)
     with mpl.rc_context(STYLE):
-        figure = frame.figure(float(np.clip(2.2 + 1.45 * m, 6.4, frame.WIDEST)), 4.9)
+        wide = float(np.clip(2.2 + 1.45 * m, 6.4, frame.WIDEST))
+        words, lower = _words(shown, inches=(wide - NAMES) / m)
+        lines = lower + max(text.count("\n") for text in words)
+        figure = frame.figure(wide, 4.1 + 0.16 * lines)
         axes = figure.subplots()
         for kind, (colour, marker) in shown.looks.items():
             for i in np.flatnonzero(shown.groups["kind"] == kind):
                 look = _look(bool(shown.efficient[i]), colour, marker, len(heights))
                 axes.plot(heights[i], **look, **(HOLLOW if shown.constant[i] else {}))
-        _scales(axes, shown)
+        _scales(axes, shown, words)
+        for tick in axes.xaxis.get_major_ticks()[1::2]:
+            tick.set_pad(PAD + 1.2 * SIZE * lower + 3)
         title_words = ", ".join(axis.brief for axis in shown.axes) if m <= 3 else f"{m} metrics"
         below = f"{text.extent(shown)}; up is better on every axis"
         frame.head(figure, frame.title(shown, title, title_words), below)
@@ -74,7 +82,7 @@ def _look(best: bool, colour: str, marker: str, n: int) -> dict[str, Any]:
     return {"color": colour, "linewidth": 1.8, "alpha": 0.95, "zorder": 4, **ring, "label": "_efficient"}
 
 
-def _scales(axes: "Axes", shown: Chart) -> None:
+def _scales(axes: "Axes", shown: Chart, words: Sequence[str]) -> None:
     """An upright line for each metric, its values to the left, its words below."""
     ground: dict[str, Any] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     gains = shown.values * np.array(shown.signs)
@@ -88,8 +96,8 @@ def _scales(axes: "Axes", shown: Chart) -> None:
                 f"{value:.6g}", (place, height), (-5, 0), textcoords="offset points", ha="right", va="center",
                 size=9, color="#444444", bbox=ground, zorder=5,
             )  # fmt: skip
-    axes.set_xticks(range(len(shown.axes)), [_words(axis.brief, axis.sign) for axis in shown.axes], fontsize=9.5)
-    axes.tick_params(axis="x", length=0, pad=6)
+    axes.set_xticks(range(len(shown.axes)), words, fontsize=SIZE)
+    axes.tick_params(axis="x", length=0, pad=PAD)
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -97,8 +105,13 @@ def _scales(axes: "Axes", shown: Chart) -> None:
     axes.set_ylim(-0.04, 1.06)
 
 
-def _words(words: str, sign: int) -> str:
-    return frame.fold(words, 19) + ("\n(top: highest)" if sign > 0 else "\n(top: lowest)")
+def _words(shown: Chart, *, inches: float) -> tuple[list[str], int]:
+    """Returns the words of each axis, some inches apart, and by how many lines every other one has to stand lower."""
+    narrow = frame.characters(inches, SIZE) < NARROW
+    room = min(frame.characters(inches * (1 + narrow), SIZE), 19)
+    ends = {1: "(top: highest)", -1: "(top: lowest)"}
+    found = [f"{frame.fold(axis.brief, room)}\n{ends[axis.sign]}" for axis in shown.axes]
+    return found, (1 + max(words.count("\n") for words in found[::2])) * narrow
 
 
 def _signs() -> list[Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 40  # settings shown
 MOST_METRICS = 4
+SIZE = 9.5  # points, of the words of an axis
 
 
 def seeds(records: Sequence[query.Record], options: DictConfig) -> Picture:
@@ -45,15 +46,19 @@ def draw(shown: Chart, rows: Sequence[int], title: str | None, bars: str) -> "Fi
     """The figure: a row for each setting, a panel for each metric."""
     import matplotlib as mpl
 
-    m, names = len(shown.axes), frame.name_rows(shown, rows, between=", ")
-    left = 0.5 + frame.row_width(names)
+    m = len(shown.axes)
+    names = frame.name_rows(shown, rows, between="\n" if m == MOST_METRICS else ", ")
+    left, high = 0.5 + frame.row_width(names), 0.36 if m == MOST_METRICS else 0.24  # inches
     wide = min(left + (4.2 if m == 1 else 2.7 * m), frame.WIDEST)
+    each = (wide - left) / m
     with mpl.rc_context(STYLE):
-        figure = frame.figure(wide, max(1.5 + 0.24 * len(rows), 2.6))
+        figure = frame.figure(wide, max(1.5 + high * len(rows), 2.6))
         panels = figure.subplots(1, m, sharey=True, squeeze=False)[0]
         for column, panel in enumerate(panels):
             _dots(panel, shown, rows, column)
-            panel.set_xlabel(frame.axis_label(shown.axes[column], room=max(int(12 * (wide - left) / m), 20)))
+            frame.round_ticks(panel.xaxis, most=max(2, int(each / 0.42)))
+            room = max(frame.characters(each, SIZE), 20)
+            panel.set_xlabel(frame.axis_label(shown.axes[column], room=room), fontsize=SIZE)
         frame.draw_rows(panels[0], names, list(shown.constant[rows]))
         below = text.extent(shown) + ("" if len(rows) == len(shown.groups) else f"; the best {len(rows)} shown")
         heading = frame.title(shown, title, f"every seed, by {shown.axes[0].brief}")
@@ -78,7 +83,6 @@ def _dots(panel: "Axes", shown: Chart, rows: Sequence[int], column: int) -> None
     every = shown.runs[key]
     panel.set_xlim(frame.within(panel.get_xlim(), axis, (float(every.min()), float(every.max()))))
     panel.tick_params(axis="y", length=0)
-    frame.round_ticks(panel.xaxis, most=5)
 
 
 def _signs(shown: Chart, bars: str) -> list[Any]:

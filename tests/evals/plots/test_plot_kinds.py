@@ -2,9 +2,11 @@
 
 import json
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from evals import plot
@@ -177,7 +179,8 @@ def test_a_run_without_one_of_the_radii_is_drawn_where_it_was_judged():
 
 def test_every_rate_has_a_panel_and_every_group_of_every_setting_a_bar():
     figure = draw("groups").figure
-    assert [panel.get_xlabel() for panel in figure.axes] == ["accuracy", "false\nnegative rate", "acceptance rate"]
+    words = [panel.get_xlabel().replace("\n", " ") for panel in figure.axes]
+    assert words == ["accuracy", "false negative rate", "acceptance rate"]
     assert [len(panel.patches) for panel in figure.axes] == [6, 6, 6]
     assert {"women", "men"} <= set(legend(figure))
 
@@ -314,17 +317,50 @@ def test_title_and_subtitle_begin_at_one_edge(kind):
     assert edges[0] == pytest.approx(edges[1], abs=0.02)  # inches
 
 
+def boxes_of(figure, texts):
+    """Each text and its box in pixels, without the line to its mark."""
+    renderer = labels.settle(figure)
+    return {text.get_text(): Text.get_window_extent(text, renderer) for text in texts}
+
+
+def require_apart(figure, boxes):
+    assert not any(a.overlaps(b) for a, b in combinations(boxes.values(), 2))
+    edges = figure.bbox.padded(2)
+    assert all(edges.contains(*corner) for box in boxes.values() for corner in box.get_points())
+
+
 @pytest.mark.parametrize("kind", ["groups", "seeds", "parallel"])
 def test_labels_name_the_method_and_do_not_overlap(kind):
     figure = draw(kind, *WORDS.get(kind, []), records=SETTINGS).figure
-    renderer = labels.settle(figure)
-    named = [text for text in written(figure) if "radius" in text.get_text() and "attack" not in text.get_text()]
-    named = [text for text in named if text.get_text().startswith(("adversarial", "erm"))]
+    named = [text for text in written(figure) if text.get_text().startswith(("adversarial", "erm"))]
+    named = [text for text in named if "radius" in text.get_text()]
     assert len(named) >= 8
-    boxes = [text.get_window_extent(renderer) for text in named]
-    if kind != "parallel":  # whose names have lines to their marks in their extents
-        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    assert all(figure.bbox.padded(2).contains(*corner) for box in boxes for corner in box.get_points())
+    require_apart(figure, boxes_of(figure, named))
+
+
+EIGHT = [f"robust_accuracy_{norm}_{radius}" for norm in ("l2", "linf") for radius in (0.1, 0.2, 0.3)]
+RATES = ["accuracy", "fnr", "fpr", "tpr", "ppv", "acceptance_rate"]
+HELD = [*EIGHT, *(f"{rate}_group{group}" for rate in RATES for group in (0, 1))]
+MANY = [
+    model(i, "erm", 0.5 + i / 20, i / 20, 0.3, group_id=f"g{i}", radius=i / 10, more=dict.fromkeys(HELD, 0.2 + i / 9))
+    for i in (1, 2, 3)
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "metrics"),
+    [("parallel", ["accuracy", "fnr_gap", *EIGHT]), ("seeds", ["accuracy", "fnr_gap", *EIGHT[:2]]), ("groups", RATES)],
+)
+def test_words_below_many_axes_do_not_run_into_each_other(kind, metrics):
+    figure = draw(kind, f"metrics={','.join(metrics)}", records=MANY).figure
+    below = figure.axes[0].get_xticklabels() if kind == "parallel" else [axes.xaxis.label for axes in figure.axes]
+    boxes = boxes_of(figure, below)
+    assert len(boxes) == len(metrics)
+    require_apart(figure, boxes)
+    for axes in figure.axes if kind != "parallel" else []:
+        low, high = axes.get_xlim()
+        ticks = [text for text in axes.get_xticklabels() if low <= text.get_position()[0] <= high]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes_of(figure, ticks).values(), 2))
 
 
 def test_groups_and_kinds_are_told_apart_without_colours():
