@@ -130,10 +130,10 @@ def test_the_load_line_of_a_weighted_choice_works(trained):
 @pytest.mark.parametrize("dataset", ["loan", "007", "digits"])
 def test_the_command_on_the_page_trains_the_same_run_again(trained, dataset):
     """As the page puts it together: the line of the setting, what it says of a single run, the seed, a remark."""
-    from evals import report
+    from evals.page import content
 
     (record,) = query.read(dataset)[:1]
-    made = report._command(record)
+    made = content._command(record)
     done = carried_out(f"{made['command']}{made['alone']} seed={record['seed']}{made['remark']}".partition("  #")[0])
     assert f"finished before, record {record['doc_id']}" in done.out, done
 

@@ -4,8 +4,6 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const PLACE = new Uint8Array(128);
 for (let i = 0; i < ALPHABET.length; i++) PLACE[ALPHABET.charCodeAt(i)] = i;
 
-const held = JSON.parse(document.getElementById("data").textContent);
-
 /** The place among its distinct values of each of the n rows of a column. */
 function places(column, n) {
   const found = new Uint32Array(n);
@@ -42,57 +40,76 @@ function valuesOf(column, n) {
 /** A function of one argument, an object or a text, that remembers its answers. */
 function remembered(make) {
   const known = new Map();
-  return (key) => {
+  const found = (key) => {
     if (!known.has(key)) known.set(key, make(key));
     return known.get(key);
   };
+  found.forget = () => known.clear();
+  return found;
 }
 
-const METRIC = new Map(held.metrics.map((metric) => [metric.key, metric]));
-const RUNS = held.runs.n;
-const SETTINGS = held.settings.n;
-const POINTS = held.points ? held.points.n : 0;
+const lasting = []; // what remembers answers about the data, which new data make void
 
-/** What the thresholds of n runs or points were fitted to: the keys of the gaps, the limit, the gap on those rows. */
-function fitsOf(of, n) {
-  return {
-    keys: of ? valuesOf(of.keys, n) : [],
-    limit: numbersOf(of && of.limit, n),
-    fitted: numbersOf(of && of.fitted, n),
+function rememberedOfData(make) {
+  const found = remembered(make);
+  lasting.push(found);
+  return found;
+}
+
+let held, METRIC, RUNS, SETTINGS, POINTS, runs, points, settings;
+
+/** Take new data in place of what was there. */
+function takeData(given) {
+  held = given;
+  for (const of of lasting) of.forget();
+  METRIC = new Map(held.metrics.map((metric) => [metric.key, metric]));
+  RUNS = held.runs.n;
+  SETTINGS = held.settings.n;
+  POINTS = held.points ? held.points.n : 0;
+  runs = {
+    ...measuredOf(held.runs, RUNS),
+    id: Array.from(numbersOf(held.runs.doc_id, RUNS)),
+    name: valuesOf(held.runs.name, RUNS),
+    seed: valuesOf(held.runs.seed, RUNS),
+    created: valuesOf(held.runs.created, RUNS),
+    warnings: valuesOf(held.runs.warnings, RUNS),
+    loads: valuesOf(held.runs.loads, RUNS),
+    ranges: valuesOf(held.runs.ranges, RUNS),
+    poison: valuesOf(held.runs.poison, RUNS),
+    setting: Uint32Array.from(numbersOf(held.runs.setting, RUNS)),
+    model: remembered((key) => (key in held.models ? valuesOf(held.models[key], RUNS) : null)),
+  };
+  points = {
+    ...measuredOf(held.points, POINTS),
+    run: held.points ? Uint32Array.from(numbersOf(held.points.run, POINTS)) : new Uint32Array(0),
+    number: held.points ? Uint32Array.from(numbersOf(held.points.point, POINTS)) : new Uint32Array(0),
+    policy: held.points ? valuesOf(held.points.policy, POINTS) : [],
+  };
+  const of = (name) => valuesOf(held.settings[name], SETTINGS);
+  settings = {
+    facet: remembered((name) => valuesOf(held.settings.facets[name], SETTINGS)),
+    param: remembered((key) => valuesOf(held.settings.params[key], SETTINGS)),
+    ...Object.fromEntries(["command", "alone", "remark", "lost", "label"].map((name) => [name, of(name)])),
   };
 }
 
-const runs = {
-  id: Array.from(numbersOf(held.runs.doc_id, RUNS)),
-  name: valuesOf(held.runs.name, RUNS),
-  seed: valuesOf(held.runs.seed, RUNS),
-  created: valuesOf(held.runs.created, RUNS),
-  warnings: valuesOf(held.runs.warnings, RUNS),
-  loads: valuesOf(held.runs.loads, RUNS),
-  ranges: valuesOf(held.runs.ranges, RUNS),
-  poison: valuesOf(held.runs.poison, RUNS),
-  setting: Uint32Array.from(numbersOf(held.runs.setting, RUNS)),
-  metric: remembered((key) => numbersOf(held.runs.metrics[key], RUNS)),
-  fit: fitsOf(held.runs.fit, RUNS),
-  model: remembered((key) => (key in held.models ? valuesOf(held.models[key], RUNS) : null)),
-};
+/** Metrics of n runs or points, the counts that their intervals are made of, and what thresholds were fitted to. */
+function measuredOf(of, n) {
+  const column = (name) => remembered((key) => numbersOf(of ? of.counts[name][key] : null, n));
+  return {
+    metric: remembered((key) => numbersOf(of ? of.metrics[key] : null, n)),
+    part: column("part"),
+    whole: column("whole"),
+    deviation: column("deviation"),
+    fit: {
+      keys: of ? valuesOf(of.fit.keys, n) : [],
+      limit: numbersOf(of && of.fit.limit, n),
+      fitted: numbersOf(of && of.fit.fitted, n),
+    },
+  };
+}
 
-const points = {
-  run: held.points ? Uint32Array.from(numbersOf(held.points.run, POINTS)) : new Uint32Array(0),
-  number: held.points ? Uint32Array.from(numbersOf(held.points.point, POINTS)) : new Uint32Array(0),
-  policy: held.points ? valuesOf(held.points.policy, POINTS) : [],
-  metric: remembered((key) => numbersOf(held.points ? held.points.metrics[key] : null, POINTS)),
-  fit: fitsOf(held.points && held.points.fit, POINTS),
-};
-
-const settings = {
-  facet: remembered((name) => valuesOf(held.settings.facets[name], SETTINGS)),
-  param: remembered((key) => valuesOf(held.settings.params[key], SETTINGS)),
-  command: valuesOf(held.settings.command, SETTINGS),
-  alone: valuesOf(held.settings.alone, SETTINGS),
-  remark: valuesOf(held.settings.remark, SETTINGS),
-  lost: valuesOf(held.settings.lost, SETTINGS),
-};
+takeData(JSON.parse(document.getElementById("data").textContent));
 
 /** A metric in words, without its unit. */
 function briefly(key) {
@@ -101,13 +118,6 @@ function briefly(key) {
 
 function directionOf(key) {
   return METRIC.has(key) ? METRIC.get(key).direction : 0;
-}
-
-/** A figure for a reader: four decimals, or four digits where it is large. */
-function figure(value) {
-  if (!Number.isFinite(value)) return "–";
-  if (value !== 0 && Math.abs(value) < 0.00005) return value.toExponential(1);
-  return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toFixed(Math.abs(value) >= 10 ? 2 : 4);
 }
 
 function counted(n, noun) {

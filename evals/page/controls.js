@@ -1,27 +1,13 @@
 // Axes, filters and requirements. Each control changes the state and asks for a new view.
 
-/** The metrics of a select: headlines, then the rest by section. */
-function fillMetrics(select, chosen, fits = () => true) {
-  const sections = new Map();
-  for (const metric of held.metrics) {
-    if (!fits(metric)) continue;
-    if (!sections.has(metric.section)) sections.set(metric.section, []);
-    sections.get(metric.section).push(metric);
-  }
-  const option = ({ key, words }) => element("option", { value: key, selected: key === chosen, title: key }, words);
-  const groups = Array.from(sections, ([name, metrics]) =>
-    element("optgroup", { label: name ? `More: ${name.toLowerCase()}` : "Headlines" }, ...metrics.map(option)),
-  );
-  select.replaceChildren(...groups);
-  select.value = chosen;
-}
+const fields = {}; // of the axes and the objective
 
 function buildAxes(change) {
+  const all = () => held.metrics;
   for (const axis of ["x", "y"]) {
-    fillMetrics(byId(axis), state[axis]);
-    byId(axis).addEventListener("change", () =>
-      change(() => Object.assign(state, { [axis]: byId(axis).value, zoom: null })),
-    );
+    const choose = (key) => change(() => Object.assign(state, { [axis]: key, zoom: null }));
+    fields[axis] = metricField({ id: axis, offered: all, choose });
+    byId(`${axis}-field`).replaceChildren(fields[axis]);
   }
   byId("swap").addEventListener("click", () =>
     change(() => Object.assign(state, { x: state.y, y: state.x, zoom: null })),
@@ -31,20 +17,14 @@ function buildAxes(change) {
       change(() => Object.assign(state, { seeds: mode, pick: null })),
     );
   }
-  for (const key of ["bars", "points"]) {
+  for (const key of ["bars", "sure"]) {
     byId(key).addEventListener("change", () => change(() => (state[key] = byId(key).checked)));
   }
-  byId("points").closest("label").hidden = POINTS === 0;
+  byId("points").addEventListener("change", () => change(() => (state.points = byId("points").value)));
 }
 
 /** The sentence about several sources of data, and the choice among them. */
 function buildSources(change) {
-  byId("sources").hidden = !held.source;
-  if (!held.source) return;
-  byId("sources").firstElementChild.textContent = `${held.sources[0].toUpperCase()}${held.sources.slice(1)}. Shown: `;
-  const option = ([value, count]) => element("option", { value }, `${value}, ${counted(count, "run")}`);
-  const known = valuesOfFacet("source").filter(([value]) => value !== NONE);
-  byId("source").replaceChildren(...known.map(option), element("option", { value: "", disabled: true }, "several"));
   byId("source").addEventListener("change", () =>
     change(() => {
       delete state.off.source;
@@ -53,26 +33,38 @@ function buildSources(change) {
   );
 }
 
+/** The choice among the sources that the data hold. */
+function fillSources() {
+  byId("sources").hidden = !held.source;
+  if (!held.source) return;
+  byId("sources").firstElementChild.textContent = `${held.sources[0].toUpperCase()}${held.sources.slice(1)}. Shown: `;
+  const option = ([value, count]) => element("option", { value }, `${value}, ${counted(count, "run")}`);
+  const known = valuesOfFacet("source").filter(([value]) => value !== NONE);
+  byId("source").replaceChildren(...known.map(option), element("option", { value: "", disabled: true }, "several"));
+}
+
 function showSources() {
   const left = sourcesOfData().filter((value) => !(state.off.source && state.off.source.has(value)));
   byId("source").value = left.length === 1 ? left[0] : "";
 }
 
 function showAxes() {
-  for (const axis of ["x", "y"]) byId(axis).value = state[axis];
+  for (const axis of ["x", "y"]) fields[axis].put(state[axis]);
   byId(`seeds-${state.seeds}`).checked = true;
-  for (const key of ["bars", "points"]) byId(key).checked = state[key];
+  for (const key of ["bars", "sure"]) byId(key).checked = state[key];
+  byId("points").value = state.points;
+  byId("points").closest("label").hidden = POINTS === 0;
 }
 
 // --- filters -------------------------------------------------------------------------------------------------
 
-const TITLES = { radius: "epsilon", scm: "causal model" };
+const TITLES = { scm: "causal model" };
 const TITLE = (facet) => TITLES[facet] || facet;
 
 /** The legend, whose chips choose regularizers, and the other facets under Filters. */
-function buildFilters(change) {
+function fillFilters(change) {
   byId("legend").replaceChildren(...chips("regularizer", change));
-  const others = usedFacets.filter((facet) => facet !== "regularizer");
+  const others = usedFacets().filter((facet) => facet !== "regularizer");
   const body = others.map((facet) =>
     element(
       "fieldset",
@@ -122,7 +114,7 @@ function chip(facet, value, count, change) {
     "label",
     { class: "chip", title: `${counted(count, "run")}; a double click shows it alone`, ondblclick: () => change(only) },
     box,
-    facet === "regularizer" ? swatch(lookOf.get(value)) : "",
+    facet === "regularizer" ? swatch(lookOfKind(value)) : "",
     element("span", { class: "name" }, value),
     element("span", { class: "count" }, count.toLocaleString("en")),
   );
@@ -134,7 +126,7 @@ function range(change) {
     .map(([value]) => Number(value))
     .filter(Number.isFinite);
   const fields = ["least", "greatest"].map((word, side) => {
-    const field = element("input", { type: "number", step: "any", "aria-label": `${word} epsilon` });
+    const field = element("input", { type: "number", step: "any", "aria-label": `${word} radius` });
     field.dataset.side = side;
     field.addEventListener("change", () =>
       change(() => {
@@ -167,179 +159,68 @@ function showFilters() {
 // --- requirements --------------------------------------------------------------------------------------------
 
 function buildNeeds(change) {
-  byId("add").addEventListener("click", () =>
-    change(() => {
-      const taken = new Set(state.needs.map((need) => need.key));
-      const key =
-        [state.y, state.x, ...held.metrics.map((m) => m.key)].find((k) => directionOf(k) && isOfTestRows(k) && !taken.has(k)) ||
-        START.objective;
-      state.needs.push({ key, sign: directionOf(key) || -1, value: middle(key) });
-    }),
-  );
-  byId("objective").addEventListener("change", () => change(() => (state.objective = byId("objective").value)));
-  fillMetrics(byId("objective"), state.objective, (metric) => metric.direction !== 0);
+  byId("add").addEventListener("click", () => change(() => state.needs.push(needOn(nextNeed()))));
+  const offered = () => held.metrics.filter((metric) => metric.direction !== 0);
+  const choose = (key) => change(() => (state.objective = key));
+  fields.objective = metricField({ id: "objective", offered, choose });
+  byId("objective-field").replaceChildren(fields.objective);
 }
 
-/** Least and greatest value of a metric among all marks, in round numbers. */
-function bounds(key) {
-  const values = current().value(key);
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  return low > high ? [0, 1] : [low, high];
+/** The metric of one requirement more: an axis, or the first that has none yet. */
+function nextNeed() {
+  const taken = new Set([...state.needs.map((need) => need.key), state.objective]);
+  const directed = Array.from(METRIC.keys()).filter((key) => directionOf(key) && isOfTestRows(key));
+  return [state.y, state.x, ...directed].find((key) => directed.includes(key) && !taken.has(key)) || START.objective;
 }
 
-function middle(key) {
-  const [low, high] = bounds(key);
-  return Number(((low + high) / 2).toPrecision(2));
-}
-
-/** The rows of the requirements; made anew only when their metrics change, so that a slider is not lost in a drag. */
+/** The rows of the requirements; made anew only when their metrics change, so that a dial is not lost in a drag. */
 function showNeeds(change) {
   const list = byId("needs");
-  const shape = state.needs.map((need) => `${need.key} ${need.sign}`).join("|") + state.seeds;
+  const shape = state.needs.map((need) => `${need.key} ${need.sign}`).join("|");
   if (list.dataset.shape !== shape) {
     list.dataset.shape = shape;
     list.replaceChildren(...state.needs.map((need, i) => needRow(need, i, change)));
   }
   state.needs.forEach((need, i) => {
-    for (const field of list.children[i].querySelectorAll("input")) {
+    for (const field of list.children[i].querySelectorAll("input[type=range], input[type=number]")) {
       if (field !== document.activeElement || field.type === "range") field.value = need.value;
     }
   });
-  byId("objective").value = state.objective;
+  fields.objective.put(state.objective);
   byId("add").disabled = state.needs.length >= 8;
+  byId("sure").closest("label").hidden = !state.needs.length;
 }
 
 function needRow(need, i, change) {
-  const [low, high] = bounds(need.key);
-  const pad = (high - low || 0.1) * 0.02;
-  const step = Number(((high - low || 0.1) / 200).toPrecision(1));
-  const set = (value) => change(() => (state.needs[i].value = Number(Number(value).toPrecision(6))));
-  const select = element("select", { "aria-label": "metric of the requirement" });
-  fillMetrics(select, need.key, (metric) => isOfTestRows(metric.key));
-  select.addEventListener("change", () =>
-    change(
-      () =>
-        (state.needs[i] = {
-          key: select.value,
-          sign: directionOf(select.value) || need.sign,
-          value: middle(select.value),
-        }),
-    ),
-  );
-  const turn = () => change(() => (state.needs[i].sign *= -1));
-  const words = METRIC.get(need.key).words;
-  const slider = element("input", {
-    type: "range",
-    min: String(Math.floor((low - pad) / step) * step),
-    max: String(Math.ceil((high + pad) / step) * step),
-    step: String(step),
-    "aria-label": `${words}, ${need.sign > 0 ? "at least" : "at most"}`,
-    oninput: (event) => set(event.target.value),
-  });
-  const field = element("input", {
-    type: "number",
-    step: "any",
-    "aria-label": `limit of ${words}`,
-    oninput: (event) => event.target.value !== "" && set(event.target.value),
-  });
-  return element(
-    "li",
-    { class: "need" },
-    select,
-    element(
-      "button",
-      {
-        type: "button",
-        class: "icon",
-        title: "remove",
-        "aria-label": `remove the requirement on ${words}`,
-        onclick: () => change(() => state.needs.splice(i, 1)),
-      },
-      "×",
-    ),
-    element(
-      "div",
-      { class: "limit" },
-      element(
-        "button",
-        {
-          type: "button",
-          class: "sign",
-          title: "turn round",
-          "aria-label": "turn the requirement round",
-          onclick: turn,
-        },
-        need.sign > 0 ? "≥" : "≤",
-      ),
-      slider,
-      field,
-    ),
-  );
+  const { words } = METRIC.get(need.key);
+  const end = need.sign > 0 ? "Least" : "Largest";
+  const other = need.sign > 0 ? "largest" : "least";
+  const button = (name, title, text, act) =>
+    element("button", { type: "button", class: name, title, "aria-label": `${title}: ${words}`, onclick: () => change(act) }, text);
+  const offered = () => held.metrics.filter((metric) => isOfTestRows(metric.key));
+  const choose = (key) => change(() => (state.needs[i] = needOn(key)));
+  const field = metricField({ label: "metric of the requirement", offered, choose });
+  field.put(need.key);
+  const turn = button("sign", `limit the ${other} instead`, `${end} permitted`, () => (state.needs[i].sign *= -1));
+  const remove = button("icon", "remove the requirement", "\u00d7", () => state.needs.splice(i, 1));
+  return element("li", { class: "need" }, turn, field, ...dial(need, i, change), remove);
 }
 
-/** What the requirements permit and cost, in a sentence or two. */
-function showVerdict(view) {
-  const verdict = byId("verdict");
-  byId("objective-row").hidden = !state.needs.length;
-  if (!state.needs.length) {
-    verdict.textContent =
-      "Add one, such as the largest difference you permit, to see which runs meet it, the best, and what it costs.";
-    return;
-  }
-  if (view.unlike) {
-    verdict.textContent = `No best: ${view.unlike}.`;
-    return;
-  }
-  const total = view.shown.length;
-  const noun = state.seeds === "mean" ? "setting" : "run";
-  const what = view.shown.some(view.marks.isPoint) ? `${noun}s and operating points` : `${noun}s`;
-  const said = [`${view.allowed.toLocaleString("en")} of ${total.toLocaleString("en")} ${what} permitted.`];
-  if (view.unknown)
-    said.push(`${view.unknown.toLocaleString("en")} of them lack a required value and count as not permitted.`);
-  const required = state.needs.map(inWords).join(", ");
-  verdict.replaceChildren(
-    element("p", { class: "required" }, `Required: ${required}; best by ${briefly(state.objective)}.`), // on paper
-    element("p", {}, element("strong", {}, said[0]), ...said.slice(1).map((text) => ` ${text}`)),
-  );
-  if (view.best < 0) {
-    if (view.allowed) verdict.append(element("p", {}, `None of them has ${briefly(state.objective)}.`));
-    return;
-  }
-  const { value, cost } = view;
-  const setting = view.marks.setting(view.best);
-  const name = [
-    facetOf("regularizer", setting),
-    differences(setting),
-    policyOf(view.marks, view.best),
-    seedsOf(view.marks, view.best),
+/** A number and a slider for the limit of a requirement. */
+function dial({ key, sign }, i, change) {
+  const [low, high] = spanOf(key);
+  const { words, bounds } = METRIC.get(key);
+  const step = Number(((high - low || 0.1) / 200).toPrecision(1));
+  const [from, to] = [Math.floor(low / step - 2) * step, Math.ceil(high / step + 2) * step];
+  const [min, max] = [Math.max(from, bounds[0] ?? from), Math.min(to, bounds[1] ?? to)];
+  const name = `${sign > 0 ? "least" : "largest"} permitted ${words}`;
+  const set = (event) => {
+    if (event.target.value === "") return; // somebody is typing
+    change(() => (state.needs[i].value = Number(Number(event.target.value).toPrecision(6))));
+  };
+  const ends = { step: String(step), min: String(Number(min.toPrecision(6))), max: String(Number(max.toPrecision(6))) };
+  return [
+    element("input", { type: "number", step: "any", "aria-label": name, oninput: set }),
+    element("input", { type: "range", ...ends, "aria-label": `${name}, as a slider`, oninput: set }),
   ];
-  const show = element(
-    "button",
-    { type: "button", class: "link", onclick: () => pickMark(view.best) },
-    name.filter(Boolean).join(", "),
-  );
-  const equals = view.equals > 1 ? `, and ${view.equals - 1} as good` : "";
-  verdict.append(
-    element(
-      "p",
-      {},
-      `Best, with ${briefly(state.objective)} `,
-      element("strong", {}, figure(value)),
-      ": ",
-      show,
-      equals,
-    ),
-  );
-  const price = ["The requirements cost ", element("strong", {}, figure(cost)), ` of ${briefly(state.objective)}.`];
-  verdict.append(
-    element("p", { class: "cost" }, ...(cost > 0 ? price : ["They cost nothing: the best of all is permitted."])),
-    element("p", { class: "handed" }, handedWords(view.marks, view.best)),
-  );
-  if (view.compared > 1) {
-    const n = view.compared.toLocaleString("en");
-    verdict.append(
-      element("p", { class: "luck" }, `${n} were compared on the same test rows: part of the lead of the best is luck.`),
-    );
-  }
 }

@@ -4,10 +4,18 @@
 const COLOURS = 7;
 const SHAPES = [disc, square, triangle, diamond, wedge, plus, cross, hexagon];
 
-const lookOf = new Map(
-  valuesOfFacet("regularizer").map(([kind], i) => [kind, { colour: i % COLOURS, shape: i % SHAPES.length }]),
-);
-const lookOfSetting = Array.from({ length: SETTINGS }, (_, setting) => lookOf.get(facetOf("regularizer", setting)));
+const lookOf = new Map(); // stays as it is when new data bring further regularizers
+
+/** The look of the regularizer of a setting. */
+const lookOfSetting = (setting) => looksOfSettings("all")[setting];
+const lookOfKind = (kind) => looksOfSettings("all") && lookOf.get(kind);
+const looksOfSettings = rememberedOfData(() => {
+  for (const [kind] of valuesOfFacet("regularizer")) {
+    const i = lookOf.size;
+    if (!lookOf.has(kind)) lookOf.set(kind, { colour: i % COLOURS, shape: i % SHAPES.length });
+  }
+  return Array.from({ length: SETTINGS }, (_, setting) => lookOf.get(facetOf("regularizer", setting)));
+});
 
 /** The colours of the theme that is shown. */
 function palette() {

@@ -4,7 +4,12 @@
 const REACH = 14; // pixels about the pointer in which a mark is found; twice as far for a finger
 const CELL = 24;
 const LINE = 15; // pixels from line to line of an axis' name
+const TITLE_ROOM = 12; // pixels beside it
 const FAR = 1e6; // pixels
+const LETTERS = ["A", "B"]; // of what is pinned
+const FEW = 8; // marks of which each is seen with its interval
+const FAINT = 0.38; // opacity of what is dominated
+const RIM = 8; // pixels about the axes in which marks are drawn
 const THREADS = 400; // models up to which lines join their operating points; of more, only those that stand out
 
 class Plot {
@@ -49,12 +54,18 @@ class Plot {
     this.drawAttained(pen);
     this.drawExcluded(pen);
     this.drawReferences(pen);
+    pen.restore();
+    pen.save();
+    pen.beginPath(); // of a mark at the very end of an axis all is seen
+    pen.rect(this.left - RIM, this.top - RIM, this.right - this.left + 2 * RIM, this.bottom - this.top + 2 * RIM);
+    pen.clip();
     this.drawThreads(pen);
     this.drawPoints(pen);
     if (view.bars) this.drawBars(pen);
     this.drawModels(pen);
     pen.restore();
     this.drawBest(pen);
+    this.drawNames(pen);
     this.drawNotes(pen);
     this.drawWords(pen);
     this.grid = null; // made when the pointer first comes
@@ -64,35 +75,29 @@ class Plot {
   /** Scales, and the pixel of every mark. */
   place(view, pen) {
     const narrow = this.width < 520;
-    [this.left, this.right, this.top, this.bottom] = [
-      narrow ? 50 : 64,
-      this.width - (narrow ? 12 : 22),
-      18,
-      this.height - (narrow ? 46 : 52),
-    ];
+    const [width, height] = [this.width - (narrow ? 12 : 22), this.height - (narrow ? 46 : 52)];
+    [this.left, this.right, this.top, this.bottom] = [narrow ? 50 : 64, width, 18, height];
     this.sentences = [this.right - this.left, this.bottom - this.top].map((room, k) =>
       sentence(pen, view.words[k], view.better[k], room),
     );
     this.bottom -= LINE * (this.sentences[0].length - 1);
-    this.left += LINE * (this.sentences[1].length - 1);
-    const references = (axis) =>
-      view.references.filter((line) => line.axis === axis).flatMap((line) => [line.low, line.high]);
-    const ends = (k) => (view.bars ? view.shown.flatMap((i) => [view.bars[k][0][i], view.bars[k][1][i]]) : []);
-    const [x0, x1] = extent(view.xs, view.shown, view.signs[0], ends(0), references("x"));
-    const [y0, y1] = extent(view.ys, view.shown, view.signs[1], ends(1), references("y"));
-    this.extents = [x0, x1, y0, y1];
+    this.extents = [0, 1].flatMap((k) => extentOf(view, k));
     const [a, b, c, d] = view.zoom || this.extents;
-    this.x = scale(a, b, this.left, this.right, (this.right - this.left) / 90);
-    this.y = scale(c, d, this.bottom, this.top, (this.bottom - this.top) / 60);
-    [view.xs, view.ys].forEach((values, k) => {
-      if (view.shown.some((i) => values[i] < 0)) return;
-      const along = k ? this.y : this.x; // in the room beside the marks there are no values
-      along.ticks = along.ticks.filter((tick) => tick > -1e-12);
-    });
+    this.y = this.withoutRoom(1, scale(c, d, this.bottom, this.top, (this.bottom - this.top) / 60));
+    const wide = Math.max(0, ...this.y.ticks.map((tick) => pen.measureText(this.y.label(tick)).width));
+    this.left = Math.ceil(TITLE_ROOM + LINE * this.sentences[1].length + wide + 8); // its title beside its numbers
+    this.x = this.withoutRoom(0, scale(a, b, this.left, this.right, (this.right - this.left) / 90));
     this.px = pixels(view.xs, this.x);
     this.py = pixels(view.ys, this.y);
     const models = view.shown.reduce((n, i) => n + !view.marks.isPoint(i), 0);
     this.r = models <= 120 ? 5.5 : models <= 800 ? 4.2 : 3.2;
+  }
+
+  /** A scale without ticks below 0 where there are no values: in the room beside the marks. */
+  withoutRoom(k, along) {
+    const values = k ? this.view.ys : this.view.xs;
+    if (!this.view.shown.some((i) => values[i] < 0)) along.ticks = along.ticks.filter((tick) => tick > -1e-12);
+    return along;
   }
 
   drawGrid(pen) {
@@ -246,40 +251,37 @@ class Plot {
     else this.note(pen, `← ${text}`, this.left + 4, y, "left");
   }
 
-  /** Words on a rim of the ground's colour, legible over lines. */
   note(pen, text, x, y, align) {
     pen.textAlign = align;
     pen.textBaseline = "alphabetic";
-    pen.lineWidth = 4;
-    pen.lineJoin = "round";
-    pen.strokeStyle = this.colours.surface;
-    pen.fillStyle = this.colours.accent;
-    pen.strokeText(text, x, y);
-    pen.fillText(text, x, y);
+    this.rimmed(pen, text, x, y, this.colours.accent);
   }
 
-  /** Thin lines through the operating points of each model, in their order. */
+  /** Thin lines through the operating points of each model, in their order: of all, or of what is pinned. */
   drawThreads(pen) {
-    const { marks, shown, mask } = this.view;
+    const { marks, shown, mask, pins } = this.view;
     const models = shown.filter((i) => !marks.isPoint(i));
     const few = models.length <= THREADS;
+    const drawn = state.points === "all" ? models.filter((i) => few || mask[i]) : pins.map(marks.parent);
     pen.lineWidth = 0.8;
     pen.globalAlpha = 0.4;
-    for (const i of models) if (few || mask[i]) this.thread(pen, i);
+    for (const i of drawn) this.thread(pen, i);
     pen.globalAlpha = 1;
   }
 
-  thread(pen, model) {
-    const { marks, withPoints } = this.view;
-    const [start, end] = marks.pointsOf(model);
-    if (!withPoints || start === end) return;
-    pen.strokeStyle = this.colours.kinds[lookOfSetting[marks.setting(model)].colour];
+  /** A line through the operating points of a model; with `squares` the points as well, where they are not drawn. */
+  thread(pen, model, squares = false) {
+    const [start, end] = this.view.marks.pointsOf(model);
+    if (state.points === "none" || start === end) return;
+    pen.strokeStyle = pen.fillStyle = this.colours.kinds[lookOfSetting(this.view.marks.setting(model)).colour];
     pen.beginPath();
     let begun = false;
     for (let i = start; i < end; i++) {
-      if (Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) continue;
-      if (begun) pen.lineTo(this.px[i], this.py[i]);
-      else pen.moveTo(this.px[i], this.py[i]);
+      const [x, y] = [this.px[i], this.py[i]];
+      if (Number.isNaN(x) || Number.isNaN(y)) continue;
+      if (begun) pen.lineTo(x, y);
+      else pen.moveTo(x, y);
+      if (squares) pen.fillRect(x - 1.7, y - 1.7, 3.4, 3.4);
       begun = true;
     }
     pen.stroke();
@@ -300,7 +302,7 @@ class Plot {
         const pixel = Math.round(y) * (this.width + 1) + Math.round(x);
         if (!this.inside(i) || taken[pixel] > rank) continue;
         taken[pixel] = rank + 1;
-        const look = permitted[i] ? this.colours.kinds[lookOfSetting[marks.setting(i)].colour] : this.colours.muted;
+        const look = permitted[i] ? this.colours.kinds[lookOfSetting(marks.setting(i)).colour] : this.colours.muted;
         if (look !== colour) pen.fillStyle = colour = look;
         pen.fillRect(x - size / 2, y - size / 2, size, size);
         if (rank === 2) {
@@ -313,13 +315,19 @@ class Plot {
     pen.globalAlpha = 1;
   }
 
+  /** Whether a mark is more than one of many: efficient, best, pinned; of few marks each is. */
+  standsOut(i) {
+    const { mask, best, pins, ranked, shown } = this.view;
+    return mask[i] || i === best || pins.includes(i) || !ranked || shown.length <= FEW;
+  }
+
   drawBars(pen) {
     const { marks, shown, permitted, bars } = this.view;
     const [[x0, x1], [y0, y1]] = bars;
     const paths = new Map();
     for (const i of shown) {
-      if (marks.isPoint(i)) continue;
-      const colour = permitted[i] ? this.colours.kinds[lookOfSetting[marks.setting(i)].colour] : this.colours.muted;
+      if ((marks.isPoint(i) && i !== this.view.best) || !this.standsOut(i)) continue;
+      const colour = permitted[i] ? this.colours.kinds[lookOfSetting(marks.setting(i)).colour] : this.colours.muted;
       if (!paths.has(colour)) paths.set(colour, new Path2D());
       const path = paths.get(colour);
       path.moveTo(this.x.at(x0[i]), this.py[i]);
@@ -345,9 +353,9 @@ class Plot {
     const layers = [[], [], []];
     for (const i of shown) if (!marks.isPoint(i)) layers[!permitted[i] ? 0 : mask[i] ? 2 : 1].push(i);
     layers.forEach((layer, rank) => {
-      pen.globalAlpha = rank === 0 ? 0.5 : 1;
+      pen.globalAlpha = rank === 0 ? 0.5 : rank === 1 && this.view.ranked ? FAINT : 1;
       for (const i of layer) {
-        const { colour, shape } = lookOfSetting[marks.setting(i)];
+        const { colour, shape } = lookOfSetting(marks.setting(i));
         const name = `${rank} ${mask[i]} ${colour} ${shape}`;
         if (!sprites.has(name)) sprites.set(name, this.sprite(rank, mask[i], colour, shape));
         const { canvas, size } = sprites.get(name);
@@ -396,12 +404,76 @@ class Plot {
     pen.textAlign = onLeft ? "right" : "left";
     pen.textBaseline = "middle";
     pen.font = pen.font.replace("12px", "600 12px");
-    pen.lineWidth = 4;
-    pen.strokeStyle = this.colours.surface;
-    const [x, y] = [this.px[i] + (onLeft ? -1 : 1) * (this.r + 12), this.py[i]];
-    pen.strokeText("best permitted", x, y);
-    pen.fillText("best permitted", x, y);
+    this.rimmed(pen, "best permitted", this.px[i] + (onLeft ? -1 : 1) * (this.r + 12), this.py[i], this.colours.accent);
     pen.font = pen.font.replace("600 ", "");
+  }
+
+  /** The names of the pinned and the efficient models, where they cover no other name and no efficient mark. */
+  drawNames(pen) {
+    const { marks, shown, mask, best, pins } = this.view;
+    const models = shown.filter((i) => mask[i] && !marks.isPoint(i) && this.inside(i)).sort((i, j) => this.px[i] - this.px[j]);
+    const order = [...new Set([...pins.filter((i) => this.inside(i)), models[0], models.at(-1), ...models])];
+    const crowd = shown.length > THREADS; // of many marks only those that stand out keep their place
+    const taken = shown.filter((i) => (!crowd || mask[i] || i === best) && this.inside(i)).map((i) => this.boxAt(i, 5));
+    if (best >= 0) taken.push(...this.bestBoxes(pen));
+    const said = new Set();
+    pen.textBaseline = "middle";
+    pen.textAlign = "left";
+    for (const i of order.slice(0, this.width < 520 ? 4 : 14)) {
+      if (i === undefined || (i === best && !pins.includes(i))) continue;
+      const letter = pins.includes(i) ? `${LETTERS[pins.indexOf(i)]} ` : "";
+      const name = settings.label[marks.setting(i)];
+      const text = letter + (name.length > 44 ? `${name.slice(0, 43)}\u2026` : name);
+      if (!letter && said.has(name)) continue;
+      const box = this.placeFor(pen, i, text, taken);
+      if (!box) continue;
+      said.add(name);
+      taken.push(box);
+      this.rimmed(pen, text, box[0], box[1] + 7, letter ? this.colours.accent : this.colours.ink);
+    }
+  }
+
+  /** A box [left, top, right, bottom] about a mark. */
+  boxAt(i, room) {
+    return [this.px[i] - room, this.py[i] - room, this.px[i] + room, this.py[i] + room];
+  }
+
+  /** Those of the ring about the best and of its words. */
+  bestBoxes(pen) {
+    const best = this.view.best;
+    const wide = pen.measureText("best permitted").width + this.r + 22;
+    const [x, y] = [this.px[best], this.py[best]];
+    return [this.boxAt(best, this.r + 8), x > this.right - 120 ? [x - wide, y - 8, x, y + 8] : [x, y - 8, x + wide, y + 8]];
+  }
+
+  /** Where words of one line fit beside a mark: a box; null where they fit nowhere. */
+  placeFor(pen, i, text, taken) {
+    const [wide, gap] = [pen.measureText(text).width, this.r + 6];
+    const [x, y] = [this.px[i], this.py[i]];
+    const corners = [
+      [x + gap, y - 7],
+      [x - gap - wide, y - 7],
+      [x - wide / 2, y - gap - 13],
+      [x - wide / 2, y + gap],
+      [x + gap, y + gap - 4],
+      [x - gap - wide, y - gap - 10],
+    ];
+    const boxes = corners.map(([left, top]) => [left, top, left + wide, top + 14]);
+    const within = ([left, top, right, bottom]) =>
+      left > this.left + 2 && right < this.right - 2 && top > this.top && bottom < this.bottom - 2;
+    const apart = (a, b) => a[2] < b[0] || b[2] < a[0] || a[3] < b[1] || b[3] < a[1];
+    const own = this.boxAt(i, 5).join();
+    return boxes.find((box) => within(box) && taken.every((other) => other.join() === own || apart(box, other))) || null;
+  }
+
+  /** Words on a rim of the ground's colour, legible over lines. */
+  rimmed(pen, text, x, y, colour) {
+    pen.lineWidth = 4;
+    pen.lineJoin = "round";
+    pen.strokeStyle = this.colours.surface;
+    pen.fillStyle = colour;
+    pen.strokeText(text, x, y);
+    pen.fillText(text, x, y);
   }
 
   /** The names of the axes, and which end is better. */
@@ -468,13 +540,14 @@ class Plot {
     pen.rect(this.left - 12, this.top - 12, this.right - this.left + 24, this.bottom - this.top + 24);
     pen.clip();
     for (const [i, colour, width] of [
+      ...this.view.pins.map((pin) => [pin, this.colours.accent, 1.5]),
       [hovered, this.colours.ink, 1.5],
       [picked, this.colours.accent, 2.5],
     ]) {
       if (i < 0 || i >= this.px.length || !this.inside(i)) continue;
       pen.globalAlpha = 0.9;
       pen.lineWidth = 1.4;
-      this.thread(pen, this.view.marks.parent(i));
+      this.thread(pen, this.view.marks.parent(i), true);
       pen.globalAlpha = 1;
       pen.strokeStyle = colour;
       pen.lineWidth = width;

@@ -54,6 +54,7 @@ function population({ models, setting, members, pointMembers, owner }) {
     parent,
     first,
     members: of,
+    table: (i) => (isPoint(i) ? points : runs),
     setting: (i) => settingOf[i],
     pointsOf: (i) => [models + starts[i], models + starts[i + 1]],
     runsOf: (i) => (isPoint(i) ? of(i).map((point) => points.run[point]) : of(i)),
@@ -65,7 +66,11 @@ function population({ models, setting, members, pointMembers, owner }) {
       return Float64Array.from({ length: n }, (_, i) => mean(isPoint(i) ? onPoints : rows, of(i)));
     }),
   };
-  found.interval = remembered((key) => intervals(found, members, key));
+  found.interval = remembered((key) => intervals(found, key));
+  found.full = remembered((key) => {
+    const has = [runs, points].map((table) => (row) => !Number.isNaN(table.metric(key)[row]));
+    return Uint8Array.from({ length: n }, (_, i) => of(i).every(has[isPoint(i) ? 1 : 0]));
+  });
   return found;
 }
 
@@ -83,28 +88,18 @@ function mean(values, rows) {
 }
 
 /**
- * Ends [low, high] of the 95 % interval of every model, NaN where there is none: of a run that over its test rows, as
- * filed; of a mean that over its seeds.
+ * Ends [low, high] of the 95 % interval of every mark, NaN where there is none: of one run or point that over its test
+ * rows, as filed; of a mean that over its seeds.
  */
-function intervals(marks, members, key) {
+function intervals(marks, key) {
   const low = new Float64Array(marks.n).fill(NaN);
   const high = new Float64Array(marks.n).fill(NaN);
-  const [rows, lows, highs] = [runs.metric(key), runs.metric(`${key}_low`), runs.metric(`${key}_high`)];
-  const single = members.every((of) => of.length === 1) && marks.models === RUNS;
-  for (let i = 0; i < marks.models; i++) {
-    const known = members[i].filter((row) => !Number.isNaN(rows[row]));
-    if (single) [low[i], high[i]] = [lows[i], highs[i]];
-    else if (known.length > 1) [low[i], high[i]] = overSeeds(known.map((row) => rows[row]), METRIC.get(key).bounds);
+  for (let i = 0; i < marks.n; i++) {
+    const table = marks.table(i);
+    const values = table.metric(key);
+    const rows = marks.members(i).filter((row) => !Number.isNaN(values[row]));
+    if (rows.length === 1) [low[i], high[i]] = [`${key}_low`, `${key}_high`].map((end) => table.metric(end)[rows[0]]);
+    else if (rows.length) [low[i], high[i]] = overSeeds(rows.map((row) => values[row]), METRIC.get(key).bounds);
   }
   return [low, high];
-}
-
-/** Student's interval of the mean (Student 1908), cut at the range of the metric; none where all values are the same. */
-function overSeeds(values, [least, most]) {
-  const middle = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
-  const half = held.student[values.length - 2] * Math.sqrt(squares / (values.length - 1));
-  if (values.every((value) => value === values[0])) return [NaN, NaN];
-  const ends = [Math.min(least ?? -Infinity, middle), Math.max(most ?? Infinity, middle)];
-  return [Math.max(middle - half, ends[0]), Math.min(middle + half, ends[1])];
 }

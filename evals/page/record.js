@@ -1,9 +1,9 @@
 // The record of one mark: what tells it apart, its metrics, the command that trains it, the line that loads it.
 
-/** A mark in a few words: its run, its seed, the policy of an operating point. */
-function nameOf(marks, i) {
-  const name = runs.name[marks.first(i)] || `record ${runs.id[marks.first(i)]}`;
-  return [name, seedsOf(marks, i), marks.policy(i)].filter(Boolean).join(", ");
+/** A mark by its name, as evals.select says it: its setting, in the view of runs its seed, its thresholds. */
+function labelOf(marks, i) {
+  const seed = state.seeds === "runs" ? `seed ${runs.seed[marks.first(i)] ?? "?"}` : "";
+  return [settings.label[marks.setting(i)], seed, policyOf(marks, i)].filter(Boolean).join(", ");
 }
 
 function seedsOf(marks, i) {
@@ -30,16 +30,16 @@ function fitsAt(marks, i) {
   return (keys[row] || "").split("+").filter(Boolean).map((key) => {
     const [low, high, value] = [own(`${key}_low`), own(`${key}_high`), own(key)];
     const there = Number.isNaN(fitted[row]) ? "" : ` (${figure(fitted[row])} on those rows)`;
-    const interval = Number.isFinite(low) && Number.isFinite(high) ? ` [${figure(low)}, ${figure(high)}]` : "";
+    const interval = bracketed([low, high]) && ` ${bracketed([low, high])}`;
     const crossed = value > limit[row] ? ", which exceeds" : high > limit[row] ? ", whose interval crosses" : "";
     const end = crossed ? `${crossed} ${limit[row]}` : "";
-    return { words: `fitted to ${key}<=${limit[row]}${there}; test ${figure(value)}${interval}${end}`, crossed: end !== "" };
+    return { words: `fitted to ${key}<=${limit[row]}${there}; test ${figure(value, [low, high])}${interval}${end}`, crossed: end !== "" };
   });
 }
 
 /** A parameter's key as short as it can be told from the others. */
-const shortName = remembered((key) => {
-  if (key === "epsilon.radius") return TITLE("radius");
+const shortName = rememberedOfData((key) => {
+  if (key === "epsilon.radius") return "radius";
   const parts = key.split(".");
   const keys = held.settings.differs;
   for (let n = 1; n < parts.length; n++) {
@@ -81,70 +81,78 @@ function loadingOf(marks, i) {
 }
 
 /** Which run is handed out, and why: that it meets every requirement itself, or that no single run does. */
-function handedWords(marks, i) {
-  const handed = handedOut(marks, i);
+function handedWords(marks, i, level, withFigures = true) {
+  const handed = handedOut(marks, i, level);
+  const sure = level === null ? "" : " for sure";
   const name = `Record ${runs.id[handed.run]}${runs.seed[handed.run] === null ? "" : `, seed ${runs.seed[handed.run]}`}`;
   const keys = handed.missed.length ? handed.missed.map((need) => need.key) : questioned();
-  const own = [...new Set(keys)].map((key) => `${briefly(key)} ${figure(handed.own(key))}`).join(", ");
+  const own = [...new Set(keys)].map((key) => ownFigure(handed, key)).join(", ");
   const few = handed.of > 1 ? "of its seeds the nearest to the mean" : "";
-  if (!state.needs.length) return [`${name}, with ${own}`, few].filter(Boolean).join(": ") + ".";
+  const named = withFigures ? `${name}, with ${own}` : name;
+  if (!state.needs.length) return [named, few].filter(Boolean).join(": ") + ".";
   if (handed.missed.length) {
     const every = state.needs.map(inWords).join(" and ") + (state.needs.length > 1 ? " together" : "");
     return handed.of > 1
-      ? `No single run of this setting meets ${every}. ${name} is the nearest, with ${own}.`
-      : `${name} does not meet ${handed.missed.map(inWords).join(" and ")}: ${own}.`;
+      ? `No single run of this setting meets ${every}${sure}. ${name} is the nearest, with ${own}.`
+      : `${name} does not meet ${handed.missed.map(inWords).join(" and ")}${sure}: ${own}.`;
   }
-  const mine = `${handed.meeting} of ${handed.of} seeds meet every requirement by themselves, of these the nearest to the mean`;
-  const reach = state.needs.filter((need) => crosses(handed, need));
-  const crossing = reach.length ? ` Its interval over the test rows crosses ${reach.map(inWords).join(" and ")}.` : "";
-  return `${name}, with ${own}${handed.of > 1 ? `: ${mine}` : ""}.${crossing}`;
+  const met = `${handed.meeting} of ${handed.of} seeds meet every requirement${sure || " by themselves"}`;
+  const mine = `${met}, of these the nearest to the mean`;
+  return `${named}${handed.of > 1 ? `: ${mine}` : ""}.${level === null ? crossedBy(handed) : ""}`;
+}
+
+/** That the interval of the run that is handed out crosses a limit that its figure meets. */
+function crossedBy(handed) {
+  const reach = state.needs.filter((need) => crosses(handed, need)).map(inWords);
+  return reach.length ? ` Its interval over the test rows crosses ${reach.join(" and ")}.` : "";
+}
+
+function ownFigure(handed, key) {
+  const ends = [handed.own(`${key}_low`), handed.own(`${key}_high`)];
+  return `${briefly(key)} ${figure(handed.own(key), ends)}`;
 }
 
 /** `difference in false negative rate ≤ 0.1` */
 function inWords({ key, sign, value }) {
-  return `${briefly(key)} ${sign > 0 ? "≥" : "≤"} ${value}`;
+  return `${shortly(key)} ${sign > 0 ? "≥" : "≤"} ${value}`;
 }
 
 function showRecord(view) {
   const panel = byId("record");
   const i = view.picked;
+  panel.classList.toggle("empty", i < 0);
   if (i < 0) {
-    panel.classList.add("empty");
-    panel.replaceChildren(
-      element("h2", {}, "Record"),
-      element(
-        "p",
-        { class: "hint" },
-        "Click a mark or a row, or move with the arrow keys in the plot and press Enter.",
-      ),
-    );
+    const how = "Click a mark or a row, or move with the arrow keys in the plot and press Enter. P pins a model.";
+    panel.replaceChildren(element("h2", {}, "Record"), element("p", { class: "hint" }, how));
     return;
   }
   const { marks } = view;
   const setting = marks.setting(i);
-  panel.classList.remove("empty");
   panel.replaceChildren(
-    element(
-      "button",
-      { type: "button", class: "icon close", "aria-label": "close the record", onclick: () => pickMark(-1) },
-      "×",
-    ),
-    element(
-      "h2",
-      {},
-      swatch(lookOfSetting[setting], 18),
-      element("span", {}, ...breaking(runs.name[marks.first(i)] || "unnamed")),
-    ),
+    closeButton(),
+    element("h2", {}, swatch(lookOfSetting(setting), 18), element("span", {}, ...breaking(labelOf(marks, i)))),
     element("p", { class: "sub" }, subtitle(view, i)),
+    pinButton(codeOf(marks, i)),
     ...warningsOf(marks, i),
     definitions(tellingApart(setting)),
     headlineTable(view, i),
     ...rangesOf(marks, i),
     ...poisonOf(marks, i),
-    ...commandBlocks(marks, i),
+    ...commandBlocks(view, i),
     details("All metrics", () => metricTable(marks, i, held.metrics)),
     details("All settings", () => definitions(allParams(setting))),
   );
+}
+
+function closeButton() {
+  const close = { type: "button", class: "icon close", "aria-label": "close the record", onclick: () => pickMark(-1) };
+  return element("button", close, "\u00d7");
+}
+
+function pinButton(code) {
+  const pinned = state.pins.includes(code);
+  const act = { type: "button", class: "quiet pin", "aria-pressed": String(pinned), onclick: () => pin(code) };
+  return element("button", act, pinned ? "Unpin" : "Pin");
 }
 
 function subtitle(view, i) {
@@ -158,7 +166,8 @@ function subtitle(view, i) {
           .join(", ")}, …`
       : of.map((run) => runs.id[run]).join(", ");
   const day = (runs.created[marks.first(i)] || "").slice(0, 10);
-  const words = [`record${of.length > 1 ? "s" : ""} ${ids}`, seedsOf(marks, i), policyOf(marks, i), day];
+  const name = namesSayMore("all") ? runs.name[marks.first(i)] : "";
+  const words = [`record${of.length > 1 ? "s" : ""} ${ids}`, seedsOf(marks, i), policyOf(marks, i), name, day];
   if (view.mask[i]) words.push("efficient");
   if (state.needs.length) words.push(view.permitted[i] ? "permitted" : "not permitted");
   return words.filter(Boolean).join(" · ");
@@ -194,7 +203,7 @@ function poisonOf(marks, i) {
 
 /** What differs between runs: options first, then settings. */
 function tellingApart(setting) {
-  const options = usedFacets.filter((f) => f !== "radius").map((facet) => [TITLE(facet), facetOf(facet, setting)]);
+  const options = usedFacets().filter((f) => f !== "radius").map((facet) => [TITLE(facet), facetOf(facet, setting)]);
   return [
     ...options,
     ...differing(setting)
@@ -230,8 +239,8 @@ function metricTable(marks, i, metrics) {
     const value = marks.value(key)[i];
     const [low, high] = marks.interval(key).map((ends) => ends[i]);
     if (Number.isNaN(value)) return null;
-    const interval = Number.isFinite(low) && Number.isFinite(high) ? `${figure(low)} to ${figure(high)}` : "";
-    return [words, figure(value), interval, key];
+    const interval = bracketed([low, high]);
+    return [words, figure(value, [low, high]), interval, key];
   });
   return figureTable("metric", rows.filter(Boolean));
 }
@@ -257,13 +266,13 @@ function figureTable(what, rows) {
   return element("table", { class: "metrics" }, element("thead", {}, head), element("tbody", {}, ...lines));
 }
 
-function commandBlocks(marks, i) {
+function commandBlocks({ marks, level }, i) {
   const line = commandOf(marks, i);
   const loading = loadingOf(marks, i);
   const blocks = [line === null ? element("p", { class: "hint" }, lostOf(marks, i)) : block("Train it again", line, "command")];
   if (loading) blocks.push(block("Load it", loading, "loading"));
   if (loading && (state.seeds === "mean" || state.needs.length))
-    blocks.push(element("p", { class: "hint handed" }, handedWords(marks, i)));
+    blocks.push(element("p", { class: "hint handed" }, handedWords(marks, i, level)));
   return blocks;
 }
 
@@ -297,47 +306,23 @@ function isConstant(marks, i) {
 /** What hovers beside a mark. */
 function tooltip(view, i) {
   const { marks } = view;
-  const setting = marks.setting(i);
   const line = (key) => {
-    const [low, high] = marks.interval(key).map((ends) => ends[i]);
-    const known = Number.isFinite(low) && Number.isFinite(high);
-    const interval = known ? element("small", {}, `${figure(low)} to ${figure(high)}`) : "";
+    const ends = marks.interval(key).map((of) => of[i]);
+    const range = bracketed(ends);
     return element(
       "div",
       { class: "pair" },
       element("span", {}, briefly(key)),
-      element("b", {}, figure(marks.value(key)[i]), interval),
+      element("b", {}, figure(marks.value(key)[i], ends), range && element("small", {}, range)),
     );
   };
-  const radius = settings.facet("radius")[setting];
-  const facts = [
-    ["epsilon", radius],
-    ...differing(setting)
-      .filter(([key]) => key !== "epsilon.radius")
-      .slice(0, 5)
-      .map(([key, value]) => [shortName(key), value]),
-  ];
+  const ids = marks.runsOf(i).map((run) => runs.id[run]);
+  const records = `record${ids.length > 1 ? "s" : ""} ${ids.slice(0, 5).join(", ")}${ids.length > 5 ? ", \u2026" : ""}`;
+  const facts = [records, seedsOf(marks, i), view.mask[i] ? "efficient" : ""];
   return [
-    element(
-      "div",
-      { class: "name" },
-      swatch(lookOfSetting[setting]),
-      element("b", {}, ...breaking(namesSayMore ? nameOf(marks, i).split(",")[0] : facetOf("regularizer", setting))),
-    ),
-    element(
-      "div",
-      { class: "sub" },
-      [seedsOf(marks, i), policyOf(marks, i), view.mask[i] ? "efficient" : ""].filter(Boolean).join(" · "),
-    ),
+    element("div", { class: "name" }, swatch(lookOfSetting(marks.setting(i))), element("b", {}, ...breaking(labelOf(marks, i)))),
+    element("div", { class: "sub" }, facts.filter(Boolean).join(" \u00b7 ")),
     isConstant(marks, i) ? element("div", { class: "sub" }, "constant prediction") : "",
-    ...[...new Set([state.x, state.y, ...state.needs.map((need) => need.key)])].map(line),
-    element(
-      "div",
-      { class: "sub" },
-      facts
-        .filter(([, value]) => value !== null)
-        .map(([key, value]) => `${key} ${value}`)
-        .join(" · "),
-    ),
+    ...[...new Set([state.x, state.y, ...questioned()])].map(line),
   ];
 }

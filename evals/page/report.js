@@ -7,16 +7,16 @@ let view = null;
 
 function showFinding() {
   const noun = state.seeds === "mean" ? "setting" : "run";
-  const models = view.shown.filter((i) => !view.marks.isPoint(i)).length;
-  const of = view.shown.length - models;
+  const models = view.placed.filter((i) => !view.marks.isPoint(i)).length;
+  const of = view.placed.length - models;
   const total = counted(models, noun) + (of ? ` and ${counted(of, "operating point")}` : "");
   const axes = [...new Set([state.x, state.y])].map(briefly).join(" and ");
   const best = view.mask.reduce((n, one) => n + one, 0);
   const finding = byId("finding");
-  if (!view.shown.length) finding.textContent = `No ${noun} that passes the filters has ${axes}.`;
+  if (!view.placed.length) finding.textContent = `No ${noun} that passes the filters has ${axes}.`;
   else if (!view.ranked)
     finding.textContent = `${total}. No frontier: ${view.apart || whyUnranked(unranked())}.`;
-  else if (view.shown.length < 2)
+  else if (view.placed.length < 2)
     finding.textContent = `Only one ${noun} is shown: there is nothing to compare it with yet.`;
   else {
     const meaning = best === 1 ? "no other is as good in both" : "better in one only at the expense of the other";
@@ -27,8 +27,9 @@ function showFinding() {
 
 /** The two ends of the frontier in figures, the better one in x first; and how many of the efficient are of no use. */
 function reach() {
-  const best = view.shown.filter((i) => view.mask[i]).sort((a, b) => (view.xs[b] - view.xs[a]) * view.signs[0]);
-  const [first, last] = [best[0], best.at(-1)].map((i) => `${figure(view.xs[i])} at ${figure(view.ys[i])}`);
+  const best = view.placed.filter((i) => view.mask[i]).sort((a, b) => (view.xs[b] - view.xs[a]) * view.signs[0]);
+  const at = (key, i) => figure(view.marks.value(key)[i], intervalAt(key, i));
+  const [first, last] = [best[0], best.at(-1)].map((i) => `${at(state.x, i)} at ${at(state.y, i)}`);
   const said = first === last ? "" : ` They reach from ${briefly(state.x)} ${first} to ${last}.`;
   const none = best.filter((i) => isConstant(view.marks, i)).length;
   const who = none === 1 ? "One of them is a constant prediction" : `${none} of them are constant predictions`;
@@ -51,10 +52,12 @@ function showCaption() {
   if (view.ranked && view.shown.length) said.push("Line: what is attained (Pareto frontier). Outlined: efficient.");
   if (state.bars && view.shown.length)
     said.push(
-      state.seeds === "mean" ? "Bars: 95 % interval of the mean over seeds (Student)." : "Bars: 95 % interval over test rows.",
+      `Bars, of what is efficient: 95 % interval ${state.seeds === "mean" ? "of the mean over seeds (Student)" : "over test rows"}.`,
     );
   if (view.shown.some(view.marks.isPoint))
-    said.push("Small squares: operating points, the same model under other thresholds.");
+    said.push(
+      `Small squares: operating points, the same model under other thresholds${state.points === "few" ? "; those that are efficient" : ""}.`,
+    );
   if (view.references.length) said.push("Dotted: what the most accurate of all possible classifiers reaches.");
   if (view.missing)
     said.push(`Not shown: ${view.missing.toLocaleString("en")} without ${briefly(state.x)} or ${briefly(state.y)}.`);
@@ -68,7 +71,8 @@ function show() {
   showFilters();
   showNeeds(change);
   plot.draw(view);
-  showVerdict(view);
+  showAnswer(view, change);
+  showPins(view);
   showFinding();
   showCaption();
   showRecord(view);
@@ -91,12 +95,33 @@ function write() {
 
 function pickMark(i) {
   state.pick = i < 0 ? null : codeOf(view.marks, i);
+  if (i >= 0 && !view.shown.includes(i)) change(() => {}); // it is drawn because it is picked
   view.picked = i;
   write();
   plot.highlight(view.picked, view.hovered);
   showRecord(view);
   for (const line of byId("rows").children) line.classList.toggle("picked", Number(line.dataset.mark) === i);
-  if (i >= 0) announce(`${nameOf(view.marks, i)}: record shown`);
+  if (i >= 0) announce(`${labelOf(view.marks, i)}: record shown`);
+}
+
+/** Pin a mark, by its name in the address, or take the pin away; the older of two makes room for a third. */
+function pin(code) {
+  const others = state.pins.filter((own) => own !== code);
+  const added = others.length === state.pins.length;
+  change(() => (state.pins = added ? [...others, code].slice(-PINS) : others));
+  announce(`${labelOf(view.marks, markOf(code))}: ${added ? "pinned" : "no longer pinned"}`);
+}
+
+/** The pinned marks, by the letters that the plot has at them. */
+function showPins(view) {
+  byId("pinned").hidden = !view.pins.length;
+  const chips = view.pins.map((i, k) => {
+    const code = codeOf(view.marks, i);
+    const name = element("button", { type: "button", class: "link", onclick: () => pickMark(i) }, labelOf(view.marks, i));
+    const away = { type: "button", class: "icon", "aria-label": `unpin ${labelOf(view.marks, i)}`, onclick: () => pin(code) };
+    return element("li", {}, element("b", {}, LETTERS[k]), name, element("button", away, "\u00d7"));
+  });
+  byId("pins").replaceChildren(...chips);
 }
 
 function hover(i, fromTable = false) {
@@ -116,6 +141,10 @@ function showTip(i) {
   const left = x + 16 + tip.offsetWidth > plot.width ? x - 16 - tip.offsetWidth : x + 16;
   tip.style.left = `${Math.max(4, Math.min(left, plot.width - tip.offsetWidth - 4))}px`;
   tip.style.top = `${Math.max(4, Math.min(y - 20, plot.height - tip.offsetHeight - 4))}px`;
+}
+
+function intervalAt(key, i) {
+  return view.marks.interval(key).map((ends) => ends[i]);
 }
 
 function hideTip() {
@@ -148,6 +177,7 @@ function listen() {
   rows.addEventListener("keydown", (event) => {
     const line = event.target.closest("tr");
     if (event.key === "Enter" || event.key === " ") pickMark(markIn(event));
+    else if (event.key === "p") pin(codeOf(view.marks, markIn(event)));
     else if (event.key === "ArrowDown") line.nextElementSibling?.focus();
     else if (event.key === "ArrowUp") line.previousElementSibling?.focus();
     else return;
@@ -178,13 +208,15 @@ function keyed(event) {
   ];
   if (step) hover(neighbour(...step));
   else if ((event.key === "Enter" || event.key === " ") && view.hovered >= 0) pickMark(view.hovered);
+  else if (event.key === "p" && Math.max(view.hovered, view.picked) >= 0)
+    pin(codeOf(view.marks, view.hovered >= 0 ? view.hovered : view.picked));
   else if (event.key === "Escape") (hover(-1), pickMark(-1));
   else return;
   event.preventDefault();
   if (step && view.hovered >= 0) {
     const i = view.hovered;
-    const found = view.keys.map((key) => `${briefly(key)} ${figure(view.marks.value(key)[i])}`).join(", ");
-    announce(`${nameOf(view.marks, i)}: ${found}${view.mask[i] ? ", efficient" : ""}`);
+    const found = view.keys.map((key) => `${briefly(key)} ${figure(view.marks.value(key)[i], intervalAt(key, i))}`).join(", ");
+    announce(`${labelOf(view.marks, i)}: ${found}${view.mask[i] ? ", efficient" : ""}`);
   }
 }
 
@@ -229,23 +261,52 @@ function repaint() {
   show();
 }
 
+// --- for tests ---------------------------------------------------------------------------------------------------
+
+/** The answer in figures: of the setting, of the run that is handed out, what the requirements cost. */
+function answered(view) {
+  const nearest = view.best < 0 ? view.nearest() : -1;
+  if (view.best < 0) return { nearest: nearest < 0 ? null : codeOf(view.marks, nearest), meeting: view.meeting() };
+  const { marks, best, free, asked, level } = view;
+  const [handed, rows] = [handedOut(marks, best, level), asked.rows.get(best)];
+  const of = (key) => ({ value: meanOf(marks, best, key, rows), ends: intervalOf(marks, best, key, rows), own: handed.own(key) });
+  return {
+    label: labelOf(marks, best),
+    record: runs.id[handed.run],
+    point: marks.isPoint(best) ? points.number[handed.row] : null,
+    missed: handed.missed.length,
+    level,
+    allowed: view.allowed,
+    free: labelOf(marks, free),
+    figures: Object.fromEntries(questioned().map((key) => [key, of(key)])),
+    ...costOf(asked, best, free),
+  };
+}
+
 // --- start -------------------------------------------------------------------------------------------------------
 
-byId("title").textContent = held.title;
-byId("meta").textContent = [
-  held.title === held.dataset ? "" : held.dataset,
-  "trade-offs of trained models",
-  counted(RUNS, "run"),
-  counted(SETTINGS, "setting"),
-  held.where ? `where ${held.where}` : "",
-  held.made.replaceAll("-", "\u2011"), // not broken
-]
-  .filter(Boolean)
-  .join(" · ");
+/** What stands on the page because of its data, and not of the view. */
+function fill() {
+  START = firstState();
+  byId("title").textContent = held.title;
+  byId("meta").textContent = [
+    held.title === held.dataset ? "" : held.dataset,
+    "trade-offs of trained models",
+    counted(RUNS, "run"),
+    counted(SETTINGS, "setting"),
+    held.where ? `where ${held.where}` : "",
+    held.made.replaceAll("-", "\u2011"), // not broken
+  ]
+    .filter(Boolean)
+    .join(" \u00b7 ");
+  fillSources();
+  fillFilters(change);
+}
+
+fill();
 fromHash(location.hash);
 buildSources(change);
 buildAxes(change);
-buildFilters(change);
 buildNeeds(change);
 repaint();
 listen();
@@ -254,8 +315,8 @@ listen();
 window.trilemma = {
   state,
   shown: () => view.shown.map((i) => codeOf(view.marks, i)),
-  efficient: () => view.shown.filter((i) => view.mask[i]).map((i) => codeOf(view.marks, i)),
-  permitted: () => view.shown.filter((i) => view.permitted[i]).map((i) => codeOf(view.marks, i)),
+  efficient: () => view.placed.filter((i) => view.mask[i]).map((i) => codeOf(view.marks, i)),
+  permitted: () => view.passing.filter((i) => view.permitted[i]).map((i) => codeOf(view.marks, i)),
   best: () => (view.best < 0 ? null : codeOf(view.marks, view.best)),
   order: () => view.order.map((i) => codeOf(view.marks, i)),
   value: (code, key) => current().value(key)[markOf(code)],
@@ -265,7 +326,11 @@ window.trilemma = {
       .map((ends) => ends[markOf(code)]),
   pixel: (code) => [plot.px[markOf(code)], plot.py[markOf(code)]],
   loading: (code) => loadingOf(view.marks, markOf(code)),
-  missed: (code) => handedOut(view.marks, markOf(code)).missed.length,
+  missed: (code) => handedOut(view.marks, markOf(code), view.level).missed.length,
+  answer: () => answered(view),
+  pins: () => view.pins.map((i) => codeOf(view.marks, i)),
+  atLevel: (id, key, level) => atLevel(runs, key, runs.id.indexOf(id), level),
+  shares: (part, whole, level) => clopperPearson(part, whole, level),
   handOut,
   command: (code) => commandOf(view.marks, markOf(code)),
   staircase: () => view.steps,

@@ -25,11 +25,24 @@ function pixels(values, along) {
   return found;
 }
 
+const LEAST = 0.02; // of an axis of shares: what differs by less is not looked at closer
+
 /**
- * Least and greatest of the shown values, with room about them and more of it towards the better end. Ends of
- * intervals and reference lines may widen that by half their span; what lies farther off is marked at the edge.
+ * How far an axis, 0 or 1, reaches: least and greatest of the shown values, with room about them and more of it towards
+ * the better end, and no farther than the metric can. Ends of intervals and reference lines may widen that by half their
+ * span; what lies farther off is marked at the edge.
  */
-function extent(values, shown, sign, ends, lines) {
+function extentOf(view, k) {
+  const [values, axis] = [k ? view.ys : view.xs, k ? "y" : "x"];
+  const [least, most] = METRIC.get(view.keys[k]).bounds;
+  const lines = view.references.filter((line) => line.axis === axis).flatMap((line) => [line.low, line.high]);
+  const ends = view.bars ? view.shown.filter((i) => plot.standsOut(i)).flatMap((i) => view.bars[k].map((of) => of[i])) : [];
+  const [low, high] = extent(values, view.shown, view.signs[k], ends, lines, least !== null && most !== null ? LEAST : 0);
+  return [Math.max(low, least ?? low), Math.min(high, most ?? high)];
+}
+
+/** Such a reach without the limits of the metric; at least `least` wide. */
+function extent(values, shown, sign, ends, lines, least) {
   let [low, high] = [Infinity, -Infinity];
   const take = (value) => {
     if (!Number.isFinite(value)) return;
@@ -38,14 +51,11 @@ function extent(values, shown, sign, ends, lines) {
   };
   for (const i of shown) take(values[i]);
   if (!Number.isFinite(low)) [low, high] = [0, 1];
-  const span = high - low || Math.abs(high) * 0.1 || 1;
-  const within = (room) => [low - room * span, high + room * span];
-  for (const [extra, [least, most]] of [
-    [ends, within(0.5)],
-    [lines, within(0.5)],
-  ]) {
-    for (const value of extra) if (value > least && value < most) take(value);
-  }
-  const room = high - low || Math.abs(high) * 0.1 || 1;
+  const span = Math.max(high - low, least) || Math.abs(high) * 0.1 || 1;
+  const within = [low - 0.5 * span, high + 0.5 * span];
+  for (const value of [...ends, ...lines]) if (value > within[0] && value < within[1]) take(value);
+  const lacking = Math.max(0, span - (high - low)) / 2;
+  [low, high] = [low - lacking, high + lacking];
+  const room = high - low;
   return [low - (sign < 0 ? 0.1 : 0.06) * room, high + (sign > 0 ? 0.1 : 0.06) * room];
 }

@@ -4,12 +4,12 @@ const ROWS = 25; // of a page
 const COLUMNS = 8; // metrics beside the axes
 
 // a name is <dataset>_<model>_<regularizer>, which other columns hold, unless somebody gave another
-const namesSayMore = runs.name.some(
-  (name, run) => name && !name.endsWith(`_${facetOf("regularizer", runs.setting[run])}`),
+const namesSayMore = rememberedOfData(() =>
+  runs.name.some((name, run) => name && !name.endsWith(`_${facetOf("regularizer", runs.setting[run])}`)),
 );
 
 /** `twins 0.1, lr 0.03`: what tells a setting from the others, beside its options and radius. */
-const differences = remembered((setting) => {
+const differences = rememberedOfData((setting) => {
   const pairs = differing(setting).filter(([key]) => key !== "epsilon.radius" && key !== "experiment");
   return pairs.map(([key, value]) => `${shortName(key)} ${value}`).join(", ");
 });
@@ -31,8 +31,8 @@ function columns(view) {
       order: (i) => runs.id[marks.first(i)],
     },
   ];
-  if (namesSayMore) found.push({ id: "name", title: "name", text: (i) => runs.name[marks.first(i)] || "" });
-  for (const facet of usedFacets) {
+  if (namesSayMore("all")) found.push({ id: "name", title: "name", text: (i) => runs.name[marks.first(i)] || "" });
+  for (const facet of usedFacets()) {
     const order = facet === "radius" ? (i) => settings.facet("radius")[marks.setting(i)] ?? NaN : undefined;
     found.push({ id: facet, title: TITLE(facet), text: (i) => facetOf(facet, marks.setting(i)), order });
   }
@@ -185,7 +185,7 @@ function classOf(column) {
 function row(view, shownColumns, i) {
   const cells = shownColumns.map((column) => {
     const cell = element("td", { class: classOf(column) }, ...breaking(column.text(i)));
-    if (column.id === "regularizer") cell.prepend(swatch(lookOfSetting[view.marks.setting(i)]));
+    if (column.id === "regularizer") cell.prepend(swatch(lookOfSetting(view.marks.setting(i))));
     if (column.id === "efficient" && view.mask[i])
       cell.replaceChildren(element("span", { class: "dot", role: "img", "aria-label": "efficient" }));
     return cell;

@@ -1,36 +1,53 @@
 // From the state to a view: the marks that are shown, their frontier, what requirements permit.
 
-const populations = { runs: remembered(everyRun), mean: remembered(everySetting) };
+const populations = { runs: rememberedOfData(everyRun), mean: rememberedOfData(everySetting) };
 const current = () => populations[state.seeds](0);
 
-/** What is shown for the state: marks, axes, frontier, what is permitted and the best of it. */
+/**
+ * What is shown for the state: the marks that pass the filters, those of them that have both axes and are drawn
+ * (`shown`), their frontier, and the answer to the question, which all that pass compete for.
+ */
 function look() {
   const marks = current();
   const keys = [state.x, state.y];
   const [xs, ys] = keys.map((key) => marks.value(key));
   const signs = keys.map(directionOf);
-  const open = Array.from({ length: SETTINGS }, (_, setting) => passes(setting));
-  const passing = [];
-  const last = state.points ? marks.n : marks.models;
-  for (let i = 0; i < last; i++) if (open[marks.setting(i)]) passing.push(i);
-  const shown = passing.filter((i) => !Number.isNaN(xs[i]) && !Number.isNaN(ys[i]));
-  const apart = apartOf(marks, shown, keys);
+  const passing = passingOf(marks);
+  const placed = passing.filter((i) => !Number.isNaN(xs[i]) && !Number.isNaN(ys[i]));
+  const apart = apartOf(marks, placed, keys);
   const ranked = signs[0] !== 0 && signs[1] !== 0 && !apart;
-  const mask = ranked ? efficientMask(xs, ys, signs, shown) : new Uint8Array(marks.n);
+  const mask = ranked ? efficientMask(xs, ys, signs, placed) : new Uint8Array(marks.n);
   const bars = state.bars ? keys.map((key) => marks.interval(key)) : null;
-  const found = { marks, keys, xs, ys, signs, shown, mask, ranked, bars, withPoints: state.points, zoom: state.zoom };
-  found.apart = apart;
-  found.missing = passing.length - shown.length;
+  const found = { marks, keys, xs, ys, signs, passing, placed, mask, ranked, bars, zoom: state.zoom, apart };
+  found.missing = passing.length - placed.length;
   found.words = keys.map((key) => METRIC.get(key).words);
   found.better = keys.map(betterEnd);
   found.steps = ranked ? staircase(xs, ys, signs, mask) : [];
-  found.references = references(marks, keys, shown);
-  Object.assign(found, judged(marks, shown));
-  found.unlike = state.needs.length ? apartOf(marks, shown, questioned()) : null;
+  Object.assign(found, judged(marks, passing));
+  found.unlike = apartOf(marks, found.candidates, questioned());
   if (found.unlike) Object.assign(found, { permitted: new Uint8Array(marks.n), allowed: 0, best: -1 });
-  found.picked = shown.includes(markOf(state.pick)) ? markOf(state.pick) : -1;
+  found.pins = state.pins.map(markOf).filter((i) => i >= 0);
+  found.picked = passing.includes(markOf(state.pick)) ? markOf(state.pick) : -1;
+  found.shown = drawnOf(found);
+  found.references = references(marks, keys, found.shown);
   found.hovered = -1;
   return found;
+}
+
+/** The marks that pass the filters. */
+function passingOf(marks) {
+  const open = Array.from({ length: SETTINGS }, (_, setting) => passes(setting));
+  const found = [];
+  const last = state.points === "none" ? marks.models : marks.n;
+  for (let i = 0; i < last; i++) if (open[marks.setting(i)]) found.push(i);
+  return found;
+}
+
+/** The marks that are drawn: all, or of the operating points those that are efficient, best, picked or pinned. */
+function drawnOf({ marks, placed, mask, best, pins, picked }) {
+  if (state.points !== "few") return placed;
+  const whole = new Set(pins.map(marks.parent));
+  return placed.filter((i) => !marks.isPoint(i) || mask[i] || i === best || i === picked || whole.has(marks.parent(i)));
 }
 
 /** Why the figures of one of the metrics do not compare: those of the marks are of several data, groups or causal models; else none. */
@@ -89,7 +106,7 @@ function codeOf(marks, i) {
   return `${runs.id[marks.first(i)]}${marks.isPoint(i) ? `.${marks.point(i)}` : ""}`;
 }
 
-const codes = remembered((marks) => {
+const codes = rememberedOfData((marks) => {
   const known = new Map();
   for (let i = 0; i < marks.n; i++) known.set(codeOf(marks, i), i);
   return known;

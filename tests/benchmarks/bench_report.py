@@ -6,6 +6,7 @@ pixels are there, in headless Chromium without a graphics card.
 """
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
@@ -74,6 +75,7 @@ def record(params: dict[str, Any], of_setting: np.random.Generator, rng: np.rand
         "preprocessing": {"groups": list(GROUPS)},
         "weights": {"path": "celeba_jobs/x.safetensors", "sha256": "0" * 64},
         "metrics": metrics,
+        "shares": shares(metrics),
         "operating_points": points(accuracy, unfairness, rng),
     }
 
@@ -111,7 +113,15 @@ def points(accuracy: float, gap: float, rng: np.random.Generator) -> dict[str, A
         found.append({"accuracy": round((accuracy - lost) * ROWS) / ROWS, **rates(accuracy - lost, kept, rng)})
     logits = rng.normal(size=(len(PERMITTED), len(GROUPS))).tolist()
     columns = {key: [of[key] for of in found] for key in found[0]}
-    return {"fit_on": "valid", "rates": ["fnr"], "permitted": list(PERMITTED), "logits": logits, "metrics": columns}
+    counts = [shares(of) for of in found]
+    held = {"metrics": columns, "shares": {key: [of[key] for of in counts] for key in counts[0]}}
+    return {"fit_on": "valid", "rates": ["fnr"], "permitted": list(PERMITTED), "logits": logits} | held
+
+
+def shares(metrics: dict[str, float | None]) -> dict[str, list[int]]:
+    """Numerator and denominator of the shares of all rows, and of both groups'."""
+    of = {"accuracy": ROWS} | {f"{rate}_group{i}": rows for rate in RATES for i, rows in enumerate(GROUPS.values())}
+    return {key: [round((metrics[key] or 0) * rows), rows] for key, rows in of.items()}
 
 
 def main() -> None:
@@ -137,11 +147,11 @@ def main() -> None:
         print(f"the page: {process_time() - started:.2f} CPU-s, {path.stat().st_size / 1e6:.2f} MB")
         with browser() as chromium:
             page = opened(chromium, path)
-            for mode, with_points in (("runs", False), ("runs", True), ("mean", False), ("mean", True)):
+            for mode, with_points in itertools.product(("runs", "mean"), ("none", "few", "all")):
                 page.evaluate("changes => trilemma.set(changes)", {"seeds": mode, "points": with_points, "bars": False})
                 times = page.evaluate("Array.from({length: 7}, () => trilemma.redraw())")
                 shown = page.evaluate("trilemma.shown().length")
-                print(f"redraw, {mode}, {shown} marks: {np.median(times):.0f} ms")
+                print(f"redraw, {mode}, points {with_points}, {shown} marks: {np.median(times):.0f} ms")
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ def shared(chromium, file):
 
 @pytest.fixture
 def page(shared):
-    """The page in its first view, with every run on its own and no operating points."""
-    shared.evaluate("trilemma.open('seeds=runs&points=0')")
+    """The page with every run on its own, no operating points and no requirement."""
+    shared.evaluate("trilemma.open('seeds=runs&points=none&need=')")
     return shared
 
 
@@ -144,7 +144,7 @@ def test_of_a_metric_without_direction_no_frontier_is_drawn(visit):
 )
 @pytest.mark.parametrize("points", [False, True])
 def test_the_frontier_is_that_of_evals_pareto(page, jobs, x, y, points):
-    shown(page, x=x, y=y, points=points)
+    shown(page, x=x, y=y, points="all" if points else "none")
     table = table_of(jobs)
     assert of(page, "efficient") == efficient(table if points else table[~table["is_point"]], x, y)
 
@@ -164,7 +164,7 @@ def test_the_frontier_follows_the_filters(page, jobs):
 @pytest.mark.parametrize("points", [False, True])
 def test_the_frontier_of_means_is_that_of_the_means_over_seeds(page, jobs, points):
     """The means are those of evals.records.query.aggregate; their code is that of the first run."""
-    shown(page, seeds="mean", points=points)
+    shown(page, seeds="mean", points="all" if points else "none")
     table = table_of(jobs)
     table = table if points else table[~table["is_point"]]
     means = query.aggregate(table, ["accuracy", "fnr_gap"])
@@ -225,14 +225,15 @@ def test_a_slider_permits_and_marks_what_pandas_would(page, jobs):
     assert of(page, "permitted") == set(permitted["code"])
     assert page.evaluate("trilemma.best()") == permitted.loc[permitted["accuracy"].idxmax(), "code"]
     verdict = page.locator("#verdict").inner_text()
-    assert verdict.startswith(f"{len(permitted)} of {len(table)} runs permitted.")
+    assert f"{len(permitted)} of {len(table)} runs permitted. 1 without accuracy or difference" in verdict
     cost = table["accuracy"].max() - permitted["accuracy"].max()
-    assert (f"cost {cost:.4f} of accuracy" if cost else "cost nothing") in verdict
+    assert page.evaluate("trilemma.answer().cost") == pytest.approx(cost, abs=1e-9)
+    assert ("The requirements cost " if cost else "cost nothing") in verdict
 
 
 def test_two_requirements_hold_together_and_the_objective_can_be_another(page, jobs):
     needs = [{"key": "fnr_gap", "sign": -1, "value": 0.151}, {"key": "accuracy", "sign": 1, "value": 0.64}]
-    shown(page, needs=needs, objective="fpr_gap", points=True)
+    shown(page, needs=needs, objective="fpr_gap", points="all")
     table = table_of(jobs)[lambda t: t["accuracy"].notna()]
     permitted = table[(table["fnr_gap"] <= 0.151) & (table["accuracy"] >= 0.64)]
     assert of(page, "permitted") == set(permitted["code"])
@@ -242,7 +243,7 @@ def test_two_requirements_hold_together_and_the_objective_can_be_another(page, j
 def test_a_run_without_the_required_metric_is_not_permitted(page):
     shown(page, x="mcc", needs=[{"key": "accuracy", "sign": 1, "value": 0}])
     assert of(page, "shown") - of(page, "permitted") == {"6"}
-    assert "1 of them lack a required value" in page.locator("#verdict").inner_text()
+    assert "65 of 65 runs permitted. 1 without accuracy do not compete" in page.locator("#verdict").inner_text()
 
 
 # --- records ---------------------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def test_a_click_opens_the_record_with_its_command(page, jobs):
 
 
 def test_an_operating_point_is_loaded_by_its_number(page, jobs):
-    shown(page, points=True, pick="12.3")
+    shown(page, points="all", pick="12.3")
     assert page.locator("#record .loading code").inner_text() == 'from_database(12, "celeba_jobs", point=3)'
     assert "fnr_gap<=0.05" in page.locator("#record .sub").inner_text()
 
@@ -334,7 +335,7 @@ def test_figures_of_several_causal_models_are_put_in_no_order(visit, jobs):
     option = {r["doc_id"]: ("linear", "learned")[r["doc_id"] % 2] for r in records}
     made = [r | {"causal": causal_model(option[r["doc_id"]])} for r in records]
     made = [r | {"metrics": r["metrics"] | {key: r["doc_id"] * 7 % 12 / 12}} for r in made]
-    page = visit(made, hash="#seeds=runs&points=0")
+    page = visit(made, hash="#seeds=runs&points=none")
     for words in ({"sort": {"by": key, "falling": False}}, {"sort": None, "x": key, "y": "accuracy"}):
         shown(page, **words)
         figures = {str(r["doc_id"]): r["metrics"][key] for r in made}
@@ -356,7 +357,7 @@ def causal_model(option):
 
 
 def test_the_download_is_what_is_shown(page, jobs):
-    shown(page, sort={"by": "fnr_gap", "falling": False}, points=True)
+    shown(page, sort={"by": "fnr_gap", "falling": False}, points="all")
     page.locator("#legend label", has_text="mart").click()
     with page.expect_download() as waiting:
         page.locator("#csv").click()
@@ -384,13 +385,13 @@ def test_pages_hold_all_rows_once(page):
 
 def test_a_fitted_point_says_what_became_of_its_limit(visit):
     own = {"metrics": {"accuracy": 0.6, "fnr_gap": 0.4}}
-    page = visit([fitted_record(0.03, 0.0, 0.07) | own], "dataset=loan", hash="#points=1&seeds=runs&pick=1.0")
+    page = visit([fitted_record(0.03, 0.0, 0.07) | own], "dataset=loan", hash="#points=all&seeds=runs&pick=1.0")
     assert "fitted to fnr_gap<=0.05" in page.locator("#record .sub").first.inner_text()
-    words = "fitted to fnr_gap<=0.05 (0.0380 on those rows); test 0.0300 [0.0000, 0.0700], whose interval crosses 0.05"
+    words = "fitted to fnr_gap<=0.05 (0.0380 on those rows); test 0.030 [0.000, 0.070], whose interval crosses 0.05"
     assert f"Thresholds {words}." in page.locator("#record .warning").inner_text()
-    kept = visit([fitted_record(0.03, 0.0, 0.04) | own], "dataset=loan", hash="#points=1&seeds=runs&pick=1.0")
+    kept = visit([fitted_record(0.03, 0.0, 0.04) | own], "dataset=loan", hash="#points=all&seeds=runs&pick=1.0")
     assert kept.locator("#record .warning").count() == 0
-    assert "test 0.0300 [0.0000, 0.0400]." in kept.locator("#record .hint").first.inner_text()
+    assert "test 0.030 [0.000, 0.040]." in kept.locator("#record .hint").first.inner_text()
 
 
 # --- address, widths, colours, names -------------------------------------------------------------------------------
@@ -402,7 +403,7 @@ def test_the_address_brings_the_view_back(page, visit, jobs):
         page,
         x="auc",
         y="fpr_gap",
-        points=True,
+        points="all",
         needs=needs,
         pick="7.2",
         sort={"by": "auc", "falling": True},
@@ -483,7 +484,7 @@ def test_five_thousand_runs_with_points_are_redrawn_at_once(visit, jobs):
     records = [thin(jobs[i % 66], i) for i in range(5000)]
     times = []
     for of_page in (jobs, records):
-        page = visit(of_page, hash="#seeds=runs&points=1&bars=0")
+        page = visit(of_page, hash="#seeds=runs&points=all&bars=0")
         times.append(np.median(page.evaluate("Array.from({length: 5}, () => trilemma.redraw())")))
         marks = page.evaluate("trilemma.shown().length")
     print(f"redraw of 66 runs {times[0]:.0f} ms, of 5,000 with {marks} marks {times[1]:.0f} ms")
@@ -703,7 +704,7 @@ def under(scm, doc_id):
 
 def test_figures_of_several_causal_models_have_no_frontier_and_no_best_until_one_is_chosen(visit):
     page = visit([under("independent", 1), under("learned", 2), under("learned", 3)])
-    shown(page, x="accuracy", y="uai_0.05", seeds="runs", points=False)
+    shown(page, x="accuracy", y="uai_0.05", seeds="runs", points="none")
     finding, verdict = page.locator("#finding"), page.locator("#verdict")
     assert "No frontier: unfair area at radius 0.05 belongs to its causal model" in finding.inner_text()
     assert "independent; learned" in finding.inner_text()
@@ -723,7 +724,7 @@ def of_two_files():
 
 
 def test_the_page_opens_with_the_file_of_most_runs_and_shows_the_other_instead(visit):
-    page = visit(of_two_files(), hash="#seeds=runs&points=0&x=accuracy&y=uai_0.05")
+    page = visit(of_two_files(), hash="#seeds=runs&points=none&x=accuracy&y=uai_0.05")
     assert set(page.evaluate("trilemma.shown()")) == {"2", "3", "4"}
     sentence = page.locator("#sources").inner_text()
     assert sentence.startswith("The runs of celeba_jobs are of ")
@@ -740,7 +741,7 @@ def test_the_page_opens_with_the_file_of_most_runs_and_shows_the_other_instead(v
 
 
 def test_runs_of_two_files_under_one_name_are_never_ranked_even_where_a_reader_shows_both(visit):
-    page = visit(of_two_files(), hash="#seeds=runs&points=0&x=accuracy&y=uai_0.05&off.source=")
+    page = visit(of_two_files(), hash="#seeds=runs&points=none&x=accuracy&y=uai_0.05&off.source=")
     shown(page, sort={"by": "accuracy", "falling": False})
     finding = page.locator("#finding").inner_text()
     assert len(page.evaluate("trilemma.shown()")) == 4
@@ -762,7 +763,7 @@ def test_causal_models_within_the_chosen_source_keep_their_figures_apart(visit):
     """Also where another file's runs are of one of these models."""
     files = {"independent": "same", "learned": "same", "linear": "other"}
     made = [under(scm, i) | {"fingerprint": files[scm]} for i, scm in enumerate(files, start=1)]
-    page = visit(made, hash="#seeds=runs&points=0&x=accuracy&y=uai_0.05")
+    page = visit(made, hash="#seeds=runs&points=none&x=accuracy&y=uai_0.05")
     assert len(page.evaluate("trilemma.shown()")) == 2
     assert "unfair area at radius 0.05 belongs to its causal model" in page.locator("#finding").inner_text()
 

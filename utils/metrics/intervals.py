@@ -166,7 +166,7 @@ def ends(
 ) -> dict[str, Interval]:
     """``at_level`` of many keys, all quantiles of the beta distribution in one call."""
     require_level(level)
-    made = {key: _find_parts(key, shares) for key in keys if values.get(key) is not None}
+    made = {key: find_parts(key, shares) for key in keys if values.get(key) is not None}
     asked = list(dict.fromkeys((part, of.level(level)) for of in made.values() if of for part in of.parts))
     limits = dict(zip(asked, zip(*_limits(asked, shares), strict=True), strict=True))
     found = dict.fromkeys(keys, UNKNOWN)
@@ -222,7 +222,7 @@ class _Made(NamedTuple):
         return level ** (1 / len(self.parts)) if self.kind in ("gap", "worst") else level
 
 
-def _find_parts(key: str, shares: Mapping[str, Share]) -> _Made | None:
+def find_parts(key: str, shares: Mapping[str, Share]) -> _Made | None:
     """Returns what the interval of a key is made of; None where the shares do not tell."""
     if key in shares:
         return _Made("share", ((key,),))

@@ -6,6 +6,7 @@ import pytest
 
 from evals import report
 from evals.cards import added_rows_facts, card
+from evals.page.content import content
 from evals.records import query
 from evals.records.row_intervals import over_rows
 from tests.commands import command, refused
@@ -63,13 +64,13 @@ def test_what_was_undefined_before_is_no_gap_of_the_model():
 
 
 def test_the_page_holds_the_facts_of_every_run_and_none_of_others():
-    held = report.content([RUN, record(2)], query.options(["dataset=compas"], report.OPTIONS))
+    held = content([RUN, record(2)], query.options(["dataset=compas"], report.OPTIONS))
     assert held["runs"]["poison"]["of"] == [tuple(added_rows_facts.facts(RUN)), None]
     json.dumps(held)
 
 
 def test_figures_from_before_are_offered_last_and_no_axes():
-    held = report.content([RUN], query.options(["dataset=compas"], report.OPTIONS))
+    held = content([RUN], query.options(["dataset=compas"], report.OPTIONS))
     assert held["axes"] == ["accuracy", "fpr_gap"]
     sections = [metric["section"] for metric in held["metrics"]]
     assert sections[:2] == ["", ""]

@@ -238,7 +238,7 @@ def answered(records, needs, objective):
 
 
 ASK = """questions => questions.map(([needs, objective]) => {
-    trilemma.set({ needs, objective, seeds: "mean", points: true });
+    trilemma.set({ needs, objective, seeds: "mean", points: "all" });
     const loads = trilemma.shown().map((code) => [code, [trilemma.loading(code), trilemma.missed(code) === 0]]);
     return { best: trilemma.best(), permitted: trilemma.permitted().sort(), loads: Object.fromEntries(loads) };
 })"""

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 import paths_config
 from evals import report
+from evals.page.content import content
 from evals.records import advice, query
 from evals.records.advice import Asked
 from tests.commands import command
@@ -225,18 +226,18 @@ def test_a_table_says_that_its_rows_are_of_several_sources(database):
 def test_a_page_opens_with_the_source_of_most_runs_and_says_so(database, monkeypatch):
     monkeypatch.chdir(database)
     options = OmegaConf.merge(OmegaConf.load(report.OPTIONS), {"dataset": "mine"})
-    held = report.content(query.read("mine"), options)
+    held = content(query.read("mine"), options)
     assert held["source"] == "mine-1f0c9a2b"
     answer = command("evals.report", "dataset=mine", "x=accuracy", "y=fnr_gap_by_sex", "out=a.html")
     said = "the runs of mine are of 2 sources of data, whose figures do not compare: mine-1f0c9a2b (people.csv, "
     assert (answer.code, answer.out.startswith(said), held["sources"].startswith(said)) == (0, True, True)
     assert "The page opens with mine-1f0c9a2b" in answer.out.splitlines()[0]
-    alone = report.content([of for of in query.read("mine") if source_of(of) == "mine-1f0c9a2b"], options)
+    alone = content([of for of in query.read("mine") if source_of(of) == "mine-1f0c9a2b"], options)
     assert (alone["source"], alone["axes"]) == (None, held["axes"])  # axes by which these compare
     refused = command("evals.report", "dataset=mine", "y=fnr_gap", "out=a.html")
     assert 'where="sensitive==[race,sex]"' in refused.err
     assert held["settings"]["facets"]["source"]["of"] == ["mine-1f0c9a2b", "mine-632b5392"]
-    one = report.content(query.read("mine"), OmegaConf.merge(options, {"where": "source==mine-1f0c9a2b"}))
+    one = content(query.read("mine"), OmegaConf.merge(options, {"where": "source==mine-1f0c9a2b"}))
     assert {metric["key"]: metric.get("about") for metric in one["metrics"]}["fnr_gap"] == "sensitive attributes"
     assert one["axes"] == ["accuracy", "fnr_gap_by_sex"]
 
