@@ -150,8 +150,8 @@ def compare(
     if first.rows != second.rows:
         raise ValueError("they were judged on different test rows")
     found = _of_rates(first, second, level)
-    for end, part in _views(first.s, names):
-        found |= _of_gaps(first, second, part, end, level)
+    for end, places in views(names, first.groups).items():
+        found |= _of_gaps(first, second, (places[first.s], int(places.max()) + 1), end, level)
     return [found[key] for key in dict.fromkeys(keys) if key in found]
 
 
@@ -171,23 +171,24 @@ def _of_rates(first: Decisions, second: Decisions, level: float) -> dict[str, Di
     return found | {worst.key: Difference(worst.key, *(-value for value in (*worst[1:3], worst.high, worst.low)))}
 
 
-def _views(s: Whole, names: Sequence[str]) -> list[tuple[str, Whole]]:
-    """Returns the group of each row, and of several attributes its level of each, with the end of their keys."""
-    found = [("", s)]
+def views(names: Sequence[str], groups: int) -> dict[str, Whole]:
+    """Returns what each group (g,) counts as, itself or its level of one of several attributes, by the end of keys."""
+    found = {"": np.arange(groups)}
     try:
         read = [read_group(name) for name in names]
     except ValueError:  # of images, whose groups are named otherwise
         return found
-    for attribute in read[0] if read and len(read[0]) > 1 else ():
+    for attribute in read[0] if len(read) == groups and len(read[0]) > 1 else ():
         known: dict[str, int] = {}
-        places = np.array([known.setdefault(of[attribute], len(known)) for of in read])
-        found.append((by_attribute(attribute), places[s]))
+        found[by_attribute(attribute)] = np.array([known.setdefault(of[attribute], len(known)) for of in read])
     return found
 
 
-def _of_gaps(first: Decisions, second: Decisions, part: Whole, end: str, level: float) -> dict[str, Difference]:
-    """Returns the differences in the gaps between groups."""
-    groups = int(part.max(initial=0)) + 1
+def _of_gaps(
+    first: Decisions, second: Decisions, parts: tuple[Whole, int], end: str, level: float
+) -> dict[str, Difference]:
+    """Returns the differences in the gaps between groups, of which each row has one of so many."""
+    part, groups = parts
     if groups < 2:
         return {}
     found = {}

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,10 @@ from utils.system import atomic
 
 KEYS = ("decisions", "test_rows")
 ENDING = ".decisions"
-MOST_ROWS = 2**31
+MOST_LEVELS = 2**16  # of classes and of groups
 
 Whole = NDArray[np.int64]
-Packed = NDArray[np.uint8]
+Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,24 @@ class Decisions:
     rows: str  # digest of the data, and of the numbers, classes and groups of the rows
 
 
-def pack(values: NDArray[Any], levels: int) -> Packed:
+class Packed(NamedTuple):
+    """The same as the files hold it, by ``pack``."""
+
+    n: int
+    classes: int
+    groups: int
+    rows: str
+    labels: Bits
+    y: Bits
+    s: Bits
+
+
+def pack(values: NDArray[Any], levels: int) -> Bits:
     """Returns whole numbers (n,) below ``levels`` in as few bits each as tell them apart; of one level none."""
     return np.packbits(values.astype(np.int64)[:, None] >> np.arange(_width(levels)) & 1)
 
 
-def unpack(packed: Packed, n: int, levels: int) -> Whole:
+def unpack(packed: Bits, n: int, levels: int) -> Whole:
     """Returns the numbers (n,) that ``pack`` was given. Raises ValueError where the bytes are not those of so many."""
     width = _width(levels)
     if len(packed) != -(-n * width // 8):
@@ -114,8 +126,8 @@ def wrong(record: Mapping[str, Any]) -> Iterator[str]:
             yield str(error)
 
 
-def read(record: Mapping[str, Any]) -> Decisions:
-    """Returns the decisions that a record names.
+def packed(record: Mapping[str, Any]) -> Packed:
+    """Returns the files of decisions that a record names, as they are packed.
 
     Raises:
         ValueError: it names none, as records of older versions and imported ones, or the files are not what they were.
@@ -128,12 +140,18 @@ def read(record: Mapping[str, Any]) -> Decisions:
         n, classes, groups = map(int, given["sizes"])
         if not (np.array_equal(given["sizes"], rows["sizes"]) and np.array_equal(given["rows"], rows["rows"])):
             raise ValueError("its decisions are of other rows than its record says")
-        of = {"labels": unpack(given["labels"], n, classes), "y": unpack(rows["y"], n, classes)}
-        return Decisions(
-            **of, s=unpack(rows["s"], n, groups), classes=classes, groups=groups, rows=bytes(rows["rows"]).hex()
-        )
-    except KeyError as error:
-        raise ValueError(f"its decisions lack {error}") from error
+        if not (1 < classes <= MOST_LEVELS and 0 < groups <= MOST_LEVELS):
+            raise ValueError(f"its decisions are of {classes} classes and {groups} groups")
+        return Packed(n, classes, groups, bytes(rows["rows"]).hex(), given["labels"], rows["y"], rows["s"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its decisions are not whole: {error}") from error
+
+
+def read(record: Mapping[str, Any]) -> Decisions:
+    """Returns the decisions that a record names. Raises ValueError as ``packed``."""
+    of = packed(record)
+    labels, y = (unpack(values, of.n, of.classes) for values in (of.labels, of.y))
+    return Decisions(labels, y, unpack(of.s, of.n, of.groups), of.classes, of.groups, of.rows)
 
 
 def _read(path: Path, sha256: str) -> Mapping[str, NDArray[Any]]:
