@@ -153,10 +153,19 @@ function costOf({ marks, rows }, best, free) {
   const cost = (others - value) * sign;
   const pairs = pairedBySeed(marks, best, own, free, other, key);
   if (pairs) return { cost, ends: overSeeds(pairs.map((d) => d * sign)), by: `over ${pairs.length} seeds, paired` };
+  const paired = pairedOnRows(marks, best, own, free, other, key);
+  if (paired) return { cost, ends: sign > 0 ? paired : [-paired[1], -paired[0]], by: "over the same test rows, paired" };
   const [mine, theirs] = [intervalOf(marks, best, key, own), intervalOf(marks, free, key, other)];
   const ends = sign > 0 ? ofDifference(others, theirs, value, mine) : ofDifference(value, mine, others, theirs);
   const of = Math.max(own.length, other.length) > 1 ? "over seeds" : "over test rows";
   return { cost, ends, by: `from the intervals of both ${of}` };
+}
+
+/** The interval of a metric of the second run less the first, of two that keep their decisions on the same rows; else null. */
+function pairedOnRows(marks, i, rows, j, others, key) {
+  if (rows.length > 1 || others.length > 1 || marks.isPoint(i) || marks.isPoint(j)) return null;
+  const both = bothDecided(rows[0], others[0]);
+  return (both && pairedDifference(both, key)?.ends) || null;
 }
 
 /** The differences, seed by seed, of a metric of two marks; null where they have not the same seeds, or one alone. */

@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from evals.cards import added_rows_facts
+from evals.page import row_decisions
 from evals.page.columns import COARSE, DIGITS, PLAIN, Column, numbers, texts
 from evals.plots import axis
 from evals.records import advice, causal_ranges, query, reproduce
@@ -88,6 +89,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
         "runs": _runs(table, kept, settings) | {"counts": _counts(kept, offered)},
         "settings": facts | {"label": texts(_labels(kept, table, of_each))},
         "points": _points(made, offered) if options.points else None,
+        "decisions": row_decisions.kept(kept, groups, query.class_names(kept), str(options.dataset)),
     }
 
 

@@ -122,6 +122,7 @@ function showPins(view) {
     return element("li", {}, element("b", {}, LETTERS[k]), name, element("button", away, "\u00d7"));
   });
   byId("pins").replaceChildren(...chips);
+  showComparison(view);
 }
 
 function hover(i, fromTable = false) {
@@ -328,6 +329,8 @@ window.trilemma = {
   loading: (code) => loadingOf(view.marks, markOf(code)),
   missed: (code) => handedOut(view.marks, markOf(code), view.level).missed.length,
   answer: () => answered(view),
+  paired: (a, b, key) => pairedDifference(bothDecided(runs.id.indexOf(a), runs.id.indexOf(b)), key),
+  otherwise: (a, b, group) => decidedOtherwise(bothDecided(runs.id.indexOf(a), runs.id.indexOf(b)), group),
   pins: () => view.pins.map((i) => codeOf(view.marks, i)),
   atLevel: (id, key, level) => atLevel(runs, key, runs.id.indexOf(id), level),
   shares: (part, whole, level) => clopperPearson(part, whole, level),
