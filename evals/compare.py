@@ -29,9 +29,10 @@ from utils.run_store import RunStore
 from utils.runs import causal_figures
 from utils.runs.data_sources import source_of
 from utils.system.console import count, escape_formulas
-from utils.system.tables import align
+from utils.system.tables import PLAIN, draw
 from utils.words.levels import name_class
 from utils.words.near import near
+from utils.words.wrapping import fit
 
 OPTIONS = paths_config.ROOT / "config" / "compare.yaml"
 PAIRED, APART = "paired", "unpaired"
@@ -157,19 +158,24 @@ def read_metrics(option: Any, first: Record, second: Record) -> list[str]:
 # --- text ------------------------------------------------------------------------------------------------------
 
 
-def to_text(of: Compared) -> str:
-    """The differences, the rows that are decided otherwise, the groups, and the seeds, as text."""
+def to_text(of: Compared, wide: int | None = None) -> str:
+    """The differences, the rows decided otherwise, the groups and the seeds; for a terminal fitted to its width."""
     heads = [f"{record['doc_id']}: {record['name']}, seed {record.get('seed', '-')}" for record in of.records]
     first, second = (str(record["doc_id"]) for record in of.records)
     header = ["metric", first, second, f"{second} less {first}", f"{100 * of.level:g} % interval", ""]
     rows = [[*_cells(found), kind] for found, kind in of.rows]
-    parts = ["\n".join(heads), _sentence(of, first, second), align(header, rows).rstrip()]
+    parts = [
+        "\n".join(heads),
+        _sentence(of, first, second),
+        draw(header, rows, wide, PLAIN, first=header[3:5]).rstrip(),
+    ]
     if of.both and len(of.names) > 1:
-        parts.append(_groups(of, first, second))
+        parts.append(_groups(of, first, second, wide))
     if of.seeds:
         over = f"Over the seeds {', '.join(map(str, of.pairs))} that both settings have ({METHOD}):"
-        parts.append(f"{over}\n{align([*header[:4], '95 % interval'], list(map(_cells, of.seeds)))}".rstrip())
-    return "\n\n".join(parts) + "\n"
+        drawn = draw([*header[:4], "95 % interval"], list(map(_cells, of.seeds)), wide, PLAIN)
+        parts.append(f"{over}\n{drawn}".rstrip())
+    return "\n\n".join(part if wide is None else fit(part, wide) for part in parts) + "\n"
 
 
 def _sentence(of: Compared, first: str, second: str) -> str:
@@ -187,7 +193,7 @@ def _sentence(of: Compared, first: str, second: str) -> str:
     )
 
 
-def _groups(of: Compared, first: str, second: str) -> str:
+def _groups(of: Compared, first: str, second: str, wide: int | None) -> str:
     rates = [rate for rate in OF_GROUPS if of.both and (rate == "accuracy" or of.both[0].classes == 2)]
     header = ["group", "rows", "otherwise", f"only {first}", f"only {second}", *rates]
     lines = []
@@ -197,7 +203,7 @@ def _groups(of: Compared, first: str, second: str) -> str:
         found = [of.by_key.get(f"{rate}_group{i}") for rate in rates]
         changes = [" ".join(_cells(one)[3:]) if one else "-" for one in found]
         lines.append([name, str(some.rows), share, str(some.only_first), str(some.only_second), *changes])
-    return align(header, lines).rstrip()
+    return draw(header, lines, wide, PLAIN).rstrip()
 
 
 def _cells(found: Difference) -> list[str]:

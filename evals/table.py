@@ -470,11 +470,15 @@ def table(options: DictConfig) -> None:
 
 
 def format_of(options: DictConfig, formats: Mapping[str, Callable[..., str]]) -> Callable[..., str]:
-    """Returns the function that writes the format asked for. Raises ValueError for an unknown one."""
+    """Returns the function that writes the format asked for, a text for readers as the terminal has room for it.
+
+    Raises:
+        ValueError: an unknown format.
+    """
     if options.format not in formats:
         raise ValueError(f"format={options.format}: expected {', '.join(formats)}")
-    chosen = formats[options.format]
-    return partial(chosen, wide=room(sys.stdout)) if options.format == "markdown" and options.out is None else chosen
+    chosen, fits = formats[options.format], options.format in ("markdown", "text")
+    return partial(chosen, wide=room(sys.stdout)) if fits and options.out is None else chosen
 
 
 def hand_out(text: str, out: object, what: str) -> None:

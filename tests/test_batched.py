@@ -357,7 +357,8 @@ def test_two_processes_share_the_stacks_of_a_sweep_and_a_killed_one_costs_no_job
     out, _ = started.communicate(timeout=120)
     assert started.returncode == 0, out
     # what the killed one had filed and not yet reported is found there
-    assert sum(int(n) for n in re.findall(r"(\d+) (?:finished|skipped)", out.splitlines()[-1])) == 4, out
+    counted = re.search(r"^4 jobs: .*", out, re.MULTILINE)
+    assert sum(int(n) for n in re.findall(r"(\d+) (?:finished|skipped)", counted[0])) == 4, out
     assert len(by_run()) == 4
 
 

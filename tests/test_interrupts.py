@@ -150,14 +150,14 @@ def test_a_sweep_of_several_processes_ends_by_a_signal_and_the_same_line_goes_on
     assert code == SIGNALS[number]
     assert err.strip().splitlines()[-1].endswith("relaunch the same line to go on")
     assert "Traceback" not in out + err
-    assert re.search(r"\d finished, [1-7] not run$", out.strip())
+    assert re.search(r"8 jobs: \d finished, [1-7] not run$", out, re.MULTILINE)
     before = {record["seed"]: record["doc_id"] for record in RunStore(paths_config.database("loan")).all()}
     assert 1 <= len(before) < 8
     assert [*home.rglob("*.tmp"), *home.rglob("*.now")] == []
 
     again = process("train", *words, timeout=240)
     assert again.code == 0, again.err
-    assert again.out.strip().endswith(f"{8 - len(before)} finished, {len(before)} skipped")
+    assert f"8 jobs: {8 - len(before)} finished, {len(before)} skipped\n" in again.out
     store = RunStore(paths_config.database("loan"))
     after = {record["seed"]: record["doc_id"] for record in store.all()}
     assert sorted(record["seed"] for record in store.all()) == list(range(8))

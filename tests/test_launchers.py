@@ -127,14 +127,12 @@ def test_a_failed_job_makes_the_exit_code_1_and_stops_no_other(sweep):
     assert "2 finished, 2 failed" in sweep.answer.out
 
 
-def test_the_table_has_a_line_for_every_job(sweep):
-    table = sweep.answer.out.rpartition("\n\n")[2]
-    assert re.findall(r"^#(\d+) +(\w+)", table, re.MULTILINE) == [
-        ("0", "finished"),
-        ("1", "failed"),
-        ("2", "finished"),
-        ("3", "failed"),
-    ]
+def test_the_end_has_a_row_for_the_setting_that_went_well_and_a_line_for_every_job_that_failed(sweep):
+    end = sweep.answer.out.partition("4 jobs: 2 finished, 2 failed")[2]
+    ids = sorted(record["doc_id"] for record in sweep.records if record["status"] == "finished")
+    row = re.search(r"^setting .*\n.*? 2 +([\d,-]+)  ", end, re.MULTILINE)
+    assert row[1] in (f"{ids[0]}-{ids[1]}", f"{ids[0]},{ids[1]}")
+    assert re.findall(r"^#(\d+) (\w+): ", end, re.MULTILINE) == [("1", "failed"), ("3", "failed")]
 
 
 def test_jobs_are_shown_as_they_end(sweep):
@@ -193,17 +191,17 @@ def test_a_killed_process_is_named_and_relaunching_trains_what_it_did_not(tmp_pa
         again = process("train", *words[:-1], "hydra.sweep.dir=second")
     assert started.returncode == 1
     assert "the launcher stopped: TerminatedWorkerError" in err
-    assert re.search(r"^#1 +failed +trainer.epochs=100 +left no word: killed", out, re.MULTILINE)
-    assert out.strip().endswith("1 finished, 1 failed")
+    assert re.search(r"^#1 failed: trainer.epochs=100, left no word: killed", out, re.MULTILINE)
+    assert "2 jobs: 1 finished, 1 failed" in out
     assert again.code == 0
-    assert again.out.strip().endswith("1 finished, 1 skipped")
+    assert "2 jobs: 1 finished, 1 skipped" in again.out
 
 
 def test_a_sweep_in_the_folder_of_an_earlier_one_shows_its_own_jobs(tmp_path):
     with house(tmp_path):
         first, second = (command("train", "-m", "seed=0", "hydra.sweep.dir=same", *SMALL) for _ in range(2))
-    assert first.out.strip().endswith("1 finished")
-    assert second.out.strip().endswith("0 finished, 1 skipped")
+    assert "1 job: 1 finished\n" in first.out
+    assert "1 job: 0 finished, 1 skipped" in second.out
 
 
 # --- what cannot be launched -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from evals.choosing.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
 from evals.records.seed_intervals import METHOD
 from utils.records.typed import Record
+from utils.runs.best import nearly_constant
 from utils.system.console import count
 from utils.words.levels import name_class
 from utils.words.quoting import load_call
@@ -19,11 +20,6 @@ UNCOUNTED = (
     "older or imported records without counts of these metrics; train again (existing=replace) or evaluate again"
 )
 LAXER = "; a laxer bound first permits "
-OF_CONSTANT = (
-    "worst_class_accuracy",
-    "prevalence",
-)  # metrics that tell a constant prediction; the second is of two classes
-NEARLY = 0.05  # of the rows of a class, which a nearly constant prediction gets right
 
 
 def describe_competition(found: Choice, facts: str) -> str:
@@ -36,12 +32,6 @@ def describe_competition(found: Choice, facts: str) -> str:
     among = f"{' and '.join(parts)} {'compete' if len(table) > 1 else 'competes'}{f' ({facts})' if facts else ''}"
     alone = "; with one candidate there is no choice" if len(table) == 1 else ""
     return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every constraint{alone}"
-
-
-def nearly_constant(metrics: Mapping[Any, Any]) -> bool:
-    """Returns whether a model of two classes predicts one for at least 95 % of the rows of the other."""
-    recall, of_two = (metrics.get(key) for key in OF_CONSTANT)
-    return recall is not None and of_two is not None and bool(recall <= NEARLY and of_two == of_two)
 
 
 def describe_constant(record: Record) -> str:

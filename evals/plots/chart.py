@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from pandas.api.types import is_numeric_dtype
 
-from evals.choosing.choice_text import OF_CONSTANT, nearly_constant
 from evals.plots import axis, spread
 from evals.plots.axis import Axis, Side
 from evals.plots.style import COLOURS, MARKERS
 from evals.records import advice, pareto, points, query
+from utils.runs.best import OF_CONSTANT, nearly_constant
 from utils.system.console import count
 from utils.words.near import near
 from utils.words.numbers import read_number

@@ -223,10 +223,10 @@ def test_an_interrupt_that_meets_a_destructor_is_not_lost():
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    with console.interruptible(), progress.show_steps("title", 2) as watch:
+    with console.interruptible(), progress.show_steps("title", 2) as steps:
         Closing()
         with pytest.raises(KeyboardInterrupt):
-            watch(1, {})
+            steps.step(1, {})
 
 
 @pytest.mark.parametrize("kind", [KeyError, ValueError, OSError])

@@ -77,8 +77,14 @@ def a_few(batch: Batch) -> Batch:
     return batch.rows(chosen[: FEW_IMAGES if images else None])
 
 
-def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Mapping[str, Metric]]) -> list[Measured]:
-    """Returns all metrics of every model of a stack on its rows (m, n, *), as ``evaluate`` gives them.
+def evaluate_many(
+    stack: Stack,
+    batch: Batch,
+    ctx: Context,
+    metrics: Sequence[Mapping[str, Metric]],
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Measured]:
+    """Returns all metrics of every model of a stack on its rows (m, n, *), as ``evaluate`` gives and tells them.
 
     Raises:
         ValueError: as ``evaluate``.
@@ -86,6 +92,7 @@ def evaluate_many(stack: Stack, batch: Batch, ctx: Context, metrics: Sequence[Ma
     """
     found = [Measured() for _ in metrics]
     for name in metrics[0]:
+        tell(name)
         metric = together([own[name] for own in metrics], f"evaluation.metrics.{name}", batch.x.device)
         figures = _of_stack(metric, name, stack, batch, ctx)
         if figures is None:

@@ -31,7 +31,7 @@ from utils.runs.judging import evaluate, evaluate_many
 from utils.runs.memory import largest_stack
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
-from utils.runs.progress import SayNow, Watch, show_steps, tell_steps
+from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
 from utils.runs.records import blank_record, failed_record, finished_record, write_record
 from utils.runs.rehearsal import check_folders, rehearse, warn_of_wide_radii
 from utils.runs.sweep import Job
@@ -214,8 +214,8 @@ def _train_and_file(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | No
         write_record(blank_record(own) | {"status": "running"}, job.folder)
     left = {own.run_id: (job, own) for job, own in pairs}
     try:
-        with _steps_of(pairs, say_now) as watch:
-            for records in _train([own for _, own in pairs], watch):
+        with _steps_of(pairs, say_now) as steps:
+            for records in _train([own for _, own in pairs], steps):
                 yield from _file([left.pop(record["run_id"]) for record in records], records, store)
     except (torch.OutOfMemoryError, MemoryError):
         if len(pairs) == 1:
@@ -229,7 +229,7 @@ def _train_and_file(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | No
         yield from _train_and_file(half, store, say_now)
 
 
-def _steps_of(pairs: Sequence[Pair], say_now: SayNow | None) -> AbstractContextManager[Watch]:
+def _steps_of(pairs: Sequence[Pair], say_now: SayNow | None) -> AbstractContextManager[Steps]:
     """Shows or tells the steps of the longest part of a run: the evaluations of a search, else the epochs."""
     run, number = pairs[0][1], len(pairs)
     steps, unit = run.params["trainer"]["epochs"], "epoch"
@@ -256,42 +256,42 @@ def _file(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> 
 # --- training and judging --------------------------------------------------------------------------------------
 
 
-def _train(runs: Sequence[Run], watch: Watch) -> Iterator[list[Record]]:
+def _train(runs: Sequence[Run], steps: Steps) -> Iterator[list[Record]]:
     """Trains runs as a stack, or one by one where they form none; yields their records as soon as they are known."""
     if len(runs) > 1:
         try:
-            yield from train_stack(runs, watch=watch)
+            yield from train_stack(runs, steps=steps)
         except UnstackableError as error:
             say(f"{runs[0].name}: {len(runs)} jobs one by one, since {error}")
         else:
             return
     for run in runs:
-        yield [train_alone(run, watch=watch)]
+        yield [train_alone(run, steps=steps)]
 
 
-def train_alone(run: Run, *, watch: Watch) -> Record:
+def train_alone(run: Run, *, steps: Steps) -> Record:
     """Returns the record of a run that is trained by itself, first choosing the rows to add where it wants some.
 
     It is a stack of one where it can be, so that its bits are those of any stack.
     """
     try:
         if run.poison is None:
-            [[record]] = train_stack([run], watch=watch)
+            [[record]] = train_stack([run], steps=steps)
             return record
-        poisoning = poisoned(run, watch=watch)
-        return account(poisoning, train_alone(poisoning.run, watch=lambda *_: None))
+        poisoning = poisoned(run, watch=steps.step)
+        return account(poisoning, train_alone(poisoning.run, steps=UNHEARD))
     except FAILURES as error:
         return failed_record(run, error)
 
 
-def train_stack(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
+def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
     """Trains models of one structure together, fixes their thresholds, saves their weights, judges them on test rows.
 
     Judged by ``JUDGED`` at a time, so that an interrupt costs no more than the judging of so many.
 
     Args:
         runs: those of equal learning rate and weight decay side by side.
-        watch: called after every epoch.
+        steps: hears of every epoch, then of every metric.
 
     Yields:
         The records of some of the runs as soon as they are known, finished or failed; the seconds of a run are its
@@ -303,11 +303,11 @@ def train_stack(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
     started = perf_counter()
     judge = _judge_together
     try:
-        errors = fit_together(runs, watch=watch)
+        errors = fit_together(runs, watch=steps.step)
     except UnstackableError:
         if len(runs) > 1:
             raise
-        errors, judge = [fit_alone(runs[0], watch=watch)], _judge_each
+        errors, judge = [fit_alone(runs[0], watch=steps.step)], _judge_each
     ends = [_kept(run, error, alone=len(runs) == 1) for run, error in zip(runs, errors, strict=True)]
     if failed := [end for end in ends if isinstance(end, dict)]:
         yield failed
@@ -315,7 +315,8 @@ def train_stack(runs: Sequence[Run], *, watch: Watch) -> Iterator[list[Record]]:
     fitted = (perf_counter() - started) / len(runs)
     for start in range(0, len(trained), JUDGED):
         some, began = trained[start : start + JUDGED], perf_counter()
-        metrics = judge([run for run, *_ in some], [replace(run.ctx, decide=decide) for run, decide, _ in some])
+        contexts = [replace(run.ctx, decide=decide) for run, decide, _ in some]
+        metrics = judge([run for run, *_ in some], contexts, steps)
         seconds = fitted, (perf_counter() - began) / len(some)
         yield [_record_of(own, found, seconds) for own, found in zip(some, metrics, strict=True)]
 
@@ -335,7 +336,7 @@ def _kept(run: Run, error: DivergenceError | None, *, alone: bool) -> Trained | 
         return failed_record(run, ValueError(f"its weights could not be written: {failure.strerror}"))
 
 
-def _judge_together(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequence[Measured | Exception]:
+def _judge_together(runs: Sequence[Run], contexts: Sequence[Context], steps: Steps) -> Sequence[Measured | Exception]:
     """Returns the metrics of every model of a stack, or what made judging it fail."""
     try:
         return evaluate_many(
@@ -343,20 +344,21 @@ def _judge_together(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequenc
             stack_batches([run.dataset.test for run in runs]),
             stack_contexts(contexts),
             [run.metrics for run in runs],
+            steps.judging(list(runs[0].metrics)),
         )
     except FAILURES:  # one of the models is to blame
-        return _judge_each(runs, contexts)
+        return _judge_each(runs, contexts, steps)
 
 
-def _judge_each(runs: Sequence[Run], contexts: Sequence[Context]) -> Sequence[Measured | Exception]:
+def _judge_each(runs: Sequence[Run], contexts: Sequence[Context], steps: Steps) -> Sequence[Measured | Exception]:
     """Returns the same, of one model after the other."""
-    return [_judge(run, ctx) for run, ctx in zip(runs, contexts, strict=True)]
+    return [_judge(run, ctx, steps) for run, ctx in zip(runs, contexts, strict=True)]
 
 
-def _judge(run: Run, ctx: Context) -> Measured | Exception:
+def _judge(run: Run, ctx: Context, steps: Steps) -> Measured | Exception:
     """Returns the metrics of one model, or the error that judging ends in."""
     try:
-        return evaluate(run.model, run.dataset.test, ctx, run.metrics)
+        return evaluate(run.model, run.dataset.test, ctx, run.metrics, steps.judging(list(run.metrics)))
     except FAILURES as error:
         return error
 

@@ -41,6 +41,9 @@ class Outcome:
     dataset: str | None = None  # the database that its record is in
     source: str | None = None  # of its data, see ``utils.runs.data_sources``
     sensitive: str | None = None  # the attributes that its groups are of
+    setting: str | None = None  # its configuration but for the seed
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # low and high, of metrics that have one
+    constant: bool = False  # its model predicts one class for nearly every row
 
 
 def outcome_file(sweep: Path, number: int) -> Path:

@@ -1,6 +1,6 @@
 """The end of a run in words: its line in the table of a sweep, and the screen after a training of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import paths_config
@@ -9,6 +9,7 @@ from utils.metrics.directions import REST, headlines, split_some
 from utils.metrics.references import compares_alone, differences, is_of_intersections
 from utils.records.typed import Record
 from utils.run_store import RunStore
+from utils.runs.best import nearly_constant
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
@@ -31,7 +32,8 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
     name, detail = record["name"], f"record {doc_id}, seed {record['seed']}"
     if status == "failed":
         end = "stays as it was" if kept else "says so"
-        return Outcome(name, status, f"seed {record['seed']}: {record['reason']} (record {doc_id} {end})", doc_id)
+        reason = f"seed {record['seed']}: {record['reason']} (record {doc_id} {end})"
+        return Outcome(name, status, reason, doc_id, setting=record["group_id"])
     if status == "finished":
         detail += f", {sum(record['seconds'].values()):.1f} s"
     watched = record["params"]["watch"]
@@ -41,8 +43,28 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
         for key, model in causal.items()
     }
     figures = {key: record["metrics"].get(key) for key in watched}
-    about = {"dataset": record["dataset"], "source": source_of(record), "sensitive": sensitive_of(record)}
-    return Outcome(name, status, detail, doc_id, figures, models, **about)
+    return Outcome(
+        name,
+        status,
+        detail,
+        doc_id,
+        figures,
+        models,
+        dataset=record["dataset"],
+        source=source_of(record),
+        sensitive=sensitive_of(record),
+        setting=record["group_id"],
+        intervals=dict(_intervals(record, watched)),
+        constant=nearly_constant(record["metrics"]),
+    )
+
+
+def _intervals(record: Record, keys: Iterable[str]) -> Iterator[tuple[str, list[float]]]:
+    """Yields the intervals of figures that have one."""
+    for key in keys:
+        low, high = (record["metrics"].get(f"{key}_{end}") for end in ("low", "high"))
+        if low is not None and high is not None:
+            yield key, [low, high]
 
 
 def report(record: Record, doc_id: int, database: Path) -> None:
@@ -68,12 +90,12 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     say(f"filed as record {doc_id} of {database}")
     load = load_call(doc_id, record["dataset"], schema=record["preprocessing"].get("schema"))
     say(f"load it in Python: {with_import(load)}")
-    say(f"compare what is there with {copyable('python -m evals.plot', *_comparable(record, database))}")
+    say(f"compare what is there with {copyable('python -m evals.plot', *comparable(record, RunStore(database).all()))}")
 
 
-def _comparable(record: Record, database: Path) -> list[str]:
-    """Returns the options that choose the runs of a database with which a record can be compared."""
-    held = [other for other in RunStore(database).all() if other.get("status") == "finished"]
+def comparable(record: Record, others: Iterable[Record]) -> list[str]:
+    """Returns the options that choose, of the records of a database, those with which one can be compared."""
+    held = [other for other in others if other.get("status") == "finished"]
     facts = {"source": source_of, "sensitive": sensitive_of}
     apart = [f"{key}=={of(record)}" for key, of in facts.items() if len({of(other) for other in held} - {None}) > 1]
     where = [option("where", ", ".join(apart))] if apart else []

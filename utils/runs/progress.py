@@ -1,27 +1,48 @@
 """Progress of long work: epochs of a training, evaluations of a search, metrics of a judging, jobs of a sweep."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.cells import cell_len
 
 from utils.metrics.directions import direction
-from utils.runs.data_sources import is_of_groups
-from utils.runs.outcomes import Model, Outcome, now, read_outcome
-from utils.system.console import harmless, say, stop_if_interrupted
+from utils.runs.best import best_of, is_apart
+from utils.runs.outcomes import Outcome, now, read_outcome
+from utils.system.console import can_redraw, harmless, say, stop_if_interrupted
+from utils.words.wrapping import columns
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
+Judged = Callable[[str, int, int], None]  # the metric that is computed, its place from 0, and of how many
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
 PAUSE = 30.0  # seconds between two lines within an epoch
 SAID = ("dataset", "model", "regularizer", "seed")  # by the name and the end of a run's own line
+LEAST_BAR = 24  # columns of a bar, the blanks beside it, and the time that is left
 POLL = 0.5  # seconds between two looks at what jobs have told
 
 
+class Steps(NamedTuple):
+    """Hears of the life of a run: the steps of its training or search, then the metrics that judge it."""
+
+    step: Watch
+    judge: Judged
+
+    def judging(self, names: Sequence[str]) -> Callable[[str], None]:
+        """Returns what hears of each of these metrics before it is computed."""
+        return lambda name: self.judge(name, names.index(name), len(names))
+
+
+UNHEARD = Steps(lambda *_: None, lambda *_: None)
+
+
 @contextmanager
-def tell_steps(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> Iterator[Watch]:
+def tell_steps(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> Iterator[Steps]:
     """Tells the steps of a training or a search to a sweep, which has a bar of its own."""
 
     def tell(step: float, figures: dict[str, float]) -> None:
@@ -29,30 +50,38 @@ def tell_steps(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> 
         best = f"  {_figures(figures)}" if unit != "epoch" else ""
         say_now(f"{title}: {unit} {step:.3g}/{steps}{best}" if step < steps else f"{title}: judging")
 
+    def judge(name: str, place: int, total: int) -> None:
+        stop_if_interrupted()
+        say_now(f"{title}: judging, {name} {place + 1}/{total}")
+
     try:
-        yield tell
+        yield Steps(tell, judge)
     finally:
         say_now(None)
 
 
 @contextmanager
-def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
-    """Shows the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere."""
-    if sys.stdout.isatty():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Steps]:
+    """Shows the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere.
 
-        text, shown, eta = (
-            TextColumn(t, markup=False) for t in ("{task.description}", "{task.fields[figures]}", "eta")
-        )
-        columns = (text, BarColumn(), MofNCompleteColumn(), shown, eta, TimeRemainingColumn())
-        with Progress(*columns, transient=True) as bar:
-            job = bar.add_task(harmless(title), total=steps, figures="")
+    The metrics that judge the model then are shown on a terminal alone.
+    """
+    if can_redraw():
+        from rich.progress import TimeRemainingColumn
+
+        with _bar(TimeRemainingColumn()) as bar:
+            job = bar.add_task(harmless(title), total=steps, said="")
+            beside = cell_len(harmless(title)) + 2 * len(f"{steps}") + LEAST_BAR
 
             def update(step: float, figures: dict[str, float]) -> None:
                 stop_if_interrupted()
-                bar.update(job, completed=step, figures=_figures(figures))
+                bar.update(job, completed=step, said=_as_fits(_figures(figures).split("  "), beside))
 
-            yield update
+            def judge(name: str, place: int, total: int) -> None:
+                stop_if_interrupted()
+                bar.update(job, completed=place, total=total, said=harmless(f"judging, {name}"))
+
+            yield Steps(update, judge)
     else:
         every, tenths, said = max(1, steps // 10), 0, time.monotonic()
 
@@ -63,23 +92,20 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Watch]:
                 tenths, said = int(step // every), time.monotonic()
                 say(f"{title}  {unit} {step:.4g}/{steps}  {_figures(figures)}")
 
-        yield line
+        yield Steps(line, lambda *_: stop_if_interrupted())
 
 
 @contextmanager
 def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iterator[Callable[[str], None]]:
     """Shows which metric, or other unit, of how many is computed: a bar on a terminal, a line for each elsewhere."""
     total = len(names)
-    if sys.stdout.isatty():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        text = TextColumn("{task.description}", markup=False)
-        with Progress(text, BarColumn(), MofNCompleteColumn(), transient=True) as bar:
-            job = bar.add_task(harmless(title), total=total)
+    if can_redraw():
+        with _bar() as bar:
+            job = bar.add_task(harmless(title), total=total, said="")
 
             def update(name: str) -> None:
                 stop_if_interrupted()
-                bar.update(job, completed=names.index(name), description=harmless(f"{title}: {name}"))
+                bar.update(job, completed=names.index(name), said=harmless(name))
 
             yield update
     else:
@@ -89,6 +115,25 @@ def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iter
             say(f"{title}: {unit} {names.index(name) + 1} of {total}, {name}")
 
         yield line
+
+
+def _bar(*columns: "ProgressColumn") -> "Progress":
+    """A bar as wide as there is room, between the name of the work and what is said of it; it is gone in the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    title, said = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[said]}"))
+    return Progress(title, BarColumn(bar_width=None), MofNCompleteColumn(), said, *columns, transient=True)
+
+
+def _as_fits(parts: Sequence[str], beside: int) -> str:
+    """As many of the parts as find room on a line, none of them cut, beside what takes so many columns."""
+    shown = ""
+    for part in map(harmless, parts):
+        longer = f"{shown}  {part}" if shown else part
+        if cell_len(longer) + beside > columns():
+            break
+        shown = longer
+    return shown
 
 
 def _figures(figures: dict[str, float]) -> str:
@@ -132,9 +177,13 @@ class Tally:
 
     def line(self) -> str:
         """Returns jobs done, failed and left, the time left, the best values so far."""
+        return ", ".join(self.parts())
+
+    def parts(self) -> list[str]:
+        """Returns the same one by one."""
         wrong = sum(o.status in ("failed", "refused") for o in self.ended.values())
-        parts = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else []), *self._eta()]
-        return ", ".join([*parts, *self._best()])
+        done = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else [])]
+        return [*done, *self._eta(), *self._best()]
 
     def now(self) -> str:
         """Returns what is being done at the moment, where a launcher says so."""
@@ -150,54 +199,22 @@ class Tally:
         return [f"ETA {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"]
 
     def _best(self) -> list[str]:
-        return [f"best {key} {', '.join(of)}" for key in self.watch if direction(key) and (of := self._best_of(key))]
-
-    def _best_of(self, key: str) -> list[str]:
-        """Returns the best value of a metric; where figures do not compare, that of each data, groups and causal model.
-
-        Values compare of one source of data, of groups about the same attributes, under one causal model.
-        """
-        own = [(of, value) for of in self.ended.values() if (value := of.metrics.get(key)) is not None]
-        outcomes, figures = [of for of, _ in own], [value for _, value in own]
-        parts = [[f"of {of.source}" if of.source else "" for of in outcomes]]
-        if is_of_groups(key):
-            parts.append([f"about {of.sensitive}" if of.sensitive else "" for of in outcomes])
-        several = [part for part in parts if len({*part} - {""}) > 1]
-        within = list(zip(*several, strict=True)) if several else [()] * len(own)
-        fingerprints = [of.models[key]["fingerprint"] if key in of.models else "" for of in outcomes]
-        names = _names([model for model in map(self._models(key).get, dict.fromkeys(fingerprints)) if model])
-        best: dict[tuple[Any, ...], list[float]] = {}
-        for place, fingerprint, value in zip(within, fingerprints, figures, strict=True):
-            alone = len({f for p, f in zip(within, fingerprints, strict=True) if p == place}) <= 1
-            model = "" if alone else f"under {names.get(fingerprint, 'none')}"
-            best.setdefault((*place, model), []).append(value)
-        end = max if direction(key) > 0 else min
-        return [" ".join(filter(None, (f"{end(of):.4f}", *words))) for words, of in best.items()]
-
-    def _models(self, key: str) -> dict[str, Model]:
-        """Returns the causal models that a metric rests on, by fingerprint."""
-        return {o.models[key]["fingerprint"]: o.models[key] for o in self.ended.values() if key in o.models}
+        """Returns the best value so far of each metric, of each part of the jobs whose values compare."""
+        watched = [key for key in self.watch if direction(key)]
+        found = {key: best_of(key, list(self.ended.values())) for key in watched}
+        return [f"best {key} {', '.join(of.words for of in best)}" for key, best in found.items() if best]
 
     def apart(self) -> list[str]:
         """Returns the watched metrics whose values do not compare, in the order of the watched ones."""
-        return [key for key in self.watch if len(self._models(key)) > 1 or len(self._best_of(key)) > 1]
-
-
-def _names(models: Sequence[Model]) -> dict[str, str]:
-    """Returns causal models in words, by fingerprint: the option, with what else it takes to distinguish them."""
-    several = len({model["dataset"] for model in models}) > 1
-    names = [f"{model['option']} of {model['dataset']}" if several else model["option"] for model in models]
-    return {
-        model["fingerprint"]: f"scm={name}" if names.count(name) == 1 else f"scm={name} ({model['fingerprint'][:6]})"
-        for model, name in zip(models, names, strict=True)
-    }
+        outcomes = list(self.ended.values())
+        return [key for key in self.watch if is_apart(key, outcomes)]
 
 
 @contextmanager
 def show_sweep(tally: Tally) -> Iterator[None]:
     """Shows the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere."""
     stop = Event()
-    with _bar(tally) as show:
+    with _showing(tally) as show:
 
         def follow() -> None:
             while not stop.wait(POLL):
@@ -214,18 +231,18 @@ def show_sweep(tally: Tally) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
+def _showing(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
     """Yields a function that shows the jobs that have just ended."""
-    if sys.stdout.isatty():
-        from rich.progress import BarColumn, Progress, TextColumn
+    if can_redraw():
+        with _bar() as bar:
+            job = bar.add_task("sweep", total=len(tally.numbers), said="")
+            beside = len("sweep") + 2 * len(f"{len(tally.numbers)}") + LEAST_BAR
 
-        state = TextColumn("{task.fields[line]}  {task.fields[now]}", markup=False)
-        columns = (TextColumn("sweep"), BarColumn(), state)
-        with Progress(*columns) as bar:
-            job = bar.add_task("sweep", total=len(tally.numbers), line="", now="")
-            yield lambda _: bar.update(
-                job, completed=len(tally.ended), line=harmless(tally.line()), now=harmless(tally.now())
-            )
+            def update(_: list[int]) -> None:
+                parts = [*tally.parts()[1:], tally.now()]
+                bar.update(job, completed=len(tally.ended), said=_as_fits([p for p in parts if p], beside))
+
+            yield update
         return
 
     def lines(news: list[int]) -> None:

@@ -22,14 +22,14 @@ import paths_config
 from utils.command_line.overrides import explain, groups, resolve
 from utils.records.typed import Params
 from utils.run_store import RunStore
-from utils.runs.outcomes import EXIT, Outcome, at_work, ended, explanations, outcome_file
+from utils.runs.outcomes import Outcome, at_work, ended, explanations, outcome_file
 from utils.runs.progress import Tally, show_sweep
+from utils.runs.summary import count_statuses, go_on, summarise
 from utils.system.console import complain, count, format_error, say, stop_if_interrupted
 from utils.words.ranges import require_ranges
 
 Words = Sequence[str]  # the overrides of one job
 Place = tuple[Any, ...]  # keys and indices that lead to a value
-TABLE = 100  # jobs that the table of a sweep names one by one
 MARK = 1234567.125  # a number that no configuration holds
 SHOWN = 3  # jobs of a kind that an error names
 NUMBER = re.compile(
@@ -166,6 +166,10 @@ class Planner:
         """Returns the words, as typed, that distinguish a planned job from the others."""
         return [word for word in self._words.get(number, ()) if self._times[word] < len(self._words)]
 
+    def typed(self, number: int) -> Words:
+        """Returns all words of a planned job."""
+        return self._words.get(number, ())
+
     def _params(self, words: tuple[str, ...]) -> Params:
         """Returns the checked configuration that the words of a job mean."""
         matches = [m for word in words if (m := NUMBER.fullmatch(word)) and self._sets(m["key"])]
@@ -292,23 +296,19 @@ def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Itera
             at_work(folder, number, None)
         for journal in paths_config.evals().glob("*.json.journal"):
             RunStore(journal.with_suffix("")).fold()  # so that any TinyDB sees what the sweep has filed
-        _sum_up(tally)
+        _sum_up(tally, planner)
 
 
-def _sum_up(tally: Tally) -> None:
-    """Prints the table: every job, or, of many, those that went wrong and the others by name."""
+def _sum_up(tally: Tally, planner: Planner) -> None:
+    """Prints what became of the jobs: their number, settings, the best, what failed, and the commands that go on."""
     ended[:] = tally.ended.values()
-    wrong = [n for n, outcome in tally.ended.items() if outcome.status in ("failed", "refused")]
-    say()
-    for number in sorted(tally.ended if len(tally.numbers) <= TABLE else wrong):
-        say(tally.row(number))
-    if len(tally.numbers) > TABLE:
-        for name, statuses in sorted(_by_name(ended).items()):
-            say(f"{name:<40} {_counted(statuses)}")
-    for sentence in _apart(tally):
-        say(sentence)
     left = len(tally.numbers) - len(ended)
-    say(_counted([o.status for o in ended]) + (f", {left} not run" if left else ""))
+    counted = count_statuses([of.status for of in ended])
+    say(f"\n{count(len(tally.numbers), 'job')}: {counted}{f', {left} not run' if left else ''}")
+    for line in (*summarise(tally.ended, tally.watch, planner.words, planner.typed), *_apart(tally)):
+        say(line)
+    for line in () if left else go_on(tally.ended, tally.watch):
+        say(line)
 
 
 def _apart(tally: Tally) -> list[str]:
@@ -323,20 +323,6 @@ def _apart(tally: Tally) -> list[str]:
     stores = {dataset: RunStore(paths_config.database(dataset)).all() for dataset in ids}
     own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
     return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]
-
-
-def _by_name(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
-    statuses: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        if outcome.name:
-            statuses.setdefault(outcome.name, []).append(outcome.status)
-    return statuses
-
-
-def _counted(statuses: Sequence[str]) -> str:
-    """Returns ``5 finished, 1 failed``."""
-    counts = {status: statuses.count(status) for status in EXIT}
-    return ", ".join(f"{n} {status}" for status, n in counts.items() if n or status == "finished")
 
 
 def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -> None:

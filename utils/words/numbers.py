@@ -1,4 +1,7 @@
-"""Numbers as people write them: 0.05, .1, 1e-3, 8/255. Without torch, which mistakes and readers need not wait for."""
+"""Numbers as people write them, read: 0.05, .1, 1e-3, 8/255; and estimates, written with the digits that are known.
+
+Without torch, which mistakes and readers need not wait for.
+"""
 
 import math
 import re
@@ -10,6 +13,7 @@ from typing import Any
 SPELLED = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
 # of a fraction; a longer exponent would be written out, digit by digit
 PART = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?\s*", re.IGNORECASE | re.ASCII)
+UNKNOWN, MOST = 4, 6  # decimals of an estimate without an interval, and of one with a very short one
 ANY = re.compile(rf"\s*[+-]?{SPELLED}\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -57,3 +61,33 @@ def read_radius(radius: str | float) -> float:
 def read_radii(radii: Iterable[str | float]) -> dict[str, float]:
     """Returns the numbers that radii mean, by their spelling. Raises ValueError as ``read_radius``."""
     return {str(radius): read_radius(radius) for radius in radii}
+
+
+def count_decimals(half: float) -> int:
+    """Returns the decimals of an estimate that may be off by ``half``: the first two digits of that, 6 at most.
+
+    Two digits of an uncertainty are what is worth to be told (JCGM 100:2008, GUM, 7.2.6); 4 decimals where it is 0 or
+    not known.
+    """
+    if not (math.isfinite(half) and half > 0):
+        return UNKNOWN
+    return min(MOST, max(0, 1 - math.floor(math.log10(half))))
+
+
+def write_estimate(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
+    """``0.746 [0.724, 0.768]``, an estimate and its interval; ``0.7458`` without one, ``undefined`` for None or NaN.
+
+    ``sign`` is "+" for a difference, which is written with its sign.
+    """
+    if value is None or math.isnan(value):
+        return "undefined"
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return f"{value:{sign}.{UNKNOWN}f}"
+    digits = count_decimals((high - low) / 2)
+    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def write_spread(mean: float, sd: float) -> str:
+    """``0.716 ± 0.022``, a mean and a standard deviation; ``0.7158`` where that is NaN."""
+    digits = count_decimals(sd)
+    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")

@@ -12,7 +12,9 @@ from rich.cells import cell_len
 FEWEST, USUAL = 40, 80  # columns; the second where there is no terminal
 COLUMN = re.compile(r"(\s*[^\s'\"`][^'\"`]*?  +)\S")  # a name and the blanks up to what is said of it
 QUOTED = r"'[^']*'|\"(?:[^\"\\]|\\.)*\""
-OPTION = rf"(?:--?[A-Za-z][\w-]*|[\w./~-]+\.[a-z]+(?:\.gz)?|[~+]*\w[\w./@-]*=(?:{QUOTED}|[^\s'\"`])*|{QUOTED})"
+OPTION = (
+    rf"(?:--?[A-Za-z][\w-]*|[\w./~-]+\.[a-z]+(?:\.gz)?(?=[\s;,`)]|$)|[~+]*\w[\w./@-]*=(?:{QUOTED}|[^\s'\"`])*|{QUOTED})"
+)
 COMMAND = rf"`?(?:\S*/)?python3? (?:-m )?\w[\w./]*(?: {OPTION}|(?: \w[\w.]*)(?= {OPTION}))*\S*"
 CODE = r"from [\w.]+ import \w+; \w+ = \w+\([^()]*\)\S*"
 FIGURE = r"\S+ ± \S+|\d\S* %\S*|\S*\[[^\[\]\s]+(?: [^\[\]\s]+){1,2}\]\S*"  # an interval, a share

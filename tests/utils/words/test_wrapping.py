@@ -55,7 +55,8 @@ def test_the_width_is_that_of_the_terminal(monkeypatch, given, wide):
 @pytest.mark.parametrize("wide", [40, 60, 80])
 def test_a_command_over_several_lines_is_the_same_command_for_a_shell(wide):
     """A shell drops a backslash together with the end of the line behind it (POSIX, 2.2.1)."""
-    command = "python train.py 'regularizer=[causal_adv,group_gap]' \"dataset.name=a  b's\" trainer.epochs=1 seed=0 -m"
+    command = "python train.py 'regularizer=[causal_adv,group_gap]' \"dataset.name=a  b's\" trainer.epochs=1"
+    command += " evaluation.metrics.group.intervals=20 seed=0 -m"
     lines = fit(f"reproduce {command}", wide).split("\n")
     assert len(lines) > 1
     assert max(map(len, lines)) <= wide
