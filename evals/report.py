@@ -29,7 +29,7 @@ PAGE = paths_config.ROOT / "evals" / "page"
 SCRIPTS = (
     *("columns.js", "figures.js", "pareto.js", "population.js", "intervals.js", "state.js", "handing.js"),
     *("choosing.js", "view.js", "looks.js", "scales.js", "plot.js", "dom.js", "combobox.js", "controls.js"),
-    *("record.js", "answer.js", "paired.js", "compare.js", "table.js", "zoom.js", "report.js"),
+    *("record.js", "answer.js", "paired.js", "compare.js", "table.js", "columnchoice.js", "zoom.js", "report.js"),
 )
 
 

@@ -25,7 +25,7 @@ function answerOf(view) {
   return [
     paragraph("lead", ...deployed(view, handed)),
     paragraph("second", ...costInWords(view)),
-    ...warningsOfAnswer(view, handed),
+    ...warningsOfAnswer(handed),
     paragraph("small", [permittedInWords(view), chosenRun(view, handed), luckOf(view)].filter(Boolean).join(" ")),
   ];
 }
@@ -102,10 +102,10 @@ function chosenRun({ marks, best, level }, handed) {
   return handed.missed.length || handed.of > 1 || level !== null ? handedWords(marks, best, level, false) : crossedBy(handed);
 }
 
-/** What would make the answer a bad one: a constant prediction. */
-function warningsOfAnswer({ marks, best }, handed) {
-  const same = handed.own("worst_class_accuracy") === 0 && handed.own("balanced_accuracy") === 0.5;
-  return same ? [paragraph("warning", "This is a constant prediction: no difference between groups, and no use.")] : [];
+/** What would make the answer a bad one: a constant prediction, or nearly. */
+function warningsOfAnswer(handed) {
+  const same = asSentence(constancyOf(handed.own));
+  return same ? [paragraph("warning", same)] : [];
 }
 
 function permittedInWords(view) {

@@ -31,10 +31,21 @@ function isPercentage(key) {
   return directionOf(key) > 0 && metric.bounds[0] === 0 && metric.bounds[1] === 1;
 }
 
-/** A metric in few words: of a difference not between whom. */
+/** A metric in few words: of a difference not between whom, where no other metric is called the same. */
 function shortly(key) {
-  return briefly(key).replace(/ between .*$/, "");
+  const short = withoutWhom(key);
+  return namesInUse("all").get(short) > 1 ? briefly(key) : short;
 }
+
+function withoutWhom(key) {
+  return briefly(key).replace(/ between [^,]*$/, "");
+}
+
+const namesInUse = rememberedOfData(() => {
+  const counts = new Map();
+  for (const key of METRIC.keys()) counts.set(withoutWhom(key), (counts.get(withoutWhom(key)) || 0) + 1);
+  return counts;
+});
 
 /** `70.5 %` of a share, else the figure. */
 function inUnits(key, value, ends) {

@@ -356,8 +356,9 @@ class Plot {
       pen.globalAlpha = rank === 0 ? 0.5 : rank === 1 && this.view.ranked ? FAINT : 1;
       for (const i of layer) {
         const { colour, shape } = lookOfSetting(marks.setting(i));
-        const name = `${rank} ${mask[i]} ${colour} ${shape}`;
-        if (!sprites.has(name)) sprites.set(name, this.sprite(rank, mask[i], colour, shape));
+        const same = rank > 0 && isConstant(marks, i);
+        const name = `${rank} ${mask[i]} ${same} ${colour} ${shape}`;
+        if (!sprites.has(name)) sprites.set(name, this.sprite(rank, mask[i], same, colour, shape));
         const { canvas, size } = sprites.get(name);
         if (Number.isNaN(this.px[i]) || Number.isNaN(this.py[i])) continue;
         pen.drawImage(canvas, this.whole(this.px[i] - size / 2), this.whole(this.py[i] - size / 2), size, size);
@@ -372,7 +373,8 @@ class Plot {
     return Math.round(at * this.ratio) / this.ratio;
   }
 
-  sprite(rank, efficient, colour, shape) {
+  /** A mark: of what is excluded small, grey and hollow; of a constant prediction hollow too, as it is of no use. */
+  sprite(rank, efficient, same, colour, shape) {
     const { kinds, muted, ink, surface } = this.colours;
     const look = { colour: kinds[colour], shape };
     const r = this.r * (efficient ? 1.25 : 1);
@@ -381,13 +383,8 @@ class Plot {
         { colour: muted, shape },
         { r: this.r * 0.85, edge: muted, width: 1, hollow: true, ratio: this.ratio },
       );
-    return sprite(look, {
-      r,
-      edge: efficient ? ink : surface,
-      width: efficient ? 1.5 : 0.8,
-      hollow: false,
-      ratio: this.ratio,
-    });
+    const edge = same ? look.colour : efficient ? ink : surface;
+    return sprite(look, { r, edge, width: efficient ? 1.5 : 0.8, hollow: same, ratio: this.ratio });
   }
 
   /** A ring and a word about the best that is permitted. */

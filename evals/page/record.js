@@ -166,7 +166,7 @@ function subtitle(view, i) {
           .join(", ")}, …`
       : of.map((run) => runs.id[run]).join(", ");
   const day = (runs.created[marks.first(i)] || "").slice(0, 10);
-  const name = namesSayMore("all") ? runs.name[marks.first(i)] : "";
+  const name = runs.name[marks.first(i)];
   const words = [`record${of.length > 1 ? "s" : ""} ${ids}`, seedsOf(marks, i), policyOf(marks, i), name, day];
   if (view.mask[i]) words.push("efficient");
   if (state.needs.length) words.push(view.permitted[i] ? "permitted" : "not permitted");
@@ -174,7 +174,7 @@ function subtitle(view, i) {
 }
 
 function warningsOf(marks, i) {
-  const same = isConstant(marks, i) && "Constant prediction: no difference between groups, and no use.";
+  const same = asSentence(constancyOf((key) => marks.value(key)[i]));
   const own = new Set(marks.runsOf(i).map((run) => runs.warnings[run]));
   const fits = fitsAt(marks, i);
   const known = !marks.isPoint(i) && [...own].some((text) => text && text.includes("fitted to")); // as filed
@@ -182,6 +182,10 @@ function warningsOf(marks, i) {
   const said = [same, ...own, ...beyond].filter(Boolean).join("\n");
   const kept = fits.filter((fit) => !fit.crossed).map((fit) => element("p", { class: "hint" }, `Thresholds ${fit.words}.`));
   return [...(said ? [element("p", { class: "warning" }, said)] : []), ...kept];
+}
+
+function asSentence(text) {
+  return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 /** How far the unfair areas of a mark's runs hang on the causal model, where that was judged. */
@@ -295,12 +299,24 @@ function details(title, make) {
   return made;
 }
 
+const NEARLY = 0.05; // of the rows of a class, which a nearly constant prediction gets right
+
 /**
- * Returns whether a model is a constant prediction: no gap between groups, and no use. A balanced accuracy of one in two
- * says so, with the worst class never right.
+ * What a mark's figures say of a constant prediction, as evals/choosing/choice_text.py has it: that it is one, nearly
+ * one, or nothing. `own` gives its metrics by key.
  */
+function constancyOf(own) {
+  const recall = own("worst_class_accuracy");
+  if (recall === 0 && own("balanced_accuracy") === 0.5)
+    return "constant prediction: no difference between groups, and no use";
+  if (!(recall <= NEARLY) || Number.isNaN(own("prevalence"))) return "";
+  const share = (100 * recall).toFixed(1);
+  return `nearly constant prediction: of one class ${share} % are recognised, so small differences mean little`;
+}
+
+/** Whether a mark is a constant prediction, or nearly. */
 function isConstant(marks, i) {
-  return marks.value("worst_class_accuracy")[i] === 0 && marks.value("balanced_accuracy")[i] === 0.5;
+  return constancyOf((key) => marks.value(key)[i]) !== "";
 }
 
 /** What hovers beside a mark. */
@@ -322,7 +338,7 @@ function tooltip(view, i) {
   return [
     element("div", { class: "name" }, swatch(lookOfSetting(marks.setting(i))), element("b", {}, ...breaking(labelOf(marks, i)))),
     element("div", { class: "sub" }, facts.filter(Boolean).join(" \u00b7 ")),
-    isConstant(marks, i) ? element("div", { class: "sub" }, "constant prediction") : "",
+    element("div", { class: "sub" }, constancyOf((key) => marks.value(key)[i]).split(":")[0]),
     ...[...new Set([state.x, state.y, ...questioned()])].map(line),
   ];
 }

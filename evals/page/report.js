@@ -32,7 +32,7 @@ function reach() {
   const [first, last] = [best[0], best.at(-1)].map((i) => `${at(state.x, i)} at ${at(state.y, i)}`);
   const said = first === last ? "" : ` They reach from ${briefly(state.x)} ${first} to ${last}.`;
   const none = best.filter((i) => isConstant(view.marks, i)).length;
-  const who = none === 1 ? "One of them is a constant prediction" : `${none} of them are constant predictions`;
+  const who = none === 1 ? "One of them is a constant prediction, or nearly" : `${none} of them are constant predictions, or nearly`;
   return none ? `${said} ${who}.` : said;
 }
 
@@ -309,6 +309,7 @@ fromHash(location.hash);
 buildSources(change);
 buildAxes(change);
 buildNeeds(change);
+buildColumnChoice(change);
 repaint();
 listen();
 

@@ -163,7 +163,7 @@ function fromHash(hash) {
   state.pick = words.get("pick");
   state.pins = Array.from(new Set(words.getAll("pin"))).slice(0, PINS);
   const columns = words.getAll("column");
-  if (columns.length) state.columns = columns.filter((key) => METRIC.has(key));
+  if (columns.length) state.columns = columns.filter(Boolean);
   const sort = words.get("sort");
   if (sort) state.sort = { by: sort.replace(/^-/, ""), falling: sort.startsWith("-") };
   state.page = Math.max(0, Number.parseInt(words.get("page") || "0", 10) || 0);

@@ -1,12 +1,7 @@
 // The table below the plot: the marks that are shown, by page; sorted by any column; as CSV in full.
 
 const ROWS = 25; // of a page
-const COLUMNS = 8; // metrics beside the axes
-
-// a name is <dataset>_<model>_<regularizer>, which other columns hold, unless somebody gave another
-const namesSayMore = rememberedOfData(() =>
-  runs.name.some((name, run) => name && !name.endsWith(`_${facetOf("regularizer", runs.setting[run])}`)),
-);
+const COLUMNS = 5; // metrics beside those of axes and question
 
 /** `twins 0.1, lr 0.03`: what tells a setting from the others, beside its options and radius. */
 const differences = rememberedOfData((setting) => {
@@ -14,87 +9,64 @@ const differences = rememberedOfData((setting) => {
   return pairs.map(([key, value]) => `${shortName(key)} ${value}`).join(", ");
 });
 
-/** The columns of the table: title, value of a mark, and for a metric its key. */
-function columns(view) {
-  const { marks } = view;
-  const found = [
-    {
-      id: "record",
-      aside: true,
-      title: "record",
-      words: "numbers of the records",
-      text: (i) =>
-        marks
-          .runsOf(i)
-          .map((run) => runs.id[run])
-          .join(" "),
-      order: (i) => runs.id[marks.first(i)],
-    },
-  ];
-  if (namesSayMore("all")) found.push({ id: "name", title: "name", text: (i) => runs.name[marks.first(i)] || "" });
-  for (const facet of usedFacets()) {
+/** The columns that may be chosen beside the metrics: what runs and settings are. */
+function facts(marks) {
+  const facets = usedFacets().map((facet) => {
     const order = facet === "radius" ? (i) => settings.facet("radius")[marks.setting(i)] ?? NaN : undefined;
-    found.push({ id: facet, title: TITLE(facet), text: (i) => facetOf(facet, marks.setting(i)), order });
-  }
-  const others = held.settings.differs.filter((key) => key !== "epsilon.radius" && key !== "experiment");
-  if (others.length)
-    found.push({
-      id: "settings",
-      title: "settings",
-      words: "settings that differ between runs",
-      text: (i) => differences(marks.setting(i)),
-    });
-  if (state.seeds === "mean")
-    found.push({
-      id: "seeds",
-      aside: true,
-      title: "seeds",
-      text: (i) => String(marks.runsOf(i).length),
-      order: (i) => marks.runsOf(i).length,
-    });
-  else
-    found.push({
-      id: "seed",
-      aside: true,
-      title: "seed",
-      text: (i) => runs.seed[marks.first(i)] ?? "",
-      order: (i) => Number(runs.seed[marks.first(i)]),
-    });
-  if (view.shown.some(marks.isPoint))
-    found.push({
-      id: "policy",
-      left: true,
-      title: "policy",
-      words: "what the thresholds of an operating point were chosen for",
-      text: (i) => marks.policy(i) || "",
-      order: (i) => marks.point(i) ?? -1,
-    });
-  found.push({
-    id: "efficient",
-    aside: true,
-    left: true,
-    title: "efficient",
-    text: (i) => (view.mask[i] ? "yes" : ""),
-    order: (i) => -view.mask[i],
+    return { id: facet, title: TITLE(facet), text: (i) => facetOf(facet, marks.setting(i)), order };
   });
-  return [...found, ...metricColumns(view)];
+  const others = held.settings.differs.some((key) => key !== "epsilon.radius" && key !== "experiment");
+  const found = [...facets];
+  if (others) found.push({ id: "settings", title: "settings that differ", text: (i) => differences(marks.setting(i)) });
+  found.push({ id: "name", title: "name of the run", text: (i) => runs.name[marks.first(i)] || "" });
+  found.push({ id: "created", title: "made", text: (i) => (runs.created[marks.first(i)] || "").slice(0, 10) });
+  return found;
 }
 
-function metricColumns(view) {
-  const wanted = [state.x, state.y, ...state.needs.map((need) => need.key)];
-  const rest = held.metrics.filter((metric) => !metric.section).map((metric) => metric.key);
-  const keys = [...new Set([...wanted, ...rest])].slice(0, new Set(wanted).size + COLUMNS);
-  return keys.map((key) => {
-    const values = view.marks.value(key);
-    return {
-      id: key,
-      title: key,
-      words: METRIC.get(key).words,
-      key,
-      order: (i) => values[i],
-      text: (i) => figure(values[i]),
-    };
-  });
+/** What every table has before its metrics: {id, title, text of a mark, its order}. */
+function firstColumns(view) {
+  const { marks } = view;
+  const ids = (i) => marks.runsOf(i).map((run) => runs.id[run]);
+  const single = state.seeds === "runs";
+  const found = [
+    { id: "setting", title: "setting", text: (i) => settings.label[marks.setting(i)] },
+    { id: "policy", left: true, title: "thresholds fitted to", text: (i) => marks.policy(i) || "", order: (i) => marks.point(i) ?? -1 },
+    { id: "record", aside: true, title: single ? "record" : "records", text: (i) => ids(i).join(" "), order: (i) => runs.id[marks.first(i)] },
+    single
+      ? { id: "seed", aside: true, title: "seed", text: (i) => runs.seed[marks.first(i)] ?? "", order: (i) => Number(runs.seed[marks.first(i)]) }
+      : { id: "seeds", aside: true, title: "seeds", text: (i) => String(ids(i).length), order: (i) => ids(i).length },
+    { id: "efficient", aside: true, left: true, title: "efficient", text: (i) => (view.mask[i] ? "yes" : ""), order: (i) => -view.mask[i] },
+  ];
+  return found.filter(({ id }) => id !== "policy" || view.shown.some(marks.isPoint));
+}
+
+/** The columns of the table. */
+function columns(view) {
+  const chosen = chosenColumns();
+  const also = facts(view.marks).filter(({ id }) => chosen.includes(id));
+  return [...firstColumns(view), ...also, ...chosen.filter((key) => METRIC.has(key)).map((key) => metricColumn(view, key))];
+}
+
+/** The metrics and facts that the table shows: those chosen, else axes, question and headlines. */
+function chosenColumns() {
+  if (state.columns) return state.columns;
+  const wanted = [...new Set([state.x, state.y, ...questioned()])];
+  const rest = held.metrics.filter((metric) => !metric.section && !wanted.includes(metric.key));
+  return [...wanted, ...rest.slice(0, COLUMNS).map((metric) => metric.key)];
+}
+
+function metricColumn(view, key) {
+  const [values, ends] = [view.marks.value(key), view.marks.interval(key)];
+  const own = (i) => ends.map((of) => of[i]);
+  return {
+    id: key,
+    title: shortly(key),
+    words: `${METRIC.get(key).words} (${key})`,
+    key,
+    order: (i) => values[i],
+    ends: own,
+    text: (i) => figure(values[i], own(i)),
+  };
 }
 
 /** Why the chosen column puts the marks in no order: its figures rest on several causal models; else none. */
@@ -182,14 +154,17 @@ function classOf(column) {
   return [column.order && !column.left ? "number" : "", column.aside ? "aside" : ""].filter(Boolean).join(" ") || null;
 }
 
+function cell(view, column, i) {
+  const made = element("td", { class: classOf(column) }, ...breaking(column.text(i)));
+  if (column.id === "setting") made.prepend(swatch(lookOfSetting(view.marks.setting(i))));
+  if (column.id === "efficient" && view.mask[i])
+    made.replaceChildren(element("span", { class: "dot", role: "img", "aria-label": "efficient" }));
+  if (column.ends && state.bars) made.append(element("small", {}, bracketed(column.ends(i))));
+  return made;
+}
+
 function row(view, shownColumns, i) {
-  const cells = shownColumns.map((column) => {
-    const cell = element("td", { class: classOf(column) }, ...breaking(column.text(i)));
-    if (column.id === "regularizer") cell.prepend(swatch(lookOfSetting(view.marks.setting(i))));
-    if (column.id === "efficient" && view.mask[i])
-      cell.replaceChildren(element("span", { class: "dot", role: "img", "aria-label": "efficient" }));
-    return cell;
-  });
+  const cells = shownColumns.map((column) => cell(view, column, i));
   const made = element(
     "tr",
     {
@@ -203,17 +178,26 @@ function row(view, shownColumns, i) {
   return made;
 }
 
-/** The shown rows, all pages of them, with all digits; a text that a spreadsheet would calculate is disarmed. */
+const PLAIN = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // a number in a text
+const FORMULA = /((?:^|[;\t\r\n])\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])/g; // as utils/system/console.py has it
+
+/**
+ * The shown rows, all pages of them, with all digits: what runs are, and of every chosen metric value and interval, by
+ * its key. A text that a spreadsheet would calculate has an apostrophe before its sign; numbers, also negative ones, stay.
+ */
 function csv(view) {
-  const plain = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // a number in a text
-  const sign = /((?:^|[;\t\r\n])\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])/g; // of a formula, as utils/system/console.py has it
-  const safe = (text) => (plain.test(text) ? text : text.replace(sign, "$1'"));
+  const safe = (text) => (PLAIN.test(text) ? text : text.replace(FORMULA, "$1'"));
   const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const digits = (value) => (Number.isNaN(value) ? "" : String(Number(value.toPrecision(9))));
-  const cell = (column, i) => (column.key ? digits(column.order(i)) : quoted(safe(column.text(i))));
-  const lines = [
-    view.columns.map((column) => quoted(safe(column.title))),
-    ...view.order.map((i) => view.columns.map((column) => cell(column, i))),
+  const digits = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(9))) : "");
+  const metrics = chosenColumns().filter((key) => METRIC.has(key)).map((key) => metricColumn(view, key));
+  const cells = [
+    ...[...firstColumns(view), ...facts(view.marks)].map(({ id, text }) => [id, (i) => quoted(safe(text(i)))]),
+    ...metrics.flatMap(({ key, order, ends }) => [
+      [key, (i) => digits(order(i))],
+      [`${key}_low`, (i) => digits(ends(i)[0])],
+      [`${key}_high`, (i) => digits(ends(i)[1])],
+    ]),
   ];
+  const lines = [cells.map(([title]) => quoted(safe(title))), ...view.order.map((i) => cells.map(([, of]) => of(i)))];
   return lines.map((line) => `${line.join(",")}\n`).join("");
 }

@@ -6,6 +6,7 @@ Skipped where no Chromium is found (TRILEMMA_CHROMIUM names another one) or Play
 import csv
 import io
 import json
+import re
 import shlex
 
 import numpy as np
@@ -373,10 +374,88 @@ def test_the_download_is_what_is_shown(page, jobs):
         assert found == pytest.approx(table[key].to_numpy(), abs=1e-9, nan_ok=True)
 
 
+def test_the_download_has_intervals_and_no_cell_that_a_spreadsheet_would_calculate(visit):
+    """Signs of formulas get an apostrophe, as utils.system.console has it; a negative number stays a number."""
+    metrics = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6, "mcc": -0.25, "=1+1": 0.5}
+    made = record(1, metrics=metrics, name="=HYPERLINK(1)", seed="-3")
+    made["params"]["choices"] |= {"regularizer": "@SUM(A1)"}
+    page = visit(
+        [made, record(2, name='a "b", c', metrics=metrics)],
+        hash="#seeds=runs&need=&column=accuracy&column=mcc&column=%3D1%2B1&x=mcc",
+    )
+    with page.expect_download() as waiting:
+        page.locator("#csv").click()
+    rows = list(csv.DictReader(io.StringIO(waiting.value.path().read_text())))
+    [row] = [row for row in rows if row["record"] == "1"]
+    assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == ("0.5", "0.4", "0.6")
+    assert (row["mcc"], row["seed"], row["name"]) == ("-0.25", "-3", "'=HYPERLINK(1)")
+    assert row["regularizer"] == "'@SUM(A1)"
+    cells = [cell for one in rows for cell in (*one, *one.values())]
+    assert [cell for cell in cells if re.match(r"[=@]|[+-](?![\d.])", cell)] == []
+    assert 'a "b", c' in [one["name"] for one in rows]
+
+
+def test_the_columns_are_those_that_are_ticked_and_the_address_holds_them(page, visit, jobs):
+    page.locator("#columns").click()
+    page.keyboard.type("ppv")
+    page.locator("#column-boxes label", has_text="positive predictive value between").first.click()
+    page.keyboard.press("Escape")
+    assert page.locator("#column-choice").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "columns"
+    headings = page.locator("#head th").all_inner_texts()
+    assert "difference in positive predictive value" in " ".join(headings[-1].split())
+    other = visit(jobs, hash=f"#{page.url.partition('#')[2]}")
+    assert other.locator("#head th").all_inner_texts() == headings
+
+
+def test_metrics_are_chosen_by_words_and_keys_alone(page):
+    """The combobox of the ARIA Authoring Practices: arrows move, Enter takes, Escape leaves all as it was."""
+    field = page.locator("#y")
+    before = field.input_value()
+    field.focus()
+    page.keyboard.type("robust l1")
+    assert field.get_attribute("aria-expanded") == "true"
+    options = page.locator("#y-field [role=option]")
+    assert "L1" in options.first.inner_text()
+    assert field.get_attribute("aria-activedescendant") == options.first.get_attribute("id")
+    page.keyboard.press("Escape")
+    assert (field.get_attribute("aria-expanded"), field.input_value()) == ("false", before)
+    page.keyboard.press("ArrowDown")
+    active = page.locator("#y-field .active")
+    assert active.inner_text() == before  # the list opens at what is chosen
+    page.keyboard.press("ArrowDown")
+    words = active.inner_text()
+    page.keyboard.press("Enter")
+    assert field.input_value() == words.split(" (")[0]
+    assert page.evaluate("trilemma.state.y") != "fnr_gap"
+    page.keyboard.type("no such words")
+    page.keyboard.press("Enter")
+    assert field.input_value() == words.split(" (")[0]
+
+
+def test_of_operating_points_those_that_are_efficient_or_pinned_are_drawn(page):
+    shown(page, points="few", pins=["12"])
+    points = {code for code in of(page, "shown") if "." in code}
+    best = {page.evaluate("trilemma.best()")}
+    pinned = {f"12.{i}" for i in range(8)}
+    assert points == {code for code in of(page, "efficient") | best | pinned if "." in code}
+    assert len(points - pinned) < page.evaluate("trilemma.order().length")
+
+
+def test_a_few_runs_are_not_magnified_and_axes_of_shares_end_at_0_and_1(visit):
+    metrics = [{"accuracy": 0.9991, "fnr_gap": 0.0004}, {"accuracy": 0.9992, "fnr_gap": 0.0005}]
+    for runs in (metrics[:1], metrics):
+        page = visit([record(i, metrics=of) for i, of in enumerate(runs, start=1)], "y=fnr_gap")
+        left, right, bottom, top = page.evaluate("trilemma.axes()")
+        assert (right, bottom) == (1, 0)
+        assert right - left >= 0.01
+        assert top - bottom >= 0.01
+
+
 def test_pages_hold_all_rows_once(page):
     seen = []
     while True:
-        seen += page.eval_on_selector_all("#rows tr", "rows => rows.map(row => row.cells[0].textContent)")
+        seen += page.eval_on_selector_all("#rows tr", "rows => rows.map(row => row.cells[1].textContent)")
         if page.locator("#next").is_disabled():
             break
         page.locator("#next").click()
@@ -616,8 +695,11 @@ def test_a_constant_prediction_is_said_to(visit):
     same = {"accuracy": 0.6, "fnr_gap": 0.0, "balanced_accuracy": 0.5, "worst_class_accuracy": 0.0}
     better = {"accuracy": 0.7, "fnr_gap": 0.1, "balanced_accuracy": 0.6, "worst_class_accuracy": 0.4}
     page = visit([record(1, metrics=same), record(2, metrics=better)], "y=fnr_gap", hash="#seeds=runs&pick=1")
-    assert "One of them is a constant prediction." in page.locator("#finding").inner_text()
+    assert "One of them is a constant prediction, or nearly." in page.locator("#finding").inner_text()
     assert "Constant prediction: " in page.locator("#record .warning").inner_text()
+    nearly = same | {"balanced_accuracy": 0.52, "worst_class_accuracy": 0.05, "prevalence": 0.6}
+    page = visit([record(1, metrics=nearly), record(2, metrics=better)], "y=fnr_gap", hash="#seeds=runs&pick=1")
+    assert "Nearly constant prediction: of one class 5.0 %" in page.locator("#record .warning").inner_text()
 
 
 def test_the_ends_of_the_frontier_are_said_in_figures(visit):
