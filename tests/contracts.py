@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from utils import seeding
@@ -77,11 +78,17 @@ def check_epsilon(epsilon, batch: Batch, ctx: Context) -> None:
 
 
 def check_prepare(prepare, rows: Batch, groups: Sequence[str]) -> None:
-    """The same rows in the same order; weights alone may change."""
-    made = prepare(rows, groups)
-    for name in ("x", "y", "s", "index"):
-        assert torch.equal(getattr(made, name), getattr(rows, name)), f"{name} changed"
-    assert made.w.shape == rows.w.shape
+    """Rows of the training data, none made up; weights and labels may change, and equal streams choose equally."""
+    before = Batch(*(column.clone() for column in rows))
+    made, again = (prepare(rows, groups, np.random.default_rng(0)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True)), "chooses otherwise from the same stream"
+    assert all(torch.equal(a, b) for a, b in zip(rows, before, strict=True)), "changes what it was given"
+    place = {number: i for i, number in enumerate(rows.index.tolist())}
+    own = torch.tensor([place[number] for number in made.index.tolist()], dtype=torch.long)
+    for name in ("x", "s"):
+        assert torch.equal(getattr(made, name), getattr(rows, name)[own]), f"{name} changed"
+    assert set(made.y.tolist()) <= set(rows.y.tolist())
+    assert made.w.shape == made.y.shape
     assert made.w.isfinite().all()
     assert (made.w >= 0).all()
     assert made.w.sum() > 0

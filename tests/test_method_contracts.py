@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import cache, partial
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -113,9 +114,10 @@ def test_an_epsilon_gives_a_radius_for_every_row(name, toy):
 
 
 @pytest.mark.parametrize("name", [n for n in options(ROOT, "prepare") if n != "none"])
-def test_a_prepare_keeps_the_rows_and_changes_weights_alone(name, toy):
+def test_a_prepare_makes_up_no_row(name, toy):
     data, *_ = toy
-    contracts.check_prepare(build.bind(settings("prepare", name)["prepare"], "prepare"), data.train, data.groups)
+    node = settings("prepare", name)["prepare"] | ({"group": 0} if name == "duplicate" else {})
+    contracts.check_prepare(build.bind(node, "prepare"), data.train, data.groups)
 
 
 @pytest.mark.parametrize("name", options(ROOT, "decide"))
@@ -335,9 +337,11 @@ def test_a_faulty_epsilon_is_found(toy, radius):
 @pytest.mark.parametrize(
     "prepare",
     [
-        lambda rows, _: rows.rows(slice(1, None)),
-        lambda rows, _: rows._replace(y=1 - rows.y),
-        lambda rows, _: rows._replace(w=rows.w * 0),
+        lambda rows, *_: rows._replace(x=rows.x + 1),
+        lambda rows, *_: rows._replace(y=rows.y + 1),
+        lambda rows, *_: rows._replace(s=1 - rows.s),
+        lambda rows, *_: rows._replace(w=rows.w * 0),
+        lambda rows, _, rng: rows.rows(torch.from_numpy(np.random.permutation(len(rows.y)))),
     ],
 )
 def test_a_faulty_prepare_is_found(toy, prepare):

@@ -314,14 +314,15 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
     else:
         dataset = _on_device(dataset, device)
-    if params["prepare"]:
-        prepare: Prepare = bind(params["prepare"], "prepare")
-        dataset = replace(dataset, train=prepare(dataset.train, dataset.groups))
     if dataset.shape:
         validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)
     ctx = build_context(params, dataset, shared)  # of the data set's own rows
     named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
+    if params["prepare"]:
+        prepare: Prepare = bind(params["prepare"], "prepare")
+        rng = seeding.rng(params["seed"], "prepare")
+        dataset = replace(dataset, train=prepare(dataset.train, dataset.groups, rng))
     if rows := params.get("added"):
         path = Path(rows).expanduser()
         named |= {"added": checksum(path)}

@@ -418,7 +418,8 @@ Term = Callable[[Predict, Batch, Context], Tensor]  # -> loss of rows (n,) or of
 Figures = Mapping[str, float | None]
 Metric = Callable[[Predict, Batch, Context], Figures | Sequence[Figures]]  # a sequence of a stack, one of each model
 Epsilon = Callable[[Batch, Context], Tensor]  # -> radius per row (n,)
-Prepare = Callable[[Batch, Sequence[str]], Batch]  # training rows, names of groups -> the same rows, other weights
+# training rows, names of groups -> these rows, left out or repeated, with other weights or labels, none made up
+Prepare = Callable[[Batch, Sequence[str], np.random.Generator], Batch]
 
 
 class FitDecide(Protocol):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from utils.types import Batch
 def group_weights(
     train: Batch,
     groups: Sequence[str],
+    rng: np.random.Generator,
     *,
     weights: Sequence[float] | None,
     classes: Literal["all"] | Sequence[int],
@@ -25,6 +27,7 @@ def group_weights(
     Args:
         train: the training rows.
         groups: names of the G groups.
+        rng: not used: nothing is drawn.
         weights: one for each group, above 0; None balances them: n / (G n_g), n the w of all rows of these classes
             and n_g of those in the group, so that every group counts as much and n stays.
         classes: "all", or those whose rows are weighed.

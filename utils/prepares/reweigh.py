@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from utils.prepares.cells import cells
 from utils.types import Batch
 
 
-def reweigh(train: Batch, groups: Sequence[str]) -> Batch:
+def reweigh(train: Batch, groups: Sequence[str], rng: np.random.Generator) -> Batch:
     """Multiplies each row's w by P(s) P(y) / P(s, y), s its group and y its class, estimated on these rows by w.
 
     In the weighted rows group and class are independent, no group and no class has more weight than before, and so
-    the sum of all w stays.
+    the sum of all w stays. Nothing is drawn from ``rng``.
 
     Raises:
         ValueError: one group only, or a group without rows of some class, naming both.

@@ -20,7 +20,7 @@ TERMS = {"erm": Weighted(1.0, erm)}
 
 def weighed(weights, classes="all", names=NAMES, w=W):
     batch = Batch(torch.zeros(6, 1), Y, S, w, torch.arange(6))
-    return group_weights(batch, names, weights=weights, classes=classes).w.tolist()
+    return group_weights(batch, names, None, weights=weights, classes=classes).w.tolist()
 
 
 def test_each_row_counts_by_its_group_on_top_of_what_it_counted():
@@ -61,7 +61,7 @@ def test_a_weight_on_the_positives_of_a_group_lowers_its_false_negative_rate(dat
     for weights in ([1, 1], [6, 1]):
         torch.manual_seed(0)
         model = torch.nn.Linear(len(data.columns), 1)
-        train = group_weights(data.train, data.groups, weights=weights, classes=[1])
+        train = group_weights(data.train, data.groups, None, weights=weights, classes=[1])
         train_on(replace(data, train=train), model, context("loan"), TERMS, nominal=0.0, epochs=5)
         figures.append(group(model, data.test, context("loan"), groups_min=10, intervals=2, level=0.95))
     assert figures[1]["fnr_group0"] < figures[0]["fnr_group0"] - 0.05
