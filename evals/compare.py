@@ -173,7 +173,8 @@ def to_text(of: Compared, wide: int | None = None) -> str:
         parts.append(_groups(of, first, second, wide))
     if of.seeds:
         over = f"Over the seeds {', '.join(map(str, of.pairs))} that both settings have ({METHOD}):"
-        drawn = draw([*header[:4], "95 % interval"], list(map(_cells, of.seeds)), wide, PLAIN)
+        header = [*header[:4], "95 % interval"]
+        drawn = draw(header, list(map(_cells, of.seeds)), wide, PLAIN, first=header[3:])
         parts.append(f"{over}\n{drawn}".rstrip())
     return "\n\n".join(part if wide is None else fit(part, wide) for part in parts) + "\n"
 
