@@ -7,20 +7,18 @@ python evaluate.py dataset=loan id=3 epsilon.evaluate=[0.1,0.2]
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-
-from utils import cli
-from utils.runs.outcomes import Outcome
 from utils.system.console import count, say, warn, write
+from utils.system.interrupts import end_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
+    from omegaconf import DictConfig
 
     from evals.records.query import Record
     from utils.records.typed import Judging, OfCausalModel
+    from utils.runs.outcomes import Outcome
     from utils.types import Context, Dataset, Metric
 
 
@@ -35,9 +33,13 @@ MOST_APART = 3  # settings that are named where an evaluation of a name is anoth
 DEFAULTS = ("tabular", "image", "faces")  # options of evaluation that a data set's own yaml chooses
 
 
-def evaluate(cfg: DictConfig) -> Outcome:
+def evaluate(cfg: "DictConfig") -> "Outcome":
     """Evaluates the chosen records, then prints the table."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
     from evals.records import advice, query
+    from utils.runs.outcomes import Outcome
 
     given: Any = OmegaConf.to_container(cfg, resolve=True)
     check(given, HydraConfig.get().overrides.task)
@@ -437,8 +439,11 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
 
 def main() -> int:
     """Judges what the words of the command line say; returns the exit code."""
+    from utils import cli  # imports Hydra, within which Ctrl-C is to be as quiet as everywhere
+
     return cli.run(evaluate, "evaluate")
 
 
 if __name__ == "__main__":
+    end_quietly()
     sys.exit(main())

@@ -4,30 +4,36 @@ python train.py regularizer=causal_adv epsilon=0.1
 """
 
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from utils.system.interrupts import end_quietly
 
-from utils import cli
-from utils.records.later import Record
-from utils.runs.outcomes import Outcome, at_work
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omegaconf import DictConfig
+
+    from utils.records.later import Record
+    from utils.runs.outcomes import Outcome
 
 
-def train(cfg: DictConfig) -> Outcome:
+def train(cfg: "DictConfig") -> "Outcome":
     """One run: build, fit, fix the threshold, evaluate, file. A finished run of the same identity is skipped."""
     from hydra.core.hydra_config import HydraConfig
 
+    from utils import cli
     from utils.command_line.overrides import resolve
     from utils.runs.lifecycle import carry_out  # imports torch, which help and mistakes need not wait for
+    from utils.runs.outcomes import at_work
 
     job = HydraConfig.get()
     say_now = partial(at_work, Path(job.sweep.dir), job.job.num) if cli.in_sweep() else None
     return carry_out(resolve(cfg, job.runtime.choices), Path(job.runtime.output_dir), say_now)
 
 
-def explain_apart(records: Sequence[Record], keys: Sequence[str], database: str) -> list[str]:
+def explain_apart(records: "Sequence[Record]", keys: "Sequence[str]", database: str) -> list[str]:
     """Returns why watched figures of a sweep's records do not compare, and the command that changes it."""
     from evals.records.advice import Asked, sentences  # imports pandas, which other sweeps need not wait for
 
@@ -36,8 +42,11 @@ def explain_apart(records: Sequence[Record], keys: Sequence[str], database: str)
 
 def main() -> int:
     """Trains what the words of the command line say; returns the exit code."""
+    from utils import cli  # imports Hydra, within which Ctrl-C is to be as quiet as everywhere
+
     return cli.run(train, "train", explain_apart)
 
 
 if __name__ == "__main__":
+    end_quietly()
     sys.exit(main())

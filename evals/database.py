@@ -33,10 +33,10 @@ from yaml import YAMLError
 
 from evals.keeping import export, foreign, merge, upkeep
 from evals.records.query import NAME, database, read_words
-from utils.system.console import begin, complain, format_error, say, show_everything, unread
+from utils.command_line.evals_help import answer
+from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.near import near
 from utils.words.quoting import HELP, without_dashes
-from utils.words.wrapping import reflow
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ def _import(dataset: str, options: Options) -> int:
     )
 
 
-# command: what it does, its options beside dataset, the module whose text explains it
-COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...], Any]] = {
-    "check": (lambda dataset, _: upkeep.check(dataset), (), upkeep),
-    "rebuild": (lambda dataset, options: upkeep.rebuild(dataset, options.paths("runs")), ("runs",), upkeep),
-    "remove": (_remove, ("id", "weights"), upkeep),
-    "fold": (lambda dataset, _: upkeep.fold(dataset), (), upkeep),
-    "export": (_export, ("out", "failed", "replace"), export),
-    "merge": (_merge, ("from", "weights", "prefer"), merge),
-    "import": (_import, ("from", "metrics", "replace"), foreign),
+# command: what it does, its options beside dataset
+COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...]]] = {
+    "check": (lambda dataset, _: upkeep.check(dataset), ()),
+    "rebuild": (lambda dataset, options: upkeep.rebuild(dataset, options.paths("runs")), ("runs",)),
+    "remove": (_remove, ("id", "weights")),
+    "fold": (lambda dataset, _: upkeep.fold(dataset), ()),
+    "export": (_export, ("out", "failed", "replace")),
+    "merge": (_merge, ("from", "weights", "prefer")),
+    "import": (_import, ("from", "metrics", "replace")),
 }
 
 
@@ -113,8 +113,7 @@ def main(words: Sequence[str]) -> int:
     begin()
     try:
         if set(HELP) & set(words):
-            say(reflow(_help(words[0]).rstrip()))
-            return 0
+            return answer("database", words)
         work, dataset, options = _command(words)
         return work(dataset, options)
     except BrokenPipeError:
@@ -124,15 +123,11 @@ def main(words: Sequence[str]) -> int:
         return 2
 
 
-def _help(word: str) -> str:
-    return str(COMMANDS[word][2].__doc__ if word in COMMANDS else __doc__)
-
-
 def _command(words: Sequence[str]) -> tuple[Callable[[str, Options], int], str, Options]:
     verb = words[0] if words else ""
     if verb not in COMMANDS:
         raise ValueError(f"give one of {', '.join(COMMANDS)}, not {verb!r}{near(verb, COMMANDS)} --help explains them")
-    work, keys, _ = COMMANDS[verb]
+    work, keys = COMMANDS[verb]
     options = _options(verb, ("dataset", *keys), words[1:])
     dataset = str(database(options.given.get("dataset")) or "")
     if not NAME.fullmatch(dataset):

@@ -32,6 +32,7 @@ from evals.looking.look_page import page
 from evals.looking.look_text import text
 from evals.looking.schema_text import write_schema
 from evals.records import query
+from utils.command_line.evals_help import answer
 from utils.command_line.overrides import SCHEMAS, name_of_file
 from utils.system import atomic
 from utils.system.console import begin, complain, format_error, say, show_everything, unread, write
@@ -42,7 +43,6 @@ from utils.tables.settling import read_schema_table, settle_cells
 from utils.tables.table_schema import FileFormat, from_plain, read_schema
 from utils.words.near import near
 from utils.words.quoting import HELP, copyable, override, without_dashes
-from utils.words.wrapping import reflow
 
 OF_FILE = ("separator", "decimal", "thousands", "encoding", "comment", "na", "names")
 LISTS = ("sensitive", "na", "names")
@@ -59,8 +59,7 @@ def main(words: Sequence[str]) -> int:
     begin()
     try:
         if set(HELP) & set(words):
-            say(reflow((__doc__ or "").rstrip()))
-            return 0
+            return answer("look", words)
         return look(read_words(words))
     except BrokenPipeError:
         return unread()

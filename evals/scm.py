@@ -33,6 +33,7 @@ from utils.build import build_dataset, build_scm
 from utils.cli import POOLS
 from utils.command_line.checks import check
 from utils.command_line.composing import compose_params
+from utils.command_line.evals_help import answer
 from utils.command_line.overrides import first_parts
 from utils.records.typed import Params
 from utils.scms.discovered import propose
@@ -44,7 +45,6 @@ from utils.tables.table_schema import read_schema
 from utils.types import Dataset
 from utils.words.near import near
 from utils.words.quoting import HELP, copyable, override, without_dashes
-from utils.words.wrapping import reflow
 
 OWN = {
     "people": "3",
@@ -68,8 +68,7 @@ def main(words: Sequence[str]) -> int:
         os.environ.setdefault(pool, "1")
     try:
         if set(HELP) & set(words):
-            say(reflow((__doc__ or "").rstrip()))
-            return 0
+            return answer("scm", words)
         return judge(words)
     except BrokenPipeError:
         return unread()

@@ -22,17 +22,8 @@ import paths_config
 from utils.command_line.help import ALL, explain_topic, take_topic
 from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
-from utils.system.console import (
-    Stopped,
-    begin,
-    complain,
-    format_error,
-    interruptible,
-    show_everything,
-    stop_if_interrupted,
-    unread,
-    write,
-)
+from utils.system.console import begin, complain, format_error, show_everything, unread, write
+from utils.system.interrupts import Stopped, interruptible, stop_if_interrupted
 from utils.words.ranges import annotated
 
 INTERRUPTED = 128  # and the number of the signal

@@ -18,6 +18,7 @@ from pandas.api.types import is_numeric_dtype
 
 import paths_config
 from evals.records.seed_intervals import by_setting
+from utils.command_line.evals_help import answer
 from utils.metrics.directions import bounds
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
@@ -29,7 +30,6 @@ from utils.words.near import ask, near
 from utils.words.numbers import read_number
 from utils.words.quoting import HELP, copyable, literal, override, read_option, without_dashes
 from utils.words.ranges import require_ranges
-from utils.words.wrapping import wrap
 
 FACTS = (
     *("doc_id", "name", "dataset", "experiment", "regularizer", "prepare", "model", "scm", "attack", "decide"),
@@ -56,7 +56,6 @@ COMPARISON = re.compile(
 )
 BETWEEN = re.compile(r",(?![^\[\]]*\])(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)")  # commas outside brackets and quotes
 NAME = re.compile(r"[\w+-][\w.+-]*")  # of a data set, as it names files
-OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
 
 # --- records ---------------------------------------------------------------------------------------------------
@@ -406,17 +405,6 @@ def to_text(option: object) -> str | None:
     return None if option is None else str(option)
 
 
-def explain_options(path: Path) -> str:
-    """The options of a yaml as help: name, default, and the comment behind it."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    found = [match for line in lines if (match := OPTION.fullmatch(line))]
-    wide = max(len(m["key"]) for m in found)
-    about = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
-    shown = [(m["key"], m["text"] or "", "required" if m["default"] == "???" else m["default"]) for m in found]
-    said = (wrap(f"{text} [{default}]", f"  {key:<{wide}}  ", " " * (wide + 4)) for key, text, default in shown)
-    return "\n".join([wrap(about), "", *said]) + "\n"
-
-
 def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequence[str]) -> int:
     """Runs a command on its words; returns its exit code.
 
@@ -424,8 +412,7 @@ def command(work: Callable[[DictConfig], int | None], path: Path, words: Sequenc
     """
     show_everything()
     if set(HELP) & set(words):
-        sys.stdout.write(explain_options(path))
-        return 0
+        return answer(path.stem, words)
     begin()
     try:
         code = work(options(words, path)) or 0

@@ -1,7 +1,9 @@
 """The words of a command line before Hydra sees them, and what its errors mean."""
 
 import contextlib
+import os
 import signal
+import subprocess
 from fractions import Fraction
 
 import pytest
@@ -9,11 +11,12 @@ from hydra import compose, initialize_config_dir
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.commands import environment, line
 from utils import cli
 from utils.command_line import overrides
 from utils.command_line.overrides import CONFIG, keys, normalise, options
 from utils.runs import progress
-from utils.system import console
+from utils.system import interrupts
 
 NUMBERS = ["0.1", ".1", "1e-3", "8/255", "0", "-0.1", "1/0", "nan", "inf", "0.1,0.2", "8/255,0.1", "range(1,3)"]
 NUMBERS += ["range(0.1,0.3,0.1)", "choice(0.1,0.2)", "choice(8/255,0.1)", "interval(0.1,0.2)", "sort(0.2,0.1)", "'0.1'"]
@@ -223,10 +226,22 @@ def test_an_interrupt_that_meets_a_destructor_is_not_lost():
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    with console.interruptible(), progress.show_steps("title", 2) as steps:
+    with interrupts.interruptible(), progress.show_steps("title", 2) as steps:
         Closing()
         with pytest.raises(KeyboardInterrupt):
             steps.step(1, {})
+
+
+@pytest.mark.parametrize("words", [("train", "seed=0"), ("evaluate",), ("evals.select", "dataset=loan")])
+def test_an_interrupt_within_imports_is_told_without_a_traceback(words, tmp_path):
+    """Hydra, or pandas, raises it when it is imported, as Ctrl-C would."""
+    for name in ("hydra", "pandas"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise KeyboardInterrupt")
+    apart = environment() | {"PYTHONPATH": os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])}
+    ended = subprocess.run(line(*words), capture_output=True, text=True, env=apart)
+    assert ended.returncode == -signal.SIGINT
+    assert ended.stderr == "error: interrupted\n"
 
 
 @pytest.mark.parametrize("kind", [KeyError, ValueError, OSError])
@@ -239,5 +254,5 @@ def test_an_interrupt_that_a_library_makes_an_error_of_is_an_interrupt(kind, mon
         raise kind("no attribute")
 
     monkeypatch.setattr(cli, "in_sweep", lambda: True)
-    with console.interruptible(), pytest.raises(KeyboardInterrupt):
+    with interrupts.interruptible(), pytest.raises(KeyboardInterrupt):
         cli._guard(task)(None)

@@ -1,4 +1,4 @@
-"""The help of train.py and evaluate.py: two screens, the options of one group, or, by Hydra, everything.
+"""The help of train.py and evaluate.py: two screens, the options of one group, one setting, or, by Hydra, everything.
 
 All is read from the yamls: what a group is for from the comment beside it in the command's own, an option's sentence
 from the head of its file, a setting's from the comment behind it. Neither torch nor a configuration is made for it.
@@ -24,11 +24,12 @@ SENTENCE = re.compile(r".*?(?<! al)\.(?= [A-Z\d]|$)")
 BESIDE = {
     "train": {
         "experiment": "whole studies, each of many words",
-        "trainer/schedule": "the learning rate over the epochs, of images",
+        "trainer/schedule": "the learning rate over epochs",
         "hydra/launcher": "what runs the jobs of a sweep",
     },
     "evaluate": {},
 }
+MANY = ("experiment", "trainer/schedule")  # groups whose options the two screens leave to their own help
 # the keys that people set most
 MOST_SET = {
     "train": ("seed", "epsilon.radius", "trainer.epochs", "trainer.lr", "device", "existing", "added"),
@@ -48,16 +49,16 @@ def take_topic(words: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def explain_topic(topic: str, config_name: str) -> str:
-    """The help of a command, of one of its groups where ``topic`` names one.
+    """The help of a command, or of the group or the setting that ``topic`` names.
 
     Raises:
-        ValueError: the command has no such group.
+        ValueError: the command has no such group or setting.
     """
     groups = purposes(config_name)
     if not topic:
         return _two_screens(config_name, groups)
     if topic not in groups:
-        raise ValueError(f"--help {topic}: there is no such group{near_or_all(topic, [*groups, ALL])}")
+        return _explain_setting(topic, config_name, list(groups))
     shown = [_option(topic, path) for path in sorted((CONFIG / topic).glob("*.yaml"))]
     return "\n".join([wrap(f"{topic}: {groups[topic][0]}. Its options, each with its own settings:"), *shown, ""])
 
@@ -83,6 +84,43 @@ def describe(path: Path) -> str:
     return found[0] if found else ""
 
 
+def _explain_setting(topic: str, config_name: str, groups: Sequence[str]) -> str:
+    """A setting, by its dotted key or the end of it: its value and what is said of it, by the options that have it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found: dict[str, list[str]] = {}
+    known: set[str] = set()
+    for option, key, value, comment in _all_settings(config_name, groups):
+        known |= {key, key.rpartition(".")[2]}
+        if key == topic or key.endswith(f".{topic}"):
+            said = wrap(_as_typed(comment), f"{key}={_text(value)}  ", "    ") if comment else f"{key}={_text(value)}"
+            found.setdefault(said, []).extend([option] if option else [])
+    if not found:
+        there = [*groups, ALL, *sorted(known - {*groups})]
+        raise ValueError(f"--help {topic}: no group and no setting{near_or_all(topic, there, [*groups, ALL])}")
+    of = ["\n" + wrap(f"with {', '.join(options)}", "    ", "      ") if options else "" for options in found.values()]
+    return "\n".join(f"{said}{options}\n" for said, options in zip(found, of, strict=True))
+
+
+def _all_settings(config_name: str, groups: Sequence[str]) -> Iterator[tuple[str, str, Any, str]]:
+    """Yields every setting of a command: the option that has it, "" outside of groups, key, default and comment."""
+    main = CONFIG / f"{config_name}.yaml"
+    own = {key: value for key, value in _content(main).items() if key not in ("defaults", "hydra")}
+    parts = [("", "", own, main)]
+    for group in (group for group in groups if group != "experiment"):  # which only sets what others have
+        for path in sorted((CONFIG / group).glob("*.yaml")):
+            whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
+            content = {key: value for key, value in _content(path).items() if key != "defaults"}
+            prefix = "" if whole else f"{group}.".replace("/", ".")
+            parts.append((f"{group}={path.stem}", prefix, content, path))
+    for option, prefix, content, path in parts:
+        comments = dict(settings(path))
+        for key, value in _leaves(content):
+            yield option, f"{prefix}{key}", value, comments.get(key, "")
+
+
 def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str:
     own = yaml.safe_load((CONFIG / "hydra" / "help" / f"{config_name}.yaml").read_text(encoding="utf-8"))
     program, wide = own["app_name"], max(map(len, MOST_SET[config_name])) + 2
@@ -93,14 +131,16 @@ def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str
             *(reflow(own["header"]), "", wrap("Options, as GROUP=OPTION, the usual one in brackets:"), "", *options),
             *("", "Values most often set, as KEY=VALUE:", "", *values, ""),
             *(wrap(line, "", "  ") for line in own["footer"].splitlines()),
-            wrap(f"{program} --help GROUP explains the options of a group, {program} --help all every setting."),
+            wrap(f"{program} --help GROUP explains its options, --help KEY one setting, --help all prints all."),
             "",
         ]
     )
 
 
 def _listed(group: str, purpose: str, chosen: str) -> str:
-    """The purpose of a group and its options, the usual one in brackets."""
+    """The purpose of a group and its options, the usual one in brackets; where to find those of a group beside."""
+    if group in MANY:
+        return f"{purpose}: see --help {group}"
     options = [path.stem for path in sorted((CONFIG / group).glob("*.yaml"))]
     return f"{purpose}: {', '.join(f'[{one}]' if one == chosen else one for one in options)}"
 
@@ -115,9 +155,9 @@ def _of_default(key: str, config_name: str) -> str:
 
 
 def _beyond_range(comment: str) -> str:
-    """A comment without the range that it begins with, where it says more."""
+    """The first clause of a comment behind the range that it begins with, or that range where nothing follows."""
     said = comment.partition("; ")[2] if stated(comment) else ""
-    return said or comment
+    return (said or comment).partition("; ")[0]
 
 
 def _option(group: str, path: Path) -> str:
@@ -131,8 +171,9 @@ def _option(group: str, path: Path) -> str:
     comments = dict(settings(path))
     for key, value in _leaves(content):
         word = f"{key if whole else f'{group}.{key}'.replace('/', '.')}={_text(value)}"
-        comment = comments.get(key, "")
-        lines.append(wrap(f"{word}  {_as_typed(comment)}".rstrip(), "    ", "        "))
+        said = _as_typed(comments.get(key, ""))
+        *above, last = wrap(word, "    ", "        ").split("\n")
+        lines += [*above, wrap(said, f"{last}  ", "        ") if said else last]
     return "\n".join(lines)
 
 

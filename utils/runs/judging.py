@@ -16,7 +16,7 @@ from utils.metrics import masking
 from utils.metrics.intervals import Measured
 from utils.metrics.undefined import explain_undefined
 from utils.seeding import Rows, derive
-from utils.system.console import stop_if_interrupted
+from utils.system.interrupts import stop_if_interrupted
 from utils.types import Batch, Context, Figures, Metric, Predict
 from utils.views.stack import Stack, UnstackableError, together
 

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from utils.metrics.directions import direction
 from utils.runs.best import best_of, is_apart
 from utils.runs.outcomes import Outcome, now, read_outcome
-from utils.system.console import can_redraw, harmless, say, stop_if_interrupted
+from utils.system.console import can_redraw, harmless, say
+from utils.system.interrupts import stop_if_interrupted
 from utils.words.wrapping import columns
 
 if TYPE_CHECKING:

@@ -39,12 +39,12 @@ class Setting:
         """An outcome with the mean of each figure."""
         of = list(self.jobs.values())
         keys = dict.fromkeys(key for one in of for key in one.metrics)
-        means = {key: fmean(known) if (known := self._known(key)) else None for key in keys}
+        means = {key: fmean(known) if (known := self._values(key)) else None for key in keys}
         return replace(of[0], metrics=means, constant=all(one.constant for one in of))
 
     def write(self, key: str) -> str:
         """The mean of a figure with its standard deviation; of one seed the figure with its interval over test rows."""
-        known = self._known(key)
+        known = self._values(key)
         if len(known) > 1:
             return write_spread(fmean(known), stdev(known))
         for of in self.jobs.values() if known else ():
@@ -52,7 +52,7 @@ class Setting:
                 return write_estimate(known[0], *of.intervals.get(key, (None, None)))
         return "undefined"
 
-    def _known(self, key: str) -> list[float]:
+    def _values(self, key: str) -> list[float]:
         return [float(value) for of in self.jobs.values() if (value := of.metrics.get(key)) is not None]
 
 

@@ -25,7 +25,8 @@ from utils.run_store import RunStore
 from utils.runs.outcomes import Outcome, at_work, ended, explanations, outcome_file
 from utils.runs.progress import Tally, show_sweep
 from utils.runs.summary import count_statuses, go_on, summarise
-from utils.system.console import complain, count, format_error, say, stop_if_interrupted
+from utils.system.console import complain, count, format_error, say
+from utils.system.interrupts import stop_if_interrupted
 from utils.words.ranges import require_ranges
 
 Words = Sequence[str]  # the overrides of one job
@@ -166,7 +167,7 @@ class Planner:
         """Returns the words, as typed, that distinguish a planned job from the others."""
         return [word for word in self._words.get(number, ()) if self._times[word] < len(self._words)]
 
-    def typed(self, number: int) -> Words:
+    def list_words(self, number: int) -> Words:
         """Returns all words of a planned job."""
         return self._words.get(number, ())
 
@@ -305,7 +306,7 @@ def _sum_up(tally: Tally, planner: Planner) -> None:
     left = len(tally.numbers) - len(ended)
     counted = count_statuses([of.status for of in ended])
     say(f"\n{count(len(tally.numbers), 'job')}: {counted}{f', {left} not run' if left else ''}")
-    for line in (*summarise(tally.ended, tally.watch, planner.words, planner.typed), *_apart(tally)):
+    for line in (*summarise(tally.ended, tally.watch, planner.words, planner.list_words), *_apart(tally)):
         say(line)
     for line in () if left else go_on(tally.ended, tally.watch):
         say(line)

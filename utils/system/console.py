@@ -9,22 +9,16 @@ import codecs
 import io
 import os
 import re
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 from unicodedata import combining, normalize
-
-from omegaconf.errors import OmegaConfBaseException
 
 from utils.system import atomic
 from utils.words.wrapping import fit, room
 
 PIPE_CLOSED = 141
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # that ask a command to end, as far as the system has them
 ASCII = str.maketrans({"±": "+-", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "→": "->"})
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")  # what Python sets LC_CTYPE to where it finds the locale C
 
@@ -36,46 +30,6 @@ FORMULA = re.compile("((?:^|[;\t\r\n])\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
 
 _warned: set[str] = set()  # since the start of the command
-_interrupts: list[int] = []  # signals since the start of the command that asked it to end
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal asked the command to end, Ctrl-C among them."""
-
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """A signal ends the command at once, or after the epoch where it meets a destructor, which would swallow it."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        _interrupts.append(number)
-        while frame:
-            if frame.f_code.co_name == "__del__":
-                return
-            frame = frame.f_back
-        raise Stopped(number)
-
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    previous = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in previous.items():
-        if handler is not signal.SIG_IGN:  # as in a job in the background, or under nohup
-            signal.signal(number, interrupted)
-    try:
-        yield
-    finally:
-        _interrupts.clear()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def stop_if_interrupted() -> None:
-    """Raises the interrupt that a destructor swallowed, or that a library made an error of its own of."""
-    if _interrupts:
-        raise Stopped(_interrupts[-1])
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
@@ -204,7 +158,8 @@ def format_error(error: Exception) -> str:
     """An error as one reads it: of the operating system's, the file and what is wrong with it."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
+    of_config = type(error).__module__.startswith("omegaconf.")  # which need not be imported for it; keys follow below
+    return str(error).splitlines()[0] if of_config else str(error)
 
 
 def unread() -> int:

@@ -47,7 +47,7 @@ def wrap(text: str, first: str = "", then: str = "") -> str:
 
 def reflow(text: str) -> str:
     """A text of paragraphs, indented lines and two columns in lines that fit, each below where its own words begin."""
-    return "\n".join(_fit(line, columns()) for line in _paragraphs(text))
+    return "\n".join(_fit(line, columns()) for line in paragraphs(text))
 
 
 def fit(text: str, wide: int) -> str:
@@ -55,7 +55,7 @@ def fit(text: str, wide: int) -> str:
     return "\n".join(line if cell_len(line) <= wide else _fit(line, wide) for line in text.split("\n"))
 
 
-def _paragraphs(text: str) -> list[str]:
+def paragraphs(text: str) -> list[str]:
     """The lines of a text, those of a paragraph joined: commands and what begins a second column stand alone."""
     found: list[str] = []
     for line in text.splitlines():

@@ -1,14 +1,20 @@
 """The help fits two screens, explains every option in a sentence, and its words are words of the command line."""
 
 import re
+import subprocess
+import sys
 from collections import defaultdict
 
 import pytest
 import yaml
 
-from tests.commands import command, composed, house, refused
+from evals import database, look, scm
+from evals.__main__ import COMMANDS as EVALS
+from tests.commands import command, composed, environment, house, refused
+from utils.command_line.evals_help import VERBS, answer, explain_command
 from utils.command_line.help import MOST_SET, describe, purposes, take_topic
 from utils.command_line.overrides import CONFIG, keys
+from utils.records.settings import at
 
 OPTIONS = [path for path in sorted(CONFIG.rglob("*.yaml")) if path.parent != CONFIG and path.parent.name != "help"]
 COMMANDS = ("train", "evaluate")
@@ -46,7 +52,7 @@ def test_a_sentence_ends_at_its_own_full_stop(tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_two_screens_and_names_every_option_of_every_group(name):
     lines = shown(name, "--help")
-    assert len(lines) <= 60
+    assert len(lines) <= 50
     assert max(map(len, lines)) <= 80
     words = set(re.findall(r"[\w/.]+", "\n".join(lines)))
     defaults = yaml.safe_load((CONFIG / f"{name}.yaml").read_text())["defaults"]
@@ -102,9 +108,31 @@ def test_the_settings_in_help_are_words_of_a_training_that_change_nothing(group)
         assert composed(option, *words) == composed(option)
 
 
-def test_a_group_that_is_not_there_is_refused_with_those_like_it():
-    refused(command("train", "--help", "regulariser"), "--help regulariser: there is no such group; did you mean reg")
-    refused(command("evaluate", "--help=modle"), "there is no such group")
+def test_what_is_not_there_is_refused_with_what_is_like_it():
+    refused(command("train", "--help", "regulariser"), "no group and no setting; did you mean regularizer")
+    refused(command("train", "--help", "epochz"), "did you mean epochs")
+    refused(command("evaluate", "--help=modle"), "no group and no setting")
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "key", "option"),
+    [
+        ("train", "seed", "seed", ""),
+        ("train", "trainer.lr", "trainer.lr", "trainer=sgd"),
+        ("train", "permitted", "decide.permitted", "decide=group_exact"),
+        ("evaluate", "where", "where", ""),
+    ],
+)
+def test_help_of_a_setting_has_its_sentence_its_default_and_the_options_that_have_it(name, topic, key, option):
+    """As the configuration has it."""
+    lines = shown(name, "--help", topic)
+    text = re.sub(r"\s+", " ", " ".join(lines))
+    assert max(map(len, lines)) <= 80
+    assert option in text
+    values = re.findall(rf"^{re.escape(key)}=(\S*)", "\n".join(lines), re.MULTILINE)
+    path = CONFIG / (option.replace("=", "/") if option else name)
+    own = at(yaml.safe_load(path.with_suffix(".yaml").read_text()), key.rpartition(".")[2] if option else key)
+    assert ("null" if own is None else str(own)) in values
 
 
 @pytest.mark.parametrize(
@@ -120,6 +148,64 @@ def test_a_group_that_is_not_there_is_refused_with_those_like_it():
 )
 def test_a_topic_stands_behind_the_flag(words, topic, left):
     assert take_topic(words) == (topic, left)
+
+
+@pytest.mark.parametrize("name", [*EVALS, *(f"database {verb}" for verb in VERBS)])
+def test_the_help_of_every_command_fits_two_screens(name):
+    command_name, *verb = name.split()
+    lines = explain_command(command_name, [*verb, "--help"]).splitlines()
+    assert 8 < len(lines) <= 50
+    assert max(map(len, lines)) <= 80
+    assert explain_command(command_name, [*verb, "--help", "all"]).splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("select", ("--help", "near"), "how many runners-up"),
+        ("select", ("--help=near",), "how many runners-up"),
+        ("look", ("people.csv", "--help", "favourable"), "the class of the label that is good"),
+        ("scm", ("--help", "people"), "how many people are shown"),
+        ("scm", ("--help", "scm.noise"), "additive, or flow"),
+        ("database", ("merge", "--help"), "from other machines"),
+        ("database", ("--help", "merge"), "from other machines"),
+        ("database", ("--help", "failed"), "one row per run"),
+    ],
+)
+def test_help_of_one_option_of_a_command(name, words, said):
+    text = explain_command(name, words)
+    assert said in re.sub(r"\s+", " ", text)
+    assert len(text) < len(explain_command(name, ("--help",)))
+
+
+@pytest.mark.parametrize("name", EVALS)
+def test_the_options_of_a_command_are_all_in_its_help(name):
+    """Those of its yaml, or those that the command itself takes."""
+    path = CONFIG / f"{name}.yaml"
+    own = {
+        "look": look.KEYS[1:],
+        "scm": scm.OWN,
+        "database": [k for _, keys in database.COMMANDS.values() for k in keys],
+    }
+    keys = yaml.safe_load(path.read_text()) if path.is_file() else own[name]
+    text = explain_command(name, ("--help",))
+    assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()
+
+
+@pytest.mark.parametrize("name", EVALS)
+def test_a_misspelt_topic_is_answered_with_those_like_it(name, capsys):
+    assert answer(name, ("--help", "datset")) == 2
+    assert "datset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", EVALS)
+def test_help_comes_before_what_the_command_imports(name):
+    """In a process that may import none of it, as python -m starts it."""
+    start = "import sys; sys.modules.update(dict.fromkeys(['torch', 'pandas', 'hydra'])); sys.argv = ['-m']"
+    start += f"; sys.orig_argv = ['python', '-m', 'evals.{name}']; sys.argv += ['--help']; import evals"
+    ended = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, env=environment())
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == explain_command(name, ("--help",))
 
 
 def test_help_takes_the_width_of_the_terminal(monkeypatch):

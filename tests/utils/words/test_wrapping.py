@@ -5,12 +5,12 @@ import shlex
 
 import pytest
 
-from evals import database
 from evals.__main__ import COMMANDS
+from utils.command_line.evals_help import VERBS
 from utils.words.wrapping import columns, fit, reflow, wrap
 
 TEXTS = [str(importlib.import_module(f"evals.{name}").__doc__) for name in ("look", "scm", "database")]
-TEXTS += [str(module.__doc__) for _, _, module in database.COMMANDS.values()]
+TEXTS += [str(importlib.import_module(f"evals.keeping.{module}").__doc__) for module in VERBS.values()]
 
 
 @pytest.fixture(autouse=True)

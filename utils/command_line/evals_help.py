@@ -1,0 +1,95 @@
+"""The help of ``python -m evals.*``: of the command, of one of its options, of one of its verbs.
+
+It is read from the command's yaml, or from its docstring where it has none, and answered before the command imports
+what it needs, which takes a second or more.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Sequence
+
+import paths_config
+from utils.command_line.help import ALL, explain_topic, take_topic
+from utils.system.console import complain, show_everything, write
+from utils.system.interrupts import end_quietly
+from utils.words.near import near_or_all
+from utils.words.quoting import HELP
+from utils.words.ranges import CONFIG
+from utils.words.wrapping import paragraphs, reflow, wrap
+
+EVALS = paths_config.ROOT / "evals"
+# verbs of evals.database and the modules whose docstrings explain them
+VERBS = dict.fromkeys(("check", "rebuild", "remove", "fold"), "upkeep")
+VERBS |= {"export": "export", "merge": "merge", "import": "foreign"}
+OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
+
+
+def begin(started: Sequence[str], words: Sequence[str]) -> None:
+    """Answers a request for help of ``python -m evals.NAME``, the line that was ``started``, and ends; else goes on."""
+    end_quietly()
+    name = started[started.index("-m") + 1].partition(".")[2] if "-m" in started else ""
+    if name and set(HELP) & set(words):
+        sys.exit(answer(name, words))
+
+
+def answer(name: str, words: Sequence[str]) -> int:
+    """Prints the help of a command that the words ask for; returns the exit code, 2 where there is no such topic."""
+    show_everything()
+    try:
+        write(explain_command(name, words))
+    except ValueError as error:
+        complain(str(error))
+        return 2
+    return 0
+
+
+def explain_command(name: str, words: Sequence[str]) -> str:
+    """The help of ``evals.NAME``, of one of its options or verbs where the words name one behind ``--help``.
+
+    Raises:
+        ValueError: the command has no such option.
+    """
+    topic, others = take_topic(words)
+    verbs = [word for word in (topic, *others[:1]) if name == "database" and word in VERBS]
+    if verbs:
+        return reflow(_docstring(f"keeping/{VERBS[str(verbs[0])]}")) + "\n"
+    topic = "" if topic in (None, ALL) else str(topic)
+    path = CONFIG / f"{name}.yaml"
+    return _of_yaml(path.read_text(encoding="utf-8"), topic) if path.is_file() else _of_docstring(name, topic)
+
+
+def _docstring(module: str) -> str:
+    return ast.get_docstring(ast.parse((EVALS / f"{module}.py").read_text(encoding="utf-8"))) or ""
+
+
+def _of_docstring(name: str, topic: str) -> str:
+    text = _docstring(name)
+    if not topic:
+        return reflow(text) + "\n"
+    lines = paragraphs(text)
+    for i, line in enumerate(lines):
+        if re.search(rf"(^|[\s\[]){re.escape(topic)}=", line) and not line.lstrip().startswith("python "):
+            return reflow(line) + "\n"
+        if re.search(rf"\s\[?{re.escape(topic)}=", line) and name == "database":
+            return reflow("\n".join(lines[i : i + 2])) + "\n"
+    if name == "scm":
+        return explain_topic(topic, "train")
+    known = [*dict.fromkeys(re.findall(r"(?:^|[\s\[])(\w+)=", text)), *(VERBS if name == "database" else ())]
+    raise ValueError(f"--help {topic}: evals.{name} has no such option{near_or_all(topic, known)}")
+
+
+def _of_yaml(text: str, topic: str) -> str:
+    """The options of a yaml: name, the comment behind it, default; or one of them."""
+    lines = text.splitlines()
+    found = {match["key"]: match for line in lines if (match := OPTION.fullmatch(line))}
+    if topic and topic not in found:
+        raise ValueError(f"--help {topic}: there is no such option{near_or_all(topic, list(found))}")
+    shown = [found[topic]] if topic else list(found.values())
+    wide = max(len(m["key"]) for m in shown)
+    said = []
+    for m in shown:
+        default = "required" if m["default"] == "???" else m["default"]
+        said.append(wrap(f"{m['text'] or ''} [{default}]", f"  {m['key']:<{wide}}  ", " " * (wide + 4)))
+    about = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+    return "\n".join(said if topic else [wrap(about), "", *said]) + "\n"
