@@ -1,32 +1,40 @@
-"""The card of a chosen model, after Mitchell et al. 2019 (arXiv 1810.03993), as Markdown and HTML.
+"""The card of a chosen model, after Mitchell et al. 2019 (arXiv 1810.03993), as Markdown, HTML and JSON.
 
-It says what the model is, on what data it was trained, how it fares for everybody and for each group, what it was
-chosen for and against what, and what is not known. All of it is read from the database.
+It begins with what the model is fit for: what it decides, for whom, how well by group, and what is not known. Then come
+its choice, its figures, its data, and at the end what identifies it. All of it is read from the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.cards import added_rows_facts, card_sections
+from evals.cards import added_rows_facts, card_sections, fitness
 from evals.cards import tradeoff as drawing
-from evals.cards.card_sections import groups, number, span, words
-from evals.cards.document import Block, Bullets, Code, Document, Figure, Heading, Paragraph, Table, markdown, page
+from evals.cards.card_sections import number, span, words
+from evals.cards.document import (
+    Block,
+    Code,
+    Document,
+    Figure,
+    Heading,
+    Paragraph,
+    Table,
+    as_json,
+    list_contents,
+    markdown,
+    page,
+)
+from evals.cards.front_matter import front_matter
 from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice
 from evals.plots.style import render
-from evals.records.points import describe_fits, describe_limit, fits
-from evals.records.query import Record
-from evals.records.row_intervals import name_intervals
-from utils.metrics.directions import POISONING
+from evals.records.points import describe_limit
 from utils.system import atomic
-from utils.system.console import count
 
-SUFFIXES = (".md", ".html")
+FORMATS: dict[str, Callable[[Document], str]] = {".md": markdown, ".html": page, ".json": as_json}
+SUFFIXES = (".md", ".html")  # of the files that are written unasked
 TEXTS = (".md", ".txt")
 AFTER = "Sections after Mitchell et al. 2019, arXiv 1810.03993."
-FEW_SEEDS = 5
-FEW_ROWS = 50
 DEFAULTS = {
     "intended_use": "Research on what accuracy, fairness and robustness cost each other. It is a research model: it "
     "was trained and judged by a program for comparing methods, and by nobody for use on persons.",
@@ -36,11 +44,11 @@ DEFAULTS = {
 
 
 def files(option: Any) -> list[Path]:
-    """The files that ``card`` names, by commas; none for null. Raises ValueError for another suffix than SUFFIXES."""
+    """The files that ``card`` names, by commas; none for null. Raises ValueError for another suffix than FORMATS."""
     names = [word.strip() for word in str("" if option is None else option).split(",") if word.strip()]
     for name in names:
-        if Path(name).suffix.lower() not in SUFFIXES:
-            raise ValueError(f"card={name}: expected a name ending in {' or '.join(SUFFIXES)}, auto or null")
+        if Path(name).suffix.lower() not in FORMATS:
+            raise ValueError(f"card={name}: expected a name ending in {', '.join(FORMATS)}, auto or null")
     return [Path(name) for name in names]
 
 
@@ -68,9 +76,9 @@ def write(found: Choice, dataset: str, paths: Sequence[Path], **said: Any) -> li
         image = path.with_suffix(".png")
         svg = "" if figure is None else render(figure, "svg").decode()
         document = build(found, dataset, Figure(svg, image.name, _caption(found, *axes)) if axes else None, **said)
-        in_html = path.suffix.lower() == ".html"
-        made[path] = (page if in_html else markdown)(document).encode()
-        if figure is not None and not in_html:
+        suffix = path.suffix.lower()
+        made[path] = FORMATS[suffix](document).encode()
+        if figure is not None and suffix == ".md":
             made[image] = render(figure, "png")
     for path, content in made.items():  # all of them made before the first is written
         atomic.write_bytes(path, content)
@@ -106,45 +114,20 @@ def build(
     point = f", operating point {record['point']}, {describe_limit(record['policy'])}" if "point" in record else ""
     lead = f"Record {record['doc_id']} of the database {dataset}{point}. {AFTER}"
     blocks: list[Block] = [
-        *_in_short(found, record),
-        *card_sections.details(record, seeds),
-        *_use(intended_use, out_of_scope),
-        *card_sections.data(record),
-        *added_rows_facts.section(record),
+        *fitness.section(found, record, notes, intended_use=intended_use, out_of_scope=out_of_scope),
+        *_describe_choice(found, facts, figure),
         *card_sections.performance(record),
         *card_sections.robustness(record),
         *card_sections.individual(record),
-        *_describe_choice(found, facts, figure),
         *card_sections.thresholds(record),
-        Heading("Caveats"),
-        Bullets([*notes, *_limits(found, record)]),
+        *card_sections.data(record),
+        *added_rows_facts.section(record),
         Heading("Use"),
         Code("\n".join(commands.values())),
+        *card_sections.details(record, seeds),
     ]
-    return Document(f"Model card: {row['label']}", lead, blocks)
-
-
-def _in_short(found: Choice, record: Record) -> list[Block]:
-    """Returns the question, the figures of the chosen run that answer it, and what is odd about the model."""
-    test = (record.get("rows") or {}).get("test")
-    figures = [f"{words(key, record)} {number(record['metrics'].get(key))}" for key in found.question.keys]
-    constant = choice_text.describe_constant(record)
-    idle = [f"{constant[0].upper()}{constant[1:]}."] if constant else []
-    on = f"On {count(test, 'test row')}" if test else "On the test rows"
-    beside = choice_text.beside_constant(record)
-    return [
-        Paragraph(f"Chosen for the {found.question}. {on}: {'; '.join(figures)}."),
-        *([Paragraph(f"Beside a constant prediction: {beside}.")] if beside else []),
-        *(Paragraph(text) for text in idle),
-    ]
-
-
-def _use(intended_use: str, out_of_scope: str) -> list[Block]:
-    blocks: list[Block] = [Heading("Intended use")]
-    for heading, text in (("", intended_use), ("Out of scope", out_of_scope)):
-        blocks += [Heading(heading, 3)] if heading else []
-        blocks += [Paragraph(part) for part in text.split("\n\n") if part.strip()]
-    return blocks
+    front = front_matter(record, str(row["label"]), found.question.keys)
+    return Document(f"Model card: {row['label']}", lead, [list_contents(blocks), *blocks], front)
 
 
 # --- how it was chosen -----------------------------------------------------------------------------------------
@@ -152,90 +135,34 @@ def _use(intended_use: str, out_of_scope: str) -> list[Block]:
 
 def _describe_choice(found: Choice, facts: str, figure: Figure | None) -> list[Block]:
     row = found.pool.table.iloc[found.ranked[0]]
+    lines = [choice_text.describe_competition(found, facts)]
+    lines += choice_text.describe_comparison(found) if found.question.sure else []  # that of luck is a known limit
     blocks: list[Block] = [
         Heading("How it was chosen"),
-        Paragraph(f"Asked for: {found.question}. {choice_text.describe_competition(found, facts)}."),
-        *(Paragraph(f"{line[0].upper()}{line[1:]}.") for line in choice_text.describe_comparison(found)),
+        *(Paragraph(f"{line[0].upper()}{line[1:]}.") for line in lines),
+        *(_describe_means(found) if row["seeds"] > 1 else []),
     ]
-    keys = found.question.keys
-    rows = [[key, number(row[key]), _span(row, key), "; ".join(choice_text.meetings(found, row, key))] for key in keys]
-    what = f"Means over {row['seeds']} seeds." if row["seeds"] > 1 else "Figures of one run."
-    over = dict.fromkeys(text for key in keys if (text := choice_text.over(row, key)))
-    what += f" Intervals over {' or '.join(over)}." if over else ""
-    run, _ = choice.pick_run(found, found.ranked[0])
-    interval = "95 % interval" if row["seeds"] > 1 else name_intervals(run)
-    blocks.append(Table(["metric", "value", interval, "constraint"], rows, what))
     if found.prices:
         total = len(found.pool.table)
         rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_text.price(found, p)] for p in found.prices]
         blocks += [Heading("What the constraints cost", 3), Table(["constraint", "met by", "price"], rows)]
         blocks += [Paragraph(f"{costs[0].upper()}{costs[1:]}.")] if (costs := choice_text.together(found)) else []
-    if row["seeds"] > 1:
-        why = choice_text.why(found, found.ranked[0])
-        blocks.append(Paragraph(f"Record {run['doc_id']} is used{why}. Its own figures:"))
-        blocks.append(Bullets(choice_text.own_figures(found, found.ranked[0])))
     return [*blocks, *([figure] if figure else [])]
+
+
+def _describe_means(found: Choice) -> list[Block]:
+    """Returns the means over seeds by which the setting was chosen, and which of its runs this card is of."""
+    row, keys = found.pool.table.iloc[found.ranked[0]], found.question.keys
+    run, _ = choice.pick_run(found, found.ranked[0])
+    rows = [
+        [words(key, run), number(row[key]), _span(row, key), "; ".join(choice_text.meetings(found, row, key))]
+        for key in keys
+    ]
+    over = dict.fromkeys(text for key in keys if (text := choice_text.over(row, key)))
+    what = f"Means over {row['seeds']} seeds." + (f" Intervals over {' or '.join(over)}." if over else "")
+    used = f"This card is of record {run['doc_id']}{choice_text.why(found, found.ranked[0])}."
+    return [Table(["metric", "mean", "95 % interval", "constraint"], rows, what), Paragraph(used)]
 
 
 def _span(row: Any, key: str) -> str:
     return span((row[f"{key}_low"], row[f"{key}_high"]))
-
-
-# --- limits ----------------------------------------------------------------------------------------------------
-
-
-def _limits(found: Choice, record: Record) -> Iterator[str]:
-    """Yields what a reader must know before believing the figures."""
-    yield from (str(warning) for warning in record.get("warnings") or [])
-    if constant := choice_text.describe_constant(record):
-        yield f"A {constant}."
-    said = any("fitted to" in str(warning) for warning in record.get("warnings") or ())
-    if "point" in record or not said:  # the warnings of a record say so of its own thresholds
-        told = zip(describe_fits(record), fits(record), strict=True)
-        yield from (f"The thresholds were {line}." for line, fit in told if fit.crossed)
-    yield from _list_undefined(record)
-    yield from _few_rows(record)
-    row = found.pool.table.iloc[found.ranked[0]]
-    if not found.pool.runs:
-        yield from _seeds(int(row["seeds"]))
-    yield (
-        "Intervals over test rows say how far other rows of the same population could change a figure; not what "
-        "another training, split or population would."
-    )
-    if len(found.pool.table) > 1:
-        yield (
-            f"The model was chosen among {len(found.pool.table)} candidates by figures of the same test rows that this "
-            "card reports, so part of its lead is luck. Judge it on fresh rows before relying on it."
-        )
-    yield (
-        "Attacks and searches bound errors from below only: the model may be less robust and less fair than shown. "
-        "Fairness is reported for the groups of the table; others, and their intersections, were not looked at."
-    )
-    if card_sections.by_group(record):
-        yield "Thresholds of each group treat equal scores in different groups differently, which may be unlawful."
-
-
-def _list_undefined(record: Record) -> Iterator[str]:
-    metrics = record["metrics"]
-    lost = [key for key in metrics if metrics[key] is None and not card_sections.DETAIL.search(key)]
-    lost = [key for key in lost if not key.endswith(tuple(POISONING))]  # figures of another model, or of other rows
-    if lost:
-        names = ", ".join(words(key, record) for key in lost)
-        yield f"Undefined on these test rows, for want of rows of a group, of a class, or of both: {names}."
-
-
-def _few_rows(record: Record) -> Iterator[str]:
-    sizes = {name: record["metrics"].get(f"support_group{i}") for i, name in enumerate(groups(record))}
-    few = [f"{name} ({size:.0f})" for name, size in sizes.items() if size is not None and size < FEW_ROWS]
-    if few:
-        yield f"Groups of fewer than {FEW_ROWS} test rows, whose figures say little: {', '.join(few)}."
-
-
-def _seeds(seeds: int) -> Iterator[str]:
-    if seeds == 1:
-        yield "These are the figures of one seed: how much another training of the setting would differ is not known."
-    elif seeds < FEW_SEEDS:
-        yield (
-            f"Only {seeds} seeds were trained: the interval over so few is wide, and holds the mean over all seeds in "
-            "95 % of cases only where such figures are about normal."
-        )

@@ -29,7 +29,7 @@ from utils.words.levels import name_class, write_text
 
 SHEETS = paths_config.ROOT / "docs" / "data_sheets.yaml"
 TARGET = re.compile(r"utils\.(\w+)\.(\w+)\.\w+")
-RATES = ("accuracy", "acceptance_rate", "fnr", "fpr", "tpr", "ppv")
+RATES = ("accuracy", "acceptance_rate", "fnr", "fpr", "ppv")  # true positive rates are what fnr lacks to 1
 OF_RATE = {
     "accuracy": "support",
     "acceptance_rate": "support",
@@ -44,6 +44,8 @@ SURE = 7.6  # of a threshold's logit: beyond, the probability is 0.000 or 1.000
 AT_ONCE = ".skops"  # files of models that no gradients trained
 GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
+SIGNED = "_signed_gap"
+ABOVE = "as above"
 GAP = "A gap is the largest rate less the smallest, never negative unless it says which group's is subtracted"
 DETAIL = re.compile(r"(_low|_high|_null)$")
 
@@ -76,6 +78,16 @@ def span(interval: Interval) -> str:
     return "–" if math.isnan(interval[0]) else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
+def with_span(value: float | None, interval: Interval) -> str:
+    """``0.841 [0.805, 0.875]``, without an interval where none is known."""
+    return number(value) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
+
+
+def figure(record: Record, key: str) -> str:
+    """A metric of a record and its interval."""
+    return with_span(record["metrics"][key], over_rows(record, key))
+
+
 @cache
 def describe_target(target: str) -> str:
     """Describes a function of ours by its module's first sentence, without running what a record names."""
@@ -84,7 +96,7 @@ def describe_target(target: str) -> str:
     if path is None or not path.is_file():
         return target
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or target
-    return " ".join(text.partition("\n\n")[0].split()).rstrip(".")
+    return " ".join(text.partition("\n\n")[0].replace("``", "").split()).rstrip(".")
 
 
 def settings(node: Mapping[str, Any]) -> Iterator[str]:
@@ -115,7 +127,7 @@ def part(node: Mapping[str, Any]) -> str:
 
 
 def details(record: Record, others: Sequence[Record], commit: str = "commit") -> list[Block]:
-    """The model: what it is, how it was trained, and what identifies it. ``others``: all seeds of its setting."""
+    """Returns what the model is, how it was trained, and what identifies it. ``others``: all seeds of its setting."""
     params, environment = record["params"], record.get("environment") or {}
     versions = ", ".join(f"{key} {environment[key]}" for key in environment if key not in ("device", commit))
     seeds = sorted(other["seed"] for other in others if other.get("seed") is not None)
@@ -138,7 +150,7 @@ def details(record: Record, others: Sequence[Record], commit: str = "commit") ->
         ["Versions", versions or "not recorded"],
         ["Code", f"commit {environment[commit]}" if environment.get(commit) else "commit not recorded"],
     ]
-    return [Heading("Model details"), Table((), rows)]
+    return [Heading("Technical identity"), Table((), rows)]
 
 
 def _training(record: Record) -> Iterator[list[str]]:
@@ -204,25 +216,36 @@ def _parameters(path: Any) -> int:
 def data(record: Record) -> list[Block]:
     """The data: source, terms, rows, and the groups with how many test rows each has."""
     params, stored = record["params"].get("dataset") or {}, record.get("preprocessing") or {}
-    sheet, rows = _sheet(str(params.get("_target_"))), record.get("rows") or {}
-    named = [str(column.get("attribute") or column["name"]) for column in stored.get("columns") or []]
-    columns = ", ".join(dict.fromkeys(named))  # of indicators their attribute, once
+    sheet, rows, named = sheet_of(record), record.get("rows") or {}, columns(record)
     told = [
-        ["Data set", _name(str(record["dataset"]), describe_target(str(params.get("_target_"))))],
+        ["Data set", describe_data(record)],
         ["Source", sheet.get("source", "not recorded; it is the user's own table or one that this card does not know")],
         ["Licence", sheet.get("licence", "not known; ask whoever the data come from")],
-        *([["Caution", sheet["caution"]]] if "caution" in sheet else []),
         ["Rows", ", ".join(f"{n} {split}" for split, n in rows.items()) or "not recorded"],
         ["Classes", ", ".join(map(write_text, classes(record))) or sheet.get("classes", "two: 0 and 1")],
-        *([["Columns", columns]] if columns and not stored.get("schema") else []),
+        *([["Columns", ", ".join(named)]] if named and not stored.get("schema") else []),
         ["Settings", "; ".join(settings({k: v for k, v in params.items() if k != "schema"})) or "not recorded"],
         ["Fingerprint", str(record.get("fingerprint") or "not recorded")],
     ]
     return [Heading("Data"), Table((), told), *schema_section(stored.get("schema") or {})]
 
 
-def _name(name: str, text: str) -> str:
+def columns(record: Record) -> list[str]:
+    """The names of the columns, of indicators their attribute, once."""
+    named = (record.get("preprocessing") or {}).get("columns") or []
+    return list(dict.fromkeys(str(column.get("attribute") or column["name"]) for column in named))
+
+
+def describe_data(record: Record) -> str:
+    """The data set by its name, and what it is."""
+    name = str(record["dataset"])
+    text = describe_target(str((record["params"].get("dataset") or {}).get("_target_")))
     return text if text.lower().startswith(name.lower()) else f"{name}: {text}"
+
+
+def sheet_of(record: Record) -> Mapping[str, str]:
+    """Returns what is known of a data set of ours beside its figures."""
+    return _sheet(str((record["params"].get("dataset") or {}).get("_target_")))
 
 
 def _sheet(target: str) -> Mapping[str, str]:
@@ -239,31 +262,47 @@ def _read_sheets() -> Mapping[str, Mapping[str, str]]:
 # --- figures ---------------------------------------------------------------------------------------------------
 
 
+def every_group(record: Record) -> list[Block]:
+    """The rates of each group with their intervals; nothing where no groups were judged."""
+    alone = compares_alone(record)
+    by_group = list(by_level(record, groups(record), _rates(record)) if alone else _by_group(record))
+    if not by_group:
+        return []
+    note = f"In brackets the {name_intervals(record)} over test rows: the record's, else Clopper and Pearson's (1934)."
+    header = ["group", "rows", name_class(1, classes(record)), *(describe(rate) for rate in _rates(record))]
+    lines = [header, *by_group]
+    if len(by_group) <= MOST_COLUMNS:
+        lines = [list(line) for line in zip(*lines, strict=True)]
+    return [Heading("How well, by group", 3), Table(lines[0], lines[1:], note)]
+
+
 def performance(record: Record) -> list[Block]:
-    """Metrics of all test rows, of each group, and the gaps between groups."""
-    metrics, test = record["metrics"], (record.get("rows") or {}).get("test")
-    caption = f"On {count(test, 'test row')}, which neither training nor thresholds have seen." if test else ""
+    """Metrics of all test rows, and the gaps between groups."""
+    metrics = record["metrics"]
     overall = [key for key in OVERALL if key in metrics]
     bounds = [key for key in metrics if key.startswith("bayes_") and not key.endswith("_signed_gap")]
-    blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], caption)]
-    alone = compares_alone(record)
-    if by_group := list(by_level(record, groups(record), _rates(record)) if alone else _by_group(record)):
-        note = (
-            f"In brackets the {name_intervals(record)} over test rows: the record's, else Clopper and Pearson's (1934)."
-        )
-        header = ["group", "rows", name_class(1, classes(record)), *(describe(rate) for rate in _rates(record))]
-        lines = [header, *by_group]
-        if len(by_group) <= MOST_COLUMNS:
-            lines = [list(line) for line in zip(*lines, strict=True)]
-        blocks += [Heading("By group", 3), Table(lines[0], lines[1:], note)]
-    gaps_of = {key: split_some(key)[0] for key in metrics if not key.endswith(("_low", "_high", "_null"))}
-    judged = [key for key, of in gaps_of.items() if of in GAPS or (of.endswith("_gap") and of[:6] != "bayes_")]
-    judged = [key for key in judged if not (alone and is_of_intersections(key))]
-    signed = [key for key in judged if gaps_of[key].endswith("_signed_gap")]
-    gaps = [key for key in judged if key not in signed]
-    if gaps:
-        blocks += [Heading("Gaps between groups", 3), _gaps(record, [*gaps, *signed])]
+    blocks: list[Block] = [Heading("Performance"), _table(record, [*overall, *bounds], "")]
+    if gaps := _list_gaps(record):
+        blocks += [Heading("Gaps between groups", 3), _gaps(record, gaps)]
     return [*blocks, *against_reference(record, _rates(record))]
+
+
+def _list_gaps(record: Record) -> list[str]:
+    """The gaps that a record holds: those of true positive rates are those of fnr, signed ones stand beside theirs."""
+    keys = [key for key in record["metrics"] if not key.endswith(("_low", "_high", "_null"))]
+    of = {key: split_some(key)[0] for key in keys}
+    judged = [key for key in keys if of[key] in GAPS or (of[key].endswith("_gap") and of[key][:6] != "bayes_")]
+    if compares_alone(record):
+        judged = [key for key in judged if not is_of_intersections(key)]
+    beside = {_signed(key, of[key]) for key in judged}
+    twice = {key for key in judged if key.startswith("tpr_") and key.replace("tpr_", "fnr_", 1) in judged}
+    return [key for key in judged if key not in beside | twice]
+
+
+def _signed(key: str, gap: str) -> str:
+    """The key of the difference of two groups whose size is a gap."""
+    plain = "acceptance_rate_gap" if gap == GAPS[0] else gap
+    return key.replace(gap, plain.removesuffix("_gap") + SIGNED, 1)
 
 
 def _table(record: Record, keys: Sequence[str], caption: str) -> Table:
@@ -293,7 +332,7 @@ def _rate(record: Record, rate: str, i: int) -> str:
     interval = over_rows(record, f"{rate}_group{i}")
     if value is not None and math.isnan(interval[0]) and (rows := _rows_of(record, rate, i)) and whole(value * rows):
         interval = of_share(value, rows, levels_of(record)[0])
-    return number(value) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
+    return with_span(value, interval)
 
 
 def _rows_of(record: Record, rate: str, i: int) -> float:
@@ -319,15 +358,28 @@ def prevalence(record: Record, i: int) -> float | None:
 
 
 def _gaps(record: Record, keys: Sequence[str]) -> Table:
-    metrics = record["metrics"]
-    rows = [
-        [words(key, record), number(metrics[key]), span(over_rows(record, key)), _share(metrics.get(f"{key}_null"))]
-        for key in keys
-    ]
-    if all(row[-1] == "–" for row in rows):
-        return Table(["gap", "value", name_intervals(record)], [row[:-1] for row in rows], f"{GAP}.")
-    note = f"{GAP}: by chance alone, were the groups drawn at random, it would on average be what the last column says."
-    return Table(["gap", "value", name_intervals(record), "by chance"], rows, note)
+    """Each gap with its interval, that of the difference of two groups, and what chance alone would give."""
+    metrics, names = record["metrics"], groups(record)
+    columns: dict[str, list[str]] = {
+        "gap": [words(key, record) for key in keys],
+        f"value, {name_intervals(record)}": [figure(record, key) for key in keys],
+    }
+    if len(names) == 2:
+        pairs = [_signed(key, split_some(key)[0]) for key in keys]
+        columns[f"{names[1]} minus {names[0]}"] = [_difference(record, key) for key in pairs]
+    columns["by chance"] = [_share(metrics.get(f"{key}_null")) for key in keys]
+    shown = {head: cells for head, cells in columns.items() if set(cells) != {"–"}}
+    chance = ": by chance alone, were the groups drawn at random, it would on average be what the last column says"
+    note = f"{GAP}{chance if 'by chance' in shown else ''}."
+    return Table(list(shown), [list(cells) for cells in zip(*shown.values(), strict=True)], note)
+
+
+def _difference(record: Record, key: str) -> str:
+    """The interval of the difference of two groups, its sign where there is none."""
+    value, interval = record["metrics"].get(key), over_rows(record, key)
+    if value is None or not math.isnan(interval[0]):
+        return span(interval) if value is not None else "–"
+    return "higher" if value > 0 else "lower" if value < 0 else "equal"
 
 
 def robustness(record: Record) -> list[Block]:
@@ -432,7 +484,12 @@ def _causal_model(record: Record) -> Iterator[Block]:
 
 
 def _at_point(record: Record) -> str:
-    return " at the thresholds of this operating point, only at the record's own." if "point" in record else "."
+    """Explains why a record does not tell of an operating point what it tells of its own thresholds."""
+    if "point" not in record:
+        return "."
+    why = "other thresholds decide otherwise about a person, its twins and its perturbations"
+    there = f"only at the record's own: {why}. evaluate.py id={record['doc_id']} point={record['point']} measures it."
+    return f" at the thresholds of this operating point, {there}"
 
 
 # --- thresholds ------------------------------------------------------------------------------------------------
@@ -465,8 +522,10 @@ def thresholds(record: Record) -> list[Block]:
 
 
 def _fits(record: Record) -> list[Block]:
-    """Describes what the thresholds in use were fitted to, with the gaps there and on the test rows; small groups."""
-    lines = [f"{line[0].upper()}{line[1:]}." for line in describe_fits(record)] + [f"{small_groups(record)}."]
+    """Describes what the thresholds in use were fitted to and kept to, with the gaps there and on test rows."""
+    pairs = zip(describe_fits(record), fits(record), strict=True)
+    kept = [line for line, fit in pairs if not fit.crossed]  # the others are known limits
+    lines = [f"{line[0].upper()}{line[1:]}." for line in kept] + [f"{small_groups(record)}."]
     return [Bullets(said)] if (said := [line for line in lines if line != "."]) else []
 
 
@@ -487,7 +546,7 @@ def _points(record: Record) -> list[Block]:
             point["policy"],
             *([] if apart else limits[i]),
             *([number(there[i])] if there else []),
-            *(_with_span(point, key) for key in keys),
+            *(ABOVE if record.get("point") == i else figure(point, key) for key in keys),
             "yes" if any(fit.crossed for fit in fits(point)) else "",
         ]
         for i, point in enumerate(own)
@@ -507,12 +566,6 @@ def _points(record: Record) -> list[Block]:
         return [Table(header, rows, note)]
     by_group = [[name, *of_points] for name, *of_points in zip(names, *limits, strict=True)]
     return [Table(header, rows, note), Table(["from, at point", *named], by_group, "")]
-
-
-def _with_span(record: Record, key: str) -> str:
-    """A figure and its interval."""
-    interval = over_rows(record, key)
-    return number(record["metrics"][key]) + ("" if math.isnan(interval[0]) else f" {span(interval)}")
 
 
 def _of_groups(logits: Sequence[Any], record: Record, shares: Sequence[Sequence[float]] | None = None) -> str:

@@ -1,12 +1,16 @@
-"""A document of headings, paragraphs, tables and figures, as Markdown and as one HTML file that needs no other.
+"""A document of headings, paragraphs, tables and figures, as Markdown, as one HTML file that needs no other, as JSON.
 
 Every text is taken literally: what a database holds can neither break a table nor become markup.
 """
 
 import html
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
 
 from utils.system.console import CONTROL
 
@@ -14,6 +18,7 @@ from utils.system.console import CONTROL
 MARKED = re.compile(r"[\\`*|~$]|](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 OPENING = re.compile(r"^([#+\-=>]|\d+(?=[.)](\s|$)))")  # of a line: heading, list, rule, quotation
 BROKEN = re.compile(r"([\d.]+) (\[[\d., ]+\])")  # a figure and its interval, on a line each in narrow columns
+SECTION = 2  # level of the headings of sections
 # how it looks: a page of paper, dark where the reader's screen is, one column on a telephone
 CSS = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --soft: #5b6067; --line: #d9dce0; --tint: #f4f5f7;
@@ -49,7 +54,10 @@ pre { background: var(--tint); padding: .7rem .9rem; border-radius: 6px; font-si
   tbody td:last-child:not(.number) { min-width: 7rem; }
   .facts, .facts tbody, .facts tr, .facts th, .facts td { display: block; width: auto; border: 0; padding: 0; }
   .facts td { padding-bottom: .45rem; margin-bottom: .45rem; border-bottom: 1px solid var(--line); } }
-@media print { :root { --ink: #000; --paper: #fff; --soft: #444; --line: #bbb; --tint: #f4f4f4; --accent: #000; }
+nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; font-size: .9rem; }
+nav li { margin: 0; } a { color: var(--accent); }
+@media print { nav { display: none; }
+  :root { --ink: #000; --paper: #fff; --soft: #444; --line: #bbb; --tint: #f4f4f4; --accent: #000; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } h2, h3 { break-after: avoid; }
   tr, figure, pre { break-inside: avoid; } .scroll { overflow: visible; } }
 """
@@ -60,7 +68,7 @@ class Heading:
     """A section begins."""
 
     text: str
-    level: int = 2
+    level: int = SECTION
 
 
 @dataclass(frozen=True)
@@ -102,16 +110,34 @@ class Figure:
     caption: str
 
 
-Block = Heading | Paragraph | Bullets | Code | Table | Figure
+@dataclass(frozen=True)
+class Contents:
+    """The sections, each a link to its heading."""
+
+    titles: Sequence[str]
+
+
+Block = Heading | Paragraph | Bullets | Code | Table | Figure | Contents
 
 
 @dataclass(frozen=True)
 class Document:
-    """A title, a line under it, and blocks."""
+    """A title, a line under it, blocks, and for machines what stands in front of it."""
 
     title: str
     lead: str
     blocks: Sequence[Block]
+    front: Mapping[str, Any] = field(default_factory=dict)
+
+
+def list_contents(blocks: Sequence[Block]) -> Contents:
+    """The headings of the sections, without those within them."""
+    return Contents([block.text for block in blocks if isinstance(block, Heading) and block.level == SECTION])
+
+
+def name_anchor(title: str) -> str:
+    """The name of a heading in links, as GitHub and the Hugging Face Hub make it of its words."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------
@@ -120,7 +146,8 @@ class Document:
 def markdown(document: Document) -> str:
     """The document in GitHub's Markdown."""
     parts = [f"# {escape(document.title)}", escape(document.lead), *map(_markdown, document.blocks)]
-    return "\n\n".join(parts) + "\n"
+    front = yaml.safe_dump(dict(document.front), sort_keys=False, allow_unicode=False, width=120)
+    return (f"---\n{front}---\n\n" if document.front else "") + "\n\n".join(parts) + "\n"
 
 
 def escape(text: str) -> str:
@@ -145,6 +172,8 @@ def _markdown(block: Block) -> str:
             return "\n".join(f"    {line}" for line in _visible(text).splitlines())
         case Table():
             return _markdown_table(block)
+        case Contents(titles):
+            return " · ".join(f"[{escape(title)}](#{name_anchor(title)})" for title in titles)
         case Figure(_, file, caption):
             return f"![{escape(caption)}](<{file.replace('>', '%3E').replace('<', '%3C')}>)\n\n{escape(caption)}"
 
@@ -178,7 +207,8 @@ def _safe(text: str) -> str:
 def _html(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"<h{level}>{_safe(text)}</h{level}>"
+            name = f' id="{_safe(name_anchor(text))}"' if level == SECTION else ""
+            return f"<h{level}{name}>{_safe(text)}</h{level}>"
         case Paragraph(text):
             return f"<p>{_safe(text)}</p>"
         case Bullets(items):
@@ -187,6 +217,9 @@ def _html(block: Block) -> str:
             return f"<pre>{_safe(text)}</pre>"
         case Table():
             return _html_table(block)
+        case Contents(titles):
+            links = "".join(f'<li><a href="#{_safe(name_anchor(title))}">{_safe(title)}</a></li>' for title in titles)
+            return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
         case Figure(svg, _, caption):
             shown = f'<div role="img" aria-label="{_safe(caption)}">{bare(svg)}</div>'
             return f"<figure>{shown}<figcaption>{_safe(caption)}</figcaption></figure>"
@@ -202,7 +235,9 @@ def _html_table(table: Table) -> str:
     note = f'<p class="note">{_safe(table.caption)}</p>' if table.caption else ""  # a caption would scroll with it
     start = f"<thead><tr>{head}</tr></thead>" if table.header else ""
     kind = "" if table.header else ' class="facts"'
-    return f'<div class="scroll"><table{kind}>{start}<tbody>\n{rows}\n</tbody></table></div>{note}'
+    label = _safe(", ".join(filter(None, table.header)))
+    keys = f' tabindex="0" role="group" aria-label="{label}"' if table.header else ""  # what scrolls takes the keyboard
+    return f'<div class="scroll"{keys}><table{kind}>{start}<tbody>\n{rows}\n</tbody></table></div>{note}'
 
 
 def _text_cell(text: str) -> str:
@@ -218,3 +253,28 @@ def _cell(text: str) -> str:
 def bare(svg: str) -> str:
     """The svg element alone, without the prologue and metadata that name addresses."""
     return re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------
+
+
+def as_json(document: Document) -> str:
+    """The document as JSON: title, lead, ``front``, and ``sections`` of a title and blocks, each with its kind.
+
+    A figure is its caption.
+    """
+    sections: list[dict[str, Any]] = []
+    for block in document.blocks:
+        if isinstance(block, Heading) and block.level == SECTION:
+            sections.append({"title": block.text, "blocks": []})
+        elif sections:
+            sections[-1]["blocks"].append(_as_dict(block))
+    told = {"title": document.title, "lead": document.lead, "front": dict(document.front), "sections": sections}
+    return json.dumps(told, indent=2, allow_nan=False) + "\n"
+
+
+def _as_dict(block: Block) -> dict[str, Any]:
+    return {
+        "kind": type(block).__name__.lower(),
+        **{k: v for k, v in asdict(block).items() if k not in ("svg", "file")},
+    }

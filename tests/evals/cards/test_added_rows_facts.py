@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evals import report
-from evals.cards import added_rows_facts, card
+from evals.cards import added_rows_facts, fitness
 from evals.page.content import content
 from evals.records import query
 from evals.records.row_intervals import over_rows
@@ -60,7 +60,7 @@ def test_the_card_says_that_rows_were_added_and_what_they_changed(folder):
 
 def test_what_was_undefined_before_is_no_gap_of_the_model():
     metrics = RUN["metrics"] | {"ppv_gap_unpoisoned": None, "ppv_gap_valid": None}
-    assert list(card._list_undefined(RUN | {"metrics": metrics})) == []
+    assert list(fitness._list_undefined(RUN | {"metrics": metrics})) == []
 
 
 def test_the_page_holds_the_facts_of_every_run_and_none_of_others():

@@ -3,14 +3,16 @@
 import json
 import math
 import re
+from collections import Counter
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from scipy.stats import binomtest
 
 import paths_config
 from evals import select
-from evals.cards import card, card_sections, tradeoff
+from evals.cards import card, card_sections, fitness, tradeoff
 from evals.records import query
 from tests.commands import SMALL, command, house
 from tests.evals.cards.test_document import read
@@ -62,8 +64,9 @@ def test_the_figures_and_intervals_are_those_of_the_record(example, title):
     said = {card_sections.words(key, stored): key for key in metrics}
     rows = section(markdown, title)
     assert len(rows) >= 5
-    for name, value, interval, *_ in rows:
+    for name, figure, *rest in rows:
         key = said[name]
+        value, _, interval = figure.partition(" ") if title.startswith("Gaps") else (figure, "", rest[0])
         assert float(value) == pytest.approx(metrics[key], abs=5.01e-4)
         if f"{key}_low" in metrics:
             ends = [float(end) for end in interval.strip("[]").split(",")]
@@ -74,6 +77,8 @@ def test_every_robust_accuracy_and_gap_of_the_record_is_there(example):
     stored, markdown, _ = example
     keys = [key for key in stored["metrics"] if not card_sections.DETAIL.search(key)]
     wanted = [key for key in keys if key.startswith("robust_accuracy") or key.endswith(("_gap", "_difference"))]
+    wanted = [key for key in wanted if not key.endswith("_signed_gap")]  # a column beside theirs
+    assert not [key for key in wanted if key.startswith("tpr")]
     assert all(f"| {card_sections.words(key, stored)} |" in markdown for key in wanted)
 
 
@@ -81,7 +86,7 @@ def test_each_of_few_groups_has_its_column_with_rates_and_intervals(example):
     stored, markdown, _ = example
     metrics = stored["metrics"]
     assert "| group | gender=0 | gender=1 |" in markdown
-    for i, column in enumerate([*zip(*section(markdown, "By group"), strict=True)][1:]):
+    for i, column in enumerate([*zip(*section(markdown, "How well, by group"), strict=True)][1:]):
         assert column[0] == str(int(metrics[f"support_group{i}"]))
         rates = [float(cell.split()[0]) for cell in column[2:]]
         keys = [f"{rate}_group{i}" for rate in ("accuracy", "acceptance_rate", "fnr", "fpr")]
@@ -95,7 +100,7 @@ def test_each_of_many_groups_has_its_row(folder):
     write(folder, "loan", [record(1, metrics=metrics, preprocessing={"groups": groups})])
     assert run("dataset=loan", "maximize=accuracy") == 0
     text = (folder / "figures" / "cards" / "loan_1.md").read_text()
-    assert [row[0] for row in section(text, "By group")] == groups
+    assert [row[0] for row in section(text, "How well, by group")] == groups
 
 
 def test_thresholds_that_nobody_or_everybody_meets_are_said_in_words():
@@ -122,11 +127,11 @@ def test_attacks_that_differ_in_their_norm_alone_are_one(example):
 
 def test_the_card_begins_with_what_was_asked_for_and_its_figures(example):
     stored, markdown, html = example
-    accuracy = f"accuracy {stored['metrics']['accuracy']:.3f}"
     for text in (markdown, html):
-        start = text[: text.index("Model details")]
+        start = text[text.index("Sections after") : text.rindex("How it was chosen")]
         assert "highest accuracy under uai_0.05" in start
-        assert accuracy in start
+        assert f"{stored['metrics']['accuracy']:.3f}" in start
+        assert all(heading in start for heading in ("Fitness for use", "How well, by group", "Known limits"))
 
 
 def test_a_constant_prediction_is_warned_of(folder, capsys):
@@ -135,7 +140,86 @@ def test_a_constant_prediction_is_warned_of(folder, capsys):
     assert run("dataset=loan", "maximize=accuracy", "where=fnr_gap<=0.1") == 0
     assert "constant prediction: " in capsys.readouterr().out
     text = (folder / "figures" / "cards" / "loan_1.md").read_text()
-    assert "- A constant prediction: " in text
+    assert "| Beware | Constant prediction: " in text
+
+
+ORDER = [
+    *("Fitness for use", "How it was chosen", "Performance", "Robustness", "Individual fairness"),
+    *("Decision thresholds", "Data", "Use", "Technical identity"),
+]
+
+
+def test_fitness_for_use_comes_first_and_technical_identity_last(example):
+    _, markdown, _ = example
+    assert re.findall(r"^## (.*)$", markdown, re.M) == ORDER
+
+
+def test_the_contents_lead_to_every_section(example):
+    _, markdown, html = example
+    links = dict(re.findall(r"\[([^\]]+)\]\(#([\w-]+)\)", markdown))
+    assert list(links) == ORDER
+    assert list(links.values()) == [title.lower().replace(" ", "-") for title in ORDER]
+    assert re.findall(r'<a href="#([^"]+)">', html) == re.findall(r'<h2 id="([^"]+)">', html) == list(links.values())
+
+
+def test_no_figure_stands_three_times(example):
+    """Of values with their intervals: one value alone may be that of several metrics."""
+    _, markdown, _ = example
+    figures = re.findall(r"(-?\d\.\d{3})(?: \| | )(\[-?\d\.\d{3}, -?\d\.\d{3}\])", markdown)
+    assert len(figures) > 30
+    assert [figure for figure, times in Counter(figures).items() if times > 2] == []
+
+
+def test_the_front_matter_is_what_hubs_read(example):
+    """Keys after the Hugging Face Hub's model cards; the figures are those of the record."""
+    stored, markdown, _ = example
+    _, front, _ = markdown.split("---\n", 2)
+    held = yaml.safe_load(front)
+    assert (held["library_name"], held["pipeline_tag"]) == ("trilemma", "tabular-classification")
+    assert {"tabular-classification", "fairness", "robustness", "mlp"} <= set(held["tags"])
+    assert held["datasets"] == ["loan"]
+    assert "license" not in held  # nobody said one
+    ((name, (result,)),) = [(model["name"], model["results"]) for model in held["model-index"]]
+    assert name in markdown.partition("# Model card: ")[2].replace("\\", "").partition("\n")[0]
+    assert result["task"] == {"type": "tabular-classification"}
+    assert result["dataset"] == {"name": "loan", "type": "loan", "split": "test"}
+    figures = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert list(figures) == held["metrics"]
+    assert {"accuracy", "uai_0.05", "fnr_gap", "mcc"} <= figures.keys()
+    assert figures == pytest.approx({key: stored["metrics"][key] for key in figures}, abs=5.01e-7)
+
+
+def test_json_holds_the_sections_and_the_figures_of_the_answer(folder, capsys):
+    write(folder, "loan", [with_points(1)])
+    question = ("dataset=loan", "maximize=accuracy", "points=false", "where=fnr_gap<=0.5")
+    assert run(*question, "card=a.json,a.md", "format=json") == 0
+    told, held = json.loads(capsys.readouterr().out), json.loads((folder / "a.json").read_text())
+    assert [part["title"] for part in held["sections"]] == re.findall(r"^## (.*)$", (folder / "a.md").read_text(), re.M)
+    figures = {metric["type"]: metric["value"] for metric in held["front"]["model-index"][0]["results"][0]["metrics"]}
+    assert told["chosen"]["use"]["metrics"].items() <= figures.items()
+    first = held["sections"][0]["blocks"]
+    assert {block["kind"] for block in first} == {"table", "heading", "bullets"}
+    assert ["Chosen for", "The highest accuracy under fnr_gap<=0.5."] in first[0]["rows"]
+
+
+def test_a_name_cannot_break_the_front_matter(folder):
+    nasty = "---\n# not: [a, 'mapping' \u202e"
+    write(folder, "loan", [with_points(1, name=nasty)])
+    assert run("dataset=loan", "maximize=accuracy", "points=false", "card=a.md") == 0
+    _, front, text = (folder / "a.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(front)["model-index"][0]["name"] == nasty
+    assert text.startswith("\n# Model card: ")
+
+
+def test_what_is_decided_of_whom_is_in_words(folder):
+    schema = {"label": {"column": "hired"}, "columns": {}}
+    columns = [{"name": "sex=f", "attribute": "sex"}, {"name": "age"}, {"name": "sex=m", "attribute": "sex"}]
+    stored = {"class_names": ["no", "yes"], "columns": columns, "schema": schema, "groups": []}
+    made = record(1, preprocessing=stored, params={"model": {"outputs": 1}})
+    assert fitness.decides(made).startswith("Class yes or class no of hired for a row of loan: ")
+    assert fitness.decides(made).endswith(", from sex, age. Thresholds: one for all groups.")
+    images = record(2, preprocessing={"class_names": list("abc"), "shape": [1, 8, 8]}, params={"model": {"outputs": 3}})
+    assert fitness.decides(images).startswith("One of 3 classes for an image of loan: ")
 
 
 def test_the_prevalence_of_a_group_follows_from_its_rates(example):
@@ -169,7 +253,10 @@ def test_both_cards_say_the_same(example):
     plain = re.sub(r"\\([^\w\s]|_)", r"\1", markdown)
     drawn = "".join(read(html[: html.index("<svg")] + html[html.index("</svg>") + 6 :]).texts)
     cells = [
-        cell for title in ("Performance", "Robustness", "By group") for row in section(plain, title) for cell in row
+        cell
+        for title in ("Performance", "Robustness", "How well, by group")
+        for row in section(plain, title)
+        for cell in row
     ]
     squeezed = drawn.replace("\n", "")
     assert all(cell.replace(" [", "[") in squeezed for cell in cells)
@@ -205,7 +292,7 @@ def test_a_trained_run_gets_its_card_with_verified_weights(tmp_path, capsys):
         text = (place / "card.md").read_text()
         assert stored["weights"]["sha256"] in text
         assert "verified when this card was written" in text
-        assert ["Parameters", "11,001"] in section(text, "Model details")  # 7*100+100 + 100*100+100 + 100+1
+        assert ["Parameters", "11,001"] in section(text, "Technical identity")  # 7*100+100 + 100*100+100 + 100+1
         (place / "weights" / stored["weights"]["path"]).write_bytes(b"altered")
         assert run("dataset=loan", "maximize=accuracy", "card=card.md") == 0
         assert "NOT that of the file here" in (place / "card.md").read_text()
@@ -228,7 +315,9 @@ def test_a_card_of_an_operating_point_gives_its_thresholds_and_not_the_robustnes
     assert "used at operating point 1, fitted to fnr_gap<=0.05 on the rows of the split valid. Class 1 from" in text
     assert "a probability of 0.52 (women), 0.57" in text
     assert section(text, "Decision thresholds")[1][0] == "1 (in use)"
-    assert "not measured at the thresholds of this operating point" in text
+    assert text.count("not measured at the thresholds of this operating point") == 2  # robustness, individual fairness
+    assert "other thresholds decide otherwise" in text
+    assert "evaluate.py id=1 point=1 measures it" in text
 
 
 MIXED = {"logits": [["-inf", 0.0], [0.0]], "shares": [[0.4, 0.6], [1.0]]}
@@ -246,7 +335,7 @@ def test_thresholds_of_each_group_are_said_with_their_chances_and_cautioned_of(f
     assert run("dataset=loan", "maximize=accuracy", "points=false", "card=a.md") == 0
     text = (folder / "a.md").read_text()
     assert said in text
-    assert "which may be unlawful" in text.partition("## Caveats")[2]
+    assert "which may be unlawful" in text.partition("### Known limits")[2]
 
 
 def test_thresholds_of_many_groups_stand_in_a_table_of_their_own_a_line_each(folder):
@@ -299,7 +388,7 @@ def test_undefined_metrics_and_small_groups_are_caveats(folder):
     write(folder, "loan", [with_points(1, metrics=METRICS | {"fpr_gap": None})])
     assert run("dataset=loan", "maximize=accuracy", "points=false", "card=a.md") == 0
     text = (folder / "a.md").read_text()
-    assert "difference in false positive rate between" in text.partition("## Caveats")[2]
+    assert "difference in false positive rate between" in text.partition("### Known limits")[2]
     assert "women (30)" in text
     assert re.search(r"^\| difference in false positive rate between women and .* \| undefined \|", text, re.M)
 
@@ -338,6 +427,12 @@ def test_the_tables_say_the_level_of_their_intervals(example):
         *card_sections.robustness({**stored, "params": asked}),
     ]
     tables = [block for block in blocks if hasattr(block, "header")]
-    assert {name for table in tables for name in table.header if "interval" in name} == {"90 % interval"}
-    assert any("the 90 % interval over test rows" in table.caption for table in tables)
+    assert {name for table in tables for name in table.header if "interval" in name} == {
+        "90 % interval",
+        "value, 90 % interval",
+    }
+    (by_group,) = [
+        block for block in card_sections.every_group({**stored, "params": asked}) if hasattr(block, "header")
+    ]
+    assert "the 90 % interval over test rows" in by_group.caption
     assert "95 % interval" in markdown
