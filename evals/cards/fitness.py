@@ -39,7 +39,7 @@ def section(
 
 
 def decides(record: Record) -> str:
-    """``Class 1 or class 0 (1: the loan is repaid; 0: it is not) for a row of loan: ..., from age, income.``"""
+    """``Class 1 or class 0 (1: the loan is repaid; 0: it is not) for a row of loan: .... From age, income.``"""
     stored, names = record.get("preprocessing") or {}, classes(record)
     several = (record["params"].get("model") or {}).get("outputs", 1) != 1
     one = (
@@ -51,10 +51,12 @@ def decides(record: Record) -> str:
     label = ((stored.get("schema") or {}).get("label") or {}).get("column")
     explained = f" of {label}" if label else f" ({said})" if said else ""
     columns = card_sections.columns(record)
-    source = f", from {', '.join(columns)}" if 0 < len(columns) <= MOST_COLUMNS else ""
-    source = source or (f", from {len(columns)} columns" if columns else "")
+    named = ", ".join(columns) if len(columns) <= MOST_COLUMNS else f"{len(columns)} columns"
+    source = f" From {named}." if columns else ""
     what = "an image" if stored.get("shape") else "a row"
-    return f"{one}{explained} for {what} of {describe_data(record)}{source}. {_thresholds(record, several=several)}"
+    data = describe_data(record)
+    stop = "" if data.endswith("?") else "."
+    return f"{one}{explained} for {what} of {data}{stop}{source} {_thresholds(record, several=several)}"
 
 
 def _thresholds(record: Record, *, several: bool) -> str:

@@ -81,7 +81,8 @@ def _walls(axes: Any, shown: Chart) -> None:
         low, high = float(values.min()), float(values.max())
         set_limits(*frame.within((low - 0.08 * span, high + 0.08 * span), axis, (low, high)))
     frame.round_ticks(axes.xaxis, axes.yaxis, axes.zaxis, most=6)
-    axes.xaxis.get_major_locator().set_params(prune="upper")  # where the first of y stands
+    low, high = axes.get_xlim()  # where it ends, the first tick of y stands
+    axes.set_xticks([tick for tick in axes.get_xticks() if low <= tick <= high - 0.05 * (high - low)])
     for along in (axes.xaxis, axes.yaxis, axes.zaxis):
         along.set_pane_color((0.975, 0.975, 0.97, 1))
         along._axinfo["grid"] |= {"color": "#dedede", "linewidth": 0.7}

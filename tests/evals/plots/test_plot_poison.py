@@ -8,7 +8,7 @@ from evals import plot
 from evals.plots import trace
 from evals.records import query
 from tests.commands import command, refused
-from tests.evals.plots.test_plot_kinds import legend, lines
+from tests.evals.plots.test_plot_kinds import HALF, SMALLEST, legend, lines, written
 from tests.evals.poisoned_records import poisoned
 from tests.evals.records.test_query import record, write
 
@@ -218,6 +218,23 @@ def folder(tmp_path, monkeypatch):
 def test_what_cannot_be_drawn_is_one_sentence(folder, words, records, phrase):
     write(folder, "compas", records)
     refused(command("evals.plot", "dataset=compas", *words), phrase)
+
+
+@pytest.mark.parametrize("kind", ["trace", "shift"])
+def test_they_are_readable_at_half_size_and_told_apart_without_colours(kind):
+    figure = draw(kind, "hue=model", records=TWO).figure
+    assert min(t.get_fontsize() / 72 * HALF / figure.get_figwidth() for t in written(figure)) >= SMALLEST
+    panel = figure.axes[0]
+    bold = {line.get_linestyle() for line in panel.lines if line.get_linewidth() == 2}
+    marks = {c.get_paths()[0].vertices.shape for c in panel.collections if c.get_label() == "_after"}
+    assert len(bold if kind == "trace" else marks) == 2
+
+
+@pytest.mark.parametrize("kind", ["trace", "shift"])
+def test_a_gap_that_is_closed_ends_its_axis(kind):
+    closed = poisoned(9, "mlp", 0, gap=((0.1, 0.0), (0.12, 0.0)), steps=[[0, 0.1], [5, 0.0]])
+    for panel in draw(kind, records=[*RECORDS, closed]).figure.axes:
+        assert panel.get_ylim()[0] == 0
 
 
 def test_the_pictures_are_named_by_their_kinds(folder):
