@@ -90,15 +90,14 @@ def title(shown: Chart, given: str | None, words: str) -> str:
 
 
 def head(figure: "Figure", text: str, below: str) -> None:
-    """Title and subtitle over all axes, both from the left edge of the figure."""
+    """Title and subtitle over all axes, from the left edge of the figure, which grows by the lines beyond two."""
     from matplotlib.text import Annotation
 
     wide, left = figure.get_figwidth(), 0.06
-    lines = fold(below, round(12 * wide))
+    title, lines = fold(text, round(8.2 * wide)), fold(below, round(12 * wide))
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(title.count("\n") - 1, 0))
     room = NEXT * math.ceil(0.8 * (lines.count("\n") + 1))  # the layout leaves room for a title, not for what is below
-    above = figure.suptitle(
-        fold(text, round(8.2 * wide)) + room, x=left / wide, ha="left", fontsize=12, fontweight="bold"
-    )
+    above = figure.suptitle(title + room, x=left / wide, ha="left", fontsize=12, fontweight="bold")
     place: dict[str, Any] = {"xycoords": above, "xytext": (0, 3), "textcoords": "offset points", "va": "bottom"}
     figure.add_artist(Annotation(lines, (0, 0), **place, color=GREYER, fontsize=9.5))
 

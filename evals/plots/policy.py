@@ -112,7 +112,9 @@ def tangent(records: Sequence[query.Record], options: DictConfig) -> Picture:
 
 def parse_weights(given: Any) -> tuple[float, float]:
     """The weights as typed. Raises ValueError where they are not two positive numbers."""
-    words = [word for word in str("" if given is None else given).strip("[]()").split(",") if word.strip()]
+    if given is None:
+        raise ValueError("kind=tangent needs weights=..., of x and of y, such as weights=1,0.1")
+    words = [word for word in str(given).strip("[]()").split(",") if word.strip()]
     try:
         numbers = [read_number(word) for word in words]
     except ValueError as error:

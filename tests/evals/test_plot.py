@@ -210,6 +210,12 @@ def test_the_axes_say_what_is_better():
     assert figure.get_suptitle().strip() == "Mine"
 
 
+def test_a_long_title_takes_no_room_from_the_axes():
+    heights = {n: draw(MODELS, f"title={'many words ' * n}").axes[0] for n in (8, 80)}
+    few, many = (axes.get_window_extent().height for axes in heights.values())
+    assert many == pytest.approx(few, rel=0.15)
+
+
 def test_a_dollar_in_a_title_is_a_dollar():
     """Text of users is no formula, which could not be read."""
     figure = draw(MODELS, r"title=cost $\x$ of $5")

@@ -272,7 +272,7 @@ REFUSED = [
     (["kind=excluded", "limit=fnr_gp<=0.1"], "did you mean fnr_gap"),
     (["kind=excluded", "limit=fnr_gap>=0.1"], "excludes the better end"),
     (["kind=excluded", "limit=fnr_gap<=0.001"], "excludes all 4 settings; the nearest is ross at 0.02"),
-    (["kind=tangent"], "expected two numbers"),
+    (["kind=tangent"], "needs weights="),
     (["kind=tangent", "weights=1"], "expected two numbers"),
     (["kind=tangent", "weights=1,0"], "positive"),
     (["kind=tangent", "weights=-1,1"], "positive"),
