@@ -40,9 +40,8 @@ def kept(records: Sequence[Record], names: Sequence[str], classes: Sequence[str]
             continue
         digest, own, labels = found
         cost = len(labels) + (0 if digest in rows else len(own["y"]) + len(own["s"]))
-        if cost > room:
-            full = True
-            continue
+        if full := cost > room:
+            break
         room -= cost
         of[i] = [list(rows).index(digest) if digest in rows else len(rows), labels]
         rows.setdefault(digest, own)
