@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 import paths_config
 from evals.choosing import comparison
 from evals.choosing.comparison import Difference, Otherwise
-from evals.records import query, row_intervals
+from evals.records import levelling, query, row_intervals
 from evals.records.seed_intervals import METHOD
 from evals.table import format_of, hand_out
-from utils.metrics.directions import headlines
+from utils.metrics.directions import describe, headlines
 from utils.records import decisions
 from utils.records.decisions import Decisions
 from utils.records.typed import Record
@@ -171,6 +171,8 @@ def to_text(of: Compared, wide: int | None = None) -> str:
     ]
     if of.both and len(of.names) > 1:
         parts.append(_groups(of, first, second, wide))
+    if sides := _sides(of):
+        parts.append(sides)
     if of.seeds:
         over = f"Over the seeds {', '.join(map(str, of.pairs))} that both settings have ({METHOD}):"
         header = [*header[:4], "95 % interval"]
@@ -205,6 +207,21 @@ def _groups(of: Compared, first: str, second: str, wide: int | None) -> str:
         changes = [" ".join(_cells(one)[3:]) if one else "-" for one in found]
         lines.append([name, str(some.rows), share, str(some.only_first), str(some.only_second), *changes])
     return draw(header, lines, wide, PLAIN).rstrip()
+
+
+def _sides(of: Compared) -> str:
+    """Returns the error rates of the groups where the second model has a smaller gap at the cost of one of them."""
+    found = []
+    for rate in ("fnr", "fpr"):
+        keys = [f"{rate}_group{i}" for i in range(len(of.names))]
+        sides = [[_number(record["metrics"].get(key)) for key in keys] for record in of.records]
+        text = levelling.describe(describe(rate), of.names, *sides)
+        found += [f"{text[0].upper()}{text[1:]}."] if "levelled down" in text else []
+    return "\n".join(found)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _cells(found: Difference) -> list[str]:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 import paths_config
 from evals.poisoning.paired import ENDINGS, Change, Setting, list_paired, settings_of
 from evals.poisoning.poison_text import Said, statement
-from evals.records import query
+from evals.records import levelling, query
 from evals.table import DASH, LATEX, format_of, hand_out, markdown_table
 from utils.metrics.directions import describe
 from utils.system.console import count, escape_formulas
@@ -28,6 +28,8 @@ from utils.words.wrapping import fit
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
 ACCURACY = "accuracy"
+ERRORS = ("fnr", "fpr")  # rates of which less is better for whom they are about
+OF_GAP = {"fnr_gap": ("fnr",), "fpr_gap": ("fpr",), "equalized_odds_difference": ("fnr", "fpr")}
 SPLITS = {"valid": "validation", "test": "test"}
 SPENDERS = ("optimiser", "learner")  # of CPU-seconds
 LEGEND = (
@@ -64,8 +66,18 @@ def statements(settings: Sequence[Setting]) -> list[str]:
         said = Said(setting.label, setting.metric, words, setting.objective, setting.mean("rows"), len(setting.runs))
         valid, test = (setting.change(setting.metric, split) for split in SPLITS)
         accuracy = None if setting.metric == ACCURACY else setting.change(ACCURACY, "test")
-        found.append(statement(said, valid, test, accuracy))
+        found.append(f"{statement(said, valid, test, accuracy)}{_sides(setting, names[0])}")
     return found
+
+
+def _sides(setting: Setting, groups: Sequence[str]) -> str:
+    """Returns a sentence on the error rates of each group before and after, on the test rows, for each gap in one."""
+    found = []
+    for rate in (rate for rate in ERRORS if rate in OF_GAP.get(setting.metric, ())):
+        changes = [setting.change(f"{rate}_group{i}", "test") for i in range(len(groups))]
+        words = describe(rate)
+        found.append(levelling.describe(words, groups, *zip(*((of.before, of.after) for of in changes), strict=True)))
+    return "".join(f" {text[0].upper()}{text[1:]}." for text in found if text)
 
 
 # --- text ------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ def bo_poison(
     accuracy: str,
     accuracy_loss: float,
     accuracy_weight: float,
+    harm: float | str | None,
     label: int | str,
     bounds: Mapping[str, Sequence[float]] | None,
     fixed: Mapping[str, float | str] | None,
@@ -59,6 +60,8 @@ def bo_poison(
             or ignore.
         accuracy_loss: of constraint and objective, in [0, 1].
         accuracy_weight: of weight.
+        harm: the most that the false negative or false positive rate of a group may rise, in [0, 1]; None for any, auto
+            for .01 where the objective is fair.
         label: class of the added rows, or search.
         bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.features``.
         fixed: column or attribute -> the value of all new rows.
@@ -81,6 +84,7 @@ def bo_poison(
         accuracy=accuracy,
         accuracy_loss=accuracy_loss,
         accuracy_weight=accuracy_weight,
+        harm=harm,
         label=label,
         bounds=bounds,
         fixed=fixed,

@@ -34,6 +34,7 @@ def gradient_poison(
     accuracy: str,
     accuracy_loss: float,
     accuracy_weight: float,
+    harm: float | str | None,
     label: str | int,
     rows: int | None,
     copies: int,
@@ -60,6 +61,8 @@ def gradient_poison(
         accuracy: constraint, weight or ignore.
         accuracy_loss: of the constraint.
         accuracy_weight: of weight.
+        harm: the most that the false negative or false positive rate of a group may rise, in [0, 1]; None for any, auto
+            for .01 where the objective is fair.
         label: class of the rows, or search.
         rows: most distinct rows, or None for as many as help.
         copies: the most copies of each row.
@@ -84,6 +87,7 @@ def gradient_poison(
         accuracy=accuracy,
         accuracy_loss=accuracy_loss,
         accuracy_weight=accuracy_weight,
+        harm=harm,
         label=label,
         rows=rows,
         copies=copies,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from utils.configuration.traits import headline_metrics, is_learner, perturbs, reads_radius
 from utils.records.plain import map_leaves
 from utils.records.schema import SCHEMA
-from utils.records.settings import without
+from utils.records.settings import HARM, without
 from utils.records.typed import Params
 from utils.scms.identity import as_hashed, read_settings
 from utils.words.numbers import read_number
@@ -34,6 +34,8 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
     for key in ("prepare", "added"):  # the rows as they are
         if not kept.get(key):
             kept.pop(key, None)
+    if poison := (kept.get("attack") or {}).get("poison"):
+        kept["attack"] = kept["attack"] | {"poison": _without_harm(poison)}
     if is_learner(params):
         kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
     if not reads_radius(params):
@@ -44,6 +46,14 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
             metrics[name] = {k: v for k, v in metrics[name].items() if k != "training_radius"}
         kept["evaluation"] = kept["evaluation"] | {"metrics": metrics}
     return kept | {"data": fingerprint}
+
+
+def _without_harm(poison: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a search for rows without a limit on harm that permits any, as all once did."""
+    limit = poison.get("harm")
+    if limit == "auto":
+        limit = HARM if poison.get("objective") == "fair" else None
+    return {key: value for key, value in poison.items() if key != "harm"} | ({} if limit is None else {"harm": limit})
 
 
 def identity_of(params: Params, dataset: "Dataset", scm: "SCM") -> dict[str, Any]:

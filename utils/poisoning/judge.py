@@ -17,11 +17,12 @@ from utils.words.near import near, near_or_all
 
 OF_ALL_ROWS = ("accuracy", "balanced_accuracy", "mcc")
 ACCURACIES = ("constraint", "weight", "objective", "ignore")
+ERRORS = ("fnr", "fpr")  # rates of a group that harm is about
 DIGITS = 12  # of a violation: a loss of exactly what is permitted is permitted
 
 
 class Judged(NamedTuple):
-    """Metrics, the loss that is minimised, and by how much the accuracy falls short: permitted up to 0."""
+    """Metrics, the loss that is minimised, and by how much accuracy or harm miss their limits: permitted up to 0."""
 
     metrics: Mapping[str, float]
     loss: float
@@ -38,7 +39,8 @@ class Judge:
 
     loss = sign * metric + sum of weight_i * penalty_i + (accuracy_weight * (accuracy of the baseline - accuracy),
     where ``accuracy`` is weight). The sign is that of the metric's worse end, and the other for ``objective=unfair``.
-    violation = accuracy of the baseline - accuracy_loss - accuracy, where ``accuracy`` is constraint or objective.
+    violation = accuracy of the baseline - accuracy_loss - accuracy, where ``accuracy`` is constraint or objective; with
+    ``harm`` the largest of this and, over all groups, of the rise of its false negative and false positive rate - harm.
 
     Raises:
         ValueError: a setting that cannot be meant.
@@ -53,6 +55,7 @@ class Judge:
     valid: Batch
     groups: Sequence[str]
     fit_decide: FitDecide
+    harm: float | None = None  # at most so much may an error rate of a group rise, in [0, 1]; None: any
     sizes: Mapping[str, int] = field(default_factory=dict)  # of several sensitive attributes, see ``attribute_sizes``
 
     def __post_init__(self) -> None:
@@ -176,8 +179,14 @@ class Judge:
         lost = baseline["accuracy"] - metrics["accuracy"]
         loss = self.sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
         loss += self.accuracy_weight * lost if self.accuracy == "weight" else 0.0
-        bound = self.accuracy in ("constraint", "objective")
-        return Judged(metrics, loss, round(lost - self.accuracy_loss, DIGITS) if bound else 0.0)
+        beyond = [lost - self.accuracy_loss] if self.accuracy in ("constraint", "objective") else []
+        beyond += [] if self.harm is None else [rise - self.harm for rise in self._rises(metrics, baseline).values()]
+        return Judged(metrics, loss, round(max(beyond), DIGITS) if beyond else 0.0)
+
+    def _rises(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+        """Returns by how much each error rate of a group rises; those that the rows do not define are left out."""
+        keys = [f"{rate}_group{i}" for rate in ERRORS for i in range(len(self.groups))]
+        return {key: metrics[key] - baseline[key] for key in keys if key in metrics and key in baseline}
 
     def _undefined(self, key: str) -> str:
         """Says why a metric is undefined: which group lacks which class or label."""

@@ -8,6 +8,7 @@ from utils.metrics.group import attribute_sizes
 from utils.poisoning.features import Space
 from utils.poisoning.journal import Entry, Journal, fingerprint, of_other_budgets
 from utils.poisoning.judge import Judge
+from utils.records.settings import HARM
 from utils.types import Victim
 
 
@@ -28,6 +29,7 @@ class PoisonSettings:
     accuracy: str
     accuracy_loss: float
     accuracy_weight: float
+    harm: float | str | None
     label: int | str
     bounds: Mapping[str, Sequence[float]] | None
     fixed: Mapping[str, float | str] | None
@@ -43,6 +45,13 @@ class PoisonSettings:
             if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
                 raise ValueError(f"attack.poison.{name}={value}: expected a whole number, {lowest} or more")
 
+    @property
+    def harm_permitted(self) -> float | None:
+        """The largest rise of a group's error rate; None: any."""
+        if self.harm != "auto":
+            return None if self.harm is None else float(self.harm)
+        return HARM if self.objective == "fair" else None
+
     def judge(self, victim: Victim) -> Judge:
         """Returns the judge of rows by the victim's validation rows. Raises ValueError as ``Judge``."""
         return Judge(
@@ -52,6 +61,7 @@ class PoisonSettings:
             accuracy=self.accuracy,
             accuracy_loss=self.accuracy_loss,
             accuracy_weight=self.accuracy_weight,
+            harm=self.harm_permitted,
             valid=victim.valid,
             groups=victim.groups,
             fit_decide=victim.fit_decide,
@@ -80,7 +90,10 @@ class PoisonSettings:
         ``shared`` takes from its evaluations those that this one would make too.
         """
         data = fingerprint(victim.train, victim.valid)
-        definition = {"run": victim.run, **vars(self), "seed": victim.seed, "data": data}
+        own = {key: value for key, value in vars(self).items() if key != "harm"}
+        if self.harm_permitted is not None:  # a later setting
+            own["harm"] = self.harm_permitted
+        definition = {"run": victim.run, **own, "seed": victim.seed, "data": data}
         journal = Journal(victim.journal, definition)
         if not journal.entries:
             others = [shared(entries) for entries in of_other_budgets(victim.earlier, definition)]

@@ -38,6 +38,7 @@ LEFT_OUT: Mapping[str, str] = {
 # what a yaml says beside the settings of its function
 TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
 SEARCH_KEYS = ("inner_seeds", "workers")  # of a search for rows
+HARM = 0.01  # what attack.poison.harm=auto permits a search for a fairer model
 STEP = re.compile(r"[^.\[\]]+")
 
 

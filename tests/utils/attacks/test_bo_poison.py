@@ -13,7 +13,7 @@ from utils.types import Answer, Victim
 
 DEFAULTS = yaml.safe_load((paths_config.ROOT / "config" / "attack" / "bo_poison.yaml").read_text())["poison"]
 OWN = {key: value for key, value in DEFAULTS.items() if key[0] != "_" and key not in ("inner_seeds", "workers")}
-FAST = OWN | {"sampler": "random", "budget": 24, "batch": 4, "copies": 60, "accuracy": "ignore"}
+FAST = OWN | {"sampler": "random", "budget": 24, "batch": 4, "copies": 60, "accuracy": "ignore", "harm": None}
 
 
 def centroids(data):
@@ -201,3 +201,15 @@ def test_thresholds_come_from_the_victim(of):
 
 def test_a_bound_function_needs_only_the_victim(of):
     assert partial(bo_poison, **FAST)(of()).facts["evaluations"] == 24
+
+
+def test_nobody_is_harmed_by_more_than_is_permitted(of, tmp_path):
+    """The best rows at any price raise a rate of some group; those within the limit raise none by more."""
+    keys = [f"{rate}_group{i}" for rate in ("fnr", "fpr") for i in (0, 1)]
+    rises = {}
+    for harm in (None, 0.02, "auto"):
+        found = bo_poison(of(journal=tmp_path / f"{harm}.journal"), **(FAST | {"harm": harm, "budget": 60}))
+        rises[harm] = max(found.after[key] - found.before[key] for key in keys)
+    assert rises[None] > 0.02
+    assert rises[0.02] <= 0.02 + 1e-9
+    assert rises["auto"] <= 0.01 + 1e-9

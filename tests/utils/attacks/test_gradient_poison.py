@@ -91,7 +91,7 @@ def poison(option):
     return run
 
 
-QUICK = {"budget": 12, "candidates": 100, "steps": 3}
+QUICK = {"budget": 12, "candidates": 100, "steps": 3, "harm": None}
 
 
 def table(data, rows):

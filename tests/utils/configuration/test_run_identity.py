@@ -193,3 +193,15 @@ def test_a_nested_seed_separates_groups():
 @given(SETTINGS)
 def test_canonical_settings_are_json(value):
     json.loads(canonical(value), parse_constant=pytest.fail)
+
+
+def test_a_search_without_a_limit_on_harm_has_the_identity_that_it_had():
+    """``auto`` is .01 where the objective is fair; what permits any harm says nothing of it."""
+
+    def poison(*words):
+        return identity(composed("model=random_forest", "attack=bo_poison", *words), "f")["attack"]["poison"]
+
+    assert "harm" not in poison("attack.poison.harm=null")
+    assert "harm" not in poison("attack.poison.objective=unfair")
+    assert poison() == poison("attack.poison.harm=0.01")
+    assert poison()["harm"] == 0.01

@@ -197,3 +197,35 @@ def test_a_threshold_for_each_group_is_applied_by_group():
 def test_a_label_of_a_class_that_no_row_has_is_no_label_of_another():
     with pytest.raises(UndefinedError, match="answers class 2, of which no validation row is"):
         judge(fit_decide=lambda *_: lambda z, s: z.argmax(1)).metrics(Answer(torch.eye(3)[torch.full((1, 400), 2)]))
+
+
+# --- harm --------------------------------------------------------------------------------------------------------
+
+
+def rates(fpr, fnr, accuracy=0.7):
+    of_groups = {f"{rate}_group{i}": value for rate, of in (("fpr", fpr), ("fnr", fnr)) for i, value in enumerate(of)}
+    return {"fpr_gap": abs(fpr[0] - fpr[1]), "accuracy": accuracy} | of_groups
+
+
+BEFORE = rates((0.34, 0.16), (0.3, 0.4))
+
+
+@pytest.mark.parametrize(
+    ("after", "violation"),
+    [
+        (rates((0.20, 0.16), (0.3, 0.4)), -0.01),  # the better for some, the worse for nobody
+        (rates((0.28, 0.277), (0.3, 0.4)), 0.107),  # levelled down
+        (rates((0.20, 0.16), (0.35, 0.4)), 0.04),  # paid for by false negatives
+        (rates((0.20, 0.17), (0.31, 0.41)), 0.0),  # just what is permitted
+    ],
+)
+def test_no_error_rate_of_a_group_may_rise_by_more_than_harm(after, violation):
+    assert judge(harm=0.01)(after, BEFORE).violation == pytest.approx(violation, abs=1e-12)
+    assert judge(harm=None)(after, BEFORE).violation == 0
+
+
+def test_the_accuracy_limit_holds_beside_harm():
+    own = judge(harm=0.01, accuracy="constraint", accuracy_loss=0.02)
+    lost = rates((0.2, 0.16), (0.3, 0.4), accuracy=0.65)
+    assert own(lost, BEFORE).violation == pytest.approx(0.03)
+    assert own(BEFORE, BEFORE).violation == pytest.approx(-0.01)

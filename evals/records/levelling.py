@@ -1,0 +1,32 @@
+"""Both sides of a difference between groups: is it smaller for the good of some, or at the cost of the better-off?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MOSTLY = 0.5  # share of the closing that makes it levelled down
+
+
+def describe(words: str, names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> str:
+    """Returns both sides of a difference in an error rate, and ``levelled down`` where the better-off pay for it.
+
+    Args:
+        words: the rate, such as "false positive rate".
+        names: those of the groups, (g,).
+        before: the rate of each group, (g,).
+        after: the same afterwards.
+
+    Returns:
+        ``false positive rate: women .338 -> .280, men .160 -> .277; levelled down: 67 % of the closing is the rise of
+        men``. Empty where a rate is not known, or for one group.
+    """
+    old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    if len(old) < 2 or np.isnan(old).any() or np.isnan(new).any():
+        return ""
+    moves = ", ".join(f"{name} {a:.3f} -> {b:.3f}" for name, a, b in zip(names, old, new, strict=True))
+    best, closing = int(old.argmin()), np.ptp(old) - np.ptp(new)
+    share = (new[best] - old[best]) / closing if closing > 0 else 0.0
+    verdict = (
+        f"; levelled down: {min(share, 1):.0%} of the closing is the rise of {names[best]}" if share >= MOSTLY else ""
+    )
+    return f"{words}: {moves}{verdict}"

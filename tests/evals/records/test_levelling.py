@@ -1,0 +1,41 @@
+"""Both sides of a gap, and whether it closed at somebody's cost."""
+
+import math
+
+import pytest
+
+from evals.records.levelling import describe
+
+NAMES = ("African-American", "Caucasian")
+
+
+def test_a_gap_that_closes_by_the_rise_of_the_better_off_is_levelled_down():
+    """The search for rows on COMPAS: .117 of the .175 that the gap closes by are people of the other group."""
+    said = describe("false positive rate", NAMES, (0.338, 0.160), (0.280, 0.277))
+    assert said == (
+        "false positive rate: African-American 0.338 -> 0.280, Caucasian 0.160 -> 0.277; "
+        "levelled down: 67% of the closing is the rise of Caucasian"
+    )
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        (0.16, 0.16),  # for the good of the worse off
+        (0.20, 0.18),  # mostly so
+        (0.45, 0.30),  # both rise, and the gap closes by less than the rise: said below
+        (0.40, 0.10),  # it grows
+    ],
+)
+def test_other_gaps_are_not(after):
+    said = describe("false positive rate", NAMES, (0.338, 0.160), after)
+    assert ("levelled down" in said) == (after == (0.45, 0.30))
+
+
+def test_a_rise_beyond_the_closing_is_all_of_it():
+    assert "levelled down: 100% of" in describe("fnr", NAMES, (0.3, 0.1), (0.35, 0.25))
+
+
+def test_what_is_not_known_is_not_said():
+    assert describe("fnr", NAMES, (0.3, math.nan), (0.2, 0.2)) == ""
+    assert describe("fnr", ("all",), (0.3,), (0.2,)) == ""
