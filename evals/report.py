@@ -2,6 +2,7 @@
 
 ``python -m evals.report dataset=celeba_jobs [where="..."] [out=page.html]``; options and defaults stand in
 ``config/report.yaml``. The page is ``evals/page/``: its HTML with the style sheet, the scripts and the data put in.
+With ``live=true`` it is served on this machine, and follows a sweep that runs.
 """
 
 import base64
@@ -11,6 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,6 +21,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals.page.content import content
+from evals.page.serving import Followed, Server
 from evals.records import query
 from utils.system import atomic
 from utils.system.console import count, say, say_of
@@ -29,7 +32,8 @@ PAGE = paths_config.ROOT / "evals" / "page"
 SCRIPTS = (
     *("columns.js", "figures.js", "pareto.js", "population.js", "intervals.js", "state.js", "handing.js"),
     *("choosing.js", "view.js", "looks.js", "scales.js", "plot.js", "dom.js", "combobox.js", "controls.js"),
-    *("record.js", "answer.js", "paired.js", "compare.js", "table.js", "columnchoice.js", "zoom.js", "report.js"),
+    *("record.js", "answer.js", "paired.js", "compare.js", "table.js", "columnchoice.js"),
+    *("zoom.js", "live.js", "report.js"),
 )
 
 
@@ -39,14 +43,21 @@ def page(held: Mapping[str, Any]) -> str:
     Nothing in the data can become markup: no ``<``, ``>`` or ``&`` is left in them, the scripts make only text of
     them, and the page's policy lets nothing run but those very scripts, and nothing be fetched from anywhere.
     """
+    return _document(str(held["title"]), embed(held))
+
+
+def _document(title: str, data: str, tag: str = "") -> str:
+    """The HTML file about embedded data; with a tag of theirs, one that asks whoever serves it for newer ones."""
     style = (PAGE / "report.css").read_text(encoding="utf-8")
     body = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{body}\n}})();\n'
+    policy = f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data: blob:"
     parts = {
-        "policy": f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data: blob:",
-        "title": html.escape(f"{held['title']}: trade-offs"),
+        "policy": f"{policy}; connect-src 'self'" if tag else policy,
+        "title": html.escape(f"{title}: trade-offs"),
         "style": style,
-        "data": embed(held),
+        "tag": html.escape(tag),
+        "data": data,
         "script": script,
     }
     template = (PAGE / "report.html").read_text(encoding="utf-8")
@@ -67,7 +78,17 @@ def _digest(text: str) -> str:
 
 
 def report(options: DictConfig) -> None:
-    """Reads the database, writes the page, prints what was written."""
+    """Reads the database and writes the page, or serves it."""
+    if options.live:
+        serve(options)
+    elif options.port is not None:
+        raise ValueError(f"port={options.port} is that of live=true, which serves the page; write live=true too")
+    else:
+        write(options)
+
+
+def write(options: DictConfig) -> None:
+    """Writes the page, and prints what was written."""
     started = perf_counter()
     path = target(options.out, str(options.dataset))
     held = content(query.read(str(options.dataset)), options)
@@ -78,6 +99,26 @@ def report(options: DictConfig) -> None:
     if held["source"] is not None:
         say(f"{held['sources']}. The page opens with {held['source']}, and offers the others in its place")
     say_of(path, f"{what}, {len(written) / 1e6:.1f} MB, {perf_counter() - started:.1f} s")
+
+
+def serve(options: DictConfig) -> None:
+    """Serves the page on this machine until it is interrupted; its data follow the database.
+
+    Raises:
+        ValueError: a file to write is named too, the port is taken, or there is nothing to show yet.
+    """
+    if options.out is not None:
+        raise ValueError(f"out={options.out}: live=true serves the page and writes no file; leave one of them out")
+    dataset = str(options.dataset)
+    followed = Followed(paths_config.database(dataset), lambda: embed(content(query.read(dataset), options)))
+    title = str(options.dataset if options.title is None else options.title)
+    with Server(followed, partial(_document, title), options.port) as server:
+        try:
+            say(f"{server.address} shows {dataset} and follows it; Ctrl+C ends it")
+            sys.stdout.flush()
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("no longer served")
 
 
 def target(out: object, dataset: str) -> Path:

@@ -312,6 +312,7 @@ buildNeeds(change);
 buildColumnChoice(change);
 repaint();
 listen();
+follow();
 
 /** For tests and the curious: what is shown, by the codes of the marks, and the milliseconds of a full redraw. */
 window.trilemma = {

@@ -174,6 +174,7 @@ function row(view, shownColumns, i) {
     ...cells,
   );
   made.dataset.mark = i;
+  made.dataset.code = codeOf(view.marks, i);
   if (i === view.picked) made.setAttribute("aria-selected", "true");
   return made;
 }
