@@ -26,6 +26,7 @@ from utils.scms import facts
 from utils.system.atomic import digest
 from utils.system.console import count
 from utils.words.levels import name_class, write_text
+from utils.words.numbers import SPELLED
 
 SHEETS = paths_config.ROOT / "docs" / "data_sheets.yaml"
 TARGET = re.compile(r"utils\.(\w+)\.(\w+)\.\w+")
@@ -46,6 +47,7 @@ GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
 SIGNED = "_signed_gap"
 ABOVE = "as above"
+AT_RADIUS = re.compile(rf"(.*)_{SPELLED}")
 GAP = "A gap is the largest rate less the smallest, never negative unless it says which group's is subtracted"
 DETAIL = re.compile(r"(_low|_high|_null)$")
 
@@ -384,12 +386,10 @@ def _difference(record: Record, key: str) -> str:
 
 def robustness(record: Record) -> list[Block]:
     """Robust accuracies at every radius, of the training's evaluation and of later ones, and who attacked."""
-    rows = [_format_judged(record, key, "") for key in record["metrics"] if _robust(key)]
+    rows = [_format_judged(record, key, "") for key in _list_robust(record["metrics"])]
     for name, later in (record.get("evaluations") or {}).items():
         found: Record = {"metrics": later.get("metrics") or {}, "rows": record.get("rows")}
-        rows += [
-            _format_judged({**record, **found}, key, f" [{name}]") for key in later.get("metrics") or {} if _robust(key)
-        ]
+        rows += [_format_judged({**record, **found}, key, f" [{name}]") for key in _list_robust(found["metrics"])]
     heading = Heading("Robustness")
     if not rows:
         return [heading, Paragraph("Robustness was not measured" + _at_point(record))]
@@ -418,8 +418,12 @@ def _attack(what: str, said: Sequence[str]) -> str:
     return f"{what} ({'; '.join(said)})" if said else what
 
 
-def _robust(key: str) -> bool:
-    return key.startswith("robust_accuracy") and not DETAIL.search(key)
+def _list_robust(metrics: Mapping[str, Any]) -> list[str]:
+    """Robust accuracies, none of the steps of an ensemble, at radius 0, or of a radius that another one names."""
+    keys = [key for key in metrics if key.startswith("robust_accuracy") and not DETAIL.search(key)]
+    keys = [key for key in keys if "_after_" not in key and not re.search(r"_0(\.0*)?$", key)]
+    named = [(found[1], metrics[key]) for key in keys if (found := AT_RADIUS.fullmatch(key))]
+    return [key for key in keys if (key, metrics[key]) not in named]
 
 
 def _format_judged(record: Record, key: str, suffix: str) -> list[str]:

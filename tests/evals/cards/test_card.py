@@ -77,7 +77,8 @@ def test_every_robust_accuracy_and_gap_of_the_record_is_there(example):
     stored, markdown, _ = example
     keys = [key for key in stored["metrics"] if not card_sections.DETAIL.search(key)]
     wanted = [key for key in keys if key.startswith("robust_accuracy") or key.endswith(("_gap", "_difference"))]
-    wanted = [key for key in wanted if not key.endswith("_signed_gap")]  # a column beside theirs
+    beside = ("_signed_gap", "robust_accuracy", "worst_class")  # in a column; of the radius of the training
+    wanted = [key for key in wanted if not key.endswith(beside)]
     assert not [key for key in wanted if key.startswith("tpr")]
     assert all(f"| {card_sections.words(key, stored)} |" in markdown for key in wanted)
 
@@ -245,6 +246,15 @@ def test_the_card_says_how_the_model_was_chosen_and_what_it_cost(example):
     rows = section(markdown, "What the constraints cost")
     assert [row[:2] for row in rows] == [["uai_0.05<=0.1", "4 of 10"], ["fnr_gap<=0.1", "9 of 10"]]
     assert rows[0][2].startswith("costs 0.0508 of accuracy: without it ")
+
+
+def test_robust_accuracies_are_told_once():
+    """Not again by the training's radius alone, step by step of an ensemble, nor at radius 0, which is the accuracy."""
+    twice = {"robust_accuracy": 0.4, "robust_accuracy_pgd_0": 0.8, "robust_accuracy_after_apgd_8/255": 0.45}
+    told = {"robust_accuracy_8/255": 0.4, "robust_accuracy_class_0_8/255": 0.3, "robust_accuracy_pgd_8/255": 0.5}
+    assert card_sections._list_robust(twice | told) == list(told)
+    other = {"robust_accuracy": 0.6, "robust_accuracy_8/255": 0.4}  # at another radius
+    assert card_sections._list_robust(other) == list(other)
 
 
 def test_both_cards_say_the_same(example):
