@@ -241,7 +241,8 @@ def columns(record: Record) -> list[str]:
 def describe_data(record: Record) -> str:
     """The data set by its name, and what it is."""
     name = str(record["dataset"])
-    text = describe_target(str((record["params"].get("dataset") or {}).get("_target_")))
+    target = (record["params"].get("dataset") or {}).get("_target_")
+    text = describe_target(str(target)) if target else name
     return text if text.lower().startswith(name.lower()) else f"{name}: {text}"
 
 

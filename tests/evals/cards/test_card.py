@@ -391,6 +391,7 @@ def test_a_record_that_lacks_almost_everything_has_a_card(folder):
     assert run("dataset=loan", "maximize=accuracy") == 0
     text = (folder / "figures" / "cards" / "loan_1.md").read_text()
     assert "imported without them" in text
+    assert "| Decides | Class 1 or class 0 for a row of loan. Thresholds: one for all groups. |" in text
     assert not (folder / "figures" / "cards" / "loan_1.png").exists()  # one metric is no trade-off
 
 
