@@ -217,10 +217,10 @@ def test_what_is_decided_of_whom_is_in_words(folder):
     columns = [{"name": "sex=f", "attribute": "sex"}, {"name": "age"}, {"name": "sex=m", "attribute": "sex"}]
     stored = {"class_names": ["no", "yes"], "columns": columns, "schema": schema, "groups": []}
     made = record(1, preprocessing=stored, params={"model": {"outputs": 1}})
-    assert fitness.decides(made).startswith("Class yes or class no of hired for a row of loan: ")
+    assert fitness.decides(made).startswith("Class yes or class no of hired for a row of loan. ")
     assert fitness.decides(made).endswith(". From sex, age. Thresholds: one for all groups.")
     images = record(2, preprocessing={"class_names": list("abc"), "shape": [1, 8, 8]}, params={"model": {"outputs": 3}})
-    assert fitness.decides(images).startswith("One of 3 classes for an image of loan: ")
+    assert fitness.decides(images).startswith("One of 3 classes for an image of loan. ")
 
 
 def test_the_prevalence_of_a_group_follows_from_its_rates(example):
