@@ -16,6 +16,7 @@ from evals import look, scm
 from evals.records import query
 from tests.commands import SMALL, Answer, command, house
 from tests.test_image_models import SMALL as FACES
+from utils.command_line import completion
 from utils.command_line.overrides import CONFIG, keys, normalise, options
 from utils.runs import lifecycle
 from utils.words import quoting
@@ -271,7 +272,9 @@ def test_a_line_of_the_documentation_is_made_of_words_that_exist(where, tmp_path
     (tmp_path / "people.yaml").write_text("label: hired\nsensitive: sex\n")
     monkeypatch.chdir(tmp_path)
     _, program, *given = shlex.split(documented()[where].replace("=NAME", "=lin"))
-    if program == "train.py":
+    if "-sc" in given:
+        assert completion.answer([word.rstrip(")") for word in given])
+    elif program == "train.py":
         composed(given)
     elif given[0] == "evals.scm":
         composed([word for word in given[1:] if word.partition("=")[0] not in scm.OWN])

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import paths_config
+from utils.command_line import completion
 from utils.command_line.help import ALL, explain_topic, take_topic
 from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
@@ -53,6 +54,9 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
     _folder.clear()
     begin()
     try:
+        if (script := completion.answer(sys.argv[1:])) is not None:
+            sys.stdout.write(script)
+            return 0
         topic, words = take_topic(sys.argv[1:])
         if topic not in (None, ALL):
             write(explain_topic(topic, config_name))

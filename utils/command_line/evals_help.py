@@ -55,8 +55,7 @@ def explain_command(name: str, words: Sequence[str]) -> str:
     if verbs:
         return reflow(_docstring(f"keeping/{VERBS[str(verbs[0])]}")) + "\n"
     topic = "" if topic in (None, ALL) else str(topic)
-    path = CONFIG / f"{name}.yaml"
-    return _of_yaml(path.read_text(encoding="utf-8"), topic) if path.is_file() else _of_docstring(name, topic)
+    return _of_yaml(name, topic) if options_of(name) else _of_docstring(name, topic)
 
 
 def _docstring(module: str) -> str:
@@ -75,21 +74,35 @@ def _of_docstring(name: str, topic: str) -> str:
             return reflow("\n".join(lines[i : i + 2])) + "\n"
     if name == "scm":
         return explain_topic(topic, "train")
-    known = [*dict.fromkeys(re.findall(r"(?:^|[\s\[])(\w+)=", text)), *(VERBS if name == "database" else ())]
+    known = [*find_keys(name), *(VERBS if name == "database" else ())]
     raise ValueError(f"--help {topic}: evals.{name} has no such option{near_or_all(topic, known)}")
 
 
-def _of_yaml(text: str, topic: str) -> str:
-    """The options of a yaml: name, the comment behind it, default; or one of them."""
-    lines = text.splitlines()
-    found = {match["key"]: match for line in lines if (match := OPTION.fullmatch(line))}
+def _of_yaml(name: str, topic: str) -> str:
+    """The options of a command with a yaml: name, the comment behind it, default; or one of them."""
+    found = options_of(name)
     if topic and topic not in found:
         raise ValueError(f"--help {topic}: there is no such option{near_or_all(topic, list(found))}")
-    shown = [found[topic]] if topic else list(found.values())
-    wide = max(len(m["key"]) for m in shown)
+    shown = {topic: found[topic]} if topic else found
+    wide = max(map(len, shown))
     said = []
-    for m in shown:
-        default = "required" if m["default"] == "???" else m["default"]
-        said.append(wrap(f"{m['text'] or ''} [{default}]", f"  {m['key']:<{wide}}  ", " " * (wide + 4)))
+    for key, (default, comment) in shown.items():
+        by_default = "required" if default == "???" else default
+        said.append(wrap(f"{comment} [{by_default}]", f"  {key:<{wide}}  ", " " * (wide + 4)))
+    lines = (CONFIG / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     about = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
     return "\n".join(said if topic else [wrap(about), "", *said]) + "\n"
+
+
+def options_of(name: str) -> dict[str, tuple[str, str]]:
+    """Returns the options in the yaml of a command, each with its default and comment; of one without yaml none."""
+    path = CONFIG / f"{name}.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = [match for line in lines if (match := OPTION.fullmatch(line))]
+    return {match["key"]: (match["default"], match["text"] or "") for match in found}
+
+
+def find_keys(name: str) -> list[str]:
+    """Returns the keys of the options of a command, from its yaml or as its docstring writes them."""
+    written = re.findall(r"(?:^|[\s\[])(\w+)=", _docstring(name))
+    return list(options_of(name)) or list(dict.fromkeys(written))

@@ -92,7 +92,7 @@ def _explain_setting(topic: str, config_name: str, groups: Sequence[str]) -> str
     """
     found: dict[str, list[str]] = {}
     known: set[str] = set()
-    for option, key, value, comment in _all_settings(config_name, groups):
+    for option, key, value, comment in settings_of(config_name, groups):
         known |= {key, key.rpartition(".")[2]}
         if key == topic or key.endswith(f".{topic}"):
             said = wrap(_as_typed(comment), f"{key}={_text(value)}  ", "    ") if comment else f"{key}={_text(value)}"
@@ -104,7 +104,7 @@ def _explain_setting(topic: str, config_name: str, groups: Sequence[str]) -> str
     return "\n".join(f"{said}{options}\n" for said, options in zip(found, of, strict=True))
 
 
-def _all_settings(config_name: str, groups: Sequence[str]) -> Iterator[tuple[str, str, Any, str]]:
+def settings_of(config_name: str, groups: Sequence[str]) -> Iterator[tuple[str, str, Any, str]]:
     """Yields every setting of a command: the option that has it, "" outside of groups, key, default and comment."""
     main = CONFIG / f"{config_name}.yaml"
     own = {key: value for key, value in _content(main).items() if key not in ("defaults", "hydra")}
