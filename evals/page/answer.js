@@ -117,9 +117,10 @@ function permittedInWords(view) {
   return `${allowed} of ${total} ${competitors(view)} permitted${state.sure ? " for sure" : ""}.${lost}`;
 }
 
-function competitors({ passing, marks }) {
-  const noun = state.seeds === "mean" ? "settings" : "runs";
-  return passing.some(marks.isPoint) ? `${noun} and operating points` : noun;
+function competitors({ candidates, marks }) {
+  const noun = state.seeds === "mean" ? "setting" : "run";
+  if (candidates.some(marks.isPoint)) return `${noun}s and operating points`;
+  return candidates.length === 1 ? noun : `${noun}s`;
 }
 
 function luckOf({ candidates }) {

@@ -135,8 +135,7 @@ function needsMetBy({ marks, rows, level }, i) {
     const figures = [meanOf(marks, i, need.key, own), ...(run === null ? [] : figuresOf(table, need.key, run, level))];
     if (figures.every((value) => meets(value, need))) return need;
     const worst = need.sign > 0 ? Math.min(...figures) : Math.max(...figures);
-    const outwards = need.sign > 0 ? Math.floor(worst * 1e4 + 1e-6) : Math.ceil(worst * 1e4 - 1e-6);
-    return { ...need, value: outwards / 1e4 };
+    return { ...need, value: outwards(worst, need.sign, 1e4) };
   });
 }
 

@@ -211,7 +211,8 @@ function dial({ key, sign }, i, change) {
   const [low, high] = spanOf(key);
   const { words, bounds } = METRIC.get(key);
   const step = Number(((high - low || 0.1) / 200).toPrecision(1));
-  const [from, to] = [Math.floor(low / step - 2) * step, Math.ceil(high / step + 2) * step];
+  const pad = low < high ? 2 * step : 0.1;
+  const [from, to] = [Math.floor((low - pad) / step) * step, Math.ceil((high + pad) / step) * step];
   const [min, max] = [Math.max(from, bounds[0] ?? from), Math.min(to, bounds[1] ?? to)];
   const name = `${sign > 0 ? "least" : "largest"} permitted ${words}`;
   const set = (event) => {

@@ -104,7 +104,8 @@ function handedWords(marks, i, level, withFigures = true) {
 /** That the interval of the run that is handed out crosses a limit that its figure meets. */
 function crossedBy(handed) {
   const reach = state.needs.filter((need) => crosses(handed, need)).map(inWords);
-  return reach.length ? ` Its interval over the test rows crosses ${reach.join(" and ")}.` : "";
+  const whose = `The interval of record ${runs.id[handed.run]} over the test rows`;
+  return reach.length ? ` ${whose} crosses ${reach.join(" and ")}.` : "";
 }
 
 function ownFigure(handed, key) {

@@ -59,6 +59,8 @@ function showCaption() {
       `Small squares: operating points, the same model under other thresholds${state.points === "few" ? "; those that are efficient" : ""}.`,
     );
   if (view.references.length) said.push("Dotted: what the most accurate of all possible classifiers reaches.");
+  if (view.best >= 0 && !view.shown.includes(view.best))
+    said.push(`The best permitted is not shown: it has no ${[state.x, state.y].filter((key) => !Number.isFinite(view.marks.value(key)[view.best])).map(briefly).join(" and no ")}.`);
   if (view.missing)
     said.push(`Not shown: ${view.missing.toLocaleString("en")} without ${briefly(state.x)} or ${briefly(state.y)}.`);
   byId("caption").textContent = said.join(" ");

@@ -25,35 +25,37 @@ function pixels(values, along) {
   return found;
 }
 
-const LEAST = 0.02; // of an axis of shares: what differs by less is not looked at closer
+const LEAST = 0.04; // of an axis of shares: what differs by less is not looked at closer
 
 /**
  * How far an axis, 0 or 1, reaches: least and greatest of the shown values, with room about them and more of it towards
- * the better end, and no farther than the metric can. Ends of intervals and reference lines may widen that by half their
- * span; what lies farther off is marked at the edge.
+ * the better end, and no farther than the metric can. Of few marks all of their intervals is seen; else ends of intervals
+ * and reference lines may widen the reach by half its span, and what lies farther off is marked at the edge.
  */
 function extentOf(view, k) {
   const [values, axis] = [k ? view.ys : view.xs, k ? "y" : "x"];
   const [least, most] = METRIC.get(view.keys[k]).bounds;
   const lines = view.references.filter((line) => line.axis === axis).flatMap((line) => [line.low, line.high]);
   const ends = view.bars ? view.shown.filter((i) => plot.standsOut(i)).flatMap((i) => view.bars[k].map((of) => of[i])) : [];
-  const [low, high] = extent(values, view.shown, view.signs[k], ends, lines, least !== null && most !== null ? LEAST : 0);
+  const own = view.shown.map((i) => values[i]);
+  const [seen, others] = view.shown.length <= FEW ? [[...own, ...ends], lines] : [own, [...ends, ...lines]];
+  const [low, high] = extent(seen, view.signs[k], others, least !== null && most !== null ? LEAST : 0);
   return [Math.max(low, least ?? low), Math.min(high, most ?? high)];
 }
 
-/** Such a reach without the limits of the metric; at least `least` wide. */
-function extent(values, shown, sign, ends, lines, least) {
+/** Such a reach of values, without the limits of the metric; at least `least` wide, `others` within half its span. */
+function extent(values, sign, others, least) {
   let [low, high] = [Infinity, -Infinity];
   const take = (value) => {
     if (!Number.isFinite(value)) return;
     if (value < low) low = value;
     if (value > high) high = value;
   };
-  for (const i of shown) take(values[i]);
+  for (const value of values) take(value);
   if (!Number.isFinite(low)) [low, high] = [0, 1];
   const span = Math.max(high - low, least) || Math.abs(high) * 0.1 || 1;
   const within = [low - 0.5 * span, high + 0.5 * span];
-  for (const value of [...ends, ...lines]) if (value > within[0] && value < within[1]) take(value);
+  for (const value of others) if (value > within[0] && value < within[1]) take(value);
   const lacking = Math.max(0, span - (high - low)) / 2;
   [low, high] = [low - lacking, high + lacking];
   const room = high - low;

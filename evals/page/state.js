@@ -37,9 +37,9 @@ function firstState() {
   };
 }
 
-/** The requirement of the dial: {key, sign, value}, at least (+1) or at most (-1), of the first metric that has ends. */
+/** The requirement of the dial: {key, sign, value}, at least (+1) or at most (-1), on the first metric that may be one. */
 function firstNeeds(keys) {
-  const key = keys.find((own) => directionOf(own) && isOfTestRows(own) && spanOf(own)[0] < spanOf(own)[1]);
+  const key = keys.find((own) => directionOf(own) && isOfTestRows(own));
   return key ? [needOn(key)] : [];
 }
 
@@ -47,11 +47,21 @@ function isGap(key) {
   return /_(gap|difference)(_by_.+)?$/.test(key);
 }
 
-/** A requirement on a metric, in round numbers: .1 of a difference where that parts the runs, else the middle. */
+/**
+ * A requirement on a metric, in round numbers: .1 of a difference where that parts the runs, else the middle, which of a
+ * single value is the next that it meets.
+ */
 function needOn(key) {
   const [low, high] = spanOf(key);
+  const sign = directionOf(key) || -1;
   const common = isGap(key) && low <= LIMIT && LIMIT < high;
-  return { key, sign: directionOf(key) || -1, value: common ? LIMIT : Number(((low + high) / 2).toPrecision(2)) };
+  const middle = low < high ? Number(((low + high) / 2).toPrecision(2)) : outwards(low, sign, 100);
+  return { key, sign, value: common ? LIMIT : middle };
+}
+
+/** The next limit that a value meets, in so many parts of one. */
+function outwards(value, sign, parts) {
+  return (sign > 0 ? Math.floor(value * parts + 1e-6) : Math.ceil(value * parts - 1e-6)) / parts;
 }
 
 /** Least and greatest value of a metric among all runs and points. */

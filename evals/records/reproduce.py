@@ -32,6 +32,7 @@ Node = Mapping[str, Any]
 PARTS = "evaluation.metrics."  # what stands below may be left out by ~
 REFERENCE = re.compile(r"\$\{([\w.\[\]]+)\}")
 SPECIAL = re.compile(r"_[a-z]+_")  # keys that Hydra acts on, as _target_
+LEAVES = (str, int, float, type(None))
 SETTLED = ("_target_", "_partial_")  # those of them that our options have
 
 
@@ -105,18 +106,29 @@ def _seed(record: Record) -> int:
     return seed
 
 
-def _refuse_foreign(node: Node) -> None:
+def _refuse_foreign(node: Any, path: str = "") -> None:
     """Refuses settings that name functions which no option names: a line that says them would call whatever they say.
 
     Raises:
         ValueError: there is one, or a key that Hydra acts on beside those of our options.
     """
-    for path, value in walk(node):
-        key = path.rpartition(".")[2]
-        if key == "_target_" and (not isinstance(value, str) or value not in _functions()):
-            raise ValueError(f"no command gives it: {visible(path)} is {visible(value)}, which no option names")
-        if SPECIAL.fullmatch(key) and key not in SETTLED:
-            raise ValueError(f"no command gives it: {visible(path)} is no setting")
+    if isinstance(node, list | tuple):
+        for value in node:
+            _refuse_foreign(value, path)
+    elif isinstance(node, Mapping):
+        for name, value in node.items():
+            below = f"{path}.{name}" if path else str(name)
+            if (key := below.rpartition(".")[2]).startswith("_"):
+                _refuse_special(key, value, below)
+            if not isinstance(value, LEAVES):
+                _refuse_foreign(value, below)
+
+
+def _refuse_special(key: str, value: Any, path: str) -> None:
+    if key == "_target_" and (not isinstance(value, str) or value not in _functions()):
+        raise ValueError(f"no command gives it: {visible(path)} is {visible(value)}, which no option names")
+    if SPECIAL.fullmatch(key) and key not in SETTLED:
+        raise ValueError(f"no command gives it: {visible(path)} is no setting")
 
 
 @lru_cache
