@@ -1,8 +1,8 @@
-"""Choose the best model that meets every constraint, say what each constraint costs, and write its model card.
+"""Choose the best model that meets every limit, say what each limit costs, and write its model card.
 
 ``python -m evals.select dataset=loan where="uai_0.05<=0.1, fnr_gap<=0.05" maximize=accuracy``; options and defaults
-stand in ``config/select.yaml``. A constraint on a setting is met by its mean over seeds, and the run that is handed out
-meets every constraint itself, or the answer says that none does. ``sure=true`` demands it of the whole interval of that
+stand in ``config/select.yaml``. A limit on a setting is met by its mean over seeds, and the run that is handed out
+meets every limit itself, or the answer says that none does. ``sure=true`` demands it of the whole interval of that
 run, wide enough for all the runs that were compared.
 """
 
@@ -160,7 +160,7 @@ def _price_lines(found: Choice) -> list[str]:
         first, found_more, more = _shortly(found, choice_text.price(found, paid)).partition(choice_text.LAXER)
         rows.append([paid.constraint.text, f"{paid.meeting} of {total}", first])
         rows += [["", "", f"{choice_text.LAXER[2:]}{more}"]] if found_more else []
-    lines = ["", *align(["constraint", "met by", "what it costs"], rows).splitlines()]
+    lines = ["", *align(["limit", "met by", "what it costs"], rows).splitlines()]
     lines += [choice_text.together(found)] if choice_text.together(found) else []
     return lines
 

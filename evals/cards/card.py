@@ -87,7 +87,7 @@ def write(found: Choice, dataset: str, paths: Sequence[Path], **said: Any) -> li
 
 def _caption(found: Choice, x: str, y: str) -> str:
     lines = [c.text for c in found.question.constraints if c.key in (x, y)]
-    dashed = f"; dashed the constraint{'s' * (len(lines) > 1)} {' and '.join(lines)}" if lines else ""
+    dashed = f"; dashed the limit{'s' * (len(lines) > 1)} {' and '.join(lines)}" if lines else ""
     record = found.pool.records[found.pool.table.iloc[found.ranked[0]]["members"][0]]
     what = " and ".join(words(key, record).partition(" (")[0] for key in (x, y))
     what = f"{what[0].upper()}{what[1:]} of all candidates, and the frontier of those that none other surpasses in both"
@@ -145,7 +145,7 @@ def _describe_choice(found: Choice, facts: str, figure: Figure | None) -> list[B
     if found.prices:
         total = len(found.pool.table)
         rows = [[p.constraint.text, f"{p.meeting} of {total}", choice_text.price(found, p)] for p in found.prices]
-        blocks += [Heading("What the constraints cost", 3), Table(["constraint", "met by", "price"], rows)]
+        blocks += [Heading("What the limits cost", 3), Table(["limit", "met by", "price"], rows)]
         blocks += [Paragraph(f"{costs[0].upper()}{costs[1:]}.")] if (costs := choice_text.together(found)) else []
     return [*blocks, *([figure] if figure else [])]
 
@@ -161,7 +161,7 @@ def _describe_means(found: Choice) -> list[Block]:
     over = dict.fromkeys(text for key in keys if (text := choice_text.over(row, key)))
     what = f"Means over {row['seeds']} seeds." + (f" Intervals over {' or '.join(over)}." if over else "")
     used = f"This card is of record {run['doc_id']}{choice_text.why(found, found.ranked[0])}."
-    return [Table(["metric", "mean", "95 % interval", "constraint"], rows, what), Paragraph(used)]
+    return [Table(["metric", "mean", "95 % interval", "limit"], rows, what), Paragraph(used)]
 
 
 def _span(row: Any, key: str) -> str:

@@ -61,7 +61,7 @@ class Question:
         return 1 if self.higher else -1
 
     def __str__(self) -> str:
-        met = " and ".join(c.text for c in self.constraints) or "no constraint"
+        met = " and ".join(c.text for c in self.constraints) or "no limit"
         sure = ", for sure" if self.sure and self.constraints else ""
         return f"{'highest' if self.higher else 'lowest'} {self.objective} under {met}{sure}"
 

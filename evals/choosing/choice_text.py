@@ -23,7 +23,7 @@ LAXER = "; a laxer bound first permits "
 
 
 def describe_competition(found: Choice, facts: str) -> str:
-    """``chosen among 9 settings with model==mlp, 7 of which meet every constraint``."""
+    """``chosen among 9 settings with model==mlp, 7 of which meet every limit``."""
     table = found.pool.table
     own, points = int((table["point"] < 0).sum()), int((table["point"] >= 0).sum())
     kind = "run" if found.pool.runs else "setting"
@@ -31,7 +31,7 @@ def describe_competition(found: Choice, facts: str) -> str:
     parts += [count(points, f"operating point of {kind}s", f"operating points of {kind}s")] if points else []
     among = f"{' and '.join(parts)} {'compete' if len(table) > 1 else 'competes'}{f' ({facts})' if facts else ''}"
     alone = "; with one candidate there is no choice" if len(table) == 1 else ""
-    return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every constraint{alone}"
+    return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every limit{alone}"
 
 
 def describe_constant(record: Record) -> str:
@@ -94,7 +94,7 @@ def _shares_of_classes(record: Record) -> list[float]:
 
 
 def why(found: Choice, candidate: int) -> str:
-    """Explains this run: ``: of its 3 seeds 2 meet every constraint by themselves; the nearest to the mean``.
+    """Explains this run: ``: of its 3 seeds 2 meet every limit by themselves; the nearest to the mean``.
 
     Where none does, that no single run of the setting meets them, and which this one misses.
     """
@@ -107,7 +107,7 @@ def why(found: Choice, candidate: int) -> str:
     by = " for sure" if question.sure else " by themselves"
     if handed.meets:
         few = f"{handed.meeting} meet" if handed.meeting > 1 else "this one meets"
-        own = f"{few} every constraint{by if handed.meeting > 1 else by.replace('themselves', 'itself')}"
+        own = f"{few} every limit{by if handed.meeting > 1 else by.replace('themselves', 'itself')}"
         return f": of its {count(row['seeds'], 'seed')} {own}" + (
             "; of these the nearest to the mean" * (handed.meeting > 1)
         )
@@ -193,7 +193,7 @@ def describe_comparison(found: Choice) -> list[str]:
     each, question = len(found.pool.each), found.question
     if not (question.sure and question.constraints):
         return warn_of_luck(len(found.pool.table))
-    of = f"{count(each, 'run', 'runs and points')} x {count(len(question.constraints), 'constraint')}"
+    of = f"{count(each, 'run', 'runs and points')} x {count(len(question.constraints), 'limit')}"
     level = f"1 - .05 / ({of}) = {found.pool.level:.7g}"
     lines = [f"for sure: the whole interval over the test rows of the run that is handed out, of level {level}"]
     if lost := choice.count_uncounted(found.pool, question):
@@ -267,4 +267,4 @@ def together(found: Choice) -> str:
     """Describes the joint cost of constraints of which none costs anything alone; else an empty text."""
     if any(paid.binds for paid in found.prices) or not gain_of(found, found.free) > 0:
         return ""
-    return f"no constraint costs anything alone; without any of them {describe_gain(found, found.free)}"
+    return f"no limit costs anything alone; without any of them {describe_gain(found, found.free)}"

@@ -49,7 +49,7 @@ def test_json_names_the_chosen_run_and_the_price_of_every_constraint(folder, cap
 def test_text_says_what_was_chosen_what_it_cost_and_how_to_load_it(folder, capsys):
     assert run(*BOTH, "seeds=runs") == 0
     text = capsys.readouterr().out
-    assert "2 meet every constraint" in text
+    assert "2 meet every limit" in text
     assert re.search(r"uai_0.05\s+0\.0500\s+uai_0.05<=0.1 met; no interval is known", text)
     assert "costs 0.1000 of accuracy: without it erm, seed 0 (uai_0.05 0.4000)" in text
     assert 'load      from utils.model_zoo import from_database; model = from_database(3, "loan")' in text
@@ -109,7 +109,7 @@ def test_constraints_that_cost_only_together_are_said_to(folder, capsys):
     write(folder, "loan", records)
     assert run("where=uai_0.05<=0.2, fnr_gap<=0.2", "maximize=accuracy", "seeds=runs", "card=null") == 0
     assert (
-        "no constraint costs anything alone; without any of them accuracy +0.1000 by loan_mlp_erm, seed 0"
+        "no limit costs anything alone; without any of them accuracy +0.1000 by loan_mlp_erm, seed 0"
         in capsys.readouterr().out
     )
 

@@ -243,7 +243,7 @@ def test_the_interval_of_a_rate_is_over_the_rows_it_is_a_share_of():
 
 def test_the_card_says_how_the_model_was_chosen_and_what_it_cost(example):
     _, markdown, _ = example
-    rows = section(markdown, "What the constraints cost")
+    rows = section(markdown, "What the limits cost")
     assert [row[:2] for row in rows] == [["uai_0.05<=0.1", "4 of 10"], ["fnr_gap<=0.1", "9 of 10"]]
     assert rows[0][2].startswith("costs 0.0508 of accuracy: without it ")
 
