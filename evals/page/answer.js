@@ -114,7 +114,21 @@ function permittedInWords(view) {
     (n) => n.toLocaleString("en"),
   );
   const lost = without === "0" ? "" : ` ${without} without ${questioned().map(shortly).join(" or ")} do not compete.`;
-  return `${allowed} of ${total} ${competitors(view)} permitted${state.sure ? " for sure" : ""}.${lost}`;
+  return `${allowed} of ${total} ${competitors(view)} permitted${surety(view)}.${lost}`;
+}
+
+/** `for sure: by the whole interval of the run ...`, where that is asked. */
+function surety({ level }) {
+  if (level === null) return "";
+  const percent = (100 * level).toFixed(Math.max(0, Math.ceil(-Math.log10(1 - level)) - 1));
+  return ` for sure: by the whole interval of one run over its test rows, of level ${percent} %, as is due to so many runs`;
+}
+
+/** Why runs can never be sure: of older records no counts are known. */
+function neverSure({ asked, candidates, level }) {
+  const [all, lost] = level === null ? [0, 0] : uncountedOf(asked, candidates);
+  if (!lost) return "";
+  return ` ${lost.toLocaleString("en")} of ${all.toLocaleString("en")} runs and points are never sure: their records hold no counts of these metrics.`;
 }
 
 function competitors({ candidates, marks }) {
@@ -152,6 +166,6 @@ function refusalOf(view, change) {
   return [
     paragraph("lead", `${lead}${sure}. `, excluding, element("strong", {}, inWords(state.needs[hardest])), `: ${count(meeting[hardest])}${sure}.`),
     paragraph("second", "Nearest is ", linkTo(marks, nearest), `, with ${meansInWords({ marks, best: nearest, asked })}. `, ...(moved.length ? [permit] : [])),
-    paragraph("small", permittedInWords(view)),
+    paragraph("small", permittedInWords(view) + neverSure(view)),
   ];
 }

@@ -68,6 +68,14 @@ function levelOf(candidates, rows) {
   return 1 - (1 - CONFIDENCE) / Math.max(compared * state.needs.length, 1);
 }
 
+/** How many runs are compared, and how many of them no interval of any level is known of, so that they are never sure. */
+function uncountedOf({ marks, rows, level }, candidates) {
+  const keys = [...new Set(state.needs.map((need) => need.key))];
+  const counted = (i, row) => keys.every((key) => Number.isFinite(atLevel(marks.table(i), key, row, level)[0]));
+  const each = candidates.flatMap((i) => rows.get(i).map((row) => counted(i, row)));
+  return [each.length, each.filter((known) => !known).length];
+}
+
 /** Whether a mark meets requirements by its mean, and where it has to be sure by one run with its whole interval. */
 function isPermitted({ marks, rows, level }, i, needs) {
   const own = rows.get(i);

@@ -347,11 +347,12 @@ class Plot {
 
   /** The models, those that requirements exclude first and grey, the efficient ones last, larger and outlined. */
   drawModels(pen) {
-    const { marks, shown, mask, permitted } = this.view;
+    const { marks, shown, mask, permitted, best, pins } = this.view;
+    const seen = new Set([best, ...pins]);
     const sprites = new Map();
     pen.imageSmoothingEnabled = false;
     const layers = [[], [], []];
-    for (const i of shown) if (!marks.isPoint(i)) layers[!permitted[i] ? 0 : mask[i] ? 2 : 1].push(i);
+    for (const i of shown) if (!marks.isPoint(i)) layers[!permitted[i] ? 0 : mask[i] || seen.has(i) ? 2 : 1].push(i);
     layers.forEach((layer, rank) => {
       pen.globalAlpha = rank === 0 ? 0.5 : rank === 1 && this.view.ranked ? FAINT : 1;
       for (const i of layer) {

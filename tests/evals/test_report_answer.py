@@ -142,6 +142,14 @@ def test_the_requirement_that_excludes_most_is_named(page):
     assert "difference in false negative rate" in page.locator("#verdict .lead strong").inner_text()
 
 
+def test_records_without_counts_are_never_sure_and_the_page_says_so(visit):
+    page = visit([of_setting("a", 0, 0.7, 0.05), of_setting("b", 0, 0.6, 0.01)], "#need=fnr_gap<=0.1&y=fnr_gap&sure=1")
+    assert "No model meets the requirement for sure" in spaced(page, ".lead")
+    assert "2 of 2 runs and points are never sure" in spaced(page, ".small")
+    page.locator("#sure").uncheck()
+    assert "2 of 2 runs permitted" in spaced(page, ".small")
+
+
 # --- intervals ---------------------------------------------------------------------------------------------------
 
 
