@@ -39,6 +39,7 @@ LEFT_OUT: Mapping[str, str] = {
 TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
 SEARCH_KEYS = ("inner_seeds", "workers")  # of a search for rows
 HARM = 0.01  # what attack.poison.harm=auto permits a search for a fairer model
+LEAVES = (str, float, int, type(None))  # most settings; to ask whether they are mappings is slow
 STEP = re.compile(r"[^.\[\]]+")
 
 
@@ -62,32 +63,46 @@ def own_settings(node: Settings, beside: Sequence[str]) -> dict[str, Any]:
 def flat(settings: Settings, purpose: Purpose | None = None, prefix: str = "") -> dict[str, Any]:
     """Settings by dotted key, lists whole; for a purpose less those that it leaves out, ``_target_`` and the like."""
     found: dict[str, Any] = {}
+    _flatten(settings, frozenset() if purpose is None else left_out(purpose), purpose is None, prefix, found)
+    return found
+
+
+def _flatten(settings: Settings, out: frozenset[str], private: bool, prefix: str, found: dict[str, Any]) -> None:
+    """Adds settings by dotted key to those found, without those left ``out`` and, unless asked for, private ones."""
     for name, value in settings.items():
         key = f"{prefix}{name}"
-        if purpose is not None and key in left_out(purpose):
+        if key in out:
             continue
-        if isinstance(value, Mapping):
-            found |= flat(value, purpose, f"{key}.")
-        elif purpose is None or not str(name).startswith("_"):
+        if not isinstance(value, LEAVES) and isinstance(value, Mapping):
+            _flatten(value, out, private, f"{key}.", found)
+        elif private or not str(name).startswith("_"):
             found[key] = value
-    return found
 
 
 def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every part of a configuration with its dotted key, parents before children; items have the key of their list."""
-    yield key, node
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from walk(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from walk(value, key)
+    left = [(key, node)]
+    while left:
+        path, part = left.pop()
+        yield path, part
+        if isinstance(part, LEAVES):
+            continue
+        if isinstance(part, Mapping):
+            below = [(f"{path}.{name}" if path else str(name), value) for name, value in part.items()]
+            left += reversed(below)
+        elif isinstance(part, list | tuple):
+            left += [(path, value) for value in reversed(part)]
+
+
+@cache
+def _steps(key: str) -> tuple[str, ...]:
+    return tuple(STEP.findall(key))
 
 
 def at(settings: Any, key: str) -> Any:
     """The value under a key such as ``epsilon.evaluate[0]``; None where there is none."""
     node = settings
-    for step in STEP.findall(key):
+    for step in _steps(key):
         if isinstance(node, Mapping):
             node = node.get(step)
         elif isinstance(node, list | tuple) and step.isdecimal() and int(step) < len(node):
