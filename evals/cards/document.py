@@ -50,7 +50,7 @@ pre { background: var(--tint); padding: .7rem .9rem; border-radius: 6px; font-si
   overflow-wrap: anywhere; margin: .6rem 0; }
 @media (max-width: 34rem) { main { padding: 1.4rem 1rem 3rem; } h1 { font-size: 1.4rem; }
   table { font-size: .78rem; } th, td { padding-right: .4rem; } tbody th, tbody td { overflow-wrap: anywhere; }
-  tbody th { min-width: 3.7rem; } tbody td:nth-child(2):not(.number) { min-width: 3.7rem; }
+  tbody th { min-width: 6.2rem; } tbody td:nth-child(2):not(.number) { min-width: 3.7rem; }
   tbody td:last-child:not(.number) { min-width: 7rem; }
   .facts, .facts tbody, .facts tr, .facts th, .facts td { display: block; width: auto; border: 0; padding: 0; }
   .facts td { padding-bottom: .45rem; margin-bottom: .45rem; border-bottom: 1px solid var(--line); } }
