@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evals import poison
 from evals.poisoning.paired import Change
 from evals.poisoning.poison_text import Said, statement
-from evals.records import query
 from tests.commands import command, refused
 from tests.evals.poisoned_records import poisoned
 from tests.evals.records.test_query import record, write
+from utils.command_line.evals_help import explain_command
 
 VALID = ([0.11, 0.12, 0.10, 0.13, 0.11], [0.08, 0.09, 0.07, 0.09, 0.09])
 CHANCE = ([0.10, 0.12, 0.09, 0.11, 0.13], [0.11, 0.11, 0.10, 0.09, 0.13])
@@ -144,7 +143,7 @@ def test_a_database_without_poisoned_runs_is_told_how_to_get_one(folder):
 
 
 def test_every_option_is_explained():
-    assert {"dataset", "where", "metrics", "format", "out"} <= set(query.explain_options(poison.OPTIONS).split())
+    assert {"dataset", "where", "metrics", "format", "out"} <= set(explain_command("poison", []).split())
 
 
 # --- the sentences ---------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ def test_nothing_in_the_data_can_end_its_element():
     made = record(1, name=HOSTILE, created=HOSTILE, warnings=[HOSTILE])
     made["params"]["choices"]["regularizer"] = HOSTILE
     text = report.page(content([made, record(2)], f"title={HOSTILE}"))
-    data = text.split('type="application/json">')[1].split("</script>")[0]
+    data = re.split('type="application/json"[^>]*>', text)[1].split("</script>")[0]
     assert not re.search("[<>&\u2028\u2029]", data)
     assert decoded(json.loads(data)["runs"]["name"], 2)[0] == HOSTILE
     assert "<img" not in text

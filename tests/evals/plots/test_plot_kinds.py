@@ -14,6 +14,7 @@ from evals.plots import groups, labels, moving, parallel, robustness, seeds, spa
 from evals.records import query
 from tests.commands import command, refused
 from tests.evals.records.test_query import record
+from utils.command_line.evals_help import explain_command
 
 
 def model(doc_id, regularizer, accuracy, gap, robust, **changes):
@@ -427,7 +428,7 @@ def test_runs_without_groups_or_attacks_are_said_to_have_none():
 
 @pytest.mark.parametrize("kind", plot.KINDS)
 def test_every_kind_is_explained_in_the_help(kind):
-    assert kind in query.explain_options(plot.OPTIONS)
+    assert kind in explain_command("plot", [])
 
 
 def test_modules_and_kinds_agree():

@@ -359,17 +359,6 @@ def test_words_are_read_by_one_function_in_all_commands(words, message):
     assert query.read_words(["a=x=y", "b=", "a=z"], ["a", "b"]) == {"a": "z", "b": ""}
 
 
-def test_help_shows_every_option_with_its_explanation(defaults):
-    lines = query.explain_options(defaults).splitlines()
-    assert lines == [
-        "Shows nothing.",
-        "",
-        "  dataset  which data [required]",
-        "  x        the axis [accuracy]",
-        "  title     [null]",
-    ]
-
-
 def test_a_mistake_is_one_line_and_exit_code_2(defaults, capsys):
     assert query.command(print, defaults, ["y=1", "dataset=loan"]) == 2
     assert capsys.readouterr().err.splitlines() == ["error: unknown option 'y'. Options: dataset, x, title"]
