@@ -204,7 +204,7 @@ def _ends_of_shares(table: pd.DataFrame, records: Sequence[query.Record]) -> dic
 
 def _labels(records: Sequence[query.Record], table: pd.DataFrame, of_each: Sequence[int]) -> list[str]:
     """Returns the names of the settings, as evals.select says them: without what all of them begin with."""
-    ids = table["group_id"].fillna(table["run_id"])
+    ids = table["group_id"].fillna(table["run_id"]).fillna(table["doc_id"].astype(str))
     named = [cast(query.Record, {**record, "group_id": own}) for record, own in zip(records, ids, strict=True)]
     settings = table.assign(group_id=ids).loc[of_each]
     apart = query.differences(named, settings, "name")

@@ -66,3 +66,24 @@ function swatch(look, size = 14) {
   paint();
   return canvas;
 }
+
+// --- focus -------------------------------------------------------------------------------------------------------
+
+const MADE_ANEW = ["needs", "legend", "facets", "verdict", "pins", "record", "rows", "head"]; // by new views or data
+const FOCUSED = "button, input, summary, code, tr";
+
+/** Where the focus is in a part that may be made anew: the element, its part, its name or its place there; else null. */
+function placeOfFocus() {
+  const own = document.activeElement;
+  const part = own && MADE_ANEW.find((id) => byId(id).contains(own));
+  if (!part) return null;
+  return { own, part, code: own.dataset.code, i: Array.from(byId(part).querySelectorAll(FOCUSED)).indexOf(own) };
+}
+
+/** Put the focus there again, if its element is gone: to the row of that name, or what now stands in that place. */
+function focusAt(place) {
+  if (!place || document.body.contains(place.own)) return;
+  const there = Array.from(byId(place.part).querySelectorAll(FOCUSED));
+  const found = place.code === undefined ? there[place.i] : there.find((own) => own.dataset.code === place.code);
+  (found || byId("add")).focus({ preventScroll: true });
+}

@@ -6,20 +6,22 @@ function follow() {
   let tag = document.getElementById("data").dataset.tag;
   if (!tag) return; // a page from disk
   const ask = async () => {
-    try {
-      const answer = await fetch("data", { cache: "no-store", headers: { "If-None-Match": tag } });
-      if (answer.status === 200) {
-        refresh(await answer.json());
-        tag = answer.headers.get("ETag");
-      }
-      showLive(answer.status === 503 ? `not refreshed: ${await answer.text()}` : "follows the database");
-    } catch {
-      showLive("no longer served: this is the state of the last answer");
+    const answer = await fetch("data", { cache: "no-store", headers: { "If-None-Match": tag } }).catch(() => null);
+    if (answer && answer.status === 200) {
+      const given = await answer.json();
+      tag = answer.headers.get("ETag");
+      refresh(given);
     }
+    showLive(await stateOf(answer));
     setTimeout(ask, PERIOD);
   };
   showLive("follows the database");
   setTimeout(ask, PERIOD);
+}
+
+async function stateOf(answer) {
+  if (!answer) return "no longer served: this is the state of the last answer";
+  return answer.status === 503 ? `not refreshed: ${await answer.text()}` : "follows the database";
 }
 
 function showLive(text) {
@@ -30,16 +32,16 @@ function showLive(text) {
 
 /** Show new data in the view that there is: what is chosen, looked at closely, focused and opened stays. */
 function refresh(given) {
-  const before = [RUNS, placeOfFocus(), openedParts()];
+  const [before, opened, focus] = [RUNS, openedParts(), placeOfFocus()];
   takeData(given);
   fill();
   keepWhatIsThere();
   if (!byId("needs").contains(document.activeElement)) byId("needs").dataset.shape = ""; // sliders as long as the data
   write();
   show();
-  for (const summary of byId("record").querySelectorAll("summary")) if (before[2].has(summary.textContent)) summary.click();
-  focusAt(before[1]);
-  const more = RUNS - before[0];
+  for (const summary of byId("record").querySelectorAll("summary")) if (opened.has(summary.textContent)) summary.click();
+  focusAt(focus);
+  const more = RUNS - before;
   if (more > 0) announce(`${counted(more, "run")} more`);
 }
 
@@ -51,22 +53,4 @@ function keepWhatIsThere() {
 
 function openedParts() {
   return new Set(Array.from(byId("record").querySelectorAll("details[open] > summary"), (summary) => summary.textContent));
-}
-
-const MADE_ANEW = ["legend", "facets", "verdict", "pins", "record", "rows", "head"]; // by every view
-const FOCUSED = "button, input, summary, code, tr";
-
-/** Where the focus is, in a part that is made anew: the part, and the row by its name or the place in the part. */
-function placeOfFocus() {
-  const own = document.activeElement;
-  const part = MADE_ANEW.find((id) => own && byId(id).contains(own));
-  return part ? [part, own.dataset.code, Array.from(byId(part).querySelectorAll(FOCUSED)).indexOf(own)] : null;
-}
-
-function focusAt(place) {
-  if (!place) return;
-  const [part, code, i] = place;
-  const there = Array.from(byId(part).querySelectorAll(FOCUSED));
-  const found = code === undefined ? there[i] : there.find((own) => own.dataset.code === code);
-  if (found) found.focus({ preventScroll: true });
 }

@@ -67,6 +67,7 @@ function showCaption() {
 }
 
 function show() {
+  const focus = placeOfFocus();
   view = look();
   showSources();
   showAxes();
@@ -81,6 +82,7 @@ function show() {
   showTable(view, change);
   showZoom();
   hideTip();
+  focusAt(focus);
 }
 
 /** Do something to the state, then show it and put it into the address. */

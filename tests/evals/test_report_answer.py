@@ -250,6 +250,29 @@ def test_a_dial_on_a_metric_of_which_more_is_better_asks_for_the_least(page):
     assert page.locator("#needs .sign").inner_text() == "Least permitted"
 
 
+def test_who_has_no_mouse_keeps_the_focus_in_what_a_change_makes_anew(page):
+    page.evaluate("trilemma.open('')")
+    focused = "document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+    page.locator("#needs [role=combobox]").focus()
+    page.keyboard.type("false positive rate between")
+    page.keyboard.press("Enter")
+    assert page.evaluate("trilemma.state.needs[0].key") == "fpr_gap"
+    assert page.evaluate(focused) == "metric of the requirement"
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    assert "remove the requirement" in page.evaluate(focused)
+    page.keyboard.press("Enter")
+    assert page.evaluate("trilemma.state.needs") == []
+    assert page.evaluate(focused) == "add"
+    page.keyboard.press("Enter")
+    assert len(page.evaluate("trilemma.state.needs")) == 1
+    page.locator("#rows tr").nth(2).focus()
+    code = page.evaluate("document.activeElement.dataset.code")
+    page.keyboard.press("p")
+    assert page.evaluate("document.activeElement.dataset.code") == code
+    assert page.evaluate("trilemma.pins()") == [code]
+
+
 def test_a_pin_is_held_by_the_address_and_a_third_takes_the_place_of_the_first(page, visit, jobs):
     page.evaluate("trilemma.open('')")
     codes = page.evaluate("trilemma.order().slice(0, 3)")
