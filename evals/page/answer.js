@@ -15,7 +15,10 @@ function paragraph(name, ...parts) {
 /** What is asked, where the dial is not printed. */
 function questionOnPaper() {
   const sure = state.sure ? ", for sure" : "";
-  return paragraph("required", `Required: ${state.needs.map(inWords).join(", ")}${sure}; best by ${briefly(state.objective)}.`);
+  return paragraph(
+    "required",
+    `Required: ${state.needs.map(inWords).join(", ")}${sure}; best by ${briefly(state.objective)}.`,
+  );
 }
 
 // --- a model ---------------------------------------------------------------------------------------------------------
@@ -64,7 +67,9 @@ function figureOf(handed, key) {
 function alsoSaid() {
   const asked = new Set(questioned());
   const free = held.metrics.filter((metric) => !metric.section && !asked.has(metric.key)).map((metric) => metric.key);
-  const first = [/^robust_accuracy(?!_worst|_group|_class)/, /^uai_[\d.]/].map((form) => free.find((key) => form.test(key)));
+  const first = [/^robust_accuracy(?!_worst|_group|_class)/, /^uai_[\d.]/].map((form) =>
+    free.find((key) => form.test(key)),
+  );
   return first.filter(Boolean).slice(0, 1);
 }
 
@@ -99,7 +104,9 @@ function meansInWords({ marks, best, asked }) {
 
 /** Which run of the setting is handed out, and whether it meets the requirements by itself. */
 function chosenRun({ marks, best, level }, handed) {
-  return handed.missed.length || handed.of > 1 || level !== null ? handedWords(marks, best, level, false) : crossedBy(handed);
+  return handed.missed.length || handed.of > 1 || level !== null
+    ? handedWords(marks, best, level, false)
+    : crossedBy(handed);
 }
 
 /** What would make the answer a bad one: a constant prediction, or nearly. */
@@ -110,9 +117,11 @@ function warningsOfAnswer(handed) {
 
 function permittedInWords(view) {
   if (!state.needs.length) return "";
-  const [allowed, total, without] = [view.allowed, view.candidates.length, view.passing.length - view.candidates.length].map(
-    (n) => n.toLocaleString("en"),
-  );
+  const [allowed, total, without] = [
+    view.allowed,
+    view.candidates.length,
+    view.passing.length - view.candidates.length,
+  ].map((n) => n.toLocaleString("en"));
   const lost = without === "0" ? "" : ` ${without} without ${questioned().map(shortly).join(" or ")} do not compete.`;
   return `${allowed} of ${total} ${competitors(view)} permitted${surety(view)}.${lost}`;
 }
@@ -150,7 +159,12 @@ function refusalOf(view, change) {
   const { marks, candidates, asked } = view;
   if (!candidates.length) {
     const missing = questioned().map(briefly).join(" and ");
-    return [paragraph("lead", view.passing.length ? `None of the ${competitors(view)} has ${missing}.` : "Nothing passes the filters.")];
+    return [
+      paragraph(
+        "lead",
+        view.passing.length ? `None of the ${competitors(view)} has ${missing}.` : "Nothing passes the filters.",
+      ),
+    ];
   }
   const meeting = view.meeting();
   const hardest = meeting.indexOf(Math.min(...meeting));
@@ -161,11 +175,27 @@ function refusalOf(view, change) {
   const nearest = view.nearest();
   const needs = needsMetBy(asked, nearest);
   const moved = needs.filter((need, i) => need !== state.needs[i]).map(inWords);
-  const permit = element("button", { type: "button", class: "quiet", id: "permit", onclick: () => change(() => (state.needs = needs)) }, `Permit ${moved.join(" and ")}`);
+  const permit = element(
+    "button",
+    { type: "button", class: "quiet", id: "permit", onclick: () => change(() => (state.needs = needs)) },
+    `Permit ${moved.join(" and ")}`,
+  );
   const lead = state.needs.length > 1 ? "No model meets all requirements" : "No model meets the requirement";
   return [
-    paragraph("lead", `${lead}${sure}. `, excluding, element("strong", {}, inWords(state.needs[hardest])), `: ${count(meeting[hardest])}${sure}.`),
-    paragraph("second", "Nearest is ", linkTo(marks, nearest), `, with ${meansInWords({ marks, best: nearest, asked })}. `, ...(moved.length ? [permit] : [])),
+    paragraph(
+      "lead",
+      `${lead}${sure}. `,
+      excluding,
+      element("strong", {}, inWords(state.needs[hardest])),
+      `: ${count(meeting[hardest])}${sure}.`,
+    ),
+    paragraph(
+      "second",
+      "Nearest is ",
+      linkTo(marks, nearest),
+      `, with ${meansInWords({ marks, best: nearest, asked })}. `,
+      ...(moved.length ? [permit] : []),
+    ),
     paragraph("small", permittedInWords(view) + neverSure(view)),
   ];
 }

@@ -26,7 +26,10 @@ function meanOf(marks, i, key, rows) {
 function intervalOf(marks, i, key, rows) {
   const table = marks.table(i);
   if (rows.length === 1) return [`${key}_low`, `${key}_high`].map((end) => table.metric(end)[rows[0]]);
-  return overSeeds(rows.map((row) => table.metric(key)[row]), METRIC.get(key).bounds);
+  return overSeeds(
+    rows.map((row) => table.metric(key)[row]),
+    METRIC.get(key).bounds,
+  );
 }
 
 /**
@@ -93,7 +96,9 @@ function figuresOf(table, key, row, level) {
 
 function isBetter(asked, i, other) {
   const sign = directionOf(state.objective) || 1;
-  const [own, others] = [i, other].map((mark) => rounded(meanOf(asked.marks, mark, state.objective, asked.rows.get(mark))));
+  const [own, others] = [i, other].map((mark) =>
+    rounded(meanOf(asked.marks, mark, state.objective, asked.rows.get(mark))),
+  );
   return own === others ? byFirstDifference(rankOf(asked, i), rankOf(asked, other)) < 0 : (own - others) * sign > 0;
 }
 
@@ -161,7 +166,8 @@ function costOf({ marks, rows }, best, free) {
   const pairs = pairedBySeed(marks, best, own, free, other, key);
   if (pairs) return { cost, ends: overSeeds(pairs.map((d) => d * sign)), by: `over ${pairs.length} seeds, paired` };
   const paired = pairedOnRows(marks, best, own, free, other, key);
-  if (paired) return { cost, ends: sign > 0 ? paired : [-paired[1], -paired[0]], by: "over the same test rows, paired" };
+  if (paired)
+    return { cost, ends: sign > 0 ? paired : [-paired[1], -paired[0]], by: "over the same test rows, paired" };
   const [mine, theirs] = [intervalOf(marks, best, key, own), intervalOf(marks, free, key, other)];
   const ends = sign > 0 ? ofDifference(others, theirs, value, mine) : ofDifference(value, mine, others, theirs);
   const of = Math.max(own.length, other.length) > 1 ? "over seeds" : "over test rows";

@@ -33,7 +33,12 @@ function fillColumnChoice(change) {
   }
   const chosen = new Set(chosenColumns());
   const groups = Array.from(sections, ([name, of]) =>
-    element("fieldset", {}, element("legend", {}, name), ...of.map(([id, words]) => columnBox(id, words, chosen.has(id), change))),
+    element(
+      "fieldset",
+      {},
+      element("legend", {}, name),
+      ...of.map(([id, words]) => columnBox(id, words, chosen.has(id), change)),
+    ),
   );
   byId("column-boxes").replaceChildren(...groups);
   narrowColumnChoice();

@@ -79,10 +79,17 @@ function unfold(own, typed) {
     sections.get(metric.section).push(metric);
   }
   own.list.replaceChildren(...Array.from(sections, ([name, of]) => sectionOf(own, name, of)));
-  if (!metrics.length) own.list.append(element("div", { class: "none", role: "presentation" }, "no metric has these words"));
+  if (!metrics.length)
+    own.list.append(element("div", { class: "none", role: "presentation" }, "no metric has these words"));
   own.list.hidden = false;
   own.field.setAttribute("aria-expanded", "true");
-  activate(own, Math.max(0, metrics.findIndex((metric) => metric.key === own.key)));
+  activate(
+    own,
+    Math.max(
+      0,
+      metrics.findIndex((metric) => metric.key === own.key),
+    ),
+  );
   if (typed) announce(counted(metrics.length, "metric"));
 }
 

@@ -196,7 +196,17 @@ function needRow(need, i, change) {
   const end = need.sign > 0 ? "Least" : "Largest";
   const other = need.sign > 0 ? "largest" : "least";
   const button = (name, title, text, act) =>
-    element("button", { type: "button", class: name, title, "aria-label": `${[...text].length > 1 ? `${text}; ` : ""}${title}: ${words}`, onclick: () => change(act) }, text);
+    element(
+      "button",
+      {
+        type: "button",
+        class: name,
+        title,
+        "aria-label": `${[...text].length > 1 ? `${text}; ` : ""}${title}: ${words}`,
+        onclick: () => change(act),
+      },
+      text,
+    );
   const offered = () => held.metrics.filter((metric) => isOfTestRows(metric.key));
   const choose = (key) => change(() => (state.needs[i] = needOn(key)));
   const field = metricField({ label: "metric of the requirement", offered, choose });

@@ -50,7 +50,12 @@ const namesInUse = rememberedOfData(() => {
 /** `70.5 %` of a share, else the figure. */
 function inUnits(key, value, ends) {
   if (!isPercentage(key) || !Number.isFinite(value)) return figure(value, ends);
-  return `${(100 * value).toFixed(decimalsOf(ends.map((end) => 100 * end), 1))}\u00a0%`;
+  return `${(100 * value).toFixed(
+    decimalsOf(
+      ends.map((end) => 100 * end),
+      1,
+    ),
+  )}\u00a0%`;
 }
 
 /** `[68.9, 72.1]`, in the unit of the figure. */
@@ -61,6 +66,11 @@ function rangeInUnits(key, ends) {
 /** `0.7 points of accuracy`, or so much of a metric that is no percentage. */
 function amountOf(key, value, ends) {
   if (!isPercentage(key)) return `${figure(value, ends)} of ${shortly(key)}`;
-  const points = (100 * value).toFixed(decimalsOf(ends.map((end) => 100 * end), 1));
+  const points = (100 * value).toFixed(
+    decimalsOf(
+      ends.map((end) => 100 * end),
+      1,
+    ),
+  );
   return `${points} point${points === "1" ? "" : "s"} of ${shortly(key)}`;
 }

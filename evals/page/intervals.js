@@ -31,20 +31,27 @@ function ofDifference(a, [lowA, highA], b, [lowB, highB]) {
  */
 function atLevel(table, key, row, level) {
   const value = table.metric(key)[row];
-  const found = Number.isNaN(value) ? null : fromCounts(table, key, row, level) || fromDeviation(table, key, row, level);
+  const found = Number.isNaN(value)
+    ? null
+    : fromCounts(table, key, row, level) || fromDeviation(table, key, row, level);
   return found && found[0] !== found[1] ? found : [NaN, NaN];
 }
 
 function fromCounts(table, key, row, level) {
   const [kind, all] = METRIC.get(key).made || [null, []];
   const families = all.map((family) => family.filter((part) => table.whole(part)[row] > 0));
-  if (!kind || !families.every((family) => family.length) || (kind === "signed" && families[0].length !== 2)) return null;
+  if (!kind || !families.every((family) => family.length) || (kind === "signed" && families[0].length !== 2))
+    return null;
   const parts = families.reduce((n, family) => n + family.length, 0);
   const own = kind === "gap" || kind === "worst" ? level ** (1 / parts) : level;
   const counts = (part) => [table.part(part)[row], table.whole(part)[row]];
   const limits = families.map((family) => family.map((part) => clopperPearson(...counts(part), own)));
   if (kind === "share") return limits[0][0];
-  if (kind === "signed") return newcombe(families[0].map((part) => counts(part)[0] / counts(part)[1]), limits[0]);
+  if (kind === "signed")
+    return newcombe(
+      families[0].map((part) => counts(part)[0] / counts(part)[1]),
+      limits[0],
+    );
   const ends = limits.map((family) => [family.map(([low]) => low), family.map(([, high]) => high)]);
   if (kind === "worst") return [Math.min(...ends[0][0]), Math.min(...ends[0][1])];
   const gaps = ends.map(([lows, highs]) => [

@@ -39,7 +39,8 @@ function refresh(given) {
   if (!byId("needs").contains(document.activeElement)) byId("needs").dataset.shape = ""; // sliders as long as the data
   write();
   show();
-  for (const summary of byId("record").querySelectorAll("summary")) if (opened.has(summary.textContent)) summary.click();
+  for (const summary of byId("record").querySelectorAll("summary"))
+    if (opened.has(summary.textContent)) summary.click();
   focusAt(focus);
   const more = RUNS - before;
   if (more > 0) announce(`${counted(more, "run")} more`);
@@ -52,5 +53,7 @@ function keepWhatIsThere() {
 }
 
 function openedParts() {
-  return new Set(Array.from(byId("record").querySelectorAll("details[open] > summary"), (summary) => summary.textContent));
+  return new Set(
+    Array.from(byId("record").querySelectorAll("details[open] > summary"), (summary) => summary.textContent),
+  );
 }

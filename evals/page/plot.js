@@ -409,7 +409,9 @@ class Plot {
   /** The names of the pinned and the efficient models, where they cover no other name and no efficient mark. */
   drawNames(pen) {
     const { marks, shown, mask, best, pins } = this.view;
-    const models = shown.filter((i) => mask[i] && !marks.isPoint(i) && this.inside(i)).sort((i, j) => this.px[i] - this.px[j]);
+    const models = shown
+      .filter((i) => mask[i] && !marks.isPoint(i) && this.inside(i))
+      .sort((i, j) => this.px[i] - this.px[j]);
     const order = [...new Set([...pins.filter((i) => this.inside(i)), models[0], models.at(-1), ...models])];
     const crowd = shown.length > THREADS; // of many marks only those that stand out keep their place
     const taken = shown.filter((i) => (!crowd || mask[i] || i === best) && this.inside(i)).map((i) => this.boxAt(i, 5));
@@ -441,7 +443,10 @@ class Plot {
     const best = this.view.best;
     const wide = pen.measureText("best permitted").width + this.r + 22;
     const [x, y] = [this.px[best], this.py[best]];
-    return [this.boxAt(best, this.r + 8), x > this.right - 120 ? [x - wide, y - 8, x, y + 8] : [x, y - 8, x + wide, y + 8]];
+    return [
+      this.boxAt(best, this.r + 8),
+      x > this.right - 120 ? [x - wide, y - 8, x, y + 8] : [x, y - 8, x + wide, y + 8],
+    ];
   }
 
   /** Where words of one line fit beside a mark: a box; null where they fit nowhere. */
@@ -461,7 +466,9 @@ class Plot {
       left > this.left + 2 && right < this.right - 2 && top > this.top && bottom < this.bottom - 2;
     const apart = (a, b) => a[2] < b[0] || b[2] < a[0] || a[3] < b[1] || b[3] < a[1];
     const own = this.boxAt(i, 5).join();
-    return boxes.find((box) => within(box) && taken.every((other) => other.join() === own || apart(box, other))) || null;
+    return (
+      boxes.find((box) => within(box) && taken.every((other) => other.join() === own || apart(box, other))) || null
+    );
   }
 
   /** Words on a rim of the ground's colour, legible over lines. */

@@ -99,7 +99,11 @@ function intervals(marks, key) {
     const values = table.metric(key);
     const rows = marks.members(i).filter((row) => !Number.isNaN(values[row]));
     if (rows.length === 1) [low[i], high[i]] = [`${key}_low`, `${key}_high`].map((end) => table.metric(end)[rows[0]]);
-    else if (rows.length) [low[i], high[i]] = overSeeds(rows.map((row) => values[row]), METRIC.get(key).bounds);
+    else if (rows.length)
+      [low[i], high[i]] = overSeeds(
+        rows.map((row) => values[row]),
+        METRIC.get(key).bounds,
+      );
   }
   return [low, high];
 }

@@ -27,14 +27,20 @@ function policyOf(marks, i) {
 function fitsAt(marks, i) {
   const { row, own } = handedOut(marks, i);
   const { keys, limit, fitted } = marks.isPoint(i) ? points.fit : runs.fit;
-  return (keys[row] || "").split("+").filter(Boolean).map((key) => {
-    const [low, high, value] = [own(`${key}_low`), own(`${key}_high`), own(key)];
-    const there = Number.isNaN(fitted[row]) ? "" : ` (${figure(fitted[row])} on those rows)`;
-    const interval = bracketed([low, high]) && ` ${bracketed([low, high])}`;
-    const crossed = value > limit[row] ? ", which exceeds" : high > limit[row] ? ", whose interval crosses" : "";
-    const end = crossed ? `${crossed} ${limit[row]}` : "";
-    return { words: `fitted to ${key}<=${limit[row]}${there}; test ${figure(value, [low, high])}${interval}${end}`, crossed: end !== "" };
-  });
+  return (keys[row] || "")
+    .split("+")
+    .filter(Boolean)
+    .map((key) => {
+      const [low, high, value] = [own(`${key}_low`), own(`${key}_high`), own(key)];
+      const there = Number.isNaN(fitted[row]) ? "" : ` (${figure(fitted[row])} on those rows)`;
+      const interval = bracketed([low, high]) && ` ${bracketed([low, high])}`;
+      const crossed = value > limit[row] ? ", which exceeds" : high > limit[row] ? ", whose interval crosses" : "";
+      const end = crossed ? `${crossed} ${limit[row]}` : "";
+      return {
+        words: `fitted to ${key}<=${limit[row]}${there}; test ${figure(value, [low, high])}${interval}${end}`,
+        crossed: end !== "",
+      };
+    });
 }
 
 /** A parameter's key as short as it can be told from the others. */
@@ -64,7 +70,8 @@ function commandOf(marks, i) {
   const seeds = marks.runsOf(i).map((run) => runs.seed[run]);
   if (line === null || !seeds.every((seed) => WHOLE.test(seed))) return null;
   const remark = settings.remark[setting] || "";
-  if (state.seeds === "runs" || seeds.length === 1) return `${line}${settings.alone[setting]} seed=${seeds[0]}${remark}`;
+  if (state.seeds === "runs" || seeds.length === 1)
+    return `${line}${settings.alone[setting]} seed=${seeds[0]}${remark}`;
   return `${line.replace("train.py", "train.py -m")} seed=${seeds.join(",")}${remark}`;
 }
 
@@ -181,7 +188,9 @@ function warningsOf(marks, i) {
   const known = !marks.isPoint(i) && [...own].some((text) => text && text.includes("fitted to")); // as filed
   const beyond = fits.filter((fit) => fit.crossed && !known).map((fit) => `Thresholds ${fit.words}.`);
   const said = [same, ...own, ...beyond].filter(Boolean).join("\n");
-  const kept = fits.filter((fit) => !fit.crossed).map((fit) => element("p", { class: "hint" }, `Thresholds ${fit.words}.`));
+  const kept = fits
+    .filter((fit) => !fit.crossed)
+    .map((fit) => element("p", { class: "hint" }, `Thresholds ${fit.words}.`));
   return [...(said ? [element("p", { class: "warning" }, said)] : []), ...kept];
 }
 
@@ -208,7 +217,9 @@ function poisonOf(marks, i) {
 
 /** What differs between runs: options first, then settings. */
 function tellingApart(setting) {
-  const options = usedFacets().filter((f) => f !== "radius").map((facet) => [TITLE(facet), facetOf(facet, setting)]);
+  const options = usedFacets()
+    .filter((f) => f !== "radius")
+    .map((facet) => [TITLE(facet), facetOf(facet, setting)]);
   return [
     ...options,
     ...differing(setting)
@@ -274,7 +285,9 @@ function figureTable(what, rows) {
 function commandBlocks({ marks, level }, i) {
   const line = commandOf(marks, i);
   const loading = loadingOf(marks, i);
-  const blocks = [line === null ? element("p", { class: "hint" }, lostOf(marks, i)) : block("Train it again", line, "command")];
+  const blocks = [
+    line === null ? element("p", { class: "hint" }, lostOf(marks, i)) : block("Train it again", line, "command"),
+  ];
   if (loading) blocks.push(block("Load it", loading, "loading"));
   if (loading && (state.seeds === "mean" || state.needs.length))
     blocks.push(element("p", { class: "hint handed" }, handedWords(marks, i, level)));
@@ -337,7 +350,12 @@ function tooltip(view, i) {
   const records = `record${ids.length > 1 ? "s" : ""} ${ids.slice(0, 5).join(", ")}${ids.length > 5 ? ", \u2026" : ""}`;
   const facts = [records, seedsOf(marks, i), view.mask[i] ? "efficient" : ""];
   return [
-    element("div", { class: "name" }, swatch(lookOfSetting(marks.setting(i))), element("b", {}, ...breaking(labelOf(marks, i)))),
+    element(
+      "div",
+      { class: "name" },
+      swatch(lookOfSetting(marks.setting(i))),
+      element("b", {}, ...breaking(labelOf(marks, i))),
+    ),
     element("div", { class: "sub" }, facts.filter(Boolean).join(" \u00b7 ")),
     element("div", { class: "sub" }, constancyOf((key) => marks.value(key)[i]).split(":")[0]),
     ...[...new Set([state.x, state.y, ...questioned()])].map(line),

@@ -14,8 +14,7 @@ function showFinding() {
   const best = view.mask.reduce((n, one) => n + one, 0);
   const finding = byId("finding");
   if (!view.placed.length) finding.textContent = `No ${noun} that passes the filters has ${axes}.`;
-  else if (!view.ranked)
-    finding.textContent = `${total}. No frontier: ${view.apart || whyUnranked(unranked())}.`;
+  else if (!view.ranked) finding.textContent = `${total}. No frontier: ${view.apart || whyUnranked(unranked())}.`;
   else if (view.placed.length < 2)
     finding.textContent = `Only one ${noun} is shown: there is nothing to compare it with yet.`;
   else {
@@ -32,7 +31,10 @@ function reach() {
   const [first, last] = [best[0], best.at(-1)].map((i) => `${at(state.x, i)} at ${at(state.y, i)}`);
   const said = first === last ? "" : ` They reach from ${briefly(state.x)} ${first} to ${last}.`;
   const none = best.filter((i) => isConstant(view.marks, i)).length;
-  const who = none === 1 ? "One of them is a constant prediction, or nearly" : `${none} of them are constant predictions, or nearly`;
+  const who =
+    none === 1
+      ? "One of them is a constant prediction, or nearly"
+      : `${none} of them are constant predictions, or nearly`;
   return none ? `${said} ${who}.` : said;
 }
 
@@ -60,7 +62,12 @@ function showCaption() {
     );
   if (view.references.length) said.push("Dotted: what the most accurate of all possible classifiers reaches.");
   if (view.best >= 0 && !view.shown.includes(view.best))
-    said.push(`The best permitted is not shown: it has no ${[state.x, state.y].filter((key) => !Number.isFinite(view.marks.value(key)[view.best])).map(briefly).join(" and no ")}.`);
+    said.push(
+      `The best permitted is not shown: it has no ${[state.x, state.y]
+        .filter((key) => !Number.isFinite(view.marks.value(key)[view.best]))
+        .map(briefly)
+        .join(" and no ")}.`,
+    );
   if (view.missing)
     said.push(`Not shown: ${view.missing.toLocaleString("en")} without ${briefly(state.x)} or ${briefly(state.y)}.`);
   byId("caption").textContent = said.join(" ");
@@ -121,8 +128,17 @@ function showPins(view) {
   byId("pinned").hidden = !view.pins.length;
   const chips = view.pins.map((i, k) => {
     const code = codeOf(view.marks, i);
-    const name = element("button", { type: "button", class: "link", onclick: () => pickMark(i) }, labelOf(view.marks, i));
-    const away = { type: "button", class: "icon", "aria-label": `unpin ${labelOf(view.marks, i)}`, onclick: () => pin(code) };
+    const name = element(
+      "button",
+      { type: "button", class: "link", onclick: () => pickMark(i) },
+      labelOf(view.marks, i),
+    );
+    const away = {
+      type: "button",
+      class: "icon",
+      "aria-label": `unpin ${labelOf(view.marks, i)}`,
+      onclick: () => pin(code),
+    };
     return element("li", {}, element("b", {}, LETTERS[k]), name, element("button", away, "\u00d7"));
   });
   byId("pins").replaceChildren(...chips);
@@ -220,7 +236,9 @@ function keyed(event) {
   event.preventDefault();
   if (step && view.hovered >= 0) {
     const i = view.hovered;
-    const found = view.keys.map((key) => `${briefly(key)} ${figure(view.marks.value(key)[i], intervalAt(key, i))}`).join(", ");
+    const found = view.keys
+      .map((key) => `${briefly(key)} ${figure(view.marks.value(key)[i], intervalAt(key, i))}`)
+      .join(", ");
     announce(`${labelOf(view.marks, i)}: ${found}${view.mask[i] ? ", efficient" : ""}`);
   }
 }
@@ -274,7 +292,11 @@ function answered(view) {
   if (view.best < 0) return { nearest: nearest < 0 ? null : codeOf(view.marks, nearest), meeting: view.meeting() };
   const { marks, best, free, asked, level } = view;
   const [handed, rows] = [handedOut(marks, best, level), asked.rows.get(best)];
-  const of = (key) => ({ value: meanOf(marks, best, key, rows), ends: intervalOf(marks, best, key, rows), own: handed.own(key) });
+  const of = (key) => ({
+    value: meanOf(marks, best, key, rows),
+    ends: intervalOf(marks, best, key, rows),
+    own: handed.own(key),
+  });
   return {
     label: labelOf(marks, best),
     record: runs.id[handed.run],

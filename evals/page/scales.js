@@ -36,7 +36,9 @@ function extentOf(view, k) {
   const [values, axis] = [k ? view.ys : view.xs, k ? "y" : "x"];
   const [least, most] = METRIC.get(view.keys[k]).bounds;
   const lines = view.references.filter((line) => line.axis === axis).flatMap((line) => [line.low, line.high]);
-  const ends = view.bars ? view.shown.filter((i) => plot.standsOut(i)).flatMap((i) => view.bars[k].map((of) => of[i])) : [];
+  const ends = view.bars
+    ? view.shown.filter((i) => plot.standsOut(i)).flatMap((i) => view.bars[k].map((of) => of[i]))
+    : [];
   const own = view.shown.map((i) => values[i]);
   const [seen, others] = view.shown.length <= FEW ? [[...own, ...ends], lines] : [own, [...ends, ...lines]];
   const [low, high] = extent(seen, view.signs[k], others, least !== null && most !== null ? LEAST : 0);

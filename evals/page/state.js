@@ -1,6 +1,17 @@
 // What the reader chose, and the same as the address of the page: a view can be shared, and comes back on reload.
 
-const FACETS = ["regularizer", "model", "prepare", "decide", "scm", "attack", "radius", "experiment", "source", "sensitive"];
+const FACETS = [
+  "regularizer",
+  "model",
+  "prepare",
+  "decide",
+  "scm",
+  "attack",
+  "radius",
+  "experiment",
+  "source",
+  "sensitive",
+];
 const NONE = "none"; // a facet that a setting lacks
 const CHIPS = 12; // values of a radius above which it is a range
 
@@ -102,7 +113,9 @@ function sourcesOfData() {
 }
 
 /** The facets that tell runs apart; that of the regularizers always, as it is the legend. */
-const facetsInUse = rememberedOfData(() => FACETS.filter((name) => name === "regularizer" || valuesOfFacet(name).length > 1));
+const facetsInUse = rememberedOfData(() =>
+  FACETS.filter((name) => name === "regularizer" || valuesOfFacet(name).length > 1),
+);
 const usedFacets = () => facetsInUse("all");
 
 function isRange(facet) {

@@ -30,12 +30,37 @@ function firstColumns(view) {
   const single = state.seeds === "runs";
   const found = [
     { id: "setting", title: "setting", text: (i) => settings.label[marks.setting(i)] },
-    { id: "policy", left: true, title: "thresholds fitted to", text: (i) => marks.policy(i) || "", order: (i) => marks.point(i) ?? -1 },
-    { id: "record", aside: true, title: single ? "record" : "records", text: (i) => ids(i).join(" "), order: (i) => runs.id[marks.first(i)] },
+    {
+      id: "policy",
+      left: true,
+      title: "thresholds fitted to",
+      text: (i) => marks.policy(i) || "",
+      order: (i) => marks.point(i) ?? -1,
+    },
+    {
+      id: "record",
+      aside: true,
+      title: single ? "record" : "records",
+      text: (i) => ids(i).join(" "),
+      order: (i) => runs.id[marks.first(i)],
+    },
     single
-      ? { id: "seed", aside: true, title: "seed", text: (i) => runs.seed[marks.first(i)] ?? "", order: (i) => Number(runs.seed[marks.first(i)]) }
+      ? {
+          id: "seed",
+          aside: true,
+          title: "seed",
+          text: (i) => runs.seed[marks.first(i)] ?? "",
+          order: (i) => Number(runs.seed[marks.first(i)]),
+        }
       : { id: "seeds", aside: true, title: "seeds", text: (i) => String(ids(i).length), order: (i) => ids(i).length },
-    { id: "efficient", aside: true, left: true, title: "efficient", text: (i) => (view.mask[i] ? "yes" : ""), order: (i) => -view.mask[i] },
+    {
+      id: "efficient",
+      aside: true,
+      left: true,
+      title: "efficient",
+      text: (i) => (view.mask[i] ? "yes" : ""),
+      order: (i) => -view.mask[i],
+    },
   ];
   return found.filter(({ id }) => id !== "policy" || view.shown.some(marks.isPoint));
 }
@@ -44,7 +69,11 @@ function firstColumns(view) {
 function columns(view) {
   const chosen = chosenColumns();
   const also = facts(view.marks).filter(({ id }) => chosen.includes(id));
-  return [...firstColumns(view), ...also, ...chosen.filter((key) => METRIC.has(key)).map((key) => metricColumn(view, key))];
+  return [
+    ...firstColumns(view),
+    ...also,
+    ...chosen.filter((key) => METRIC.has(key)).map((key) => metricColumn(view, key)),
+  ];
 }
 
 /** The metrics and facts that the table shows: those chosen, else axes, question and headlines. */
@@ -190,7 +219,9 @@ function csv(view) {
   const safe = (text) => (PLAIN.test(text) ? text : text.replace(FORMULA, "$1'"));
   const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const digits = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(9))) : "");
-  const metrics = chosenColumns().filter((key) => METRIC.has(key)).map((key) => metricColumn(view, key));
+  const metrics = chosenColumns()
+    .filter((key) => METRIC.has(key))
+    .map((key) => metricColumn(view, key));
   const cells = [
     ...[...firstColumns(view), ...facts(view.marks)].map(({ id, text }) => [id, (i) => quoted(safe(text(i)))]),
     ...metrics.flatMap(({ key, order, ends }) => [

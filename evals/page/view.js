@@ -59,11 +59,14 @@ function apartOf(marks, shown, keys) {
   for (const key of keys) {
     const models = runs.model(key);
     const found = new Set();
-    for (const i of models ? shown : []) for (const run of marks.runsOf(i)) if (models[run] !== null) found.add(models[run]);
+    for (const i of models ? shown : [])
+      for (const run of marks.runsOf(i)) if (models[run] !== null) found.add(models[run]);
     if (found.size > 1) {
       const { judge, taken, about = "causal model" } = METRIC.get(key);
       const said = `${briefly(key)} belongs to its ${about}, and these runs rest on several: ${[...found].join("; ")}`;
-      const other = taken ? `, or take ${taken}, under which all are judged` : judge && `, or judge all under one: ${judge}`;
+      const other = taken
+        ? `, or take ${taken}, under which all are judged`
+        : judge && `, or judge all under one: ${judge}`;
       return `${said}. Choose one under Filters${other || ""}`;
     }
   }
