@@ -279,10 +279,10 @@ def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: 
 
 
 def with_interval(figures: "Mapping[str, float | None]", key: str) -> str:
-    """``0.1200 [0.0900, 0.1500]``, the interval where there is one."""
-    value, low, high = (figures.get(of) for of in (key, f"{key}_low", f"{key}_high"))
-    interval = "" if low is None or high is None else f" [{low:.4f}, {high:.4f}]"
-    return "undefined" if value is None else f"{value:.4f}{interval}"
+    """``0.120 [0.090, 0.150]``, the interval where there is one."""
+    from utils.words.numbers import write_estimate
+
+    return write_estimate(figures.get(key), figures.get(f"{key}_low"), figures.get(f"{key}_high"))
 
 
 def anew_under(causal: "dict[str, Any] | None", record: "Record") -> "Callable[[str], bool]":

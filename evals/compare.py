@@ -32,6 +32,7 @@ from utils.system.console import count, escape_formulas
 from utils.system.tables import PLAIN, draw
 from utils.words.levels import name_class
 from utils.words.near import near
+from utils.words.numbers import count_decimals, write_estimate
 from utils.words.wrapping import fit
 
 OPTIONS = paths_config.ROOT / "config" / "compare.yaml"
@@ -225,8 +226,9 @@ def _number(value: float | None) -> float:
 
 
 def _cells(found: Difference) -> list[str]:
-    interval = "-" if math.isnan(found.low) else f"[{found.low:+.4f}, {found.high:+.4f}]"
-    return [found.key, f"{found.first:.4f}", f"{found.second:.4f}", f"{found.value:+.4f}", interval]
+    value, _, interval = write_estimate(found.value, found.low, found.high, "+").partition(" ")
+    digits = count_decimals((found.high - found.low) / 2)
+    return [found.key, f"{found.first:.{digits}f}", f"{found.second:.{digits}f}", value, interval or "-"]
 
 
 def to_csv(of: Compared) -> str:

@@ -127,7 +127,7 @@ def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
     lines += [f"          {said}"] if (said := choice_text.describe_constant(record)) else []
-    lines += align([""] * 4, _metric_rows(found, best), indent="  ").splitlines()
+    lines += align([""] * 3, _metric_rows(found, best), indent="  ").splitlines()
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]
     if row["seeds"] > 1 or found.question.sure:
         lines += [f"          {line}" for line in choice_text.own_figures(found, best)]
@@ -145,8 +145,7 @@ def _metric_rows(found: Choice, candidate: int) -> list[list[str]]:
     return [
         [
             key,
-            choice_text.figure(row[key]),
-            choice_text.interval(row, key),
+            choice_text.estimate_over(row, key),
             "; ".join(c for c in choice_text.meetings(found, row, key)),
         ]
         for key in found.question.keys

@@ -15,6 +15,7 @@ from tests.commands import command, house, refused
 from tests.utils.datasets.test_table import FAST, people
 from utils.model_zoo import predictor
 from utils.run_store import RunStore
+from utils.words.numbers import write_estimate
 
 SCHEMA = """\
 file: {path: people.csv}
@@ -67,8 +68,8 @@ def test_the_figures_are_those_of_the_predictor_on_these_rows(at_home):
     told = [line for line in answer.out.split("doc_id")[0].splitlines() if not line.startswith("record 1")]
     assert max(map(len, told)) <= 80
     assert f"{len(meant)} rows judged, {len(fresh) - len(meant)} rows outside of the schema's rows" in answer.out
-    assert f"{filed['metrics']['accuracy']:.3f}" in answer.out
-    assert f"{record()['metrics']['accuracy']:.3f}" in answer.out
+    for metrics in (filed["metrics"], record()["metrics"]):
+        assert write_estimate(*(metrics[f"accuracy{end}"] for end in ("", "_low", "_high"))) in answer.out
     assert "is there already" in command(*JUDGE, "rows=new.csv").out
 
 
@@ -202,7 +203,8 @@ def test_an_operating_point_is_judged_by_its_own_thresholds_on_other_rows(at_hom
     assert filed["metrics"]["accuracy"] == pytest.approx((at_point == rows["hired"]).mean())
     assert "judged at operating point 3, fitted " in answer.out
     test = RunStore(paths_config.database("people")).get(pointed)["operating_points"]["metrics"]["accuracy"][3]
-    assert re.search(rf"accuracy +{test:.3f} ", answer.out)  # beside the point's own figure on the test rows
+    beside = re.search(r"accuracy +(\d\.\d+) ", answer.out)[1]  # the point's own figure on the test rows
+    assert float(beside) == pytest.approx(test, abs=0.005)
     plain = command(*judge)
     assert "judged at the record's own thresholds" in plain.out
     assert "point=... judges one of its operating points, 0 to " in plain.out

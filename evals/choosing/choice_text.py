@@ -14,6 +14,7 @@ from utils.records.typed import Record
 from utils.runs.best import nearly_constant
 from utils.system.console import count
 from utils.words.levels import name_class
+from utils.words.numbers import write_estimate
 from utils.words.quoting import load_call
 
 UNCOUNTED = (
@@ -150,13 +151,11 @@ def meetings(found: Choice, row: pd.Series, key: str) -> list[str]:
 
 
 def own_figures(found: Choice, candidate: int) -> list[str]:
-    """The figures of the run that is handed out: ``fnr_gap 0.0912 [0.0400, 0.1300]``, and what they miss or cross."""
+    """The figures of the run that is handed out: ``fnr_gap 0.09 [0.04, 0.13]``, and what they miss or cross."""
     row, lines = choice.pick_row(found, candidate), []
     for key in found.question.keys:
-        low, high = row[f"{key}_low"], row[f"{key}_high"]
-        shown = f" [{low:.4f}, {high:.4f}]" if low == low else ""
         said = [describe_standing(c, row, sure=found.question.sure) for c in found.question.constraints if c.key == key]
-        lines.append(f"{key} {figure(row[key])}{shown}" + "".join(f", {text}" for text in said))
+        lines.append(f"{key} {estimate(row, key)}" + "".join(f", {text}" for text in said))
     return lines
 
 
@@ -226,10 +225,14 @@ def figure(value: float) -> str:
     return "undefined" if value != value else f"{value:.4f}"
 
 
-def interval(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
-    """``[0.7900, 0.8300] over 3 seeds (Student)``, or nothing where it is not known."""
-    low, high = row[f"{key}_low"], row[f"{key}_high"]
-    return "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}] over {over(row, key)}"
+def estimate(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
+    """``0.746 [0.724, 0.768]``, a figure with its interval where it is known."""
+    return write_estimate(row[key], row[f"{key}_low"], row[f"{key}_high"])
+
+
+def estimate_over(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
+    """``0.746 [0.724, 0.768] over 3 seeds (Student)``, or without an interval where it is not known."""
+    return estimate(row, key) + ("" if math.isnan(row[f"{key}_low"]) else f" over {over(row, key)}")
 
 
 def over(row: Mapping[Any, Any] | pd.Series, key: str) -> str:

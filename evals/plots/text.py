@@ -14,6 +14,7 @@ from evals.records import query
 from evals.records.points import describe_fits, fits
 from utils.system.console import count
 from utils.system.tables import align
+from utils.words.numbers import write_spread
 
 CONSTANT = "nearly constant"  # prediction: one class for nearly every row
 
@@ -97,11 +98,8 @@ def ids(found: Sequence[int]) -> str:
 
 
 def mean(row: dict[Any, Any], key: str) -> str:
-    """``0.8500 ± 0.0707``; a dash where there is none."""
-    if np.isnan(row[key]):
-        return "-"
-    spread = row[f"{key}_sd"]
-    return f"{row[key]:.4f}" + ("" if np.isnan(spread) else f" ± {spread:.4f}")
+    """``0.85 ± 0.07``; a dash where there is none."""
+    return "-" if np.isnan(row[key]) else write_spread(row[key], row[f"{key}_sd"])
 
 
 def full_label(row: Any) -> str:

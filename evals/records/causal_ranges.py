@@ -12,6 +12,7 @@ from utils.records.typed import Record
 from utils.runs.causal_figures import AREA
 from utils.scms.identity import causal_of
 from utils.system.console import count
+from utils.words.numbers import write_estimate
 
 HEAD = "causal model"
 ENDS = ("_low", "_high")
@@ -28,7 +29,7 @@ class Figure(NamedTuple):
     high: float | None
 
     def __str__(self) -> str:
-        return f"{self.value:.3f}" + ("" if None in (self.low, self.high) else f" [{self.low:.3f}, {self.high:.3f}]")
+        return write_estimate(self.value, self.low, self.high)
 
 
 class Refits(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from evals.records.query import Record
 from evals.records.row_intervals import over_rows
 from utils.decides.thresholds_text import describe_small
+from utils.words.numbers import write_estimate
 
 KEPT = ("auc", "prevalence", "support", "bayes")  # first words of metrics that thresholds do not change
 NAMES = {  # of gaps that have one of their own
@@ -146,10 +147,7 @@ def describe_fits(record: Record) -> list[str]:
 
 def _in_words(fit: Fit) -> str:
     there = "" if fit.fitted is None else f" ({fit.fitted:.3f} on those rows)"
-    low, high = fit.interval
-    shown = (
-        "undefined" if fit.test is None else f"{fit.test:.3f}" + ("" if high != high else f" [{low:.3f}, {high:.3f}]")
-    )
+    shown = write_estimate(fit.test, *fit.interval)
     crossed = ""
     if fit.test is not None and fit.crossed:
         word = "which exceeds" if fit.test > fit.permitted else "whose interval crosses"

@@ -166,7 +166,7 @@ def test_equal_data_give_equal_pictures(folder):
 
 def test_the_listing_gives_mean_deviation_records_and_seeds():
     line = text.list_efficient(chart(MODELS)).splitlines()[1]
-    assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.8500 ± 0.0707", "0.3500 ± 0.0707", "2"]
+    assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.85 ± 0.07", "0.35 ± 0.07", "2"]
 
 
 def test_an_efficient_setting_is_named_in_the_figure():

@@ -6,6 +6,7 @@ from itertools import repeat
 from typing import Any
 
 from utils.system.console import count
+from utils.words.numbers import write_estimate
 
 # the metric that is the gap in a rate
 GAP_IN = {
@@ -43,11 +44,9 @@ def describe_fit(fitted: Mapping[str, Any], metrics: Mapping[str, float | None])
     key = GAP_IN[fitted["rate"]]
     sure = f" with a confidence of {fitted['confidence']:g}" if "confidence" in fitted else ""
     value, low, high = (metrics.get(of) for of in (key, f"{key}_low", f"{key}_high"))
-    test = "undefined" if value is None else f"{value:.3f}"
-    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return (
         f"fitted to {key}<={fitted['permitted']:g}{sure} on {count(fitted['rows'], SPLITS[fitted['split']] + ' row')} "
-        f"(there {fitted['gap']:.3f}); test {test}{interval}"
+        f"(there {fitted['gap']:.3f}); test {write_estimate(value, low, high)}"
     )
 
 

@@ -24,6 +24,7 @@ from utils.tables.new_rows import Encoded, Unseen, encode_labelled, rows_meant
 from utils.tables.reading import find_table, read_table
 from utils.tables.table_schema import LEVELLED, FileFormat, TableSchema
 from utils.types import Batch, Dataset
+from utils.words.numbers import write_estimate
 
 MOST = 12  # columns that are printed
 
@@ -178,10 +179,7 @@ def lines(record: Record, found: Measured, rows: OtherRows) -> Iterator[str]:
 
 
 def _cell(figures: Any, key: str) -> str:
-    value, low, high = (figures.get(k) for k in (key, f"{key}_low", f"{key}_high"))
-    if value is None:
-        return "undefined"
-    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
+    return write_estimate(*(figures.get(k) for k in (key, f"{key}_low", f"{key}_high")))
 
 
 def _apart(one: Any, other: Any, key: str) -> bool:

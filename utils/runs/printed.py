@@ -15,6 +15,7 @@ from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn
 from utils.words.levels import name_class, write_level, write_text
+from utils.words.numbers import write_estimate
 from utils.words.quoting import copyable, load_call, option, with_import
 
 REFERRED = ("acceptance_rate", "fnr", "fpr")  # rates that are compared with those of a reference group
@@ -112,9 +113,7 @@ def _figures(record: Record) -> Iterator[str]:
         value, low, high = (metrics.get(k) for k in (key, f"{key}_low", f"{key}_high"))
         if value is None and split_some(key)[1] and f"{key}{REST}" in metrics:
             continue  # a warning says so
-        shown = "undefined" if value is None or value != value else f"{value:.4f}"
-        interval = f"  [{low:.4f}, {high:.4f}]" if low is not None and high is not None else ""
-        yield f"  {key:<{wide}} {shown}{interval}"
+        yield f"  {key:<{wide}} {write_estimate(value, low, high)}"
     yield from (f"  {sentence}" for sentence in sentences([record], keys))
 
 
@@ -122,7 +121,7 @@ def _against_references(record: Record) -> Iterator[str]:
     """Yields a line for each attribute with a reference in its schema: the differences of rates, with intervals."""
     found: dict[tuple[str, str], list[str]] = {}
     for of in differences(record, REFERRED):
-        shown = "undefined" if of.value is None else f"{of.value:+.4f} [{of.low:+.4f}, {of.high:+.4f}]"
+        shown = write_estimate(of.value, of.low, of.high, "+")
         found.setdefault((of.attribute, of.rate), []).append(f"{write_text(of.level)} {shown}")
     for (attribute, rate), each in found.items():
         reference = record["preprocessing"]["schema"]["groups"]["reference"][attribute]

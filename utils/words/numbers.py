@@ -64,14 +64,15 @@ def read_radii(radii: Iterable[str | float]) -> dict[str, float]:
 
 
 def count_decimals(half: float) -> int:
-    """Returns the decimals of an estimate that may be off by ``half``: the first two digits of that, 6 at most.
+    """Returns the decimals of an estimate that may be off by ``half``, at most 6; 4 where that is 0 or not known.
 
-    Two digits of an uncertainty are what is worth to be told (JCGM 100:2008, GUM, 7.2.6); 4 decimals where it is 0 or
-    not known.
+    As the Particle Data Group rounds (Review of Particle Physics, introduction, 5.3): two digits of the uncertainty
+    where its first three are below 355, else one.
     """
     if not (math.isfinite(half) and half > 0):
         return UNKNOWN
-    return min(MOST, max(0, 1 - math.floor(math.log10(half))))
+    place = math.floor(math.log10(half))
+    return min(MOST, max(0, int(half < 3.55 * 10.0**place) - place))
 
 
 def write_estimate(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
@@ -88,6 +89,8 @@ def write_estimate(value: float | None, low: float | None, high: float | None, s
 
 
 def write_spread(mean: float, sd: float) -> str:
-    """``0.716 ± 0.022``, a mean and a standard deviation; ``0.7158`` where that is NaN."""
+    """``0.716 ± 0.022``, a mean and a standard deviation; ``0.7158`` where that is NaN, ``undefined`` for no mean."""
+    if math.isnan(mean):
+        return "undefined"
     digits = count_decimals(sd)
     return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")

@@ -46,7 +46,7 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
     )
     assert table([own]) == (
         ["causal model", "uai_0.05"],
-        [*([name, f"{value:.3f}"] for name, value in FIGURES.items()), ["20 refits of the first", "[0.100, 0.150]"]],
+        [*([name, f"{value:.4f}"] for name, value in FIGURES.items()), ["20 refits of the first", "[0.100, 0.150]"]],
     )
     assert range_of(held, "uai_0.05") == "0.060 to 0.390"
     assert range_of(held, "uai_cf") == ""

@@ -53,7 +53,7 @@ THERE = "fitted to fnr_gap<=0.05 (0.038 on those rows); test"
 @pytest.mark.parametrize(
     ("made", "words", "crossed"),
     [
-        ((0.082, 0.04, 0.13), f"{THERE} 0.082 [0.040, 0.130], which exceeds 0.05", True),
+        ((0.082, 0.04, 0.13), f"{THERE} 0.08 [0.04, 0.13], which exceeds 0.05", True),
         ((0.03, 0.0, 0.07), f"{THERE} 0.030 [0.000, 0.070], whose interval crosses 0.05", True),
         ((0.03, 0.0, 0.05), f"{THERE} 0.030 [0.000, 0.050]", False),
         ((None, None, None), f"{THERE} undefined", False),
@@ -81,7 +81,7 @@ def test_the_thresholds_of_a_run_of_its_own_are_said_to_be_fitted_too():
     made = record(1, metrics=metrics, fitted={"gap": 0.02, "confidence": 0.9})
     decide = {"_target_": "utils.decides.group_exact.group_exact", "rate": "equalized_odds", "permitted": 0.05}
     made["params"]["decide"] = decide
-    words = "fitted to equalized_odds_difference<=0.05 with a confidence of 0.9 (0.020 on those rows); test 0.200"
+    words = "fitted to equalized_odds_difference<=0.05 with a confidence of 0.9 (0.020 on those rows); test 0.2000"
     assert describe_fits(made) == [f"{words}, which exceeds 0.05"]
     made["params"]["decide"] = decide | {"rate": "acceptance_rate"}
     assert [(fit.key, fit.crossed) for fit in fits(made)] == [("demographic_parity_difference", False)]

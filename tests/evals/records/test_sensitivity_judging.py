@@ -60,7 +60,7 @@ def test_it_says_where_it_is_and_in_the_end_the_range_and_the_choice(home, answe
         for k, name in enumerate(MODELS):
             assert f"record {i}: causal model {k + 1} of {len(MODELS) + 3}, {name}\n" in answer["out"]
     assert answer["err"].count("fitting the causal models") == 1  # both models share them
-    figures = r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]"
+    figures = r"\d\.\d{2,4} \[\d\.\d{2,4}, \d\.\d{2,4}\]"
     for name in MODELS:
         assert len(re.findall(rf"^{re.escape(name)} +{figures}  +{figures}$", answer["out"], re.MULTILINE)) == 2
     assert re.search(r"^3 refits of the first +\[0", answer["out"], re.MULTILINE)

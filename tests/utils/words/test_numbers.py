@@ -1,10 +1,21 @@
 """Numbers and radii as people write them."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.words.numbers import ANY, is_written, read_number, read_radii, read_radius
+from utils.words.numbers import (
+    ANY,
+    count_decimals,
+    is_written,
+    read_number,
+    read_radii,
+    read_radius,
+    write_estimate,
+    write_spread,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +100,30 @@ def test_a_division_by_0_is_written_as_a_number_and_refused_where_it_is_read():
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_number_is_spelt_as_the_pattern_says(value):
     assert ANY.fullmatch(repr(value))
+
+
+@pytest.mark.parametrize(
+    ("half", "decimals"),
+    [(0.827, 1), (0.119, 2), (0.367, 1), (0.022, 3), (0.0355, 2), (0.0354, 3), (0.0097, 3), (12.0, 0), (1e-9, 6)],
+)
+def test_an_uncertainty_has_one_or_two_digits(half, decimals):
+    """The examples of the Particle Data Group: .827 +- .119 is .83 +- .12, .827 +- .367 is .8 +- .4."""
+    assert count_decimals(half) == decimals
+
+
+@given(st.floats(0, 1), st.floats(1e-5, 1), st.floats(1e-5, 1))
+def test_an_estimate_keeps_its_order_and_is_off_by_less_than_an_eighth_of_its_interval(value, below, above):
+    """Half a unit of the last digit, which is at most 1/3.55 of the half-width."""
+    low, high = value - below, value + above
+    shown = [float(part) for part in re.findall(r"-?[\d.]+", write_estimate(value, low, high))]
+    assert sorted(shown) == [shown[1], shown[0], shown[2]]
+    limit = (high - low) / 2 / 3.55 / 2 + 0.5e-6
+    assert all(abs(a - b) <= limit * 1.001 for a, b in zip(shown, (value, low, high), strict=True))
+
+
+def test_what_is_not_known_is_not_written():
+    assert write_estimate(0.74583, None, None) == "0.7458"
+    assert write_estimate(None, 0.1, 0.2) == write_estimate(float("nan"), 0.1, 0.2) == "undefined"
+    assert write_estimate(0.012, -0.001, 0.025, "+") == "+0.012 [-0.001, +0.025]"
+    assert write_spread(0.71583, 0.02241) == "0.716 ± 0.022"
+    assert write_spread(0.71583, float("nan")) == "0.7158"
