@@ -24,8 +24,8 @@ function policyOf(marks, i) {
  * What the thresholds of the run that is handed out were fitted to, there and on the test rows, gap by gap: {words,
  * crossed}, crossed where the test gap or its interval reaches beyond the limit.
  */
-function fitsAt(marks, i) {
-  const { row, own } = handedOut(marks, i);
+function fitsAt(marks, i, level) {
+  const { row, own } = handedOut(marks, i, level);
   const { keys, limit, fitted } = marks.isPoint(i) ? points.fit : runs.fit;
   return (keys[row] || "")
     .split("+")
@@ -81,8 +81,8 @@ function lostOf(marks, i) {
 }
 
 /** The line that loads the run of a mark that is handed out; null where it came without weights. */
-function loadingOf(marks, i) {
-  const { run, row } = handedOut(marks, i);
+function loadingOf(marks, i, level) {
+  const { run, row } = handedOut(marks, i, level);
   const point = marks.isPoint(i) ? `, point=${points.number[row]}` : "";
   return runs.loads[run] ? `from_database(${runs.id[run]}, ${JSON.stringify(held.dataset)}${point})` : null;
 }
@@ -141,7 +141,7 @@ function showRecord(view) {
     element("h2", {}, swatch(lookOfSetting(setting), 18), element("span", {}, ...breaking(labelOf(marks, i)))),
     element("p", { class: "sub" }, subtitle(view, i)),
     pinButton(codeOf(marks, i)),
-    ...warningsOf(marks, i),
+    ...warningsOf(view, i),
     definitions(tellingApart(setting)),
     headlineTable(view, i),
     ...rangesOf(marks, i),
@@ -181,10 +181,10 @@ function subtitle(view, i) {
   return words.filter(Boolean).join(" · ");
 }
 
-function warningsOf(marks, i) {
+function warningsOf({ marks, level }, i) {
   const same = asSentence(constancyOf((key) => marks.value(key)[i]));
   const own = new Set(marks.runsOf(i).map((run) => runs.warnings[run]));
-  const fits = fitsAt(marks, i);
+  const fits = fitsAt(marks, i, level);
   const known = !marks.isPoint(i) && [...own].some((text) => text && text.includes("fitted to")); // as filed
   const beyond = fits.filter((fit) => fit.crossed && !known).map((fit) => `Thresholds ${fit.words}.`);
   const said = [same, ...own, ...beyond].filter(Boolean).join("\n");
@@ -284,7 +284,7 @@ function figureTable(what, rows) {
 
 function commandBlocks({ marks, level }, i) {
   const line = commandOf(marks, i);
-  const loading = loadingOf(marks, i);
+  const loading = loadingOf(marks, i, level);
   const blocks = [
     line === null ? element("p", { class: "hint" }, lostOf(marks, i)) : block("Train it again", line, "command"),
   ];

@@ -354,7 +354,7 @@ window.trilemma = {
       .interval(key)
       .map((ends) => ends[markOf(code)]),
   pixel: (code) => [plot.px[markOf(code)], plot.py[markOf(code)]],
-  loading: (code) => loadingOf(view.marks, markOf(code)),
+  loading: (code) => loadingOf(view.marks, markOf(code), view.level),
   missed: (code) => handedOut(view.marks, markOf(code), view.level).missed.length,
   answer: () => answered(view),
   paired: (a, b, key) => pairedDifference(bothDecided(runs.id.indexOf(a), runs.id.indexOf(b)), key),

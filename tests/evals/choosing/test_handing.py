@@ -175,18 +175,29 @@ def study(random):
             own = dict(zip(KEYS, point[0], strict=True))
             points = {key: [point[1][k], point[2][k]] for k, key in enumerate(KEYS)}
             held = {"rates": ["fnr"], "permitted": [0.05, None], "logits": [[0, 0], [0, 0]], "metrics": points}
+            counts = [counted(values) for values in point]
+            held["shares"] = {key: [counts[1][key], counts[2][key]] for key in counts[0]}
             number = len(records) + 1
             records.append(
                 record(
                     *(number, "erm"), seed=seed, group_id=f"g{setting}", metrics=own, operating_points=held,
-                    weights={"path": f"loan/{number}.safetensors", "sha256": "0"},
+                    shares=counts[0], weights={"path": f"loan/{number}.safetensors", "sha256": "0"},
                 )
             )  # fmt: skip
     return records
 
 
+def counted(values):
+    """Counts of 400 rows that give the figures of KEYS, of two groups their gap."""
+    accuracy, gap, robust = (round(400 * value) for value in values)
+    return {"accuracy": [accuracy, 400], "robust_accuracy_0.1": [robust, 400]} | {
+        "fnr_group0": [gap // 2, 200],
+        "fnr_group1": [0, 200],
+    }
+
+
 def questions(random, n):
-    """Limits on one to three metrics, at a quantile of theirs, and an objective."""
+    """Limits on one to three metrics, at a quantile of theirs, an objective, and whether all has to be sure."""
     for _ in range(n):
         keys = random.permutation(KEYS)[: random.integers(1, 4)]
         signs = [int(random.choice((-1, 1))) for _ in keys]
@@ -194,7 +205,7 @@ def questions(random, n):
             {"key": str(key), "sign": sign, "value": round(float(random.uniform(0.35, 0.65)), 2)}
             for key, sign in zip(keys, signs, strict=True)
         ]
-        yield needs, str(random.choice(KEYS))
+        yield needs, str(random.choice(KEYS)), bool(random.choice((False, True)))
 
 
 def alone(random):
@@ -213,11 +224,16 @@ def by_python(values, needs, seeds, ids):
     return handed(runs, *(f"{need['key']}{'>=' if need['sign'] > 0 else '<='}{need['value']}" for need in needs)).place
 
 
-def answered(records, needs, objective):
+def answered(records, needs, objective, sure):
     """What evals.choosing.choice says: the best, all that are permitted, and of each what is loaded."""
     higher = objective != "fnr_gap"
     words = ", ".join(f"{need['key']}{'>=' if need['sign'] > 0 else '<='}{need['value']}" for need in needs)
-    asked = {"maximize": objective if higher else None, "minimize": None if higher else objective, "conditions": words}
+    asked = {
+        "maximize": objective if higher else None,
+        "minimize": None if higher else objective,
+        "conditions": words,
+        "sure": sure,
+    }
     question, facts = choice.ask(records, **QUESTION | asked)
     pool = choice.compete(records, question, asked=Asked("loan", facts), runs=False, points=True)
     found = choice.choose(pool, question, near=1)
@@ -232,15 +248,18 @@ def answered(records, needs, objective):
         loads[code] = [f'from_database({made["doc_id"]}, "loan"{point})', handed.meets]
     return {
         "best": None if found.best is None else codes[found.best],
+        "nearest": codes[found.nearest[0]] if found.nearest else None,
         "permitted": sorted(codes[i] for i in found.ranked),
         "loads": loads,
     }
 
 
-ASK = """questions => questions.map(([needs, objective]) => {
-    trilemma.set({ needs, objective, seeds: "mean", points: "all" });
+ASK = """questions => questions.map(([needs, objective, sure]) => {
+    trilemma.set({ needs, objective, sure, seeds: "mean", points: "all" });
+    const answer = trilemma.answer();
     const loads = trilemma.shown().map((code) => [code, [trilemma.loading(code), trilemma.missed(code) === 0]]);
-    return { best: trilemma.best(), permitted: trilemma.permitted().sort(), loads: Object.fromEntries(loads) };
+    const found = { best: trilemma.best(), nearest: answer.nearest || null, loads: Object.fromEntries(loads) };
+    return { ...found, permitted: trilemma.permitted().sort() };
 })"""
 
 
@@ -251,7 +270,7 @@ def test_the_page_chooses_and_hands_out_what_select_does(tmp_path):
 
     random = np.random.default_rng(0)
     records = study(random)
-    asked, rows = list(questions(random, 20)), [alone(random) for _ in range(500)]
+    asked, rows = list(questions(random, 24)), [alone(random) for _ in range(500)]
     with browser() as running:
         page = opened(running, written(records, tmp_path / "p.html", "dataset=loan"))
         found = page.evaluate(ASK, asked)
@@ -259,8 +278,11 @@ def test_the_page_chooses_and_hands_out_what_select_does(tmp_path):
         assert page.complaints == []
     expected = [answered(records, *question) for question in asked]
     assert [of["best"] for of in found] == [of["best"] for of in expected]
+    assert [of["nearest"] for of in found] == [of["nearest"] for of in expected]
     assert [sorted(of["permitted"]) for of in found] == [of["permitted"] for of in expected]
     assert [of["loads"] for of in found] == [of["loads"] for of in expected]
+    sure = [of["best"] for of, question in zip(expected, asked, strict=True) if question[2]]
+    assert 2 < sum(best is None for best in sure) < len(sure) - 2  # some are attained and some are not
     assert places == [by_python(*words) for words in rows]
     missed = sum(not meets for of in expected for _, meets in of["loads"].values())
     assert missed > 50  # the other branch of the rule was asked too
