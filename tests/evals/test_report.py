@@ -17,6 +17,7 @@ from evals.records.points import with_points
 from tests.benchmarks import bench_report
 from tests.commands import command, refused
 from tests.evals.records.test_query import record
+from utils.metrics.directions import by_attribute
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&amp;\u2028'\""
 
@@ -149,6 +150,15 @@ def test_headlines_come_first_and_details_by_section():
 )
 def test_a_metric_has_its_section(key, section):
     assert contents._section(key) == section
+
+
+def test_gaps_of_an_attribute_whose_name_needs_quotes_are_offered_with_what_they_are_made_of():
+    end = by_attribute("race & 'origin'")
+    gap, parts = f"fnr_gap{end}", [f"fnr_group{i}{end}" for i in range(2)]
+    metrics = {gap: 0.2, f"{gap}_low": 0.1, f"{gap}_high": 0.3, f"{gap}_null": 0.05, "fnr_gap_by_sex_null": 0.1}
+    held = content([record(1, metrics=metrics, shares={part: [2 + i, 10] for i, part in enumerate(parts)})])
+    made = {metric["key"]: metric["made"] for metric in held["metrics"]}
+    assert made == {gap: ["gap", [parts]], f"{gap}_null": None, "fnr_gap_by_sex_null": None}
 
 
 def test_a_later_evaluation_is_named_and_has_the_direction_of_its_metric():

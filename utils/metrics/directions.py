@@ -83,7 +83,8 @@ RADIUS = re.compile(rf"(?P<rest>.+)_(?P<radius>{SPELLED})", re.IGNORECASE)
 
 
 BY, REST = "_by_", "_rest"
-OF_SOME = re.compile(rf"(?P<gap>.+?_(?:gap|difference))(?:{BY}(?P<attribute>\".*\"|.+?))?(?P<rest>{REST})?")
+ATTRIBUTE = r'(?P<attribute>"(?:[^"\\]|\\.)*"|[^"].*?)'
+OF_SOME = re.compile(rf"(?P<gap>.+?_(?:gap|difference))(?:{BY}{ATTRIBUTE})?(?P<rest>{REST})?")
 PLAIN = re.compile(r"[^\W\d_][\w -]*")  # a name of an attribute that needs no quotes, unless it ends as keys do
 ENDING = re.compile(r"(.*_)?(low|high|null|valid|unpoisoned|poisoning|harm|rest|l1|l2|linf|group\d+|\d[^_]*)")
 

@@ -186,6 +186,7 @@ def test_names_that_could_be_misread_are_read_as_they_were(name):
     assert split_some(key) == ("demographic_parity_difference", name, False)
     assert direction(key) == -1
     assert direction(f"fnr_signed_gap{by_attribute(name)}") == 0
+    assert split_some(f"{key}_null")[1] in ("", f"{name}_null")  # what it is by chance is no gap of the attribute
 
 
 def test_they_are_described_by_the_levels_of_their_attribute():
