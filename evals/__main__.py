@@ -3,6 +3,7 @@
 import sys
 
 from utils.system.console import complain, write
+from utils.words.near import only_near
 from utils.words.quoting import HELP
 from utils.words.wrapping import wrap
 
@@ -23,9 +24,11 @@ COMMANDS = {
 def main(words: list[str]) -> int:
     """Prints the commands; the exit code is 2 where a word was given that is not a request for help."""
     if words and not set(HELP) & set(words):
-        complain(f"python -m evals takes no words; commands are python -m evals.{', evals.'.join(COMMANDS)}")
+        meant = words[0] if words[0] in COMMANDS else only_near(words[0], {name: name for name in COMMANDS})
+        there = f"write python -m evals.{meant}" if meant else f"commands are evals.{', evals.'.join(COMMANDS)}"
+        complain(f"python -m evals takes no words; {there}")
         return 2
-    write("Commands, each explained by --help; python evaluate.py judges stored models again.\n\n")
+    write(wrap("Commands, each explained by --help; python evaluate.py judges stored models again.") + "\n\n")
     write("".join(wrap(does, f"  python -m evals.{name:9} ", " " * 28) + "\n" for name, does in COMMANDS.items()))
     return 0
 

@@ -24,6 +24,7 @@ from utils.metrics.directions import describe
 from utils.system.console import count, escape_formulas
 from utils.system.tables import stack
 from utils.words.near import near
+from utils.words.numbers import write_estimate
 from utils.words.wrapping import fit
 
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
@@ -97,7 +98,8 @@ def _first(settings: Sequence[Setting]) -> list[list[str]]:
         changes = [setting.change(key, split) for key in (setting.metric, ACCURACY) for split in SPLITS]
         counts = [f"{setting.mean(fact):.4g}" for fact in ("rows", "evaluations")]
         names = [setting.label, str(facts["name"]), str(facts["attack"]), metric]
-        spent = " + ".join(_figure(setting.seconds(spender), 2) for spender in SPENDERS)
+        seconds = [setting.seconds(spender) for spender in SPENDERS]
+        spent = " + ".join(DASH if math.isnan(of) else f"{of:.2f}" for of in seconds)
         rows.append([*names, str(len(setting.runs)), *counts, *map(_cell, changes), spent])
     idle = {i for i, idle in ((0, len(settings) == 1), (3, not mixed)) if idle}
     return [[cell for i, cell in enumerate(line) if i not in idle] for line in (header, *rows)]
@@ -110,7 +112,8 @@ def _second(settings: Sequence[Setting], metrics: Sequence[str]) -> list[list[st
         for key in metrics:
             found = setting.change(key, "test")
             means = [_mean(found.before, found.before_sd), _mean(found.after, found.after_sd)]
-            rows.append([setting.label, key, *means, _figure(found.mean, 3, "+"), _interval(found) or DASH])
+            change, _, interval = _change(found).partition(" ") if found.n else (DASH, "", "")
+            rows.append([setting.label, key, *means, change, interval or DASH])
     return rows
 
 
@@ -119,19 +122,19 @@ def _cell(found: Change) -> str:
     if not found.n:
         return DASH
     means = f"{_mean(found.before, found.before_sd)} → {_mean(found.after, found.after_sd)}"
-    return f"{means}, {found.mean:+.3f} {_interval(found)}".rstrip()
+    return f"{means}, {_change(found)}"
 
 
-def _interval(found: Change) -> str:
-    return "" if math.isnan(found.low) else f"[{found.low:.3f}, {found.high:.3f}]"
+def _change(found: Change) -> str:
+    """``-0.015 [-0.020, -0.010]``; without an interval three decimals, as means have."""
+    if math.isnan(found.low):
+        return f"{found.mean:+.3f}"
+    value, _, interval = write_estimate(found.mean, found.low, found.high).partition(" ")
+    return f"{'' if value.startswith('-') else '+'}{value} {interval}"
 
 
 def _mean(mean: float, sd: float) -> str:
-    return _figure(mean, 3) + ("" if math.isnan(sd) else f" ± {sd:.3f}")
-
-
-def _figure(value: float, decimals: int, sign: str = "") -> str:
-    return DASH if math.isnan(value) else f"{value:{sign}.{decimals}f}"
+    return DASH if math.isnan(mean) else f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}")
 
 
 def markdown(settings: Sequence[Setting], metrics: Sequence[str], wide: int | None = None) -> str:

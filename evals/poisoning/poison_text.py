@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from evals.poisoning.paired import Change
 from utils.metrics.directions import direction
+from utils.words.numbers import write_estimate
 
 CLOSE = 5e-4  # a difference that three decimals do not show
 
@@ -25,7 +26,7 @@ def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) 
     sentence = _describe_attack if said.objective == "unfair" else _describe_search
     text = sentence(said, valid, test)
     if accuracy is not None and accuracy.n:
-        text += f"; accuracy on the test rows changes by {accuracy.mean:+.3f}{_interval(accuracy, 1)}"
+        text += f"; accuracy on the test rows changes by {_amount(accuracy, 1, '+')}"
     alone = " One seed: no interval can be given, and nothing is known of another." if test.n == 1 else ""
     return f"{said.setting}: {text}.{alone}"
 
@@ -40,7 +41,7 @@ def _describe_search(said: Said, valid: Change, test: Change) -> str:
         return f"{start}; on the test rows it is undefined"
     gain = wanted * test.mean
     if CLOSE <= gain <= wanted * valid.mean:
-        start += f"; of that {gain:.3f}{_interval(test, wanted)} remain on the test rows"
+        start += f"; of that {_amount(test, wanted)} remain on the test rows"
     else:
         start += f"; on the test rows it {describe_change(test)}"
     return start + _verdict(test, wanted, "the opposite of what was searched for")
@@ -61,7 +62,7 @@ def _describe_attack(said: Said, valid: Change, test: Change) -> str:
             f"{who} does not {raises.removesuffix('s')} {said.words} on the test rows, where it {describe_change(test)}"
         )
         return f"{tried}{_verdict(test, wanted, 'the opposite of what was searched for')}; {seen}"
-    amount = f"by {abs(test.mean):.3f}{_interval(test, wanted)} on the test rows"
+    amount = f"by {_amount(test, wanted)} on the test rows"
     path = f"from {test.before:.3f} to {test.after:.3f}"
     return f"{who} {raises} {said.words} {amount}, {path}{_verdict(test, wanted, '')}; {seen}"
 
@@ -79,17 +80,22 @@ def describe_change(change: Change) -> str:
     if not change.n:
         return "is undefined"
     if abs(change.mean) < CLOSE:
-        return f"changes by 0.000{_interval(change, 1)}"
+        return f"changes by {_amount(change, 1)}"
     sign = 1 if change.mean > 0 else -1
-    return f"{'rises' if sign > 0 else 'falls'} by {abs(change.mean):.3f}{_interval(change, sign)}"
+    return f"{'rises' if sign > 0 else 'falls'} by {_amount(change, sign)}"
 
 
-def _interval(change: Change, sign: int) -> str:
-    """The interval of the change, or of the fall where the sign is -1; nothing for one seed or for equal ones."""
+def _amount(change: Change, sign: int, shown: str = "") -> str:
+    """The change, or the fall where the sign is -1, with its interval; without one for one seed or for equal ones.
+
+    ``shown`` is "+" where a rise is written with its sign.
+    """
+    mean = sign * change.mean
     if math.isnan(change.low):
-        return ""
+        return f"{mean:{shown}.3f}"
     low, high = sorted((sign * change.low, sign * change.high))
-    return f" [{low:.3f}, {high:.3f}]"
+    written = write_estimate(mean, low, high)
+    return f"{shown}{written}" if mean >= 0 else written
 
 
 def _verdict(test: Change, wanted: int, opposite: str) -> str:
