@@ -381,12 +381,20 @@ def later_columns(table: "pd.DataFrame", params: "Judging", records: "Sequence[R
     return [*made, *(column for column in there if of[column][1] not in elsewhere)]
 
 
+def _cell(value: Any, measured: bool) -> str:
+    """A value of the table: a metric with four decimals, a setting as short as it is, a dash for none."""
+    if value != value:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if measured else f"{value:g}"
+
+
 def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records: "Sequence[Record]") -> None:
     """Prints the table of some ``records``, and writes it as CSV where asked.
 
     ``told`` is what tells records of one name apart.
     """
-    import math
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
@@ -400,6 +408,7 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     from utils.system.tables import align
 
     named = any(word.startswith("columns=") for word in HydraConfig.get().overrides.task)
+    measured = {*table.columns} - {"radius"}  # which settings that columns= names are not
     kept = [records[i] for i in table.index]
     added = later_columns(table, params, kept) if named else []
     if named:
@@ -422,13 +431,12 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     if told:
         shown.insert(2, "setting", [told.get(int(i), "") for i in shown["doc_id"]])
     cells = [
-        [f"{v:.4f}" if isinstance(v, float) and not math.isnan(v) else "-" if v != v else str(v) for v in row]
-        for row in shown.itertuples(index=False)
+        [_cell(v, of in measured) for of, v in zip(shown, row, strict=True)] for row in shown.itertuples(index=False)
     ]
     first = ["name", *parse_sort(params["sort"]), *(params["columns"] if named else [])]
-    write(
-        f"{align(list(shown.columns), cells, first=first, how=MORE)}\n" if cells else "no record meets the conditions\n"
-    )
+    shown = shown.rename(columns={"doc_id": "record"})
+    drawn = align(list(shown.columns), cells, first=first, how=MORE) if cells else "no record meets the conditions\n"
+    write(f"{drawn}\n")
     legend = [f"{', '.join(f'{key}_range' for key in over)}: {causal_ranges.LEGEND}"] if over else []
     for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *legend, *apart):
         say(f"{sentence}.")

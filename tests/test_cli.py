@@ -16,6 +16,7 @@ from tests.commands import ROOT, SMALL, command, environment, for_tables, house,
 from utils.model_zoo import from_database, predictor
 from utils.records.checksum import checksum
 from utils.run_store import RunStore
+from utils.words.numbers import write_estimate
 
 pytestmark = pytest.mark.e2e
 
@@ -291,7 +292,7 @@ def test_an_evaluation_tells_each_metric_and_shows_what_is_filed_beside_what_ano
     assert said.splitlines()[:4] == told
     filed, found = (of["metrics"] for of in (newest(), newest()["evaluations"]["scm=linear"]))
     for key in ("uai_cf", "uai_0.05"):
-        one, other = (f"{of[key]:.4f} [{of[f'{key}_low']:.4f}, {of[f'{key}_high']:.4f}]" for of in (found, filed))
+        one, other = (write_estimate(*(of[f"{key}{end}"] for end in ("", "_low", "_high"))) for of in (found, filed))
         assert re.search(rf"^  {key} +{re.escape(one)} +filed: {re.escape(other)}$", said, re.MULTILINE)
 
 
@@ -316,7 +317,7 @@ def test_the_table_shows_each_column_once_and_of_later_evaluations_the_one_just_
 
 def header(out):
     """The metrics in the first line of the table."""
-    (line,) = [line for line in out.splitlines() if line.startswith("doc_id")]
+    (line,) = [line for line in out.splitlines() if line.startswith("record  ")]
     return line.split()[4:]
 
 

@@ -65,7 +65,11 @@ def test_the_figures_are_those_of_the_predictor_on_these_rows(at_home):
     assert moved["pay"]["shift"] == pytest.approx(2, abs=0.2)
     assert moved["pay"]["distance"] > 0.6
     assert all(of["distance"] < 1.5 * of["chance"] for name, of in moved.items() if name != "pay")
-    told = [line for line in answer.out.split("doc_id")[0].splitlines() if not line.startswith("record 1")]
+    told = [
+        line
+        for line in re.split("^record  ", answer.out, flags=re.MULTILINE)[0].splitlines()
+        if not line.startswith("record 1")
+    ]
     assert max(map(len, told)) <= 80
     assert f"{len(meant)} rows judged, {len(fresh) - len(meant)} rows outside of the schema's rows" in answer.out
     for metrics in (filed["metrics"], record()["metrics"]):

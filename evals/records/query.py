@@ -229,9 +229,9 @@ def sort(table: pd.DataFrame, keys: str | None) -> pd.DataFrame:
 def values(key: str, table: pd.DataFrame) -> pd.Series:
     """Returns a column, or the setting ``model.C``: numbers where all are, else text; raises as ``find_column``.
 
-    ``id`` is the number of a record.
+    ``record`` and ``id`` are the number of a record.
     """
-    if key == "id" and "doc_id" in table.columns:
+    if key in ("record", "id") and "doc_id" in table.columns:
         key = "doc_id"
     if key in table.columns or "params" not in table.columns:
         return table[find_column(key, table)]
