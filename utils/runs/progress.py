@@ -120,10 +120,12 @@ def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iter
 
 def _bar(*columns: "ProgressColumn") -> "Progress":
     """A bar as wide as there is room, between the name of the work and what is said of it; it is gone in the end."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     title, said = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[said]}"))
-    return Progress(title, BarColumn(bar_width=None), MofNCompleteColumn(), said, *columns, transient=True)
+    shown = (title, BarColumn(bar_width=None), MofNCompleteColumn(), said, *columns)
+    return Progress(*shown, console=Console(), transient=True)
 
 
 def _as_fits(parts: Sequence[str], beside: int) -> str:
