@@ -73,8 +73,18 @@ function alsoSaid() {
   return first.filter(Boolean).slice(0, 1);
 }
 
+/** The name of a mark, a link to the view that shows its record; unlike a button it breaks with the lines. */
 function linkTo(marks, i) {
-  return element("button", { type: "button", class: "link", onclick: () => pickMark(i) }, labelOf(marks, i));
+  const show = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a view of its own
+    event.preventDefault();
+    pickMark(i);
+  };
+  return element(
+    "a",
+    { class: "link", href: addressWith({ pick: codeOf(marks, i) }), onclick: show },
+    labelOf(marks, i),
+  );
 }
 
 /** What the requirements cost, against the best of all; and what the setting attains over its seeds. */

@@ -81,7 +81,7 @@ function otherwiseInWords(decided) {
 }
 
 function differencesTable(rows) {
-  const head = ["", ...LETTERS, `${LETTERS[1]} − ${LETTERS[0]}`, "95 %", ""];
+  const head = ["metric", ...LETTERS, `${LETTERS[1]} − ${LETTERS[0]}`, "95 % interval", "how"];
   const lines = rows.map(({ key, first, second, ends, how }) => {
     const cells = [first, second].map((value) => inUnits(key, value, ends));
     const sure = ends[0] > 0 || ends[1] < 0;

@@ -70,7 +70,7 @@ function swatch(look, size = 14) {
 // --- focus -------------------------------------------------------------------------------------------------------
 
 const MADE_ANEW = ["needs", "legend", "facets", "verdict", "pins", "record", "rows", "head"]; // by new views or data
-const FOCUSED = "button, input, summary, code, tr";
+const FOCUSED = "a, button, input, summary, code, tr";
 
 /** Where the focus is in a part that may be made anew: the element, its part, its name or its place there; else null. */
 function placeOfFocus() {

@@ -158,6 +158,15 @@ function toHash() {
   return words.toString();
 }
 
+/** The address of the view with some changes, to open beside it. */
+function addressWith(changes) {
+  const kept = { ...state };
+  Object.assign(state, changes);
+  const hash = toHash();
+  Object.assign(state, kept);
+  return `#${hash}`;
+}
+
 function needToText(need) {
   return `${need.key}${need.sign > 0 ? ">=" : "<="}${need.value}`;
 }

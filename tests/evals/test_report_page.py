@@ -769,7 +769,7 @@ def test_a_click_on_a_run_shows_its_unfair_area_under_every_causal_model(chromiu
     assert said in page.locator("#record").inner_text()
     page.locator("#record summary", has_text="uai_0.05 under causal models").click()
     rows = page.locator("#record details", has_text="uai_0.05 under causal models").locator("tbody tr")
-    assert rows.all_inner_texts() == [f"{name}\t{value:.3f}\t[0.000, 0.500]" for name, value in models]
+    assert rows.all_inner_texts() == [f"{name}\t{value:.2f}\t[0.00, 0.50]" for name, value in models]
     assert page.complaints == []
 
 
