@@ -4,6 +4,7 @@ A setting is a run without its seed; its figures are means over the seeds of thi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
@@ -105,7 +106,15 @@ def group(ended: Mapping[int, Outcome], same: Mapping[int, int], words: Words) -
 def _name(jobs: Mapping[int, Outcome], words: Words) -> tuple[str, list[str]]:
     """The name of a setting, and the words beside it that tell it from others."""
     number, outcome = next(iter(jobs.items()))
-    return outcome.name, [word for word in words(number) if word.partition("=")[0].lstrip("+") not in SAID]
+    return outcome.name, [_shorten(word) for word in words(number) if word.partition("=")[0].lstrip("+") not in SAID]
+
+
+def _shorten(word: str) -> str:
+    """``twins=0.2749`` of ``regularizer.causal_adv.twins=0.27493269``."""
+    key, equals, value = word.partition("=")
+    with suppress(ValueError):  # a text
+        value = f"{float(value):.4g}" if "." in value else value
+    return f"{key.rpartition('.')[2]}{equals}{value}"
 
 
 def _common_start(names: Sequence[str]) -> str:
@@ -156,10 +165,14 @@ def _best(settings: Sequence[Setting], watch: Sequence[str]) -> Iterator[str]:
     """Yields the best setting by each metric, of each part of the settings whose figures compare."""
     means = [of.mean for of in settings]
     for key in filter(direction, watch) if len(settings) > 1 else ():
-        own = [(settings[means.index(of.outcome)], of.where) for of in best_of(key, means)]
-        said = ", ".join(f"{of.name}, {of.write(key)}{f' {where}' if where else ''}" for of, where in own)
+        said = []
+        for best in best_of(key, means):
+            own = settings[means.index(best.outcome)]
+            alike = sum(of.metrics.get(key) == best.value for of in means) - 1
+            more = f" and {count(alike, 'setting')} as good" if alike else ""
+            said.append(f"{own.name}, {own.write(key)}{f' {best.where}' if best.where else ''}{more}")
         if said:
-            yield f"Best by {key}: {said}."
+            yield f"Best by {key}: {', '.join(said)}."
 
 
 def _same(same: Mapping[int, int], typed: Words) -> Iterator[str]:

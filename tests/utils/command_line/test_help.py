@@ -10,6 +10,7 @@ import yaml
 
 from evals import database, look, scm
 from evals.__main__ import COMMANDS as EVALS
+from evals.__main__ import main
 from tests.commands import command, composed, environment, house, refused
 from utils.command_line.evals_help import VERBS, answer, explain_command
 from utils.command_line.help import MOST_SET, describe, purposes, take_topic
@@ -206,6 +207,12 @@ def test_help_comes_before_what_the_command_imports(name):
     ended = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, env=environment())
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == explain_command(name, ("--help",))
+
+
+@pytest.mark.parametrize("word", ["select", "selct"])
+def test_a_command_that_is_given_as_a_word_is_named(word, capsys):
+    assert main([word]) == 2
+    assert capsys.readouterr().err.endswith("write python -m evals.select\n")
 
 
 def test_help_takes_the_width_of_the_terminal(monkeypatch):

@@ -71,6 +71,14 @@ def test_a_constant_prediction_is_the_best_of_nothing_but_of_its_kind():
     assert re.search(r"^llr .* nearly constant$", text, re.MULTILINE)
 
 
+def test_settings_are_named_by_what_differs_in_short_and_equal_ones_are_counted():
+    ended = {n: outcome(n + 1, "llr", setting=f"{n}", accuracy=0.5 + (n > 0) / 4) for n in range(3)}
+    words = [[f"regularizer.llr.weight={weight}", "seed=0"] for weight in ("0.123456789", "1", "[a,b.c]")]
+    text = "\n".join(summarise(ended, ["accuracy"], words.__getitem__, words.__getitem__))
+    assert re.findall(r"^loan_mlp_llr (\S+)", text, re.MULTILINE) == ["weight=0.1235", "weight=1", "weight=[a,b.c]"]
+    assert "Best by accuracy: loan_mlp_llr weight=1, 0.7500 and 1 setting as good." in text
+
+
 def test_one_seed_has_its_interval_over_test_rows():
     [setting] = group({0: outcome(1, "erm", accuracy=0.7, intervals={"accuracy": [0.67, 0.73]})}, {}, WORDS.__getitem__)
     assert setting.write("accuracy") == "0.700 [0.670, 0.730]"
