@@ -166,7 +166,7 @@ def test_equal_data_give_equal_pictures(folder):
 
 def test_the_listing_gives_mean_deviation_records_and_seeds():
     line = text.list_efficient(chart(MODELS)).splitlines()[1]
-    assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.85 ± 0.07", "0.35 ± 0.07", "2"]
+    assert re.split(r" {2,}", line) == ["loan_mlp_erm", "erm", "1,2", "0.850 ± 0.071", "0.350 ± 0.071", "2"]
 
 
 def test_an_efficient_setting_is_named_in_the_figure():

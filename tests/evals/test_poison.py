@@ -165,9 +165,9 @@ FALL = moved(-0.031, -0.040, -0.022)
 def test_what_cannot_be_told_from_nothing_is_said_not_to_be():
     text = statement(said(), FALL, moved(-0.004, -0.018, 0.010), moved(-0.002, -0.006, 0.002))
     assert text == (
-        "random_forest: on validation the gap falls by 0.031 [0.022, 0.040]; of that 0.004 [-0.010, 0.018] remain "
-        "on the test rows: not distinguishable from none over 5 seeds; accuracy on the test rows changes by -0.002 "
-        "[-0.006, 0.002]."
+        "random_forest: on validation the gap falls by 0.0310 [0.0220, 0.0400]; of that 0.004 [-0.010, 0.018] remain "
+        "on the test rows: not distinguishable from none over 5 seeds; accuracy on the test rows changes by "
+        "-0.0020 [-0.0060, 0.0020]."
     )
 
 
@@ -199,7 +199,8 @@ def test_one_seed_gets_no_interval_and_no_verdict():
 def test_a_metric_of_which_more_is_better_has_to_rise():
     text = statement(said(metric="accuracy"), moved(0.03, 0.02, 0.04), moved(0.01, 0.005, 0.015), None)
     assert (
-        "rises by 0.030 [0.020, 0.040]; of that 0.010 [0.005, 0.015] remain on the test rows: distinguishable" in text
+        "rises by 0.030 [0.020, 0.040]; of that 0.0100 [0.0050, 0.0150] remain on the test rows: distinguishable"
+        in text
     )
 
 

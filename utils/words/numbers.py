@@ -14,6 +14,7 @@ SPELLED = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:/\d+)?"
 # of a fraction; a longer exponent would be written out, digit by digit
 PART = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?\s*", re.IGNORECASE | re.ASCII)
 UNKNOWN, MOST = 4, 6  # decimals of an estimate without an interval, and of one with a very short one
+ROUNDING = 1e-9  # of a logarithm
 ANY = re.compile(rf"\s*[+-]?{SPELLED}\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -66,13 +67,12 @@ def read_radii(radii: Iterable[str | float]) -> dict[str, float]:
 def count_decimals(half: float) -> int:
     """Returns the decimals of an estimate that may be off by ``half``, at most 6; 4 where that is 0 or not known.
 
-    As the Particle Data Group rounds (Review of Particle Physics, introduction, 5.3): two digits of the uncertainty
-    where its first three are below 355, else one.
+    Two digits of what it may be off by, as the page shows them too (``evals/page/figures.js``): with fewer, models that
+    differ could not be told apart; the digits after them say nothing.
     """
     if not (math.isfinite(half) and half > 0):
         return UNKNOWN
-    place = math.floor(math.log10(half))
-    return min(MOST, max(0, int(half < 3.55 * 10.0**place) - place))
+    return min(MOST, max(0, 1 - math.floor(math.log10(half) + ROUNDING)))
 
 
 def write_estimate(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:

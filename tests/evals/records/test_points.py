@@ -53,7 +53,7 @@ THERE = "fitted to fnr_gap<=0.05 (0.038 on those rows); test"
 @pytest.mark.parametrize(
     ("made", "words", "crossed"),
     [
-        ((0.082, 0.04, 0.13), f"{THERE} 0.08 [0.04, 0.13], which exceeds 0.05", True),
+        ((0.082, 0.04, 0.13), f"{THERE} 0.082 [0.040, 0.130], which exceeds 0.05", True),
         ((0.03, 0.0, 0.07), f"{THERE} 0.030 [0.000, 0.070], whose interval crosses 0.05", True),
         ((0.03, 0.0, 0.05), f"{THERE} 0.030 [0.000, 0.050]", False),
         ((None, None, None), f"{THERE} undefined", False),

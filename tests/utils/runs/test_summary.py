@@ -58,7 +58,7 @@ def test_a_setting_has_the_mean_of_its_seeds_each_run_counted_once():
 
 def test_the_best_is_named_by_its_metric_and_what_was_skipped_by_its_reason():
     text = "\n".join(lines(ENDED))
-    assert "Best by accuracy: llr, 0.805 ± 0.007." in text
+    assert "Best by accuracy: llr, 0.8050 ± 0.0071." in text
     assert "1 job had finished before, record 3; existing=replace trains again." in text
     assert "1 job is the same run as another one, which epsilon.radius does not change: #1 as #0." in text
     assert "1 job is the same run as another one, typed twice: #5 as #4." in text
