@@ -123,7 +123,7 @@ def settings_of(config_name: str, groups: Sequence[str]) -> Iterator[tuple[str, 
 
 def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str:
     own = yaml.safe_load((CONFIG / "hydra" / "help" / f"{config_name}.yaml").read_text(encoding="utf-8"))
-    program, wide = own["app_name"], max(map(len, MOST_SET[config_name])) + 2
+    wide = max(map(len, MOST_SET[config_name])) + 2
     options = [wrap(f"{group}, {_listed(group, *of)}", "  ", "    ") for group, of in groups.items()]
     values = [wrap(_of_default(key, config_name), f"  {key:{wide}}", " " * (wide + 2)) for key in MOST_SET[config_name]]
     return "\n".join(
@@ -131,7 +131,7 @@ def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str
             *(reflow(own["header"]), "", wrap("Options, as GROUP=OPTION, the usual one in brackets:"), "", *options),
             *("", "Values most often set, as KEY=VALUE:", "", *values, ""),
             *(wrap(line, "", "  ") for line in own["footer"].splitlines()),
-            wrap(f"{program} --help GROUP explains its options, --help KEY one setting, --help all prints all."),
+            wrap("--help GROUP explains its options, --help KEY a setting, --help all prints all."),
             "",
         ]
     )
