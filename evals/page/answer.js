@@ -2,7 +2,9 @@
 
 function showAnswer(view, change) {
   const verdict = byId("verdict");
-  if (view.unlike) verdict.replaceChildren(element("p", { class: "lead" }, `No best: ${view.unlike}.`));
+  if (!directionOf(state.objective))
+    verdict.replaceChildren(paragraph("lead", `No model is named: ${whyUnranked(state.objective)}.`));
+  else if (view.unlike) verdict.replaceChildren(element("p", { class: "lead" }, `No best: ${view.unlike}.`));
   else if (view.best < 0) verdict.replaceChildren(...refusalOf(view, change));
   else verdict.replaceChildren(...answerOf(view));
   if (state.needs.length) verdict.append(questionOnPaper());

@@ -49,7 +49,8 @@ function judged(marks, passing) {
   for (const i of state.needs.length ? passing : []) permitted[i] = isPermitted(asked, i, state.needs) ? 1 : 0;
   const better = (best, i) => (best < 0 || isBetter(asked, i, best) ? i : best);
   const rivals = candidates.filter((i) => permitted[i]);
-  const [best, free] = [rivals, candidates].map((of) => of.reduce(better, -1));
+  const ranked = directionOf(state.objective) !== 0; // else nobody knows which end is better
+  const [best, free] = [rivals, candidates].map((of) => (ranked ? of.reduce(better, -1) : -1));
   const worth = (i) => rounded(meanOf(marks, i, state.objective, rows.get(i)));
   return {
     ...{ asked, permitted, candidates, best, free, needs: state.needs, level: asked.level },

@@ -72,7 +72,7 @@ function needOn(key) {
 
 /** The next limit that a value meets, in so many parts of one. */
 function outwards(value, sign, parts) {
-  return (sign > 0 ? Math.floor(value * parts + 1e-6) : Math.ceil(value * parts - 1e-6)) / parts;
+  return (sign > 0 ? Math.floor(value * parts + 1e-6) : Math.ceil(value * parts - 1e-6)) / parts || 0; // not -0
 }
 
 /** Least and greatest value of a metric among all runs and points. */

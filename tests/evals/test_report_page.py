@@ -133,6 +133,9 @@ def test_of_a_metric_without_direction_no_frontier_is_drawn(visit):
     page = visit(records, "y=loudness", hash="#seeds=runs")
     assert of(page, "efficient") == set()
     assert "not known which end of loudness is better" in page.locator("#finding").inner_text()
+    alone = visit([record(i, metrics={"loudness": 1.0 + i}) for i in (1, 2)])
+    assert "No model is named: it is not known which end" in alone.locator("#verdict").inner_text()
+    assert alone.evaluate("trilemma.best()") is None
     assert len(page.evaluate("trilemma.shown()")) == 3
 
 
