@@ -10,7 +10,7 @@ from utils.words.near import near
 
 
 def duplicate(
-    train: Batch, groups: Sequence[str], rng: np.random.Generator, *, group: str | int | None, label: int, count: int
+    train: Batch, groups: Sequence[str], rng: np.random.Generator, *, group: object, label: int, count: int
 ) -> Batch:
     """Adds copies of rows of one group with one label, drawn with replacement; the other rows stay as they are.
 
@@ -21,7 +21,7 @@ def duplicate(
         train: the training rows.
         groups: names of the groups.
         rng: which rows are copied.
-        group: its name, or its number.
+        group: its name, or its number from 0.
         label: class of the rows.
         count: copies, 0 or more.
 
@@ -39,7 +39,7 @@ def duplicate(
     return Batch(*(torch.cat([column, column[again]]) for column in train))
 
 
-def _find_group(group: str | int | None, groups: Sequence[str]) -> int:
+def _find_group(group: object, groups: Sequence[str]) -> int:
     """Returns the number of a group. Raises ValueError where there is none of the name or number."""
     if isinstance(group, str) and group in groups:
         return list(groups).index(group)
