@@ -104,7 +104,7 @@ MISSPELT = [
     ("dataset.path=a(1).csv", "quote"),
     ("seed=0,1", "add -m"),
     ("prepare=rewiegh", "prepare=rewiegh: there is no such option; did you mean reweigh"),
-    ("prepare=null", "prepare takes the name of an option: group_weights, none, reweigh"),
+    ("prepare=null", "prepare takes the name of an option: ", "group_weights, massage, none"),
     ("prepare.weights=[1,2]", "it belongs to prepare=group_weights"),
     ("--nope", "--nope: there is no such flag"),
     ("--config-dir=nowhere", "--config-dir=nowhere: there is no such folder"),

@@ -254,7 +254,7 @@ def test_the_listing_of_evaluate_names_them(trained):
 def test_the_page_starts_with_axes_that_compare_and_holds_the_causal_model_of_each_run(trained):
     assert command("evals.report", "dataset=lin", "out=page.html").code == 0
     text = (trained / "page.html").read_text()
-    held = json.loads(text.partition('id="data" type="application/json">')[2].partition("</script>")[0])
+    held = json.loads(text.partition('id="data"')[2].partition(">")[2].partition("</script>")[0])
     assert not set(held["axes"]) & held["models"].keys()
     assert held["models"].keys() > {"uai_0.05", "uai_cf"}
     assert sorted(held["models"]["uai_0.05"]["of"]) == sorted(SCMS)
