@@ -189,11 +189,13 @@ def _sentence(of: Compared, first: str, second: str) -> str:
     alone = ""
     if of.both[0].classes == 2:
         one = name_class(1, of.classes)
-        alone = f" {every.only_first} get {one} from {first} alone, {every.only_second} from {second} alone."
+        alone = (
+            f" {every.only_first} get {one} from record {first} alone, {every.only_second} from record {second} alone."
+        )
     different = f"{every.different} ({every.different / every.rows:.1%})"
     return (
         f"The same {count(every.rows, 'test row')}, of which {different} are decided otherwise.{alone} "
-        f"Where they differ, {first} is right on {every.first_right}, {second} on {every.second_right}."
+        f"Where they differ, record {first} is right on {every.first_right}, record {second} on {every.second_right}."
     )
 
 
