@@ -14,6 +14,7 @@ from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.random_thresholds import RandomThresholds
 from utils.model_zoo import from_database, predictor
 from utils.run_store import RunStore
+from utils.words.numbers import write_estimate
 
 pytestmark = pytest.mark.e2e
 
@@ -134,7 +135,8 @@ def test_what_thresholds_were_fitted_to_is_filed_and_said(home):
     assert (fitted["rate"], fitted["permitted"], fitted["rows"], fitted["split"]) == ("fnr", 0.3, 96, "valid")
     assert fitted["gap"] == pytest.approx(gap)
     assert fitted["denominators"]["fnr"] == [int(((rows.s == i) & (rows.y == 1)).sum()) for i in (0, 1)]
-    assert f"{said}{gap:.3f}); test {record['metrics']['fnr_gap']:.3f} [" in answer.out + answer.err
+    test = write_estimate(*(record["metrics"][f"fnr_gap{end}"] for end in ("", "_low", "_high")))
+    assert f"{said}{gap:.3f}); test {test}" in answer.out + answer.err
 
 
 def test_a_fit_with_a_margin_is_asked_for_by_its_confidence(home):
