@@ -17,7 +17,7 @@ from evals.page import row_decisions
 from evals.page.columns import COARSE, DIGITS, PLAIN, Column, numbers, texts
 from evals.plots import axis
 from evals.records import advice, causal_ranges, query, reproduce
-from evals.records.points import at_own_thresholds, fits, with_points
+from evals.records.points import at_own_thresholds, fitted_to, with_points
 from evals.records.row_intervals import OF_ROWS, over_rows
 from evals.records.seed_intervals import factors
 from utils.metrics import intervals
@@ -47,6 +47,7 @@ SECTIONS = (
 )
 LATER = "Later evaluations"
 NO_SHARE = (math.nan, math.nan)
+HOLD_ROWS = {"support_group0", "robust_rows"}  # metrics that are numbers of rows
 
 
 def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, Any]:
@@ -193,12 +194,19 @@ def _digits(key: str) -> int:
 
 
 def _ends_of_shares(table: pd.DataFrame, records: Sequence[query.Record]) -> dict[str, Column]:
-    """Returns the ends of intervals that no record holds, of metrics that are shares of its test rows."""
+    """Returns the columns of ends of intervals that some records do not hold, of metrics that are shares of rows."""
     found: dict[str, Column] = {}
+    counted = np.array([bool(r.get("rows") or HOLD_ROWS & r["metrics"].keys()) for r in records])
     for key in query.metrics(table):
-        if key.startswith(OF_ROWS) and not key.endswith(ENDS) and f"{key}_low" not in table.columns:
-            ends = zip(*(over_rows(record, key) for record in records), strict=True)
-            found |= {f"{key}{end}": numbers(values, COARSE) for end, values in zip(ENDS, ends, strict=True)}
+        if not key.startswith(OF_ROWS) or key.endswith(ENDS):
+            continue
+        held = table.reindex(columns=[f"{key}{end}" for end in ENDS])  # NaN where no record has them
+        lows, highs = held.to_numpy(float).T.copy()
+        lacking = np.flatnonzero(counted & table[key].notna().to_numpy() & np.isnan(lows))
+        for i in map(int, lacking):
+            lows[i], highs[i] = over_rows(records[i], key)
+        if len(lacking):
+            found |= {f"{key}{end}": numbers(of, COARSE) for end, of in zip(ENDS, (lows, highs), strict=True)}
     return found
 
 
@@ -285,12 +293,11 @@ def _points(made: Sequence[query.Record], offered: Sequence[Mapping[str, Any]]) 
 
 def _fits(records: Sequence[query.Record]) -> dict[str, Any]:
     """Returns of every run or point the gaps that its thresholds were fitted to, the limit, and the fitted gap."""
-    found = [fits(record) for record in records]
-    limited = [own[0] if own else None for own in found]
+    found = [fitted_to(record) for record in records]
     return {
-        "keys": texts("+".join(fit.key for fit in own) or None for own in found),
-        "limit": numbers([math.nan if fit is None else fit.permitted for fit in limited]),
-        "fitted": numbers([math.nan if fit is None or fit.fitted is None else fit.fitted for fit in limited]),
+        "keys": texts("+".join(own.keys) or None for own in found),
+        "limit": numbers([own.permitted for own in found]),
+        "fitted": numbers([math.nan if own.gap is None else own.gap for own in found]),
     }
 
 

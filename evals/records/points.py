@@ -4,6 +4,7 @@ A point is a policy: the most accurate thresholds, one for each group, whose gap
 rows that they were fitted to. So the same point of every seed is one setting, and seeds can be averaged over.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -112,8 +113,17 @@ class Fit(NamedTuple):
         return self.test is not None and max(self.test, self.interval[1]) > self.permitted
 
 
-def fits(record: Record) -> list[Fit]:
-    """Returns what the thresholds of a point, or those that a run fitted, were fitted to; empty without a limit."""
+class FittedTo(NamedTuple):
+    """The gaps that thresholds were fitted to, none without a limit, the limit, and what the fit says of it."""
+
+    keys: list[str]  # of the gaps, as metrics have them
+    permitted: float
+    gap: float | None  # on the rows that they were fitted to
+    confidence: float | None
+
+
+def fitted_to(record: Record) -> FittedTo:
+    """Returns what the thresholds of a point, or those that a run fitted, were fitted to."""
     held = record.get("fitted") or {}
     if "point" in record:
         found, i = record["operating_points"], record["point"]
@@ -123,10 +133,16 @@ def fits(record: Record) -> list[Fit]:
         decide = record["params"].get("decide") or {}
         rates, permitted = [decide.get("rate")], decide.get("permitted")
     if not isinstance(permitted, int | float):  # None, or what a decision rule of one's own means by the word
-        return []
-    metrics, there, confidence = record["metrics"], held.get("gap"), held.get("confidence")
+        return FittedTo([], math.nan, None, None)
     keys = [gap_of(str(rate)) for rate in rates]
-    return [Fit(key, float(permitted), confidence, there, metrics.get(key), over_rows(record, key)) for key in keys]
+    return FittedTo(keys, float(permitted), held.get("gap"), held.get("confidence"))
+
+
+def fits(record: Record) -> list[Fit]:
+    """Returns what became of each gap that thresholds were fitted to; empty without a limit."""
+    keys, permitted, there, confidence = fitted_to(record)
+    metrics = record["metrics"]
+    return [Fit(key, permitted, confidence, there, metrics.get(key), over_rows(record, key)) for key in keys]
 
 
 def small_groups(record: Record) -> str:

@@ -218,9 +218,12 @@ def spaced(page, part):
 def test_a_share_without_an_interval_in_its_record_has_that_of_its_test_rows(visit):
     made = [record(i, metrics={"accuracy": a, "mcc": 0.1}) | {"rows": {"test": 50}} for i, a in ((1, 0.5), (2, 0.4))]
     page = visit(made, "#seeds=runs")
-    assert page.evaluate("trilemma.interval('1', 'accuracy')") == pytest.approx(
-        over_rows(made[0], "accuracy"), abs=1e-6
-    )
+    found = page.evaluate("trilemma.interval('1', 'accuracy')")
+    assert found == pytest.approx(over_rows(made[0], "accuracy"), abs=1e-6)
+    made[1]["metrics"] |= {"accuracy_low": 0.1, "accuracy_high": 0.9}  # beside one that holds its own
+    page = visit(made, "#seeds=runs")
+    assert page.evaluate("trilemma.interval('1', 'accuracy')") == found
+    assert page.evaluate("trilemma.interval('2', 'accuracy')") == [0.1, 0.9]
 
 
 # --- the dial ----------------------------------------------------------------------------------------------------
