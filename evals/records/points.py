@@ -48,7 +48,8 @@ def _judged_at(record: Record, point: int | None) -> Any:
 
 def _points(record: Record) -> Iterator[Record]:
     found = record.get("operating_points") or {}
-    kept = _keep(record["metrics"]) if found else {}
+    own = (record["metrics"], record.get("shares"), record.get("deviations")) if found else ({}, {}, {})
+    kept, shares, deviations = map(_keep, own)
     for i, permitted in enumerate(found.get("permitted", ())):
         policy = name_limit(tuple(found["rates"]), permitted)
         yield {
@@ -57,8 +58,8 @@ def _points(record: Record) -> Iterator[Record]:
             "policy": policy,
             "group_id": f"{record.get('group_id')}@{policy}",
             "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
-            "shares": _keep(record.get("shares")) | _recall_shares(_at(found.get("shares"), i)),
-            "deviations": _keep(record.get("deviations")) | _at(found.get("deviations"), i),
+            "shares": shares | _recall_shares(_at(found.get("shares"), i)),
+            "deviations": deviations | _at(found.get("deviations"), i),
             "evaluations": _judged_at(record, i),
         }
 
@@ -87,12 +88,21 @@ def _with_recalls(metrics: Mapping[str, float | None]) -> dict[str, float | None
     """Adds true positive rates, 1 - fnr, and their gaps, which records leave to be computed from those in fnr."""
     found: dict[str, float | None] = {}
     for key, value in metrics.items():
-        name, _, of = key.partition("_")
-        if name == "fnr" and of.startswith("signed_gap"):  # of the other sign, so that its ends change places
-            found[f"tpr_{END.sub(lambda end: OTHER_END[end[0]], of)}"] = None if value is None else -value
-        elif name == "fnr":
-            found[f"tpr_{of}"] = value if value is None or not of.startswith("group") else 1 - value
+        if recall := _recall_of(key):
+            name, least, sign = recall
+            found[name] = None if value is None else least + sign * value
     return {**found, **metrics}
+
+
+@cache
+def _recall_of(key: str) -> tuple[str, int, int] | None:
+    """Returns the key of the true positive rate of one in fnr, a and b of a + b * fnr; None of other keys."""
+    name, _, of = key.partition("_")
+    if name != "fnr":
+        return None
+    if of.startswith("signed_gap"):  # of the other sign, so that its ends change places
+        return f"tpr_{END.sub(lambda end: OTHER_END[end[0]], of)}", 0, -1
+    return f"tpr_{of}", *((1, -1) if of.startswith("group") else (0, 1))
 
 
 class Fit(NamedTuple):
