@@ -10,8 +10,9 @@ function showComparison(view) {
 }
 
 function comparisonOf(marks, pins) {
-  const pairs = pins.some(marks.isPoint) ? [] : pairsOfRuns(marks, pins);
-  const decided = pairs.map(([a, b]) => bothDecided(a, b));
+  const atPoints = pins.some(marks.isPoint);
+  const pairs = pairsOfSeeds(marks, pins);
+  const decided = atPoints ? [] : pairs.map(([a, b]) => bothDecided(a, b));
   const whole = decided.length > 0 && decided.every(Boolean);
   const rows = comparedMetrics(marks, pins).map((key) => ({ key, ...differenceIn(marks, pins, pairs, decided, key) }));
   const [one, other] = pins.map((i, k) => `${LETTERS[k]}, ${labelOf(marks, i)}`);
@@ -24,13 +25,14 @@ function comparisonOf(marks, pins) {
   return found;
 }
 
-/** The runs of the two by seed: pairs of one seed, or the two themselves where they are single. */
-function pairsOfRuns(marks, [one, other]) {
-  const bySeed = new Map(marks.runsOf(one).map((run) => [runs.seed[run], run]));
-  const found = marks.runsOf(other).filter((run) => bySeed.has(runs.seed[run]));
-  if (found.length) return found.map((run) => [bySeed.get(runs.seed[run]), run]);
-  const alone = [one, other].every((i) => marks.runsOf(i).length === 1);
-  return alone ? [[marks.first(one), marks.first(other)]] : [];
+/** The members of the two by seed: pairs of one seed, or the two themselves where they are single. */
+function pairsOfSeeds(marks, [one, other]) {
+  const seedOf = (i, row) => runs.seed[marks.isPoint(i) ? points.run[row] : row];
+  const bySeed = new Map(marks.members(one).map((row) => [seedOf(one, row), row]));
+  const found = marks.members(other).filter((row) => bySeed.has(seedOf(other, row)));
+  if (found.length) return found.map((row) => [bySeed.get(seedOf(other, row)), row]);
+  const alone = [one, other].every((i) => marks.members(i).length === 1);
+  return alone ? [[marks.members(one)[0], marks.members(other)[0]]] : [];
 }
 
 /** The axes, the question and the first of the others that both have, as far as their figures compare. */
@@ -43,14 +45,16 @@ function comparedMetrics(marks, pins) {
 
 /** The figures of both, and the second less the first with its interval and how that was made. */
 function differenceIn(marks, [one, other], pairs, decided, key) {
-  const values = runs.metric(key);
-  const both = pairs.map((pair) => pair.map((run) => values[run])).filter((pair) => pair.every(Number.isFinite));
+  const values = [one, other].map((i) => marks.table(i).metric(key));
+  const whole = pairs.map((pair) => pair.map((row, k) => values[k][row]).every(Number.isFinite));
+  const both = pairs.filter((_, i) => whole[i]).map((pair) => pair.map((row, k) => values[k][row]));
   if (both.length > 1) {
     const [first, second] = [0, 1].map((k) => average(both.map((pair) => pair[k])));
     const ends = overSeeds(both.map(([a, b]) => b - a));
     return { first, second, ends, how: `over ${both.length} seeds` };
   }
-  const paired = both.length && decided[0] ? pairedDifference(decided[0], key) : null;
+  const rows = both.length === 1 ? decided[whole.indexOf(true)] : null;
+  const paired = rows ? pairedDifference(rows, key) : null;
   if (paired) return { ...paired, how: "paired" };
   const [first, second] = [one, other].map((i) => marks.value(key)[i]);
   const [a, b] = [one, other].map((i) => marks.interval(key).map((end) => end[i]));
@@ -58,15 +62,24 @@ function differenceIn(marks, [one, other], pairs, decided, key) {
 }
 
 function basisOf(marks, pins, pairs, whole) {
-  if (pairs.length > 1)
-    return `Differences of runs of one seed, ${counted(pairs.length, "seed")}; intervals of 95 % are Student's over them.`;
+  const why = whyNoRows(marks, pins);
+  if (pairs.length > 1) {
+    const rows = whole ? "" : ` Rows are not compared, since ${why}.`;
+    return `Differences of runs of one seed, ${counted(pairs.length, "seed")}; intervals of 95 % are Student's over them.${rows}`;
+  }
   if (whole) return "Paired intervals are of 95 %, over the same test rows; others are as if the rows were different, so they are too wide.";
-  const why = pins.some(marks.isPoint)
-    ? "no decisions are kept at operating points"
-    : held.decisions.full
-      ? "this page does not hold the decisions of all runs"
-      : "their records keep no decisions on the same test rows";
   return `Compared by their figures, since ${why}: intervals of 95 % are as of different rows.`;
+}
+
+/** Why two models are not compared row by row. */
+function whyNoRows(marks, pins) {
+  if (pins.some(marks.isPoint)) return "no decisions are kept at operating points";
+  if (held.decisions.full) return "this page does not hold the decisions of all runs";
+  const missing = pins.flatMap((i) => marks.runsOf(i)).filter((run) => !held.decisions.of[run]);
+  const named = missing.map((run) => runs.id[run]).join(", ");
+  if (!missing.length) return "they were judged on different test rows";
+  const [record, keeps] = missing.length > 1 ? ["records", "keep"] : ["record", "keeps"];
+  return `${record} ${named} ${keeps} no decisions, or their file is missing or not what it was (python -m evals.database check tells)`;
 }
 
 function otherwiseInWords(decided) {

@@ -10,19 +10,25 @@ function decimalsOf(ends, unknown = NO_INTERVAL) {
   return Math.max(0, Math.min(MOST_DIGITS, 1 - Math.floor(Math.log10(half) + 1e-9)));
 }
 
+/** A number with so many decimals, of which no zero has a minus. */
+function fixed(value, decimals) {
+  const text = value.toFixed(decimals);
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+
 /** A figure: as many decimals as its interval allows; four, or four digits where it is large, where none is known. */
 function figure(value, ends = null) {
   if (!Number.isFinite(value)) return "–";
-  if (ends && Number.isFinite(ends[1] - ends[0]) && ends[1] > ends[0]) return value.toFixed(decimalsOf(ends));
+  if (ends && Number.isFinite(ends[1] - ends[0]) && ends[1] > ends[0]) return fixed(value, decimalsOf(ends));
   if (value !== 0 && Math.abs(value) < 0.00005) return value.toExponential(1);
-  return Math.abs(value) >= 100 ? String(Math.round(value)) : value.toFixed(Math.abs(value) >= 10 ? 2 : NO_INTERVAL);
+  return Math.abs(value) >= 100 ? String(Math.round(value)) : fixed(value, Math.abs(value) >= 10 ? 2 : NO_INTERVAL);
 }
 
 /** `[0.661, 0.757]`, or nothing where an end is not known. */
 function bracketed(ends, times = 1) {
   if (!ends.every(Number.isFinite)) return "";
   const decimals = decimalsOf(ends.map((end) => end * times));
-  return `[${ends.map((end) => (end * times).toFixed(decimals)).join(", ")}]`.replaceAll("-", "\u2212");
+  return `[${ends.map((end) => fixed(end * times, decimals)).join(", ")}]`.replaceAll("-", "\u2212");
 }
 
 /** Whether a metric is a share of which more is better, which is read in percent. */

@@ -88,17 +88,28 @@ def test_the_panel_shows_two_pinned_runs_row_by_row(page):
 def test_the_panel_shows_two_settings_over_their_seeds(jobs, page):
     said = panel(page, "seeds=mean&pin=1&pin=4")
     assert "Differences of runs of one seed, 3 seeds" in said
-    assert "Of the same" not in said  # one run keeps no decisions
+    assert "Of the same" not in said
+    assert "Rows are not compared, since record 6 keeps no decisions" in said
     accuracy = [jobs[i + 3]["metrics"]["accuracy"] - jobs[i]["metrics"]["accuracy"] for i in range(3)]
     line = next(line for line in said.replace("\u2212", "-").splitlines() if line.startswith("accuracy\t"))
     assert float(line.split("\t")[3]) == pytest.approx(100 * np.mean(accuracy), abs=0.06)
 
 
 def test_runs_of_other_rows_and_without_decisions_compare_by_their_figures(page):
-    assert "they keep no decisions on the same test rows" in panel(page, "seeds=runs&pin=1&pin=5").replace(
-        "their records", "they"
-    )
-    assert "as of other rows" in panel(page, "seeds=runs&pin=3&pin=6")
+    assert "they were judged on different test rows" in panel(page, "seeds=runs&pin=1&pin=5")
+    said = panel(page, "seeds=runs&pin=3&pin=6")
+    assert "since record 6 keeps no decisions" in said
+    assert "as of other rows" in said
+
+
+def test_operating_points_are_paired_by_seed_without_rows(jobs, page):
+    said = panel(page, "seeds=mean&points=all&pin=1.0&pin=4")
+    assert "Differences of runs of one seed, 3 seeds" in said
+    assert "Rows are not compared, since no decisions are kept at operating points" in said
+    points = [of["operating_points"]["metrics"]["accuracy"][0] for of in jobs[:3]]
+    change = np.mean([of["metrics"]["accuracy"] - one for of, one in zip(jobs[3:], points, strict=True)])
+    line = next(line for line in said.replace("\u2212", "-").splitlines() if line.startswith("accuracy\t"))
+    assert float(line.split("\t")[3]) == pytest.approx(100 * change, abs=0.06)
 
 
 def test_one_pin_is_no_comparison(page):

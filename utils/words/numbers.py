@@ -83,9 +83,9 @@ def write_estimate(value: float | None, low: float | None, high: float | None, s
     if value is None or math.isnan(value):
         return "undefined"
     if low is None or high is None or math.isnan(low) or math.isnan(high):
-        return f"{value:{sign}.{UNKNOWN}f}"
-    digits = count_decimals((high - low) / 2)
-    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+        return f"{value:{sign}z.{UNKNOWN}f}"
+    form = f"{sign}z.{count_decimals((high - low) / 2)}f"  # z: no zero has a minus
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def write_spread(mean: float, sd: float) -> str:

@@ -124,5 +124,6 @@ def test_what_is_not_known_is_not_written():
     assert write_estimate(0.74583, None, None) == "0.7458"
     assert write_estimate(None, 0.1, 0.2) == write_estimate(float("nan"), 0.1, 0.2) == "undefined"
     assert write_estimate(0.012, -0.001, 0.025, "+") == "+0.012 [-0.001, +0.025]"
+    assert write_estimate(-0.0001, -0.02, 0.02) == "0.000 [-0.020, 0.020]"
     assert write_spread(0.71583, 0.02241) == "0.716 ± 0.022"
     assert write_spread(0.71583, float("nan")) == "0.7158"
