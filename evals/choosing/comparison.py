@@ -5,8 +5,9 @@
 - Of a figure that is the largest of several, f(r) = max over p of e_p r for rates r of k groups or classes, such as a
   gap (e_p takes one group's rate from another's) or the worst class (e_p = -1 at one class): f(a) - f(b) = max over p,
   min over q of e_p a - e_q b, so that the same of the ends of the intervals of e_p a - e_q b bounds it. Each is of
-  level^(1/k) (Sidak, 1967), from the covariances of the same cells. By simulation it covers in 95 % or more
-  (``tests/evals/choosing/test_comparison.py``), also where gaps are 0 or change sides.
+  level^(1/k) (Sidak, 1967), or of the level itself where there is one alone, as of a signed gap; their covariances are
+  those of the same cells. By simulation it covers in 95 % or more (``tests/evals/choosing/test_comparison.py``), also
+  where gaps are 0 or change sides.
 - Over seeds: Student's, of the differences of runs of one seed.
 
 What a difference of means or shares would be if other models were trained is known from seeds alone; an interval over
@@ -29,6 +30,8 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 MOST_CONTRASTS = 2**22  # pairs of pairs of groups; beyond them a gap has no interval
+RATES = ("accuracy", "acceptance_rate", "fnr", "fpr")
+ONE_LESS_OTHER = np.array([[-1.0, 1.0]])  # of two groups, which has one contrast alone: a difference with a sign
 GAPS = {  # the rates whose gaps it is the largest of
     "fnr_gap": ("fnr",),
     "fpr_gap": ("fpr",),
@@ -116,7 +119,9 @@ def _bounded(counts: Whole, contrasts: Floats, level: float) -> tuple[float, flo
     spread = [contrasts**2 @ (rate * (1 - rate) / n) for rate in (first, second)]
     shared = (contrasts * ((shares[:, 0] - first * second) / n)) @ contrasts.T
     change = (contrasts @ second)[:, None] - contrasts @ first
-    half = np.sqrt(np.maximum(spread[1][:, None] + spread[0] - 2 * shared, 0)) * _quantile(level ** (1 / len(n)))
+    half = np.sqrt(np.maximum(spread[1][:, None] + spread[0] - 2 * shared, 0)) * _quantile(
+        level if len(contrasts) == 1 else level ** (1 / len(n))
+    )
     low, high = ((change + sign * half).min(1).max() for sign in (-1, 1))
     return max(float(low), -1.0), min(float(high), 1.0)
 
@@ -157,7 +162,7 @@ def compare(
 
 def _of_rates(first: Decisions, second: Decisions, level: float) -> dict[str, Difference]:
     """Returns the differences in the rates of all rows, of each group and of each class."""
-    rates = ("accuracy", "acceptance_rate", "fnr", "fpr") if first.classes == 2 else ("accuracy",)
+    rates = RATES if first.classes == 2 else RATES[:1]
     found = {}
     for rate in rates:
         of_groups = cells(rate, first, second, first.s, first.groups)
@@ -196,6 +201,10 @@ def _of_gaps(
         if first.classes == 2 or rates == ("accuracy",):
             counts = np.concatenate([cells(rate, first, second, part, groups) for rate in rates])
             found[f"{key}{end}"] = of_largest(f"{key}{end}", counts, pairs(groups, len(rates)), level)
+    for rate in RATES if groups == 2 else ():
+        if first.classes == 2 or rate == "accuracy":
+            key = f"{rate}_signed_gap{end}"
+            found[key] = of_largest(key, cells(rate, first, second, part, groups), ONE_LESS_OTHER, level)
     return found
 
 

@@ -91,7 +91,7 @@ function boundsOf(parts, sizes, contrasts) {
   const rates = [1, 2].map((k) => shares.map((of) => of[0] + of[k]));
   const spread = rates.map((of) => of.map((rate, i) => (rate * (1 - rate)) / (sizes[i] + 2)));
   const shared = shares.map((of, i) => (of[0] - rates[0][i] * rates[1][i]) / (sizes[i] + 2));
-  const z = normalQuantile((1 + LEVEL ** (1 / parts.length)) / 2);
+  const z = normalQuantile((1 + (contrasts.length === 1 ? LEVEL : LEVEL ** (1 / parts.length))) / 2);
   const squares = contrasts.map((terms) => spread.map((of) => terms.reduce((sum, [i, f]) => sum + f * f * of[i], 0)));
   const values = contrasts.map((terms) => rates.map((of) => along(terms, of)));
   let [low, high] = [-Infinity, -Infinity];
@@ -141,6 +141,8 @@ function pairedDifference(both, key) {
 
 function differenceOfGaps(both, key) {
   const { rows } = both[0];
+  const signed = /^(accuracy|acceptance_rate|fnr|fpr)_signed_gap/.exec(key);
+  if (signed) return signedDifference(both, signed[1], key.slice(signed[0].length));
   const gap = Object.keys(GAPS).find((name) => key.startsWith(name) && key.slice(name.length) in held.decisions.views);
   if (!gap || (rows.classes > 2 && gap !== "accuracy_gap")) return null;
   const places = held.decisions.views[key.slice(gap.length)];
@@ -149,6 +151,15 @@ function differenceOfGaps(both, key) {
   const part = rows.s.map((group) => places[group]);
   const cells = GAPS[gap].flatMap((rate) => Array.from(cellsOf(rate, both, part, groups)));
   return ofLargest(cells, pairsOf(groups, GAPS[gap].length));
+}
+
+/** Of two groups the rate of the second less that of the first. */
+function signedDifference(both, rate, end) {
+  const { rows } = both[0];
+  const places = held.decisions.views[end];
+  if (!places || Math.max(...places) !== 1 || (rows.classes > 2 && rate !== "accuracy")) return null;
+  const cells = cellsOf(rate, both, rows.s.map((group) => places[group]), 2);
+  return ofLargest(cells, [[[0, -1], [1, 1]]]);
 }
 
 function summed(cells) {

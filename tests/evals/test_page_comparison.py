@@ -51,7 +51,13 @@ def page(jobs, tmp_path_factory):
 
 KEYS = (
     *("accuracy", "acceptance_rate", "fnr", "fpr_group2", "accuracy_class_1", "worst_class_accuracy"),
-    *("fnr_gap", "fpr_gap_by_sex", "equalized_odds_difference", "demographic_parity_difference_by_race"),
+    *(
+        "fnr_gap",
+        "fpr_gap_by_sex",
+        "fnr_signed_gap_by_race",
+        "equalized_odds_difference",
+        "demographic_parity_difference_by_race",
+    ),
 )
 
 

@@ -36,6 +36,8 @@ def by_hand(of):
         gaps = {key: np.ptp(of.groupby(by)["wrong"].mean()) for key, of in (("fnr", fnr), ("fpr", fpr))}
         found |= {f"{key}_gap{end}": gap for key, gap in gaps.items()}
         found[f"equalized_odds_difference{end}"] = max(gaps.values())
+        if by == "sex":
+            found[f"fnr_signed_gap{end}"] = np.diff(fnr.groupby(by)["wrong"].mean())[0]
         found[f"demographic_parity_difference{end}"] = np.ptp(table.groupby(by)["label"].mean())
     found |= {f"accuracy_group{i}": value for i, value in table.groupby("s")["right"].mean().items()}
     found["worst_class_accuracy"] = table.groupby("y")["right"].mean().min()
@@ -155,3 +157,11 @@ def test_over_seeds_the_interval_is_student_of_differences():
     [found] = comparison.over_seeds(pairs, ["accuracy", "mcc"])
     half = 4.302653 * 0.01 / np.sqrt(3)
     assert (found.value, found.low, found.high) == pytest.approx((0.02, 0.02 - half, 0.02 + half))
+
+
+def test_intervals_of_signed_gaps_hold_the_true_difference():
+    draws = cells_of(np.random.default_rng(4), [150, 80], [0.4, 0.2], [0.25, 0.22], 1000)
+    found = [comparison.of_largest("fnr_signed_gap", of, comparison.ONE_LESS_OTHER, 0.95) for of in draws]
+    true = (0.22 - 0.25) - (0.2 - 0.4)
+    held = np.mean([of.low <= true <= of.high for of in found])
+    assert 0.95 - 3 * np.sqrt(0.95 * 0.05 / 1000) < held < 0.99
