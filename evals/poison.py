@@ -16,6 +16,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
+from evals.choosing.comparison import GAPS
 from evals.poisoning.paired import ENDINGS, Change, Setting, list_paired, settings_of
 from evals.poisoning.poison_text import Said, statement
 from evals.records import levelling, query
@@ -30,7 +31,6 @@ from utils.words.wrapping import fit
 OPTIONS = paths_config.ROOT / "config" / "poison.yaml"
 ACCURACY = "accuracy"
 ERRORS = ("fnr", "fpr")  # rates of which less is better for whom they are about
-OF_GAP = {"fnr_gap": ("fnr",), "fpr_gap": ("fpr",), "equalized_odds_difference": ("fnr", "fpr")}
 SPLITS = {"valid": "validation", "test": "test"}
 SPENDERS = ("optimiser", "learner")  # of CPU-seconds
 LEGEND = (
@@ -74,7 +74,7 @@ def statements(settings: Sequence[Setting]) -> list[str]:
 def _sides(setting: Setting, groups: Sequence[str]) -> str:
     """Returns a sentence on the error rates of each group before and after, on the test rows, for each gap in one."""
     found = []
-    for rate in (rate for rate in ERRORS if rate in OF_GAP.get(setting.metric, ())):
+    for rate in (rate for rate in ERRORS if rate in GAPS.get(setting.metric, ())):
         changes = [setting.change(f"{rate}_group{i}", "test") for i in range(len(groups))]
         words = describe(rate)
         found.append(levelling.describe(words, groups, *zip(*((of.before, of.after) for of in changes), strict=True)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from utils.configuration.traits import headline_metrics, is_learner, perturbs, reads_radius
 from utils.records.plain import map_leaves
 from utils.records.schema import SCHEMA
-from utils.records.settings import HARM, without
+from utils.records.settings import permitted_harm, without
 from utils.records.typed import Params
 from utils.scms.identity import as_hashed, read_settings
 from utils.words.numbers import read_number
@@ -50,9 +50,7 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
 
 def _without_harm(poison: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a search for rows without a limit on harm that permits any, as all once did."""
-    limit = poison.get("harm")
-    if limit == "auto":
-        limit = HARM if poison.get("objective") == "fair" else None
+    limit = permitted_harm(poison.get("harm"), poison.get("objective"))
     return {key: value for key, value in poison.items() if key != "harm"} | ({} if limit is None else {"harm": limit})
 
 

@@ -8,7 +8,7 @@ from utils.metrics.group import attribute_sizes
 from utils.poisoning.features import Space
 from utils.poisoning.journal import Entry, Journal, fingerprint, of_other_budgets
 from utils.poisoning.judge import Judge
-from utils.records.settings import HARM
+from utils.records.settings import permitted_harm
 from utils.types import Victim
 
 
@@ -48,9 +48,7 @@ class PoisonSettings:
     @property
     def harm_permitted(self) -> float | None:
         """The largest rise of a group's error rate; None: any."""
-        if self.harm != "auto":
-            return None if self.harm is None else float(self.harm)
-        return HARM if self.objective == "fair" else None
+        return permitted_harm(self.harm, self.objective)
 
     def judge(self, victim: Victim) -> Judge:
         """Returns the judge of rows by the victim's validation rows. Raises ValueError as ``Judge``."""

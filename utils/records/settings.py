@@ -43,6 +43,13 @@ LEAVES = (str, float, int, type(None))  # most settings; to ask whether they are
 STEP = re.compile(r"[^.\[\]]+")
 
 
+def permitted_harm(harm: float | str | None, objective: str | None) -> float | None:
+    """Returns the largest rise of a group's error rate that a search for rows permits, None for any."""
+    if harm == "auto":
+        return HARM if objective == "fair" else None
+    return None if harm is None else float(harm)
+
+
 @cache
 def left_out(purpose: Purpose) -> frozenset[str]:
     """The dotted keys that a purpose leaves out."""
