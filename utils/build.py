@@ -29,6 +29,7 @@ from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
 from utils.models.pixels import ForImages
+from utils.poisoning.origins import count_origins
 from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
@@ -63,6 +64,7 @@ class Run:
     adaptations: Sequence[Adaptation] = ()
     recipe: Recipe = PLAIN
     poison: Poison | None = None
+    added: Mapping[str, Any] | None = None  # what a record says of the rows of a file that are trained on too
 
     @property
     def seed(self) -> int:
@@ -319,6 +321,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
     model, description = build_model(params, dataset, shared)
     ctx = build_context(params, dataset, shared)  # of the data set's own rows
     named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
+    people, added = dataset.train, None
     if params["prepare"]:
         prepare: Prepare = bind(params["prepare"], "prepare")
         rng = seeding.rng(params["seed"], "prepare")
@@ -327,6 +330,9 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         path = Path(rows).expanduser()
         named |= {"added": checksum(path)}
         dataset = replace(dataset, train=with_file(dataset, path))
+        own = dataset.train.rows(dataset.train.index < 0)
+        counted = count_origins(own, people, dataset.groups, dataset.class_names)
+        added = {"path": rows, "sha256": named["added"], **counted}
     return Run(
         name=run_name(params),
         params=params | {"model": description},
@@ -345,4 +351,5 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         adaptations=adaptations(params, dataset),
         recipe=recipe(params),
         poison=build_poison(params, dataset),
+        added=added,
     )

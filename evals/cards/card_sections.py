@@ -175,7 +175,9 @@ def _training(record: Record) -> Iterator[list[str]]:
         yield ["Attack configured", part(evasion) + use]
     prepare = params.get("prepare") or {}
     weighted = part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"
-    yield ["Training rows", weighted + ("; and the added rows below" if record.get("poison") else "")]
+    added = "; and the added rows above" if record.get("poison") or record.get("added") else ""
+    added = added or (f"; and the rows of {params['added']}, uncounted" if params.get("added") else "")
+    yield ["Training rows", f"{weighted}{added}"]
     trainer = params.get("trainer") or {}
     if at_once:
         yield ["Trainer", "scikit-learn, at once, by what the architecture minimises itself"]

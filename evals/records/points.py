@@ -28,10 +28,10 @@ END = re.compile(r"_(low|high)$")
 def with_points(records: Sequence[Record]) -> list[Record]:
     """The records, each followed by one for each of its operating points; later evaluations stand where they belong.
 
-    That of a point has a ``point`` beside it, its number in the record, from 0, and ``policy``, its name such as
-    ``fnr_gap<=0.05``; its ``group_id`` is that of the record with the policy, and of the metrics it has those that
-    depend on its thresholds alone. What was judged at a point (``evaluate.py point=3``) is the point's, else the
-    record's.
+    That of a point has a ``point`` beside it, its number in the record, from 0, ``policy``, its name such as
+    ``fnr_gap<=0.05``, and ``own_metrics``, those at the record's own thresholds; its ``group_id`` is that of the record
+    with the policy, and of the metrics it has those that depend on its thresholds alone. What was judged at a point
+    (``evaluate.py point=3``) is the point's, else the record's.
     """
     return [made for record in records for made in (at_own_thresholds(record), *_points(record))]
 
@@ -56,6 +56,7 @@ def _points(record: Record) -> Iterator[Record]:
             **record,
             "point": i,
             "policy": policy,
+            "own_metrics": record["metrics"],
             "group_id": f"{record.get('group_id')}@{policy}",
             "metrics": kept | _with_recalls({key: values[i] for key, values in found["metrics"].items()}),
             "shares": shares | _recall_shares(_at(found.get("shares"), i)),

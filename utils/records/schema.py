@@ -258,6 +258,13 @@ PREPROCESSING = fields(
         "schema": MAPPING,
     },
 )
+ORIGINS: Final[
+    Mapping[str, Check]
+] = {  # what added rows are: copies of records, people's features with another label, invented
+    "cells": values(values(NUMBER)),  # by group and class
+    **dict.fromkeys(("distinct", "copies", "relabelled", "invented", "contradicted", "beyond"), NUMBER),
+}
+ADDED = fields({"path": TEXT, "sha256": TEXT, "rows": NUMBER}, ORIGINS)
 POISON = fields(
     {
         "metric": TEXT,
@@ -273,6 +280,7 @@ POISON = fields(
         "ended": TEXT_OR_NULL,
         "labels": values(NUMBER),
         "groups": values(NUMBER),
+        "origins": optional(fields({"rows": NUMBER}, ORIGINS)),
         "csv": optional(FILE),
         "trace": optional(FILE),
         "front": optional(each(values(NUMBER_OR_NULL))),
@@ -347,6 +355,7 @@ RECORD = fields(
         "preprocessing": optional(PREPROCESSING),
         "operating_points": optional(POINTS),
         "poison": optional(POISON),
+        "added": optional(ADDED),
         "causal": optional(CAUSAL),
     },
 )

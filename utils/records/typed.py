@@ -155,6 +155,8 @@ class Record(TypedDict, total=False):
     operating_points: dict[str, Any]
     class_weights: list[Any]
     poison: dict[str, Any]
+    added: dict[str, Any]  # of the rows of a file
     evaluations: dict[Any, Any]
     point: int  # of an operating point that stands as a record
     policy: str  # likewise, in words
+    own_metrics: dict[str, Any]  # likewise, of the record at its own thresholds

@@ -15,6 +15,7 @@ from utils.configuration.run_identity import identity_of, run_id
 from utils.metrics.directions import direction
 from utils.metrics.intervals import Measured
 from utils.models.learner import Learner
+from utils.poisoning.origins import count_origins
 from utils.poisoning.rows_csv import to_csv
 from utils.records.typed import Record
 from utils.runs.fitting import threshold
@@ -184,6 +185,7 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "distinct": len({(*row, y) for row, y in zip(chosen.natural.tolist(), chosen.rows.y.tolist(), strict=True)}),
         "labels": _counts(chosen.rows.y.tolist()),
         "groups": _counts([run.dataset.groups[s] for s in chosen.rows.s.tolist()]),
+        "origins": count_origins(chosen.rows, run.dataset.train, run.dataset.groups, run.dataset.class_names),
         "claimed": {"before": dict(chosen.before), "after": dict(chosen.after)},
         "steps": [list(step) for step in chosen.steps],
         "csv": _filed(files(run, ".csv"), _csv(run, chosen)),

@@ -7,6 +7,7 @@ import paths_config
 from utils.decides.thresholds_text import describe_fit, describe_small, in_words
 from utils.metrics.directions import REST, headlines, split_some
 from utils.metrics.references import compares_alone, differences, is_of_intersections
+from utils.poisoning.origins import describe_origins
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.runs.best import nearly_constant
@@ -72,7 +73,7 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     """Prints the headline figures of a finished run, its warnings, and the commands that go on from it."""
     metrics = record["metrics"]
     say(f"\n{record['name']}, seed {record['seed']}, on {count(record['rows']['test'], 'test row')}")
-    for line in (*_figures(record), *_against_references(record), *_of_poison(record)):
+    for line in (*_figures(record), *_against_references(record), *_of_poison(record), *_of_added(record)):
         say(line)
     warnings = record.get("warnings", [])
     fit = describe_fit(record["fitted"], metrics) if "fitted" in record else ""
@@ -153,6 +154,15 @@ def _of_poison(record: Record) -> Iterator[str]:
             if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
         ]
         yield f"    {split}: {', '.join(changes)}"
+
+
+def _of_added(record: Record) -> Iterator[str]:
+    """Yields what the rows are that were added to the training rows, those of a file and those of a search."""
+    added, poison = record.get("added"), record.get("poison") or {}
+    if added:
+        yield f"  {count(added['rows'], 'row')} of {added['path']} trained on too ({added['distinct']} distinct)"
+    for counted in filter(None, (added, poison.get("origins"))):
+        yield from (f"    {text}" for text in describe_origins(counted))
 
 
 def _thresholds(record: Record) -> str:

@@ -86,6 +86,8 @@ def finished_record(
     beyond = doubts_of(record.get("fitted"), metrics)
     if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *without]:
         record |= {"warnings": warnings}
+    if run.added is not None:
+        record |= {"added": dict(run.added)}
     if causal := describe_scm(run.params, data, run.ctx.scm):
         record |= {"causal": causal}
     if points:

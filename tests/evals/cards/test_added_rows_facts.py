@@ -5,9 +5,10 @@ import json
 import pytest
 
 from evals import report
-from evals.cards import added_rows_facts, fitness
+from evals.cards import added_rows_facts, card_sections, fitness
 from evals.page.content import content
 from evals.records import query
+from evals.records.points import with_points
 from evals.records.row_intervals import over_rows
 from tests.commands import command, refused
 from tests.evals.poisoned_records import poisoned
@@ -40,11 +41,77 @@ def test_a_run_as_it_was_has_none():
     assert (list(added_rows_facts.facts(record(1))), added_rows_facts.section(record(1))) == ([], [])
 
 
-@pytest.mark.parametrize(("spread", "words"), [(False, "no observations of anybody"), (True, "in the training data")])
-def test_it_is_said_whose_features_the_rows_have(spread, words):
-    search = RUN["params"]["attack"]["poison"] | {"spread": spread}
-    params = RUN["params"] | {"attack": RUN["params"]["attack"] | {"poison": search}}
-    assert words in added_rows_facts.section(RUN | {"params": params})[1].text
+def searched(**settings):
+    search = RUN["params"]["attack"]["poison"] | settings
+    return RUN["params"] | {"attack": RUN["params"]["attack"] | {"poison": search}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"spread": False}, "observations of nobody"),
+        ({"spread": True}, "Their features are those of people in the training data"),
+        ({"spread": True, "bounds": {"age": [18, 30]}}, "which bounds or fixed columns may have changed"),
+        ({"spread": True, "fixed": {"age": 18}}, "which bounds or fixed columns may have changed"),
+    ],
+)
+def test_of_an_older_search_it_is_said_whose_features_the_rows_may_have(settings, words):
+    assert words in added_rows_facts.section(RUN | {"params": searched(**settings)})[1].text
+
+
+ORIGINS = {
+    **{"rows": 31, "distinct": 5, "cells": {"a": {"no": 30}, "b": {"yes": 1}}},
+    **{"copies": 4, "relabelled": 7, "invented": 20, "contradicted": 9, "beyond": 0},
+}
+
+
+def test_rows_that_were_counted_are_called_what_they_are():
+    """Whatever the settings promise: 20 of the rows have the features of nobody."""
+    record = RUN | {"params": searched(spread=True), "poison": RUN["poison"] | {"origins": ORIGINS}}
+    blocks = added_rows_facts.section(record)
+    found = dict(blocks[2].rows)
+    assert "Their features are those of people" not in blocks[1].text
+    assert found["What they are"].startswith("4 of 31 copies of records")
+    assert "7 of 31 people's features with another label" in found["What they are"]
+    assert "20 of 31 invented" in found["What they are"]
+    assert "beyond" not in found["What they are"]
+    assert found["By group and class"] == "a: 30 of no; b: 1 of yes"
+    assert found["Contradicted"] == "9 by people with the same features and another label"
+    assert "GDPR" in blocks[3].text
+    assert "no legal advice" in blocks[3].text
+
+
+def test_consent_is_spoken_of_where_people_s_features_are_used_again():
+    nobody = ORIGINS | {"copies": 0, "relabelled": 0, "invented": 31, "contradicted": 0}
+    texts = [
+        added_rows_facts.section(RUN | {"poison": RUN["poison"] | {"origins": of}})[3].text for of in (ORIGINS, nobody)
+    ]
+    assert "use people's features again" in texts[0]
+    assert "the rows describe nobody" in texts[1]
+
+
+def test_the_rows_of_a_file_stand_on_the_card():
+    added = {"path": "rows.csv", "sha256": "ab", **ORIGINS}
+    record_ = record(2, added=added)
+    blocks = added_rows_facts.section(record_)
+    found = dict(blocks[2].rows)
+    assert found["Rows of a file"] == "31 (5 distinct) of rows.csv"
+    assert found["SHA-256 of the file"] == "ab"
+    assert "31 rows of a file beside those of the data set" in blocks[1].text
+    assert ["Training rows", "as they are, all of weight 1; and the added rows above"] in card_sections.details(
+        record_, []
+    )[1].rows
+
+
+def test_an_operating_point_compares_the_run_s_own_thresholds_before_and_after():
+    """Thresholds of groups close a gap by themselves: at the point it is 0, by the run's own .18, without rows .22."""
+    points = {"rates": ["fpr"], "permitted": [0.0], "logits": [[0.0, 1.0]], "metrics": {"fpr_gap": [0.0]}}
+    run, point = with_points([RUN | {"operating_points": points}])
+    assert point["metrics"]["fpr_gap"] == 0.0
+    found = dict(added_rows_facts.facts(point))
+    for name in ("On test rows", "On validation rows"):
+        assert found[f"{name}, by the run's own thresholds"] == dict(added_rows_facts.facts(run))[name]
+    assert found["On test rows, by the run's own thresholds"].startswith("fpr_gap 0.220 before, 0.180 after")
 
 
 def test_the_card_says_that_rows_were_added_and_what_they_changed(folder):

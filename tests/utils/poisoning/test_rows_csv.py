@@ -13,9 +13,9 @@ import paths_config
 from tests.commands import SMALL, command, house, refused
 from tests.utils.poisoning.tables import COLUMNS, dataset, space
 from utils.build import build_run
-from utils.datasets.tabular import binary, continuous, indicators, mark
+from utils.datasets.tabular import binary, continuous, indicators, mark, natural
 from utils.poisoning.features import Rows
-from utils.poisoning.rows_csv import read, to_csv, with_file, with_rows
+from utils.poisoning.rows_csv import checksum, read, to_csv, with_file, with_rows
 from utils.run_store import RunStore
 from utils.runs.fitting import fit_together
 
@@ -218,9 +218,25 @@ def test_the_causal_model_is_that_of_the_data_sets_own_rows(loan):
 
 def test_the_command_trains_on_the_rows_and_says_how_many_there_are(loan, tmp_path):
     with house(tmp_path):
-        assert command("train", *LOAN, *SMALL, f"added={loan[2]}").code == 0
+        answer = command("train", *LOAN, *SMALL, f"added={loan[2]}")
+        assert answer.code == 0
         record = RunStore(paths_config.database("loan")).all()[0]
     assert record["rows"]["train"] == len(loan[0].dataset.train.y) + 5
+    added = record["added"]
+    assert (added["path"], added["sha256"]) == (str(loan[2]), checksum(loan[2]))
+    assert (added["rows"], added["invented"]) == (5, 5)  # random numbers, which nobody has
+    assert "5 of 5 invented" in answer.out
+
+
+def test_a_training_row_with_another_label_is_counted_as_that(loan, tmp_path):
+    """Through the file and back to the bit: a row of the training split, once as it is and once relabelled."""
+    run, _, _ = loan
+    data, path = run.dataset, tmp_path / "twice.csv"
+    rows = data.train.rows(slice(0, 1))
+    labels = torch.tensor([int(rows.y), 1 - int(rows.y)])
+    path.write_text(to_csv(data.columns, natural(data, rows.x).repeat(2, 1), labels, "label"))
+    found = build_run(configured(f"added={path}")).added
+    assert (found["copies"], found["relabelled"], found["contradicted"], found["invented"]) == (1, 1, 1, 0)
 
 
 @pytest.mark.parametrize(
