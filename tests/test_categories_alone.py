@@ -18,6 +18,7 @@ LEARNERS = {
     "gradient_boosting": ("model.trees=5",),
     "hist_gradient_boosting": ("model.iterations=5",),
     "logistic_sklearn": (),
+    "partition_vote": ("model.parts=3",),
 }
 REASON = "undefined: the attack has no column to move"
 

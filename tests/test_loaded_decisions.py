@@ -49,6 +49,7 @@ LEARNERS = {
     "gradient_boosting": ("model.trees=5",),
     "hist_gradient_boosting": ("model.iterations=5",),
     "logistic_sklearn": ("model.C=0.5",),
+    "partition_vote": ("model.parts=7",),
 }
 
 

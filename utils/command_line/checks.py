@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from utils.command_line.targets import check_settings
-from utils.metrics.directions import RADIUS, meaning, require_metric
+from utils.metrics.directions import radius_of, require_metric
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
 from utils.words.numbers import read_radius
 from utils.words.ranges import CONFIG, range_of, require_ranges
@@ -146,11 +146,11 @@ def _require_watched(params: Mapping[str, Any]) -> None:
     radii = list(map(str, params["epsilon"]["evaluate"]))
     for key in params["watch"]:
         require_metric(key, f"watch=[{','.join(params['watch'])}]")
-        found = RADIUS.fullmatch(key)
-        if found and found["radius"] not in radii and meaning(found["rest"]) and _is_asked(params):
+        radius = radius_of(key)
+        if radius is not None and radius not in radii and _is_asked(params):
             raise ValueError(
                 f"watch: {key} is at a radius that the run is not judged at; "
-                f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
+                f"add it: 'epsilon.evaluate=[{','.join([*radii, radius])}]'"
             )
 
 

@@ -51,6 +51,7 @@ class Key:
     norm: bool = True  # a norm may stand behind the name; False where it is part of an attack's name
     least: float | None = 0.0  # end of its range, where intervals are cut; None: it has none
     most: float | None = 1.0  # likewise
+    at: str = "at radius {}"  # said of the number behind the name
 
     def __post_init__(self) -> None:
         if self.direction not in (-1, 0, 1) or not self.words.strip() or self.headline < 0:
@@ -152,7 +153,7 @@ def describe(key: str, groups: Sequence[str] = (), classes: Sequence[str] = ()) 
         return key
     if found.direction > 0 and parts.state == POISONING["_poisoning_harm"]:
         parts = parts._replace(state=LOST)
-    words = " ".join([found.words, *parts.details]) + (f" ({found.unit})" if found.unit else "")
+    words = " ".join([found.words, *parts.details(found.at)]) + (f" ({found.unit})" if found.unit else "")
     return f"{words}, {ENDS[parts.end]}" if parts.end else words
 
 
@@ -188,6 +189,13 @@ def names_like(key: str) -> list[str]:
     return [*plain, *(f"{name}_{found['radius']}" for name in plain if found)]
 
 
+def radius_of(key: str) -> str | None:
+    """Returns the radius that a figure is at, as written; None for none, and for a number of something else."""
+    found = RADIUS.fullmatch(key)
+    known = meaning(key) if found else None
+    return found["radius"] if found and known and known.at == Key.at else None
+
+
 def require_metric(key: str, where: str) -> None:
     """Refuses a name that no metric has. Raises ValueError, with near misses."""
     if meaning(key) is None:
@@ -195,7 +203,7 @@ def require_metric(key: str, where: str) -> None:
 
 
 class Parts(NamedTuple):
-    """A key taken apart: its name, then in words of whom, in which norm, at which radius, how poisoned, which end.
+    """A key taken apart: its name, then in words of whom, in which norm, the radius, how poisoned, which end.
 
     ``by`` is the attribute whose groups alone a gap is between, ``rest`` says that these are the large ones.
     """
@@ -209,10 +217,10 @@ class Parts(NamedTuple):
     by: str = ""
     rest: str = ""
 
-    @property
-    def details(self) -> list[str]:
-        """Returns what stands behind the name, in words, but for the end."""
-        return [words for words in (self.of, self.rest, self.norm, self.radius, self.state) if words]
+    def details(self, at: str) -> list[str]:
+        """Returns what stands behind the name, in words, but for the end; ``at`` with the number in its place."""
+        number = at.format(self.radius) if self.radius else ""
+        return [words for words in (self.of, self.rest, self.norm, number, self.state) if words]
 
 
 def _split(key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Parts:
@@ -223,7 +231,7 @@ def _split(key: str, groups: Sequence[str], classes: Sequence[str] = ()) -> Part
         key, state = found["rest"], POISONING[found["state"]]
     key, by, rest = split_some(key)
     if not _whose(key, ())[1] and (found := RADIUS.fullmatch(key)):
-        key, radius = found["rest"], f"at radius {found['radius']}"
+        key, radius = found["rest"], found["radius"]
     if (found := NORM.fullmatch(key)) and _takes_norm(_whose(found["rest"], ())[0]):
         key, norm = found["rest"], f"under {NORMS[found['norm']]} attacks"
     name, of = _whose(key, groups, classes)

@@ -1,5 +1,6 @@
 """Figures of a record that are undefined, and why."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ NEEDS = {
     ("that the model gives", 1): (("ppv",), ("ppv_gap",)),
 }
 ENDS = ("_low", "_high", "_null")
+CERTAIN = re.compile(r"certain_\d+")
 OF_CLASSES = ("balanced_accuracy", "worst_class_accuracy", "mcc", "auc")
 
 
@@ -39,7 +41,7 @@ def explain_undefined(
         row: what each of the rows is called.
     """
     of_groups = _of_groups(metrics, shares, groups, classes, (groups_min, row))
-    return [*_of_classes(metrics, classes, row), *of_groups, *_of_attacks(metrics)]
+    return [*_of_classes(metrics, classes, row), *of_groups, *_of_attacks(metrics), *_of_bounds(metrics)]
 
 
 def _of_classes(metrics: Figures, classes: Sequence[str], row: str) -> Iterator[str]:
@@ -196,6 +198,17 @@ def _of_attacks(metrics: Figures) -> Iterator[str]:
     lost = [key for key in keys if not any(part in key for part in parts)]
     if lost and metrics.get("accuracy", 0.0) is not None:
         yield f"{_are(lost)} undefined: the attack has no column to move, as none of numbers may move in these data"
+
+
+def _of_bounds(metrics: Figures) -> Iterator[str]:
+    """Bounds over added rows, of a threshold that these move too."""
+    lost = [key for key, value in metrics.items() if value is None and CERTAIN.fullmatch(key)]
+    if lost and metrics.get("accuracy", 0.0) is not None:
+        yield (
+            f"{_are(lost)} undefined, and the bounds beside: the threshold is not known to be given beforehand, and "
+            "one that is fitted to the votes moves with rows that are added; choose decide=fixed, and where a stored "
+            "model is judged again say evaluation.metrics.poison_bounds.probability=0.5, or what was given"
+        )
 
 
 def _are(keys: Sequence[str]) -> str:

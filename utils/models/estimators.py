@@ -32,8 +32,13 @@ def fit_copy(estimator: Estimator, x: Floats, y: NDArray[np.int64], w: Floats, s
     own = clone(estimator)
     if "random_state" in own.get_params():
         own.set_params(random_state=seed)
-    weights = None if (w == w[0]).all() else w.astype(np.float64) / w.mean(dtype=np.float64)
-    return own.fit(x.astype(np.float64), y, sample_weight=weights)
+    as_they_are = getattr(own, "takes_weights_as_they_are", False)
+    return own.fit(x.astype(np.float64), y, sample_weight=w.astype(np.float64) if as_they_are else _relative(w))
+
+
+def _relative(w: Floats) -> Floats | None:
+    """Weights (n,) divided by their mean; None where all are equal."""
+    return None if (w == w[0]).all() else w.astype(np.float64) / w.mean(dtype=np.float64)
 
 
 def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float32]:
@@ -49,12 +54,18 @@ def log_odds(estimator: Estimator, x: Floats, outputs: int) -> NDArray[np.float3
     """
     if outputs == 1 and _adds_log_odds(estimator):
         return estimator.decision_function(x).astype(np.float32)[:, None]
-    known = probabilities(estimator, x).clip(LEAST, 1 - LEAST)
+    known = probabilities(estimator, x)
     if outputs == 1:
-        return (np.log(known[:, 1:]) - np.log(known[:, :1])).astype(np.float32)
+        return log_odds_of(known)
     every = np.full((len(x), outputs), LEAST)
-    every[:, estimator.classes_] = known
+    every[:, estimator.classes_] = known.clip(LEAST, 1 - LEAST)
     return np.log(every).astype(np.float32)
+
+
+def log_odds_of(known: Floats) -> NDArray[np.float32]:
+    """Returns log(p / (1 - p)) (n, 1) of class 1, from the probabilities (n, 2) of both, cut to [1e-6, 1 - 1e-6]."""
+    cut = known.clip(LEAST, 1 - LEAST)
+    return (np.log(cut[:, 1:]) - np.log(cut[:, :1])).astype(np.float32)
 
 
 def probabilities(estimator: Estimator, x: Floats) -> Floats:

@@ -48,8 +48,7 @@ class Learner(nn.Module):
         Raises:
             ValueError: a gradient through it is asked for, or it is not trained.
         """
-        if self.trained is None:
-            raise ValueError(f"model={self.option} is not trained yet: call fit first")
+        trained = self.require_trained()
         if x.requires_grad and torch.is_grad_enabled():
             raise ValueError(self._no_gradient())
         try:
@@ -58,8 +57,14 @@ class Learner(nn.Module):
             raise ValueError(self._no_gradient()) from None
         if not len(rows):
             return x.new_zeros(*x.shape[:-1], self.outputs)
-        answers = torch.from_numpy(log_odds(self.trained, rows, self.outputs))
+        answers = torch.from_numpy(log_odds(trained, rows, self.outputs))
         return answers.to(x).reshape(*x.shape[:-1], self.outputs)
+
+    def require_trained(self) -> Estimator:
+        """Returns the trained estimator. Raises ValueError where there is none yet."""
+        if self.trained is None:
+            raise ValueError(f"model={self.option} is not trained yet: call fit first")
+        return self.trained
 
     def _no_gradient(self) -> str:
         return (
@@ -75,9 +80,7 @@ class Learner(nn.Module):
         """
         from skops.io import dumps  # which takes a second, and only this needs it
 
-        if self.trained is None:
-            raise ValueError(f"model={self.option} is not trained yet: call fit first")
-        return repeatable(dumps(self.trained))
+        return repeatable(dumps(self.require_trained()))
 
     def from_bytes(self, data: bytes) -> None:
         """Takes the trained estimator of ``to_bytes``; nothing of it is made before all of its types are known.
@@ -100,11 +103,19 @@ class Learner(nn.Module):
         if foreign:
             home = type(self).__module__.replace(".", "/")
             raise ValueError(f"they hold {', '.join(foreign)}, of which no {name} consists by the types of {home}.py")
-        if type(found) is not type(self.estimator):
-            raise ValueError(f"they hold a {type(found).__name__} in place of a {name}")
+        self.require_like(found)
+        self.trained = found
+
+    def require_like(self, found: Estimator) -> None:
+        """Refuses a stored estimator that is not what this learner trains. Raises ValueError."""
+        self.require_made_like(found, self.estimator)
+
+    def require_made_like(self, found: Estimator, own: Estimator) -> None:
+        """Refuses an estimator of another type than ``own``, of other columns or classes. Raises ValueError."""
+        if type(found) is not type(own):
+            raise ValueError(f"they hold a {type(found).__name__} in place of a {type(own).__name__}")
         if found.n_features_in_ != self.inputs or max(found.classes_) >= max(2, self.outputs):
             raise ValueError(f"they were trained on other columns or classes than {self.inputs} and {self.outputs}")
-        self.trained = found
 
 
 def require(setting: str, value: object, legal: bool, expected: str) -> None:

@@ -26,6 +26,8 @@ def require_sound(estimator: Estimator, columns: int) -> None:
     """
     from sklearn.dummy import DummyClassifier  # which takes a second, and many runs need none of it
 
+    for part in getattr(estimator, "parts_", ()):  # of a vote
+        require_sound(part, columns)
     for part, legal in (("init_", DummyClassifier), ("_preprocessor", type(None))):
         if not isinstance(getattr(estimator, part, None), legal | None):
             raise ValueError(f"its {part.strip('_')} is not one that ours have, and might hold trees of its own")

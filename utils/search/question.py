@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from utils.metrics.directions import RADIUS, direction, names_like
+from utils.metrics.directions import direction, names_like, radius_of
 from utils.records.settings import left_out
 from utils.search.search_words import Line
 from utils.words.near import near
@@ -120,10 +120,10 @@ def check_radii(metrics: Iterable[str], evaluated: Iterable[Sequence[Any]]) -> N
     """Refuses a metric at a radius that is not among those that some job is ``evaluated`` at. Raises ValueError."""
     for radii in {tuple(map(str, given)): None for given in evaluated}:
         for key in metrics:
-            if (found := RADIUS.fullmatch(key)) and found["radius"] not in radii:
+            if (radius := radius_of(key)) is not None and radius not in radii:
                 raise ValueError(
                     f"{key}: the runs are judged at the radii {', '.join(radii)}; "
-                    f"add it: 'epsilon.evaluate=[{','.join([*radii, found['radius']])}]'"
+                    f"add it: 'epsilon.evaluate=[{','.join([*radii, radius])}]'"
                 )
 
 
