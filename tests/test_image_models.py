@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -129,14 +130,21 @@ def test_the_same_run_in_another_process_has_the_same_bits(shop, tmp_path):
     assert again["metrics"] == first["metrics"]
 
 
-def test_every_method_trains_alone_and_with_every_adaptation(own):
+TERMS, ADAPTATIONS = ("trades", "pgd_at", "mart"), ("dafa", "frl", "cfa")
+PAIRS = [
+    pytest.param(list(zip(TERMS, ADAPTATIONS[1:] + ADAPTATIONS[:1], strict=True)), id="each once"),
+    pytest.param(list(product(TERMS, ADAPTATIONS)), id="all", marks=pytest.mark.slow),  # seconds each
+]
+
+
+@pytest.mark.parametrize("pairs", PAIRS)
+def test_every_method_trains_alone_and_with_every_adaptation(own, pairs):
+    """Each is told of margins and classes by the same two calls; trades with dafa is that of the shop."""
     words = (*SMALL, "dataset.split=[0.2,0.1,0.7]", "trainer.epochs=1", "~evaluation.metrics.attacked")
-    combined = ",".join(
-        f"[{term}{adaptation}]" for term in ("trades", "pgd_at", "mart") for adaptation in ("", ",dafa", ",frl", ",cfa")
-    )
-    answer = command("train", "-m", *words, f"regularizer=[erm],[adversarial],{combined}")
+    combined = [f"[{term}]" for term in ("erm", "adversarial", *TERMS)] + [f"[{','.join(pair)}]" for pair in pairs]
+    answer = command("train", "-m", *words, f"regularizer={','.join(combined)}")
     assert answer.code == 0, answer.err
-    assert len(records()) == 14
+    assert len(records()) == len(combined)
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bits(own, tmp_path):
