@@ -68,7 +68,7 @@ def test_the_bounds_are_printed_and_filed(home):
 def test_of_a_fitted_threshold_nothing_is_proven_and_it_says_why(home):
     record = records()[2]
     assert {record["metrics"][f"certain_{m}"] for m in (1, 5, 10, 20)} == {None}
-    assert any("choose decide=fixed" in warning for warning in record["warnings"])
+    assert any("of a threshold that is given (decide=fixed)" in warning for warning in record["warnings"])
 
 
 def test_its_command_gives_the_run_again(home):

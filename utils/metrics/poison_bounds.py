@@ -14,7 +14,6 @@ bound holds, and may not be reached.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -30,23 +29,23 @@ from utils.types import Batch, Context, Figures, Predict
 from utils.views.row_parts import parts
 
 KEYS = {
-    "certain": Key(1, "rows whose label is certain", headline=4, at="with {} training rows added or removed"),
-    "accuracy_lower": Key(1, "proven least accuracy", at="with {} training rows added or removed"),
+    "certain": Key(1, "rows whose label is certain", headline=4, at="(training rows added or removed: {})"),
+    "accuracy_lower": Key(1, "proven least accuracy", at="(training rows added or removed: {})"),
     "fnr_gap_upper": Key(
         -1,
         "proven largest difference in false negative rate between {groups}",
-        at="with {} training rows added or removed",
+        at="(training rows added or removed: {})",
     ),
     "fpr_gap_upper": Key(
         -1,
         "proven largest difference in false positive rate between {groups}",
         headline=4,
-        at="with {} training rows added or removed",
+        at="(training rows added or removed: {})",
     ),
     "demographic_parity_difference_upper": Key(
         -1,
         "proven largest difference in acceptance rate between {groups}",
-        at="with {} training rows added or removed",
+        at="(training rows added or removed: {})",
     ),
 }
 OF_GAP = {"fnr_gap": "fnr", "fpr_gap": "fpr", "demographic_parity_difference": "acceptance_rate"}
@@ -78,17 +77,15 @@ def poison_bounds(
     and ``demographic_parity_difference_upper_<m>``: no such gap on these rows is larger. None where the gap itself is,
     some group having fewer than ``groups_min`` rows of the rate.
 
-    All are None where the threshold is not the ``probability`` given beforehand: one that was fitted moves as well. A
-    model that proves nothing has no figures.
+    All are None of a model that proves nothing, and where the threshold is not the ``probability`` given beforehand:
+    one that was fitted moves as well.
     """
     model = _ranged(predict)
-    if model is None:
-        return ctx.of_each(lambda _: {})
-    given = probability is not None and getattr(ctx.decide, "probability", None) == probability
-    figures = partial(_figures, model, batch, groups_min=groups_min, level=level)
+    if model is None or probability is None or getattr(ctx.decide, "probability", None) != probability:
+        return ctx.of_each(lambda own: {key: None for m in rows for key in _keys(m, own)})
     found = Measured()
     for m in rows:
-        found.add(figures(ctx, m) if given else dict.fromkeys(_keys(m, ctx)))
+        found.add(_figures(model, batch, ctx, m, groups_min=groups_min, level=level))
     return found
 
 

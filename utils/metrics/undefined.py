@@ -201,13 +201,13 @@ def _of_attacks(metrics: Figures) -> Iterator[str]:
 
 
 def _of_bounds(metrics: Figures) -> Iterator[str]:
-    """Bounds over added rows, of a threshold that these move too."""
+    """Bounds over added rows, of another model, or of a threshold that these move too."""
     lost = [key for key, value in metrics.items() if value is None and CERTAIN.fullmatch(key)]
     if lost and metrics.get("accuracy", 0.0) is not None:
         yield (
-            f"{_are(lost)} undefined, and the bounds beside: the threshold is not known to be given beforehand, and "
-            "one that is fitted to the votes moves with rows that are added; choose decide=fixed, and where a stored "
-            "model is judged again say evaluation.metrics.poison_bounds.probability=0.5, or what was given"
+            f"{_are(lost)} undefined, and the bounds beside: they are proven of model=partition_vote alone, and of a "
+            "threshold that is given (decide=fixed), as one that is fitted moves with rows that are added; where such "
+            "a stored model is judged again, evaluation.metrics.poison_bounds.probability=0.5 gives it"
         )
 
 

@@ -152,8 +152,11 @@ def test_a_threshold_that_was_given_need_not_be_a_half(loan, context):
     assert found["fpr_gap_upper_0"] == pytest.approx(gaps["fpr_gap"])
 
 
-def test_a_model_that_proves_nothing_has_no_figures(dataset, context):
-    assert poison_bounds(nn.Linear(3, 1), dataset("lin").test, context("lin"), rows=[1], **SETTINGS) == {}
+def test_of_a_model_that_proves_nothing_all_is_undefined(dataset, context):
+    found = poison_bounds(nn.Linear(3, 1), dataset("lin").test, context("lin"), rows=[1], **SETTINGS)
+    assert found == {"certain_1": None, "accuracy_lower_1": None}
+    (sentence,) = explain_undefined(found, {}, ("all",), groups_min=1, row="test row")
+    assert "model=partition_vote alone" in sentence
 
 
 def test_groups_with_too_few_rows_leave_a_gap_undefined(loan, context):
@@ -167,7 +170,7 @@ def test_groups_with_too_few_rows_leave_a_gap_undefined(loan, context):
 def test_its_keys_say_how_many_rows_and_are_of_no_radius():
     words = describe("fpr_gap_upper_5", ["men", "women"])
     assert words == (
-        "proven largest difference in false positive rate between men and women with 5 training rows added or removed"
+        "proven largest difference in false positive rate between men and women (training rows added or removed: 5)"
     )
     assert (direction("fpr_gap_upper_5"), direction("certain_20"), direction("accuracy_lower_1")) == (-1, 1, 1)
     assert (radius_of("fpr_gap_upper_5"), radius_of("uai_0.05"), radius_of("accuracy")) == (None, "0.05", None)
