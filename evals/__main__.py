@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": "two models on the same test rows: paired differences, who is decided otherwise",
     "report": "one HTML page about all models of a data set, to open without a network",
     "pictures": "accuracy by class and radius, confusions, images that fool a classifier",
+    "delivery": "rows that somebody delivered, beside trusted ones: what is beyond chance",
     "poison": "what rows that were added to the training rows changed, seed by seed",
     "database": "check, rebuild, remove, fold, export, merge, import",
 }

@@ -92,10 +92,9 @@ def count_labels(code: Codes, y: Codes, points: int, classes: int) -> Codes:
 def describe_origins(counted: Mapping[str, Any]) -> list[str]:
     """Says in words what the rows are, as ``count_origins`` counts them; only what there is."""
     words = (
-        ("copies", "copies of records, the features of a person in the training data with the label they had"),
-        ("relabelled", "people's features with another label than anybody had who has them"),
-        ("invented", "invented, with features that nobody in the training data has"),
+        ("copies", "copies of records, a person's features with the label that person had"),
+        ("relabelled", "people's features with a chosen label, which none of these people had"),
+        ("invented", "invented, features that nobody in the training data has"),
+        ("beyond", "beyond everybody, with a number below or above all people's"),
     )
-    said = [f"{counted[key]} of {counted['rows']} {text}" for key, text in words if counted.get(key)]
-    beyond = counted.get("beyond")
-    return [*said, *([f"{beyond} beyond everybody, with a number above or below all people's"] if beyond else [])]
+    return [f"{counted[key]} of {counted['rows']}: {text}" for key, text in words if counted.get(key)]

@@ -20,9 +20,8 @@ from utils.records.typed import Record
 from utils.system.console import count
 from utils.tables.encoding import blocks
 from utils.tables.moved import Moved, moved
-from utils.tables.new_rows import Encoded, Unseen, encode_labelled, rows_meant
-from utils.tables.reading import find_table, read_table
-from utils.tables.table_schema import LEVELLED, FileFormat, TableSchema
+from utils.tables.new_rows import Encoded, Unseen, encode_labelled, read_like, rows_meant
+from utils.tables.reading import find_table
 from utils.types import Batch, Dataset
 from utils.words.numbers import write_estimate
 
@@ -93,7 +92,7 @@ def read_rows(record: Record, model: StoredModel, data: Dataset, path: str, unse
             "are read by; rows=... judges models of your own tables, dataset=people.yaml"
         )
     schema, file = model.schema, find_table(path)
-    cells = _read(file, schema)
+    cells = read_like(schema, file)
     meant = rows_meant(schema, cells)
     cells = cells.rename_axis(index="row of the file")[meant]
     if not len(cells):
@@ -120,13 +119,6 @@ def read_rows(record: Record, model: StoredModel, data: Dataset, path: str, unse
     same = int(np.isin(_row_hashes(batch), _row_hashes(data.train)).sum())
     unknown, mended = int((~known).sum()), sum(encoded.mended.values())
     return OtherRows(file, _hash(file), batch, int((~meant).sum()), unknown, mended, unseen, distances, same)
-
-
-def _read(file: Path, schema: TableSchema) -> Any:
-    """The cells of a file in the format of the schema's own, nothing guessed."""
-    fixed = FileFormat.model_validate({**schema.file.model_dump(), "path": str(file)})
-    texts = {name for name, rule in schema.columns.items() if rule.type in (*LEVELLED, "date") or rule.unit}
-    return read_table(file, fixed, texts | {schema.label.column}).cells
 
 
 def _row_hashes(rows: Batch) -> NDArray[np.uint64]:

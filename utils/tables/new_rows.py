@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -36,11 +37,11 @@ from utils.tables.encoding import (
     sources_of_levels,
     sources_of_numbers,
 )
-from utils.tables.reading import tidy, write_cell
+from utils.tables.reading import read_table, tidy, write_cell
 from utils.tables.remarks import some
 from utils.tables.settling import absent, fulfils, read_condition
 from utils.tables.sniffing import number_pattern
-from utils.tables.table_schema import MISSING, FileFormat, Rule, TableSchema
+from utils.tables.table_schema import LEVELLED, MISSING, FileFormat, Rule, TableSchema
 from utils.words.near import near, only_near
 
 Unseen = Literal["refuse", "nearest", "abstain"]
@@ -146,6 +147,13 @@ def require_unseen(unseen: str) -> None:
     """Refuses another word for what becomes of rows that the schema does not admit. Raises ValueError."""
     if unseen not in UNSEEN:
         raise ValueError(f"unseen={unseen!r}: expected {', '.join(UNSEEN[:-1])} or {UNSEEN[-1]}")
+
+
+def read_like(schema: TableSchema, file: Path) -> pd.DataFrame:
+    """The cells of a file in the format of the schema's own, nothing guessed."""
+    fixed = FileFormat.model_validate({**schema.file.model_dump(), "path": str(file)})
+    texts = {name for name, rule in schema.columns.items() if rule.type in (*LEVELLED, "date") or rule.unit}
+    return read_table(file, fixed, texts | {schema.label.column}).cells
 
 
 def rows_meant(schema: TableSchema, cells: pd.DataFrame) -> Flags:

@@ -71,9 +71,9 @@ def test_rows_that_were_counted_are_called_what_they_are():
     blocks = added_rows_facts.section(record)
     found = dict(blocks[2].rows)
     assert "Their features are those of people" not in blocks[1].text
-    assert found["What they are"].startswith("4 of 31 copies of records")
-    assert "7 of 31 people's features with another label" in found["What they are"]
-    assert "20 of 31 invented" in found["What they are"]
+    assert found["What they are"].startswith("4 of 31: copies of records")
+    assert "7 of 31: people's features with a chosen label" in found["What they are"]
+    assert "20 of 31: invented" in found["What they are"]
     assert "beyond" not in found["What they are"]
     assert found["By group and class"] == "a: 30 of no; b: 1 of yes"
     assert found["Contradicted"] == "9 by people with the same features and another label"

@@ -65,7 +65,7 @@ def test_no_rows_are_nothing():
 
 def test_words_name_only_what_there_is():
     counted = count_origins(ROWS.rows(slice(1, 4)), PEOPLE, ["f", "m"], [])
-    assert [text.split(":")[0].split(" with")[0] for text in describe_origins(counted)] == [
-        "1 of 3 copies of records, the features of a person in the training data",
-        "2 of 3 people's features",
+    assert [text.partition(",")[0] for text in describe_origins(counted)] == [
+        "1 of 3: copies of records",
+        "2 of 3: people's features with a chosen label",
     ]

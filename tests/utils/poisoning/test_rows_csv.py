@@ -225,7 +225,7 @@ def test_the_command_trains_on_the_rows_and_says_how_many_there_are(loan, tmp_pa
     added = record["added"]
     assert (added["path"], added["sha256"]) == (str(loan[2]), checksum(loan[2]))
     assert (added["rows"], added["invented"]) == (5, 5)  # random numbers, which nobody has
-    assert "5 of 5 invented" in answer.out
+    assert "5 of 5: invented" in answer.out
 
 
 def test_a_training_row_with_another_label_is_counted_as_that(loan, tmp_path):
