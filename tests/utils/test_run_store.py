@@ -761,13 +761,14 @@ def test_any_sequence_of_operations_equals_a_dictionary(steps):
 
 WORKER = """
 import sys
+import time
 from pathlib import Path
 from utils.run_store import RunStore
 path, journal_after, name, inserts, go = sys.argv[1:]
 store = RunStore(path, journal_after=int(journal_after))
 print("ready", flush=True)
 while not Path(go).exists():
-    pass
+    time.sleep(0.001)
 for i in range(int(inserts)):
     record = {"run_id": f"{name}-{i}", "status": "finished", "params": {"filler": "x" * 3000}}
     record |= {"name": "loan_mlp_erm", "dataset": "loan", "metrics": {}}
