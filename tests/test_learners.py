@@ -36,7 +36,8 @@ BASE = (
 )
 QUERIES = tuple(f"evaluation.metrics.ensemble.attacks.{k}=10" for k in ("random.samples", "square.queries"))
 QUICK = (*BASE, *QUERIES)
-FOREST = (*QUICK, "model=random_forest", "model.trees=5")
+SHORT = (*QUICK, "attack.evasion.queries=10")  # of the attack that learners have by default
+FOREST = (*SHORT, "model=random_forest", "model.trees=5")
 MODELS = {
     "random_forest": ("model.trees=5", partial(RandomForestClassifier, n_estimators=5)),
     "gradient_boosting": ("model.trees=5", partial(GradientBoostingClassifier, n_estimators=5)),
@@ -51,10 +52,10 @@ def home(tmp_path_factory):
     """Records 1 to 4 of loan are the models, 5 is a forest with thresholds of groups, 6 a network."""
     with house(tmp_path_factory.mktemp("home")) as folder:
         for name, (word, _) in MODELS.items():
-            answer = command("train", *QUICK, f"model={name}", word)
+            answer = command("train", *SHORT, f"model={name}", word)
             assert answer.code == 0, answer
         assert command("train", *FOREST, "decide=group_exact", "decide.groups_min=1", "prepare=reweigh").code == 0
-        assert command("train", *QUICK, "evaluation=black_box", "attack=square_columns").code == 0
+        assert command("train", *SHORT, "evaluation=black_box", "attack=square_columns").code == 0
         yield folder
 
 
@@ -181,7 +182,7 @@ def test_a_table_of_three_classes_is_refused(home):
 # --- judged again ----------------------------------------------------------------------------------------------
 
 AGAIN = ("dataset=loan", "device=cpu", "epsilon.evaluate=[0.1]")
-BLACK_BOX = ("attack=square_columns", "evaluation=black_box", *QUERIES, *SMALL[2:])
+BLACK_BOX = ("attack=square_columns", "evaluation=black_box", "attack.evasion.queries=10", *QUERIES, *SMALL[2:])
 
 
 def test_the_default_evaluation_is_refused_with_the_way_out(untouched):
