@@ -72,6 +72,8 @@ def poison_bounds(
 ) -> Figures | Sequence[Figures]:
     """Bounds over all m training rows that may be added or removed, for each m in ``rows``.
 
+    Copies of a row count once, and a row that is relabelled twice.
+
     ``certain_<m>``: share of rows whose label they cannot change; ``accuracy_lower_<m>``: share of rows that are right
     and certain; both with the interval of ``level`` in (0, 1) of a share. ``fnr_gap_upper_<m>``, ``fpr_gap_upper_<m>``
     and ``demographic_parity_difference_upper_<m>``: no such gap on these rows is larger. None where the gap itself is,

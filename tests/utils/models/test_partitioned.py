@@ -64,6 +64,13 @@ def test_an_added_row_changes_its_own_part_alone_whatever_it_holds(rows):
         assert changed(before, fit(*more)) == set(part_of(more[0][-1:], more[1][-1:], PARTS).tolist())
 
 
+def test_any_number_of_copies_of_a_row_changes_one_part(rows):
+    x, y, w = rows
+    row = np.repeat(x[5:6], 300, 0), np.full(300, 1 - y[5])
+    more = np.concatenate([x, row[0]]), np.concatenate([y, row[1]]), np.concatenate([w, np.ones(300)])
+    assert changed(fit(x, y, w), fit(*more)) == set(part_of(row[0][:1], row[1][:1], PARTS).tolist())
+
+
 def test_a_removed_row_changes_one_part_and_a_relabelled_one_at_most_two(rows):
     x, y, w = rows
     before = fit(x, y, w)
