@@ -166,6 +166,7 @@ def _require_same_columns(schema: TableSchema, known: pd.DataFrame, cells: pd.Da
         said = [f"it lacks {', '.join(map(repr, lacking))}"] * bool(lacking)
         said += [f"it has {', '.join(map(repr, more))}, which the reference has not"] * bool(more)
         hint = near(lacking[0], more, "") if lacking else ""
+        hint = "; it is one column: is it separated by another sign than the reference?" if len(there) == 1 else hint
         raise ValueError(
             f"{new}: a delivery with other columns: {' and '.join(said)}{hint}; rename or leave out columns so that "
             "both files have the same, or ask for the rows again"

@@ -40,7 +40,18 @@ def verdict(delivery: Delivery, audit: Audit) -> str:
     refused = ""
     if delivery.refused_rows:
         refused = f"{count(delivery.refused_rows, 'row')} that the schema does not allow. "
-    return f"{beyond}{refused}{ASK if beyond or refused else CLEAN} {ASSUMED}"
+    return f"{beyond}{refused}{_same(audit)}{ASK if beyond or refused else CLEAN} {ASSUMED}"
+
+
+def _same(audit: Audit) -> str:
+    """Returns a sentence where most rows are those of the reference, as of a file that holds the reference too."""
+    copies = next(of.rows for of in audit.figures if of.key == "copies")
+    if "copies" not in audit.findings or copies <= audit.sampled[1] / 2:
+        return ""
+    return (
+        f"{copies:,} of {count(audit.sampled[1], 'row')} are rows of the reference: where the file holds the reference "
+        "too, audit the other rows alone. "
+    )
 
 
 def to_text(delivery: Delivery, audit: Audit, wide: int | None = None) -> str:

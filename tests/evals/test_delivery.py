@@ -79,6 +79,11 @@ def test_a_row_that_comes_again_is_shown_as_the_file_holds_it(home):
     assert "one row that comes again and again" in answer.out
 
 
+def test_a_file_that_holds_the_reference_too_is_told(home):
+    answer = command("evals.delivery", *LOOK, deliver(home, lines_of(home) + lines_of(home, "new")))
+    assert "500 rows are rows of the reference: where the file holds the reference too" in answer.out
+
+
 def test_a_schema_says_what_is_allowed_and_has_the_reference(home):
     (home / "people.yaml").write_text(
         "file: {path: old.csv}\n"
@@ -133,6 +138,7 @@ OTHER = "a delivery with other columns: it lacks 'income' and it has 'incomes', 
     ("words", "phrases"),
     [
         ([*LOOK, "new=incomes.csv"], [OTHER, "did you mean incomes", "ask for the rows again"]),
+        ([*LOOK, "new=semicolons.csv"], ["other columns", "separated by another sign than the reference"]),
         ([*LOOK, "new=nowhere.csv"], ["there is no file 'nowhere.csv'"]),
         ([*LOOK], ["new"]),
         (["new=new.csv"], ["rows that one trusts are required: reference=old.csv"]),
@@ -153,6 +159,7 @@ def test_a_mistake_is_told_on_one_screen(home, words, phrases):
     deliver(home, lines_of(home, "new"), "incomes.csv", HEADER.replace("income", "incomes"))
     deliver(home, ["x,40,30.5,cook,no"], "strange.csv")
     deliver(home, [], "empty.csv")
+    (home / "semicolons.csv").write_text((home / "new.csv").read_text().replace(",", ";"))
     refused(command("evals.delivery", *words), *phrases)
 
 

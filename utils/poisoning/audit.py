@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from utils.poisoning.origins import Codes, count_labels, encode_features
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
 LEVEL = 0.05  # of all findings together
 FEWEST = 199  # splits, of which one alone may have as much as a finding
 NEAR = 0.05  # share of all rows that are nearer to their nearest than what is called near
@@ -214,7 +215,7 @@ def _most_frequent(trusted: Labelled, delivered: Labelled) -> Iterator[tuple[int
 class Neighbours(NamedTuple):
     """For k points those that are nearest to each, in its group, itself first."""
 
-    places: Codes  # (k, l)
+    places: Codes  # (k, l), k where there is none
     distances: Floats  # (k, l), infinite where there is none
 
 
@@ -228,9 +229,9 @@ class Pool:
     code: Codes  # (N,), point of each row
     y: Codes  # (N,)
     delivered: NDArray[np.bool_]  # (N,)
-    table: Codes  # (k, c), rows of each point and class
+    table: Codes  # (c, k + 1), rows of each class and point; none at the last
     around: Neighbours  # of each point, among all
-    around_trusted: Neighbours  # the same among those that a trusted row has
+    around_trusted: Neighbours  # of each that a delivered row is at, among those that trusted rows are at
     radius: float
     nearest: int
 
@@ -241,20 +242,21 @@ class Pool:
         told = np.arange(len(y)) >= len(trusted.y)
         (code,) = encode_features(torch.from_numpy(x.astype(np.float32)))
         _, first = np.unique(code, return_index=True)
-        table = count_labels(code, y, len(first), classes)
-        there = count_labels(code[~told], y[~told], len(first), classes).sum(1) > 0
+        table = count_labels(code, y, len(first) + 1, classes).T
+        given, kept = np.unique(code[told]), np.unique(code[~told])
         few = nearest + 4 * math.sqrt(nearest) + 4  # of which a split leaves enough, all but surely
         length = min(len(first), math.ceil(few * len(y) / len(trusted.y)))
-        around = find_neighbours(x[first], s[first], np.ones(len(first), dtype=bool), length)
+        every = np.arange(len(first))
+        around = find_neighbours(x[first], s[first], every, every, length)
         ends = around.distances[code, 1] if length > 1 else np.full(len(y), math.inf)
         radius = float(np.quantile(ends, NEAR, method="lower"))
-        around_trusted = find_neighbours(x[first], s[first], there, length)
+        around_trusted = find_neighbours(x[first], s[first], given, kept, length)
         return cls(code, y, told, table, around, around_trusted, radius, nearest)
 
     @property
     def room(self) -> int:
         """The splits that are made at a time."""
-        m, (k, classes) = int(self.delivered.sum()), self.table.shape
+        m, (classes, k) = int(self.delivered.sum()), self.table.shape
         widest = max(m * self.around.places.shape[1] * classes, k * classes, len(self.code))
         return max(1, PART // widest)
 
@@ -270,50 +272,62 @@ class Pool:
 
     def _count(self, chosen: Codes, around: Neighbours) -> dict[str, Floats]:
         """Returns the figures (b,) of b sets of rows (b, m), were those delivered and all others trusted."""
-        (k, classes), (b, m) = self.table.shape, chosen.shape
+        (classes, k), (b, m) = self.table.shape, chosen.shape
         code, y, each = self.code[chosen], self.y[chosen], np.arange(b)[:, None]
-        cells = (each * k + code) * classes + y
-        own = np.bincount(cells.ravel(), minlength=b * k * classes).reshape(b, k, classes)
-        rest = self.table - own
-        there, same = rest.sum(2)[each, code], rest[each, code, y]
+        cells = (y * b + each) * k + code
+        own = np.bincount(cells.ravel(), minlength=classes * b * k).reshape(classes, b, k)
+        rest = (self.table[:, None] - own).astype(np.int32)  # (c, b, k)
+        there, same = rest.sum(0)[each, code], rest[y, each, code]
         votes = self._votes(rest, code, around)
-        for_it = np.take_along_axis(votes, y[..., None], 2)[..., 0]
+        for_it = np.take_along_axis(votes, y[None], 0)[0]
         found: dict[str, Any] = {
             "contradicted": (there > 2 * same).sum(1),
-            "disagreeing": (votes.sum(2) > 2 * for_it).sum(1),
+            "disagreeing": (votes.sum(0) > 2 * for_it).sum(1),
             "copies": (same > 0).sum(1),
             "near": (self._has_near(rest, code, around) & (there == 0)).sum(1),
-            "repeats": m - (own > 0).sum((1, 2)),
-            "most": own.max((1, 2)),
+            "repeats": m - (own > 0).sum((0, 2)),
+            "most": own.max((0, 2)),
         }
         return {key: of.astype(np.float64) for key, of in found.items()}
 
-    def _votes(self, rest: Codes, code: Codes, around: Neighbours) -> Codes:
-        """Returns the labels (b, m, c) of the nearest rows, those as near as the last among them."""
-        each = np.arange(len(code))[:, None, None]
-        there = np.isfinite(around.distances)[code]
-        sums = (rest[each, around.places[code]] * there[..., None]).cumsum(2)  # (b, m, l, c)
-        enough = sums.sum(3) >= self.nearest
-        last = np.where(enough.any(2), enough.argmax(2), enough.shape[2] - 1)
-        return np.take_along_axis(sums, last[..., None, None], 2)[:, :, 0]
+    def _votes(self, rest: Counts, code: Codes, around: Neighbours) -> Counts:
+        """Returns the labels (c, b, m) of the nearest rows, those as near as the last among them."""
+        sums = _take(rest, code, around.places).cumsum(3, dtype=np.int32)  # (c, b, m, l)
+        enough = sums.sum(0) >= self.nearest
+        last = np.where(enough[..., -1], enough.argmax(2), enough.shape[2] - 1)
+        return np.take_along_axis(sums, last[None, ..., None], 3)[..., 0]
 
-    def _has_near(self, rest: Codes, code: Codes, around: Neighbours) -> NDArray[np.bool_]:
+    def _has_near(self, rest: Counts, code: Codes, around: Neighbours) -> NDArray[np.bool_]:
         """Returns which rows (b, m) have another point near that a trusted row is at."""
-        each, near = np.arange(len(code))[:, None, None], around.distances <= self.radius * (1 + SLACK) + SLACK
-        near[:, 0] = False  # itself
-        held: NDArray[np.bool_] = (rest.sum(2) > 0)[each, around.places[code]]
-        return np.asarray((held & near[code]).any(2))
+        near = around.distances[:, 1:] <= self.radius * (1 + SLACK) + SLACK
+        places = np.where(near, around.places[:, 1:], len(around.places))
+        return np.asarray((_take(rest.sum(0, keepdims=True), code, places) > 0).any((0, 3)))
 
 
-def find_neighbours(x: Floats, s: Codes, among: NDArray[np.bool_], length: int) -> Neighbours:
-    """Returns for points (k, d) the nearest, themselves first, then such of their group that are ``among`` (k,)."""
-    points, group = torch.from_numpy(x).double(), torch.from_numpy(s)
-    closed = ~torch.from_numpy(among)
-    found = []
-    for own in torch.arange(len(x)).split(max(1, PART // max(1, len(x)))):
-        apart = torch.cdist(points[own], points)
-        apart[(group[own, None] != group) | closed] = math.inf
-        apart[torch.arange(len(own)), own] = -1.0
-        found.append(apart.topk(length, largest=False))
-    distances, places = (torch.cat([part[i] for part in found]).numpy() for i in (0, 1))
-    return Neighbours(places, np.maximum(distances, 0.0))
+def _take(rest: Counts, code: Codes, places: Codes) -> Counts:
+    """Returns the rows (c, b, m, l) at the neighbours (k, l) of points (b, m), of each class and split (c, b, k)."""
+    each = np.arange(len(code))[:, None, None] * rest.shape[2]
+    return np.take(rest.reshape(len(rest), -1), each + places[code], axis=1)
+
+
+def find_neighbours(x: Floats, s: Codes, points: Codes, among: Codes, length: int) -> Neighbours:
+    """Returns the nearest to some of k points: themselves first, then others of their group.
+
+    Args:
+        x: all points, (k, d).
+        s: their groups, (k,).
+        points: places of those that are asked about; all others have themselves alone.
+        among: places of those that are candidates.
+        length: places in all, at most, themselves among them.
+    """
+    every, group, others = torch.from_numpy(x).double(), torch.from_numpy(s), torch.from_numpy(among)
+    size = min(length - 1, len(among))
+    places = np.repeat(np.arange(len(x))[:, None], 1 + size, 1)
+    distances = np.full(places.shape, math.inf)
+    distances[:, 0] = 0.0
+    for own in torch.from_numpy(points).split(max(1, PART // len(among))) if size else ():
+        apart = torch.cdist(every[own], every[others])
+        apart.masked_fill_((group[own, None] != group[others]) | (own[:, None] == others), math.inf)
+        nearest = apart.topk(size, largest=False)
+        distances[own, 1:], places[own, 1:] = nearest.values.numpy(), among[nearest.indices.numpy()]
+    return Neighbours(np.where(np.isinf(distances), len(x), places), distances)
