@@ -12,7 +12,7 @@ from utils.poisoning.origins import describe_origins
 from utils.system.console import count
 
 SPLITS = {"valid": "On validation rows", "test": "On test rows"}
-PLAIN = ", by the run's own thresholds"  # of an operating point, whose thresholds the model without rows has not
+PLAIN = ", by the run's own thresholds"  # not those of its operating points, which the model without rows has not
 INVENTED = "They are points that a search chose: observations of nobody."
 TRAINING_ROWS = "Their features are those of people in the training data, again; their labels were chosen."
 MOVED = "They began as the features of people in the training data, which bounds or fixed columns may have changed."
@@ -56,7 +56,7 @@ def _of_search(record: Record, poison: Mapping[str, Any]) -> Iterator[tuple[str,
     failed = f", {poison['failed']} of them failed" if poison.get("failed") else ""
     ended = f"; {poison['ended']}" if poison.get("ended") else ""
     yield "Evaluations", f"{poison['evaluations']}{failed}{ended}"
-    plain = PLAIN if "point" in record else ""
+    plain = PLAIN if record.get("operating_points") else ""
     for split, name in SPLITS.items():
         changes = (_describe_change(record, key, split) for key in dict.fromkeys((metric, "accuracy")))
         yield f"{name}{plain}", "; ".join(changes)
