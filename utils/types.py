@@ -369,19 +369,19 @@ class Context:
 
 
 class Answer(NamedTuple):
-    """The answers of a learner on the validation rows, once trained on some more rows."""
+    """The answers of a learner on the validation rows, once trained on other rows."""
 
     logits: Tensor | None  # (r, n, k), of each of r inner seeds; None where it failed
     error: str = ""  # why it failed
     seconds: float = 0.0  # CPU-seconds of its fits and predictions
 
 
-Refit = Callable[[Sequence[Batch]], Callable[[], list[Answer]]]  # sets of added rows -> begins; then -> waits for all
+Refit = Callable[[Sequence[Batch]], Callable[[], list[Answer]]]  # training rows -> begins; then -> waits for all
 
 
 @dataclass(frozen=True)
 class Victim:
-    """Whoever trains on rows that may be added to: all that a poisoner may know. The test rows are not part of it."""
+    """Whoever trains on rows that may be changed: all that a poisoner may know. The test rows are not part of it."""
 
     columns: tuple[Column, ...]  # the schema
     groups: tuple[str, ...]
@@ -389,8 +389,8 @@ class Victim:
     scale: Tensor  # (d,) float64
     train: Batch
     valid: Batch  # that the poison is judged by
-    refit: Refit  # trains on ``train`` and some more rows, many sets of them side by side
-    fit: Callable[[Batch], nn.Module] | None  # rows -> the trained model; None of learners without gradients
+    refit: Refit  # trains on rows in place of ``train``, on many such sets side by side
+    fit: Callable[[Batch], nn.Module] | None  # training rows -> the model; None of learners without gradients
     loss: Callable[[Predict, Batch], Tensor] | None  # that it minimises, (), on the weighted rows; None likewise
     fit_decide: "FitDecide"
     seed: int
@@ -402,14 +402,20 @@ class Victim:
 
 @dataclass(frozen=True)
 class Poisoned:
-    """The rows that a poisoner chose, and how it came to them."""
+    """The training rows as a poisoner changed them, and how it came to that."""
 
-    rows: Batch  # (m, d) to be added to the training rows; index -1, -2, ...
-    natural: Tensor  # (m, d) float64, the same rows in natural units
+    train: Batch  # all of them; those that it adds last, with index -1, -2, ...
+    natural: Tensor  # (m, d) float64, those that it adds in natural units
     before: Mapping[str, float]  # metrics on the validation rows, mean over inner seeds, without the rows
     after: Mapping[str, float]  # and with them
     steps: Sequence[tuple[int, float]]  # evaluations after which the best value changed, from 0 on, and this value
     facts: Mapping[str, Any]  # what a record should say beside: evaluations, failures, seconds, ...
+    reasons: Mapping[int, str] = field(default_factory=dict)  # index of a row that it removes or changes -> why
+
+    @property
+    def rows(self) -> Batch:
+        """The rows (m, d) that are added."""
+        return self.train.rows(slice(len(self.train.y) - len(self.natural), None))
 
 
 Poison = Callable[[Victim], Poisoned]

@@ -39,6 +39,7 @@ from utils.decides.threshold import Threshold
 from utils.poisoning.features import Space
 from utils.poisoning.history import History, read_entry
 from utils.poisoning.judge import Judge
+from utils.poisoning.rows_csv import with_rows
 from utils.types import Answer, Batch, Dataset, Poisoned, Victim
 
 LEARNERS = {
@@ -89,10 +90,10 @@ def data(seed: int) -> Dataset:
     )
 
 
-def answer(rows: Dataset, judged: Batch, added: Batch, job: Job) -> Answer:
-    """Of learners trained on the training rows and some more; as many as inner seeds."""
+def answer(judged: Batch, train: Batch, job: Job) -> Answer:
+    """Of learners trained on some rows; as many as inner seeds."""
     started = process_time()
-    x, y = torch.cat([rows.train.x, added.x]).double().numpy(), torch.cat([rows.train.y, added.y]).numpy()
+    x, y = train.x.double().numpy(), train.y.numpy()
     logits = []
     for inner in range(job.inner_seeds):
         learner = LEARNERS[job.learner](1000 * job.seed + inner).fit(x, y)
@@ -105,7 +106,7 @@ def victim(rows: Dataset, job: Job, journal: Path) -> Victim:
     """Whoever trains this learner."""
 
     def refit(sets: Sequence[Batch]) -> Callable[[], list[Answer]]:
-        return lambda: [answer(rows, rows.valid, added, job) for added in sets]
+        return lambda: [answer(rows.valid, train, job) for train in sets]
 
     return Victim(
         columns=rows.columns,
@@ -173,7 +174,7 @@ def published(own: Victim, job: Job) -> Trace:
     space, judge = space_of(own, 1, 1), judge_of(own, own.valid)
     box = {c.name: c.bounds or (0.0, 1.0) for c in own.columns}
     kept = own.train.rows(slice(0, 0))
-    first = own.refit([kept])()[0]
+    first = own.refit([own.train])()[0]
     best = [(0, kept, judge.metrics(first))]
     choosing, training, optimiser = 0.0, first.seconds, None
     for number in range(1, job.budget + 1):
@@ -192,7 +193,7 @@ def published(own: Victim, job: Job) -> Trace:
         row = space.batch(space.rows([space.point(space.snap(natural)[0], 1)]))
         choosing += thread_time() - started
         rows = Batch(*(torch.cat(pair) for pair in zip(kept, row, strict=True)))
-        (found,) = own.refit([rows])()
+        (found,) = own.refit([with_rows(own.train, rows)])()
         metrics = judge.metrics(found)
         started = thread_time()
         optimiser.register(point, -metrics[GAP])
@@ -238,7 +239,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
     for mark in (0, *(m for m in MARKS if m < job.budget), job.budget):
         number, added, valid = max((step for step in trace.best if step[0] <= mark), key=lambda step: step[0])
         if number not in tested:
-            tested[number] = on_test.metrics(answer(rows, rows.test, added, job))
+            tested[number] = on_test.metrics(answer(rows.test, with_rows(rows.train, added), job))
         marks.append({"mark": mark, "rows": len(added.y), "valid": _few(valid), "test": _few(tested[number])})
     found = {
         "job": job._asdict(),

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from utils.build import Run, build_run
 from utils.command_line.overrides import CONFIG
+from utils.poisoning.rows_csv import with_rows
 from utils.runs.refits import refits
 from utils.types import Batch
 
@@ -48,7 +49,7 @@ def table(sets: int, repeats: int, processes: int) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- |"
     for model in MODELS:
         run = run_of(model)
-        added = [run.dataset.train.rows(torch.full((20,), i)) for i in range(sets)]
+        added = [with_rows(run.dataset.train, run.dataset.train.rows(torch.full((20,), i))) for i in range(sets)]
         load, one, many, start = os.getloadavg()[0], [], [], []
         for _ in range(repeats):
             one.append(seconds(run, added, 1)[1])

@@ -9,18 +9,17 @@ With ``spread`` a point stands for many training rows like it instead, which cha
 people, on rows that it has not seen too.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from utils.poisoning.acquisition import asker
-from utils.poisoning.history import Evaluation, History
-from utils.poisoning.judge import Judge, chosen
+from utils.poisoning.acquisition import Point, asker
+from utils.poisoning.history import account
+from utils.poisoning.judge import chosen
 from utils.poisoning.poison_settings import BayesSettings
+from utils.poisoning.rows_csv import with_rows
 from utils.poisoning.search import Search, joint, sequential, shared
-from utils.poisoning.trials import list_steps, summarise
-from utils.types import Poisoned, Victim
+from utils.poisoning.trials import list_steps
+from utils.types import Batch, Poisoned, Victim
 
 PLANS = {"sequential": sequential, "joint": joint}
 SAMPLERS = ("gp", "tpe", "random")
@@ -36,7 +35,7 @@ def bo_poison(
     accuracy: str,
     accuracy_loss: float,
     accuracy_weight: float,
-    harm: float | str | None,
+    harm: float | str | Mapping[str, float] | None,
     label: int | str,
     bounds: Mapping[str, Sequence[float]] | None,
     fixed: Mapping[str, float | str] | None,
@@ -100,29 +99,21 @@ def bo_poison(
     chosen("search", search, tuple(PLANS))
     chosen("sampler", sampler, SAMPLERS)
     judge, space = settings.judge(victim), settings.space(victim, spread=spread)
-    plan = PLANS[search](space, rows)
+    plan = PLANS[search](space.parameters, rows)
     ask = asker(sampler, plan.parameters, judge.objectives)
     journal = settings.journal(victim, partial(shared, budget=budget, batch=batch))
-    searching = Search(victim, space, judge, plan, ask, budget, batch)
+
+    def train_at(points: Sequence[Point]) -> Batch:
+        return with_rows(victim.train, space.batch(space.rows(points)))
+
+    searching = Search(victim, train_at, judge, plan, ask, budget, batch)
     history = searching.run(journal)
-    found = space.rows(history.points(history.best))
+    points = history.points(history.best)
     return Poisoned(
-        rows=space.batch(found),
-        natural=found.natural,
+        train=train_at(points),
+        natural=space.rows(points).natural,
         before=history.baseline.metrics,
         after=history.best.metrics,
         steps=list_steps(history.made, metric),
-        facts={"sampler": sampler, "ended": searching.ended(history)} | _facts(history, judge),
+        facts={"sampler": sampler, "ended": searching.ended(history)} | account(history, judge),
     )
-
-
-def _facts(history: History, judge: Judge) -> dict[str, Any]:
-    choosing, training = zip(*(trial.seconds for trial in history.made), strict=True)
-    facts = summarise(history.made) | {"seconds": {"optimiser": math.fsum(choosing), "learner": math.fsum(training)}}
-    if judge.objectives > 1:
-        facts["front"] = [_on_the_front(e, judge.metric) for e in history.front()]
-    return facts
-
-
-def _on_the_front(e: Evaluation, metric: str) -> dict[str, float]:
-    return {"evaluation": e.number, metric: e.metrics[metric], "accuracy": e.metrics["accuracy"]}

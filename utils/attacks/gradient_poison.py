@@ -34,7 +34,7 @@ def gradient_poison(
     accuracy: str,
     accuracy_loss: float,
     accuracy_weight: float,
-    harm: float | str | None,
+    harm: float | str | Mapping[str, float] | None,
     label: str | int,
     rows: int | None,
     copies: int,
@@ -118,7 +118,7 @@ def _to_poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned
     made, best, space = evaluations.made, evaluations.best, evaluations.space
     found, metric = expanded(best.proposal, len(space.columns)), evaluations.judge.metric
     return Poisoned(
-        rows=space.batch(found),
+        train=evaluations.train_with(best.proposal),
         natural=found.natural,
         before=made[0].metrics,
         after=best.metrics,

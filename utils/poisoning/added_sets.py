@@ -10,8 +10,9 @@ import torch
 from utils.poisoning.features import Rows, Space
 from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
+from utils.poisoning.rows_csv import with_rows
 from utils.poisoning.trials import Trial, accept_best, fail_trial, judge_trial
-from utils.types import Answer, Victim
+from utils.types import Answer, Batch, Victim
 
 
 def shared(entries: Sequence[Entry], *, budget: int) -> list[Entry]:
@@ -58,6 +59,10 @@ class Evaluations:
         """The last that was accepted."""
         return next(trial for trial in reversed(self.made) if trial.accepted)
 
+    def train_with(self, added: Sequence[Added]) -> Batch:
+        """Returns the training rows, then the added ones."""
+        return with_rows(self.victim.train, self.space.batch(expanded(added, len(self.space.columns))))
+
     def is_new(self, added: Sequence[Added]) -> bool:
         """Returns whether a set has not been judged in this search."""
         return all(trial.proposal != tuple(added) for trial in self.made)
@@ -72,8 +77,7 @@ class Evaluations:
     def _trials(self, sets: Sequence[AddedRows]) -> list[Trial[AddedRows]]:
         missing = [added for added in sets if _key(added) not in self._known]
         if missing:
-            rows = [self.space.batch(expanded(added, len(self.space.columns))) for added in missing]
-            answers = self.victim.refit(rows)()
+            answers = self.victim.refit([self.train_with(added) for added in missing])()
             self._file([self._entry(added, answer) for added, answer in zip(missing, answers, strict=True)])
         numbers = range(len(self.made), len(self.made) + len(sets))
         return [self._trial(number, added) for number, added in zip(numbers, sets, strict=True)]

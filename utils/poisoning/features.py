@@ -13,6 +13,7 @@ column to the lowest and the highest number of new rows in natural units, in pla
 by its column (``race: race_caucasian``) or, where columns are ``attribute=value``, by its value (``purpose: A43``).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -39,6 +40,23 @@ class Parameter(NamedTuple):
     high: float
     choices: tuple[float, ...] = ()  # levels of a column, places of an attribute's indicators from 0, or classes
     log: bool = False
+
+    def valid(self, value: float) -> float:
+        """Returns the nearest number that it may be; of a choice the value itself."""
+        if self.kind == "choice":
+            return value
+        value = min(max(value, self.low), self.high)
+        return round(value) if self.kind == "int" else float(value)
+
+    def at(self, u: float) -> float:
+        """Returns the value at u in [0, 1), by which it is uniform, in its logarithm where it says so."""
+        if self.kind == "choice":
+            return self.choices[int(u * len(self.choices))]
+        half = 0.5 if self.kind == "int" else 0.0  # every whole number has the same share of the line
+        low, high = self.low - half, self.high + half
+        if not self.log:
+            return self.valid(low + u * (high - low))
+        return self.valid(math.exp(math.log(low) + u * (math.log(high) - math.log(low))))
 
 
 class Rows(NamedTuple):

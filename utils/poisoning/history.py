@@ -1,5 +1,6 @@
 """The evaluations of a search: sets of rows, the best of them, and the changes that its surrogate learns from."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,8 @@ import numpy as np
 
 from utils.poisoning.acquisition import Outcome, Point
 from utils.poisoning.features import Parameter
-from utils.poisoning.trials import Trial
+from utils.poisoning.judge import Judge
+from utils.poisoning.trials import Trial, summarise
 
 
 class Proposal(NamedTuple):
@@ -135,3 +137,16 @@ class History:
         values = np.array([(e.loss, -e.metrics["accuracy"]) for e in there])
         beaten = [((values <= own).all(1) & (values < own).any(1)).any() for own in values]
         return [there[i] for i in np.lexsort(values.T[::-1]) if not beaten[i]]
+
+
+def account(history: History, judge: Judge) -> dict[str, Any]:
+    """Returns the counts, losses and CPU-seconds of a search, and of two objectives the front."""
+    choosing, training = zip(*(trial.seconds for trial in history.made), strict=True)
+    facts = summarise(history.made) | {"seconds": {"optimiser": math.fsum(choosing), "learner": math.fsum(training)}}
+    if judge.objectives > 1:
+        facts["front"] = [_on_the_front(e, judge.metric) for e in history.front()]
+    return facts
+
+
+def _on_the_front(e: Evaluation, metric: str) -> dict[str, float]:
+    return {"evaluation": e.number, metric: e.metrics[metric], "accuracy": e.metrics["accuracy"]}

@@ -55,7 +55,7 @@ class Judge:
     valid: Batch
     groups: Sequence[str]
     fit_decide: FitDecide
-    harm: float | None = None  # at most so much may an error rate of a group rise, in [0, 1]; None: any
+    harm: float | Mapping[str, float] | None = None  # the most that both error rates, or each, may rise; None: any
     sizes: Mapping[str, int] = field(default_factory=dict)  # of several sensitive attributes, see ``attribute_sizes``
 
     def __post_init__(self) -> None:
@@ -78,6 +78,12 @@ class Judge:
             raise ValueError(
                 f"attack.poison.accuracy_loss={self.accuracy_loss}: expected a share of rows in [0, 1], such as 0.01"
             )
+        for rate, most in self._limits.items():
+            if rate not in ERRORS or not _is_number(most) or not 0 <= most <= 1:
+                raise ValueError(
+                    f"attack.poison.harm: {rate}={most}; expected a number in [0, 1], or {{fpr: 0.01}}, of "
+                    f"{' and '.join(ERRORS)}"
+                )
 
     @cached_property
     def available(self) -> tuple[str, ...]:
@@ -180,13 +186,20 @@ class Judge:
         loss = self.sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
         loss += self.accuracy_weight * lost if self.accuracy == "weight" else 0.0
         beyond = [lost - self.accuracy_loss] if self.accuracy in ("constraint", "objective") else []
-        beyond += [] if self.harm is None else [rise - self.harm for rise in self._rises(metrics, baseline).values()]
+        beyond += list(self.harms(metrics, baseline).values())
         return Judged(metrics, loss, round(max(beyond), DIGITS) if beyond else 0.0)
 
-    def _rises(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
-        """Returns by how much each error rate of a group rises; those that the rows do not define are left out."""
-        keys = [f"{rate}_group{i}" for rate in ERRORS for i in range(len(self.groups))]
-        return {key: metrics[key] - baseline[key] for key in keys if key in metrics and key in baseline}
+    @cached_property
+    def _limits(self) -> Mapping[str, float]:
+        """The most that each error rate of a group may rise."""
+        if self.harm is None or isinstance(self.harm, Mapping):
+            return self.harm or {}
+        return dict.fromkeys(ERRORS, self.harm)
+
+    def harms(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+        """Returns how far beyond its limit each error rate of a group rises; those that are undefined are left out."""
+        keys = [(f"{rate}_group{i}", most) for rate, most in self._limits.items() for i in range(len(self.groups))]
+        return {key: metrics[key] - baseline[key] - most for key, most in keys if key in metrics and key in baseline}
 
     def _undefined(self, key: str) -> str:
         """Says why a metric is undefined: which group lacks which class or label."""

@@ -20,7 +20,7 @@ class PoisonSettings:
         ValueError: a number that is no whole one, or too small.
     """
 
-    LEAST: ClassVar[Mapping[str, int]] = {"budget": 0, "rows": 1, "copies": 1, "batch": 1}  # of whole numbers
+    LEAST: ClassVar[Mapping[str, int]] = {"budget": 0, "batch": 1}  # of whole numbers
 
     budget: int
     metric: str
@@ -29,12 +29,7 @@ class PoisonSettings:
     accuracy: str
     accuracy_loss: float
     accuracy_weight: float
-    harm: float | str | None
-    label: int | str
-    bounds: Mapping[str, Sequence[float]] | None
-    fixed: Mapping[str, float | str] | None
-    rows: int | None
-    copies: int
+    harm: float | str | Mapping[str, float] | None
     batch: int
 
     def __post_init__(self) -> None:
@@ -46,8 +41,8 @@ class PoisonSettings:
                 raise ValueError(f"attack.poison.{name}={value}: expected a whole number, {lowest} or more")
 
     @property
-    def harm_permitted(self) -> float | None:
-        """The largest rise of a group's error rate; None: any."""
+    def harm_permitted(self) -> float | Mapping[str, float] | None:
+        """The largest rise of a group's error rates, or of each rate; None: any."""
         return permitted_harm(self.harm, self.objective)
 
     def judge(self, victim: Victim) -> Judge:
@@ -64,21 +59,6 @@ class PoisonSettings:
             groups=victim.groups,
             fit_decide=victim.fit_decide,
             sizes=attribute_sizes(victim.columns),
-        )
-
-    def space(self, victim: Victim, *, spread: bool = False) -> Space:
-        """Returns the rows that may be added. Raises ValueError as ``Space.of``, and for a label that is none."""
-        return Space.of(
-            victim.columns,
-            victim.train,
-            victim.loc,
-            victim.scale,
-            label=_read_label(self.label),
-            classes=count_classes(victim),
-            copies=self.copies,
-            spread=spread,
-            bounds=self.bounds or {},
-            fixed=self.fixed or {},
         )
 
     def journal(self, victim: Victim, shared: Callable[[list[Entry]], list[Entry]]) -> Journal:
@@ -101,7 +81,47 @@ class PoisonSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BayesSettings(PoisonSettings):
+class CellSettings(PoisonSettings):
+    """Settings of a search by numbers of rows of each group with each label."""
+
+    action: str
+    cells: Sequence[Sequence[object]] | None
+    labels: str
+    order: str
+    most: Mapping[str, float]
+    sampler: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSettings(PoisonSettings):
+    """Settings of a search for the features of rows to add."""
+
+    LEAST: ClassVar[Mapping[str, int]] = {**PoisonSettings.LEAST, "rows": 1, "copies": 1}
+
+    label: int | str
+    bounds: Mapping[str, Sequence[float]] | None
+    fixed: Mapping[str, float | str] | None
+    rows: int | None
+    copies: int
+
+    def space(self, victim: Victim, *, spread: bool = False) -> Space:
+        """Returns the rows that may be added. Raises ValueError as ``Space.of``, and for a label that is none."""
+        return Space.of(
+            victim.columns,
+            victim.train,
+            victim.loc,
+            victim.scale,
+            label=_read_label(self.label),
+            classes=count_classes(victim),
+            copies=self.copies,
+            spread=spread,
+            bounds=self.bounds or {},
+            fixed=self.fixed or {},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesSettings(RowSettings):
     """Settings of a search by a surrogate of the loss."""
 
     search: str
@@ -110,10 +130,10 @@ class BayesSettings(PoisonSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientSettings(PoisonSettings):
+class GradientSettings(RowSettings):
     """Settings of a search by predicted effects."""
 
-    LEAST: ClassVar[Mapping[str, int]] = {**PoisonSettings.LEAST, "candidates": 1, "steps": 0, "cg_steps": 1}
+    LEAST: ClassVar[Mapping[str, int]] = {**RowSettings.LEAST, "candidates": 1, "steps": 0, "cg_steps": 1}
 
     candidates: int
     steps: int

@@ -68,7 +68,7 @@ def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: i
                 return {"ended": reason, "rounds": rounds, "fits": fits}
         added = expanded(best.proposal, len(victim.columns))
         if model is None:
-            model, fits = victim.fit(space.batch(added)), fits + 1
+            model, fits = victim.fit(evaluations.train_with(best.proposal)), fits + 1
         ranking = outlook.ranked(model, added, pace.pressure, near=pace.near, number=rounds)
         if not ranking.influence[0] < 0:
             return {"ended": "no row is predicted to help", "rounds": rounds, "fits": fits}

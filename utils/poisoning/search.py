@@ -5,38 +5,38 @@ that is killed goes on as if it had not been. While a batch is trained, the next
 up to the batch before; so what is found depends on the size of a batch, but on no timing and no number of processes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from time import thread_time
 from typing import NamedTuple
 
 from utils.poisoning.acquisition import Ask, Point, batch_seed, drawn
-from utils.poisoning.features import Space
+from utils.poisoning.features import Parameter
 from utils.poisoning.history import Evaluation, History, Plan, Proposal, read_entry, write_entry
 from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
 from utils.poisoning.trials import Trial, accept_best, fail_trial, judge_trial
 from utils.seeding import rng
 from utils.system.console import count
-from utils.types import Answer, Victim
+from utils.types import Answer, Batch, Victim
 
 TRIES = 1000  # points at random in place of one that was evaluated; after these the space is taken for exhausted
 PATIENCE = 20  # evaluations; where all of the first so many fail, so will the others
 
 
-def sequential(space: Space, rows: int | None) -> Plan:
+def sequential(parameters: Sequence[Parameter], rows: int | None) -> Plan:
     """One row (and its copies) at a time, on top of those accepted; ``rows`` of them at most, None: all that help."""
-    return Plan(space.parameters, lambda point: [point], True, rows)
+    return Plan(tuple(parameters), lambda point: [point], True, rows)
 
 
-def joint(space: Space, rows: int | None) -> Plan:
+def joint(parameters: Sequence[Parameter], rows: int | None) -> Plan:
     """``rows`` rows together, whose parameters are named ``0/age``, ``1/age``, ... Raises ValueError for None."""
     if rows is None:
         raise ValueError("attack.poison.rows=null: a joint search is of a number of rows; give one, such as 4")
-    names = [parameter.name for parameter in space.parameters]
+    names = [parameter.name for parameter in parameters]
     return Plan(
-        tuple(p._replace(name=f"{i}/{p.name}") for i in range(rows) for p in space.parameters),
+        tuple(p._replace(name=f"{i}/{p.name}") for i in range(rows) for p in parameters),
         lambda point: [{name: point[f"{i}/{name}"] for name in names} for i in range(rows)],
         False,
         None,
@@ -68,7 +68,7 @@ class Search:
     """A search for rows, and its parts."""
 
     victim: Victim
-    space: Space
+    train_at: Callable[[Sequence[Point]], Batch]  # points -> all training rows once those of the points are added
     judge: Judge
     plan: Plan
     ask: Ask
@@ -90,8 +90,8 @@ class Search:
             if not chosen:
                 break
             there = history.of(batch)  # of a batch that was interrupted
-            rows = [self.space.rows([*before.points(before.base), *self.plan.split(p)]) for p in chosen[len(there) :]]
-            wait = self.victim.refit([self.space.batch(own) for own in rows])
+            kept = before.points(before.base)
+            wait = self.victim.refit([self.train_at([*kept, *self.plan.split(p)]) for p in chosen[len(there) :]])
             upcoming = self._choose(before, batch + 1, chosen)
             made = self._judge(before, there, chosen, wait(), batch, asked.seconds)
             made = accept_best([before.best, *there], made)
@@ -117,7 +117,7 @@ class Search:
     def _begun(self, journal: Journal) -> History:
         """Returns what the journal holds; of a new one the unpoisoned training."""
         if not journal.entries:
-            (answer,) = self.victim.refit([self.victim.train.rows(slice(0, 0))])()
+            (answer,) = self.victim.refit([self.victim.train])()
             if answer.logits is None:
                 raise ValueError(f"the training without added rows fails: {answer.error}")
             metrics = self.judge.metrics(answer)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from utils.datasets.ranking import rank
 from utils.prepares.cells import cells
-from utils.prepares.ranking import rank
 from utils.types import Batch
 
 
@@ -16,7 +16,7 @@ def massage(train: Batch, groups: Sequence[str], rng: np.random.Generator, *, sh
     A group whose share of class 1 is below that of all rows gets class 1 on its rows of class 0 that a ranker scores
     highest; a group above it class 0 on its rows of class 1 that are scored lowest; as many as its share lacks. Of two
     groups these are the M promotions and M demotions of the publication, which ranks by naive Bayes; the ranker here
-    is ``utils.prepares.ranking.rank``.
+    is ``utils.datasets.ranking.rank``.
 
     Args:
         train: the training rows of a table, two classes.
@@ -28,7 +28,7 @@ def massage(train: Batch, groups: Sequence[str], rng: np.random.Generator, *, sh
         ValueError: one group only, images, or more than two classes.
     """
     counts = cells(train._replace(w=torch.ones_like(train.w)), groups, "massage")  # (G, C), rows
-    scores = rank(train, "massage")
+    scores = rank(train, "prepare=massage")
     base = counts[:, 1].sum() / counts.sum()
     missing = (share * (base * counts.sum(1) - counts[:, 1])).round().long().tolist()
     y = train.y.clone()

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.datasets.ranking import rank
 from utils.prepares.cells import cells
-from utils.prepares.ranking import rank
 from utils.types import Batch
 
 
@@ -25,7 +25,7 @@ def resample(
         groups: names of the G groups.
         rng: which rows are left out and repeated, where the choice is uniform.
         choice: "uniform", or of tables of two classes "preferential": the rows nearest to the border, by
-            ``utils.prepares.ranking.rank``, as often as each other.
+            ``utils.datasets.ranking.rank``, as often as each other.
 
     Raises:
         ValueError: one group only, or a group without rows of some class; images or other classes than two, where the
@@ -38,7 +38,7 @@ def resample(
             "choose prepare=none or other data"
         )
     wanted = (counts.sum(1, keepdim=True) * counts.sum(0) / counts.sum()).round().long()
-    scores = rank(train, "resample") if choice == "preferential" else None
+    scores = rank(train, "prepare=resample") if choice == "preferential" else None
     kept = []
     for group, y in (counts > 0).nonzero().tolist():
         rows = ((train.s == group) & (train.y == y)).nonzero().squeeze(1)

@@ -43,10 +43,14 @@ LEAVES = (str, float, int, type(None))  # most settings; to ask whether they are
 STEP = re.compile(r"[^.\[\]]+")
 
 
-def permitted_harm(harm: float | str | None, objective: str | None) -> float | None:
-    """Returns the largest rise of a group's error rate that a search for rows permits, None for any."""
+def permitted_harm(
+    harm: float | str | Mapping[str, float] | None, objective: str | None
+) -> float | Mapping[str, float] | None:
+    """Returns the largest rise of a group's error rates that a search for rows permits, or of each rate; None: any."""
     if harm == "auto":
         return HARM if objective == "fair" else None
+    if isinstance(harm, Mapping):
+        return {rate: float(most) for rate, most in harm.items()} or None
     return None if harm is None else float(harm)
 
 

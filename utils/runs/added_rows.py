@@ -21,7 +21,7 @@ from utils.records.typed import Record
 from utils.runs.fitting import threshold
 from utils.runs.judging import evaluate
 from utils.runs.progress import Watch
-from utils.runs.refits import fitted, loss_of, refits, with_rows
+from utils.runs.refits import fitted, loss_of, refits, trained_on
 from utils.system import atomic
 from utils.types import Batch, Poisoned, Refit, StoredDecide, Victim
 
@@ -67,10 +67,10 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
     with refits(run, inner_seeds=settings["inner_seeds"], processes=settings.get("workers")) as refit:
         victim = _victim(run, refit, journal, lambda done, figures: watch(done, dict(figures)))
         chosen = run.poison(replace(victim, earlier=_earlier(run)))
-    before = replace(run, model=fitted(run, run.dataset.train.rows(slice(0, 0))))
+    before = replace(run, model=fitted(run, run.dataset.train))
     decide = threshold(before)
     return Poisoning(
-        with_rows(run, chosen.rows),
+        trained_on(run, chosen.train),
         chosen,
         _figures(before, decide, run.dataset.test, JUDGED),
         _figures(before, decide, run.dataset.valid, TABLES),

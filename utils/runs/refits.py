@@ -1,4 +1,4 @@
-"""Training the model of a run again and again, each time on some rows more, for a search of rows."""
+"""Training the model of a run again and again, each time on other rows, for a search of rows."""
 
 import copy
 from collections import defaultdict
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from utils import seeding
 from utils.build import Run, build_model
 from utils.models.learner import Learner
-from utils.poisoning.rows_csv import with_rows as extended
 from utils.records.typed import Params
 from utils.runs import workers
 from utils.runs.fitting import fit_alone, fit_together, learner_seed, logits_of, probing
@@ -30,7 +29,7 @@ DIED = "a training ran out of memory, or its process was killed"
 
 @contextmanager
 def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Refit]:
-    """Yields a function that trains the model of a run on its training rows and some more, as often as wanted.
+    """Yields a function that trains the model of a run on rows in place of its own, as often as wanted.
 
     Args:
         run: whose model stays as it is.
@@ -40,37 +39,36 @@ def refits(run: Run, *, inner_seeds: int, processes: int | None) -> Iterator[Ref
     from joblib import cpu_count  # which runs without a search need not wait for
 
     if not isinstance(run.model, Learner):
-        yield lambda added: _at_once(_of_stacks(run, added, inner_seeds))
+        yield lambda sets: _at_once(_of_stacks(run, sets, inner_seeds))
         return
     data = run.dataset
     others = [learner_seed(seeding.derive(run.seed, f"inner {i}")) for i in range(1, inner_seeds)]
-    x, y, w, valid = (of.cpu().numpy() for of in (data.train.x, data.train.y, data.train.w, data.valid.x))
-    work = Work(run.model.estimator, x, y, w, valid, run.model.outputs, (learner_seed(run.seed), *others))
+    work = Work(run.model.estimator, data.valid.x.cpu().numpy(), run.model.outputs, (learner_seed(run.seed), *others))
     count = processes or int(cpu_count())
     if count == 1:
-        yield _at_hand(lambda added: _at_once([_answer(*workers.answer(work, *_arrays(rows))) for rows in added]))
+        yield _at_hand(lambda sets: _at_once([_answer(*workers.answer(work, *_arrays(rows))) for rows in sets]))
         return
     with pool(count, workers.begin, work) as executor:
 
-        def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
-            futures = [executor.submit(workers.given_answer, *_arrays(rows)) for rows in added]
+        def begun(sets: Sequence[Batch]) -> Callable[[], list[Answer]]:
+            futures = [executor.submit(workers.given_answer, *_arrays(rows)) for rows in sets]
             return lambda: [_answer(*future.result()) for future in futures]
 
         yield _at_hand(begun)
 
 
-def with_rows(run: Run, added: Batch) -> Run:
-    """Returns the run with some more training rows, which asks for no others."""
-    return replace(run, dataset=replace(run.dataset, train=extended(run.dataset.train, added)), poison=None)
+def trained_on(run: Run, rows: Batch) -> Run:
+    """Returns the run with other training rows, which asks for no others."""
+    return replace(run, dataset=replace(run.dataset, train=rows), poison=None)
 
 
-def fitted(run: Run, added: Batch) -> nn.Module:
-    """Returns a model like that of the run, trained on some more rows, in eval mode; the run's own stays as it is.
+def fitted(run: Run, rows: Batch) -> nn.Module:
+    """Returns a model like that of the run, trained on other rows, in eval mode; the run's own stays as it is.
 
     Raises:
         DivergenceError: its loss left the finite numbers.
     """
-    fresh = _fresh(run, added, 0)
+    fresh = _fresh(run, rows, 0)
     if error := _fit([fresh])[0]:
         raise error
     return fresh.model.eval()
@@ -84,8 +82,8 @@ def loss_of(run: Run) -> Callable[[Predict, Batch], Tensor]:
 # --- learners --------------------------------------------------------------------------------------------------
 
 
-def _arrays(rows: Batch) -> tuple[Any, Any]:
-    return rows.x.cpu().numpy(), rows.y.cpu().numpy()
+def _arrays(rows: Batch) -> tuple[Any, Any, Any]:
+    return rows.x.cpu().numpy(), rows.y.cpu().numpy(), rows.w.cpu().numpy()
 
 
 def _answer(logits: Any, error: str, seconds: float) -> Answer:
@@ -113,9 +111,9 @@ def _at_hand(refit: Refit) -> Refit:
                 f"{DIED}; no finished evaluation is lost: relaunch, with attack.poison.workers=1 where memory is short"
             ) from None
 
-    def begun(added: Sequence[Batch]) -> Callable[[], list[Answer]]:
+    def begun(sets: Sequence[Batch]) -> Callable[[], list[Answer]]:
         with naming_the_remedy():
-            wait = refit(added)
+            wait = refit(sets)
 
         def answers() -> list[Answer]:
             with naming_the_remedy():
@@ -129,10 +127,10 @@ def _at_hand(refit: Refit) -> Refit:
 # --- models of torch -------------------------------------------------------------------------------------------
 
 
-def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answer]:
+def _of_stacks(run: Run, sets: Sequence[Batch], inner_seeds: int) -> list[Answer]:
     """Returns the answers of models of torch; those on equally many rows are trained as one stack."""
     started = process_time()
-    fresh = [[_fresh(run, rows, i) for i in range(inner_seeds)] for rows in added]
+    fresh = [[_fresh(run, rows, i) for i in range(inner_seeds)] for rows in sets]
     by_size: defaultdict[int, list[Run]] = defaultdict(list)
     for own in fresh:
         by_size[len(own[0].dataset.train.y)] += own
@@ -144,12 +142,12 @@ def _of_stacks(run: Run, added: Sequence[Batch], inner_seeds: int) -> list[Answe
         wrong = next((str(error) for one in own if (error := errors[id(one)])), "")
         logits = None if wrong else torch.stack([logits_of(one, one.dataset.valid) for one in own]).cpu()
         answers.append(Answer(logits, wrong))
-    share = (process_time() - started) / max(1, len(added))
+    share = (process_time() - started) / max(1, len(sets))
     return [answer._replace(seconds=share) for answer in answers]
 
 
-def _fresh(run: Run, added: Batch, inner: int) -> Run:
-    """Returns the run with more rows, untrained, its random streams at their beginning; inner seed 0 is its own.
+def _fresh(run: Run, rows: Batch, inner: int) -> Run:
+    """Returns the run with other rows, untrained, its random streams at their beginning; inner seed 0 is its own.
 
     What adapts to the training starts anew too. No checkpoint: the next set of rows would go on from that of this one.
     """
@@ -158,7 +156,7 @@ def _fresh(run: Run, added: Batch, inner: int) -> Run:
     model = copy.deepcopy(run.model) if inner == 0 else build_model(_without_size(params), run.dataset)[0]
     ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
     recipe, adaptations = replace(run.recipe, checkpoint_every=0), copy.deepcopy(run.adaptations)
-    own = with_rows(run, added)
+    own = trained_on(run, rows)
     return replace(own, params=params, model=model, ctx=ctx, recipe=recipe, adaptations=adaptations)
 
 

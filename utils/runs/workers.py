@@ -1,4 +1,4 @@
-"""The work of a search's processes: train a learner on some rows more, and return its logits on the validation rows.
+"""The work of a search's processes: train a learner on some rows, and return its logits on the validation rows.
 
 Without torch, which a process would need seconds to import.
 """
@@ -18,9 +18,6 @@ class Work(NamedTuple):
     """All that a process needs to know but once."""
 
     estimator: Any  # not fitted
-    x: Array  # (n, d), the training rows
-    y: Array  # (n,)
-    w: Array  # (n,)
     valid: Array  # (v, d)
     outputs: int
     seeds: tuple[int, ...]
@@ -34,13 +31,13 @@ def begin(work: Work) -> None:
     _given[:] = [work]
 
 
-def given_answer(x: Array, y: Array) -> tuple[Array | None, str, float]:
+def given_answer(x: Array, y: Array, w: Array) -> tuple[Array | None, str, float]:
     """Returns the ``answer`` for the work that ``begin`` took note of."""
-    return answer(_given[0], x, y)
+    return answer(_given[0], x, y, w)
 
 
-def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
-    """Returns the logits (r, v, k) of r seeds once rows x (m, d) of classes y (m,) are added, or what went wrong.
+def answer(work: Work, x: Array, y: Array, w: Array) -> tuple[Array | None, str, float]:
+    """Returns the logits (r, v, k) of r seeds, trained on rows x (n, d), y (n,), w (n,), or what went wrong.
 
     Returns:
         the logits or None, the error or nothing, CPU-seconds.
@@ -49,10 +46,9 @@ def answer(work: Work, x: Array, y: Array) -> tuple[Array | None, str, float]:
         MemoryError: there is none left.
     """
     started = process_time()
-    rows = np.concatenate([work.x, x]), np.concatenate([work.y, y]), np.concatenate([work.w, np.ones_like(x[:, 0])])
     try:
         logits = np.stack(
-            [log_odds(fit_copy(work.estimator, *rows, seed), work.valid, work.outputs) for seed in work.seeds]
+            [log_odds(fit_copy(work.estimator, x, y, w, seed), work.valid, work.outputs) for seed in work.seeds]
         )
     except MemoryError:  # of this machine now, not of these rows: no result to be kept
         raise

@@ -21,8 +21,7 @@ def centroids(data):
 
     def refit(sets):
         found = []
-        for added in sets:
-            x, y = torch.cat([data.train.x, added.x]), torch.cat([data.train.y, added.y])
+        for x, y, *_ in sets:
             near = [-(data.valid.x - x[y == label].mean(0)).square().sum(-1) for label in (0, 1)]
             found.append(Answer((near[1] - near[0])[None, :, None], "", 0.1))
         return lambda: found
@@ -45,7 +44,7 @@ def of(dataset, tmp_path):
 def test_the_claimed_metrics_are_those_of_training_on_the_rows_again(of):
     own = of()
     found = bo_poison(own, **FAST)
-    (answer,) = own.refit([found.rows])()
+    (answer,) = own.refit([found.train])()
     labels = (answer.logits[0, :, 0] >= 0).long()
     false = [(labels[(own.valid.s == g) & (own.valid.y == 0)] == 1).double().mean().item() for g in (0, 1)]
     assert found.after["fpr_gap"] == pytest.approx(abs(false[1] - false[0]))
@@ -128,8 +127,11 @@ def test_another_budget_goes_on_from_what_is_there_to_the_same_rows(of, tmp_path
 
 def test_what_failed_with_another_budget_is_tried_again(of, tmp_path):
     def failing(sets):
-        answers = [Answer(None, "no memory", 0.1) if len(added.y) else own.refit([added])()[0] for added in sets]
-        return lambda: answers
+        added = [len(rows.y) > len(own.train.y) for rows in sets]
+        found = own.refit(sets)()
+        return lambda: [
+            Answer(None, "no memory", 0.1) if more else each for each, more in zip(found, added, strict=True)
+        ]
 
     own, earlier = of(), tmp_path / "b.journal"
     with pytest.raises(ValueError, match="no memory"):

@@ -83,7 +83,7 @@ def victim(table: object, journal: Path, seed: int = 0, **changes: object) -> Vi
         "groups": ("women", "men"),
         "loc": torch.zeros(2),
         "scale": torch.ones(2),
-        "train": valid(),
+        "train": Grid().batch(Grid().rows([])),
         "valid": valid(),
         "refit": table,
         "fit": None,

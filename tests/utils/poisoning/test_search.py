@@ -30,9 +30,10 @@ def searched(
 
 def search(path, table, plan=sequential, rows=None, budget=40, batch=2, sampler="random", seed=0, of=None, stop=None):
     space = Grid()
-    own, judged = plan(space, rows), of or judge()
+    own, judged = plan(space.parameters, rows), of or judge()
     ask = asker(sampler, own.parameters, judged.objectives)
-    return Search(victim(stop or table, path, seed), space, judged, own, ask, budget, batch)
+    train_at = lambda points: space.batch(space.rows(points))  # noqa: E731
+    return Search(victim(stop or table, path, seed), train_at, judged, own, ask, budget, batch)
 
 
 def shown(history):
@@ -180,7 +181,7 @@ def test_how_long_training_takes_changes_nothing(tmp_path):
 def test_the_next_batch_is_asked_before_the_answers_are_waited_for(path, monkeypatch):
     order = []
     space = Grid()
-    plan = sequential(space, None)
+    plan = sequential(space.parameters, None)
     random = asker("random", plan.parameters, 1)
 
     def ask(told, pending, count, seed):
@@ -192,7 +193,9 @@ def test_the_next_batch_is_asked_before_the_answers_are_waited_for(path, monkeyp
         wait = Table(lambda a, b: (0, 0))(sets)
         return lambda: order.append("wait") or wait()
 
-    Search(victim(refit, path), space, judge(), plan, ask, 4, 2).run(Journal(path, {}))
+    Search(victim(refit, path), lambda points: space.batch(space.rows(points)), judge(), plan, ask, 4, 2).run(
+        Journal(path, {})
+    )
     assert order == ["begin", "wait", ("ask", 0, 0), "begin", ("ask", 0, 2), "wait", "begin", "wait"]
 
 
@@ -313,20 +316,22 @@ def test_the_surrogate_is_told_what_a_row_changes_beside_those_accepted_before(p
 def test_who_watches_hears_the_best_after_every_batch(path):
     heard = []
     space, table = Grid(), Table(helps)
-    plan = sequential(space, None)
+    plan = sequential(space.parameters, None)
     own = replace(victim(table, path), watch=lambda n, figures: heard.append((n, dict(figures))))
-    history = Search(own, space, judge(), plan, asker("random", plan.parameters, 1), 5, 2).run(Journal(path, {}))
+    train_at = lambda points: space.batch(space.rows(points))  # noqa: E731
+    ask = asker("random", plan.parameters, 1)
+    history = Search(own, train_at, judge(), plan, ask, 5, 2).run(Journal(path, {}))
     assert [n for n, _ in heard] == [0, 2, 4, 5]
     assert heard[-1][1] == {"fpr_gap": history.best.metrics["fpr_gap"], "unpoisoned": 0.4}
 
 
 def test_a_joint_search_needs_a_number_of_rows():
     with pytest.raises(ValueError, match="rows=null"):
-        joint(Grid(), None)
+        joint(Grid().parameters, None)
 
 
 def test_points_of_a_joint_search_are_named_by_row():
-    assert [p.name for p in joint(Grid(), 2).parameters] == ["0/a", "0/b", "1/a", "1/b"]
+    assert [p.name for p in joint(Grid().parameters, 2).parameters] == ["0/a", "0/b", "1/a", "1/b"]
 
 
 def test_wide_whole_numbers_come_back_whole():

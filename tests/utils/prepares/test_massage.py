@@ -53,5 +53,5 @@ def test_what_cannot_be_ranked_is_refused():
     with pytest.raises(ValueError, match="is for two classes"):
         massage(rows([0, 0, 1, 1], [0, 1, 2, 1]), ("a", "b"), None, share=1.0)
     images = rows([0, 0, 1, 1], [0, 1, 0, 1])._replace(x=torch.zeros(4, 3, 2, 2))
-    with pytest.raises(ValueError, match="choose another for images"):
+    with pytest.raises(ValueError, match="images are none"):
         massage(images, ("a", "b"), None, share=1.0)

@@ -11,9 +11,11 @@ from sklearn.dummy import DummyClassifier
 
 from utils import build, seeding
 from utils.cli import CONFIG
+from utils.models.estimators import fit_copy, log_odds
 from utils.models.learner import Learner
-from utils.runs.fitting import fit_plainly, fit_together, logits_of
-from utils.runs.refits import fitted, loss_of, refits, with_rows
+from utils.poisoning.rows_csv import with_rows
+from utils.runs.fitting import fit_plainly, fit_together, learner_seed, logits_of
+from utils.runs.refits import fitted, loss_of, refits, trained_on
 from utils.views.modes import in_double
 
 WORDS = ("dataset=loan", "dataset.rows=120", "device=cpu", "trainer.epochs=2")
@@ -28,7 +30,11 @@ def run_of(*words):
 
 def answers(run, added, *, inner_seeds=1, processes=1):
     with refits(run, inner_seeds=inner_seeds, processes=processes) as refit:
-        return refit(added)()
+        return refit([enlarged(run, some) for some in added])()
+
+
+def enlarged(run, added):
+    return with_rows(run.dataset.train, added)
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +73,28 @@ def rows(run, *numbers):
 def test_the_answer_is_what_a_model_trained_on_all_rows_says(run):
     added = rows(run, 3, 3, 7)
     [found] = answers(run, [added])
-    model = fitted(run, added)
+    model = fitted(run, enlarged(run, added))
     assert torch.equal(found.logits[0], in_double(model)(run.dataset.valid.x))
+
+
+def test_weights_and_labels_are_those_of_the_rows(forest):
+    train = forest.dataset.train
+    heavy = train._replace(w=1.0 + train.s)
+    with refits(forest, inner_seeds=1, processes=1) as refit:
+        plain, flipped, weighed = refit([train, train._replace(y=1 - train.y), heavy])()
+    assert torch.allclose(plain.logits.sigmoid(), 1 - flipped.logits.sigmoid(), atol=1e-5)
+    own = fit_copy(
+        forest.model.estimator, *(of.numpy() for of in heavy[:2]), heavy.w.numpy(), learner_seed(forest.seed)
+    )
+    assert torch.equal(weighed.logits[0], torch.from_numpy(log_odds(own, forest.dataset.valid.x.numpy(), 1)))
 
 
 def test_a_network_s_answer_is_that_of_a_run_on_the_enlarged_split(network):
     """The weights have the bits of the training that files the record."""
     added = rows(network, 3, 3, 7)
-    enlarged = with_rows(copy.deepcopy(network), added)
-    fit_together([enlarged], watch=lambda *_: None)
-    assert torch.equal(answers(network, [added])[0].logits[0], logits_of(enlarged, network.dataset.valid))
+    own = trained_on(copy.deepcopy(network), enlarged(network, added))
+    fit_together([own], watch=lambda *_: None)
+    assert torch.equal(answers(network, [added])[0].logits[0], logits_of(own, network.dataset.valid))
 
 
 def test_a_forest_s_answer_is_that_of_scikit_learn_on_the_enlarged_split(forest):
@@ -114,7 +132,7 @@ def test_processes_give_the_bits_of_one(forest):
 def test_the_model_of_the_run_stays_untrained(network):
     before = copy.deepcopy(network.model.state_dict())
     answers(network, [rows(network, 1)])
-    fitted(network, rows(network, 1))
+    fitted(network, enlarged(network, rows(network, 1)))
     assert all(torch.equal(value, before[name]) for name, value in network.model.state_dict().items())
 
 
@@ -140,7 +158,7 @@ def test_seconds_are_those_of_the_processor(forest):
 
 def test_the_loss_is_the_objective_of_the_run(network):
     """The mean cross-entropy, of erm."""
-    model, batch = fitted(network, rows(network)), network.dataset.train
+    model, batch = fitted(network, network.dataset.train), network.dataset.train
     own = torch.nn.functional.binary_cross_entropy_with_logits(model(batch.x).squeeze(1), batch.y.float())
     assert torch.allclose(loss_of(network)(model, batch), own)
 
@@ -166,7 +184,7 @@ def test_no_training_goes_on_from_another(more, tmp_path, monkeypatch):
     sets = [rows(run, *range(40)), rows(run)]
     first, last = answers(run, sets)
     assert not torch.equal(first.logits, last.logits)
-    own = with_rows(run, sets[1])
+    own = trained_on(run, enlarged(run, sets[1]))
     fit_plainly(own, watch=lambda *_: None)
     assert torch.equal(last.logits[0], logits_of(own, run.dataset.valid))
 
@@ -182,14 +200,14 @@ def test_the_loss_draws_nothing_from_the_stream_of_the_training():
 
 def test_a_process_that_dies_is_an_error_that_says_what_to_do(forest):
     with refits(forest, inner_seeds=1, processes=2) as refit:
-        refit([rows(forest, 1)])()
+        refit([rows(forest, *range(9), 1)])()
         for child in active_children():
             if child.name.startswith("SpawnProcess"):  # not those that joblib keeps
                 child.kill()
         with pytest.raises(ValueError, match="no finished evaluation is lost: relaunch"):
-            refit([rows(forest, 2)])()
+            refit([rows(forest, *range(9), 2)])()
         with pytest.raises(ValueError, match="no finished evaluation is lost: relaunch"):
-            refit([rows(forest, 2)])  # whose processes are known to be gone
+            refit([rows(forest, *range(9), 2)])  # whose processes are known to be gone
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -198,4 +216,4 @@ def test_a_lack_of_memory_is_no_result_of_a_set_of_rows(forest, processes):
         pytest.raises(ValueError, match="attack.poison.workers=1 where memory is short"),
         refits(build.replace(forest, model=Hungry(forest.model)), inner_seeds=1, processes=processes) as refit,
     ):
-        refit([rows(forest, 1)])()
+        refit([rows(forest, *range(9), 1)])()

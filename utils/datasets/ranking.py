@@ -1,4 +1,4 @@
-"""Scores of training rows for class 1, by which prepares tell rows near the border."""
+"""Scores of training rows for class 1, by which methods tell rows near the border."""
 
 import numpy as np
 import torch
@@ -10,18 +10,20 @@ from utils.types import Batch
 STEPS = 1000  # of the solver at most
 
 
-def rank(train: Batch, prepare: str) -> Tensor:
+def rank(train: Batch, asked: str) -> Tensor:
     """Returns the log-odds (n,) of class 1 by a logistic regression on the rows themselves, weighted by w.
+
+    ``asked`` is the setting that asks, such as ``prepare=massage``, which errors name.
 
     Raises:
         ValueError: images, or other classes than 0 and 1.
     """
     if train.x.ndim > 2:
-        raise ValueError(f"prepare={prepare} ranks the rows of tables; choose another for images")
+        raise ValueError(f"{asked} ranks the rows of tables; images are none")
     classes = set(train.y.unique().tolist())
     if classes != {0, 1}:
         raise ValueError(
-            f"prepare={prepare} is for two classes, and the training rows have {sorted(classes)}; choose prepare=none"
+            f"{asked} is for two classes, and the training rows have {sorted(classes)}; choose another setting"
         )
     x, y, w = (np.asarray(of.cpu(), dtype=np.float64) for of in (train.x, train.y, train.w))
     scores = LogisticRegression(max_iter=STEPS).fit(x, y, sample_weight=w).decision_function(x)

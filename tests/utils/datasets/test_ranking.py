@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.prepares.ranking import rank
+from utils.datasets.ranking import rank
 from utils.types import Batch
 
 
