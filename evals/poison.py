@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals.choosing.comparison import GAPS
+from evals.poisoning import beside
 from evals.poisoning.paired import ENDINGS, Change, Setting, list_paired, settings_of
 from evals.poisoning.poison_text import Said, statement
 from evals.records import levelling, query
@@ -41,6 +42,12 @@ LEGEND = (
 )
 SEVERAL = "On the test rows. Each interval holds by itself: of 20 that only chance moves, one on average looks changed."
 CHANGED = ("setting", "metric", "change", "95 % interval")  # columns of the second table that a terminal has first
+BESIDE = (
+    "Beside the search, for the same split, learner, seeds and limits; on the test rows, means over seeds, the change "
+    "and its 95 % interval paired by seed. Within limits: of so many seeds the accuracy and harm that the search "
+    "permits hold on validation; where they do for none of a method's tries, the nearest is shown. What has a number "
+    "is swept, and the best is taken on validation. CPU-s: all trainings of a seed."
+)
 FIELDS = ("setting", "name", "attack", "poison_metric", "objective", "seeds", "rows", "evaluations", "metric", "split")
 
 
@@ -117,6 +124,42 @@ def _second(settings: Sequence[Setting], metrics: Sequence[str]) -> list[list[st
     return rows
 
 
+def _third(setting: Setting, methods: Sequence[beside.Method]) -> list[list[str]]:
+    """Header and rows of the table of one setting's search and the plain methods."""
+    groups = query.group_names(setting.records)
+    rates = [rate for rate in ERRORS if rate in GAPS.get(setting.metric, ())] or list(ERRORS)
+    header = ["method", setting.metric, "change", ACCURACY, *(f"{rate} {name}" for rate in rates for name in groups)]
+    rows = [[*header, "within limits", "trainings", "CPU-s"]]
+    first = methods[0]
+    start = [_three(c.before) for rate in rates for c in first.rates[rate]]
+    rows.append([beside.NOTHING, _three(first.change.before), DASH, _three(first.accuracy.before), *start, *[DASH] * 3])
+    for method in methods:
+        if not method.change.n:
+            rows.append([method.name, *[DASH] * (len(rows[0]) - 2), f"not there: {method.error}"])
+            continue
+        own = [_three(c.after) for rate in rates for c in method.rates[rate]]
+        held = f"{method.within} of {method.change.n}"
+        spent = [f"{method.trainings:.3g}", f"{method.seconds:.3g}"]
+        shown = [_three(method.change.after), _change(method.change), _three(method.accuracy.after), *own, held, *spent]
+        rows.append([method.name, *shown])
+    return rows
+
+
+def _three(mean: float) -> str:
+    return DASH if math.isnan(mean) else f"{mean:.3f}"
+
+
+def _compared(settings: Sequence[Setting]) -> Iterator[tuple[str, list[list[str]], list[str]]]:
+    """Yields for each setting with plain methods beside it its label, their table, and what follows from it."""
+    for setting in settings:
+        if methods := beside.methods_of(setting):
+            best = beside.best_of(setting, methods)
+            groups = query.group_names(setting.records)
+            said = [beside.verdict(setting, methods)]
+            said += [f"{best.name}: {text}" for text in beside.sides(setting, best, groups)] if best else []
+            yield setting.label, _third(setting, methods), said
+
+
 def _cell(found: Change) -> str:
     """``0.108 ± 0.012 → 0.093 ± 0.010, -0.015 [-0.020, -0.010]``."""
     if not found.n:
@@ -144,6 +187,12 @@ def markdown(settings: Sequence[Setting], metrics: Sequence[str], wide: int | No
     said = [f"{LEGEND}\n", "".join(f"- {line}\n" for line in statements(settings))]
     parts = [stack(header, rows, wide) if wide and narrow else markdown_table(first, wide), *said]
     parts += [markdown_table(_second(settings, metrics), wide, CHANGED), f"{SEVERAL}\n"] if metrics else []
+    for label, (top, *below), verdicts in (compared := list(_compared(settings))):
+        whole = markdown_table([top, *below], None)
+        narrow = wide is not None and max(map(len, whole.splitlines())) > wide
+        parts += [f"{label}:\n", stack(top, below, wide) if wide and narrow else whole]
+        parts += ["".join(f"- {line}\n" for line in verdicts)]
+    parts += [f"{BESIDE}\n"] if compared else []
     return "\n".join(part if wide is None else fit(part, wide) for part in parts)
 
 
@@ -151,6 +200,8 @@ def latex(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
     """The same for the booktabs package."""
     parts = [_tabular(_first(settings)), _escape(LEGEND), *map(_escape, statements(settings))]
     parts += [_tabular(_second(settings, metrics)), _escape(SEVERAL)] if metrics else []
+    for label, table, verdicts in _compared(settings):
+        parts += [_escape(f"{label}:"), _tabular(table), *map(_escape, verdicts), _escape(BESIDE)]
     return "% needs \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
 
 
@@ -178,6 +229,14 @@ def to_csv(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
             writer.writerow(
                 [*map(escape_formulas, (*names, *means)), *("" if math.isnan(figure) else figure for figure in figures)]
             )
+        for method in beside.methods_of(setting)[1:]:
+            facts = [f"{setting.label}; {method.name}", names[1], method.name, setting.metric, setting.objective]
+            for key, change in ((setting.metric, method.change), (ACCURACY, method.accuracy)):
+                means = [len(setting.runs), "", method.trainings, key, "test"]
+                figures = [*change, math.nan, method.seconds / method.trainings]
+                writer.writerow(
+                    [*map(escape_formulas, (*facts, *means)), *("" if math.isnan(f) else f for f in figures)]
+                )
     return text.getvalue()
 
 

@@ -29,6 +29,7 @@ from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
 from utils.models.pixels import ForImages
+from utils.poisoning.changes_csv import with_changes
 from utils.poisoning.origins import count_origins
 from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
@@ -326,6 +327,10 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         prepare: Prepare = bind(params["prepare"], "prepare")
         rng = seeding.rng(params["seed"], "prepare")
         dataset = replace(dataset, train=prepare(dataset.train, dataset.groups, rng))
+    if changes := params.get("changed"):
+        path = Path(changes).expanduser()
+        named |= {"changed": checksum(path)}
+        dataset = replace(dataset, train=with_changes(dataset, path))
     if rows := params.get("added"):
         path = Path(rows).expanduser()
         named |= {"added": checksum(path)}

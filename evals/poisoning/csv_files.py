@@ -11,7 +11,7 @@ from utils.records.typed import Record
 from utils.system import atomic
 from utils.system.atomic import digest
 
-WORDS = {"csv": "added rows", "trace": "trace of the search for rows"}
+WORDS = {"csv": "added rows", "changes": "list of changed rows", "trace": "trace of the search for rows"}
 
 
 def _list_files(record: Record) -> dict[str, Mapping[str, str]]:

@@ -116,11 +116,16 @@ def ends(key: str, split: str) -> tuple[str, str]:
 
 def change(runs: pd.DataFrame, *columns: str) -> Change:
     """Returns the change from the first to the second column of one setting's runs; all NaN where none has both."""
-    values = runs.reindex(columns=list(columns)).to_numpy(dtype=float)
+    return change_of(runs.reindex(columns=list(columns)).to_numpy(dtype=float).tolist(), columns[1])
+
+
+def change_of(pairs: Sequence[Sequence[float]], key: str) -> Change:
+    """Returns the change of a metric from pairs (n, 2) of its values before and after, one pair a seed; NaN is none."""
+    values = np.array(pairs, dtype=float).reshape(-1, 2)
     before, after = values[~np.isnan(values).any(1)].T
     if not len(before):
         return Change(0, *[math.nan] * 7)
-    least, most = bounds(columns[1])
+    least, most = bounds(key)
     low, high = np.clip(student((after - before)[None]), least - most, most - least)
     return Change(
         n=len(before),

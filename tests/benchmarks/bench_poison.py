@@ -40,6 +40,7 @@ from utils.poisoning.features import Space
 from utils.poisoning.history import History, read_entry
 from utils.poisoning.judge import Judge
 from utils.poisoning.rows_csv import with_rows
+from utils.records.settings import SEARCH_KEYS
 from utils.types import Answer, Batch, Dataset, Poisoned, Victim
 
 LEARNERS = {
@@ -48,7 +49,7 @@ LEARNERS = {
     "logistic": lambda seed: LogisticRegression(max_iter=1000),
 }
 YAML = yaml.safe_load((paths_config.ROOT / "config" / "attack" / "bo_poison.yaml").read_text())["poison"]
-DEFAULTS = {key: value for key, value in YAML.items() if key[0] != "_" and key not in ("inner_seeds", "workers")}
+DEFAULTS = {key: value for key, value in YAML.items() if key[0] != "_" and key not in SEARCH_KEYS}
 ONE_BY_ONE = {"accuracy": "ignore", "label": 1, "copies": 1, "spread": False, "rows": None}
 OURS = {
     "random": ONE_BY_ONE | {"sampler": "random"},

@@ -60,8 +60,9 @@ def validate(params: Mapping[str, Any]) -> None:
     for key in NUMBERS:
         _read_value(params, key, str(range_of(key)))
     require_ranges(params)
-    if not isinstance(params.get("added"), str | None):
-        raise ValueError(f"added={params['added']!r}: expected null, or the path of a CSV file")
+    for key in ("added", "changed"):
+        if not isinstance(params.get(key), str | None):
+            raise ValueError(f"{key}={params[key]!r}: expected null, or the path of a CSV file")
     require_radii(params["epsilon"]["evaluate"])
     _require_watched(params)
     for name, node in params["regularizer"].items():

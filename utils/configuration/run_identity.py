@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from utils.configuration.traits import headline_metrics, is_learner, perturbs, reads_radius
 from utils.records.plain import map_leaves
 from utils.records.schema import SCHEMA
-from utils.records.settings import permitted_harm, without
+from utils.records.settings import permitted_harm, seeks_trivial, without
 from utils.records.typed import Params
 from utils.scms.identity import as_hashed, read_settings
 from utils.words.numbers import read_number
@@ -31,11 +31,11 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
     """Returns what the result of a run depends on: its configuration, less what it does not read, plus its data."""
     kept = without(params, "identity")
     kept["decide"] = {k: v for k, v in kept["decide"].items() if k not in OF_OLD or v != OF_OLD[k]}
-    for key in ("prepare", "added"):  # the rows as they are
+    for key in ("prepare", "added", "changed"):  # the rows as they are
         if not kept.get(key):
             kept.pop(key, None)
     if poison := (kept.get("attack") or {}).get("poison"):
-        kept["attack"] = kept["attack"] | {"poison": _without_harm(poison)}
+        kept["attack"] = kept["attack"] | {"poison": _without_later(poison)}
     if is_learner(params):
         kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
     if not reads_radius(params):
@@ -48,10 +48,12 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
     return kept | {"data": fingerprint}
 
 
-def _without_harm(poison: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a search for rows without a limit on harm that permits any, as all once did."""
+def _without_later(poison: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a search for rows without later ones that change nothing: any harm, nothing beside it."""
     limit = permitted_harm(poison.get("harm"), poison.get("objective"))
-    return {key: value for key, value in poison.items() if key != "harm"} | ({} if limit is None else {"harm": limit})
+    later = {"harm": limit, "baselines": poison.get("baselines") or None, "trivial": seeks_trivial(poison) or None}
+    kept = {key: value for key, value in poison.items() if key not in later}
+    return kept | {key: value for key, value in later.items() if value is not None}
 
 
 def identity_of(params: Params, dataset: "Dataset", scm: "SCM") -> dict[str, Any]:

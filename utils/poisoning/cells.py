@@ -58,7 +58,7 @@ class Table(NamedTuple):
 
 
 class Action(NamedTuple):
-    """What is done to rows; ``unchanged`` is the number of a move that does nothing."""
+    """A change of rows; ``unchanged`` is the number of a move that does nothing."""
 
     parameter: Callable[[Move], Parameter]
     edit: Callable[[Table, Sequence[Move], Numbers], Edited]

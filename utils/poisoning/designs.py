@@ -55,11 +55,11 @@ def distinct(action: Action, moves: Sequence[Move], points: Points) -> Points:
 def led_by(points: Points, ask: Ask | None) -> Ask:
     """Returns the function that asks for these points first, then for those of ``ask``, if any."""
 
-    def asked(told: Sequence[Outcome], pending: Sequence[Point], count: int, seed: int) -> Points:
+    def lead(told: Sequence[Outcome], pending: Sequence[Point], count: int, seed: int) -> Points:
         start = len(told) + len(pending)
         found = [dict(point) for point in points[start : start + count]]
         if ask is None or len(found) == count:
             return found
         return found + ask(told, [*pending, *found], count - len(found), seed)
 
-    return asked
+    return lead

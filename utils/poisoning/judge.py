@@ -185,8 +185,7 @@ class Judge:
         lost = baseline["accuracy"] - metrics["accuracy"]
         loss = self.sign * metrics[self.metric] + sum(weight * metrics[key] for key, weight in self.penalties.items())
         loss += self.accuracy_weight * lost if self.accuracy == "weight" else 0.0
-        beyond = [lost - self.accuracy_loss] if self.accuracy in ("constraint", "objective") else []
-        beyond += list(self.harms(metrics, baseline).values())
+        beyond = self.beyond(metrics, baseline).values()
         return Judged(metrics, loss, round(max(beyond), DIGITS) if beyond else 0.0)
 
     @cached_property
@@ -196,10 +195,17 @@ class Judge:
             return self.harm or {}
         return dict.fromkeys(ERRORS, self.harm)
 
-    def harms(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
-        """Returns how far beyond its limit each error rate of a group rises; those that are undefined are left out."""
+    def beyond(self, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+        """Returns by how much accuracy and error rates of groups miss their limits, 0 at most where they hold.
+
+        What is undefined is left out.
+        """
+        found = {}
+        if self.accuracy in ("constraint", "objective"):
+            found["accuracy"] = baseline["accuracy"] - metrics["accuracy"] - self.accuracy_loss
         keys = [(f"{rate}_group{i}", most) for rate, most in self._limits.items() for i in range(len(self.groups))]
-        return {key: metrics[key] - baseline[key] - most for key, most in keys if key in metrics and key in baseline}
+        there = [(key, most) for key, most in keys if key in metrics and key in baseline]
+        return found | {key: metrics[key] - baseline[key] - most for key, most in there}
 
     def _undefined(self, key: str) -> str:
         """Says why a metric is undefined: which group lacks which class or label."""

@@ -1,7 +1,7 @@
 """The settings of searches for rows to add: by what rows are judged, which rows there are, which search it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from utils.metrics.group import attribute_sizes
@@ -140,6 +140,11 @@ class GradientSettings(RowSettings):
     damping: float
     cg_steps: int
     temperature: float
+
+
+def judge_of(settings: Mapping[str, Any], victim: Victim) -> Judge:
+    """Returns the judge of a search by its settings, as ``attack.poison`` has them. Raises ValueError as ``Judge``."""
+    return PoisonSettings(**{field.name: settings[field.name] for field in fields(PoisonSettings)}).judge(victim)
 
 
 def count_classes(victim: Victim) -> int:

@@ -265,6 +265,19 @@ ORIGINS: Final[
     **dict.fromkeys(("distinct", "copies", "relabelled", "invented", "contradicted", "beyond"), NUMBER),
 }
 ADDED = fields({"path": TEXT, "sha256": TEXT, "rows": NUMBER}, ORIGINS)
+BASELINE = fields(
+    {"method": TEXT},
+    {
+        "error": TEXT,
+        "words": WORDS,
+        "trainings": NUMBER,
+        "seconds": NUMBER,
+        "violation": NUMBER,
+        "broken": values(NUMBER),
+        "valid": values(NUMBER_OR_NULL),
+        "test": values(NUMBER_OR_NULL),
+    },
+)
 POISON = fields(
     {
         "metric": TEXT,
@@ -282,7 +295,15 @@ POISON = fields(
         "groups": values(NUMBER),
         "origins": optional(fields({"rows": NUMBER}, ORIGINS)),
         "csv": optional(FILE),
+        "changes": optional(FILE),
         "trace": optional(FILE),
+        "action": TEXT_OR_NULL,
+        "numbers": values(NUMBER),
+        "removed": NUMBER,
+        "relabelled": NUMBER,
+        "reweighed": NUMBER,
+        "baselines": each(BASELINE),
+        "trivial": fields({"trainings": NUMBER, "seconds": NUMBER}, {"rows": NUMBER, "of": TEXT}),
         "front": optional(each(values(NUMBER_OR_NULL))),
         "seconds": optional(values(NUMBER_OR_NULL)),
     },

@@ -37,7 +37,7 @@ LEFT_OUT: Mapping[str, str] = {
 }
 # what a yaml says beside the settings of its function
 TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
-SEARCH_KEYS = ("inner_seeds", "workers")  # of a search for rows
+SEARCH_KEYS = ("inner_seeds", "workers", "baselines", "trivial")  # of a search for rows
 HARM = 0.01  # what attack.poison.harm=auto permits a search for a fairer model
 LEAVES = (str, float, int, type(None))  # most settings; to ask whether they are mappings is slow
 STEP = re.compile(r"[^.\[\]]+")
@@ -52,6 +52,12 @@ def permitted_harm(
     if isinstance(harm, Mapping):
         return {rate: float(most) for rate, most in harm.items()} or None
     return None if harm is None else float(harm)
+
+
+def seeks_trivial(poison: Settings) -> bool:
+    """Returns whether a search for rows tries the trivial attacks too."""
+    asked = poison.get("trivial")
+    return poison.get("objective") == "unfair" if asked == "auto" else bool(asked)
 
 
 @cache

@@ -76,6 +76,7 @@ class Params(OfContext):
     threads: int
     existing: str
     added: str | None
+    changed: str | None
     fit_on: str
     experiment: str | None
     operating_points: Node | None

@@ -1,4 +1,4 @@
-"""A run to whose training rows some are added: the search for them, and what the record says of it."""
+"""A run whose training rows are changed for a metric: the search for that, and what the record says of it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,9 +15,13 @@ from utils.configuration.run_identity import identity_of, run_id
 from utils.metrics.directions import direction
 from utils.metrics.intervals import Measured
 from utils.models.learner import Learner
+from utils.poisoning import changes_csv
 from utils.poisoning.origins import count_origins
+from utils.poisoning.poison_settings import judge_of
 from utils.poisoning.rows_csv import to_csv
+from utils.records.settings import seeks_trivial
 from utils.records.typed import Record
+from utils.runs.baselines import compare, outdo
 from utils.runs.fitting import threshold
 from utils.runs.judging import evaluate
 from utils.runs.progress import Watch
@@ -45,7 +49,9 @@ class Poisoning:
     """The run with the rows that were chosen, and all that is known before it is trained."""
 
     run: Run
+    people: Batch  # its training rows as they were
     chosen: Poisoned
+    baselines: list[dict[str, Any]]
     unpoisoned: Measured  # on the test rows
     unpoisoned_valid: Measured
     seconds: float  # of the clock, in this process: less after an interruption
@@ -67,11 +73,17 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
     with refits(run, inner_seeds=settings["inner_seeds"], processes=settings.get("workers")) as refit:
         victim = _victim(run, refit, journal, lambda done, figures: watch(done, dict(figures)))
         chosen = run.poison(replace(victim, earlier=_earlier(run)))
+        judge = judge_of(settings, victim)
+        if seeks_trivial(settings) and settings["budget"]:
+            chosen = outdo(run, victim, judge, chosen, _most(settings, len(run.dataset.train.y)))
+        baselines = compare(run, victim, judge, chosen, _tables) if settings.get("baselines") else []
     before = replace(run, model=fitted(run, run.dataset.train))
     decide = threshold(before)
     return Poisoning(
         trained_on(run, chosen.train),
+        run.dataset.train,
         chosen,
+        baselines,
         _figures(before, decide, run.dataset.test, JUDGED),
         _figures(before, decide, run.dataset.valid, TABLES),
         perf_counter() - started,
@@ -129,9 +141,9 @@ def _victim(run: Run, refit: Refit, journal: Path, watch: Callable[[int, Mapping
 
 
 def _but_for_its_budget(run: Run) -> str:
-    """Returns a text that is equal for runs that differ in the budget of their search alone."""
+    """Returns a text that is equal for runs that differ in the budget of their search, or in what stands beside it."""
     attack = run.params["attack"]
-    poison = {key: value for key, value in attack["poison"].items() if key != "budget"}
+    poison = {k: v for k, v in attack["poison"].items() if k not in ("budget", "baselines", "trivial")}
     return run_id(identity_of(run.params | {"attack": attack | {"poison": poison}}, run.dataset, run.ctx.scm))
 
 
@@ -185,19 +197,43 @@ def account(poisoning: Poisoning, record: Record) -> Record:
         "distinct": len({(*row, y) for row, y in zip(chosen.natural.tolist(), chosen.rows.y.tolist(), strict=True)}),
         "labels": _counts(chosen.rows.y.tolist()),
         "groups": _counts([run.dataset.groups[s] for s in chosen.rows.s.tolist()]),
-        "origins": count_origins(chosen.rows, run.dataset.train, run.dataset.groups, run.dataset.class_names),
+        "origins": count_origins(chosen.rows, poisoning.people, run.dataset.groups, run.dataset.class_names),
         "claimed": {"before": dict(chosen.before), "after": dict(chosen.after)},
         "steps": [list(step) for step in chosen.steps],
         "csv": _filed(files(run, ".csv"), _csv(run, chosen)),
         "trace": _filed(files(run, ".jsonl"), None),
+        **_changes(poisoning),
         **chosen.facts,
     }
+    if poisoning.baselines:
+        section["baselines"] = poisoning.baselines
     figures: Any = metrics.to_record()
     whole: Record = {**record, **figures, "poison": section}
     if doubts := _doubts(settings, chosen, after_valid.get(metric)):
         whole["warnings"] = [*record.get("warnings", []), *doubts]
     whole["seconds"] = record["seconds"] | {"search": poisoning.seconds}
     return whole
+
+
+def _changes(poisoning: Poisoning) -> dict[str, Any]:
+    """Returns how many training rows went or changed, and the file that lists them; nothing where none did."""
+    run, chosen = poisoning.run, poisoning.chosen
+    counts = changes_csv.find_changes(poisoning.people, chosen.train).counts()
+    if not counts:
+        return {}
+    was = replace(run.dataset, train=poisoning.people)
+    text = changes_csv.to_csv(was, chosen.train, chosen.reasons)
+    return counts | {"changes": _filed(files(run, ".changes.csv"), text)}
+
+
+def _most(settings: Mapping[str, Any], rows: int) -> int:
+    """Returns how many rows a search may add at most, of as many training rows as there are."""
+    limit = settings.get("rows")
+    return rows if limit is None else min(rows, limit * settings["copies"])
+
+
+def _tables(run: Run, decide: StoredDecide, rows: Batch) -> Measured:
+    return _figures(run, decide, rows, TABLES)
 
 
 def _doubts(settings: Mapping[str, Any], chosen: Poisoned, found: float | None) -> list[str]:

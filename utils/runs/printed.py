@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import paths_config
 from utils.decides.thresholds_text import describe_fit, describe_small, in_words
@@ -19,6 +20,7 @@ from utils.words.levels import name_class, write_level, write_text
 from utils.words.numbers import write_estimate
 from utils.words.quoting import copyable, load_call, option, with_import
 
+CHANGED = ("removed", "relabelled", "reweighed")  # what a search does to rows beside adding some
 REFERRED = ("acceptance_rate", "fnr", "fpr")  # rates that are compared with those of a reference group
 
 
@@ -142,10 +144,15 @@ def _of_poison(record: Record) -> Iterator[str]:
     found, metrics = record.get("poison"), record["metrics"]
     if not found:
         return
+    changed = [f"{count(found[key], 'row')} {key}" for key in CHANGED if found.get(key)]
+    added = (
+        [f"{count(found['rows'], 'row')} added ({found['distinct']} distinct)"] if found["rows"] or not changed else []
+    )
+    file = found["csv"] if added else found["changes"]
     yield (
-        f"  {count(found['rows'], 'row')} added ({found['distinct']} distinct) after "
+        f"  {', '.join([*added, *changed])} after "
         f"{count(found['evaluations'], 'evaluation')}, {found['failed']} of them failed; "
-        f"{found['ended']}: {paths_config.poison_file(found['csv']['path'])}"
+        f"{found['ended']}: {paths_config.poison_file(file['path'])}"
     )
     for split, end in (("validation rows, which the search saw", "_valid"), ("test rows, touched once", "")):
         changes = [
@@ -154,6 +161,22 @@ def _of_poison(record: Record) -> Iterator[str]:
             if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
         ]
         yield f"    {split}: {', '.join(changes)}"
+    yield from _of_baselines(found)
+
+
+def _of_baselines(poison: dict[str, Any]) -> Iterator[str]:
+    """Yields what plain methods reach within the same limits, on test rows."""
+    if found := poison.get("baselines"):
+        yield "    beside it, on test rows:"
+    for own in found or ():
+        if "error" in own:
+            yield f"      {own['method']}: not there, {own['error']}"
+            continue
+        figures = ", ".join(
+            f"{key} {own['test'][key]:.4f}" for key in (poison["metric"], "accuracy") if key in own["test"]
+        )
+        limits = f"; beyond its limits: {', '.join(own['broken'])}" if own["broken"] else ""
+        yield f"      {own['method']}: {figures} ({count(own['trainings'], 'training')}{limits})"
 
 
 def _of_added(record: Record) -> Iterator[str]:

@@ -9,10 +9,11 @@ from tests.utils.poisoning.table_learner import victim as table_victim
 from utils.attacks.bo_poison import bo_poison
 from utils.decides.threshold import Threshold
 from utils.poisoning.journal import fingerprint
+from utils.records.settings import SEARCH_KEYS
 from utils.types import Answer, Victim
 
 DEFAULTS = yaml.safe_load((paths_config.ROOT / "config" / "attack" / "bo_poison.yaml").read_text())["poison"]
-OWN = {key: value for key, value in DEFAULTS.items() if key[0] != "_" and key not in ("inner_seeds", "workers")}
+OWN = {key: value for key, value in DEFAULTS.items() if key[0] != "_" and key not in SEARCH_KEYS}
 FAST = OWN | {"sampler": "random", "budget": 24, "batch": 4, "copies": 60, "accuracy": "ignore", "harm": None}
 
 

@@ -13,10 +13,11 @@ from utils.attacks.cell_poison import cell_poison
 from utils.poisoning.cells import ACTIONS, cells_of, counts_of
 from utils.prepares.massage import massage
 from utils.prepares.reweigh import reweigh
+from utils.records.settings import SEARCH_KEYS
 from utils.types import Answer
 
 DEFAULTS = yaml.safe_load((paths_config.ROOT / "config" / "attack" / "cell_poison.yaml").read_text())["poison"]
-OWN = {key: value for key, value in DEFAULTS.items() if key[0] != "_" and key not in ("inner_seeds", "workers")}
+OWN = {key: value for key, value in DEFAULTS.items() if key[0] != "_" and key not in SEARCH_KEYS}
 FAST = OWN | {"sampler": "random", "budget": 24, "batch": 4, "accuracy": "ignore", "harm": None}
 
 

@@ -18,6 +18,7 @@ from utils.metrics import confusion
 from utils.models.logistic import Logistic
 from utils.poisoning.features import valid
 from utils.poisoning.rows_csv import with_rows
+from utils.records.settings import SEARCH_KEYS
 from utils.types import Answer, Victim
 
 PENALTY = 1e-3  # of |theta|^2 / 2 beside the mean loss
@@ -84,7 +85,7 @@ def poison(option):
 
     def run(victim, **changes):
         settings = option("attack", "gradient_poison")["poison"]
-        beside = ("_target_", "_partial_", "inner_seeds", "workers")
+        beside = ("_target_", "_partial_", *SEARCH_KEYS)
         kept = {key: value for key, value in settings.items() if key not in beside}
         return gradient_poison(victim, **kept | changes)
 
