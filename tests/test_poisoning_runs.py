@@ -260,3 +260,86 @@ def test_a_claim_that_the_stored_model_does_not_meet_is_warned_of(home):
     journal.write_text("".join(json.dumps(entry) + "\n" for entry in (definition, *entries)))
     second = trained("model=logistic_sklearn", "existing=replace")
     assert any("the search claims" in warning for warning in second["warnings"])
+
+
+# --- rows that go or change, and what stands beside a search ----------------------------------------------------
+
+CELLS = (
+    *(word for word in SEARCH if word != "attack=bo_poison"),
+    *("attack=cell_poison", "attack.poison.sampler=sobol", "model=logistic_sklearn"),
+)
+
+
+def search(*words):
+    answer = command("train", *CELLS, *words)
+    assert answer.code == 0, answer
+    return RunStore(paths_config.database("loan")).all()[-1], answer
+
+
+@pytest.mark.parametrize("action", ["remove", "relabel", "reweigh"])
+def test_the_list_of_a_search_makes_the_model_that_it_judged(home, action):
+    worse = ("attack.poison.objective=unfair", "attack.poison.trivial=false")
+    record, answer = search(f"attack.poison.action={action}", *worse)
+    poison = record["poison"]
+    word = {"remove": "removed", "relabel": "relabelled", "reweigh": "reweighed"}[action]
+    assert f"{poison[word]} row" in answer.out
+    assert word in answer.out
+    path = paths_config.evals() / "poison" / poison["changes"]["path"]
+    with path.open() as file:
+        lines = list(csv.DictReader(file))
+    assert {line["action"] for line in lines} == {action}
+    assert len(lines) == poison[word]
+    assert all(line["reason"] for line in lines)
+    assert record["metrics"][f"{METRIC}_valid"] == poison["claimed"]["after"][METRIC]
+    words = [word for word in CELLS if not word.startswith("attack")]
+    assert command("train", *words, f"changed={path}", "dataset.name=again").code == 0
+    [again] = RunStore(paths_config.database("again")).all()
+    assert again["weights"]["sha256"] == record["weights"]["sha256"]
+    assert again["run_id"] != record["run_id"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    with house(tmp_path_factory.mktemp("house")) as folder:
+        yield search("attack.poison.baselines=true", "attack.poison.accuracy=constraint")[0], folder
+
+
+def test_every_plain_method_is_a_run_that_anybody_can_make(compared):
+    """The words in the record train the model that the record has the figures of."""
+    record, _ = compared
+    found = {own["method"]: own for own in record["poison"]["baselines"]}
+    assert len(found) == 7
+    words = [word for word in CELLS if not word.startswith("attack")]
+    chosen = [own for own in found.values() if own.get("words")]
+    assert len(chosen) == 6
+    for own in chosen[-3:]:
+        assert command("train", *words, *own["words"], "existing=replace").code == 0
+        metrics = RunStore(paths_config.database("loan")).all()[-1]["metrics"]
+        assert {key: metrics[key] for key in own["test"]} == own["test"]
+
+
+def test_limits_that_a_plain_method_breaks_are_told(compared):
+    record, _ = compared
+    least = record["poison"]["claimed"]["before"]["accuracy"] - record["params"]["attack"]["poison"]["accuracy_loss"]
+    for own in record["poison"]["baselines"]:
+        assert ("accuracy" in own["broken"]) == (own["valid"]["accuracy"] < least - 1e-9)
+        assert (own["violation"] > 0) == bool(own["broken"])
+
+
+def test_what_stands_beside_a_search_is_shown(compared):
+    answer = command("evals.poison", "dataset=loan")
+    assert answer.code == 0, answer
+    assert "massaging, swept" in answer.out
+    assert "rows as they are" in answer.out
+    assert "the best plain method within the limits" in answer.out or "no plain method keeps" in answer.out
+
+
+def test_an_attacker_takes_the_trivial_attack_where_it_is_better(home):
+    words = ("attack.poison.objective=unfair", "attack.poison.budget=1")
+    poison = search(*words)[0]["poison"]
+    assert poison["trivial"]["trainings"]
+    without = search(*words, "attack.poison.trivial=false")[0]["poison"]
+    assert "trivial" not in without
+    assert poison["claimed"]["after"][METRIC] >= without["claimed"]["after"][METRIC]
+    if poison["trivial"]["better"]:
+        assert poison["rows"] == poison["trivial"]["rows"]

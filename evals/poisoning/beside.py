@@ -128,7 +128,7 @@ def verdict(setting: Setting, methods: Sequence[Method]) -> str:
         f"with {search.trainings:.3g}"
     )
     if math.isnan(low):
-        return f"{about}; one seed tells nothing of which is better"
+        return f"{about}; without an interval nothing is known of another seed"
     written = write_estimate(gain, low, high)
     if low > 0:
         return f"{about}, better by {written}"

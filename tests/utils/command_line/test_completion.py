@@ -57,7 +57,7 @@ def test_values_are_words_that_the_command_takes(name):
     [
         (["python", "train.py", "regularizer=erm,ross,tr"], ["regularizer=erm,ross,trades"]),
         (["python", "train.py", "regularizer=[erm,tr"], ["regularizer=[erm,trades"]),
-        (["python", "train.py", "+experiment=at"], ["+experiment=attack4good"]),
+        (["python", "train.py", "+experiment=at"], ["+experiment=attack4good", "+experiment=attack4good_compared"]),
         (["python3", "a/b/train.py", "-m", "dataset=people"], ["dataset=people.yaml"]),
         (["python", "evaluate.py", "dataset="], ["dataset=loan", "dataset=people", "dataset=people.yaml"]),
         (["python", "evaluate.py", "replace="], ["replace=false", "replace=true"]),
