@@ -11,14 +11,19 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from utils.poisoning.added_sets import Evaluations, expanded, shared
+from utils.poisoning.added_sets import Added, Evaluations, expanded, shared
+from utils.poisoning.cells import Edited
 from utils.poisoning.influence import Trained, hessian_product
+from utils.poisoning.influential import ACTIONS, Change, Influential
+from utils.poisoning.journal import Journal
+from utils.poisoning.judge import chosen
 from utils.poisoning.poison_settings import GradientSettings, count_classes
 from utils.poisoning.predicted_effect import Outlook
 from utils.poisoning.rounds import searched
+from utils.poisoning.rows_csv import with_rows
 from utils.poisoning.surrogate import smooth
-from utils.poisoning.trials import list_steps, summarise
-from utils.types import Poisoned, Victim
+from utils.poisoning.trials import find_nearest, list_steps, summarise
+from utils.types import Batch, Poisoned, Victim
 
 FEW = 4  # rows that the loss is tried on
 ACCURACIES = ("constraint", "weight", "ignore")
@@ -35,6 +40,7 @@ def gradient_poison(
     accuracy_loss: float,
     accuracy_weight: float,
     harm: float | str | Mapping[str, float] | None,
+    action: str,
     label: str | int,
     rows: int | None,
     copies: int,
@@ -63,9 +69,10 @@ def gradient_poison(
         accuracy_weight: of weight.
         harm: the most that the false negative or false positive rate of a group may rise, in [0, 1]; None for any, auto
             for .01 where the objective is fair.
-        label: class of the rows, or search.
-        rows: most distinct rows, or None for as many as help.
-        copies: the most copies of each row.
+        action: add, or remove, relabel or reweigh training rows, by the influence of each.
+        label: class of the rows that are added, or search.
+        rows: most distinct rows that are added, or None for as many as help.
+        copies: the most copies of each row; of other actions ``rows`` times ``copies`` rows change at most.
         bounds: column -> lowest and highest value of new rows, natural units; see ``utils.poisoning.features``.
         fixed: column or attribute -> the value of all new rows.
         batch: sets judged together.
@@ -88,6 +95,7 @@ def gradient_poison(
         accuracy_loss=accuracy_loss,
         accuracy_weight=accuracy_weight,
         harm=harm,
+        action=action,
         label=label,
         rows=rows,
         copies=copies,
@@ -101,29 +109,52 @@ def gradient_poison(
         temperature=temperature,
     )
     _check(victim, settings)
+    chosen("action", action, ("add", *ACTIONS))
     judge = settings.judge(victim)
     for name in (metric, *(penalties or {})):
         smooth(name, len(victim.groups), judge.sizes)
     space = settings.space(victim)
     journal = settings.journal(victim, partial(shared, budget=budget))
-    evaluations = Evaluations(victim, space, judge, journal)
     outlook = Outlook(victim, space, judge, candidates, steps, damping, cg_steps, temperature)
-    facts = searched(
-        evaluations, outlook, budget=budget, most=len(victim.train.y) if rows is None else rows, batch=batch
-    )
-    return _to_poisoned(evaluations, facts)
+    if action == "add":
+        return _add(outlook, journal, settings)
+    most = len(victim.train.y) if rows is None else rows * copies
+    search = Influential(victim, outlook, ACTIONS[action], most)
+    evaluations: Evaluations[Change] = Evaluations(victim, search.train_with, judge, journal, "changed")
+    facts, effects = search.run(evaluations, budget, batch)
+    return _to_poisoned(evaluations, search.edited(evaluations.best.proposal, effects), {"action": action, **facts})
 
 
-def _to_poisoned(evaluations: Evaluations, facts: Mapping[str, Any]) -> Poisoned:
-    made, best, space = evaluations.made, evaluations.best, evaluations.space
-    found, metric = expanded(best.proposal, len(space.columns)), evaluations.judge.metric
+def _add(outlook: Outlook, journal: Journal, settings: GradientSettings) -> Poisoned:
+    """Returns the rows to add."""
+    victim, space = outlook.victim, outlook.space
+
+    def train_with(added: Sequence[Added]) -> Batch:
+        return with_rows(victim.train, space.batch(expanded(added, len(space.columns))))
+
+    evaluations = Evaluations(victim, train_with, outlook.judge, journal, "added")
+    most = len(victim.train.y) if settings.rows is None else settings.rows
+    facts = searched(evaluations, outlook, budget=settings.budget, most=most, batch=settings.batch)
+    best = evaluations.best.proposal
+    natural = expanded(best, len(space.columns)).natural
+    return _to_poisoned(evaluations, Edited(train_with(best), natural, {}), facts)
+
+
+def _to_poisoned(evaluations: Evaluations[Any], found: Edited, facts: Mapping[str, Any]) -> Poisoned:
+    made, best = evaluations.made, evaluations.best
     return Poisoned(
-        train=evaluations.train_with(best.proposal),
+        train=found.train,
         natural=found.natural,
         before=made[0].metrics,
         after=best.metrics,
-        steps=list_steps(made, metric),
-        facts={**summarise(made), "seconds": {"learner": math.fsum(trial.seconds[1] for trial in made)}, **facts},
+        steps=list_steps(made, evaluations.judge.metric),
+        facts={
+            **summarise(made),
+            **find_nearest(made, evaluations.judge),
+            "seconds": {"learner": math.fsum(trial.seconds[1] for trial in made)},
+            **facts,
+        },
+        reasons=found.reasons,
     )
 
 

@@ -52,6 +52,7 @@ def _without_later(poison: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a search for rows without later ones that change nothing: any harm, nothing beside it."""
     limit = permitted_harm(poison.get("harm"), poison.get("objective"))
     later = {"harm": limit, "baselines": poison.get("baselines") or None, "trivial": seeks_trivial(poison) or None}
+    later["action"] = None if poison.get("action") == "add" else poison.get("action")
     kept = {key: value for key, value in poison.items() if key not in later}
     return kept | {key: value for key, value in later.items() if value is not None}
 

@@ -1,16 +1,15 @@
-"""Sets of added rows, judged by training on them: each once, and kept in the journal."""
+"""Sets of added or changed rows, judged by training on them: each once, and kept in the journal."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
-from utils.poisoning.features import Rows, Space
+from utils.poisoning.features import Rows
 from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
-from utils.poisoning.rows_csv import with_rows
 from utils.poisoning.trials import Trial, accept_best, fail_trial, judge_trial
 from utils.types import Answer, Batch, Victim
 
@@ -29,6 +28,7 @@ class Added(NamedTuple):
 
 
 AddedRows = tuple[Added, ...]
+Part = TypeVar("Part")  # of a set
 
 
 def expanded(added: Sequence[Added], columns: int) -> Rows:
@@ -39,68 +39,69 @@ def expanded(added: Sequence[Added], columns: int) -> Rows:
     return Rows(natural.repeat_interleave(times, 0), labels.repeat_interleave(times))
 
 
-class Evaluations:
-    """Trains the victim on its rows and added ones, and judges. What the journal holds is not trained again.
+class Evaluations(Generic[Part]):
+    """Trains the victim on changed rows, and judges. What the journal holds is not trained again.
+
+    A set is a tuple of parts, rows to add or changes of rows, which ``train_with`` makes training rows of; the journal
+    has it under ``name``.
 
     Raises:
-        ValueError: the training without added rows fails, or a metric that is needed is undefined then.
+        ValueError: the training without a change fails, or a metric that is needed is undefined then.
     """
 
-    def __init__(self, victim: Victim, space: Space, judge: Judge, journal: Journal):
-        self.victim, self.space, self.judge, self.journal = victim, space, judge, journal
-        self._known = {_key(entry["added"]): entry for entry in journal.entries}
-        self.made: list[Trial[AddedRows]] = []
+    def __init__(
+        self, victim: Victim, train_with: Callable[[Sequence[Part]], Batch], judge: Judge, journal: Journal, name: str
+    ):
+        self.victim, self.train_with, self.judge, self.journal, self.name = victim, train_with, judge, journal, name
+        self._known = {_key(entry[name]): entry for entry in journal.entries}
+        self.made: list[Trial[tuple[Part, ...]]] = []
         self.made.append(self._trials([()])[0]._replace(accepted=True))
         if self.made[0].error:
-            raise ValueError(f"attack.poison: without added rows, {self.made[0].error}")
+            raise ValueError(f"attack.poison: without {name} rows, {self.made[0].error}")
 
     @property
-    def best(self) -> Trial[AddedRows]:
+    def best(self) -> Trial[tuple[Part, ...]]:
         """The last that was accepted."""
         return next(trial for trial in reversed(self.made) if trial.accepted)
 
-    def train_with(self, added: Sequence[Added]) -> Batch:
-        """Returns the training rows, then the added ones."""
-        return with_rows(self.victim.train, self.space.batch(expanded(added, len(self.space.columns))))
-
-    def is_new(self, added: Sequence[Added]) -> bool:
+    def is_new(self, parts: Sequence[Part]) -> bool:
         """Returns whether a set has not been judged in this search."""
-        return all(trial.proposal != tuple(added) for trial in self.made)
+        return all(trial.proposal != tuple(parts) for trial in self.made)
 
-    def try_sets(self, sets: Sequence[AddedRows]) -> list[Trial[AddedRows]]:
+    def try_sets(self, sets: Sequence[tuple[Part, ...]]) -> list[Trial[tuple[Part, ...]]]:
         """Trains on some sets and judges them; the best is accepted as ``accept_best`` says."""
         trials = self._trials(sets)
         trials = accept_best([self.best], trials)
         self.made += trials
         return trials
 
-    def _trials(self, sets: Sequence[AddedRows]) -> list[Trial[AddedRows]]:
-        missing = [added for added in sets if _key(added) not in self._known]
+    def _trials(self, sets: Sequence[tuple[Part, ...]]) -> list[Trial[tuple[Part, ...]]]:
+        missing = [parts for parts in sets if _key(parts) not in self._known]
         if missing:
-            answers = self.victim.refit([self.train_with(added) for added in missing])()
-            self._file([self._entry(added, answer) for added, answer in zip(missing, answers, strict=True)])
+            answers = self.victim.refit([self.train_with(parts) for parts in missing])()
+            self._file([self._entry(parts, answer) for parts, answer in zip(missing, answers, strict=True)])
         numbers = range(len(self.made), len(self.made) + len(sets))
-        return [self._trial(number, added) for number, added in zip(numbers, sets, strict=True)]
+        return [self._trial(number, parts) for number, parts in zip(numbers, sets, strict=True)]
 
     def _file(self, entries: Sequence[dict[str, Any]]) -> None:
         self.journal.add(entries)
-        self._known |= {_key(entry["added"]): entry for entry in entries}
+        self._known |= {_key(entry[self.name]): entry for entry in entries}
 
-    def _entry(self, added: Sequence[Added], answer: Answer) -> dict[str, Any]:
-        entry: dict[str, Any] = {"added": added, "metrics": {}, "error": "", "seconds": answer.seconds}
+    def _entry(self, parts: Sequence[Part], answer: Answer) -> dict[str, Any]:
+        entry: dict[str, Any] = {self.name: parts, "metrics": {}, "error": "", "seconds": answer.seconds}
         try:
             return entry | {"metrics": self.judge.metrics(answer)}
         except UndefinedError as error:
             return entry | {"error": str(error)}
 
-    def _trial(self, number: int, added: AddedRows) -> Trial[AddedRows]:
-        entry = self._known[_key(added)]
+    def _trial(self, number: int, parts: tuple[Part, ...]) -> Trial[tuple[Part, ...]]:
+        entry = self._known[_key(parts)]
         metrics, seconds = entry["metrics"], (0.0, entry["seconds"])
         if entry["error"]:
-            return fail_trial(number, added, seconds, entry["error"])
+            return fail_trial(number, parts, seconds, entry["error"])
         baseline = self.made[0].metrics if self.made else metrics
-        return judge_trial(number, added, seconds, self.judge, metrics, baseline)
+        return judge_trial(number, parts, seconds, self.judge, metrics, baseline)
 
 
-def _key(added: Sequence[Any]) -> str:
-    return json.dumps(added)
+def _key(parts: Sequence[Any]) -> str:
+    return json.dumps(parts)

@@ -11,7 +11,7 @@ import numpy as np
 from utils.poisoning.acquisition import Outcome, Point
 from utils.poisoning.features import Parameter
 from utils.poisoning.judge import Judge
-from utils.poisoning.trials import Trial, summarise
+from utils.poisoning.trials import Trial, find_nearest, summarise
 
 
 class Proposal(NamedTuple):
@@ -143,6 +143,7 @@ def account(history: History, judge: Judge) -> dict[str, Any]:
     """Returns the counts, losses and CPU-seconds of a search, and of two objectives the front."""
     choosing, training = zip(*(trial.seconds for trial in history.made), strict=True)
     facts = summarise(history.made) | {"seconds": {"optimiser": math.fsum(choosing), "learner": math.fsum(training)}}
+    facts |= find_nearest(history.made, judge)
     if judge.objectives > 1:
         facts["front"] = [_on_the_front(e, judge.metric) for e in history.front()]
     return facts

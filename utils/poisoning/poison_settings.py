@@ -68,7 +68,7 @@ class PoisonSettings:
         ``shared`` takes from its evaluations those that this one would make too.
         """
         data = fingerprint(victim.train, victim.valid)
-        own = {key: value for key, value in vars(self).items() if key != "harm"}
+        own = {key: value for key, value in vars(self).items() if key != "harm" and (key, value) != ("action", "add")}
         if self.harm_permitted is not None:  # a later setting
             own["harm"] = self.harm_permitted
         definition = {"run": victim.run, **own, "seed": victim.seed, "data": data}
@@ -135,6 +135,7 @@ class GradientSettings(RowSettings):
 
     LEAST: ClassVar[Mapping[str, int]] = {**RowSettings.LEAST, "candidates": 1, "steps": 0, "cg_steps": 1}
 
+    action: str
     candidates: int
     steps: int
     damping: float

@@ -1,6 +1,6 @@
 """The predicted effect of rows on the loss of a search, by the influence functions of the trained model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -11,11 +11,22 @@ from utils import seeding
 from utils.datasets.tabular import natural
 from utils.poisoning.candidates import Ranked, ranked
 from utils.poisoning.features import Rows, Space
-from utils.poisoning.influence import gradient, hessian_product, influences, slopes, solved, trained
+from utils.poisoning.influence import (
+    Loss,
+    Trained,
+    gradient,
+    hessian_product,
+    influences,
+    slopes,
+    solved,
+    trained,
+)
 from utils.poisoning.judge import Judge
+from utils.poisoning.rows_csv import with_rows
 from utils.poisoning.surrogate import surrogate
 from utils.types import Batch, Predict, Victim
 
+PRESSURE = 0.25  # least weight of the accuracy in what is predicted, where it must be kept
 TOLERANCE = 1e-4  # of the residual of a solution, as a share of the gradient
 
 
@@ -38,10 +49,32 @@ class Outlook(NamedTuple):
         row, the model soon fits it. With ``near`` all candidates are neighbours of training rows, as they are.
         """
         victim = self.victim
+        rows = with_rows(victim.train, self.space.batch(added))
+        loss, of, v = self._solved(model, rows, pressure)
+        return ranked(
+            self.space,
+            natural(victim, victim.train.x.double()).cpu(),
+            added,
+            partial(influences, of, v, loss, rows),
+            partial(slopes, of, v, loss, rows),
+            near=self.candidates if near else self.candidates // 2,
+            anywhere=0 if near else self.candidates - self.candidates // 2,
+            steps=0 if near else self.steps,
+            source=seeding.rng(victim.seed, f"poison candidates {number}"),
+        )
+
+    def effects(self, rows: Batch) -> Callable[[Batch], Tensor]:
+        """Returns what predicts the change of the loss by a copy of each row, for a victim trained on ``rows``."""
+        assert self.victim.fit is not None
+        loss, of, v = self._solved(self.victim.fit(rows), rows, PRESSURE)
+        return partial(influences, of, v, loss, rows)
+
+    def _solved(self, model: nn.Module, rows: Batch, pressure: float) -> tuple[Loss, Trained, Tensor]:
+        """Returns the loss of the training, the model as it depends on its parameters, and v of the influences."""
+        victim = self.victim
         assert victim.loss is not None
         weights = loss_weights(self.judge, pressure)
         of = trained(model.eval())
-        rows = Batch(*(torch.cat(pair) for pair in zip(victim.train, self.space.batch(added), strict=True)))
         with torch.no_grad():
             decide = victim.fit_decide(model(victim.valid.x), victim.valid, victim.groups)
 
@@ -54,18 +87,7 @@ class Outlook(NamedTuple):
 
         product = hessian_product(of, victim.loss, rows)
         g = gradient(of, figure)
-        v = solved(product, g, damping=self.damping, steps=self.cg_steps, tolerance=TOLERANCE)
-        return ranked(
-            self.space,
-            natural(victim, victim.train.x.double()).cpu(),
-            added,
-            partial(influences, of, v, victim.loss, rows),
-            partial(slopes, of, v, victim.loss, rows),
-            near=self.candidates if near else self.candidates // 2,
-            anywhere=0 if near else self.candidates - self.candidates // 2,
-            steps=0 if near else self.steps,
-            source=seeding.rng(victim.seed, f"poison candidates {number}"),
-        )
+        return victim.loss, of, solved(product, g, damping=self.damping, steps=self.cg_steps, tolerance=TOLERANCE)
 
 
 def loss_weights(judge: Judge, pressure: float) -> dict[str, float]:

@@ -11,15 +11,14 @@ nothing.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from utils.poisoning.added_sets import AddedRows, Evaluations, expanded
+from utils.poisoning.added_sets import Added, AddedRows, Evaluations, expanded
 from utils.poisoning.candidates import Ranked
-from utils.poisoning.predicted_effect import Outlook, wanted
+from utils.poisoning.predicted_effect import PRESSURE, Outlook, wanted
 from utils.poisoning.swaps import changed
 from utils.poisoning.trials import Trial
 
 PATIENCE = 12  # rounds without a better set
 BOLDER = 4.0  # how much larger the first share is each time that even one copy brought nothing
-PRESSURE = 0.25  # least weight of the accuracy in what is predicted, where it must be kept
 OTHERS = 20  # of the first rows that may be left out, for a set that is new
 
 
@@ -51,7 +50,9 @@ class Pace(NamedTuple):
         )
 
 
-def searched(evaluations: Evaluations, outlook: Outlook, *, budget: int, most: int, batch: int) -> dict[str, Any]:
+def searched(
+    evaluations: Evaluations[Added], outlook: Outlook, *, budget: int, most: int, batch: int
+) -> dict[str, Any]:
     """Evaluates until there is a reason to end; returns the reason, and the rounds and trainings that it took."""
     pace, rounds, fits, model = Pace(), 0, 0, None
     victim, space, metric = outlook.victim, outlook.space, outlook.judge.metric
@@ -87,7 +88,7 @@ def _is_better(trial: Trial[AddedRows], than: Trial[AddedRows]) -> bool:
 
 
 def _sets(
-    evaluations: Evaluations, ranking: Ranked, sizes: Sequence[int], *, most: int, copies: int
+    evaluations: Evaluations[Added], ranking: Ranked, sizes: Sequence[int], *, most: int, copies: int
 ) -> list[AddedRows]:
     """For each number of copies the set predicted to be best, of those that have not been judged."""
     sets: list[AddedRows] = []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from utils.poisoning.judge import Judge, UndefinedError
+from utils.poisoning.judge import DIGITS, Judge, UndefinedError
 
 Proposed = TypeVar("Proposed")
 
@@ -52,6 +52,23 @@ def accept_best(before: Sequence[Trial[Proposed]], made: Sequence[Trial[Proposed
 def list_steps(made: Sequence[Trial[Any]], metric: str) -> list[tuple[int, float]]:
     """Returns number and metric of the unpoisoned training and of every trial that was accepted."""
     return [(t.number, t.metrics[metric]) for t in made if t.accepted or not t.number]
+
+
+def find_nearest(made: Sequence[Trial[Any]], judge: Judge) -> dict[str, Any]:
+    """Returns, where nothing was accepted, the better set that broke the limits least: which, and how far beyond.
+
+    Nothing where sets were accepted, or none was better than what a search began with.
+    """
+    start = made[0]
+    if any(t.accepted for t in made[1:]) or start.loss is None:
+        return {}
+    better = [t for t in made[1:] if t.loss is not None and t.loss < start.loss and t.violation > 0]
+    if not better:
+        return {}
+    near = min(better, key=lambda t: t.violation)
+    beyond = {key: round(of, DIGITS) for key, of in judge.beyond(near.metrics, start.metrics).items()}
+    broken = {key: of for key, of in beyond.items() if of > 0}
+    return {"nearest": {"evaluation": near.number, judge.metric: near.metrics[judge.metric], "beyond": broken}}
 
 
 def summarise(made: Sequence[Trial[Any]]) -> dict[str, Any]:

@@ -303,6 +303,8 @@ POISON = fields(
         "relabelled": NUMBER,
         "reweighed": NUMBER,
         "baselines": each(BASELINE),
+        "nearest": fields({"evaluation": NUMBER, "beyond": values(NUMBER)}),
+        "carried": several(several(NUMBER_OR_NULL, 2, 2), 0),
         "trivial": fields({"trainings": NUMBER, "seconds": NUMBER}, {"rows": NUMBER, "of": TEXT}),
         "front": optional(each(values(NUMBER_OR_NULL))),
         "seconds": optional(values(NUMBER_OR_NULL)),

@@ -161,6 +161,13 @@ def _of_poison(record: Record) -> Iterator[str]:
             if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
         ]
         yield f"    {split}: {', '.join(changes)}"
+    if near := found.get("nearest"):
+        beyond = ", ".join(f"{key} by {by:.3g}" for key, by in near["beyond"].items())
+        yield (
+            f"    nothing better keeps to the limits on validation; the nearest, evaluation {near['evaluation']} with "
+            f"{found['metric']} {near[found['metric']]:.4f}, breaks {beyond}: permit more by attack.poison.harm or "
+            "attack.poison.accuracy_loss"
+        )
     yield from _of_baselines(found)
 
 

@@ -16,8 +16,13 @@ from utils.decides.threshold import Threshold
 from utils.losses.objective import cross_entropy
 from utils.metrics import confusion
 from utils.models.logistic import Logistic
+from utils.poisoning.changes_csv import find_changes
 from utils.poisoning.features import valid
+from utils.poisoning.influential import ACTIONS
+from utils.poisoning.poison_settings import judge_of
+from utils.poisoning.predicted_effect import Outlook
 from utils.poisoning.rows_csv import with_rows
+from utils.poisoning.surrogate import surrogate
 from utils.records.settings import SEARCH_KEYS
 from utils.types import Answer, Victim
 
@@ -293,3 +298,63 @@ def test_a_loss_without_second_derivatives_is_refused_before_anything_is_trained
     with pytest.raises(ValueError, match="leave regularizer=erm, or use attack=bo_poison"):
         poison(of(dataset("lin"), loss=once))
     assert of.trained == 0
+
+
+# --- rows that go or change --------------------------------------------------------------------------------------
+
+CHANGES = {"budget": 24, "harm": None, "accuracy": "ignore", "temperature": 0.5, "rows": 20}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_rows_that_go_or_change_close_the_gap_that_they_carry(of, poison, dataset, action):
+    """The claim is that of training on what came out, and the ladder says what the most influential rows carry."""
+    data = dataset("lin", 1000)
+    victim = of(data)
+    found = poison(victim, **CHANGES, action=action)
+    labels = Threshold(0.5)(answered(data, found.train).logits[0], data.valid.s)
+    counts = confusion.counts(*(of.numpy() for of in (data.valid.y, labels, data.valid.s)), groups=2, classes=2)
+    rates = confusion.RATES["fpr"](counts)
+    assert found.after["fpr_gap"] == pytest.approx(abs(rates[0] - rates[1]), abs=1e-12)
+    assert found.after["fpr_gap"] < found.before["fpr_gap"] - 0.05
+    changes = find_changes(data.train, found.train).counts()
+    assert list(changes) == [{"remove": "removed", "relabel": "relabelled", "reweigh": "reweighed"}[action]]
+    assert sum(changes.values()) == len(found.reasons) <= 400
+    first, *ladder = found.facts["carried"]
+    assert first == [0, found.before["fpr_gap"]]
+    assert [k for k, _ in ladder] == pytest.approx([4, 8, 20, 40, 80], abs=3)  # of 400 that may
+    assert not len(found.rows.y)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_the_predicted_effect_of_a_change_is_that_of_training_again(of, dataset, action, option):
+    data = dataset("lin", 1000)
+    victim, doing, train = of(data), ACTIONS[action], data.train
+    own = judge_of({**option("attack", "gradient_poison")["poison"], "harm": None, "accuracy": "ignore"}, victim)
+    outlook = Outlook(victim, None, own, candidates=1, steps=0, damping=PENALTY, cg_steps=100, temperature=0.5)
+    predicted, values = doing.predict(outlook.effects(train), train)
+
+    def loss_after(rows):
+        z = answered(data, rows).logits[0].double()
+        parts = {"groups": 2, "sizes": {}, "temperature": 0.5}
+        return surrogate(z, data.valid, Threshold(0.5), {"fpr_gap": 1.0}, **parts).item()
+
+    before = loss_after(train)
+    chosen = predicted.abs().argsort(descending=True)[:6]
+    changed = [doing.edit(train, place[None], values[place][None]) for place in chosen]
+    actual = torch.tensor([loss_after(rows) - before for rows in changed])
+    assert torch.allclose(predicted[chosen].float(), actual, rtol=0.2, atol=1e-4)
+
+
+def test_no_more_rows_change_than_may(of, poison, dataset):
+    found = poison(of(dataset("lin", 1000)), **(CHANGES | {"rows": 2, "copies": 5}), action="remove")
+    assert 0 < len(found.reasons) <= 10
+
+
+def test_a_search_for_changes_that_was_cut_off_goes_on(of, poison, dataset, tmp_path):
+    data = dataset("lin", 1000)
+    whole = poison(of(data, journal=tmp_path / "a"), **CHANGES, action="remove")
+    lines = (tmp_path / "a").read_text().splitlines(keepends=True)
+    (tmp_path / "b").write_text("".join(lines[:9]))
+    again = poison(of(data, journal=tmp_path / "b"), **CHANGES, action="remove")
+    assert torch.equal(again.train.index, whole.train.index)
+    assert again.facts["carried"] == whole.facts["carried"]

@@ -1,7 +1,8 @@
 import json
 
+from tests.utils.poisoning.table_learner import judge
 from utils.poisoning.history import read_entry, write_entry
-from utils.poisoning.trials import Trial, accept_best, fail_trial, list_steps, summarise
+from utils.poisoning.trials import Trial, accept_best, fail_trial, find_nearest, judge_trial, list_steps, summarise
 
 # a line of a journal as older versions wrote it
 OLDER = (
@@ -41,6 +42,23 @@ def test_a_search_is_summed_up_from_its_trials():
 
 def test_a_search_that_accepts_nothing_ends_where_it_began():
     assert summarise([trial(0, 0.5), trial(1, 0.6)])["loss"] == [0.5, 0.5]
+
+
+def test_where_nothing_is_permitted_the_nearest_is_told():
+    before = {"fpr_gap": 0.4, "accuracy": 0.7, "fnr_group0": 0.1, "fnr_group1": 0.1}
+    far = before | {"fpr_gap": 0.1, "fnr_group1": 0.3}
+    near = before | {"fpr_gap": 0.3, "fnr_group1": 0.15, "accuracy": 0.65}
+    own = judge(harm=0.02, accuracy="constraint")
+
+    def made(number, metrics):
+        return judge_trial(number, (), (0.0, 1.0), own, metrics, before)
+
+    trials = [made(0, before), made(1, far), made(2, near), made(3, before | {"fpr_gap": 0.5, "fnr_group0": 0.121})]
+    assert find_nearest(trials, own) == {
+        "nearest": {"evaluation": 2, "fpr_gap": 0.3, "beyond": {"accuracy": 0.04, "fnr_group1": 0.03}}
+    }
+    assert find_nearest([*trials, made(4, before)._replace(accepted=True)], own) == {}
+    assert find_nearest(trials[:1], own) == {}
 
 
 def test_journals_of_older_versions_are_read_and_written_alike():
