@@ -26,21 +26,15 @@ from utils.runs import causal_figures
 from utils.runs.data_sources import sources
 from utils.system import atomic
 from utils.system.console import count, escape_formulas, say_of, write
-from utils.system.tables import MARKDOWN, draw
+from utils.system.tables import DASH, escape_latex, markdown_table
 from utils.words.near import near
 from utils.words.quoting import copyable
 from utils.words.wrapping import fit, room
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
-DASH = "–"
-CHOOSE = "metrics=... chooses some, out=FILE writes all, `| less -S` behind the command shows all"
 MOST_WARNINGS = 3
 FIGURE = re.compile(r"\d+(\.\d+)?")
-# what LaTeX would take for a command, as LaTeX prints it
-SIGNS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", DASH: "--"}
-SIGNS |= {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
-LATEX = str.maketrans(SIGNS)
 ANY = advice.Asked("")  # each data set's own database, all runs
 Row = tuple[str, str]  # data set, regularizer (and setting, where one regularizer has several)
 
@@ -323,18 +317,10 @@ def markdown(table: Table, wide: int | None = None) -> str:
     return f"{markdown_table([header, *rows], wide)}\n{legend if wide is None else fit(legend, wide)}\n"
 
 
-def markdown_table(lines: Sequence[Sequence[str]], wide: int | None, first: Sequence[str] = ()) -> str:
-    """Header and rows as a Markdown table, for a terminal of ``wide`` columns fitted to it, some columns ``first``."""
-    header, *rows = lines
-    if wide is not None:
-        return draw(header, rows, wide, MARKDOWN, first=first or header[:2], how=CHOOSE)
-    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
-
-
 def latex(table: Table) -> str:
     """A ``tabular`` for the booktabs package: for every metric our mean ± sd, and the published where compared."""
     compared = bool(table.source)
-    facts, names = ["data set", "regularizer", "seeds"], [_escape(key) for key in table.metrics]
+    facts, names = ["data set", "regularizer", "seeds"], [escape_latex(key) for key in table.metrics]
     head = [_line([*facts, *names])]
     if compared:
         above = ["", "", "", *(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)]
@@ -358,8 +344,8 @@ def _latex_rows(table: Table, compared: bool) -> Iterator[str]:
             for key, cell in zip(table.metrics, cells, strict=True)
             for pair in [(cell.mean, cell.sd), (cell.published, cell.published_sd)][: 2 if compared else 1]
         ]
-        name = "" if dataset == previous else _escape(dataset)
-        yield _line([name, _escape(regularizer), _escape(_seeds(cells)), *figures])
+        name = "" if dataset == previous else escape_latex(dataset)
+        yield _line([name, escape_latex(regularizer), escape_latex(_seeds(cells)), *figures])
         previous = dataset
 
 
@@ -425,10 +411,6 @@ def _legend(table: Table, comparison: str) -> str:
         words.append(f"{DASH}: {table.missing} of {len(table.expected)} figures are missing.")
     words += [f"{sentence}." for sentence in (*table.causal, *table.warnings)]
     return " ".join(words)
-
-
-def _escape(text: str) -> str:
-    return text.translate(LATEX)
 
 
 def nearest(found: Sequence[query.Record], experiment: str | None) -> str:

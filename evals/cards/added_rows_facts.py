@@ -8,8 +8,8 @@ from evals.cards.card_sections import number, part, words
 from evals.cards.document import Block, Heading, Paragraph, Table
 from evals.poisoning.paired import ends
 from evals.records.query import Record
-from utils.poisoning.origins import describe_origins
 from utils.system.console import count
+from utils.words.added_rows import describe_origins
 
 SPLITS = {"valid": "On validation rows", "test": "On test rows"}
 PLAIN = ", by the run's own thresholds"  # not those of its operating points, which the model without rows has not

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.records.levelling import ERRORS
 from evals.records.seed_intervals import student
 from utils.metrics.directions import by_attribute
 from utils.records.decisions import Decisions
@@ -65,6 +66,11 @@ class Otherwise(NamedTuple):
     different: int
     first_right: int  # where they differ
     second_right: int
+
+
+def error_rates(metric: str) -> tuple[str, ...]:
+    """Returns the error rates whose gap a metric is; both of what is a gap in neither."""
+    return tuple(rate for rate in ERRORS if rate in GAPS.get(metric, ())) or ERRORS
 
 
 def events(rate: str, of: Decisions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

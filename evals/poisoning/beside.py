@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evals.choosing.comparison import GAPS
 from evals.poisoning.paired import Change, Setting, change_of
-from evals.records import levelling, query
-from utils.metrics.directions import describe, direction
+from evals.records import query
+from evals.records.levelling import ERRORS
+from utils.metrics.directions import direction
+from utils.system.console import count
 from utils.words.numbers import write_estimate
 
 SEARCH, NOTHING = "this search", "rows as they are"
-ERRORS = ("fnr", "fpr")
 ACCURACY = "accuracy"
 
 
@@ -19,10 +19,11 @@ class Method(NamedTuple):
     """One way to a fairer model over the seeds of a setting, on the test rows."""
 
     name: str
+    valid: float  # mean of the poisoned metric on validation rows, by which the best is chosen
     change: Change  # of the poisoned metric
     accuracy: Change
     to_search: Change  # the metric of the search, then that of the method
-    rates: Mapping[str, list[Change]]  # error rate -> of each group
+    rates: Mapping[str, Change]  # by key, such as fpr_group0
     within: int  # seeds in which it keeps to the limits on validation rows
     broken: Sequence[str]  # the limits that it breaks in some seed
     trainings: float
@@ -54,8 +55,10 @@ def _entry(found: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
 def _of_search(record: query.Record) -> dict[str, Any]:
     """Returns a search in the form of a baseline."""
     poison = record["poison"]
+    metrics, metric = record["metrics"], poison["metric"]
     return {
-        "test": record["metrics"],
+        "valid": {metric: metrics.get(f"{metric}_valid")},
+        "test": metrics,
         "broken": {},
         "trainings": (poison.get("evaluations") or 0) + 1,
         "seconds": sum(filter(None, (poison.get("seconds") or {}).values())),
@@ -64,7 +67,8 @@ def _of_search(record: query.Record) -> dict[str, Any]:
 
 
 def _method(setting: Setting, name: str, entries: Sequence[Mapping[str, Any]]) -> Method:
-    metric, groups = setting.metric, len(query.group_names(setting.records))
+    metric, groups = setting.metric, range(len(setting.groups))
+    keys = [f"{rate}_group{i}" for rate in ERRORS for i in groups]
     there = [own for own in entries if "error" not in own]
 
     def change(key: str, before: str) -> Change:
@@ -75,12 +79,11 @@ def _method(setting: Setting, name: str, entries: Sequence[Mapping[str, Any]]) -
 
     return Method(
         name=name,
+        valid=_mean([value for own in there if (value := own["valid"].get(metric)) is not None]),
         change=change(metric, f"{metric}_unpoisoned"),
         accuracy=change(ACCURACY, f"{ACCURACY}_unpoisoned"),
         to_search=change(metric, metric),
-        rates={
-            rate: [change(f"{rate}_group{i}", f"{rate}_group{i}_unpoisoned") for i in range(groups)] for rate in ERRORS
-        },
+        rates={key: change(key, f"{key}_unpoisoned") for key in keys},
         within=sum(not own["broken"] for own in there),
         broken=tuple(dict.fromkeys(key for own in there for key in own["broken"])),
         trainings=_mean([own["trainings"] for own in there]),
@@ -102,9 +105,9 @@ def _shared(words: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def best_of(setting: Setting, methods: Sequence[Method]) -> Method | None:
-    """The plain method with the best metric among those that keep to the limits in every seed; None for none."""
-    plain = [method for method in methods if method.name != SEARCH and method.permitted]
-    return min(plain, key=lambda method: -_better(setting) * method.change.after, default=None)
+    """The plain method with the best mean on validation of those within the limits in every seed; None for none."""
+    plain = [of for of in methods if of.name != SEARCH and of.permitted and not math.isnan(of.valid)]
+    return min(plain, key=lambda method: -_better(setting) * method.valid, default=None)
 
 
 def _better(setting: Setting) -> int:
@@ -123,9 +126,9 @@ def verdict(setting: Setting, methods: Sequence[Method]) -> str:
     gain, *ends = (-_better(setting) * of for of in (difference.mean, difference.low, difference.high))
     low, high = sorted(ends)
     about = (
-        f"{setting.label}: the best plain method within the limits is {best.name}, {setting.metric} "
-        f"{best.change.after:.3f} with {best.trainings:.3g} trainings; the search reaches {search.change.after:.3f} "
-        f"with {search.trainings:.3g}"
+        f"{setting.label}: the best plain method within the limits, by validation, is {best.name}, {setting.metric} "
+        f"{best.change.after:.3f} with {count(round(best.trainings), 'training')}; the search reaches "
+        f"{search.change.after:.3f} with {round(search.trainings)}"
     )
     if math.isnan(low):
         return f"{about}; without an interval nothing is known of another seed"
@@ -139,12 +142,3 @@ def verdict(setting: Setting, methods: Sequence[Method]) -> str:
 
 def _taken(method: Method) -> str:
     return " ".join(method.words) or method.name
-
-
-def sides(setting: Setting, method: Method, groups: Sequence[str]) -> list[str]:
-    """Both groups' error rates before and after, of those that the metric is a gap in."""
-    found = []
-    for rate in (rate for rate in ERRORS if rate in GAPS.get(setting.metric, ())):
-        of = method.rates[rate]
-        found.append(levelling.describe(describe(rate), groups, *zip(*((c.before, c.after) for c in of), strict=True)))
-    return [text for text in found if text]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from evals.poisoning.changed_rows import count_changes
 from evals.records import query
 from evals.records.advice import Asked
 from evals.records.seed_intervals import student
@@ -57,6 +58,16 @@ class Setting:
     def objective(self) -> str:
         """fair or unfair."""
         return str(self.runs["poison_objective"].iloc[0])
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the groups."""
+        return query.group_names(self.records)
+
+    @property
+    def done(self) -> dict[str, float]:
+        """The rows that were added, removed, relabelled and reweighed, means over seeds."""
+        return count_changes(self.records)
 
     def mean(self, fact: str) -> float:
         """The mean over seeds of a fact of the poison, NaN where none states it."""

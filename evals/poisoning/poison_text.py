@@ -1,10 +1,14 @@
 """The effect of poisoning on a setting in one sentence, which claims no more than the test rows bear out."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evals.poisoning.paired import Change
-from utils.metrics.directions import direction
+from evals.choosing.comparison import error_rates
+from evals.poisoning.changed_rows import describe_changes, describe_rows
+from evals.poisoning.paired import Change, Setting
+from evals.records import levelling, query
+from utils.metrics.directions import describe, direction
 from utils.words.numbers import write_estimate
 
 CLOSE = 5e-4  # a difference that three decimals do not show
@@ -17,8 +21,35 @@ class Said(NamedTuple):
     metric: str  # its key
     words: str  # the same for a reader
     objective: str  # fair or unfair
-    rows: float  # added, mean over seeds
-    seeds: int
+    done: Mapping[str, float]  # rows added, removed, relabelled and reweighed, means over seeds
+
+
+def statements(settings: Sequence[Setting]) -> list[str]:
+    """A sentence for each setting on what holds on the test rows, then what its rows are."""
+    return [
+        f"{_state(setting)}{''.join(f' {text}.' for text in describe_rows(setting.records))}" for setting in settings
+    ]
+
+
+def _state(setting: Setting) -> str:
+    """Returns the sentence of a setting, then both sides of each error rate that its metric is the gap of."""
+    key = setting.metric
+    words = f"the {describe(key, setting.groups, query.class_names(setting.records)).partition(' (')[0]}"
+    said = Said(setting.label, key, words, setting.objective, setting.done)
+    valid, test = (setting.change(key, split) for split in ("valid", "test"))
+    accuracy = None if key == "accuracy" else setting.change("accuracy", "test")
+    return f"{statement(said, valid, test, accuracy)}{describe_sides(setting)}"
+
+
+def describe_sides(setting: Setting) -> str:
+    """Returns a sentence on the error rates of each group before and after, on the test rows."""
+
+    def moved(key: str) -> tuple[float, float]:
+        found = setting.change(key, "test")
+        return found.before, found.after
+
+    texts = levelling.sides(error_rates(setting.metric), setting.groups, moved)
+    return "".join(f" {text[0].upper()}{text[1:]}." for text in texts)
 
 
 def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) -> str:
@@ -33,8 +64,8 @@ def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) 
 
 def _describe_search(said: Said, valid: Change, test: Change) -> str:
     """The sentence where a fairer model was searched for."""
-    if not said.rows:
-        return f"the search found no row that helps, so {said.words} stays as it is"
+    if not said.done:
+        return f"the search found no change of rows that helps, so {said.words} stays as it is"
     wanted = _find_sign(said, valid)
     start = f"on validation {said.words} {describe_change(valid)}"
     if not test.n:
@@ -49,9 +80,9 @@ def _describe_search(said: Said, valid: Change, test: Change) -> str:
 
 def _describe_attack(said: Said, valid: Change, test: Change) -> str:
     """The sentence where the search was turned against fairness: how much an attacker can do."""
-    who = f"an attacker with {said.rows:.3g} rows"
-    if not said.rows:
-        return f"the attacker found no row that harms, so {said.words} stays as it is"
+    who = f"an attacker with {_describe_means(said.done)}"
+    if not said.done:
+        return f"the attacker found no change of rows that harms, so {said.words} stays as it is"
     wanted = _find_sign(said, valid)
     raises = {1: "raises", -1: "lowers"}[wanted]
     seen = f"on validation, which the attacker saw, it {describe_change(valid)}"
@@ -65,6 +96,11 @@ def _describe_attack(said: Said, valid: Change, test: Change) -> str:
     amount = f"by {_amount(test, wanted)} on the test rows"
     path = f"from {test.before:.3f} to {test.after:.3f}"
     return f"{who} {raises} {said.words} {amount}, {path}{_verdict(test, wanted, '')}; {seen}"
+
+
+def _describe_means(done: Mapping[str, float]) -> str:
+    """Returns ``37 rows`` where rows were added alone, else what was done: ``rows (30 added, 12 removed)``."""
+    return f"{done['added']:.3g} rows" if [*done] == ["added"] else f"rows ({describe_changes(done)})"
 
 
 def _find_sign(said: Said, valid: Change) -> int:

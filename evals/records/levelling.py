@@ -1,9 +1,12 @@
 """Both sides of a difference between groups: is it smaller for the good of some, or at the cost of the better-off?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from utils.metrics import directions
+
+ERRORS = ("fnr", "fpr")  # rates of which less is better for whom they are about
 MOSTLY = 0.5  # share of the closing that makes it levelled down
 
 
@@ -30,3 +33,18 @@ def describe(words: str, names: Sequence[str], before: Sequence[float], after: S
         f"; levelled down: {min(share, 1):.0%} of the closing is the rise of {names[best]}" if share >= MOSTLY else ""
     )
     return f"{words}: {moves}{verdict}"
+
+
+def sides(rates: Sequence[str], names: Sequence[str], moved: Callable[[str], tuple[float, float]]) -> list[str]:
+    """Returns what ``describe`` says of each error rate that is known of all groups.
+
+    Args:
+        rates: some of ``ERRORS``.
+        names: those of the groups.
+        moved: key, such as ``fpr_group0`` -> its value before and after, NaN where it is not known.
+    """
+    found = []
+    for rate in rates if names else ():
+        before, after = zip(*(moved(f"{rate}_group{i}") for i in range(len(names))), strict=True)
+        found.append(describe(directions.describe(rate), names, before, after))
+    return [text for text in found if text]

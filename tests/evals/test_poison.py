@@ -68,6 +68,68 @@ def test_a_row_for_each_setting_with_what_was_added(folder):
     assert forest[-1] == "0.50 + 1.00"
 
 
+def changed(first, seeds=5, **poison):
+    """A setting whose search changed rows that were there, and added none."""
+    found = setting(first, "hist_gradient_boosting", HOLDS, seeds)
+    return [of | {"poison": of["poison"] | {"rows": 0, "distinct": 0} | poison} for of in found]
+
+
+def test_rows_that_were_removed_are_no_row_that_does_not_help(folder):
+    text = answer(folder, [*RECORDS, *changed(12, removed=40)])
+    header, _, *rows = map(cells, text.splitlines()[:5])
+    done = [dict(zip(header, row, strict=True))["rows changed"] for row in rows]
+    assert done == ["33 added", "38 added", "40 removed"]
+    [sentence] = [line for line in text.splitlines() if line.startswith("- hist_gradient_boosting")]
+    assert "no change of rows" not in sentence
+    assert "distinguishable from none over 5 seeds" in sentence
+
+
+def test_the_values_count_what_was_removed_relabelled_and_reweighed(folder):
+    found = answer(folder, [*RECORDS, *changed(12, relabelled=7)], "format=csv")
+    counts = {
+        row["setting"]: (row["rows"], row["removed"], row["relabelled"]) for row in csv.DictReader(io.StringIO(found))
+    }
+    assert counts["hist_gradient_boosting"] == ("0.0", "0.0", "7.0")
+    assert counts["random_forest"] == ("33.0", "0.0", "0.0")
+
+
+def beside(search, gap, **changes):
+    """The entry of a plain method that reaches this gap in a record."""
+    test = {"fpr_gap": gap, "accuracy": 0.66, "fpr_group0": 0.29, "fpr_group1": 0.3}
+    found = {"method": "massaging", "words": ["prepare=massage"], "trainings": 8, "seconds": 2.0, "violation": 0.0}
+    metrics = search["metrics"] | {"fpr_group0_unpoisoned": 0.1, "fpr_group1_unpoisoned": 0.3}
+    entry = found | {"broken": {}, "valid": {"fpr_gap": gap}, "test": test} | changes
+    return search | {"metrics": metrics, "poison": search["poison"] | {"baselines": [entry]}}
+
+
+def test_plain_methods_stand_in_a_table_of_their_own_with_what_follows(folder):
+    records = [beside(of, 0.01 * i) for i, of in enumerate(setting(1, "random_forest", HOLDS))]
+    text = answer(folder, records)
+    start = next(i for i, line in enumerate(text.splitlines()) if line.startswith("| method"))
+    header, _, before, search, massaging = map(cells, text.splitlines()[start : start + 5])
+    assert (before[0], search[0], massaging[0]) == ("rows as they are", "this search", "massaging")
+    assert dict(zip(header, massaging, strict=True))["fpr African-American"] == "0.300"
+    assert "worse by" in text
+    assert "take prepare=massage" in text
+    assert "levelled down: 100% of the closing is the rise of Caucasian" in text
+    assert answer(folder, records, "format=latex").count(r"\begin{tabular}") == 2
+    rows = list(csv.DictReader(io.StringIO(answer(folder, records, "format=csv"))))
+    [found] = [row for row in rows if row["attack"] == "massaging" and row["metric"] == "fpr_gap"]
+    assert float(found["after"]) == pytest.approx(0.02)
+
+
+def test_an_attacker_is_not_told_to_be_fair(folder):
+    records = [beside(of, 0.01) for of in setting(1, "random_forest", HOLDS, objective="unfair")]
+    text = answer(folder, records)
+    assert "| massaging |" in text
+    assert "best plain method" not in text
+
+
+def test_an_attack_by_other_labels_says_what_it_did():
+    text = statement(said("unfair", relabelled=40.0, added=3.0), FALL, moved(0.05, 0.04, 0.06), None)
+    assert "an attacker with rows (40 relabelled, 3 added) raises the gap" in text
+
+
 def test_a_cell_is_before_and_after_and_their_paired_difference(folder):
     header, _, forest, _ = map(cells, answer(folder, RECORDS).splitlines()[:4])
     before, after = map(np.array, CHANCE)
@@ -151,8 +213,8 @@ def test_every_option_is_explained():
 NAN = float("nan")
 
 
-def said(objective="fair", metric="fpr_gap", rows=37, seeds=5):
-    return Said("random_forest", metric, "the gap", objective, rows, seeds)
+def said(objective="fair", metric="fpr_gap", **done):
+    return Said("random_forest", metric, "the gap", objective, done or {"added": 37.0})
 
 
 def moved(mean, low=NAN, high=NAN, n=5):
@@ -191,7 +253,7 @@ def test_a_rise_for_sure_is_the_opposite():
 
 
 def test_one_seed_gets_no_interval_and_no_verdict():
-    text = statement(said(seeds=1), moved(-0.03, n=1), moved(-0.004, n=1), moved(-0.002, n=1))
+    text = statement(said(), moved(-0.03, n=1), moved(-0.004, n=1), moved(-0.002, n=1))
     assert text.endswith("One seed: no interval can be given, and nothing is known of another.")
     assert "of that 0.004 remain on the test rows; accuracy on the test rows changes by -0.002." in text
 
@@ -221,7 +283,8 @@ def test_an_attack_that_fails_on_test_rows_is_said_to_fail():
 
 @pytest.mark.parametrize("objective", ["fair", "unfair"])
 def test_where_nothing_was_added_nothing_changes(objective):
-    text = statement(said(objective, rows=0), moved(0.0, 0.0, 0.0), moved(0.0, 0.0, 0.0), None)
+    nothing = said(objective)._replace(done={})
+    text = statement(nothing, moved(0.0, 0.0, 0.0), moved(0.0, 0.0, 0.0), None)
     assert text.endswith("so the gap stays as it is.")
 
 

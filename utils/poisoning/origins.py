@@ -1,6 +1,6 @@
 """Counts what added rows are: copies of people's records, people's features with another label, or invented."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,14 +87,3 @@ def encode_features(*tables: Tensor) -> list[Codes]:
 def count_labels(code: Codes, y: Codes, points: int, classes: int) -> Codes:
     """Returns the rows (points, classes) of each code and class."""
     return np.bincount(code * classes + y, minlength=points * classes).reshape(points, classes)
-
-
-def describe_origins(counted: Mapping[str, Any]) -> list[str]:
-    """Says in words what the rows are, as ``count_origins`` counts them; only what there is."""
-    words = (
-        ("copies", "copies of records, a person's features with the label that person had"),
-        ("relabelled", "people's features with a chosen label, which none of these people had"),
-        ("invented", "invented, features that nobody in the training data has"),
-        ("beyond", "beyond everybody, with a number below or above all people's"),
-    )
-    return [f"{counted[key]} of {counted['rows']}: {text}" for key, text in words if counted.get(key)]

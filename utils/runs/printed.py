@@ -8,7 +8,6 @@ import paths_config
 from utils.decides.thresholds_text import describe_fit, describe_small, in_words
 from utils.metrics.directions import REST, headlines, split_some
 from utils.metrics.references import compares_alone, differences, is_of_intersections
-from utils.poisoning.origins import describe_origins
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.runs.best import nearly_constant
@@ -16,11 +15,11 @@ from utils.runs.causal_figures import model_of, sentences
 from utils.runs.data_sources import sensitive_of, source_of
 from utils.runs.outcomes import Model, Outcome
 from utils.system.console import count, say, warn
+from utils.words.added_rows import DONE, describe_origins
 from utils.words.levels import name_class, write_level, write_text
 from utils.words.numbers import write_estimate
 from utils.words.quoting import copyable, load_call, option, with_import
 
-CHANGED = ("removed", "relabelled", "reweighed")  # what a search does to rows beside adding some
 REFERRED = ("acceptance_rate", "fnr", "fpr")  # rates that are compared with those of a reference group
 
 
@@ -144,7 +143,7 @@ def _of_poison(record: Record) -> Iterator[str]:
     found, metrics = record.get("poison"), record["metrics"]
     if not found:
         return
-    changed = [f"{count(found[key], 'row')} {key}" for key in CHANGED if found.get(key)]
+    changed = [f"{count(found[key], 'row')} {word}" for key, word in DONE.items() if key != "rows" and found.get(key)]
     added = (
         [f"{count(found['rows'], 'row')} added ({found['distinct']} distinct)"] if found["rows"] or not changed else []
     )

@@ -21,6 +21,12 @@ ATOM = re.compile(rf"{FIGURE}|\S+")  # what stays on one line of a cell
 NUMBER = re.compile(r"([+-]?\d[\d,]*(\.\d+)?( %)?|[-–]?)")
 JOINTS = (re.compile(r"(?<=[+,=/:])"), re.compile(r"(?<=[_.-])"))  # where a word may be cut; the second if it must
 WHOLE = "`| less -S` behind the command shows all"
+CHOOSE = f"metrics=... chooses some, out=FILE writes all, {WHOLE}"
+DASH = "–"  # where there is no figure
+# what LaTeX would take for a command, as LaTeX prints it
+SIGNS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", DASH: "--", "→": r"$\to$"}
+SIGNS |= {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
+LATEX = str.maketrans(SIGNS)
 
 Lines = Sequence[Sequence[str]]
 
@@ -117,6 +123,34 @@ def draw(
         columns, said = _choose(columns, space, rule, first, how)
     lines = "".join(f"{indent}{line}".rstrip() + "\n" for line in _lines(columns, space, rule))
     return lines + "".join(f"{fit(indent + of, wide or space)}\n" for of in said)
+
+
+def markdown_table(lines: Lines, wide: int | None, first: Collection[str] = (), how: str = CHOOSE) -> str:
+    """Header and rows as a Markdown table, for a terminal of ``wide`` columns fitted to it, some columns ``first``."""
+    header, *rows = lines
+    if wide is not None:
+        return draw(header, rows, wide, MARKDOWN, first=first or header[:2], how=how)
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
+
+
+def fitting_table(lines: Lines, wide: int | None) -> str:
+    """The same with all columns: where a terminal has no room for them, its rows below each other."""
+    whole = markdown_table(lines, None)
+    if wide is None or max(map(cell_len, whole.splitlines())) <= wide:
+        return whole
+    return stack(lines[0], lines[1:], wide)
+
+
+def latex_table(lines: Lines) -> str:
+    """Header and rows as a ``tabular`` for the booktabs package."""
+    head, *rows = [" & ".join(map(escape_latex, line)) + r" \\" for line in lines]
+    opening = [rf"\begin{{tabular}}{{{'l' * len(lines[0])}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*opening, *rows, r"\bottomrule", r"\end{tabular}"])
+
+
+def escape_latex(text: str) -> str:
+    """The text as LaTeX prints it."""
+    return text.translate(LATEX)
 
 
 def stack(header: Sequence[str], rows: Lines, wide: int) -> str:

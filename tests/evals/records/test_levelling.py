@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from evals.records.levelling import describe
+from evals.records.levelling import ERRORS, describe, sides
 
 NAMES = ("African-American", "Caucasian")
 
@@ -39,3 +39,11 @@ def test_a_rise_beyond_the_closing_is_all_of_it():
 def test_what_is_not_known_is_not_said():
     assert describe("fnr", NAMES, (0.3, math.nan), (0.2, 0.2)) == ""
     assert describe("fnr", ("all",), (0.3,), (0.2,)) == ""
+
+
+def test_both_sides_of_each_error_rate_that_is_known():
+    fine, unknown = (0.1, 0.1), (0.2, math.nan)
+    rates = {"fnr_group0": (0.3, 0.2), "fnr_group1": fine, "fpr_group0": unknown, "fpr_group1": fine}
+    found = sides(ERRORS, ["women", "men"], rates.__getitem__)
+    assert found == ["false negative rate: women 0.300 -> 0.200, men 0.100 -> 0.100"]
+    assert sides(ERRORS, [], rates.__getitem__) == []

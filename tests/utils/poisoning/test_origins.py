@@ -2,8 +2,9 @@
 
 import torch
 
-from utils.poisoning.origins import Origins, count_origins, describe_origins, find_origins
+from utils.poisoning.origins import Origins, count_origins, find_origins
 from utils.types import Batch
+from utils.words.added_rows import describe_origins
 
 
 def batch(x, y, s=None, index=None):
