@@ -1,4 +1,4 @@
-"""What was done to training rows in words, and what added ones are: copies of records, relabelled or invented."""
+"""The words for what was done to training rows, and for added ones: copies of records, relabelled or invented."""
 
 from collections.abc import Mapping
 from typing import Any
