@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from utils.datasets.tabular import Scaling, natural
-from utils.poisoning.features import Parameter, Rows, to_batch
+from utils.poisoning.features import Parameter, Rows, exact, to_batch
 from utils.poisoning.rows_csv import with_rows
 from utils.types import Batch, Column, Victim
 from utils.words.near import near
@@ -138,21 +138,9 @@ def _add(table: Table, moves: Sequence[Move], numbers: Numbers) -> Edited:
     train, each = table.train, [_taken(move, numbers) for move in moves]
     places = torch.cat(each)  # (m,)
     labels = torch.cat([torch.full_like(own, move.label) for own, move in zip(each, moves, strict=True)])
-    values = _exact(table.columns, natural(Scaling(table.loc, table.scale), train.x[places]))
+    values = exact(table.columns, natural(Scaling(table.loc, table.scale), train.x[places]))
     added = to_batch(table.columns, table.loc, table.scale, Rows(values, labels), train.x)
     return Edited(with_rows(train, added), values, {})
-
-
-def _exact(columns: Sequence[Column], values: Tensor) -> Tensor:
-    """Natural units (m, d) without what scaling has left of whole numbers and levels."""
-    found = values.clone()
-    for i, c in enumerate(columns):
-        if c.integer:
-            found[:, i] = values[:, i].round()
-        elif c.levels:
-            levels = values.new_tensor(c.levels)
-            found[:, i] = levels[(values[:, i : i + 1] - levels).abs().argmin(1)]
-    return found
 
 
 def _remove(table: Table, moves: Sequence[Move], numbers: Numbers) -> Edited:

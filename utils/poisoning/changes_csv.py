@@ -16,6 +16,7 @@ import torch
 
 from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import natural
+from utils.poisoning.features import exact
 from utils.system.console import count, escape_formulas
 from utils.types import Batch, Dataset
 from utils.words.near import near
@@ -54,7 +55,7 @@ def to_csv(dataset: Dataset, after: Batch, reasons: Mapping[int, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(escape_formulas, (*FIELDS, *(column.name for column in dataset.columns))))
-    values = natural(dataset, before.x)
+    values = exact(dataset.columns, natural(dataset, before.x))
     changes = find_changes(before, after)
     for action, places in zip(ACTIONS, changes, strict=True):
         for place in places.tolist():

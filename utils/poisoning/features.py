@@ -224,6 +224,18 @@ def valid(columns: Sequence[Column], natural: Tensor) -> list[str]:
     return list(column_rules.complaints(columns, natural.detach().double().cpu().numpy(), bounded=True))
 
 
+def exact(columns: Sequence[Column], values: Tensor) -> Tensor:
+    """Natural units (m, d) without what scaling has left of whole numbers and levels."""
+    found = values.clone()
+    for i, c in enumerate(columns):
+        if c.integer:
+            found[:, i] = values[:, i].round()
+        elif c.levels:
+            levels = values.new_tensor(c.levels)
+            found[:, i] = levels[(values[:, i : i + 1] - levels).abs().argmin(1)]
+    return found
+
+
 def to_batch(columns: Sequence[Column], loc: Tensor, scale: Tensor, rows: Rows, like: Tensor) -> Batch:
     """Rows in model space as ``utils.datasets.tabular.assemble`` makes them, bit for bit, on the device of ``like``.
 
