@@ -46,6 +46,7 @@ def cell_poison(
     labels: str,
     order: str,
     most: Mapping[str, float],
+    slack: float,
     sampler: str,
     batch: int,
 ) -> Poisoned:
@@ -67,6 +68,8 @@ def cell_poison(
         order: in which the rows of a cell are taken: border, those nearest to the other class first, by a logistic
             regression; chance; auto: border where labels change, chance where they stay.
         most: action -> the largest share of a cell's rows; of reweigh the largest factor.
+        slack: of permitted sets whose loss is at most so much above the least, the most accurate is taken: validation
+            rows cannot tell such losses apart.
         sampler: gp, tpe, sobol, random; or, without a search, line (shares of the way to independence) or each (cell
             by itself).
         batch: evaluations that are chosen together.
@@ -89,6 +92,7 @@ def cell_poison(
         labels=labels,
         order=order,
         most=most,
+        slack=slack,
         sampler=sampler,
         batch=batch,
     )
@@ -110,16 +114,17 @@ def cell_poison(
     searching = Search(victim, lambda points: edited(points).train, judge, plan, ask, budget, batch)
     same = partial(shared, budget=0 if sampler in DESIGNS else budget, batch=batch)
     history = searching.run(settings.journal(victim, same))
-    points = history.points(history.best)
+    best = history.most_accurate(slack)
+    points = history.points(best)
     found = edited(points)
     facts = {"sampler": sampler, "action": action, "ended": searching.ended(history)} | account(history, judge)
     return Poisoned(
         train=found.train,
         natural=found.natural,
         before=history.baseline.metrics,
-        after=history.best.metrics,
+        after=best.metrics,
         steps=list_steps(history.made, metric),
-        facts=facts | {"numbers": dict(points[0]) if points else {}},
+        facts=facts | {"chosen": best.number, "numbers": dict(points[0]) if points else {}},
         reasons=found.reasons,
     )
 

@@ -71,6 +71,14 @@ class History:
         """The last that was accepted, or the baseline."""
         return self.accepted[-1] if self.accepted else self.baseline
 
+    def most_accurate(self, slack: float) -> Evaluation:
+        """Returns the most accurate of the permitted evaluations whose loss is at most so much above the least."""
+        least = self.best.loss
+        if least is None or not self.accepted:
+            return self.best
+        near = [e for e in self.made if e.loss is not None and e.violation <= 0 and e.loss <= least + slack]
+        return max(near, key=lambda e: (e.metrics["accuracy"], -(e.loss or 0.0)))
+
     @property
     def base(self) -> Evaluation:
         """The evaluation on whose rows those of new points are put."""

@@ -89,6 +89,7 @@ class CellSettings(PoisonSettings):
     labels: str
     order: str
     most: Mapping[str, float]
+    slack: float
     sampler: str
 
 

@@ -299,6 +299,7 @@ POISON = fields(
         "trace": optional(FILE),
         "action": TEXT_OR_NULL,
         "numbers": values(NUMBER),
+        "chosen": NUMBER,
         "removed": NUMBER,
         "relabelled": NUMBER,
         "reweighed": NUMBER,
