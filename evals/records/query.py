@@ -300,7 +300,7 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
     labels = pd.Series("", index=groups.index)
     for kind, rows in groups.groupby(within, dropna=False):
         keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
-        own = {i: flat(settings[dataset, group], "label") for i, dataset, group in keys}
+        own = _alike({i: flat(settings[dataset, group], "label") for i, dataset, group in keys})
         options = [option for option in CHOICES if rows[option].nunique() > 1]
         # what an option brings along, as a model its sizes, says no more than its name
         common = [k for k in varying(list(own.values()), everywhere=True) if k.partition(".")[0] not in options]
@@ -315,6 +315,21 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
         for i in words:
             labels[i] = ", ".join(words[i][:few]) or str(kind)
     return list(labels)
+
+
+def _alike(own: Mapping[Any, Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Returns settings of which none is a value in some and a mapping in others, as a limit or one for each rate."""
+    leaves = {key for settings in own.values() for key in settings}
+    wholes = {up for key in leaves if (up := key.rpartition(".")[0]) in leaves}
+    found = {}
+    for i, settings in own.items():
+        parts = {up: {k: v for k, v in settings.items() if k.rpartition(".")[0] == up} for up in wholes}
+        inside = {key for part in parts.values() for key in part}
+        found[i] = {key: value for key, value in settings.items() if key not in inside}
+        for up, part in parts.items():
+            if part:
+                found[i][up] = ", ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in part.items())
+    return found
 
 
 def _telling(words: Sequence[Sequence[str]]) -> int:

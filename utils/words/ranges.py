@@ -21,7 +21,7 @@ from utils.words.numbers import read_number
 CONFIG = paths_config.ROOT / "config"
 STATED = re.compile(
     r"(?P<words>(?:\w+(?:, | or ))*)(?P<kind>whole numbers?|numbers?|radius|radii)"
-    r" in (?P<open>[\[(])(?P<low>[^,]+), (?P<high>[^\])]+)(?P<close>[\])])(?=;|$)"
+    r" in (?P<open>[\[(])(?P<low>[^,]+), (?P<high>[^\])]+)(?P<close>[\])])(?=;|$|, or \{)"
 )
 LINE = re.compile(r"(?P<indent> *)(?P<quote>'?)(?P<key>\w+)(?P=quote):(?: .*?)??(?:\s+# ?(?P<comment>.*))?")
 GROUP = re.compile(r" *- (?:/)?(?P<group>[\w/]+):.*")
@@ -33,6 +33,7 @@ SAID = {
     "whole numbers": "a list of whole numbers",
     "radii": "a list of radii such as [0.1,8/255]",
 }
+SEVERAL = re.compile(r"(?P<said>, or \{[^}]+\})")  # behind a range: names and numbers, such as {fpr: 0.01}
 ENGINES = ("hydra/launcher", "hydra/sweeper")  # groups that train.yaml need not name
 
 
@@ -47,6 +48,7 @@ class Range:
     ends: str  # the two brackets
     text: str  # as an error says it
     brief: str  # as stated
+    several: bool = False  # or a mapping of names to such numbers
 
     def __str__(self) -> str:
         return self.text
@@ -55,6 +57,8 @@ class Range:
         """Returns whether a plain value is one of the words or, each of them in a list, in the range."""
         if isinstance(value, str | None) and ("null" if value is None else value) in self.words:
             return True
+        if self.several and isinstance(value, Mapping):
+            return bool(value) and all(self._holds(one) for one in value.values())
         if SAID[self.kind].startswith("a list"):
             return isinstance(value, list | tuple) and all(self._holds(one) for one in value)
         return self._holds(value)
@@ -88,7 +92,10 @@ def stated(comment: str) -> Range | None:
     low, high = (_as_typed(found[end], kind) for end in ("low", "high"))
     within = f"in {found['open']}{low}, {high}{found['close']}"
     text, brief = (f"{found['words']}{said} {within}" for said in (SAID[kind], kind))
-    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text, brief)
+    several = SEVERAL.match(comment[found.end() :])
+    if several:
+        text += several["said"]
+    return Range(words, kind, float(found["low"]), float(found["high"]), ends, text, brief, several is not None)
 
 
 def _as_typed(end: str, kind: str) -> str:

@@ -115,6 +115,21 @@ def test_labels_name_the_settings_that_runs_of_one_option_differ_in():
     assert labels == ["none", "group_weights, weights [1, 2]", "group_weights, weights [1, 4]"]
 
 
+def test_labels_name_a_limit_that_is_a_number_in_some_and_one_of_each_rate_in_others():
+    def limited(doc_id, harm):
+        params = {"choices": {"attack": "bo_poison"}, "attack": {"poison": {"harm": harm, "budget": 3}}}
+        return record(doc_id, group_id=str(doc_id), params=params)
+
+    records = [limited(1, 0.01), limited(2, None), limited(3, {"fpr": 0.01}), limited(4, {"fpr": 0.01, "fnr": 0.1})]
+    groups = query.aggregate(query.frame(records), ["accuracy"])
+    assert query.differences(records, groups, "dataset") == [
+        "harm 0.01",
+        "harm None",
+        "harm fpr 0.01",
+        "harm fpr 0.01, fnr 0.1",
+    ]
+
+
 def test_labels_name_as_many_settings_as_tell_all_apart():
     def searched(doc_id, **poison):
         params = {"choices": {"regularizer": "erm"}, "attack": {"poison": poison}}

@@ -117,6 +117,8 @@ def test_a_setting_of_several_options_has_one_range_or_each_states_its_own(name)
         ("numbers in [0, 1]; train", [[], [0, 1.0]], [1, [2], [0.5, None]]),
         ("radius in [0, 2]", [0, 0.1, "8/255", "1e-3"], ["-1/2", "3", "a", "1/0", float("nan"), "nan", "inf"]),
         ("radii in [0, 2]", [["8/255", 1]], [0.1, ["x"]]),
+        ("auto, null or number in [0, 1], or {fpr: 0.01}", ["auto", None, 0.5, {"fpr": 1}], ["fair", {}, {"fpr": 2}]),
+        ("number in [0, 1]", [0.5], [{"fpr": 0.5}]),
     ],
 )
 def test_what_a_comment_says_is_what_is_taken(comment, inside, outside):
