@@ -89,7 +89,7 @@ def test_the_ends_that_are_printed_are_taken_as_they_are_typed(name):
     parser = OverridesParser.create()
     for key, by_option in ranges(name).items():
         for option, expected in by_option.items():
-            low, high = str(expected).rpartition(" in ")[2][1:-1].split(", ")
+            low, high = str(expected).partition(", or {")[0].rpartition(" in ")[2][1:-1].split(", ")
             for end, bracket in ((low, expected.ends[0]), (high, expected.ends[1])):
                 listed = SAID[expected.kind].startswith("a list")
                 value = parser.parse_override(f"{key}={f'[{end}]' if listed else end}").value()
