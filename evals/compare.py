@@ -1,8 +1,9 @@
 """Two models compared: paired differences with intervals, and the test rows and groups that they decide otherwise.
 
 ``python -m evals.compare dataset=loan ids=3,7 [metrics=accuracy,fnr_gap] [format=csv] [out=table.csv]``; options and
-defaults stand in ``config/compare.yaml``. What is made of decisions is compared row by row where both records keep
-them; other figures as if they were of different rows, which is too wide where they are not.
+defaults stand in ``config/compare.yaml``. One record alone is compared with its base. What is made of decisions is
+compared row by row where both records keep them; other figures as if they were of different rows, which is too wide
+where they are not.
 """
 
 import csv
@@ -12,18 +13,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
 
 import paths_config
-from evals.choosing import comparison
-from evals.choosing.comparison import Difference, Otherwise
-from evals.records import levelling, query, row_intervals
+from evals.choosing.comparison import Difference
+from evals.choosing.two_models import OF_GROUPS, Compared
+from evals.records import query
+from evals.records.base_run import find_base, list_methods
 from evals.records.seed_intervals import METHOD
 from evals.table import format_of, hand_out
-from utils.metrics.directions import describe, headlines
-from utils.records import decisions
-from utils.records.decisions import Decisions
+from utils.metrics.directions import headlines
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.runs import causal_figures
@@ -36,99 +35,38 @@ from utils.words.numbers import count_decimals, write_estimate
 from utils.words.wrapping import fit
 
 OPTIONS = paths_config.ROOT / "config" / "compare.yaml"
-PAIRED, APART = "paired", "unpaired"
 FIELDS = ("metric", "first", "second", "difference", "low", "high", "kind")
-OF_GROUPS = ("accuracy", "fnr", "fpr")  # rates that the second table shows
-
-
-class Compared:
-    """Two records, what they decide, and their differences.
-
-    Attributes:
-        records: the two.
-        both: their decisions, where both keep them and the rows are the same.
-        why: the reason why there are none, else empty.
-        rows: metric by metric, with how its interval was made.
-        seeds: the same of the means over the seeds that both settings have, where there are two or more.
-    """
-
-    def __init__(self, records: tuple[Record, Record], stored: Sequence[Record], keys: Sequence[str], level: float):
-        self.records, self.level = records, level
-        self.names, self.classes = query.group_names(records), query.class_names(records)
-        self.both, self.why = _decisions(records)
-        paired = comparison.compare(*self.both, self.names, self._of_interest(keys), level) if self.both else []
-        self.by_key = {of.key: of for of in paired}
-        self.rows = [
-            (self.by_key[key], PAIRED) if key in self.by_key else (_apart(key, *records, level), APART) for key in keys
-        ]
-        self.pairs = _pairs(records, stored)
-        self.seeds = comparison.over_seeds(self.pairs, keys) if len(self.pairs) > 1 else []
-
-    def _of_interest(self, keys: Sequence[str]) -> list[str]:
-        return [*keys, *(f"{rate}_group{i}" for rate in OF_GROUPS for i in range(len(self.names)))]
-
-    def otherwise(self, group: int | None = None) -> Otherwise:
-        """Returns how many rows, of one group or of all, the two decide otherwise. For those that have decisions."""
-        assert self.both is not None
-        first, second = self.both
-        everyone = np.ones(len(first.y), dtype=bool)
-        return comparison.otherwise(first, second, everyone if group is None else first.s == group)
-
-
-def _decisions(records: tuple[Record, Record]) -> tuple[tuple[Decisions, Decisions] | None, str]:
-    """Returns the decisions of both, or none and the reason."""
-    read = []
-    for record in records:
-        try:
-            read.append(decisions.read(record))
-        except ValueError as error:
-            return None, f"record {record['doc_id']}: {error}"
-    first, second = read
-    return ((first, second), "") if first.rows == second.rows else (None, "they were judged on different test rows")
-
-
-def _apart(key: str, first: Record, second: Record, level: float) -> Difference:
-    """Returns the difference of figures of different rows, with the hybrid of their own intervals (Newcombe, 1998)."""
-    (a, (a_low, a_high)), (b, (b_low, b_high)) = (
-        (float(of["metrics"][key]), row_intervals.at_level(of, key, level)) for of in (first, second)
-    )
-    low, high = b - a - math.hypot(b - b_low, a_high - a), b - a + math.hypot(b_high - b, a - a_low)
-    return Difference(key, a, b, low, high)
-
-
-def _pairs(records: tuple[Record, Record], stored: Sequence[Record]) -> dict[int, dict[str, tuple[float, float]]]:
-    """Returns the figures of both settings by seed and metric, of the seeds that both have on the same data."""
-    first, second = (
-        {
-            of["seed"]: of
-            for of in stored
-            if of.get("group_id") == own.get("group_id") and source_of(of) == source_of(own)
-        }
-        for own in records
-    )
-    if records[0].get("group_id") == records[1].get("group_id"):
-        return {}
-    found = {}
-    for seed in sorted(first.keys() & second.keys()):
-        one, other = first[seed]["metrics"], second[seed]["metrics"]
-        found[seed] = {k: (one[k], other[k]) for k in one.keys() & other.keys() if None not in (one[k], other[k])}
-    return found
 
 
 # --- what was asked --------------------------------------------------------------------------------------------
 
 
-def read_ids(option: Any) -> tuple[int, int]:
-    """The numbers of two records. Raises ValueError for others than two."""
+def read_ids(option: Any) -> list[int]:
+    """The numbers of two records, or of one. Raises ValueError for anything else."""
     words = [word.strip() for word in str(option).strip("[]").split(",")]
-    if len(words) != 2 or not all(word.isdecimal() for word in words) or len(set(words)) < 2:
-        raise ValueError(f"ids={option}: expected the numbers of two records by a comma, such as ids=3,7")
-    return int(words[0]), int(words[1])
+    if len(words) > 2 or not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+        raise ValueError(
+            f"ids={option}: expected the numbers of two records by a comma, such as ids=3,7, or of one that is "
+            "compared with its base"
+        )
+    return [int(word) for word in words]
 
 
-def _two(store: RunStore, ids: tuple[int, int]) -> tuple[Record, Record]:
-    """The two records. Raises ValueError where one has no figures."""
-    first, second = (store.get(i) for i in ids)
+def _with_base(record: Record, stored: Sequence[Record]) -> tuple[Record, Record]:
+    """The base of a record, and the record. Raises ValueError where the database has none."""
+    base = find_base(record, stored)
+    if base is None:
+        raise ValueError(
+            f"ids={record['doc_id']}: there is no base of this record, a run of the same data, seed and learner "
+            "without prepare, regularizer, thresholds of groups, added or changed rows; name two records"
+        )
+    return base, record
+
+
+def _two(store: RunStore, ids: Sequence[int], stored: Sequence[Record]) -> tuple[Record, Record]:
+    """The two records, of one its base before it. Raises ValueError where one has no figures."""
+    found = [store.get(i) for i in ids]
+    first, second = found if len(found) == 2 else _with_base(found[0], stored)
     for record in (first, second):
         if record["status"] != "finished":
             raise ValueError(f"record {record['doc_id']} failed and has no figures; compare finished ones")
@@ -162,6 +100,11 @@ def read_metrics(option: Any, first: Record, second: Record) -> list[str]:
 def to_text(of: Compared, wide: int | None = None) -> str:
     """The differences, the rows decided otherwise, the groups and the seeds; for a terminal fitted to its width."""
     heads = [f"{record['doc_id']}: {record['name']}, seed {record.get('seed', '-')}" for record in of.records]
+    base, own = of.records
+    if find_base(own, of.records) is base:
+        heads.append(
+            f"Record {base['doc_id']} is the base of the other, which has {', '.join(list_methods(own, base))}."
+        )
     first, second = (str(record["doc_id"]) for record in of.records)
     header = ["metric", first, second, f"{second} less {first}", f"{100 * of.level:g} % interval", ""]
     rows = [[*_cells(found), kind] for found, kind in of.rows]
@@ -214,17 +157,7 @@ def _groups(of: Compared, first: str, second: str, wide: int | None) -> str:
 
 def _sides(of: Compared) -> str:
     """Returns the error rates of the groups where the second model has a smaller gap at the cost of one of them."""
-    found = []
-    for rate in ("fnr", "fpr"):
-        keys = [f"{rate}_group{i}" for i in range(len(of.names))]
-        sides = [[_number(record["metrics"].get(key)) for key in keys] for record in of.records]
-        text = levelling.describe(describe(rate), of.names, *sides)
-        found += [f"{text[0].upper()}{text[1:]}."] if "levelled down" in text else []
-    return "\n".join(found)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return "\n".join(f"{text[0].upper()}{text[1:]}." for text in of.sides() if "levelled down" in text)
 
 
 def _cells(found: Difference) -> list[str]:
@@ -253,7 +186,7 @@ def compare(options: DictConfig) -> None:
     ids = read_ids(options.ids)
     stored = query.read(str(options.dataset))
     store = RunStore(paths_config.database(str(options.dataset)))
-    records = _two(store, ids)
+    records = _two(store, ids, stored)
     keys = read_metrics(options.metrics, *records)
     hand_out(in_format(Compared(records, stored, keys, options.level)), options.out, "2 models")
 

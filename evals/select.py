@@ -55,7 +55,7 @@ def select(options: DictConfig) -> int:
         paths = files or _default_files(dataset, record)
         lines = commands(found, asked, record)
         notes = [*notes, *_explain_lost(record)]
-        written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, **uses)
+        written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, stored=records, **uses)
     if options.format == "json":
         write(as_json(found, asked, notes, written, near=options.near))
     else:

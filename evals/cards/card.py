@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.cards import added_rows_facts, card_sections, fitness
+from evals.cards import added_rows_facts, base_compared, card_sections, fitness
 from evals.cards import tradeoff as drawing
 from evals.cards.card_sections import number, span, words
 from evals.cards.document import (
@@ -29,6 +29,7 @@ from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice
 from evals.plots.style import render
 from evals.records.points import describe_limit
+from evals.records.query import Record
 from utils.system import atomic
 
 FORMATS: dict[str, Callable[[Document], str]] = {".md": markdown, ".html": page, ".json": as_json}
@@ -102,10 +103,11 @@ def build(
     facts: str,
     notes: Sequence[str],
     commands: dict[str, str],
+    stored: Sequence[Record],
     intended_use: str,
     out_of_scope: str,
 ) -> Document:
-    """The card of the best candidate, from its run that is to be used."""
+    """The card of the best candidate, from its run that is to be used; ``stored`` are the records of the database."""
     best = found.ranked[0]
     record, _ = choice.pick_run(found, best)
     row = found.pool.table.iloc[best]
@@ -117,6 +119,7 @@ def build(
         *fitness.section(found, record, notes, intended_use=intended_use, out_of_scope=out_of_scope),
         *_describe_choice(found, facts, figure),
         *card_sections.performance(record),
+        *base_compared.section(record, stored),
         *card_sections.robustness(record),
         *card_sections.individual(record),
         *card_sections.thresholds(record),

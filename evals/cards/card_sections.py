@@ -25,6 +25,7 @@ from utils.runs import causal_figures
 from utils.scms import facts
 from utils.system.atomic import digest
 from utils.system.console import count
+from utils.words.added_rows import DONE
 from utils.words.levels import name_class, write_text
 from utils.words.numbers import SPELLED
 
@@ -175,9 +176,7 @@ def _training(record: Record) -> Iterator[list[str]]:
         yield ["Attack configured", part(evasion) + use]
     prepare = params.get("prepare") or {}
     weighted = part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"
-    added = "; and the added rows above" if record.get("poison") or record.get("added") else ""
-    added = added or (f"; and the rows of {params['added']}, uncounted" if params.get("added") else "")
-    yield ["Training rows", f"{weighted}{added}"]
+    yield ["Training rows", f"{weighted}{''.join(_changed_rows(record))}"]
     trainer = params.get("trainer") or {}
     if at_once:
         yield ["Trainer", "scikit-learn, at once, by what the architecture minimises itself"]
@@ -185,6 +184,19 @@ def _training(record: Record) -> Iterator[list[str]]:
         optimizer = str((trainer.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]
         plain = {k: v for k, v in trainer.items() if k != "optimizer"}
         yield ["Trainer", f"{optimizer}: {'; '.join(settings(plain))}"]
+
+
+def _changed_rows(record: Record) -> Iterator[str]:
+    """Yields what else was done to the training rows."""
+    params, poison = record["params"], record.get("poison") or {}
+    if record.get("added") or poison.get("rows"):
+        yield "; and the added rows above"
+    elif params.get("added"):
+        yield f"; and the rows of {params['added']}, uncounted"
+    if any(poison.get(key) for key in DONE if key != "rows"):
+        yield "; but for those removed or changed above"
+    if params.get("changed"):
+        yield f"; but for those that {params['changed']} removes or changes"
 
 
 def _weights(record: Record) -> Iterator[list[str]]:

@@ -110,6 +110,11 @@ def best_of(setting: Setting, methods: Sequence[Method]) -> Method | None:
     return min(plain, key=lambda method: -_better(setting) * method.valid, default=None)
 
 
+def is_better(setting: Setting, value: float, other: float) -> bool:
+    """Returns whether one value of the metric is fairer than another."""
+    return _better(setting) * (value - other) > 0
+
+
 def _better(setting: Setting) -> int:
     """Returns +1 where more of the metric is fairer, -1 where less is."""
     return direction(setting.metric) or -1

@@ -23,7 +23,7 @@ def describe_changes(done: Mapping[str, float]) -> str:
 
 def describe_rows(records: Sequence[Record]) -> list[str]:
     """Says of the seeds of one setting what added rows are, whether a trivial attack was best, what few rows carry."""
-    return [*_origins(records), *_trivial(records), *_carried(records)]
+    return [*_origins(records), *describe_trivial(records), *describe_carried(records)]
 
 
 def _origins(records: Sequence[Record]) -> Iterator[str]:
@@ -37,7 +37,7 @@ def _origins(records: Sequence[Record]) -> Iterator[str]:
         yield f"The added rows{over}: {'; '.join(said)}"
 
 
-def _trivial(records: Sequence[Record]) -> Iterator[str]:
+def describe_trivial(records: Sequence[Record]) -> Iterator[str]:
     """Yields whether copies of a group's rows with the other label did better than what was searched."""
     tried = [found for record in records if (found := record["poison"].get("trivial"))]
     better = [found for found in tried if found.get("better")]
@@ -50,7 +50,7 @@ def _trivial(records: Sequence[Record]) -> Iterator[str]:
         yield f"The best attack was a trivial one{seeds}: {'; '.join(each)}, {spent:g} trainings"
 
 
-def _carried(records: Sequence[Record]) -> Iterator[str]:
+def describe_carried(records: Sequence[Record]) -> Iterator[str]:
     """Yields how much of the metric on validation rows the most influential rows carry, by retraining.
 
     A record holds [rows, metric] for none of the rows and for each of some numbers of them.

@@ -66,6 +66,16 @@ def test_the_text_counts_rows_that_are_decided_otherwise(filed):
     assert "Over the seeds 0, 1 that both settings have" in answer.out
 
 
+def test_one_record_is_compared_with_its_base(filed):
+    """Thresholds of groups with one threshold for all, of the same data, seed and learner."""
+    answer = command("evals.compare", "dataset=loan", "ids=5", "format=csv")
+    assert answer.code == 0, answer.err
+    assert answer.out == command("evals.compare", "dataset=loan", "ids=1,5", "format=csv").out
+    assert "Record 1 is the base of the other, which has decide=group_randomized." in " ".join(
+        command("evals.compare", "dataset=loan", "ids=5").out.split()
+    )
+
+
 def test_runs_of_other_rows_and_records_without_decisions_compare_by_their_figures(filed):
     assert "since they were judged on different test rows" in command("evals.compare", "dataset=loan", "ids=1,4").out
     store = RunStore(paths_config.database("loan"))

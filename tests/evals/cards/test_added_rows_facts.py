@@ -81,6 +81,72 @@ def test_rows_that_were_counted_are_called_what_they_are():
     assert "no legal advice" in blocks[3].text
 
 
+def changed(**poison):
+    """A run whose search added no row."""
+    return RUN | {"poison": RUN["poison"] | {"rows": 0, "distinct": 0, "labels": {}, "groups": {}} | poison}
+
+
+@pytest.mark.parametrize(
+    ("poison", "lead", "law"),
+    [
+        ({"removed": 12}, "trained without 12 rows of the data, chosen so that", "were left out, or count otherwise"),
+        ({"relabelled": 1}, "trained with the labels of 1 row changed, chosen so that", "use people's features again"),
+        (
+            {"reweighed": 9},
+            "trained with the weights of 9 rows changed, chosen so",
+            "were left out, or count otherwise",
+        ),
+        ({"rows": 3, "removed": 2}, "on 3 rows more than the data have, without 2 rows of the data", "left out"),
+    ],
+)
+def test_what_was_done_to_rows_is_said_on_the_card(poison, lead, law):
+    heading, said, _, *laws = added_rows_facts.section(changed(**poison))
+    assert heading.text == "Changed training rows"
+    assert lead in said.text
+    assert law in " ".join(block.text for block in laws)
+    assert "observations of nobody" not in said.text or "rows" in poison
+
+
+def test_a_search_that_found_nothing_says_so_and_speaks_of_no_law():
+    _, said, table = added_rows_facts.section(changed())
+    assert "found none: the model was trained on the rows as they are" in said.text
+    assert dict(table.rows)["Added rows"] == "0 (0 distinct)"
+
+
+def test_changed_rows_are_counted_by_cell_and_their_list_is_named():
+    """Numbers of a search are not those of the model where a trivial attack did better."""
+    numbers = {"men/0 as 1": 7, "women/1 as 0": 0}
+    filed = {"path": "compas/run1.changes.csv", "sha256": "ab"}
+    poison = {"relabelled": 7, "numbers": numbers, "changes": filed}
+    found = dict(added_rows_facts.facts(changed(**poison)))
+    assert found["Relabelled rows"] == "7 (7 of men/0 as 1, by group/label)"
+    assert found["List of the changed rows"] == "poison/compas/run1.changes.csv"
+    assert "Table of the rows" not in found
+    assert "Added rows" not in found
+    trivial = {"trivial": {"trainings": 4, "seconds": 0.1, "better": True, "rows": 7, "of": "men with label 0 as 1"}}
+    assert dict(added_rows_facts.facts(changed(**poison, **trivial)))["Relabelled rows"] == "7"
+    assert "compas/run1.changes.csv ab" in added_rows_facts.section(changed(**poison))[2].caption
+
+
+def test_both_groups_rates_stand_there_before_and_after_and_who_paid():
+    rates = {"fpr_group0_unpoisoned": 0.1, "fpr_group1_unpoisoned": 0.3, "fpr_group0": 0.3, "fpr_group1": 0.3}
+    found = dict(added_rows_facts.facts(RUN | {"metrics": RUN["metrics"] | rates}))
+    assert found["By group, on test rows"] == (
+        "false positive rate: Caucasian 0.100 -> 0.300, African-American 0.300 -> 0.300; levelled down: 100% of the "
+        "closing is the rise of Caucasian"
+    )
+
+
+def test_the_training_rows_of_the_card_are_not_as_they_are():
+    told = dict(card_sections.details(changed(removed=3), [])[1].rows)
+    assert told["Training rows"].endswith("but for those removed or changed above")
+    listed = record(2, params={**record(2)["params"], "changed": "list.csv"})
+    assert (
+        "but for those that list.csv removes or changes"
+        in dict(card_sections.details(listed, [])[1].rows)["Training rows"]
+    )
+
+
 def test_consent_is_spoken_of_where_people_s_features_are_used_again():
     nobody = ORIGINS | {"copies": 0, "relabelled": 0, "invented": 31, "contradicted": 0}
     texts = [

@@ -145,7 +145,8 @@ def test_a_constant_prediction_is_warned_of(folder, capsys):
 
 
 ORDER = [
-    *("Fitness for use", "How it was chosen", "Performance", "Robustness", "Individual fairness"),
+    *("Fitness for use", "How it was chosen", "Performance", "Compared with the same learner on rows as they are"),
+    *("Robustness", "Individual fairness"),
     *("Decision thresholds", "Data", "Use", "Technical identity"),
 ]
 

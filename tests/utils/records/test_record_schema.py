@@ -211,7 +211,7 @@ def chosen_by_commands(several):
         shown(found, Asked("loan", facts), notes, [], near=1)
     if found.ranked:
         uses = {"intended_use": "", "out_of_scope": ""}
-        card.build(found, "loan", None, facts=facts, notes=notes, commands={}, **uses)
+        card.build(found, "loan", None, facts=facts, notes=notes, commands={}, stored=several, **uses)
 
 
 def tabled(several):
