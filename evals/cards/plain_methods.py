@@ -16,7 +16,8 @@ from utils.words.quoting import copyable, option
 CAPTION = (
     "On the test rows, for the same split, learner, seed and limits on accuracy and harm, which are held on validation "
     "rows. What has a number is swept, and the best is taken on validation; where no try keeps to the limits, the "
-    "nearest is shown. CPU-s: of all its trainings."
+    "nearest is shown. Thresholds of groups need everybody's group to decide, which may be unlawful. CPU-s: of all its "
+    "trainings."
 )
 
 

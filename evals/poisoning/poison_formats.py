@@ -12,7 +12,7 @@ from evals.poisoning.poison_tables import CHANGED, Lines, of_methods, of_metrics
 from evals.poisoning.poison_text import statements
 from evals.records import levelling
 from utils.system.console import escape_formulas
-from utils.system.tables import escape_latex, fitting_table, latex_table, markdown_table
+from utils.system.tables import escape_latex, fitting_table, latex_table, markdown_table, table_in_parts
 from utils.words.wrapping import fit
 
 LEGEND = (
@@ -26,7 +26,8 @@ BESIDE = (
     "Beside the search, for the same split, learner, seeds and limits; on the test rows, means over seeds, the change "
     "and its 95 % interval paired by seed. Within limits: of so many seeds the accuracy and harm that the search "
     "permits hold on validation; where they do for none of a method's tries, the nearest is shown. What has a number "
-    "is swept, and the best is taken on validation. CPU-s: all trainings of a seed."
+    "is swept, and the best is taken on validation. Thresholds of groups need everybody's group to decide, which may "
+    "be unlawful. CPU-s: all trainings of a seed."
 )
 
 
@@ -35,7 +36,7 @@ def markdown(settings: Sequence[Setting], metrics: Sequence[str], wide: int | No
     parts = [fitting_table(of_settings(settings), wide), f"{LEGEND}\n", _bullets(statements(settings))]
     parts += [markdown_table(of_metrics(settings, metrics), wide, CHANGED), f"{SEVERAL}\n"] if metrics else []
     for label, lines, verdicts in (compared := list(_compared(settings))):
-        parts += [f"{label}:\n", fitting_table(lines, wide), *([_bullets(verdicts)] if verdicts else [])]
+        parts += [f"{label}:\n", table_in_parts(lines, wide), *([_bullets(verdicts)] if verdicts else [])]
     parts += [f"{BESIDE}\n"] if compared else []
     return "\n".join(part if wide is None else fit(part, wide) for part in parts)
 

@@ -141,6 +141,21 @@ def fitting_table(lines: Lines, wide: int | None) -> str:
     return stack(lines[0], lines[1:], wide)
 
 
+def table_in_parts(lines: Lines, wide: int | None) -> str:
+    """The same with all columns: where a terminal has no room for them, several tables that begin with the first."""
+    whole = markdown_table(lines, None)
+    if wide is None or max(map(cell_len, whole.splitlines())) <= wide:
+        return whole
+    least = [Column(head, of, wide // 2, left=not i).least for i, (head, *of) in enumerate(zip(*lines, strict=True))]
+    parts = [[0]]
+    for i in range(1, len(least)):
+        if len(parts[-1]) > 1 and MARKDOWN.measure([least[j] for j in (*parts[-1], i)]) > wide:
+            parts.append([0])
+        parts[-1].append(i)
+    drawn = [[[line[j] for j in part] for line in lines] for part in parts]
+    return "\n".join(draw(of[0], of[1:], wide, MARKDOWN) for of in drawn)
+
+
 def latex_table(lines: Lines) -> str:
     """Header and rows as a ``tabular`` for the booktabs package."""
     head, *rows = [" & ".join(map(escape_latex, line)) + r" \\" for line in lines]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from utils.system.tables import MARKDOWN, PLAIN, align, draw, stack
+from utils.system.tables import MARKDOWN, PLAIN, align, draw, stack, table_in_parts
 
 HEADER = ["doc_id", "name", "seed", "accuracy", "robust_accuracy_worst_class_0.05", "uai_0.05", "setting"]
 ROWS = [
@@ -80,3 +80,14 @@ def test_few_wide_rows_stand_below_each_other():
     assert stack(["setting", "change"], [["a", "-0.030 [-0.039, -0.021]"], ["b", "0"]], 80).splitlines() == [
         *("setting  a", "change   -0.030 [-0.039, -0.021]", "", "setting  b", "change   0")
     ]
+
+
+def test_many_columns_stand_in_several_tables_that_begin_with_the_first():
+    header = ["name", *(f"figure {i}" for i in range(12))]
+    lines = [header, *([f"row {j}", *(f"{i}.{j:03}" for i in range(12))] for j in (1, 2))]
+    assert table_in_parts(lines, None).count("| name |") == table_in_parts(lines, 300).count("| name |") == 1
+    parts = table_in_parts(lines, 60).split("\n\n")
+    assert len(parts) > 1
+    assert all(part.startswith("| name ") and "| row 2 " in part for part in parts)
+    assert max(map(cell_len, "\n".join(parts).splitlines())) <= 60
+    assert [f"{i}.002" for i in range(12) if f"{i}.002" not in "".join(parts)] == []
