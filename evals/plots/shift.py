@@ -1,5 +1,6 @@
 """Before and after rows were added: an arrow for each seed in the plane of two metrics, on validation and test rows."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from evals.records import query
 from evals.records.advice import Asked
 from utils.system.console import count
 from utils.system.tables import align
+
+GROUP = re.compile(r"(?P<rate>\w+)_group\d+")
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,11 +95,16 @@ def draw(shown: Chart, splits: Sequence[str], title: str | None, *, dots: bool) 
             panel.annotate(ROWS[split], (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", color=INK)
         panels[0].set_ylabel(frame.axis_label(y, room=42))
         values = _room(panels[0], shown, splits, dots=dots)
+        equal = _compares_groups(x.key, y.key)
         for panel in panels:
+            if equal:
+                panel.axline(
+                    (0, 0), slope=1, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label="_equal"
+                )
             frame.corner(panel, shown.signs[:2], values)
         heading = frame.title(shown, title, "without and with the added rows")
         frame.head(figure, heading, apart.extent(shown))
-        frame.legend(figure, apart.entries(looks), _signs(dots=dots and shown.several))
+        frame.legend(figure, apart.entries(looks), _signs(dots=dots and shown.several, equal=equal))
     return figure
 
 
@@ -136,7 +144,13 @@ def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> 
     return values
 
 
-def _signs(*, dots: bool) -> list[Any]:
+def _compares_groups(x: str, y: str) -> bool:
+    """Returns whether two metrics are one rate, of two groups."""
+    rates = [GROUP.fullmatch(key) for key in (x, y)]
+    return all(rates) and len({rate["rate"] for rate in rates if rate}) == 1
+
+
+def _signs(*, dots: bool, equal: bool) -> list[Any]:
     import matplotlib as mpl
     from matplotlib.lines import Line2D
     from matplotlib.markers import MarkerStyle
@@ -150,6 +164,8 @@ def _signs(*, dots: bool) -> list[Any]:
             arrow = MarkerStyle(r"$\rightarrow$")
         thin: dict[str, Any] = {"marker": arrow, "markersize": 11, "color": GREY, "markeredgewidth": 0.2}
         signs += [Line2D([], [], linestyle="", **thin, label="one seed; marks are means")]
+    if equal:
+        signs += [Line2D([], [], color=GREY, linewidth=0.9, linestyle="--", label="both groups alike")]
     return signs
 
 

@@ -242,3 +242,19 @@ def test_the_pictures_are_named_by_their_kinds(folder):
     answers = [command("evals.plot", "dataset=compas", f"kind={kind}") for kind in ("trace", "shift")]
     assert [answer.code for answer in answers] == [0, 0]
     assert sorted(path.name for path in (folder / "figures").iterdir()) == ["compas_shift.png", "compas_trace.png"]
+
+
+def test_one_rate_of_two_groups_is_drawn_beside_equality():
+    rates = {
+        f"fpr_group{g}{split}{end}": 0.1 + 0.1 * g
+        for g in (0, 1)
+        for split in ("", "_valid")
+        for end in ("", "_unpoisoned")
+    }
+    records = [found | {"metrics": found["metrics"] | rates} for found in RECORDS]
+    drawn = draw("shift", "x=fpr_group0", "y=fpr_group1", records=records).figure
+    assert "both groups alike" in legend(drawn)
+    for panel in drawn.axes[:2]:
+        [line] = [own for own in panel.lines if own.get_label() == "_equal"]
+        assert (line.get_slope(), line.get_xy1()) == (1, (0, 0))
+    assert "both groups alike" not in legend(draw("shift").figure)
