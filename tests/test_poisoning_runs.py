@@ -343,3 +343,23 @@ def test_an_attacker_takes_the_trivial_attack_where_it_is_better(home):
     assert poison["claimed"]["after"][METRIC] >= without["claimed"]["after"][METRIC]
     if poison["trivial"]["better"]:
         assert poison["rows"] == poison["trivial"]["rows"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["attack.poison.baselines=true", "attack.poison.objective=unfair"], "leave it out: the trivial attacks"),
+        (["attack.poison.baselines=true", "prepare=reweigh"], "leave prepare=none"),
+        (["attack.poison.action=remove", "prepare=resample"], "has some of them twice"),
+        (
+            ["attack.poison.harm={fpr:2}"],
+            "attack.poison.harm={'fpr': 2}: expected auto, null or a number in [0, 1], or",
+        ),
+        (["attack.poison.harm={tpr:0.1}"], "attack.poison.harm: tpr=0.1; expected a number in [0, 1], or {fpr: 0.01}"),
+        (["attack.poison.most.remove=2"], "attack.poison.most.remove=2: expected a number in [0, 1]"),
+        (["attack.poison.cells=[[nobody,0]]"], "there is no group nobody"),
+        (["changed=none.csv"], "there is no file none.csv"),
+    ],
+)
+def test_what_a_search_cannot_be_told_is_refused_before_it_trains(home, words, said):
+    refused(command("train", *CELLS, *words), said)

@@ -107,12 +107,38 @@ def rehearse_poison(run: Run) -> None:
     """
     assert run.poison is not None
     require_apart(run)
+    _require_comparable(run)
 
     def reached(_: Any) -> Any:
         raise _ReachedError
 
     with TemporaryDirectory() as folder, suppress(_ReachedError):
         run.poison(_victim(run, reached, Path(folder) / "journal.jsonl", lambda *_: None))
+
+
+def _require_comparable(run: Run) -> None:
+    """Refuses plain methods beside a search that they cannot be compared with, and lists of rows that are there twice.
+
+    Raises:
+        ValueError: so it is.
+    """
+    poison = run.params["attack"]["poison"]
+    if poison.get("baselines") and poison["objective"] != "fair":
+        raise ValueError(
+            "attack.poison.baselines=true compares a search for a fairer model; with objective=unfair leave it out: "
+            "the trivial attacks are tried anyway (attack.poison.trivial)"
+        )
+    if poison.get("baselines") and run.params["prepare"]:
+        raise ValueError(
+            "attack.poison.baselines=true sets reweighing, massaging and others beside the search, in place of a "
+            "prepare; leave prepare=none"
+        )
+    index = run.dataset.train.index
+    if poison.get("action", "add") != "add" and len(index.unique()) < len(index):
+        raise ValueError(
+            f"attack.poison.action={poison['action']} names rows by their numbers, and prepare or added has some of "
+            "them twice; leave it out, or use action=add"
+        )
 
 
 class _ReachedError(Exception):
@@ -161,12 +187,11 @@ def require_apart(run: Run) -> None:
     seen: dict[int, str] = {}
     for name, rows in splits.items():
         for number in rows.index.tolist():
-            if number in seen:
+            if seen.setdefault(number, name) != name:  # within one split a prepare may repeat it
                 raise ValueError(
                     f"row {number} of the data is in both {seen[number]} and {name}: what judges the search for rows "
                     "must be apart from what it sees"
                 )
-            seen[number] = name
     if run.params["fit_on"] != "valid":
         raise ValueError(
             f"fit_on={run.params['fit_on']}: a search for rows fits thresholds on the rows that judge it; leave it out"
