@@ -31,7 +31,7 @@ def facts(record: Record) -> Iterator[str]:
 
 
 def section(record: Record) -> list[Block]:
-    """The table of the methods, and what follows from it; nothing where none was tried."""
+    """The methods' figures, what they cost, and what follows from it; nothing where none was tried."""
     setting = _alone(record)
     methods = beside.methods_of(setting)
     if not methods:
@@ -41,19 +41,22 @@ def section(record: Record) -> list[Block]:
     keys = [f"{rate}_group{i}" for rate, i in rates]
     first = methods[0]
     before = [first.change.before, first.accuracy.before, *(first.rates[key].before for key in keys)]
-    rows = [[beside.NOTHING, *map(three, before), *[DASH] * 4]]
-    rows += [_row(method, keys) for method in methods]
-    header = ["method", setting.metric, ACCURACY, *named, "limits", "trainings", "CPU-s", "by the words"]
+    rows = [[beside.NOTHING, *map(three, before), DASH], *(_figures(method, keys) for method in methods)]
+    header = ["method", setting.metric, ACCURACY, *named, "limits"]
+    costs = Table(["method", "trainings", "CPU-s", "by the words"], [_costs(of) for of in methods if of.change.n])
     said = [Paragraph(_advise(setting, methods))] if setting.objective == "fair" else []
-    return [Heading("Plain methods beside the search", 3), Table(header, rows, CAPTION), *said]
+    return [Heading("Plain methods beside the search", 3), Table(header, rows, CAPTION), costs, *said]
 
 
-def _row(method: Method, keys: list[str]) -> list[str]:
+def _figures(method: Method, keys: Sequence[str]) -> list[str]:
     if not method.change.n:
-        return [method.name, *[DASH] * (len(keys) + 5), f"not there: {method.error}"]
+        return [method.name, *[DASH] * (len(keys) + 2), f"not there: {method.error}"]
     figures = [method.change.after, method.accuracy.after, *(method.rates[key].after for key in keys)]
-    spent = [_broken(method.broken) or "kept", f"{method.trainings:g}", f"{method.seconds:.2g}"]
-    return [method.name, *map(three, figures), *spent, " ".join(method.words) or DASH]
+    return [method.name, *map(three, figures), _broken(method.broken) or "kept"]
+
+
+def _costs(method: Method) -> list[str]:
+    return [method.name, f"{method.trainings:g}", f"{method.seconds:.2g}", " ".join(method.words) or DASH]
 
 
 def _broken(limits: Sequence[str] | Mapping[str, float], before: str = "") -> str:

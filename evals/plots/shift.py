@@ -102,7 +102,7 @@ def draw(shown: Chart, splits: Sequence[str], title: str | None, *, dots: bool) 
                     (0, 0), slope=1, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label="_equal"
                 )
             frame.corner(panel, shown.signs[:2], values)
-        heading = frame.title(shown, title, "without and with the added rows")
+        heading = frame.title(shown, title, "with training rows as they are and as changed")
         frame.head(figure, heading, apart.extent(shown))
         frame.legend(figure, apart.entries(looks), _signs(dots=dots and shown.several, equal=equal))
     return figure

@@ -1,4 +1,4 @@
-"""Runs whose training rows were added to: their figures with and without the added rows, seed by seed.
+"""Runs whose training rows a search changed: their figures with the rows as they are and as changed, seed by seed.
 
 A record holds both on the test rows, ``fpr_gap_unpoisoned`` and ``fpr_gap``, and on the validation rows, by which the
 search for rows was led, ``fpr_gap_valid_unpoisoned`` and ``fpr_gap_valid``.
@@ -113,7 +113,7 @@ def metric_of(runs: pd.DataFrame, asked: Asked, remedy: str = "") -> str:
 
 
 def list_paired(columns: Iterable[str]) -> list[str]:
-    """The metrics that are known with and without the added rows, on test rows."""
+    """The metrics that are known with the training rows as they are and as changed, on test rows."""
     there = [str(column) for column in columns]
     known = set(there)
     return [key for key in there if f"{key}_unpoisoned" in known and not key.endswith("_valid")]

@@ -20,13 +20,13 @@ def describe(words: str, names: Sequence[str], before: Sequence[float], after: S
         after: the same afterwards.
 
     Returns:
-        ``false positive rate: women .338 -> .280, men .160 -> .277; levelled down: 67 % of the closing is the rise of
+        ``false positive rate: women .338 → .280, men .160 → .277; levelled down: 67 % of the closing is the rise of
         men``. Empty where a rate is not known, or for one group.
     """
     old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if len(old) < 2 or np.isnan(old).any() or np.isnan(new).any():
         return ""
-    moves = ", ".join(f"{name} {a:.3f} -> {b:.3f}" for name, a, b in zip(names, old, new, strict=True))
+    moves = ", ".join(f"{name} {a:.3f} → {b:.3f}" for name, a, b in zip(names, old, new, strict=True))
     best, closing = int(old.argmin()), np.ptp(old) - np.ptp(new)
     share = (new[best] - old[best]) / closing if closing > 0 else 0.0
     verdict = (

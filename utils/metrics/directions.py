@@ -64,9 +64,9 @@ ENDS = {
     "null": "expected by chance alone",
 }
 POISONING = {
-    "_valid_unpoisoned": "on validation rows, without the added rows",
+    "_valid_unpoisoned": "on validation rows, with training rows as they are",
     "_valid": "on validation rows",
-    "_unpoisoned": "without the added rows",
+    "_unpoisoned": "with training rows as they are",
     "_under_poisoning": "under poisoning",
     "_poisoning_harm": "added by poisoning",
 }

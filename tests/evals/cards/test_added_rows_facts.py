@@ -132,7 +132,7 @@ def test_both_groups_rates_stand_there_before_and_after_and_who_paid():
     rates = {"fpr_group0_unpoisoned": 0.1, "fpr_group1_unpoisoned": 0.3, "fpr_group0": 0.3, "fpr_group1": 0.3}
     found = dict(added_rows_facts.facts(RUN | {"metrics": RUN["metrics"] | rates}))
     assert found["By group, on test rows"] == (
-        "false positive rate: Caucasian 0.100 -> 0.300, African-American 0.300 -> 0.300; levelled down: 100% of the "
+        "false positive rate: Caucasian 0.100 → 0.300, African-American 0.300 → 0.300; levelled down: 100% of the "
         "closing is the rise of Caucasian"
     )
 

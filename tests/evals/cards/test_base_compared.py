@@ -37,7 +37,7 @@ def test_both_figures_stand_there_with_a_paired_interval(filed):
 def test_both_groups_rates_stand_before_and_after(filed):
     *_, sides = base_compared.section(filed[2], list(filed.values()))
     one, other = (filed[i]["metrics"]["fpr_group0"] for i in (1, 2))
-    assert any(f"{one:.3f} -> {other:.3f}" in item for item in sides.items if item.startswith("False positive"))
+    assert any(f"{one:.3f} → {other:.3f}" in item for item in sides.items if item.startswith("False positive"))
 
 
 @pytest.mark.e2e

@@ -3,6 +3,7 @@
 import pytest
 
 from evals.cards import added_rows_facts, plain_methods
+from evals.cards.document import Table
 from evals.records.points import with_points
 from tests.evals.poisoned_records import poisoned
 
@@ -27,16 +28,19 @@ BROKEN = plain("forbidden", 0.01, 0.01, broken={"accuracy": 0.2})
 
 
 def test_every_method_has_its_figures_limits_costs_and_words():
-    _, table, _ = plain_methods.section(
+    _, table, costs, _ = plain_methods.section(
         run(plain("massage", 0.05, 0.07), BROKEN, {"method": "x", "error": "is for two"})
     )
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert rows["rows as they are"] | {"fpr_gap": "0.220", "fpr Caucasian": "0.100"} == rows["rows as they are"]
-    assert rows["this search"] | {"fpr_gap": "0.180", "limits": "kept", "trainings": "51"} == rows["this search"]
-    told = {"fpr_gap": "0.070", "fpr African-American": "0.300", "by the words": "prepare=massage", "trainings": "8"}
+    assert rows["this search"] | {"fpr_gap": "0.180", "limits": "kept"} == rows["this search"]
+    told = {"fpr_gap": "0.070", "fpr African-American": "0.300", "limits": "kept"}
     assert rows["massage"] | told == rows["massage"]
     assert rows["forbidden"]["limits"] == "breaks accuracy"
-    assert rows["x"]["by the words"] == "not there: is for two"
+    assert rows["x"]["limits"] == "not there: is for two"
+    spent = {row[0]: row[1:] for row in costs.rows}
+    assert (spent["this search"][0], spent["massage"]) == ("51", ["8", "2", "prepare=massage"])
+    assert "x" not in spent
 
 
 @pytest.mark.parametrize(
@@ -59,12 +63,13 @@ def test_what_is_better_is_decided_on_validation_rows_within_the_limits(methods,
 def test_a_better_method_tells_both_sides():
     said = plain_methods.section(run(plain("massage", 0.05, 0.07)))[-1].text
     assert "on the test rows 0.070 against 0.180" in said
-    assert "Caucasian 0.100 -> 0.290, African-American 0.320 -> 0.300; levelled down: 90%" in said
+    assert "Caucasian 0.100 → 0.290, African-American 0.320 → 0.300; levelled down: 90%" in said
 
 
 def test_an_attack_gets_the_table_and_no_advice():
-    heading, _ = plain_methods.section(run(LUCKY, objective="unfair"))
+    heading, *tables = plain_methods.section(run(LUCKY, objective="unfair"))
     assert heading.text == "Plain methods beside the search"
+    assert all(isinstance(table, Table) for table in tables)
 
 
 def test_a_search_alone_has_no_section_and_the_page_has_the_methods_in_short():

@@ -13,7 +13,7 @@ def test_a_gap_that_closes_by_the_rise_of_the_better_off_is_levelled_down():
     """The search for rows on COMPAS: .117 of the .175 that the gap closes by are people of the other group."""
     said = describe("false positive rate", NAMES, (0.338, 0.160), (0.280, 0.277))
     assert said == (
-        "false positive rate: African-American 0.338 -> 0.280, Caucasian 0.160 -> 0.277; "
+        "false positive rate: African-American 0.338 → 0.280, Caucasian 0.160 → 0.277; "
         "levelled down: 67% of the closing is the rise of Caucasian"
     )
 
@@ -45,5 +45,5 @@ def test_both_sides_of_each_error_rate_that_is_known():
     fine, unknown = (0.1, 0.1), (0.2, math.nan)
     rates = {"fnr_group0": (0.3, 0.2), "fnr_group1": fine, "fpr_group0": unknown, "fpr_group1": fine}
     found = sides(ERRORS, ["women", "men"], rates.__getitem__)
-    assert found == ["false negative rate: women 0.300 -> 0.200, men 0.100 -> 0.100"]
+    assert found == ["false negative rate: women 0.300 → 0.200, men 0.100 → 0.100"]
     assert sides(ERRORS, [], rates.__getitem__) == []

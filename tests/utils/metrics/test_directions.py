@@ -159,8 +159,8 @@ def test_less_harm_is_better():
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("accuracy_unpoisoned", "accuracy without the added rows"),
-        ("accuracy_valid_unpoisoned", "accuracy on validation rows, without the added rows"),
+        ("accuracy_unpoisoned", "accuracy with training rows as they are"),
+        ("accuracy_valid_unpoisoned", "accuracy on validation rows, with training rows as they are"),
         ("fpr_group1_valid", "false positive rate of men on validation rows"),
         ("fpr_gap_under_poisoning", "difference in false positive rate between women and men under poisoning"),
         ("fpr_gap_poisoning_harm", "difference in false positive rate between women and men added by poisoning"),
