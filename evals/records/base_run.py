@@ -61,9 +61,10 @@ def _is_plain(record: Record) -> bool:
 
 
 def _is_alike(record: Record, other: Record) -> bool:
-    """Returns whether two runs have the data, the split, the seed and the learner in common."""
-    data = (source_of(record), record.get("fingerprint"), record.get("seed"))
-    return data == (source_of(other), other.get("fingerprint"), other.get("seed")) and _shared(record) == _shared(other)
+    """Returns whether two runs say that they have the data, the split, the seed and the learner in common."""
+    data, theirs = ((source_of(of), of.get("fingerprint"), of.get("seed")) for of in (record, other))
+    told = data[0] is not None and _part(record, "model")
+    return bool(told) and data == theirs and _shared(record) == _shared(other)
 
 
 def _shared(record: Record) -> dict[str, Any]:

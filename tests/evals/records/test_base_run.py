@@ -12,11 +12,11 @@ MASSAGE = {"_target_": "utils.prepares.massage.massage", "share": 1.0}
 ERM = {"erm": {"_target_": "utils.regularizers.erm.erm", "weight": 1.0}}
 
 
-def run(doc_id, *, seed=0, model=8, split=0.2, fingerprint="f" * 64, **changes):
+def run(doc_id, *, seed=0, hidden=8, split=0.2, fingerprint="f" * 64, **changes):
     """A run that is plain but for the changes of its configuration."""
     params = {
         "dataset": {"_target_": "utils.datasets.loan.loan", "name": "loan", "split": split, "path": f"/{doc_id}"},
-        "model": {"_target_": "utils.models.mlp.mlp", "hidden": model},
+        "model": {"_target_": "utils.models.mlp.mlp", "hidden": hidden},
         "trainer": {"epochs": 10},
         "decide": FIXED,
         "regularizer": ERM,
@@ -52,7 +52,7 @@ def test_every_method_has_the_plain_run_as_its_base_and_is_nobody_s(method):
     "other",
     [
         run(1, seed=1),
-        run(1, model=9),
+        run(1, hidden=9),
         run(1, split=0.3),
         run(1, fingerprint="e" * 64),
         run(1, trainer={"epochs": 11}),
@@ -81,6 +81,13 @@ def test_of_several_the_one_that_differs_least_and_then_the_newest_is_the_base()
     assert find_base(own, [far, near, own]) is near
     assert find_base(own, [far, near, newest, own]) is newest
     assert find_base(own, [far, own]) is far
+
+
+def test_records_that_do_not_tell_their_learner_or_data_are_nobody_s_base():
+    """As imported ones, whose settings are those of another program."""
+    for lost in ({"model": {}}, {"dataset": {}}):
+        plain, own = run(1, fingerprint=None, **lost), run(2, fingerprint=None, prepare=MASSAGE, **lost)
+        assert find_base(own, [plain, own]) is None
 
 
 def test_a_learner_has_no_trainer_to_differ_in():
