@@ -23,7 +23,19 @@ def describe_changes(done: Mapping[str, float]) -> str:
 
 def describe_rows(records: Sequence[Record]) -> list[str]:
     """Says of the seeds of one setting what added rows are, whether a trivial attack was best, what few rows carry."""
-    return [*_origins(records), *describe_trivial(records), *describe_carried(records)]
+    return [*_nearest(records), *_origins(records), *describe_trivial(records), *describe_carried(records)]
+
+
+def _nearest(records: Sequence[Record]) -> Iterator[str]:
+    """Yields which limits stood in the way where nothing better keeps to them, and by how much at most."""
+    found = [near["beyond"] for record in records if (near := record["poison"].get("nearest"))]
+    if found:
+        beyond = {
+            key: max(of.get(key, 0.0) for of in found) for key in dict.fromkeys(key for of in found for key in of)
+        }
+        seeds = f" in {len(found)} of {len(records)} seeds" if len(records) > 1 else ""
+        broken = ", ".join(f"{key} by {by:.3g}" for key, by in beyond.items())
+        yield f"Nothing better keeps to the limits on validation{seeds}: what is nearest breaks {broken}"
 
 
 def _origins(records: Sequence[Record]) -> Iterator[str]:

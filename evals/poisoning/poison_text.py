@@ -42,13 +42,13 @@ def _state(setting: Setting) -> str:
 
 
 def describe_sides(setting: Setting) -> str:
-    """Returns a sentence on the error rates of each group before and after, on the test rows."""
+    """Returns a sentence on the error rates of each group before and after, on the test rows; none where all stayed."""
 
     def moved(key: str) -> tuple[float, float]:
         found = setting.change(key, "test")
         return found.before, found.after
 
-    texts = levelling.sides(error_rates(setting.metric), setting.groups, moved)
+    texts = levelling.sides(error_rates(setting.metric), setting.groups, moved) if setting.done else []
     return "".join(f" {text[0].upper()}{text[1:]}." for text in texts)
 
 
@@ -56,6 +56,8 @@ def statement(said: Said, valid: Change, test: Change, accuracy: Change | None) 
     """Describes the change of the poisoned metric on validation and test rows, and of accuracy if that is another."""
     sentence = _describe_attack if said.objective == "unfair" else _describe_search
     text = sentence(said, valid, test)
+    if not said.done:
+        return f"{said.setting}: {text}."
     if accuracy is not None and accuracy.n:
         text += f"; accuracy on the test rows changes by {_amount(accuracy, 1, '+')}"
     alone = " One seed: no interval can be given, and nothing is known of another." if test.n == 1 else ""

@@ -284,7 +284,7 @@ def test_an_attack_that_fails_on_test_rows_is_said_to_fail():
 @pytest.mark.parametrize("objective", ["fair", "unfair"])
 def test_where_nothing_was_added_nothing_changes(objective):
     nothing = said(objective)._replace(done={})
-    text = statement(nothing, moved(0.0, 0.0, 0.0), moved(0.0, 0.0, 0.0), None)
+    text = statement(nothing, *[moved(0.0, 0.0, 0.0)] * 3)
     assert text.endswith("so the gap stays as it is.")
 
 

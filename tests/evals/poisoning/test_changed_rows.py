@@ -53,3 +53,13 @@ def test_the_share_of_a_gap_that_rows_carry_is_what_it_falls_by_when_they_change
 @pytest.mark.parametrize("carried", [[], [[0, 0.2]], [[0, None], [5, 0.1]]])
 def test_without_two_figures_nothing_is_carried(carried):
     assert describe_rows(seeds({"carried": carried})) == []
+
+
+def test_what_stood_in_the_way_of_a_search_is_named():
+    def near(**beyond):
+        return {"nearest": {"evaluation": 3, "fpr_gap": 0.1, "beyond": beyond}}
+
+    [alone] = describe_rows(seeds(near(accuracy=0.02)))
+    assert alone == "Nothing better keeps to the limits on validation: what is nearest breaks accuracy by 0.02"
+    [several] = describe_rows(seeds(near(accuracy=0.02), {}, near(accuracy=0.03, fpr_group1=0.1)))
+    assert several.endswith("in 2 of 3 seeds: what is nearest breaks accuracy by 0.03, fpr_group1 by 0.1")
