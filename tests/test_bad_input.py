@@ -79,7 +79,7 @@ MISSPELT = [
     ("regularizer=causal_ad", "regularizer=causal_ad: there is no such option", "causal_adv"),
     ("regularizer=[causal_ad,erm]", "regularizer=causal_ad: there is no such option", "causal_adv"),
     ("scm=lerned", "learned"),
-    ("attack=foo", "causal_pgd, causal_random, fab_t, fgsm, fgsm_pixels, gradient_poison, pgd"),
+    ("attack=foo", "causal_pgd, causal_random, cell_poison, fab_t, fgsm, fgsm_pixels, gradient_poison, pgd"),
     ("dataset=lona", "loan"),
     ("epsilon=xyz", "constant, faces, pixels, ramp"),
     ("experiment=capify", "capify_small"),

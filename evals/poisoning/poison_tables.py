@@ -8,6 +8,7 @@ from evals.choosing.comparison import error_rates
 from evals.poisoning import beside
 from evals.poisoning.changed_rows import describe_changes
 from evals.poisoning.paired import ENDINGS, Change, Setting
+from evals.records.levelling import ERRORS
 from utils.system.tables import DASH
 from utils.words.added_rows import DONE
 from utils.words.numbers import write_estimate
@@ -62,7 +63,7 @@ def of_metrics(settings: Sequence[Setting], metrics: Sequence[str]) -> Lines:
 
 def of_methods(setting: Setting, methods: Sequence[beside.Method]) -> Lines:
     """The table of a setting's search and the plain methods, on test rows."""
-    rates = error_rates(setting.metric)
+    rates = tuple(dict.fromkeys((*error_rates(setting.metric), *ERRORS)))  # what one gap gains the other may pay
     keys = [f"{rate}_group{i}" for rate in rates for i in range(len(setting.groups))]
     header = [
         "method",

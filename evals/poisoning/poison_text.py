@@ -48,7 +48,10 @@ def describe_sides(setting: Setting) -> str:
         found = setting.change(key, "test")
         return found.before, found.after
 
-    texts = levelling.sides(error_rates(setting.metric), setting.groups, moved) if setting.done else []
+    rates = tuple(
+        dict.fromkeys((*error_rates(setting.metric), *levelling.ERRORS))
+    )  # what one gap gains the other may pay
+    texts = levelling.sides(rates, setting.groups, moved) if setting.done else []
     return "".join(f" {text[0].upper()}{text[1:]}." for text in texts)
 
 

@@ -141,7 +141,10 @@ def outdo(run: Run, victim: Victim, judge: Judge, chosen: Poisoned, most: int) -
         natural=edits[i].natural,
         after=after,
         steps=[*chosen.steps, (chosen.facts["evaluations"] + i + 1, after[metric])],
-        facts={**chosen.facts, "trivial": facts | {"better": True, "rows": number, "of": move.name}},
+        facts={
+            **{key: value for key, value in chosen.facts.items() if key not in ("numbers", "chosen")},
+            "trivial": facts | {"better": True, "rows": number, "of": move.name},
+        },
     )
 
 
