@@ -308,7 +308,7 @@ def test_every_plain_method_is_a_run_that_anybody_can_make(compared):
     """The words in the record train the model that the record has the figures of."""
     record, _ = compared
     found = {own["method"]: own for own in record["poison"]["baselines"]}
-    assert len(found) == 7
+    assert len(found) == 6 + bool(record["poison"]["rows"])  # rows by chance, as many as the search adds
     words = [word for word in CELLS if not word.startswith("attack")]
     chosen = [own for own in found.values() if own.get("words")]
     assert len(chosen) == 6
@@ -343,6 +343,21 @@ def test_an_attacker_takes_the_trivial_attack_where_it_is_better(home):
     assert poison["claimed"]["after"][METRIC] >= without["claimed"]["after"][METRIC]
     if poison["trivial"]["better"]:
         assert poison["rows"] == poison["trivial"]["rows"]
+        assert "numbers" not in poison
+
+
+def test_bounds_over_added_rows_are_not_claimed_of_prepared_ones(home):
+    """One row more may change the weight or the label of many."""
+    refused(command("train", "dataset=loan", "dataset.rows=150", "model=partition_vote", "prepare=reweigh"), "all rows")
+
+
+@pytest.mark.parametrize("words", [["action=remove"], ["labels=own"], ["cells=[[0,0]]"]])
+def test_an_attacker_adds_nothing_that_he_may_not(home, words):
+    asked = ["attack.poison.objective=unfair", "attack.poison.budget=2", *(f"attack.poison.{word}" for word in words)]
+    record, _ = search(*asked, "attack.poison.baselines=false")
+    assert "trivial" not in record["poison"]
+    if words == ["action=remove"]:
+        assert not record["poison"]["rows"]
 
 
 @pytest.mark.parametrize(

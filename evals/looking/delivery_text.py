@@ -130,7 +130,8 @@ def legend(audit: Audit) -> str:
     return (
         f"By chance: mean and 95 % range of {audit.splits:,} random splits of all rows, delivered and trusted, into "
         "two files of these sizes; p: the share of them with as many rows or more, of all shares together as large a "
-        "chi-square; of one group and label Fisher's exact test, Holm's over all of them. Beyond chance: "
+        "chi-square; of one group and label Fisher's exact test, twice the smaller side; Holm's over all of them. "
+        "Beyond chance: "
         f"{100 * LEVEL:g} % of clean deliveries have any such figure. Near: within {audit.radius:.3g} standard "
         "deviations, closer than 95 % of all rows are to another; nearest people: "
         f"{audit.nearest} of the same group."

@@ -157,8 +157,8 @@ def _signs(*, dots: bool, equal: bool) -> list[Any]:
 
     open_: dict[str, Any] = {"marker": "o", "color": "white", "markeredgecolor": GREY, "markeredgewidth": 1.3}
     full: dict[str, Any] = {"marker": "o", "color": GREY, "markeredgecolor": INK, "markeredgewidth": 1.3}
-    signs = [Line2D([], [], linestyle="", **open_, markersize=8, label="without added rows")]
-    signs += [Line2D([], [], linestyle="", **full, markersize=8, label="with added rows")]
+    signs = [Line2D([], [], linestyle="", **open_, markersize=8, label="rows as they are")]
+    signs += [Line2D([], [], linestyle="", **full, markersize=8, label="rows as changed")]
     if dots:
         with mpl.rc_context({"text.parse_math": True}):  # an arrow, drawn as a letter
             arrow = MarkerStyle(r"$\rightarrow$")

@@ -98,10 +98,14 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _shared(words: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Returns the words of the first, where all have them; else the option alone."""
+    """Returns the words that all seeds have; in place of a value that differs, dots."""
     if not words or not words[0]:
         return ()
-    return words[0] if len(set(words)) == 1 else words[0][:1]
+    if len({len(own) for own in words}) > 1:
+        return words[0][:1]
+    return tuple(
+        each[0] if len(set(each)) == 1 else f"{each[0].partition('=')[0]}=..." for each in zip(*words, strict=True)
+    )
 
 
 def best_of(setting: Setting, methods: Sequence[Method]) -> Method | None:
@@ -142,7 +146,8 @@ def verdict(setting: Setting, methods: Sequence[Method]) -> str:
         return f"{about}, better by {written}"
     if high < 0:
         return f"{about}, worse by {write_estimate(-gain, -high, -low)}: take {_taken(best)}"
-    return f"{about}, and cannot be told from it ({written} better): {_taken(best)} costs less"
+    cheaper = best.trainings <= search.trainings and best.seconds <= search.seconds
+    return f"{about}, and cannot be told from it ({written} better){f': {_taken(best)} costs less' if cheaper else ''}"
 
 
 def _taken(method: Method) -> str:

@@ -114,10 +114,12 @@ def cell_poison(
     searching = Search(victim, lambda points: edited(points).train, judge, plan, ask, budget, batch)
     same = partial(shared, budget=0 if sampler in DESIGNS else budget, batch=batch)
     history = searching.run(settings.journal(victim, same))
-    best = history.most_accurate(slack)
+    best = history.most_accurate(slack if objective == "fair" else 0.0)  # an attacker's is a bound: the largest
     points = history.points(best)
     found = edited(points)
     facts = {"sampler": sampler, "action": action, "ended": searching.ended(history)} | account(history, judge)
+    if best.number != history.best.number:
+        facts["ended"] += f"; of changes within attack.poison.slack={slack:g} of the best, the most accurate is taken"
     return Poisoned(
         train=found.train,
         natural=found.natural,
@@ -144,11 +146,18 @@ def _moves(victim: Victim, settings: CellSettings) -> list[Move]:
     found = []
     for cell in chosen_cells(cells, settings.cells, victim.groups):
         name = f"{victim.groups[cell.group]}/{cell.label}"
-        reach = most if settings.action == "reweigh" else max(1.0, most * len(cell.rows))
+        reach = most if settings.action == "reweigh" else most * len(cell.rows)
+        if reach < 1:
+            continue
         if not action.relabels and (settings.action != "add" or onto != "other"):
             found.append(Move(name, cell, cell.label, reach))
         if others:
             found.append(Move(f"{name} as {1 - cell.label}", cell, 1 - cell.label, reach))
+    if not found:
+        raise ValueError(
+            f"attack.poison.most.{settings.action}={most:g} leaves no row of attack.poison.cells to {settings.action}; "
+            "permit more"
+        )
     return found
 
 

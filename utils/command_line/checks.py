@@ -60,6 +60,11 @@ def validate(params: Mapping[str, Any]) -> None:
     for key in NUMBERS:
         _read_value(params, key, str(range_of(key)))
     require_ranges(params)
+    if params["prepare"] and "poison_bounds" in params["evaluation"]["metrics"]:
+        raise ValueError(
+            "evaluation.metrics.poison_bounds: a prepare looks at all rows, so one row that is added may change many "
+            "of them, and the bounds would not hold; leave prepare=none, or ~evaluation.metrics.poison_bounds"
+        )
     for key in ("added", "changed"):
         if not isinstance(params.get(key), str | None):
             raise ValueError(f"{key}={params[key]!r}: expected null, or the path of a CSV file")

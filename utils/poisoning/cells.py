@@ -98,7 +98,9 @@ def chosen_cells(cells: Sequence[Cell], wanted: Sequence[Sequence[object]] | Non
     """
     if wanted is None:
         return list(cells)
-    found = []
+    if not wanted:
+        raise ValueError(f"attack.poison.cells=[]: expected null for all, or pairs such as [[{groups[0]},0]]")
+    found: list[Cell] = []
     for pair in wanted:
         if isinstance(pair, str) or len(pair) != 2:
             raise ValueError(f"attack.poison.cells: {pair} is no pair of a group and a label, such as [{groups[0]},0]")
@@ -112,6 +114,8 @@ def chosen_cells(cells: Sequence[Cell], wanted: Sequence[Sequence[object]] | Non
             )
         if not own:
             raise ValueError(f"attack.poison.cells: no training row of group {groups[place]} has label {label}")
+        if own[0] in found:
+            raise ValueError(f"attack.poison.cells names group {group} with label {label} twice")
         found += own
     return found
 

@@ -79,12 +79,13 @@ def with_changes(dataset: Dataset, path: Path) -> Batch:
     train, classes = dataset.train, dataset.classes
     place = {int(index): i for i, index in enumerate(train.index.tolist())}
     keep, y, w = torch.ones(len(train.y), dtype=torch.bool), train.y.clone(), train.w.clone()
-    seen: set[tuple[str, str]] = set()
+    seen: dict[int, set[str]] = {}
     for where, line in _lines(path):
-        if (line["row"], line["action"]) in seen:
-            raise ValueError(f"{where}: row {line['row']} is named twice")
-        seen.add((line["row"], line["action"]))
         number = int(line["row"]) if line["row"].isdigit() else -1
+        done = seen.setdefault(number, set())
+        if line["action"] in done or (done and REMOVE in (*done, line["action"])):
+            raise ValueError(f"{where}: row {line['row']} is named twice")
+        done.add(line["action"])
         if number not in place:
             raise ValueError(f"{where}: row {line['row']!r} is no training row of {dataset.name} with this seed")
         i = place[number]
@@ -92,6 +93,11 @@ def with_changes(dataset: Dataset, path: Path) -> Batch:
             raise ValueError(
                 f"{where}: row {number} has the label {int(train.y[i])}, the file says {line['label']!r}: it is of "
                 "other data, or another seed"
+            )
+        group = escape_formulas(dataset.groups[int(train.s[i])]).strip()
+        if line["group"] != group:
+            raise ValueError(
+                f"{where}: row {number} is of group {group}, the file says {line['group']!r}: it is of other data"
             )
         if line["action"] == REMOVE:
             keep[i] = False

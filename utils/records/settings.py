@@ -55,9 +55,13 @@ def permitted_harm(
 
 
 def seeks_trivial(poison: Settings) -> bool:
-    """Returns whether a search for rows tries the trivial attacks too."""
+    """Returns whether a search for rows tries the trivial attacks too: copies of rows with the other label.
+
+    An attacker who may not add such copies of any rows does not.
+    """
     asked = poison.get("trivial")
-    return poison.get("objective") == "unfair" if asked == "auto" else bool(asked)
+    may = poison.get("action", "add") == "add" and poison.get("labels", "any") != "own" and not poison.get("cells")
+    return may and (poison.get("objective") == "unfair" if asked == "auto" else bool(asked))
 
 
 @cache

@@ -1,5 +1,6 @@
 """A run whose training rows are changed for a metric: the search for that, and what the record says of it."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -75,7 +76,7 @@ def poisoned(run: Run, *, watch: Watch) -> Poisoning:
         chosen = run.poison(replace(victim, earlier=_earlier(run)))
         judge = judge_of(settings, victim)
         if seeks_trivial(settings) and settings["budget"]:
-            chosen = outdo(run, victim, judge, chosen, _most(settings, len(run.dataset.train.y)))
+            chosen = outdo(run, victim, judge, chosen, _most(settings, len(run.dataset.train.y)), _share(settings))
         baselines = compare(run, victim, judge, chosen, _tables) if settings.get("baselines") else []
     before = replace(run, model=fitted(run, run.dataset.train))
     decide = threshold(before)
@@ -255,6 +256,11 @@ def _most(settings: Mapping[str, Any], rows: int) -> int:
     """Returns how many rows a search may add at most, of as many training rows as there are."""
     limit = settings.get("rows")
     return rows if limit is None else min(rows, limit * settings["copies"])
+
+
+def _share(settings: Mapping[str, Any]) -> float:
+    """Returns how many copies of its rows a group and label may get at most, as a share of them."""
+    return float(settings["most"]["add"]) if "most" in settings else math.inf
 
 
 def _tables(run: Run, decide: StoredDecide, rows: Batch) -> Measured:

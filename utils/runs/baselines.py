@@ -86,7 +86,8 @@ def plain_methods(run: Run, added: int) -> Iterator[tuple[str, Callable[[], list
             if n
         ],
     )
-    yield "training rows by chance, again", lambda: [_by_chance(run, added, draw) for draw in range(DRAWS)]
+    if added:
+        yield "training rows by chance, again", lambda: [_by_chance(run, added, draw) for draw in range(DRAWS)]
     if rate := RATES.get(run.params["attack"]["poison"]["metric"]):
         yield "thresholds of groups, swept", lambda: [_thresholds(run, rate, gap) for gap in PERMITTED]
 
@@ -105,7 +106,7 @@ def _thresholds(run: Run, rate: str, permitted: float) -> Try:
     return Try(words, run.dataset.train, partial(group_exact, **settings))
 
 
-def outdo(run: Run, victim: Victim, judge: Judge, chosen: Poisoned, most: int) -> Poisoned:
+def outdo(run: Run, victim: Victim, judge: Judge, chosen: Poisoned, most: int, share: float) -> Poisoned:
     """Returns the better of what a search found and the trivial attacks, and says in its facts which that is.
 
     A trivial attack adds copies of the rows of one group and label, all with the other label; of two classes.
@@ -116,6 +117,7 @@ def outdo(run: Run, victim: Victim, judge: Judge, chosen: Poisoned, most: int) -
         judge: of validation rows, that of the search.
         chosen: what the search found.
         most: rows that may be added.
+        share: the same, as a share of the rows of the group and label.
     """
     train, table, size = run.dataset.train, table_of(victim), len(run.dataset.train.y)
     sizes = sorted({min(most, max(1, round(share * size))) for share in CROWD} | {min(most, len(chosen.natural))} - {0})
@@ -124,7 +126,10 @@ def outdo(run: Run, victim: Victim, judge: Judge, chosen: Poisoned, most: int) -
     source = seeding.rng(run.seed, "flipped copies")
     cells = cells_of(train, victim.groups, lambda rows, _: rows[torch.from_numpy(source.permutation(len(rows)))])
     moves = [Move(f"{cell.words} as {1 - cell.label}", cell, 1 - cell.label, most) for cell in cells]
-    tries = [(move, number) for number in sizes for move in moves]
+    capped = {move.name: min(most, share * len(move.cell.rows)) for move in moves}
+    tries = [(move, number) for number in sizes for move in moves if number <= capped[move.name]]
+    if not tries:
+        return chosen
     edits = [ACTIONS["add"].edit(table, [move], {move.name: number}) for move, number in tries]
     answers = victim.refit([edited.train for edited in edits])()
     judged = [judge(judge.metrics(answer), chosen.before) for answer in answers]

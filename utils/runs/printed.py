@@ -144,12 +144,10 @@ def _of_poison(record: Record) -> Iterator[str]:
     if not found:
         return
     changed = [f"{count(found[key], 'row')} {word}" for key, word in DONE.items() if key != "rows" and found.get(key)]
-    added = (
-        [f"{count(found['rows'], 'row')} added ({found['distinct']} distinct)"] if found["rows"] or not changed else []
-    )
-    file = found["csv"] if added else found["changes"]
+    added = [f"{count(found['rows'], 'row')} added ({found['distinct']} distinct)"] if found["rows"] else []
+    file = found["csv"] if added or not changed else found["changes"]
     yield (
-        f"  {', '.join([*added, *changed])} after "
+        f"  {', '.join([*added, *changed]) or 'no row added or changed'} after "
         f"{count(found['evaluations'], 'evaluation')}, {found['failed']} of them failed; "
         f"{found['ended']}: {paths_config.poison_file(file['path'])}"
     )
@@ -160,6 +158,9 @@ def _of_poison(record: Record) -> Iterator[str]:
             if None not in (metrics.get(f"{key}{end}_unpoisoned"), metrics.get(f"{key}{end}"))
         ]
         yield f"    {split}: {', '.join(changes)}"
+    if (trivial := found.get("trivial") or {}).get("better"):
+        what = f"{trivial['rows']} copies of {trivial['of']}"
+        yield f"    a trivial attack was better than the search, and is filed: {what}"
     if near := found.get("nearest"):
         beyond = ", ".join(f"{key} by {by:.3g}" for key, by in near["beyond"].items())
         yield (

@@ -93,6 +93,18 @@ def test_what_is_worth_its_trainings_is_said(method, search, words):
     assert words in said
 
 
+def test_what_takes_more_trainings_is_not_said_to_cost_less():
+    of = setting(SEARCH, lambda seed: equal(seed) | {"trainings": 100})
+    said = beside.verdict(of, beside.methods_of(of))
+    assert "cannot be told from it" in said
+    assert "costs less" not in said
+
+
+def test_words_that_differ_between_seeds_are_dots():
+    of = setting(SEARCH, equal)
+    assert beside.methods_of(of)[1].words == ("prepare=reweighing", "prepare.share=...")
+
+
 def test_where_no_method_is_within_the_limits_the_nearest_is_named():
     of = setting(SEARCH, forbidden)
     assert "no plain method keeps to the limits in every seed; thresholds breaks fpr_group0" in beside.verdict(

@@ -172,6 +172,9 @@ def test_quasi_random_points_fill_the_space_more_evenly_than_random_ones():
         ({"cells": [["women", 7]]}, "no training row of group women has label 7"),
         ({"cells": [["womn", 0]]}, "there is no group womn"),
         ({"cells": ["women"]}, "is no pair of a group and a label"),
+        ({"cells": []}, "expected null for all, or pairs"),
+        ({"cells": [["women", 0], [0, 0]]}, "names group 0 with label 0 twice"),
+        ({"most": {"add": 0}}, "attack.poison.most.add=0 leaves no row"),
         ({"harm": {"tpr": 0.1}}, "attack.poison.harm: tpr=0.1"),
         ({"harm": {"fpr": 2}}, "attack.poison.harm: fpr=2"),
         ({"budget": -1}, "attack.poison.budget=-1"),
@@ -189,6 +192,17 @@ def test_another_label_is_for_two_classes(of):
     for settings in ({"action": "relabel"}, {"labels": "any"}):
         with pytest.raises(ValueError, match="another label is for two classes, and there are 3"):
             cell_poison(of(train=three), **(FAST | settings))
+
+
+def test_an_attacker_s_bound_is_the_largest_that_was_found(of):
+    """A search for a fairer model may take a more accurate change instead, and says so."""
+    made = {o: cell_poison(own_journal(of, o), **(FAST | {"objective": o, "slack": 0.2})) for o in ("fair", "unfair")}
+    assert made["unfair"].after["fpr_gap"] == made["unfair"].steps[-1][1]
+    assert (
+        made["fair"].after["accuracy"] >= cell_poison(own_journal(of, "a"), **FAST | {"slack": 0.0}).after["accuracy"]
+    )
+    told = "the most accurate is taken" in made["fair"].facts["ended"]
+    assert told == (made["fair"].after["fpr_gap"] != made["fair"].steps[-1][1])
 
 
 def test_harm_may_be_of_one_rate(of):

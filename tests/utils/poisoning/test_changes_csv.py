@@ -45,15 +45,17 @@ def lines(data, *rows):
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (lambda i, y: f"{i},delete,a,{y},,", "action 'delete'; expected remove, relabel, reweigh"),
-        (lambda i, y: f"{i},remove,a,{1 - y},,", "the file says .*: it is of other data"),
-        (lambda i, y: f"99999,remove,a,{y},,", "row '99999' is no training row of toy"),
-        (lambda i, y: f"{i},relabel,a,{y},7,", "new_label '7'; expected a class"),
-        (lambda i, y: f"{i},relabel,a,{y},,", "new_label ''"),
-        (lambda i, y: f"{i},reweigh,a,{y},,-1", "weight '-1'; expected a number, 0 or more"),
-        (lambda i, y: f"{i},reweigh,a,{y},,nan", "weight 'nan'"),
-        (lambda i, y: f"{i},remove,a,{y}", "4 fields, but its header has 6"),
-        (lambda i, y: f"{i},remove,a,{y},,\n{i},remove,a,{y},,", "is named twice"),
+        (lambda i, y: f"{i},delete,women,{y},,", "action 'delete'; expected remove, relabel, reweigh"),
+        (lambda i, y: f"{i},remove,women,{1 - y},,", "the file says .*: it is of other data"),
+        (lambda i, y: f"99999,remove,women,{y},,", "row '99999' is no training row of toy"),
+        (lambda i, y: f"{i},relabel,women,{y},7,", "new_label '7'; expected a class"),
+        (lambda i, y: f"{i},relabel,women,{y},,", "new_label ''"),
+        (lambda i, y: f"{i},reweigh,women,{y},,-1", "weight '-1'; expected a number, 0 or more"),
+        (lambda i, y: f"{i},reweigh,women,{y},,nan", "weight 'nan'"),
+        (lambda i, y: f"{i},remove,women,{y}", "4 fields, but its header has 6"),
+        (lambda i, y: f"{i},remove,women,{y},,\n0{i},remove,women,{y},,", "is named twice"),
+        (lambda i, y: f"{i},relabel,women,{y},{1 - y},\n{i},remove,women,{y},,", "is named twice"),
+        (lambda i, y: f"{i},remove,men,{y},,", "is of group women, the file says 'men'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(data, tmp_path, made, words):
@@ -75,7 +77,8 @@ def test_a_file_that_is_no_list_is_refused(data, tmp_path):
 def test_all_rows_cannot_go(data, tmp_path):
     path = tmp_path / "list.csv"
     train = data.train
-    rows = [f"{i},remove,a,{y},," for i, y in zip(train.index.tolist(), train.y.tolist(), strict=True)]
+    each = zip(train.index.tolist(), train.s.tolist(), train.y.tolist(), strict=True)
+    rows = [f"{i},remove,{['women', chr(39) + '=men'][s]},{y},," for i, s, y in each]
     path.write_text(lines(data, *rows))
     with pytest.raises(ValueError, match="removes all"):
         with_changes(data, path)
