@@ -294,6 +294,7 @@ def test_the_list_of_a_search_makes_the_model_that_it_judged(home, action):
     words = [word for word in CELLS if not word.startswith("attack")]
     assert command("train", *words, f"changed={path}", "dataset.name=again").code == 0
     [again] = RunStore(paths_config.database("again")).all()
+    assert again["changed"][word] == poison[word]
     assert again["weights"]["sha256"] == record["weights"]["sha256"]
     assert again["run_id"] != record["run_id"]
 

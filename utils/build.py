@@ -29,7 +29,7 @@ from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
 from utils.models.pixels import ForImages
-from utils.poisoning.changes_csv import with_changes
+from utils.poisoning.changes_csv import find_changes, with_changes
 from utils.poisoning.origins import count_origins
 from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
@@ -66,6 +66,7 @@ class Run:
     recipe: Recipe = PLAIN
     poison: Poison | None = None
     added: Mapping[str, Any] | None = None  # what a record says of the rows of a file that are trained on too
+    changed: Mapping[str, Any] | None = None  # and of the training rows that a file removes or changes
 
     @property
     def seed(self) -> int:
@@ -322,7 +323,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
     model, description = build_model(params, dataset, shared)
     ctx = build_context(params, dataset, shared)  # of the data set's own rows
     named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
-    people, added = dataset.train, None
+    people, added, changed = dataset.train, None, None
     if params["prepare"]:
         prepare: Prepare = bind(params["prepare"], "prepare")
         rng = seeding.rng(params["seed"], "prepare")
@@ -330,7 +331,9 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
     if changes := params.get("changed"):
         path = Path(changes).expanduser()
         named |= {"changed": checksum(path)}
-        dataset = replace(dataset, train=with_changes(dataset, path))
+        whole, dataset = dataset, replace(dataset, train=with_changes(dataset, path))
+        counts = find_changes(whole.train, dataset.train).counts()
+        changed = {"path": changes, "sha256": named["changed"], **counts}
     if rows := params.get("added"):
         path = Path(rows).expanduser()
         named |= {"added": checksum(path)}
@@ -357,4 +360,5 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         recipe=recipe(params),
         poison=build_poison(params, dataset),
         added=added,
+        changed=changed,
     )

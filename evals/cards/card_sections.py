@@ -196,7 +196,9 @@ def _changed_rows(record: Record) -> Iterator[str]:
     if any(poison.get(key) for key in DONE if key != "rows"):
         yield "; but for those removed or changed above"
     if params.get("changed"):
-        yield f"; but for those that {params['changed']} removes or changes"
+        told = record.get("changed") or {}
+        counted = [f"{told[key]} {word}" for key, word in DONE.items() if told.get(key)]
+        yield f"; but for those that {params['changed']} removes or changes: {', '.join(counted) or 'uncounted'}"
 
 
 def _weights(record: Record) -> Iterator[list[str]]:

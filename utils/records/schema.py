@@ -380,6 +380,9 @@ RECORD = fields(
         "operating_points": optional(POINTS),
         "poison": optional(POISON),
         "added": optional(ADDED),
+        "changed": optional(
+            fields({"path": TEXT, "sha256": TEXT}, {"removed": NUMBER, "relabelled": NUMBER, "reweighed": NUMBER})
+        ),
         "causal": optional(CAUSAL),
     },
 )

@@ -157,6 +157,7 @@ class Record(TypedDict, total=False):
     class_weights: list[Any]
     poison: dict[str, Any]
     added: dict[str, Any]  # of the rows of a file
+    changed: dict[str, Any]  # of the training rows that a file removes or changes
     evaluations: dict[Any, Any]
     point: int  # of an operating point that stands as a record
     policy: str  # likewise, in words

@@ -189,6 +189,9 @@ def _of_baselines(poison: dict[str, Any]) -> Iterator[str]:
 def _of_added(record: Record) -> Iterator[str]:
     """Yields what the rows are that were added to the training rows, those of a file and those of a search."""
     added, poison = record.get("added"), record.get("poison") or {}
+    if changed := record.get("changed"):
+        told = [f"{count(changed[key], 'row')} {word}" for key, word in DONE.items() if changed.get(key)]
+        yield f"  {', '.join(told) or 'no row changed'} as {changed['path']} says"
     if added:
         yield f"  {count(added['rows'], 'row')} of {added['path']} trained on too ({added['distinct']} distinct)"
     for counted in filter(None, (added, poison.get("origins"))):

@@ -88,6 +88,8 @@ def finished_record(
         record |= {"warnings": warnings}
     if run.added is not None:
         record |= {"added": dict(run.added)}
+    if run.changed is not None:
+        record |= {"changed": dict(run.changed)}
     if causal := describe_scm(run.params, data, run.ctx.scm):
         record |= {"causal": causal}
     if points:
