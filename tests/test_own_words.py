@@ -75,3 +75,19 @@ def test_rows_in_the_words_of_the_file_are_added(trained):
     answer = command("train", *OWN, GRAPH, *SMALL, "added=more.csv")
     assert answer.code == 2
     assert "did you mean black?" in answer.err
+
+
+def test_rows_like_those_of_the_file_are_added(trained):
+    """As they were delivered, labels in words: the same rows as a search writes, to the last bit of the weights."""
+    _, _, folder = trained
+    weights = []
+    for text in ("race,income,hired\nblack,30,no\nhispanic,51,yes\n", "hired,income,race\n0,30,black\n1,51,hispanic\n"):
+        (folder / "like.csv").write_text(text)
+        answer = command("train", *OWN, GRAPH, *SMALL, "added=like.csv", "existing=replace")
+        assert answer.code == 0, answer
+        weights.append(RunStore(paths_config.database("csv")).all()[-1]["weights"]["sha256"])
+    assert weights[0] == weights[1]
+    (folder / "like.csv").write_text("race,income,hired\nblack,30,perhaps\n")
+    answer = command("train", *OWN, GRAPH, *SMALL, "added=like.csv")
+    assert answer.code == 2
+    assert "perhaps" in answer.err

@@ -20,6 +20,8 @@ from utils.datasets.tabular import unknown_name
 from utils.poisoning.features import Rows, to_batch
 from utils.system.atomic import digest
 from utils.system.console import count, escape_formulas
+from utils.tables.new_rows import encode_labelled, read_like, rows_meant
+from utils.tables.table_schema import TableSchema, from_plain
 from utils.types import Batch, Column, Dataset
 from utils.words.near import near
 
@@ -163,12 +165,38 @@ def with_rows(train: Batch, rows: Batch) -> Batch:
 def with_file(dataset: Dataset, path: Path) -> Batch:
     """The training rows of a data set, then those of a file, of weight 1.
 
-    Raises ValueError for images, and as ``read``.
+    The file is one that a search wrote or, of a user's own table, one like that of the table, read by its schema.
+
+    Raises ValueError for images, and as ``read``, or for cells that the schema does not admit.
     """
     if not dataset.columns:
         raise ValueError(f"added={path}: rows are added to tables, and dataset={dataset.name} holds images")
-    rows = read(path, dataset.columns, dataset.classes)
+    schema = None if dataset.schema is None else from_plain(dataset.schema, str(path))
+    if schema is not None and _is_like_the_table(schema, path, dataset.columns):
+        rows = _read_by_schema(schema, path)
+    else:
+        rows = read(path, dataset.columns, dataset.classes)
     return with_rows(dataset.train, to_batch(dataset.columns, dataset.loc, dataset.scale, rows, dataset.train.x))
+
+
+def _is_like_the_table(schema: TableSchema, path: Path, columns: Sequence[Column]) -> bool:
+    """Returns whether a file is one like that of the table: its labels as texts, or without what the table implies."""
+    header, *lines = _fields(path)
+    names, label = [name.strip() for name in header], schema.label.column
+    if label not in names or any(c.name in names for c in columns if c.name not in schema.columns):
+        return False
+    place, implied = names.index(label), any(c.tells for c in columns)
+    return implied or not all(len(line) > place and line[place].strip().isdigit() for line in lines)
+
+
+def _read_by_schema(schema: TableSchema, path: Path) -> Rows:
+    cells = read_like(schema, path).rename_axis(index="row of the file")
+    cells = cells[rows_meant(schema, cells)]
+    try:
+        encoded, y = encode_labelled(schema, cells)
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).partition(', or answer the other rows')[0]}") from None
+    return Rows(torch.from_numpy(encoded.values).double(), torch.from_numpy(y).long())
 
 
 def checksum(path: Path) -> str:
