@@ -60,7 +60,7 @@ def validate(params: Mapping[str, Any]) -> None:
     for key in NUMBERS:
         _read_value(params, key, str(range_of(key)))
     require_ranges(params)
-    if params["prepare"] and "poison_bounds" in params["evaluation"]["metrics"]:
+    if params.get("prepare") and "poison_bounds" in params["evaluation"].get("metrics", {}):
         raise ValueError(
             "evaluation.metrics.poison_bounds: a prepare looks at all rows, so one row that is added may change many "
             "of them, and the bounds would not hold; leave prepare=none, or ~evaluation.metrics.poison_bounds"
