@@ -11,6 +11,7 @@ from evals.poisoning.changed_rows import count_changes, describe_carried, descri
 from evals.poisoning.paired import ends
 from evals.records import levelling
 from evals.records.query import Record
+from utils.metrics import directions
 from utils.system.console import count
 from utils.words.added_rows import DONE, describe_origins
 
@@ -116,7 +117,7 @@ def _of_effects(record: Record, poison: Mapping[str, Any]) -> Iterator[tuple[str
         before, after = (_own(record).get(end) for end in ends(key, "test"))
         return (float("nan") if before is None else before, float("nan") if after is None else after)
 
-    if sides := levelling.sides(levelling.ERRORS, groups(record), moved):
+    if sides := levelling.sides(directions.ERRORS, groups(record), moved):
         yield f"By group, on test rows{plain}", "; ".join(sides)
     if beside := list(plain_methods.facts(record)):
         yield BESIDE, "; ".join(beside)

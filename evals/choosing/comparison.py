@@ -21,9 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.records.levelling import ERRORS
 from evals.records.seed_intervals import student
-from utils.metrics.directions import by_attribute
+from utils.metrics.directions import ERRORS, by_attribute
 from utils.records.decisions import Decisions
 from utils.words.levels import read_group
 

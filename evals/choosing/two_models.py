@@ -8,6 +8,7 @@ import numpy as np
 from evals.choosing import comparison
 from evals.choosing.comparison import Difference, Otherwise
 from evals.records import levelling, query, row_intervals
+from utils.metrics import directions
 from utils.records import decisions
 from utils.records.decisions import Decisions
 from utils.records.typed import Record
@@ -50,7 +51,7 @@ class Compared:
             first, second = (_number(record["metrics"].get(key)) for record in self.records)
             return first, second
 
-        return levelling.sides(levelling.ERRORS, self.names, moved)
+        return levelling.sides(directions.ERRORS, self.names, moved)
 
     def otherwise(self, group: int | None = None) -> Otherwise:
         """Returns how many rows, of one group or of all, the two decide otherwise. For those that have decisions."""

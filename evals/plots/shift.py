@@ -1,6 +1,5 @@
 """Before and after rows were added: an arrow for each seed in the plane of two metrics, on validation and test rows."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +26,9 @@ from evals.poisoning.paired import (
 )
 from evals.records import query
 from evals.records.advice import Asked
+from utils.metrics.directions import GROUP
 from utils.system.console import count
 from utils.system.tables import align
-
-GROUP = re.compile(r"(?P<rate>\w+)_group\d+")
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,7 +145,7 @@ def _room(panel: "Axes", shown: Chart, splits: Sequence[str], *, dots: bool) -> 
 def _compares_groups(x: str, y: str) -> bool:
     """Returns whether two metrics are one rate, of two groups."""
     rates = [GROUP.fullmatch(key) for key in (x, y)]
-    return all(rates) and len({rate["rate"] for rate in rates if rate}) == 1
+    return all(rates) and len({rate["rest"] for rate in rates if rate}) == 1
 
 
 def _signs(*, dots: bool, equal: bool) -> list[Any]:

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from evals.poisoning.paired import Change, Setting, change_of
 from evals.records import query
-from evals.records.levelling import ERRORS
-from utils.metrics.directions import direction
+from utils.metrics.directions import ERRORS, direction
 from utils.system.console import count
 from utils.words.numbers import write_estimate
 

@@ -8,7 +8,7 @@ from evals.choosing.comparison import error_rates
 from evals.poisoning import beside
 from evals.poisoning.changed_rows import describe_changes
 from evals.poisoning.paired import ENDINGS, Change, Setting
-from evals.records.levelling import ERRORS
+from utils.metrics.directions import ERRORS
 from utils.system.tables import DASH
 from utils.words.added_rows import DONE
 from utils.words.numbers import write_estimate

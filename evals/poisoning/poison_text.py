@@ -8,6 +8,7 @@ from evals.choosing.comparison import error_rates
 from evals.poisoning.changed_rows import describe_changes, describe_rows
 from evals.poisoning.paired import Change, Setting
 from evals.records import levelling, query
+from utils.metrics import directions
 from utils.metrics.directions import describe, direction
 from utils.words.numbers import write_estimate
 
@@ -49,7 +50,7 @@ def describe_sides(setting: Setting) -> str:
         return found.before, found.after
 
     rates = tuple(
-        dict.fromkeys((*error_rates(setting.metric), *levelling.ERRORS))
+        dict.fromkeys((*error_rates(setting.metric), *directions.ERRORS))
     )  # what one gap gains the other may pay
     texts = levelling.sides(rates, setting.groups, moved) if setting.done else []
     return "".join(f" {text[0].upper()}{text[1:]}." for text in texts)

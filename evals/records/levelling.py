@@ -6,7 +6,6 @@ import numpy as np
 
 from utils.metrics import directions
 
-ERRORS = ("fnr", "fpr")  # rates of which less is better for whom they are about
 MOSTLY = 0.5  # share of the closing that makes it levelled down
 
 
@@ -39,7 +38,7 @@ def sides(rates: Sequence[str], names: Sequence[str], moved: Callable[[str], tup
     """Returns what ``describe`` says of each error rate that is known of all groups.
 
     Args:
-        rates: some of ``ERRORS``.
+        rates: some of ``utils.metrics.directions.ERRORS``.
         names: those of the groups.
         moved: key, such as ``fpr_group0`` -> its value before and after, NaN where it is not known.
     """

@@ -58,6 +58,7 @@ class Key:
             raise ValueError(f"{self}: expected a direction of -1, 0 or 1, words, and a headline of 0 or more")
 
 
+ERRORS = ("fnr", "fpr")  # rates of which less is better for whom they are about, and which harm is
 ENDS = {
     "low": "lower end of the interval",
     "high": "upper end of the interval",

@@ -10,14 +10,13 @@ import numpy as np
 
 from utils.metrics.classification import FROM_TABLE
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.directions import by_attribute, direction, split_some
+from utils.metrics.directions import ERRORS, by_attribute, direction, split_some
 from utils.metrics.group import GAPS, OF_ANY_CLASSES, RATES, views
 from utils.types import Answer, Batch, FitDecide
 from utils.words.near import near, near_or_all
 
 OF_ALL_ROWS = ("accuracy", "balanced_accuracy", "mcc")
 ACCURACIES = ("constraint", "weight", "objective", "ignore")
-ERRORS = ("fnr", "fpr")  # rates of a group that harm is about
 DIGITS = 12  # of a violation: a loss of exactly what is permitted is permitted
 
 

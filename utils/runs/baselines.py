@@ -15,9 +15,10 @@ import torch
 from utils import seeding
 from utils.build import Run
 from utils.decides.group_exact import group_exact
+from utils.metrics.directions import ERRORS
 from utils.metrics.intervals import Measured
 from utils.poisoning.cells import ACTIONS, Move, cells_of, counts_of, table_of
-from utils.poisoning.judge import DIGITS, ERRORS, Judge
+from utils.poisoning.judge import DIGITS, Judge
 from utils.poisoning.rows_csv import with_rows
 from utils.prepares.duplicate import duplicate
 from utils.prepares.massage import massage

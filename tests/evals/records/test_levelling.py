@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from evals.records.levelling import ERRORS, describe, sides
+from evals.records.levelling import describe, sides
+from utils.metrics.directions import ERRORS
 
 NAMES = ("African-American", "Caucasian")
 
