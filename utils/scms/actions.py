@@ -1,0 +1,110 @@
+"""Actions of a person on its own columns, and what follows from them by the structural equations.
+
+A number is moved by a soft intervention, x_i = f_i(u_i, parents) + shift_i, a level is set, x_i = value_i; columns that
+descend from them follow (recourse through interventions: Karimi, Schölkopf and Valera 2021, arXiv 2002.06278).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from utils.scms.structure import attributes
+from utils.types import SCM, Column, Mechanism
+
+
+class Action(NamedTuple):
+    """Changes of columns, model space; several of them where they broadcast."""
+
+    shift: Tensor  # (..., d) added to what the equation of a column gives; 0 for none
+    chosen: Tensor  # (..., d) bool, columns that are set
+    value: Tensor  # (..., d) what those are set to
+
+    def of(self, place: object) -> "Action":
+        """Some of several actions, by an index of their first dimensions."""
+        return Action(*(tensor[place] for tensor in self))  # type: ignore[index]
+
+
+class Reached(NamedTuple):
+    """Persons after an action, model space."""
+
+    x: Tensor  # (..., d)
+    alone: Tensor  # (..., d) each column as it would be without its own shift
+
+
+class Permitted(NamedTuple):
+    """The changes that a person may make."""
+
+    numbers: tuple[int, ...]  # columns that may be moved
+    levels: tuple[tuple[int, ...], ...]  # columns of each attribute of which another level may be chosen
+    options: tuple[Tensor, ...]  # of each attribute its levels (q, columns), model space
+    low: Tensor  # (d,) least value of a number that is moved, model space
+    high: Tensor  # (d,) largest
+    step: Tensor  # (d,) of whole numbers from one to the next, model space; else 0
+
+
+def permitted(columns: Sequence[Column], loc: Tensor, scale: Tensor, scm: SCM) -> Permitted:
+    """The changes of the columns that are ``actionable`` and not sensitive, within their bounds.
+
+    What another column implies, what implies another (``Column.cut``) and flags of missing numbers cannot be chosen.
+
+    Args:
+        columns: the schema.
+        loc: (d,) natural units = loc + scale * x.
+        scale: (d,).
+        scm: gives type and device.
+    """
+    implying = {c.cut[0] for c in columns if c.cut}
+    free = [c.actionable and not (c.sensitive or c.cut or c.tells or c.name in implying) for c in columns]
+    numbers = tuple(i for i, c in enumerate(columns) if free[i] and c.kind == "continuous")
+    blocks = {name: places for name, places in attributes(columns).items() if all(free[i] for i in places)}
+    single = [i for i, c in enumerate(columns) if free[i] and c.kind != "continuous" and not c.attribute]
+    ends = [c.bounds or (-torch.inf, torch.inf) for c in columns]
+    low, high = ((scm.loc.new_tensor(end) - loc.to(scm.loc)) / scale.to(scm.loc) for end in zip(*ends, strict=True))
+    whole = [1 / float(scale[i]) if c.integer else 0.0 for i, c in enumerate(columns)]
+    return Permitted(
+        numbers,
+        (*blocks.values(), *((i,) for i in single)),
+        (
+            *(torch.eye(len(places)).to(scm.loc) for places in blocks.values()),
+            *(scm.loc.new_tensor(columns[i].levels).unsqueeze(1) for i in single),
+        ),
+        low,
+        high,
+        scm.loc.new_tensor(whole),
+    )
+
+
+def perform(scm: SCM, noise: Tensor, do: Mapping[int, Tensor], action: Action, low: Tensor, high: Tensor) -> Reached:
+    """Persons of a noise (..., d), own units, under an action and an intervention ``do``, both broadcasting with it.
+
+    A number that is moved stays within ``low`` and ``high``, which broadcast with it, model space.
+    """
+    size = torch.broadcast_shapes(noise.shape, action.shift.shape)
+    shift, value = (scm.scale * action.shift).expand(size), scm.own(action.value).expand(size)
+    chosen, least, most = action.chosen.expand(size), scm.own(low).expand(size), scm.own(high).expand(size)
+    alone: dict[int, Tensor] = {}
+
+    def changed(i: int, before: Tensor) -> Tensor:
+        alone[i] = before
+        moved = before + shift[..., i]
+        cut = torch.minimum(torch.maximum(moved, least[..., i]), most[..., i])
+        return torch.where(chosen[..., i], value[..., i], torch.where(shift[..., i] == 0, moved, cut))
+
+    def acted(m: Mechanism) -> Mechanism:
+        def push(u: Tensor, *parents: Tensor) -> Tensor:
+            node = m.push(u, *parents)
+            if len(m.columns) == 1:
+                return changed(m.columns[0], node)
+            return torch.stack([changed(i, of) for i, of in zip(m.columns, node.unbind(-1), strict=True)], -1)
+
+        return m._replace(push=push) if m.parents else m
+
+    before = noise.expand(size).unbind(-1)
+    roots = {i for m in scm.mechanisms if not m.parents for i in m.columns}
+    moved = torch.stack([changed(i, of) if i in roots else of for i, of in enumerate(before)], -1)
+    after = replace(scm, mechanisms=tuple(map(acted, scm.mechanisms))).to_features(moved, do)
+    by_itself = torch.stack([alone.get(i, of) for i, of in enumerate(after.unbind(-1))], -1)
+    return Reached(scm.model(after), scm.model(by_itself))
