@@ -64,7 +64,7 @@ class People:
         return {column: values[:, j, None, None] for j, column in enumerate(self.scm.sensitive)}
 
     def after(self, action: Action, low: Tensor, high: Tensor) -> Reached:
-        """What actions (p, b, d) make of them, (p, b, k, d); bounds (p, d)."""
+        """Persons after actions (p, b, d), (p, b, k, d), within bounds (p, d)."""
         wide = Action(*(part.unsqueeze(-2) for part in action))
         return perform(self.scm, self.noise.unsqueeze(1), self.do, wide, *(of[:, None, None] for of in (low, high)))
 
@@ -291,7 +291,7 @@ class _Search:
         return self.crossed(few)
 
     def descend(self, action: Action) -> tuple[Action, Action]:
-        """Of each start the cheapest action on its way that turns the decision, and the last; else itself."""
+        """The cheapest action on the way of each start that turns the decision, else itself; and the last."""
         way = [action]
         for _ in range(STEPS if self.may.numbers else 0):
             value, gradient = self._slope(action)
