@@ -14,6 +14,7 @@ COMMANDS = {
     "plot": "metrics of all models against each other, with the Pareto frontier; twelve kinds",
     "select": "the best model that meets every limit, what each limit costs, and a model card",
     "compare": "two models on the same test rows: paired differences, who is decided otherwise",
+    "explain": "one person: twins, what moves the decision, the cheapest change that turns it",
     "report": "one HTML page about all models of a data set, to open without a network",
     "pictures": "accuracy by class and radius, confusions, images that fool a classifier",
     "delivery": "rows that somebody delivered, beside trusted ones: what is beyond chance",

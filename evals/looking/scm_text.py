@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from evals.looking.graph_drawing import layers_of
+from evals.plots.graph_layout import layers_of
 from utils import seeding
-from utils.datasets.column_rules import outside
 from utils.datasets.tabular import group_names, natural
+from utils.explaining.person_words import attributes_of, describe_person, describe_twin, is_set_by_do, list_words
 from utils.scms.counterfactual import chances, factual_level, twins
 from utils.scms.facts import HEAD, HIDDEN, LEGEND, describe_flows, describe_support, row_of
 from utils.scms.independence import describe, refuted
 from utils.scms.scoring import equations_of, held_out
 from utils.system.console import count, harmless
 from utils.system.tables import align
-from utils.types import SCM, Column, Dataset, Independence
+from utils.types import SCM, Dataset, Independence
 from utils.words.wrapping import wrap
 
 COLUMNS = ("node", "mechanism", *HEAD)
-SURE = 0.02  # how near to 0 and 1 the indicators of a level are
 
 
 class Person(NamedTuple):
@@ -58,15 +57,6 @@ def show(dataset: Dataset, scm: SCM, people: int) -> Model:
     )
 
 
-def attributes_of(columns: Sequence[Column]) -> dict[str, tuple[int, ...]]:
-    """The places of the columns of every attribute, in their order."""
-    found: dict[str, tuple[int, ...]] = {}
-    for i, c in enumerate(columns):
-        name = c.attribute or c.name
-        found[name] = (*found.get(name, ()), i)
-    return found
-
-
 def graph_of(dataset: Dataset) -> dict[str, list[str]]:
     """The graph between attributes, child -> parents, causes first."""
     of = {c.name: c.attribute or c.name for c in dataset.columns}
@@ -90,63 +80,14 @@ def people_of(dataset: Dataset, scm: SCM, number: int) -> Iterator[Person]:
     draw = seeding.Rows(seeding.derive(0, "posterior"), rows.index[:number])
     others = natural(dataset, scm.model(scm.rounded(scm.own(twins(scm, x, chances(scm, x, draw.uniform))))).double())
     own, level, names = natural(dataset, x.double()), factual_level(scm, x), group_names(dataset.columns)
-    impossible = [outside(dataset.columns, of.cpu().numpy()) for of in others]  # by level and attribute, (n,)
     for i in range(len(x)):
         found = []
         for k in (k for k in range(len(names)) if k != int(level[i])):
-            after = _attributes(dataset, others[k, i].tolist())
-            after |= {name: f"{after[name]} (impossible)" for name, of in impossible[k].items() if of[i]}
-            after |= {name: f"{after[name]} (beyond any row)" for name in _beyond(dataset, others[k, i].tolist())}
-            found.append((names[k], _list({n: t for n, t in after.items() if not _set_by_do(dataset, n)})))
-        yield Person(_list(_attributes(dataset, own[i].tolist())), tuple(found))
-
-
-def _beyond(dataset: Dataset, values: Sequence[float]) -> Iterator[str]:
-    """Yields the numbers of a twin that are outside of what rows may hold."""
-    for column, value in zip(dataset.columns, values, strict=True):
-        if column.bounds and not column.bounds[0] - SURE <= value <= column.bounds[1] + SURE:
-            yield column.name
-
-
-def _set_by_do(dataset: Dataset, name: str) -> bool:
-    return all(c.sensitive for c in dataset.columns if (c.attribute or c.name) == name)
-
-
-def _list(attributes: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {text}" for name, text in attributes.items())
-
-
-def _attributes(dataset: Dataset, values: Sequence[float]) -> dict[str, str]:
-    """The attributes of a row in natural units, each in the words of the owner."""
-    rules = (dataset.schema or {}).get("columns") or {}
-    found = {}
-    for name, places in attributes_of(dataset.columns).items():
-        own = [dataset.columns[i] for i in places]
-        if own[0].attribute:
-            found[name] = _of_indicators(own, [values[i] for i in places])
-        else:
-            rule = rules.get(name) or {}
-            levels = tuple(rule.get("levels") or ()) if own[0].discrete == "ordered" else own[0].texts
-            unit = f" {rule['unit']}" if rule.get("unit") else ""
-            found[name] = f"{_text(own[0], values[places[0]], levels)}{unit}"
-    return found
-
-
-def _text(column: Column, value: float, levels: Sequence[str]) -> str:
-    """A value: its level, or its number; a number that is no level of the column as such."""
-    place = round(value)
-    if levels and abs(value - place) <= SURE and 0 <= place < len(levels):
-        return levels[place]
-    whole = column.integer or column.levels
-    return f"{place}" if whole and abs(value - place) <= SURE else f"{value:.4g}"
-
-
-def _of_indicators(own: Sequence[Column], values: Sequence[float]) -> str:
-    """The level whose indicator is 1; of a twin that is no person, as under additive noise, what each indicator is."""
-    texts = [c.texts[1] if c.texts else c.name.partition("=")[2] or c.name for c in own]
-    if all(min(abs(value), abs(value - 1)) <= SURE for value in values) and sum(values) < 1 + SURE:
-        return next((text for text, value in zip(texts, values, strict=True) if value > 0.5), "other")
-    return " + ".join(f"{value:.2g} {text}" for text, value in zip(texts, values, strict=True) if abs(value) > SURE)
+            after = describe_twin(dataset, others[k, i])
+            found.append(
+                (names[k], list_words({n: t for n, t in after.items() if not is_set_by_do(dataset.columns, n)}))
+            )
+        yield Person(list_words(describe_person(dataset, own[i].tolist())), tuple(found))
 
 
 # --- text ------------------------------------------------------------------------------------------------------

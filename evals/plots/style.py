@@ -43,8 +43,10 @@ def render(figure: "Figure", kind: str) -> bytes:
     return file.getvalue()
 
 
-def targets(out: object, default: str, formats: Sequence[str] = SUFFIXES) -> list[Path]:
+def targets(out: object, default: str, formats: Sequence[str] = SUFFIXES, key: str = "out") -> list[Path]:
     """The files that ``out`` names, by commas; where it is null ``figures/<default>`` in the first of the formats.
+
+    ``key`` is what a user calls it.
 
     Raises:
         ValueError: a suffix other than the formats.
@@ -53,5 +55,5 @@ def targets(out: object, default: str, formats: Sequence[str] = SUFFIXES) -> lis
     words = [word.strip() for word in named.split(",") if word.strip()]
     for word in words:
         if Path(word).suffix.lower() not in formats:
-            raise ValueError(f"out={word}: expected a name ending in {', '.join(formats)}")
+            raise ValueError(f"{key}={word}: expected a name ending in {', '.join(formats)}")
     return [Path(word) for word in words]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from pandas.api.types import is_numeric_dtype
 
@@ -371,13 +372,16 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
     """
     defaults = OmegaConf.load(path)
     assert isinstance(defaults, DictConfig)
+    mappings = [key for key in defaults if not OmegaConf.is_missing(defaults, key) and OmegaConf.is_dict(defaults[key])]
     given: dict[str, Any] = {}
     for key, text in read_words(words, list(map(str, defaults))).items():
-        value = read_option(f"{key}={text}")
+        value = _read_texts(key, text) if key in mappings else read_option(f"{key}={text}")
         if key == "dataset":
             value = [database(one) for one in value] if isinstance(value, list) else database(value)
         given[key] = literal(value) if isinstance(value, str) else value
     OmegaConf.set_struct(defaults, True)
+    for mapping in mappings:  # whose keys are the user's
+        OmegaConf.set_struct(defaults[mapping], False)
     merged = OmegaConf.merge(defaults, given)
     assert isinstance(merged, DictConfig)
     required = [str(key) for key in defaults if OmegaConf.is_missing(defaults, key)]
@@ -388,6 +392,18 @@ def options(words: Sequence[str], path: Path) -> DictConfig:
         if isinstance(defaults[name], bool) and not isinstance(merged[name], bool):
             raise ValueError(f"{name}={merged[name]}: expected true or false")
     return merged
+
+
+def _read_texts(key: str, text: str) -> dict[str, str]:
+    """``{name: value, ...}`` with every value as the text that was typed: ``no`` and ``01004`` are what they are."""
+    try:
+        found = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{key}={text}: cannot be read, {getattr(error, 'problem', error)}") from None
+    texts = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    if not texts or any(":" in str(name) and not value for name, value in found.items()):  # {age:30} is one name
+        raise ValueError(f"{key}={text}: expected {{name: value, name: value}}, with a blank behind each colon")
+    return {str(name): literal(value) for name, value in found.items()}
 
 
 def read_words(words: Sequence[str], keys: Sequence[str], of: str = "") -> dict[str, str]:

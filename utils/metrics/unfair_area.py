@@ -21,7 +21,7 @@ from utils.adversary.bounds import Neurons, bounds_over, counterfactuals, has_bo
 from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
-from utils.scms.counterfactual import abduct, chances, draw, every_level, interventions, is_factual
+from utils.scms.counterfactual import abduct, chances_of_draws, draw, every_level, interventions, is_factual
 from utils.threats import Ball, CausalThreat, ascend
 from utils.types import SCM, Batch, Context, Figures, Predict, Radii
 
@@ -243,17 +243,12 @@ def _individuals(predict: Predict, ctx: Context, x: Tensor, index: Tensor, draws
 
 def _chances(ctx: Context, x: Tensor, index: Tensor, draws: int) -> Tensor | None:
     """The numbers (c, ..., draws * n, d) by which noise is drawn; those of a row do not depend on the others."""
-    if ctx.each and ctx.scm.posterior:
+    if not ctx.scm.posterior:
+        return None
+    if ctx.each:
         each = [_chances(own, rows, of, draws) for own, rows, of in zip(ctx.each, x, index, strict=True)]
         return torch.stack([of for of in each if of is not None], 1)
-    rows = seeding.Rows(seeding.derive(ctx.own_seed, "posterior"), index) if ctx.scm.posterior else None
-
-    def of_rows(like: Tensor) -> Tensor:
-        assert rows is not None
-        every = like.unsqueeze(2).expand(-1, -1, draws, -1)
-        return rows.uniform(every).transpose(1, 2).flatten(1, 2)
-
-    return chances(ctx.scm, x, of_rows)
+    return chances_of_draws(ctx.scm, x, seeding.Rows(seeding.derive(ctx.own_seed, "posterior"), index), draws)
 
 
 def _directions(threat: CausalThreat, samples: int, seed: int) -> Tensor:

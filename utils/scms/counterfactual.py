@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils import seeding
 from utils.scms.discrete import draw_anew
 from utils.scms.structure import nearest_level
 from utils.types import SCM
@@ -41,6 +42,19 @@ def chances(scm: SCM, x: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor | N
     if not scm.posterior:
         return None
     return draw(x.new_zeros(1 + len(scm.levels) * scm.fresh, *x.shape))
+
+
+def chances_of_draws(scm: SCM, x: Tensor, rows: seeding.Rows, draws: int) -> Tensor | None:
+    """As ``chances`` of several draws of each row, (c, draws * n, d): the first of all rows, then the second, ...
+
+    The numbers of a row come from its own stream and do not depend on the other rows.
+    """
+
+    def of_rows(like: Tensor) -> Tensor:
+        every = like.unsqueeze(2).expand(-1, -1, draws, -1)
+        return rows.uniform(every).transpose(1, 2).flatten(1, 2)
+
+    return chances(scm, x, of_rows)
 
 
 def abduct(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:

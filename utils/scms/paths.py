@@ -272,7 +272,8 @@ def _values(values: Tensor) -> Tensor:
 
 def _subsets(p: int) -> Tensor:
     """All sets of p players, (2^p, p) bool: the i-th player is in a set where bit i of its place is 1."""
-    return torch.tensor([[bool(place >> i & 1) for i in range(p)] for place in range(2**p)]).reshape(2**p, p)
+    places, bits = torch.arange(2**p), torch.arange(p)
+    return (places.unsqueeze(1) >> bits & 1).bool()
 
 
 def _sizes(p: int) -> Tensor:

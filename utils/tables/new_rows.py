@@ -143,6 +143,21 @@ def encode_labelled(schema: TableSchema, rows: pd.DataFrame, unseen: Unseen = "r
     return _conclude(rows, values, doubts, mended, unseen), code
 
 
+def encode_attributes(schema: TableSchema, cells: Mapping[str, str]) -> dict[str, Floats]:
+    """The columns (c,) of some attributes of one row, natural units, by name. Raises ValueError as ``encode_rows``."""
+    found: dict[str, Floats] = {}
+    doubts: list[Doubt] = []
+    for block in blocks(schema):
+        if block.name in cells:
+            cell = pd.Series([cells[block.name]], name=block.name, dtype=object)
+            sources, faults = _encode(block, cell, schema.file, mend=False)
+            found[block.name] = fill_rows(sources, slice(None), 1)[0]
+            doubts += faults.doubts
+    if doubts:
+        raise ValueError("; ".join(f"{doubt.column!r} {doubt.text}{doubt.hint}" for doubt in doubts[:MOST]))
+    return found
+
+
 def require_unseen(unseen: str) -> None:
     """Refuses another word for what becomes of rows that the schema does not admit. Raises ValueError."""
     if unseen not in UNSEEN:

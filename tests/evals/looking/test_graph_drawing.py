@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from evals.looking.graph_drawing import describe, draw_graph, layers_of
+from evals.looking.graph_drawing import describe, draw_graph
+from evals.plots.graph_layout import layers_of
 
 DIAMOND = {"b": ("a",), "c": ("a",), "d": ("b", "c", "a")}
 

@@ -1,0 +1,1 @@
+"""Workings of ``python -m evals.explain``: explanations as text, as JSON and as a table."""

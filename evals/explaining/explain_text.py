@@ -1,0 +1,188 @@
+"""A person explained, for the terminal: 80 columns, the owner's words."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from utils.explaining.explanation import Carried, Change, Explanation, Moved, Side, WayOut
+from utils.explaining.person_words import list_words
+from utils.scms.paths import ANEW
+from utils.system.console import count, harmless
+from utils.words.levels import name_class
+from utils.words.wrapping import wrap
+
+LEAST = 5e-3  # a change of log-odds that is shown
+MOST = 8  # arrows or paths
+DECISION = "decision"
+NORMS = {"l2": "L2", "l1": "L1"}
+
+
+def to_text(people: Sequence[Explanation], head: str, classes: Sequence[str], norm: str) -> str:
+    """All explanations, behind a line on the model."""
+    blocks = ["\n".join(_person(one, classes, norm)) for one in people]
+    return harmless("\n\n".join([wrap(head), *blocks])) + "\n"
+
+
+def _person(one: Explanation, classes: Sequence[str], norm: str) -> Iterator[str]:
+    """Yields the lines of one person."""
+    yield wrap(list_words(one.own.words), f"{one.name}: ", "  ")
+    yield wrap(_decision(one.own, one.label, classes), "  Decision: ", "    ")
+    yield from _twins(one, classes)
+    yield from _carried(one)
+    yield from _worst(one, classes)
+    if one.way_out is not None:
+        yield from _way_out(one, one.way_out, classes, norm)
+
+
+def _decision(side: Side, label: int, classes: Sequence[str]) -> str:
+    return (
+        f"{name_class(label, classes)}, log-odds {side.log_odds:.3f} (probability {_chance(side.log_odds)}) beside a "
+        f"threshold of {side.threshold:.3f} for {side.level}."
+    )
+
+
+def _chance(log_odds: float) -> str:
+    return f"{1 / (1 + math.exp(-max(min(log_odds, 500.0), -500.0))):.3f}"
+
+
+def _of_draws(share: float, draws: int) -> str:
+    return f"in {round(share * draws)} of {draws} draws"
+
+
+# --- twins -----------------------------------------------------------------------------------------------------
+
+
+def _twins(one: Explanation, classes: Sequence[str]) -> Iterator[str]:
+    other = name_class(1 - one.label, classes)
+    if one.draws > 1:
+        yield wrap(
+            f"Twins, each in {one.draws} draws of the noise that agrees with the row (a range or shares where they "
+            "differ):",
+            "  ",
+            "    ",
+        )
+    else:
+        yield "  Twins:"
+    for twin in one.twins:
+        if one.draws > 1 and 0 < twin.otherwise < 1:
+            verdict = f"{other} {_of_draws(twin.otherwise, one.draws)}"
+        else:
+            verdict = f"{other}, decided otherwise" if twin.otherwise else "decided alike"
+        yield wrap(
+            f"{verdict}, log-odds {twin.log_odds:.3f} beside {twin.threshold:.3f}.", f"    as {twin.level}: ", " " * 6
+        )
+        others = {name: text for name, text in twin.words.items() if name not in one.set_by_do}
+        yield wrap(_instead(one.own.words, others) or "nothing else differs", " " * 6, " " * 6)
+
+
+def _instead(now: Mapping[str, str], then: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text} instead of {now[name]}" for name, text in then.items() if text != now[name])
+
+
+# --- what moves the decision -----------------------------------------------------------------------------------
+
+
+def _carried(one: Explanation) -> Iterator[str]:
+    for carried in one.carried:
+        yield wrap(
+            f"What moves the log-odds by {carried.change:+.3f} from this person to the twin as {carried.level}"
+            f"{', mean over draws' if one.draws > 1 else ''}:",
+            "  ",
+            "    ",
+        )
+        parts = _choose_parts(carried)
+        wide = max((len(_path(part.nodes)) for part in parts), default=0)
+        for part in parts[:MOST]:
+            yield f"    {part.change:+.3f}  {_path(part.nodes):<{min(wide, 64)}}".rstrip()
+        if rest := parts[MOST:]:
+            yield f"    {sum(part.change for part in rest):+.3f}  {len(rest)} smaller ones together"
+        if not carried.exact:
+            yield wrap(
+                "Shares of many arrows are means over orders drawn at random; their sum is exact.", "    ", "    "
+            )
+
+
+def _choose_parts(carried: Carried) -> list[Moved]:
+    """Paths, and arrows whose paths are too many, the largest first."""
+    split = {path.nodes[:2] for path in carried.paths}
+    parts = [*carried.paths, *(arrow for arrow in carried.arrows if arrow.nodes[:2] not in split)]
+    return sorted((part for part in parts if abs(part.change) >= LEAST), key=lambda part: -abs(part.change))
+
+
+def _path(nodes: Sequence[str]) -> str:
+    if nodes == (ANEW,):
+        return ANEW
+    if len(nodes) == 1:
+        return f"{nodes[0]} -> {DECISION}, directly"
+    return " -> ".join([*nodes, DECISION])
+
+
+# --- the worst point, a way out --------------------------------------------------------------------------------
+
+
+def _worst(one: Explanation, classes: Sequence[str]) -> Iterator[str]:
+    worst = one.worst
+    who = "the person" if worst.level == one.own.level else f"the twin as {worst.level}"
+    if not worst.turned:
+        found = f"no point was found that is decided otherwise; nearest to it is one around {who}"
+    else:
+        some = f" {_of_draws(worst.turned, one.draws)}" if one.draws > 1 else ""
+        found = f"a point is decided otherwise{some}; the farthest lies around {who}"
+    changed = _instead(worst.centre, worst.words) or "it is that point itself"
+    yield wrap(
+        f"{found}, at log-odds {worst.log_odds:.3f} beside {worst.threshold:.3f}: {changed}.",
+        f"  Within radius {worst.radius:g}: ",
+        "    ",
+    )
+
+
+def _way_out(one: Explanation, way: WayOut, classes: Sequence[str], norm: str) -> Iterator[str]:
+    wanted = name_class(1, classes)
+    if math.isinf(way.cost):
+        yield wrap(_none(way, wanted), "  Recourse: ", "    ")
+    else:
+        claim = "the least of all permitted changes" if way.all_tried else "the cheapest that was found"
+        changed = "; ".join(map(_change, way.changes)) or "nothing that is more than a rounding"
+        yield wrap(
+            f"{changed}. This turns the decision to {wanted}{' in every draw' if one.draws > 1 else ''} and costs "
+            f"{way.cost:.3f} standard deviations ({NORMS[norm]}), {claim}.",
+            "  Recourse: ",
+            "    ",
+        )
+        if way.follows:
+            yield wrap(
+                "; ".join(f"{of.attribute} {of.before} -> {of.after}" for of in way.follows),
+                "    What follows: ",
+                " " * 6,
+            )
+    for other in way.others:
+        alike = "" if math.isinf(way.cost) else f"the same change {_accepted(other.accepted, one.draws)}; "
+        yield wrap(f"{alike}{_own_cost(other.cost)}.", f"    As {other.level}: ", " " * 6)
+
+
+def _none(way: WayOut, wanted: str) -> str:
+    if not way.columns:
+        return "no attribute is actionable, so there is none."
+    which = "of" if way.all_tried else "that was tried of"
+    return f"no change {which} {', '.join(way.columns)} within bounds and the largest cost turns it to {wanted}."
+
+
+def _change(change: Change) -> str:
+    shift = "" if change.deviations is None else f" ({change.deviations:+.3f} sd)"
+    return f"{change.attribute} {change.before} -> {change.after}{shift}"
+
+
+def _accepted(share: float, draws: int) -> str:
+    if share in (0, 1):
+        return "would be enough" if share else "would not be enough"
+    return f"would be enough {_of_draws(share, draws)}"
+
+
+def _own_cost(cost: float) -> str:
+    if math.isinf(cost):
+        return "no change was found that is"
+    return f"the cheapest found costs {cost:.3f}" if cost else "none is needed"
+
+
+def heading(name: str, record: str, people: int, scm: str) -> str:
+    """A line on the model, and what twins assume."""
+    return f"{name}, {record}, {count(people, 'person', 'people')}; twins under scm={scm}."
