@@ -1,5 +1,6 @@
 """Objects from a configuration: the only place that instantiates what a configuration names."""
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from utils.configuration.traits import (
 )
 from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
+from utils.losses.fair_metrics import FairMetric
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
 from utils.models.pixels import ForImages
 from utils.poisoning.changes_csv import find_changes, with_changes
@@ -39,7 +41,7 @@ from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
-from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare
+from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare, Term
 from utils.words.numbers import read_radius
 from utils.words.quoting import write_word
 
@@ -220,6 +222,31 @@ def terms(params: Params) -> dict[str, Weighted]:
     }
 
 
+def own_terms(found: Mapping[str, Weighted], params: Params, dataset: Dataset, scm: SCM) -> dict[str, Weighted]:
+    """The terms of one run: what they learn from the training rows is fitted, and state of theirs is no other run's.
+
+    Raises:
+        ValueError: a fair metric that the data do not allow, such as of images.
+    """
+    return {
+        name: of._replace(term=_own_term(of.term, params["regularizer"][name], dataset, scm))
+        for name, of in found.items()
+    }
+
+
+def _own_term(term: Term, node: Mapping[str, Any], dataset: Dataset, scm: SCM) -> Term:
+    metrics = settings_of(own_settings(node, TERM_KEYS), FairMetric)
+    if metrics and dataset.shape:
+        raise ValueError(f"{node['_target_'].split('.')[-1]} compares the columns of rows, and images have none")
+    settings = getattr(term, "keywords", {})
+    made = {name: settings[name](dataset, scm) for name in metrics}
+    made |= {name: copy.deepcopy(value) for name, value in settings.items() if isinstance(value, nn.Module)}
+    if not made:
+        return term
+    device = dataset.train.x.device
+    return partial(term, **{name: of.to(device) if isinstance(of, nn.Module) else of for name, of in made.items()})
+
+
 def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     """Returns what adapts the terms to the classes, in the order of the configuration.
 
@@ -323,6 +350,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
     model, description = build_model(params, dataset, shared)
     ctx = build_context(params, dataset, shared)  # of the data set's own rows
     named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
+    minimised = shared("terms", lambda: terms(params), params["regularizer"])
+    minimised = own_terms(minimised, params, dataset, ctx.scm)  # before any prepare, as the SCM is fitted
     people, added, changed = dataset.train, None, None
     if params["prepare"]:
         prepare: Prepare = bind(params["prepare"], "prepare")
@@ -349,7 +378,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         dataset=dataset,
         model=model,
         nominal=nominal_weight(params),
-        terms=shared("terms", lambda: terms(params), params["regularizer"]),
+        terms=minimised,
         ctx=ctx,
         fit_decide=shared("decide", lambda: bind(params["decide"], "decide"), params["decide"]),
         make_optimizer=shared("optimizer", lambda: bind(optimizer, "trainer.optimizer"), optimizer),

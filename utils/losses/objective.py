@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.types import Adaptation, Batch, Context, Predict, Scalar, Term
 
@@ -92,6 +92,12 @@ def binary_logit(logits: Tensor, method: str) -> Tensor:
 def is_zero(weight: Scalar) -> bool:
     """Returns whether what a weight multiplies can be left out; weights that differ in a stack are all other than 0."""
     return not isinstance(weight, Tensor) and weight == 0
+
+
+def find_states(terms: Mapping[str, Weighted]) -> list[nn.Module]:
+    """Returns the settings of the terms that have a state, in their buffers, which a checkpoint keeps."""
+    settings = [value for of in terms.values() for value in getattr(of.term, "keywords", {}).values()]
+    return [value for value in settings if isinstance(value, nn.Module)]
 
 
 def make_objective(nominal: Scalar, terms: Mapping[str, Weighted], adaptations: Sequence[Adaptation] = ()) -> Objective:

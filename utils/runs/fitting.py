@@ -13,7 +13,7 @@ from utils import seeding
 from utils.build import Run
 from utils.configuration.stacking import why_alone
 from utils.configuration.traits import without_poison
-from utils.losses.objective import Objective, Weighted, make_objective
+from utils.losses.objective import Objective, Weighted, find_states, make_objective
 from utils.models.learner import Learner
 from utils.system.console import count
 from utils.training.many_models import DivergenceError, Watch, fit_many, treats_each_parameter_alone
@@ -68,7 +68,8 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
     stack = Stack([run.model for run in runs])
-    objective = _stacked_objective(runs)
+    nominal, terms = _stacked_terms(runs)
+    objective = make_objective(nominal, terms)
     train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])
     _compare(runs, stack, objective, train, ctx)
     errors = fit_many(
@@ -85,13 +86,14 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
         orders=[seeding.generator(run.seed, "order") for run in runs],
         watch=watch,
         checkpoints=[checkpoint_of(run) for run in runs],
+        states=find_states(terms),
     )
     stack.hand_back()
     return errors
 
 
-def _stacked_objective(runs: Sequence[Run]) -> Objective:
-    """The objective of a stack: the losses (m,) that its runs would minimise one by one.
+def _stacked_terms(runs: Sequence[Run]) -> tuple[Scalar, dict[str, Weighted]]:
+    """The weight of the plain loss and the terms of a stack: the losses (m,) that its runs would minimise one by one.
 
     Raises:
         UnstackableError: terms that differ in more than numbers.
@@ -109,7 +111,7 @@ def _stacked_objective(runs: Sequence[Run]) -> Objective:
         )
         for name in runs[0].terms
     }
-    return make_objective(weight([run.nominal for run in runs], "objective.nominal"), every)
+    return weight([run.nominal for run in runs], "objective.nominal"), every
 
 
 def _compare(runs: Sequence[Run], stack: Stack, objective: Objective, train: Batch, ctx: Context) -> None:
@@ -164,6 +166,7 @@ def fit_plainly(run: Run, *, watch: Watch) -> None:
             watch=watch,
             recipe=run.recipe,
             adaptations=run.adaptations,
+            states=find_states(run.terms),
             checkpoint=checkpoint_of(run) if run.recipe.checkpoint_every else None,
         )
     except torch.OutOfMemoryError:

@@ -149,7 +149,8 @@ def _of_stacks(run: Run, sets: Sequence[Batch], inner_seeds: int) -> list[Answer
 def _fresh(run: Run, rows: Batch, inner: int) -> Run:
     """Returns the run with other rows, untrained, its random streams at their beginning; inner seed 0 is its own.
 
-    What adapts to the training starts anew too. No checkpoint: the next set of rows would go on from that of this one.
+    What adapts to the training, and the state of terms, starts anew too. No checkpoint: the next set of rows would go
+    on from that of this one.
     """
     seed = run.seed if inner == 0 else seeding.derive(run.seed, f"inner {inner}") % 2**31
     params: Params = {**run.params, "seed": seed}
@@ -157,7 +158,8 @@ def _fresh(run: Run, rows: Batch, inner: int) -> Run:
     ctx = replace(run.ctx, seed=seed, generator=seeding.generator(seed, "attack"))
     recipe, adaptations = replace(run.recipe, checkpoint_every=0), copy.deepcopy(run.adaptations)
     own = trained_on(run, rows)
-    return replace(own, params=params, model=model, ctx=ctx, recipe=recipe, adaptations=adaptations)
+    terms = copy.deepcopy(run.terms)
+    return replace(own, params=params, model=model, ctx=ctx, recipe=recipe, adaptations=adaptations, terms=terms)
 
 
 def _without_size(params: Params) -> Params:

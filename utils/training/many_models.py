@@ -41,6 +41,7 @@ def fit_many(
     orders: Sequence[Generator],
     watch: Watch,
     checkpoints: Sequence[Path] = (),
+    states: Sequence[nn.Module] = (),
 ) -> list[DivergenceError | None]:
     """Trains m models of one structure together, in place; each as ``recipe.fit`` would alone, to rounding.
 
@@ -62,6 +63,7 @@ def fit_many(
         watch: called after every epoch with means over the models.
         checkpoints: m files, each of a model that it was trained to by itself or in any stack. Where all are there, of
             the same epoch, the training goes on from them; they are written now and then.
+        states: modules whose buffers (m, *) the objective changes, which checkpoints keep.
 
     Returns:
         The error of each model whose loss or parameters left the finite numbers, else None. Such a model ends
@@ -70,11 +72,11 @@ def fit_many(
     optimizer = _SlicedOptimizer(stack, make_optimizer, lr, weight_decay)
     errors: list[DivergenceError | None] = [None] * len(orders)
     streams = _streams(orders, ctx)
-    begun, started = _resume_all(checkpoints, optimizer, streams, errors), time.monotonic()
+    begun, started = _resume_all(checkpoints, optimizer, streams, errors, states), time.monotonic()
     written = started
     for epoch in range(begun, epochs):
         stack.train()
-        ctx = replace(ctx, progress=epoch / epochs)
+        ctx = replace(ctx, progress=epoch / epochs, epoch=epoch, epochs=epochs)
         losses = []
         rows = torch.stack([torch.randperm(train.y.shape[-1], generator=order) for order in orders])
         for keep in rows.to(train.x.device).split(batch_size, 1):
@@ -91,7 +93,7 @@ def fit_many(
             break
         since = started if epoch + 1 == epochs else written  # judging may take long too
         if checkpoints and time.monotonic() - since > PAUSE:
-            _save_all(checkpoints, optimizer, streams, errors, epoch + 1)
+            _save_all(checkpoints, optimizer, streams, errors, states, epoch + 1)
             written = time.monotonic()
         sound = torch.tensor([error is None for error in errors], device=values.device)
         watch(epoch + 1, summary(stack, values[:, sound], valid))
@@ -109,13 +111,15 @@ def _save_all(
     optimizer: "_SlicedOptimizer",
     streams: Sequence[Streams],
     errors: Sequence[DivergenceError | None],
+    states: Sequence[nn.Module],
     epoch: int,
 ) -> None:
     """Writes what each model has come to after an epoch."""
     for i, (path, (order, own), error) in enumerate(zip(paths, streams, errors, strict=True)):
         said = None if error is None else str(error)
-        states = {"order": order.get_state(), "own": own.get_state(), "error": said, "epoch": epoch}
-        write_checkpoint(path, optimizer.of_model(i) | states)
+        of_terms = [{key: value[i].clone() for key, value in state.state_dict().items()} for state in states]
+        kept = {"order": order.get_state(), "own": own.get_state(), "error": said, "epoch": epoch, "terms": of_terms}
+        write_checkpoint(path, optimizer.of_model(i) | kept)
 
 
 def _resume_all(
@@ -123,6 +127,7 @@ def _resume_all(
     optimizer: "_SlicedOptimizer",
     streams: Sequence[Streams],
     errors: list[DivergenceError | None],
+    states: Sequence[nn.Module],
 ) -> int:
     """Goes on from checkpoints; returns the epochs done, 0 where not all models have one of the same epoch.
 
@@ -136,6 +141,9 @@ def _resume_all(
         return 0
     try:
         optimizer.take(stored)
+        for k, state in enumerate(states):
+            found = [of["terms"][k] for of in stored]
+            state.load_state_dict({key: torch.stack([of[key] for of in found]) for key in state.state_dict()})
         for i, (of, (order, own)) in enumerate(zip(stored, streams, strict=True)):
             order.set_state(of["order"])
             own.set_state(of["own"])

@@ -177,6 +177,7 @@ def fit(
     watch: Watch,
     recipe: Recipe = PLAIN,
     adaptations: Sequence[Adaptation] = (),
+    states: Sequence[nn.Module] = (),
     checkpoint: Path | None = None,
 ) -> None:
     """Trains the model in place by mini-batches; the last, smaller batch of an epoch counts too.
@@ -198,6 +199,7 @@ def fit(
         watch: called after every epoch, and now and then within one with the share of it that is done.
         recipe: all else.
         adaptations: what ``objective`` was made with; told of every epoch.
+        states: modules whose buffers the objective changes.
         checkpoint: file to go on from where it is there, and to write.
 
     Raises:
@@ -213,7 +215,7 @@ def fit(
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = without_compiler(make_optimizer)(model.parameters(), lr=lr, weight_decay=weight_decay)
-    modules = [a for a in adaptations if isinstance(a, nn.Module)]
+    modules = [*(a for a in adaptations if isinstance(a, nn.Module)), *states]
     state = _State(model, optimizer, _average_of(model, recipe), modules)
     if checkpoint is not None and checkpoint.is_file():
         state.take(read_checkpoint(checkpoint), checkpoint)

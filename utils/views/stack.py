@@ -146,14 +146,15 @@ def _by_name(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
 def together(values: Sequence[Any], name: str, device: torch.device | str = "cpu") -> Any:
     """One setting for all models of a stack: what is equal as it is, numbers that differ as (m, 1).
 
-    Bound methods are those of one function, their arguments stacked in turn; modules become a ``Stack``.
+    Bound methods are those of one function, their arguments stacked in turn; modules become a ``Stack``, those without
+    parameters one module with the buffers (m, *) of all.
 
     Raises:
         UnstackableError: values that differ otherwise, naming the setting.
     """
     first = values[0]
     if all(isinstance(v, nn.Module) for v in values):
-        return Stack(values)
+        return Stack(values) if next(first.parameters(), None) is not None else _stack_states(values, name)
     if all(
         isinstance(v, partial) and v.func is first.func and v.keywords.keys() == first.keywords.keys() for v in values
     ):
@@ -165,6 +166,23 @@ def together(values: Sequence[Any], name: str, device: torch.device | str = "cpu
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return torch.tensor(values, dtype=torch.get_default_dtype(), device=device).unsqueeze(1)
     raise UnstackableError(f"{name} differs and is no number")
+
+
+def _stack_states(modules: Sequence[nn.Module], name: str) -> nn.Module:
+    """A module like each of these, its buffers (m, *). Raises UnstackableError where they differ otherwise."""
+    first, buffers = modules[0], [dict(module.named_buffers()) for module in modules]
+    if len({str([(key, value.shape) for key, value in of.items()]) for of in buffers}) > 1:
+        raise UnstackableError(f"{name} has states of different sizes")
+    if any(_plain(module) != _plain(first) for module in modules):
+        raise UnstackableError(f"{name} differs and is no number")
+    same = copy.copy(first)
+    same._buffers = {key: torch.stack([of[key] for of in buffers]) for key in buffers[0]}
+    return same
+
+
+def _plain(module: nn.Module) -> dict[str, Any]:
+    """Returns the attributes of a module beside its buffers."""
+    return {key: value for key, value in vars(module).items() if not key.startswith("_")}
 
 
 def stack_scms(scms: Sequence[SCM]) -> SCM:
