@@ -12,7 +12,7 @@ from utils.decides.threshold import Threshold
 from utils.records.settings import TERM_KEYS, own_settings
 from utils.scms.none import none
 from utils.threats import everywhere
-from utils.types import Batch, Context
+from utils.types import SCM, Batch, Context, Dataset
 
 RADIUS = 8 / 255
 
@@ -69,6 +69,18 @@ def term(option: Callable[[str, str], dict]) -> Callable:
 
     def make(name: str, **changes) -> Callable:
         return build.terms({"regularizer": {name: option("regularizer", name)[name] | changes}})[name].term
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def own_term(option: Callable[[str, str], dict]) -> Callable:
+    """A term of an option fitted to a data set and its causal model, some settings of its search changed."""
+
+    def make(name: str, data: Dataset, scm: SCM, **search) -> Callable:
+        node = option("regularizer", name)[name]
+        params = {"regularizer": {name: node | {"search": node["search"] | search}}}
+        return build.own_terms(build.terms(params), params, data, scm)[name].term
 
     return make
 
