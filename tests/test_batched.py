@@ -38,11 +38,16 @@ KNOBS = {
     "capify": "regularizer.capify.linearity=0.5,2.0",
     "causal_adv": "regularizer.causal_adv.twins=1,2.5",
     "causal_al": "epsilon=0.05,0.2",
+    "causal_dro": "epsilon=0.05,0.2",
     "causal_al_random": "regularizer.causal_al_random.attack.samples=20",
     "erm": "trainer.lr=0.01,0.03",
     "group_gap": "regularizer.group_gap.weight=3,30",
     "llr": "regularizer.llr.gradient=0.5,1",
     "ross": "regularizer.ross.step=0.3,0.75",
+    "sensei": "regularizer.sensei.search.steps=5",
+    "sensei_causal": "regularizer.sensei_causal.search.steps=3",
+    "sensr": "regularizer.sensr.search.steps=5",
+    "sensr_causal": "regularizer.sensr_causal.search.steps=3",
 }
 
 

@@ -27,7 +27,8 @@ CONFINED = {
     "hydra": r"utils\.(build|cli|runs\.sweep|system\.devices|(words|command_line|launchers|search|plugins)\..*)|train"
     r"|evaluate|evals\.records\.reproduce",
     # of the causal models one module, for the trees that equations are compared with
-    "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*|utils\.estimator|utils\.scms\.scoring",
+    "sklearn": r"utils\.(metrics|datasets|models|prepares)\..*|utils\.estimator|utils\.scms\.scoring"
+    r"|utils\.losses\.fair_metrics",
     "skops": r"utils\.models\.learner",
     "matplotlib": r"evals\.(plots\..*|pictures)",
     "pydantic": r"utils\.tables\.table_schema",

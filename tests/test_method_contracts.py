@@ -92,7 +92,7 @@ def test_a_term_is_finite_alone_and_stacked(name, toy):
         contracts.check_epsilon(lambda rows, here: adaptation.adapted(rows, here).epsilon(rows, here), batch, ctx)
         assert adapted.emphasis is None or all(part.isfinite().all() for part in adapted.emphasis)
         return
-    (weighted,) = build.terms(params).values()
+    (weighted,) = build.own_terms(build.terms(params), params, data, ctx.scm).values()
     contracts.check_term(weighted.term, models, batch, ctx, stacks=not data.shape)
 
 

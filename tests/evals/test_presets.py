@@ -21,16 +21,22 @@ def preset(name, *words):
     return cfg, list(product(*values))
 
 
-def test_the_whole_table_trains_every_published_method_on_every_set_but_the_single_runs():
+def test_the_whole_table_trains_every_published_method_on_every_set():
     figures, _ = table.read_published("capify")
-    means = figures[figures["n"] > 1]
     _, jobs = preset("capify_table")
-    assert set(zip(means["dataset"], means["regularizer"], strict=True)) <= {job[:2] for job in jobs}
+    assert set(zip(figures["dataset"], figures["regularizer"], strict=True)) <= {job[:2] for job in jobs}
+
+
+@pytest.mark.parametrize(("regularizer", "eps"), [("sensei", 0.1), ("sensr", 0.1), ("sensei_causal", 0.0025)])
+def test_the_whole_table_gives_infairness_methods_their_usual_eps(regularizer, eps):
+    """It is the square of the radius."""
+    cfg, _ = preset("capify_table", f"regularizer={regularizer}")
+    assert cfg.epsilon.radius**2 == pytest.approx(eps)
 
 
 def test_the_whole_table_has_twenty_seeds_by_default():
     _, jobs = preset("capify_table")
-    assert len(jobs) == len(set(jobs)) == 6 * 7 * 20
+    assert len(jobs) == len(set(jobs)) == 6 * 12 * 20
 
 
 @pytest.mark.parametrize("regularizer", ["erm", "llr", "capify", "causal_adv"])

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
+from utils.scms.counterfactual import twins
 from utils.threats import Ball, FeatureThreat, Reach, Threat, causal
 from utils.types import SCM, Context, Dataset
 
@@ -136,35 +136,63 @@ def causal_twins(dataset: Dataset, scm: SCM) -> Twins:
     return Twins()
 
 
-def logistic_subspace(dataset: Dataset, scm: SCM, *, C: float) -> Subspace:
-    """The metric that ignores the sensitive columns and what tells of them (Yurochkin et al. 2020, appendix B.1).
+def sensitive_subspace(
+    dataset: Dataset,
+    scm: SCM,
+    *,
+    directions: Literal["attribute", "twins"],
+    C: float,
+    components: int,
+) -> Subspace:
+    """The metric that ignores some directions, found on the training rows before any ``prepare``, in model space.
 
-    The directions are the sensitive columns and the coefficients of a logistic regression of each sensitive attribute
-    on the other columns, as in inFairness' LogisticRegSensitiveSubspace with ``protected_idxs``: of two levels with an
-    L1 penalty, of more by softmax with an L2 penalty; on the training rows before any ``prepare``, in model space.
+    ``directions`` "attribute" are the sensitive columns and the coefficients of a logistic regression of each
+    sensitive attribute on the other columns: of two levels with an L1 penalty, of more by softmax with an L2 penalty
+    (Yurochkin et al. 2020, arXiv 1907.00020, appendix B.1; inFairness' LogisticRegSensitiveSubspace with
+    ``protected_idxs``). "twins" are the first right singular vectors of the twins of every row less their mean
+    (appendix B.2; inFairness' SVDSensitiveSubspaceDistance, the twins of a row being comparable).
 
     Args:
         dataset: gives rows and columns.
-        scm: is not asked.
-        C: how much a row counts against the penalty, > 0; inFairness has 1.
+        scm: gives the twins; of noise that is drawn, the middle.
+        directions: "attribute" or "twins".
+        C: of "attribute", how much a row counts against the penalty, > 0; inFairness has 1.
+        components: of "twins", directions, from 1 to the number of columns.
 
     Raises:
-        ValueError: no column is sensitive, or C is out of range.
+        ValueError: no column is sensitive, or a setting is out of range.
     """
     if not dataset.sensitive:
         raise ValueError("the metric ignores what tells of a sensitive attribute, and no column is one; name one")
     if not C > 0:
-        raise ValueError(f"C={C}: expected a number above 0")
-    rows = dataset.train.x.double().cpu().numpy()
+        raise ValueError(f"metric.C={C}: expected a number above 0")
+    x = dataset.train.x
+    if not 1 <= components <= x.shape[-1]:
+        raise ValueError(f"metric.components={components}: expected a whole number in [1, {x.shape[-1]}], the columns")
+    rows = x.double().cpu().numpy()
+    if directions == "twins":
+        return Subspace(_between_twins(scm, x)[:components], rows)
+    return Subspace(_towards_attributes(rows, dataset, C), rows)
+
+
+def _between_twins(scm: SCM, x: Tensor) -> NDArray[Any]:
+    """The directions (d, d) in which the twins of rows (n, d) differ, the one of most difference first."""
+    alike = twins(scm, x).double()
+    apart = (alike - alike.mean(0)).flatten(0, 1).cpu().numpy()
+    return np.linalg.eigh(apart.T @ apart)[1].T[::-1]
+
+
+def _towards_attributes(rows: NDArray[Any], dataset: Dataset, C: float) -> NDArray[Any]:
+    """The sensitive columns, and the coefficients of what tells of them among the others, (r, d)."""
     others = [i for i in range(rows.shape[1]) if i not in dataset.sensitive]
     directions = [np.eye(rows.shape[1])[list(dataset.sensitive)]]
     for columns in _attributes(dataset):
         level = _levels(rows[:, columns])
         if others and level.any():  # at least two
-            coefficients = _regression(level, C).fit(rows[:, others], level).coef_
+            coefficients = _coefficients(rows[:, others], level, C)
             directions.append(np.zeros((len(coefficients), rows.shape[1])))
             directions[-1][:, others] = coefficients
-    return Subspace(np.concatenate(directions), rows)
+    return np.concatenate(directions)
 
 
 def _attributes(dataset: Dataset) -> list[list[int]]:
@@ -181,10 +209,17 @@ def _levels(attribute: NDArray[Any]) -> NDArray[np.int64]:
     return np.unique(attribute, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _regression(level: NDArray[np.int64], C: float) -> LogisticRegression:
+def _coefficients(x: NDArray[Any], level: NDArray[np.int64], C: float) -> NDArray[Any]:
+    """The coefficients (1, d), of more than two levels (L, d), of a regression of the level on the columns (n, d)."""
+    from sklearn.linear_model import LogisticRegression  # which takes a second, and other runs need none of it
+
     if level.max() > 1:
-        return LogisticRegression(C=C, max_iter=ITERATIONS)
-    return LogisticRegression(C=C, l1_ratio=1.0, solver="liblinear", max_iter=ITERATIONS, tol=1e-6, random_state=0)
+        fitted = LogisticRegression(C=C, max_iter=ITERATIONS)
+    else:
+        lasso = {"l1_ratio": 1.0, "solver": "liblinear", "tol": 1e-6}
+        fitted = LogisticRegression(C=C, max_iter=ITERATIONS, random_state=0, **lasso)
+    coefficients: NDArray[Any] = fitted.fit(x, level).coef_
+    return coefficients
 
 
 def _orthonormal(directions: NDArray[Any]) -> NDArray[Any]:

@@ -8,11 +8,20 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from utils.datasets.tabular import assemble
-from utils.losses.fair_metrics import Subspace, Twins, logistic_subspace
+from utils.losses.fair_metrics import Subspace, Twins, sensitive_subspace
+from utils.scms.counterfactual import twins
 from utils.types import Column
 from utils.views.stack import together
 
 WEAK = "ignore:.*penalty.*:Warning"
+
+
+def logistic_subspace(data, scm, C=1.0):
+    return sensitive_subspace(data, scm, directions="attribute", C=C, components=1)
+
+
+def twin_subspace(data, scm, components):
+    return sensitive_subspace(data, scm, directions="twins", C=1.0, components=components)
 
 
 def squared(metric, delta):
@@ -45,13 +54,37 @@ def test_the_logistic_subspace_is_that_of_infairness(dataset, scm, name):
     data = dataset(name)
     theirs, x = distances.LogisticRegSensitiveSubspace(), data.train.x
     theirs.fit(x, protected_idxs=data.sensitive)
-    ours = squared(logistic_subspace(data, scm(name), C=1.0), x[:50] - x[50:100])
+    ours = squared(logistic_subspace(data, scm(name)), x[:50] - x[50:100])
     torch.testing.assert_close(ours, theirs(x[:50], x[50:100]).squeeze(1), rtol=0.01, atol=1e-4)
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_the_subspace_of_twins_is_the_svd_of_infairness(dataset, scm, components):
+    """SVDSensitiveSubspaceDistance of one set of comparable samples for each row."""
+    distances = pytest.importorskip("inFairness.distances", reason="needs pip install -r tests/requirements.txt")
+    data, theirs = dataset("nlm"), distances.SVDSensitiveSubspaceDistance()
+    theirs.fit(list(twins(scm("nlm"), data.train.x).transpose(0, 1)), n_components=components)
+    ours = squared(twin_subspace(data, scm("nlm"), components=components), data.train.x[:50] - data.train.x[50:100])
+    torch.testing.assert_close(ours, theirs(data.train.x[:50], data.train.x[50:100]).squeeze(1), rtol=1e-3, atol=1e-4)
+
+
+def test_on_a_linear_scm_one_direction_holds_the_difference_of_twins(dataset, scm):
+    """do(x1) moves lin's x2 by 2 and x3 by -1: twins are no distance apart."""
+    metric, (one, other) = (
+        twin_subspace(dataset("lin"), scm("lin"), components=1),
+        twins(scm("lin"), dataset("lin").test.x),
+    )
+    assert squared(metric, one - other).max() < 1e-9
+
+
+def test_more_components_than_columns_are_refused(dataset, scm):
+    with pytest.raises(ValueError, match=r"metric.components=4: expected a whole number in \[1, 3\], the columns"):
+        twin_subspace(dataset("lin"), scm("lin"), components=4)
 
 
 def test_of_more_than_two_levels_softmax_finds_the_directions(races):
     """scikit-learn's multinomial fit: moves along each level's coefficients are free, others are not."""
-    metric, x = logistic_subspace(races, None, C=1.0), races.train.x.double().numpy()
+    metric, x = logistic_subspace(races, None), races.train.x.double().numpy()
     fitted = LogisticRegression(C=1.0, max_iter=1000).fit(x[:, 1:4], x[:, [0, 4, 5]].argmax(1))
     free = np.zeros((6, 6))
     free[:3, 1:4], free[3:, [0, 4, 5]] = fitted.coef_, np.eye(3)
@@ -73,7 +106,7 @@ def test_directions_that_depend_on_each_other_count_once(kind):
 
 
 def test_a_stack_has_a_metric_for_each_model(dataset, scm):
-    metrics = [logistic_subspace(dataset("lin", 500, seed), scm("lin"), C=1.0) for seed in (0, 1)]
+    metrics = [logistic_subspace(dataset("lin", 500, seed), scm("lin")) for seed in (0, 1)]
     delta = torch.randn(5, 2, 7, 3)  # candidates, models, rows, columns
     found = squared(together(metrics, "metric"), delta)
     for i, metric in enumerate(metrics):
@@ -82,7 +115,7 @@ def test_a_stack_has_a_metric_for_each_model(dataset, scm):
 
 def test_free_moves_cost_nothing_and_end_where_the_training_rows_end(dataset, scm):
     data = dataset("lin")
-    metric, x = logistic_subspace(data, scm("lin"), C=1.0), data.train.x
+    metric, x = logistic_subspace(data, scm("lin")), data.train.x
     moves = metric.free_moves
     ends = moves.lift(moves.ends(x))
     assert squared(metric, ends).max() < 1e-9
@@ -107,9 +140,9 @@ def test_without_a_sensitive_column_there_is_nothing_to_ignore(dataset, scm):
     data = dataset("lin")
     columns = tuple(Column(c.name, c.kind) for c in data.columns)
     with pytest.raises(ValueError, match="no column is one; name one"):
-        logistic_subspace(replace(data, columns=columns), scm("lin"), C=1.0)
+        logistic_subspace(replace(data, columns=columns), scm("lin"))
 
 
 def test_a_penalty_beyond_its_range_is_refused(dataset, scm):
-    with pytest.raises(ValueError, match="C=0: expected a number above 0"):
+    with pytest.raises(ValueError, match="metric.C=0: expected a number above 0"):
         logistic_subspace(dataset("lin"), scm("lin"), C=0)

@@ -9,12 +9,16 @@ import torch
 from torch import nn
 
 from utils import seeding
-from utils.losses.fair_metrics import Twins, logistic_subspace
+from utils.losses.fair_metrics import Twins, sensitive_subspace
 from utils.losses.fair_search import Multiplier, find_worst
 from utils.scms.counterfactual import twins
 from utils.threats import everywhere
 
 PUBLISHED = {"start": 0.1, "steps": 100, "lr": 1e-3, "free_steps": 0, "free_step": 0.25}
+
+
+def logistic_subspace(data, scm):
+    return sensitive_subspace(data, scm, directions="attribute", C=1.0, components=1)
 
 
 def multiplier(**changes):
@@ -31,7 +35,7 @@ def lin(dataset, context):
     """Rows of lin, a linear model in double precision, the context and the metric."""
     rows = dataset("lin").train.rows(slice(0, 40))
     rows, model = rows._replace(x=rows.x.double(), w=rows.w.double()), nn.Linear(3, 1).double()
-    return rows, model, context("lin", radius=0.3), logistic_subspace(dataset("lin"), context("lin").scm, C=1.0)
+    return rows, model, context("lin", radius=0.3), logistic_subspace(dataset("lin"), context("lin").scm)
 
 
 def test_without_long_steps_it_is_adam_on_the_published_objective(lin):
@@ -65,7 +69,7 @@ def test_at_radius_0_only_free_moves_are_left(dataset, context, trained):
     found = find_worst(squares(model, rows), rows, ctx, Twins(), multiplier(), **PUBLISHED | {"steps": 3})
     every = twins(ctx.scm, rows.x)
     assert torch.allclose(squares(model, rows)(found), squares(model, rows)(every).amax(0), atol=1e-4)
-    metric = logistic_subspace(dataset("loan"), ctx.scm, C=1.0)
+    metric = logistic_subspace(dataset("loan"), ctx.scm)
     found = find_worst(squares(model, rows), rows, ctx, metric, multiplier(), **PUBLISHED | {"free_steps": 2})
     assert metric.priced(found - rows.x).abs().max() < 1e-5
     assert (found - rows.x).norm(dim=1).min() > 0.05

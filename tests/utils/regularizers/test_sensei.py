@@ -1,5 +1,6 @@
 """SenSeI: inFairness on the same rows, the same start and the same network; stacks; what it trains."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -10,9 +11,12 @@ from torch import nn
 
 from utils import seeding
 from utils.epsilons.constant import constant
-from utils.losses.objective import Weighted, cross_entropy, find_states
+from utils.losses.objective import Weighted, cross_entropy, find_states, make_objective
 from utils.models.mlp import MLP
 from utils.scms.counterfactual import twins
+from utils.training import many_models
+from utils.training.many_models import fit_many
+from utils.training.one_model import PLAIN, fit
 from utils.views.stack import Stack, stack_batches, stack_contexts, together
 
 
@@ -97,3 +101,81 @@ def test_it_makes_lin_fair_between_twins(dataset, context, own_term, train_on):
         flips.append((decided[0] != decided[1]).double().mean())
     assert flips[0] > 0.3
     assert flips[1] < 0.1
+
+
+class Fitting:
+    """Two small models of lin with terms, contexts and batch orders of their own, to be trained as a stack."""
+
+    def __init__(self, dataset, context, own_term):
+        self.data = [dataset("lin", 200, seed) for seed in (0, 1)]
+        terms = [own_term("sensei", of, context("lin").scm, steps=3) for of in self.data]
+        self.terms = {"sensei": Weighted(1.0, together(terms, "sensei"))}
+        torch.manual_seed(0)
+        self.stack = Stack([MLP(3, 1, hidden=[4], activation="tanh") for _ in range(2)])
+        alike = partial(constant, radius=0.05)
+        self.ctx = stack_contexts([replace(context("lin", seed=seed), epsilon=alike) for seed in (0, 1)])
+
+    def run(self, folder, until=None):
+        """Trains for three epochs, or is interrupted after ``until``; the parameters and the multipliers."""
+
+        def watch(epoch, _):
+            if epoch == until:
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            fit_many(
+                self.stack,
+                make_objective(1.0, self.terms),
+                stack_batches([of.train for of in self.data]),
+                stack_batches([of.valid for of in self.data]),
+                self.ctx,
+                make_optimizer=torch.optim.Adam,
+                epochs=3,
+                batch_size=50,
+                lr=[0.01, 0.01],
+                weight_decay=[0.0, 0.0],
+                orders=[seeding.generator(seed, "order") for seed in (0, 1)],
+                watch=watch,
+                checkpoints=[folder / f"{i}.pt" for i in (0, 1)],
+                states=find_states(self.terms),
+            )
+        return [p.detach() for p in self.stack.parameters()], self.terms["sensei"].term.keywords["multiplier"].value
+
+
+def test_a_stack_goes_on_from_its_checkpoints_with_its_multipliers(dataset, context, own_term, tmp_path, monkeypatch):
+    """To the same bits, which depend on the multipliers by the rows that they price."""
+    monkeypatch.setattr(many_models, "PAUSE", -1.0)
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    whole, value = Fitting(dataset, context, own_term).run(tmp_path / "whole")
+    Fitting(dataset, context, own_term).run(tmp_path / "parts", until=2)
+    resumed, again = Fitting(dataset, context, own_term).run(tmp_path / "parts")
+    assert all(torch.equal(a, b) for a, b in zip(resumed, whole, strict=True))
+    assert torch.equal(again, value)
+    assert not torch.equal(value, torch.ones(2, 1))
+
+
+def test_a_single_training_keeps_the_multiplier_in_its_checkpoint(dataset, context, own_term, tmp_path):
+    data, values = dataset("lin", 200), []
+    for _ in range(2):  # the second has nothing left to train
+        term = own_term("sensei", data, context("lin").scm, steps=3)
+        terms = {"sensei": Weighted(1.0, term)}
+        fit(
+            nn.Linear(3, 1),
+            make_objective(1.0, terms),
+            data.train,
+            data.valid,
+            context("lin"),
+            make_optimizer=torch.optim.Adam,
+            epochs=1,
+            batch_size=50,
+            lr=0.01,
+            weight_decay=0.0,
+            order=seeding.generator(0, "order"),
+            watch=lambda *_: None,
+            recipe=replace(PLAIN, checkpoint_every=1),
+            states=find_states(terms),
+            checkpoint=tmp_path / "one.pt",
+        )
+        values.append(term.keywords["multiplier"].value.item())
+    assert values[0] == values[1] != 1.0
