@@ -87,10 +87,11 @@ def find_worst(
     threat, priced = metric.threat(ctx), metric.priced
     reach, zero = threat.at(batch.x), threat.zero(batch.x)
     budget = _mean(ctx.epsilon(batch, ctx).square(), batch.w)
-    unpriced = (budget == 0).unsqueeze(-1)
+    still = (budget == 0).unsqueeze(-1)
+    any_still = bool(still.any())  # asked once, not at every step
 
     def kept(delta: Tensor) -> Tensor:
-        return torch.where(unpriced, delta - priced(delta), delta)
+        return torch.where(still, delta - priced(delta), delta) if any_still else delta
 
     def damage(delta: Tensor) -> Tensor:
         return gain(reach(kept(delta)))
