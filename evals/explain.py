@@ -18,10 +18,9 @@ from evals.plots.two_worlds import draw_worlds
 from evals.records import query
 from evals.records.stored import context_of, dataset_of
 from evals.table import hand_out
-from utils.adversary.judge import Judge
 from utils.explaining import picking
 from utils.explaining.asked_people import People, find_people, read_people, read_places, typed_person
-from utils.explaining.explanation import Explanation, Model, Settings
+from utils.explaining.explanation import Explanation, Model, Settings, judge_of
 from utils.explaining.explanation import explain as explain_people
 from utils.model_zoo import StoredModel, from_record
 from utils.records.typed import Record
@@ -86,7 +85,7 @@ def _model_of(record: Record, stored: StoredModel) -> Model:
     if data.classes != 2:
         raise ValueError(f"{which} has {data.classes} classes; decisions between two are explained")
     scm = context_of(record, data, record["params"]).scm
-    return Model(data, scm, Judge(stored, stored.score, stored.decision), record["params"]["seed"])
+    return Model(data, scm, judge_of(stored), record["params"]["seed"])
 
 
 def _ask(options: DictConfig, model: Model, stored: StoredModel) -> People:

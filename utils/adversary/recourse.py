@@ -385,8 +385,9 @@ class _Search:
     def _step_back(self, action: Action) -> Action:
         """Whole columns moved a step less for as long as the decision stays turned."""
         for i in self.whole * PULLS:
-            less = action.shift.clone()
-            less[..., i] -= less[..., i].sign() * torch.minimum(self.may.step[i], less[..., i].abs())
+            less, step = action.shift.clone(), self.may.step[i]
+            steps = (less[..., i] / step).round()
+            less[..., i] = (steps - steps.sign()) * step
             shorter = self.turns(action._replace(shift=less))
             action = action._replace(shift=torch.where(shorter.unsqueeze(-1), less, action.shift))
         return action

@@ -19,6 +19,8 @@ from utils.adversary.worst_point import find_worst
 from utils.datasets.tabular import group_names, natural
 from utils.explaining.asked_people import People as Asked
 from utils.explaining.person_words import attributes_of, describe_twin, is_set_by_do
+from utils.model_zoo import StoredModel
+from utils.models.learner import Learner
 from utils.scms.actions import Action, Permitted, permitted
 from utils.scms.counterfactual import abduct, chances_of_draws, every_level, factual_level, interventions
 from utils.scms.paths import Twin, split_change
@@ -175,6 +177,13 @@ class Worlds:
     def favourable(self) -> Tensor:
         """People of class 1, (p,)."""
         return self.margin.gather(0, self.level.expand(1, *self.margin.shape[1:])).squeeze(0)[0] >= 0
+
+
+def judge_of(stored: StoredModel) -> Judge:
+    """The decision of a stored model; of one without a gradient, such as a forest, answers alone."""
+    if isinstance(stored.network, Learner):
+        return Judge(lambda x: stored.score(x.detach()), stored.score, stored.decision)
+    return Judge(stored, stored.score, stored.decision)
 
 
 def explain(model: Model, asked: Asked, settings: Settings, *, in_full: bool) -> list[Explanation]:
