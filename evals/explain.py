@@ -6,33 +6,28 @@ and defaults stand in ``config/explain.yaml``, what is computed in ``docs/explai
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from omegaconf import DictConfig
 
 import paths_config
 from evals.explaining.explain_formats import to_csv, to_json
 from evals.explaining.explain_text import heading, to_text
+from evals.explaining.loading import OPTIONS, load_model, name_scm, settings_of
 from evals.plots.style import save, targets
 from evals.plots.two_worlds import draw_worlds
 from evals.records import query
-from evals.records.stored import context_of, dataset_of
 from evals.table import hand_out
 from utils.explaining import picking
 from utils.explaining.asked_people import People, find_people, read_people, read_places, typed_person
-from utils.explaining.explanation import Explanation, Model, Settings, judge_of
+from utils.explaining.explanation import Explanation, Model
 from utils.explaining.explanation import explain as explain_people
-from utils.model_zoo import StoredModel, from_record
+from utils.model_zoo import StoredModel
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.system.console import count, say_of
-from utils.system.devices import choose_device, make_repeatable
 from utils.words.near import near
-from utils.words.numbers import read_radius
 
-OPTIONS = paths_config.ROOT / "config" / "explain.yaml"
 FORMATS, NORMS = ("text", "json", "csv"), ("l2", "l1")
-REL_STEP = 0.25  # of the ascent, as the evaluation has it
 
 
 def explain(options: DictConfig) -> None:
@@ -41,12 +36,10 @@ def explain(options: DictConfig) -> None:
     store = RunStore(paths_config.database(str(options.dataset)))
     query.read(str(options.dataset))
     record = store.get(options.id)
-    stored = from_record(record, point=options.point)
-    model = _model_of(record, stored)
+    model, stored = load_model(record, options.point)
     asked = _ask(options, model, stored)
-    settings = _settings(options, record)
     in_full = options.format != "csv" or options.picture is not None
-    found = explain_people(model, asked, settings, in_full=in_full)
+    found = explain_people(model, asked, settings_of(options, record), in_full=in_full)
     hand_out(_write(options, record, stored, model, found), options.out, count(len(found), "person", "people"))
     if options.picture is not None:
         _draw(options, model, found[0])
@@ -66,26 +59,6 @@ def _check(options: DictConfig) -> None:
         raise ValueError(f"rows= and {asked[0]}= both say who is to be explained; leave one out")
     if options.picture is not None:
         targets(options.picture, "", key="picture")
-
-
-def _model_of(record: Record, stored: StoredModel) -> Model:
-    """The stored model among its data, with its causal model.
-
-    Raises:
-        ValueError: it is of images, or of more than two classes.
-    """
-    which = f"record {record['doc_id']}"
-    if stored.shape:
-        raise ValueError(
-            f"{which} is of images, which have no causal model and no twins; models of tables are explained"
-        )
-    device = choose_device("cpu")
-    make_repeatable(1, device)
-    data = dataset_of(record, "cpu")
-    if data.classes != 2:
-        raise ValueError(f"{which} has {data.classes} classes; decisions between two are explained")
-    scm = context_of(record, data, record["params"]).scm
-    return Model(data, scm, judge_of(stored), record["params"]["seed"])
 
 
 def _ask(options: DictConfig, model: Model, stored: StoredModel) -> People:
@@ -115,26 +88,11 @@ def _rows(options: DictConfig, model: Model) -> People:
     return picking.pick(model, str(options.row))
 
 
-def _settings(options: DictConfig, record: Record) -> Settings:
-    radii: Sequence[Any] = record["params"]["epsilon"]["evaluate"]
-    radius = options.radius if options.radius is not None else radii[0] if radii else 0.0
-    return Settings(
-        radius=read_radius(radius),
-        norm=options.norm,
-        most=float(options.most),
-        level_cost=float(options.level_cost),
-        steps=options.steps,
-        rel_step=REL_STEP,
-        restarts=options.restarts,
-        samples=options.samples,
-    )
-
-
 def _write(options: DictConfig, record: Record, stored: StoredModel, model: Model, found: Sequence[Explanation]) -> str:
     """The explanations in the format asked for."""
     if options.format == "csv":
         return to_csv(found)
-    scm = str((record["params"].get("choices") or {}).get("scm") or "?")
+    scm = name_scm(record)
     if options.format == "json":
         facts = {"dataset": record["dataset"], "record": record["doc_id"], "scm": scm}
         return to_json(found, {**facts, "norm": options.norm}, [c.name for c in model.data.columns])

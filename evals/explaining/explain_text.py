@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from utils.explaining.explanation import Carried, Change, Explanation, Moved, Side, WayOut
 from utils.explaining.person_words import list_words
@@ -12,23 +13,34 @@ from utils.words.wrapping import wrap
 
 LEAST = 5e-3  # a change of log-odds that is shown
 MOST = 8  # arrows or paths
+MOST_TWINS = 3  # of which it is told what carries the change
 DECISION = "decision"
 NORMS = {"l2": "L2", "l1": "L1"}
 
 
+class Line(NamedTuple):
+    """A paragraph of an explanation."""
+
+    text: str
+    depth: int  # blanks before it; further lines of it stand two deeper
+
+
 def to_text(people: Sequence[Explanation], head: str, classes: Sequence[str], norm: str) -> str:
     """All explanations, behind a line on the model."""
-    blocks = ["\n".join(_person(one, classes, norm)) for one in people]
+    blocks = (
+        "\n".join(wrap(line.text, " " * line.depth, " " * (line.depth + 2)) for line in to_lines(one, classes, norm))
+        for one in people
+    )
     return harmless("\n\n".join([wrap(head), *blocks])) + "\n"
 
 
-def _person(one: Explanation, classes: Sequence[str], norm: str) -> Iterator[str]:
-    """Yields the lines of one person."""
-    yield wrap(list_words(one.own.words), f"{one.name}: ", "  ")
-    yield wrap(_decision(one.own, one.label, classes), "  Decision: ", "    ")
+def to_lines(one: Explanation, classes: Sequence[str], norm: str) -> Iterator[Line]:
+    """Yields the paragraphs about one person."""
+    yield Line(f"{one.name}: {list_words(one.own.words)}", 0)
+    yield Line(f"Decision: {_decision(one.own, one.label, classes)}", 2)
     yield from _twins(one, classes)
     yield from _carried(one)
-    yield from _worst(one, classes)
+    yield _worst(one)
     if one.way_out is not None:
         yield from _way_out(one, one.way_out, classes, norm)
 
@@ -51,27 +63,25 @@ def _of_draws(share: float, draws: int) -> str:
 # --- twins -----------------------------------------------------------------------------------------------------
 
 
-def _twins(one: Explanation, classes: Sequence[str]) -> Iterator[str]:
+def _twins(one: Explanation, classes: Sequence[str]) -> Iterator[Line]:
     other = name_class(1 - one.label, classes)
-    if one.draws > 1:
-        yield wrap(
-            f"Twins, each in {one.draws} draws of the noise that agrees with the row (a range or shares where they "
-            "differ):",
-            "  ",
-            "    ",
-        )
-    else:
-        yield "  Twins:"
+    draws = f", each in {one.draws} draws of the noise that agrees with the row (a range or shares where they differ)"
+    yield Line(f"Twins{draws if one.draws > 1 else ''}:", 2)
     for twin in one.twins:
         if one.draws > 1 and 0 < twin.otherwise < 1:
             verdict = f"{other} {_of_draws(twin.otherwise, one.draws)}"
         else:
             verdict = f"{other}, decided otherwise" if twin.otherwise else "decided alike"
-        yield wrap(
-            f"{verdict}, log-odds {twin.log_odds:.3f} beside {twin.threshold:.3f}.", f"    as {twin.level}: ", " " * 6
+        yield Line(
+            f"as {twin.level}: {verdict}, log-odds {twin.log_odds:.3f} beside {twin.threshold:.3f}; "
+            f"{_instead(one.own.words, _without(twin.words, one)) or 'nothing else differs'}.",
+            4,
         )
-        others = {name: text for name, text in twin.words.items() if name not in one.set_by_do}
-        yield wrap(_instead(one.own.words, others) or "nothing else differs", " " * 6, " " * 6)
+
+
+def _without(words: Mapping[str, str], one: Explanation) -> dict[str, str]:
+    """The words of a twin but for what makes it one."""
+    return {name: text for name, text in words.items() if name not in one.set_by_do}
 
 
 def _instead(now: Mapping[str, str], then: Mapping[str, str]) -> str:
@@ -81,24 +91,23 @@ def _instead(now: Mapping[str, str], then: Mapping[str, str]) -> str:
 # --- what moves the decision -----------------------------------------------------------------------------------
 
 
-def _carried(one: Explanation) -> Iterator[str]:
-    for carried in one.carried:
-        yield wrap(
+def _carried(one: Explanation) -> Iterator[Line]:
+    otherwise = {twin.level: twin.otherwise for twin in one.twins}
+    shown = sorted(one.carried, key=lambda of: (-otherwise[of.level], -abs(of.change)))
+    for carried in shown[:MOST_TWINS]:
+        yield Line(
             f"What moves the log-odds by {carried.change:+.3f} from this person to the twin as {carried.level}"
             f"{', mean over draws' if one.draws > 1 else ''}:",
-            "  ",
-            "    ",
+            2,
         )
         parts = _choose_parts(carried)
-        wide = max((len(_path(part.nodes)) for part in parts), default=0)
-        for part in parts[:MOST]:
-            yield f"    {part.change:+.3f}  {_path(part.nodes):<{min(wide, 64)}}".rstrip()
+        yield from (Line(f"{part.change:+.3f} {_path(part.nodes)}", 4) for part in parts[:MOST])
         if rest := parts[MOST:]:
-            yield f"    {sum(part.change for part in rest):+.3f}  {len(rest)} smaller ones together"
+            yield Line(f"{sum(part.change for part in rest):+.3f} {count(len(rest), 'smaller one')} together", 4)
         if not carried.exact:
-            yield wrap(
-                "Shares of many arrows are means over orders drawn at random; their sum is exact.", "    ", "    "
-            )
+            yield Line("Parts of many arrows are means over orders drawn at random; their sum is exact.", 4)
+    if len(shown) > MOST_TWINS:
+        yield Line(f"So do {count(len(shown) - MOST_TWINS, 'other twin')}, less; format=json has them.", 2)
 
 
 def _choose_parts(carried: Carried) -> list[Moved]:
@@ -119,7 +128,7 @@ def _path(nodes: Sequence[str]) -> str:
 # --- the worst point, a way out --------------------------------------------------------------------------------
 
 
-def _worst(one: Explanation, classes: Sequence[str]) -> Iterator[str]:
+def _worst(one: Explanation) -> Line:
     worst = one.worst
     who = "the person" if worst.level == one.own.level else f"the twin as {worst.level}"
     if not worst.turned:
@@ -128,42 +137,34 @@ def _worst(one: Explanation, classes: Sequence[str]) -> Iterator[str]:
         some = f" {_of_draws(worst.turned, one.draws)}" if one.draws > 1 else ""
         found = f"a point is decided otherwise{some}; the farthest lies around {who}"
     changed = _instead(worst.centre, worst.words) or "it is that point itself"
-    yield wrap(
-        f"{found}, at log-odds {worst.log_odds:.3f} beside {worst.threshold:.3f}: {changed}.",
-        f"  Within radius {worst.radius:g}: ",
-        "    ",
-    )
+    at = f"at log-odds {worst.log_odds:.3f} beside {worst.threshold:.3f}"
+    return Line(f"Within radius {worst.radius:g}: {found}, {at}: {changed}.", 2)
 
 
-def _way_out(one: Explanation, way: WayOut, classes: Sequence[str], norm: str) -> Iterator[str]:
+def _way_out(one: Explanation, way: WayOut, classes: Sequence[str], norm: str) -> Iterator[Line]:
     wanted = name_class(1, classes)
     if math.isinf(way.cost):
-        yield wrap(_none(way, wanted), "  Recourse: ", "    ")
+        yield Line(f"Recourse: {_none(way, wanted)}", 2)
     else:
         claim = "the least of all permitted changes" if way.all_tried else "the cheapest that was found"
         changed = "; ".join(map(_change, way.changes)) or "nothing that is more than a rounding"
-        yield wrap(
-            f"{changed}. This turns the decision to {wanted}{' in every draw' if one.draws > 1 else ''} and costs "
-            f"{way.cost:.3f} standard deviations ({NORMS[norm]}), {claim}.",
-            "  Recourse: ",
-            "    ",
+        yield Line(
+            f"Recourse: {changed}. This turns the decision to {wanted}{' in every draw' if one.draws > 1 else ''} and "
+            f"costs {way.cost:.3f} standard deviations ({NORMS[norm]}), {claim}.",
+            2,
         )
         if way.follows:
-            yield wrap(
-                "; ".join(f"{of.attribute} {of.before} -> {of.after}" for of in way.follows),
-                "    What follows: ",
-                " " * 6,
-            )
+            yield Line(f"What follows: {'; '.join(map(_change, way.follows))}.", 4)
     for other in way.others:
         alike = "" if math.isinf(way.cost) else f"the same change {_accepted(other.accepted, one.draws)}; "
-        yield wrap(f"{alike}{_own_cost(other.cost)}.", f"    As {other.level}: ", " " * 6)
+        yield Line(f"As {other.level}: {alike}{_own_cost(other.cost)}.", 4)
 
 
 def _none(way: WayOut, wanted: str) -> str:
     if not way.columns:
         return "no attribute is actionable, so there is none."
     which = "of" if way.all_tried else "that was tried of"
-    return f"no change {which} {', '.join(way.columns)} within bounds and the largest cost turns it to {wanted}."
+    return f"no change {which} {', '.join(way.columns)} within bounds and a cost of {way.most:g} turns it to {wanted}."
 
 
 def _change(change: Change) -> str:

@@ -76,6 +76,7 @@ function takeData(given) {
     loads: valuesOf(held.runs.loads, RUNS),
     ranges: valuesOf(held.runs.ranges, RUNS),
     poison: valuesOf(held.runs.poison, RUNS),
+    explained: valuesOf(held.runs.explained, RUNS),
     setting: Uint32Array.from(numbersOf(held.runs.setting, RUNS)),
     model: remembered((key) => (key in held.models ? valuesOf(held.models[key], RUNS) : null)),
   };

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from evals.cards import added_rows_facts
 from evals.page import row_decisions
 from evals.page.columns import COARSE, DIGITS, PLAIN, Column, numbers, texts
+from evals.page.examples import Example, explain_examples
 from evals.plots import axis
 from evals.records import advice, causal_ranges, query, reproduce
 from evals.records.points import at_own_thresholds, fitted_to, with_points
@@ -75,6 +76,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
     _tell_made(offered, made)
     x, y = _axes(options, offered, opened, asked)
     settings, of_each = _settings(table)
+    examples = explain_examples(options.explain, kept, str(options.dataset))
     facts = _facts([kept[i] for i in of_each], table.loc[of_each])
     return {
         "dataset": str(options.dataset),
@@ -87,7 +89,7 @@ def content(records: Sequence[query.Record], options: DictConfig) -> dict[str, A
         "metrics": offered,
         "student": factors(int(np.bincount(settings).max())).tolist(),
         "models": models,
-        "runs": _runs(table, kept, settings) | {"counts": _counts(kept, offered)},
+        "runs": _runs(table, kept, settings, examples) | {"counts": _counts(kept, offered)},
         "settings": facts | {"label": texts(_labels(kept, table, of_each))},
         "points": _points(made, offered) if options.points else None,
         "decisions": row_decisions.kept(kept, groups, query.class_names(kept), str(options.dataset)),
@@ -170,7 +172,12 @@ def _settings(table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
     return places, np.unique(places, return_index=True)[1].tolist()
 
 
-def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.ndarray) -> dict[str, Any]:
+def _runs(
+    table: pd.DataFrame,
+    records: Sequence[query.Record],
+    settings: np.ndarray,
+    examples: Mapping[int, tuple[Example, ...]],
+) -> dict[str, Any]:
     """Returns the columns of all runs: their facts, and every metric with the ends of its interval."""
     measured = [key for key in query.metrics(table) if table[key].notna().any()]
     return {
@@ -184,6 +191,7 @@ def _runs(table: pd.DataFrame, records: Sequence[query.Record], settings: np.nda
         "fit": _fits(records),
         "ranges": texts(_ranges(record) for record in records),
         "poison": texts(tuple(added_rows_facts.facts(record)) or None for record in records),
+        "explained": texts(examples.get(record["doc_id"]) for record in records),
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], _digits(key)) for key in measured} | _ends_of_shares(table, records),
     }

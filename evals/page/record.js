@@ -146,6 +146,7 @@ function showRecord(view) {
     headlineTable(view, i),
     ...rangesOf(marks, i),
     ...poisonOf(marks, i),
+    ...explainedOf(marks, i),
     ...commandBlocks(view, i),
     details("All metrics", () => metricTable(marks, i, held.metrics)),
     details("All settings", () => definitions(allParams(setting))),
@@ -213,6 +214,22 @@ function rangesOf(marks, i) {
 function poisonOf(marks, i) {
   const of = marks.runsOf(i).filter((run) => runs.poison[run] !== null);
   return of.map((run) => details(`Added rows, seed ${runs.seed[run] ?? "?"}`, () => definitions(runs.poison[run])));
+}
+
+/** People whom a mark's runs decide about, explained, where the page was made with explain=. */
+function explainedOf(marks, i) {
+  const of = marks.isPoint(i) ? [] : marks.runsOf(i).filter((run) => runs.explained[run] !== null);
+  return of.flatMap((run) =>
+    runs.explained[run].map(([title, lines, src]) =>
+      details(`A person explained, record ${runs.id[run]}: ${title}`, () => explanation(lines, src)),
+    ),
+  );
+}
+
+function explanation(lines, src) {
+  const paragraphs = lines.map(([depth, text]) => element("p", { class: `depth${depth}` }, text));
+  const picture = element("img", { src, alt: "the person and its twin on the causal graph" });
+  return element("div", { class: "explained" }, picture, ...paragraphs);
 }
 
 /** What differs between runs: options first, then settings. */

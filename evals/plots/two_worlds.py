@@ -27,7 +27,7 @@ Graph = dict[str, list[str]]  # attribute -> what it depends on
 Flows = Mapping[tuple[str, str], float]  # cause, effect -> change of log-odds
 
 
-def draw_worlds(one: Explanation, scm: SCM, data: Dataset) -> "Figure":
+def draw_worlds(one: Explanation, scm: SCM, data: Dataset, *, dpi: int = 200) -> "Figure":
     """The graph with a person and the twin whose decision differs, or whose log-odds differ most."""
     twin = max(one.twins, key=lambda side: (side.otherwise, abs(side.log_odds - one.own.log_odds)))
     carried = next(of for of in one.carried if of.level == twin.level)
@@ -36,6 +36,7 @@ def draw_worlds(one: Explanation, scm: SCM, data: Dataset) -> "Figure":
     graph, left = shown_graph(arrows_between(scm, attribute), flows)
     texts = _texts(one, twin, graph, data)
     drawn = _draw(graph, texts, flows, one.own.words.keys() - _changed(one, twin))
+    drawn.set_dpi(dpi)
     about = f"Blue arrows move the decision towards {name_class(1, data.class_names)}, orange ones away from it"
     rest = f"; {len(left)} other attributes are the same in both worlds" if left else ""
     draws = f", mean over {one.draws} draws" if one.draws > 1 else ""

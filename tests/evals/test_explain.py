@@ -11,6 +11,7 @@ import pytest
 
 from evals import look
 from tests.commands import SMALL, command, house, refused
+from tests.evals.chromium import browser, executable, opened
 from utils.model_zoo import from_database, predictor
 from utils.run_store import RunStore
 from utils.words.wrapping import USUAL
@@ -166,6 +167,33 @@ def test_a_picture_shows_both_worlds():
     assert Path("two.png").read_bytes().startswith(b"\x89PNG")
     drawn = Path("two.svg").read_text()
     assert all(f"<!-- {word}" in drawn for word in ("sex", "job", "income", "decision", "log-odds"))
+
+
+def test_the_page_shows_three_people_of_a_record():
+    answer = command("evals.report", "dataset=lin", "explain=1", "out=page.html")
+    assert answer.code == 0, answer
+    refused(command("evals.report", "dataset=lin", "explain=7"), "explain=7", "records on the page")
+    pytest.importorskip("playwright", reason="Playwright is not installed")
+    if executable() is None:
+        pytest.skip("no Chromium found; TRILEMMA_CHROMIUM names its executable")
+    with browser() as running:
+        page = opened(running, Path("page.html"), "#seeds=runs&points=none&pick=1")
+        shown = page.locator("#record details", has_text="A person explained")
+        assert shown.count() == 3
+        shown.first.locator("summary").click()
+        assert "Decision: class" in shown.first.inner_text()
+        assert page.evaluate("document.querySelector('.explained img').decode().then(() => true)")
+        assert page.complaints == []
+
+
+def test_a_model_without_a_gradient_is_explained():
+    words = ("dataset=lin", "dataset.rows=100", "model=logistic_sklearn", "evaluation.metrics.unfair_area.samples=5")
+    assert command("train", *words, "device=cpu", "operating_points=null", "epsilon.evaluate=[0.05]").code == 0
+    (person,) = explained("dataset=lin", "id=2", "row=unfairest")["people"]
+    assert person["twins"][0]["otherwise"] == 1
+    assert sum(path["change"] for path in person["carried"][0]["paths"]) == pytest.approx(
+        person["twins"][0]["log_odds"] - person["person"]["log_odds"], abs=1e-4
+    )
 
 
 @pytest.mark.parametrize(

@@ -142,8 +142,9 @@ class WayOut:
     changes: tuple[Change, ...]
     follows: tuple[Change, ...]
     others: tuple[OtherLevel, ...]
-    all_tried: bool
+    all_tried: bool  # every permitted change was
     columns: tuple[str, ...]  # attributes that may be changed
+    most: float  # the largest cost
 
 
 @dataclass(frozen=True)
@@ -374,7 +375,7 @@ def _find_ways_out(model: Model, worlds: Worlds, settings: Settings) -> list[Way
             mine = int(worlds.level[i])
             action = best.action.of(levels * j + mine)
             way = _way_out(model, replace(people, noise=noise[own], level=every[own]), mine, action, cost[j])
-            found[i] = replace(way, all_tried=best.all_tried)
+            found[i] = replace(way, all_tried=best.all_tried, most=settings.most)
     return found
 
 
@@ -387,7 +388,7 @@ def _way_out(model: Model, people: People, mine: int, action: Action, cost: Sequ
         others = tuple(
             OtherLevel(n, 0.0, c) for k, (n, c) in enumerate(zip(model.levels, cost, strict=True)) if k != mine
         )
-        return WayOut(cost[mine], (), (), others, all_tried=False, columns=columns)
+        return WayOut(cost[mine], (), (), others, all_tried=False, columns=columns, most=0.0)
     now = people.now
     low, high = torch.minimum(model.may.low, now.amin(1)), torch.maximum(model.may.high, now.amax(1))
     same = Action(*(of.expand(len(now), 1, -1) for of in action))
@@ -402,4 +403,4 @@ def _way_out(model: Model, people: People, mine: int, action: Action, cost: Sequ
             changes.append(Change(name, before[name], after[name], None if chosen else moved[0]))
         elif before[name] != after[name]:
             follows.append(Change(name, before[name], after[name], None))
-    return WayOut(cost[mine], tuple(changes), tuple(follows), others, all_tried=False, columns=columns)
+    return WayOut(cost[mine], tuple(changes), tuple(follows), others, all_tried=False, columns=columns, most=0.0)
