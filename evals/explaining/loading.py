@@ -5,7 +5,7 @@ from typing import Any
 import paths_config
 from evals.records.query import options
 from evals.records.stored import context_of, dataset_of
-from utils.explaining.explanation import Model, Settings, judge_of
+from utils.explaining.explanation import Model, Settings, decision_of
 from utils.model_zoo import StoredModel, from_record
 from utils.records.typed import Record
 from utils.system.devices import choose_device, make_repeatable
@@ -32,7 +32,7 @@ def load_model(record: Record, point: int | None = None) -> tuple[Model, StoredM
     if data.classes != 2:
         raise ValueError(f"{which} has {data.classes} classes; decisions between two are explained")
     scm = context_of(record, data, record["params"]).scm
-    return Model(data, scm, judge_of(stored), record["params"]["seed"]), stored
+    return Model(data, scm, decision_of(stored), record["params"]["seed"]), stored
 
 
 def settings_of(asked: Any, record: Record) -> Settings:

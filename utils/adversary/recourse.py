@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.adversary.judge import Judge
+from utils.adversary.decision import Decision
 from utils.scms.actions import Action, Permitted, Reached, perform
 from utils.threats import slope
 from utils.types import SCM
@@ -83,7 +83,7 @@ class Recourse(NamedTuple):
     all_tried: bool  # every permitted change up to the largest cost was tried
 
 
-def accepted(judge: Judge, people: People, action: Action, low: Tensor, high: Tensor) -> Tensor:
+def accepted(decision: Decision, people: People, action: Action, low: Tensor, high: Tensor) -> Tensor:
     """A mask (p, b, k) of the worlds of persons that are of class 1 after actions (p, b, d).
 
     As they are, and with numbers that are whole rounded.
@@ -92,11 +92,11 @@ def accepted(judge: Judge, people: People, action: Action, low: Tensor, high: Te
     def of_part(part: Action) -> Tensor:
         x = people.after(part, low, high).x
         level = people.level[:, None, None]
-        yes = judge.margin(x, level) >= 0
+        yes = decision.margin(x, level) >= 0
         if people.scm.whole is None:
             return yes
         rounded = people.scm.model(people.scm.rounded(people.scm.own(x)))
-        return yes & (judge.margin(rounded, level) >= 0)
+        return yes & (decision.margin(rounded, level) >= 0)
 
     size = max(1, POINTS // people.noise[..., 0].numel())
     parts = [of_part(Action(*of)) for of in zip(*(of.split(size, 1) for of in action), strict=True)]
@@ -104,12 +104,12 @@ def accepted(judge: Judge, people: People, action: Action, low: Tensor, high: Te
 
 
 def find_recourse(
-    judge: Judge, people: People, may: Permitted, *, norm: Norm, level_cost: float, most: float, seed: int
+    decision: Decision, people: People, may: Permitted, *, norm: Norm, level_cost: float, most: float, seed: int
 ) -> Recourse:
     """The cheapest change of each person by which all its worlds are of class 1.
 
     Args:
-        judge: the decision.
+        decision: the decision.
         people: p persons.
         may: what they may change.
         norm: of shifts in standard deviations.
@@ -117,7 +117,7 @@ def find_recourse(
         most: the largest cost.
         seed: of random starts.
     """
-    search = _Search.begin(judge, people, may, norm, level_cost, most)
+    search = _Search.begin(decision, people, may, norm, level_cost, most)
     if (grid := search.grid()) is not None:
         return search.cheapest(grid, all_tried=search.every_level)
     found, last = search.descend(search.starts(seed))
@@ -131,7 +131,7 @@ def find_recourse(
 
 @dataclass(frozen=True)
 class _Search:
-    judge: Judge
+    decision: Decision
     people: People
     may: Permitted
     norm: Norm
@@ -145,14 +145,14 @@ class _Search:
 
     @classmethod
     def begin(
-        cls, judge: Judge, people: People, may: Permitted, norm: Norm, level_cost: float, most: float
+        cls, decision: Decision, people: People, may: Permitted, norm: Norm, level_cost: float, most: float
     ) -> "_Search":
         """A search, with what persons are now."""
         now = people.now
         low, high = torch.minimum(may.low, now.amin(1)), torch.maximum(may.high, now.amax(1))
         d, count = now.shape[-1], sum(map(len, may.options))
         none = Action(now.new_zeros(1, d), torch.zeros(1, d, dtype=torch.bool), now.new_zeros(1, d))
-        search = cls(judge, people, may, norm, level_cost, most, now, low, high, none, every_level=not count)
+        search = cls(decision, people, may, norm, level_cost, most, now, low, high, none, every_level=not count)
         return search.with_levels() if count else search
 
     def with_levels(self) -> "_Search":
@@ -204,7 +204,7 @@ class _Search:
 
     def turns(self, action: Action) -> Tensor:
         """A mask (p, b) of actions (p, b, d) that turn the decision in every world."""
-        return accepted(self.judge, self.people, action, self.low, self.high).all(-1) & self.cost(action).isfinite()
+        return accepted(self.decision, self.people, action, self.low, self.high).all(-1) & self.cost(action).isfinite()
 
     def keep(self, action: Action, number: int) -> Action:
         """The cheapest actions of each person, so many, those that turn the decision first."""
@@ -318,7 +318,7 @@ class _Search:
         def of_part(part: Action) -> tuple[Tensor, Tensor]:
             def margin(shift: Tensor) -> Tensor:
                 x = self.people.after(part._replace(shift=shift), self.low, self.high).x
-                return self.judge.slope_of(x, self.people.level[:, None, None]).amin(-1)
+                return self.decision.slope_of(x, self.people.level[:, None, None]).amin(-1)
 
             return slope(margin, part.shift)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.adversary.judge import Judge
+from utils.adversary.decision import Decision
 from utils.scms.counterfactual import every_level, interventions
 from utils.threats import Ball, CausalThreat, ascend
 from utils.types import SCM
@@ -28,7 +28,7 @@ class Worst(NamedTuple):
 
 
 def find_worst(
-    judge: Judge,
+    decision: Decision,
     scm: SCM,
     noise: Tensor,
     favourable: Tensor,
@@ -43,7 +43,7 @@ def find_worst(
     """The point of each ball whose margin is farthest towards the other decision.
 
     Args:
-        judge: the decision.
+        decision: the decision.
         scm: of the people.
         noise: (L, n, d) of the twins of n people, own units.
         favourable: (n,) people who are of class 1.
@@ -62,7 +62,7 @@ def find_worst(
     first = threat.ball.uniform(every, threat.mask, seeding.generator(seed, "restarts")) * radius
     first[:, : noise.shape[1]] = 0.0
     climbed = ascend(
-        lambda delta: judge.slope_of(reach(delta), level) * sign,
+        lambda delta: decision.slope_of(reach(delta), level) * sign,
         first,
         noise.new_full((every.shape[1],), radius),
         threat,
@@ -74,23 +74,23 @@ def find_worst(
     points = radius * threat.ball.uniform(like, threat.mask, seeding.generator(seed, "directions"))
     centre = torch.zeros_like(noise).unsqueeze(0)
     found = torch.cat([centre, climbed.unflatten(1, (starts, -1)).transpose(0, 1)])
-    return _worst_of(judge, scm, noise, towards, [found, *points[:, None, None].split(_part(noise))])
+    return _worst_of(decision, scm, noise, towards, [found, *points[:, None, None].split(_part(noise))])
 
 
 def _part(noise: Tensor) -> int:
     return max(1, POINTS // noise[..., 0].numel())
 
 
-def _worst_of(judge: Judge, scm: SCM, noise: Tensor, towards: Tensor, parts: list[Tensor]) -> Worst:
+def _worst_of(decision: Decision, scm: SCM, noise: Tensor, towards: Tensor, parts: list[Tensor]) -> Worst:
     """The worst of candidates (c, L, n, d), or of such as all balls share (c, 1, 1, d), by their decisions."""
     do, level = interventions(scm, noise[0]), every_level(scm, noise[0])
     best = torch.full(noise.shape[:-1], -torch.inf, dtype=noise.dtype)
     delta = torch.zeros_like(noise)
     for part in parts:
         moved = scm.model(scm.to_features(noise + part * scm.unit, do))
-        value, place = (judge.margin(moved, level) * towards).max(0)
+        value, place = (decision.margin(moved, level) * towards).max(0)
         chosen = part.expand(-1, *noise.shape).take_along_dim(place[None, ..., None], 0).squeeze(0)
         better = value > best
         best, delta = torch.where(better, value, best), torch.where(better.unsqueeze(-1), chosen, delta)
     x = scm.model(scm.to_features(noise + delta * scm.unit, do))
-    return Worst(delta, x, best, (judge.margin(x, level) >= 0) != (towards < 0))
+    return Worst(delta, x, best, (decision.margin(x, level) >= 0) != (towards < 0))

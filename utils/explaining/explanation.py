@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.adversary.judge import Judge
+from utils.adversary.decision import Decision
 from utils.adversary.recourse import Norm, People, accepted, find_recourse
 from utils.adversary.worst_point import find_worst
 from utils.datasets.tabular import group_names, natural
@@ -52,7 +52,7 @@ class Model:
 
     data: Dataset
     scm: SCM
-    judge: Judge
+    decision: Decision
     seed: int
 
     @cached_property
@@ -180,11 +180,11 @@ class Worlds:
         return self.margin.gather(0, self.level.expand(1, *self.margin.shape[1:])).squeeze(0)[0] >= 0
 
 
-def judge_of(stored: StoredModel) -> Judge:
+def decision_of(stored: StoredModel) -> Decision:
     """The decision of a stored model; of one without a gradient, such as a forest, answers alone."""
     if isinstance(stored.network, Learner):
-        return Judge(lambda x: stored.score(x.detach()), stored.score, stored.decision)
-    return Judge(stored, stored.score, stored.decision)
+        return Decision(lambda x: stored.score(x.detach()), stored.score, stored.decision)
+    return Decision(stored, stored.score, stored.decision)
 
 
 def explain(model: Model, asked: Asked, settings: Settings, *, in_full: bool) -> list[Explanation]:
@@ -209,13 +209,13 @@ def make_worlds(model: Model, asked: Asked) -> Worlds:
     level, every = factual_level(scm, asked.x), every_level(scm, x)
     twins = scm.model(scm.to_features(noise, interventions(scm, x)))
     features = torch.where((every == level.repeat(k)).unsqueeze(-1), x, twins)
-    log_odds = model.judge.score(features)[..., 0]
-    margin = model.judge.margin(features, every)
+    log_odds = model.decision.score(features)[..., 0]
+    margin = model.decision.margin(features, every)
     own = margin.gather(0, level.repeat(k).unsqueeze(0)) >= 0
     otherwise = (margin >= 0) != own
     if scm.whole is not None:
         rounded = scm.model(scm.rounded(scm.own(features)))
-        otherwise |= (model.judge.margin(rounded, every) >= 0) != own
+        otherwise |= (model.decision.margin(rounded, every) >= 0) != own
     wide = (k, len(asked.x))
     return Worlds(
         asked.x,
@@ -288,7 +288,7 @@ def _split_changes(model: Model, worlds: Worlds) -> list[tuple[Carried, ...]]:
             now, then = model.scm.levels[own], model.scm.levels[k].expand(len(own), -1)
             anew = noise[k] if model.scm.fresh else None
             twin = Twin(noise.gather(0, at).squeeze(0), now, then, anew)
-            split = split_change(lambda x: model.judge.score(x)[..., 0], model.scm, model.data.columns, twin)
+            split = split_change(lambda x: model.decision.score(x)[..., 0], model.scm, model.data.columns, twin)
             whole = _means(split.change, count)
             arrows, paths = (
                 [(of.nodes, _means(of.change, count)) for of in parts] for parts in (split.arrows, split.paths)
@@ -317,7 +317,7 @@ def _find_worst(model: Model, worlds: Worlds, settings: Settings) -> list[WorstP
     """The worst point of every person over its balls and draws."""
     _, count, people, _ = worlds.noise.shape
     found = find_worst(
-        model.judge,
+        model.decision,
         model.scm,
         worlds.noise.flatten(1, 2),
         worlds.favourable.repeat(count),
@@ -343,7 +343,7 @@ def _worst_point(
 ) -> WorstPoint:
     level, draw = place
     point = x[level, draw, i].unsqueeze(0)
-    log_odds, margin = float(model.judge.score(point)), float(model.judge.margin(point, torch.tensor([level])))
+    log_odds, margin = float(model.decision.score(point)), float(model.decision.margin(point, torch.tensor([level])))
     centre = natural(model.data, worlds.features[level, draw, i].unsqueeze(0).double())
     here, there = (in_words(model.data, values) for values in (natural(model.data, point.double()), centre))
     return WorstPoint(radius, model.levels[level], share, here, there, log_odds, log_odds - margin)
@@ -361,7 +361,7 @@ def _find_ways_out(model: Model, worlds: Worlds, settings: Settings) -> list[Way
         every = torch.arange(levels).repeat(len(part))
         people = People(model.scm, noise, every)
         best = find_recourse(
-            model.judge,
+            model.decision,
             people,
             model.may,
             norm=settings.norm,
@@ -393,7 +393,7 @@ def _way_out(model: Model, people: People, mine: int, action: Action, cost: Sequ
     low, high = torch.minimum(model.may.low, now.amin(1)), torch.maximum(model.may.high, now.amax(1))
     same = Action(*(of.expand(len(now), 1, -1) for of in action))
     reached = people.after(same, low, high).x[mine, 0]
-    share = accepted(model.judge, people, same, low, high)[:, 0].float().mean(-1).tolist()
+    share = accepted(model.decision, people, same, low, high)[:, 0].float().mean(-1).tolist()
     others = tuple(OtherLevel(name, share[k], cost[k]) for k, name in enumerate(model.levels) if k != mine)
     before, after = (in_words(model.data, _natural(model, of)) for of in (now[mine], reached))
     changes, follows = [], []

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from utils.adversary.judge import Judge
+from utils.adversary.decision import Decision
 from utils.adversary.recourse import People, accepted, cheapest_of_linear, find_recourse
 from utils.datasets.tabular import binary, continuous, indicators, mark
 from utils.decides.threshold import Threshold
@@ -20,8 +20,8 @@ HALF = Threshold(0.5)
 UNIT = {"norm": "l2", "level_cost": 1.0, "most": 5.0, "seed": 0}
 
 
-def judge(model, decide=HALF):
-    return Judge(model, model, decide)
+def decision(model, decide=HALF):
+    return Decision(model, model, decide)
 
 
 def people(scm, x):
@@ -29,7 +29,7 @@ def people(scm, x):
 
 
 def searched(model, scm, x, may, **how):
-    return find_recourse(judge(model), people(scm, x), may, **UNIT | how)
+    return find_recourse(decision(model), people(scm, x), may, **UNIT | how)
 
 
 def verified(model, scm, x, may, found):
@@ -131,7 +131,7 @@ def test_no_change_on_a_grid_of_two_columns_is_cheaper(dataset, scm, trained):
     low, high = torch.minimum(may.low, x), torch.maximum(may.high, x)
     reached = people(own, x).after(every, low, high)
     moved = (reached.x - reached.alone)[:, :, 0]  # cut at the bounds
-    turned = accepted(judge(model), people(own, x), every, low, high)[..., 0]
+    turned = accepted(decision(model), people(own, x), every, low, high)[..., 0]
     least = moved.norm(dim=-1).masked_fill(~turned, torch.inf).amin(1)
     least = least.masked_fill(least > 3, torch.inf)
     assert (found.cost <= least + 1e-3).all()
@@ -232,7 +232,7 @@ def test_a_change_turns_the_decision_in_every_world_that_agrees_with_the_row():
     d = by_quantile(("b",), lambda p: p[..., 0], of_binary, low=0.0, step=1.0)
     own, may = table(*columns, equations={"d": d})
     noise = torch.tensor([[[0.0, 0.0, -0.5], [0.0, 0.0, -1.0], [0.0, 0.0, -2.0]]])  # d is 1 where noise > -b
-    found = find_recourse(judge(lambda v: v[..., 2:] - 0.5), People(own, noise, torch.tensor([0])), may, **UNIT)
+    found = find_recourse(decision(lambda v: v[..., 2:] - 0.5), People(own, noise, torch.tensor([0])), may, **UNIT)
     assert float(found.cost) == pytest.approx(2.0, rel=5e-3)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from utils.adversary.judge import Judge
+from utils.adversary.decision import Decision
 from utils.adversary.worst_point import find_worst
 from utils.decides.threshold import Threshold
 from utils.scms.counterfactual import abduct
@@ -12,8 +12,8 @@ from utils.scms.counterfactual import abduct
 HOW = {"steps": 20, "rel_step": 0.25, "restarts": 2, "samples": 200, "seed": 0}
 
 
-def judge(model):
-    return Judge(model, model, Threshold(0.5))
+def decision(model):
+    return Decision(model, model, Threshold(0.5))
 
 
 def test_on_a_linear_model_it_is_the_centre_less_the_radius_along_the_slope(dataset, scm):
@@ -23,7 +23,7 @@ def test_on_a_linear_model_it_is_the_centre_less_the_radius_along_the_slope(data
     weight = model.weight[0].detach() / own.scale
     slope = torch.stack([weight[1] - weight[2], weight[2]])
     yes = model(x)[:, 0] >= 0
-    found = find_worst(judge(model), own, abduct(own, x), yes, 0.3, **HOW)
+    found = find_worst(decision(model), own, abduct(own, x), yes, 0.3, **HOW)
     at = model(own.model(own.to_features(abduct(own, x), {0: own.levels})))[..., 0]
     expected = torch.where(yes, -at, at) + 0.3 * slope.norm()
     assert torch.allclose(found.beyond, expected, atol=1e-3)
@@ -36,7 +36,7 @@ def test_it_lies_within_the_radius_and_turns_whom_it_says(dataset, scm, trained,
     own, model = scm("loan"), trained("loan")
     x = dataset("loan").test.x[:40]
     yes = model(x)[:, 0] >= 0
-    found = find_worst(judge(model), own, abduct(own, x), yes, radius, **HOW)
+    found = find_worst(decision(model), own, abduct(own, x), yes, radius, **HOW)
     assert (found.delta.norm(dim=-1) <= radius + 1e-5).all()
     assert torch.equal((model(found.x)[..., 0] >= 0) != yes, found.turned)
     assert found.turned.any() or radius == 0

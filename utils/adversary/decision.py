@@ -8,7 +8,7 @@ from utils.types import Decide, Predict
 
 
 @dataclass(frozen=True)
-class Judge:
+class Decision:
     """The decision about features (..., d) of people of sensitive levels, which broadcast with (...).
 
     Args:
