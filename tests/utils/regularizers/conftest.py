@@ -96,6 +96,17 @@ def adaptation(option: Callable[[str, str], dict]) -> Callable:
     return make
 
 
+@pytest.fixture
+def same_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets inFairness draw its random starts as a context of seed 0 does."""
+
+    def begin() -> None:
+        stream = seeding.generator(0, "attack")
+        monkeypatch.setattr(torch, "rand_like", lambda x: seeding.uniform(x.unsqueeze(0), stream)[0])
+
+    return begin
+
+
 class Heard:
     """A model that keeps what it was asked."""
 

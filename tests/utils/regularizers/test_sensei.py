@@ -20,14 +20,8 @@ from utils.training.one_model import PLAIN, fit
 from utils.views.stack import Stack, stack_batches, stack_contexts, together
 
 
-def same_start(monkeypatch, seed=0):
-    """inFairness draws its start as we do ours."""
-    stream = seeding.generator(seed, "attack")
-    monkeypatch.setattr(torch, "rand_like", lambda x: seeding.uniform(x.unsqueeze(0), stream)[0])
-
-
 @pytest.mark.filterwarnings("ignore:.*:Warning")
-def test_inner_step_loss_and_multiplier_are_those_of_infairness(dataset, context, own_term, monkeypatch):
+def test_inner_step_loss_and_multiplier_are_those_of_infairness(dataset, context, own_term, same_start):
     """Over three batches, so that the multiplier has moved twice; without long steps, which inFairness lacks."""
     fairalgo = pytest.importorskip("inFairness.fairalgo", reason="needs pip install -r tests/requirements.txt")
     distances = pytest.importorskip("inFairness.distances")
@@ -43,7 +37,7 @@ def test_inner_step_loss_and_multiplier_are_those_of_infairness(dataset, context
     theirs = fairalgo.SenSeI(model, metric, apart, loss, rho=5.0, eps=0.1, auditor_nsteps=100, auditor_lr=1e-3)
     term = own_term("sensei", data, ctx.scm, free_steps=0)
     term.keywords["metric"].basis.copy_(torch.linalg.svd(metric.basis_vectors_, full_matrices=False)[0])
-    same_start(monkeypatch)
+    same_start()
     for i in range(3):
         rows = data.train.rows(slice(100 * i, 100 * i + 100))
         ours = (cross_entropy(model(rows.x), rows.y) + term(model, rows, ctx)).mean()

@@ -6,14 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from tests.utils.regularizers.test_sensei import same_start
 from utils.losses.objective import cross_entropy
 from utils.models.mlp import MLP
 from utils.scms.counterfactual import twins
 
 
 @pytest.mark.filterwarnings("ignore:.*:Warning")
-def test_inner_step_loss_and_multiplier_are_those_of_infairness(dataset, context, own_term, monkeypatch):
+def test_inner_step_loss_and_multiplier_are_those_of_infairness(dataset, context, own_term, same_start):
     """Over three batches, so that the multiplier has moved twice; without long steps, which inFairness lacks."""
     fairalgo = pytest.importorskip("inFairness.fairalgo", reason="needs pip install -r tests/requirements.txt")
     distances = pytest.importorskip("inFairness.distances")
@@ -29,7 +28,7 @@ def test_inner_step_loss_and_multiplier_are_those_of_infairness(dataset, context
     )
     term = own_term("sensr", data, ctx.scm, free_steps=0)
     term.keywords["metric"].basis.copy_(torch.linalg.svd(metric.basis_vectors_, full_matrices=False)[0])
-    same_start(monkeypatch)
+    same_start()
     for i in range(3):
         rows = data.train.rows(slice(100 * i, 100 * i + 100))
         ours = term(model, rows, ctx).mean()
