@@ -1,5 +1,7 @@
 """First-order causal DRO: closed forms on lin in float64, and transport plans that try to do worse."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,24 @@ def test_order_2_is_the_worst_case_to_first_order(dataset, context, trained):
         gained.append(((loss(u + step).mean() - loss(u).mean()) / said).item())
     assert abs(gained[1] - 1) < 0.6 * abs(gained[0] - 1) + 1e-3
     assert gained[1] == pytest.approx(1, abs=0.05)
+
+
+def test_of_a_curved_model_order_1_takes_the_steepest_twin_of_the_batch(dataset, context, trained):
+    """Central differences of the logit in both latent coordinates of nlm, row by row and twin by twin."""
+    rows, model, ctx = dataset("nlm").test.rows(slice(0, 40)), trained("nlm"), context("nlm", radius=R)
+    found = causal_dro(model, rows, ctx, order=1) - causal_dro(model, rows, context("nlm", radius=0.0), order=1)
+    precise, loc, scale = copy.deepcopy(model).double(), ctx.scm.loc.double(), ctx.scm.scale.double()
+    steepest = 0.0
+    for row in (loc + scale * rows.x.double()).tolist():
+        u = oracles.noise("nlm", row)
+        for level in (0.0, 1.0):
+            ends = [
+                [u[0], *(v + step * (i == j) for j, v in enumerate(u[1:]))] for i in (0, 1) for step in (1e-4, -1e-4)
+            ]
+            moved = torch.tensor([oracles.features("nlm", end, {0: level}) for end in ends]).double()
+            z = precise((moved - loc) / scale)[:, 0]
+            steepest = max(steepest, ((z[::2] - z[1::2]) / 2e-4).norm().item())
+    assert np.allclose(found.detach().numpy(), R * steepest, rtol=1e-3)
 
 
 @pytest.mark.parametrize("order", [1, 2])
