@@ -121,11 +121,12 @@ def find_recourse(
     if (grid := search.grid()) is not None:
         return search.cheapest(grid, all_tried=search.every_level)
     found, last = search.descend(search.starts(seed))
-    best = search.keep(_joined([found, search.stretch(last)]), 4 * KEPT)
-    for _ in range(PULLS):
+    best = search.shorten(search.keep(_joined([found, search.stretch(last)]), 4 * KEPT))
+    best = search.keep(best, KEPT)
+    for _ in range(PULLS - 1):
         best = search.shorten(best)
     if search.whole:
-        best = search.round(search.keep(best, KEPT))
+        best = search.round(best)
     return search.cheapest(best, all_tried=False)
 
 
@@ -379,8 +380,8 @@ class _Search:
         others = replace(self, may=self.may._replace(numbers=rest))
         if rest:
             best, last = others.descend(rounded)
-            rounded = others.shorten(self.keep(_joined([rounded, best, last]), 4 * KEPT))
-        return others.shorten(self._step_back(rounded))
+            rounded = self.keep(others.shorten(self.keep(_joined([rounded, best, last]), 4 * KEPT)), KEPT)
+        return others.shorten(self._step_back(self.keep(rounded, 2 * KEPT)))
 
     def _step_back(self, action: Action) -> Action:
         """Whole columns moved a step less for as long as the decision stays turned."""
