@@ -1,315 +1,341 @@
-"""Sound bounds of the outputs of a network over boxes, of features or of noise: what no point of a box exceeds.
+"""Sound bounds of counterfactuals and of a network over them: what no point of a causal perturbation ball exceeds.
 
-A first-order Taylor model with a remainder (Berz and Hoffstätter 1998, Reliable Computing 4) goes through the layers:
-a neuron is a value, a slope along each side of the box, and a remainder that holds the rest. It is exact on linear
-networks, and the remainder of a smooth one shrinks with the square of the box.
-
-Rounding is part of the remainder: every sum of m products is taken to be off by (2 m + d + 8) eps of the sum of their
-magnitudes, every activation at z by 8 eps (1 + abs(z)). That covers the network and the bound itself, in any order
-of summation, at full precision of the type (so not in TF32).
+Taylor models go from the exogenous noise through the structural equations, then through the network. Discrete nodes
+have no slope: their levels are enumerated, all that the noise leaves open.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, softplus
 
-from utils.models.logistic import Logistic
-from utils.models.mlp import MLP
+from utils.adversary.taylor import Domain, NoBoundsError, Taylor, between, constant, join
 from utils.scms import discrete, from_data
-from utils.scms.learned import EquationNet
-from utils.scms.linear import Line
-from utils.scms.structure import ROOT
+from utils.scms.counterfactual import factual_level
 from utils.types import SCM, Mechanism, Predict
 
-PUSHED = 32768  # points that are pushed through structural equations together: they stay in the cache
-ROUNDINGS = 8
 BRANCHES = 16  # boxes a row, of levels that its noise leaves open
-TANH_PEAK = 0.6584789  # artanh(1 / sqrt(3)): tanh'' is least here and largest at its negative
-SOFTPLUS_CURVATURE = (0.0, 0.25)  # the derivative of the sigmoid
-GELU_CURVATURE = (-0.10799, 0.79789)  # phi(z) (2 - z^2): least at z = 2, largest at 0
+CENTRED = 16  # roundings of the centre of a box that was halved until its width is that of the last of its digits
 
 
-class Neurons(NamedTuple):
-    """Neurons within ``rest`` of ``value + sum_i slope_i t_i``, at every t in [-1, 1]^d."""
+class Twins(NamedTuple):
+    """Twins of rows: each under one level of the sensitive attributes."""
 
-    value: Tensor  # (p, k)
-    slope: Tensor  # (d, p, k)
-    rest: Tensor  # (p, k), >= 0
+    own: Tensor  # (p, d) features of the rows, the SCM's own units
+    noise: Tensor  # (p, d) of the twins, likewise
+    level: Tensor  # (p,) int64, of the sensitive attributes
 
-    def reach(self) -> Tensor:
-        """Returns the largest distance of a neuron from its value, (p, k)."""
-        return self.slope.abs().sum(0) + self.rest
+    def rows(self, keep: Tensor) -> "Twins":
+        """Some of them."""
+        return Twins(*(part[keep] for part in self))
 
-    def column(self, i: int) -> "Neurons":
-        """One neuron alone, k = 1."""
-        return Neurons(*(part[..., i : i + 1] for part in self))
-
-    def rows(self, keep: Tensor) -> "Neurons":
-        """The neurons of some rows."""
-        return Neurons(self.value[keep], self.slope[:, keep], self.rest[keep])
+    def do(self, scm: SCM) -> dict[int, Tensor]:
+        """The interventions, (p,) each."""
+        return {column: scm.levels[self.level, j] for j, column in enumerate(scm.sensitive)}
 
 
 class Counterfactuals(NamedTuple):
-    """The boxes of features of each row, of which there is at least one; its counterfactuals lie in one of them."""
+    """The boxes of counterfactuals of each twin, of which there is at least one; they lie in one of these."""
 
-    row: Tensor  # (q,) that a box is of, in order
-    features: Neurons  # (q, d)
-
-
-class _Bent(NamedTuple):
-    """An activation near v: within ``rest`` of ``value + slope (z - v)`` at every z within the reach of v."""
-
-    value: Tensor
-    slope: Tensor
-    rest: Tensor
+    row: Tensor  # (q,) the twin that a box is of, in order
+    features: Taylor  # (q, d), model space
+    levels: Mapping[int, Tensor]  # of each discrete node by its first column, (q,); -1 where they are left open
 
 
-def has_bounds(predict: Predict) -> bool:
-    """Returns whether bounds of ``predict`` are known.
-
-    They are of ``nn.Linear``, the activations of the MLP, and their chains: ``nn.Sequential``, ``MLP``, ``Logistic``.
-    """
-    return _chain(predict) is not None
+# the node, its parents' bounds (q, p) and the twin of each -> a mask (q, k) of the levels that may be taken
+Possible = Callable[[Mechanism, Taylor, Tensor], Tensor]
 
 
-def bounds_over(predict: Predict, features: Neurons) -> tuple[Tensor, Tensor]:
-    """Lower and upper bounds (p, k) of ``predict``, of which bounds are known, over features, such as counterfactuals.
+def explain_no_bounds(predict: Predict, columns: int) -> str:
+    """Returns why no bounds of a model of so many columns are known; nothing where they are."""
+    if isinstance(predict, nn.Module) and (parameter := next(predict.parameters(), None)) is not None:
+        like = parameter.detach()
+    else:
+        like = torch.zeros(())
+    nowhere = Domain(like.new_zeros(1, 1), like.new_zeros(1, 1), None)
+    try:
+        bounds_over(predict, constant(like.new_zeros(1, columns), nowhere))
+    except NoBoundsError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - a model may do anything with what is no tensor
+        return f"the model takes tensors alone ({type(error).__name__})"
+    return ""
+
+
+def has_bounds(predict: Predict, columns: int) -> bool:
+    """Returns whether bounds of a model of so many columns are known: whether there is a rule for all that it does."""
+    return not explain_no_bounds(predict, columns)
+
+
+def bounds_over(predict: Predict, features: Taylor) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds (p, k) of a model over features, such as counterfactuals.
 
     A box with an infinite or undefined side may get undefined bounds, which compare as false.
+
+    Raises:
+        NoBoundsError: the model does something of which no bounds are known.
     """
-    layers = _chain(predict)
-    if layers is None:
-        raise ValueError(f"no bounds are known of {type(predict).__name__}")
-    return _range(_through(layers, features))
+    logits = through(predict, features)
+    return logits.bounds()
 
 
-def counterfactuals(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> Counterfactuals:
-    """Returns bounds of the counterfactuals of p rows, their noise shifted, in model space, for ``bounds_over``.
+def through(predict: Predict, features: Taylor) -> Taylor:
+    """The logits (p, k) of a model over features. Raises NoBoundsError as ``bounds_over``."""
+    logits = predict(features)  # type: ignore[arg-type]  # which torch takes for a tensor
+    return logits if isinstance(logits, Taylor) else constant(logits, features.domain)
 
-    The box of the shifts goes through the equations if all are roots, set by do(), or those of fitted SCMs: additive
-    with a network as their mean, or a level by the noise and the scores of a network. Where a few levels are possible
-    there is a box for each. If equations are others, the shifted rows go through, and their box is the answer.
+
+def box(centre: Tensor, half: Tensor) -> Taylor:
+    """Returns features in boxes around ``centre`` (p, d), ``half`` (p, d) their width on either side, >= 0."""
+    domain = Domain(torch.zeros_like(half.T), half.T, None)
+    slope = torch.eye(centre.shape[-1], dtype=centre.dtype, device=centre.device).unsqueeze(1)
+    return Taylor(centre, slope.expand(-1, *centre.shape), torch.zeros_like(centre), domain) + 0.0
+
+
+def ball(scm: SCM, radius: Tensor, norm: str) -> Domain:
+    """The whole ball of each twin in the coordinates that a radius moves, around 0; radius (p,) in the SCM's unit."""
+    moved = int((scm.unit > 0).sum())
+    half = radius.expand(moved, -1)
+    return Domain(torch.zeros_like(half), half, radius if norm == "l2" else None, whole=norm == "l2")
+
+
+def counterfactuals(
+    scm: SCM, twins: Twins, domain: Domain, possible: Possible, branches: int = BRANCHES
+) -> Counterfactuals:
+    """Returns bounds of the counterfactuals of p twins, their noise moved within domains, in model space.
 
     Args:
         scm: turns noise into features.
-        noise: (p, d), the SCM's own units.
-        shifts: (samples, d), added to the noise of every row.
-        do: column -> its value (p,).
+        twins: of rows.
+        domain: of the coordinates that a radius moves, in its unit.
+        possible: the levels of discrete nodes that may be taken.
+        branches: boxes of a twin, at the most; where more levels are open, they share one.
+
+    Raises:
+        NoBoundsError: an equation does something of which no bounds are known; the message names its node.
     """
-    middle, half = _middle(shifts)
-    found = _push(scm, box(noise + middle, half.expand_as(noise)), do)
-    every = torch.arange(len(noise), device=noise.device)
-    return found or Counterfactuals(every, box(*_bound_samples(scm, noise, shifts, do)))
-
-
-def _bound_samples(scm: SCM, noise: Tensor, shifts: Tensor, do: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-    """Box (p, d) of the counterfactuals, model space."""
-    boxes = [
-        _middle(scm.model(scm.to_features(noise[rows] + shifts.unsqueeze(1), {i: v[rows] for i, v in do.items()})))
-        for rows in torch.arange(len(noise), device=noise.device).split(max(1, PUSHED // len(shifts)))
-    ]
-    middles, halves = zip(*boxes, strict=True)
-    return torch.cat(middles), torch.cat(halves)
-
-
-def _middle(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle and half width (...) of the box of the points (samples, ...)."""
-    low, high = points.aminmax(dim=0)
-    return (low + high) / 2, (high - low) / 2
-
-
-def box(centre: Tensor, half: Tensor) -> Neurons:
-    """Returns boxes around ``centre`` (p, d), ``half`` (p, d) their width on either side, >= 0."""
-    return Neurons(centre, torch.diag_embed(half).transpose(0, 1), _rounding(centre.abs() + half))
-
-
-def _range(neurons: Neurons) -> tuple[Tensor, Tensor]:
-    reach = neurons.reach()
-    return neurons.value - reach, neurons.value + reach
-
-
-def _rounding(magnitude: Tensor) -> Tensor:
-    """Returns a bound on the rounding error of a few operations on numbers whose magnitudes have this sum."""
-    return ROUNDINGS * torch.finfo(magnitude.dtype).eps * magnitude
-
-
-def _push(scm: SCM, noise: Neurons, do: Mapping[int, Tensor]) -> Counterfactuals | None:
-    """Features in model space, or None where an equation is not known."""
-    if scm.missing:
-        return None
-    row, columns = torch.arange(len(noise.value), device=noise.value.device), dict[int, Neurons]()
+    do = twins.do(scm)
+    touched = find_touched(scm, twins, domain)
+    noise = _moved_noise(scm, twins, domain)
+    row = torch.arange(len(twins.level), device=twins.level.device)
+    columns, levels = dict[int, Taylor](), dict[int, Tensor]()
     for mechanism in scm.mechanisms:
-        i = mechanism.columns[0]
-        own = _join([noise.column(j) for j in mechanism.columns]).rows(row)
-        if i in do:
-            columns[i] = Neurons(do[i][row].unsqueeze(-1), torch.zeros_like(own.slope), torch.zeros_like(own.rest))
-        elif mechanism.posterior:
-            possible = _levels(mechanism, _join([columns[p] for p in mechanism.parents]), own)
-            if possible is None:
-                return None
-            box_of, low, high = _split(mechanism, possible, row)
-            row, columns = row[box_of], {j: of.rows(box_of) for j, of in columns.items()}
-            found = Neurons((low + high) / 2, torch.zeros_like(own.slope[:, box_of]), (high - low) / 2)
-            columns |= {j: found.column(place) for place, j in enumerate(mechanism.columns)}
-        elif mechanism.push is ROOT.push:
-            columns[i] = own
+        place, parents = mechanism.columns, [columns[p] for p in mechanism.parents]
+        if place[0] in do:
+            columns |= {i: constant(do[i][row], domain) for i in place}
+        elif mechanism.parents and (found := _find_levels(scm, mechanism, parents, noise, row, possible)) is not None:
+            seen = _levels_seen(mechanism, twins.own[row], found.shape[-1])
+            found = torch.where(touched[row, place[0]].unsqueeze(-1), found, seen)
+            box_of, low, high, level = _split(mechanism, found, row, branches)
+            low, high = low.to(twins.noise), high.to(twins.noise)
+            row, domain = row[box_of], domain.rows(box_of)
+            columns = {i: of.rows(box_of) for i, of in columns.items()}
+            levels = {i: of[box_of] for i, of in levels.items()} | {place[0]: level}
+            noise = {i: of.rows(box_of) for i, of in noise.items()}
+            columns |= {i: between(low[:, j], high[:, j], domain) for j, i in enumerate(place)}
         else:
-            mean = _mean(mechanism)
-            if mean is None:
-                return None
-            expected = _through(mean, _join([columns[p] for p in mechanism.parents]))
-            columns[i] = _sum(expected, own) if _is_additive(mechanism) else _cut(expected, own)
-    v = _join([columns[i] for i in range(len(columns))])
-    rest = v.rest + _rounding(v.value.abs() + v.reach() + scm.loc.abs())
-    return Counterfactuals(row, Neurons(scm.model(v.value), v.slope / scm.scale, rest / scm.scale))
+            own = [noise[i] for i in place]
+            node = own if not parents else _push(scm, mechanism, own, parents)
+            columns |= {i: _unless(touched[row, i], of, twins.own[row, i]) for i, of in zip(place, node, strict=True)}
+        _set_missing(scm, place[0], columns, domain)
+    v = join([columns[i] for i in range(len(columns))], domain)
+    return Counterfactuals(row, scm.model(v), levels)  # type: ignore[arg-type]
 
 
-def _mean(mechanism: Mechanism) -> Sequence[nn.Module] | None:
-    """The layers of f where the equation is x = f(parents) + u, or x = 1[u < f(parents)]."""
-    push = mechanism.push
-    if not isinstance(push, partial) or push.func not in (from_data.add_noise, from_data.threshold_noise):
+def around(scm: SCM, noise: Tensor, do: Mapping[int, Tensor], radius: Tensor) -> Taylor:
+    """Features (..., n, d) in L2 balls around counterfactuals, in model space, to train by: of a stack too.
+
+    Discrete nodes keep the levels of the balls' centres, so these are no bounds where a radius changes levels.
+
+    Args:
+        scm: turns noise into features.
+        noise: (..., n, d).
+        do: column -> its value (..., n).
+        radius: (..., n), in the SCM's unit.
+
+    Raises:
+        NoBoundsError: as ``counterfactuals``.
+    """
+    moved = _moved(scm)
+    half = radius.expand(len(moved), *noise.shape[:-1])
+    domain = Domain(torch.zeros_like(half), half, radius, whole=True)
+    still, columns = scm.to_features(noise, do), dict[int, Taylor]()
+    for mechanism in scm.mechanisms:
+        places = mechanism.columns
+        if places[0] in do or mechanism.posterior or _is_threshold(mechanism):
+            columns |= {i: constant(still[..., i], domain) for i in places}
+            continue
+        own = {i: constant(noise[..., i], domain) for i in places}
+        for i in own.keys() & moved.keys():
+            unit = torch.zeros_like(half)
+            unit[moved[i]] = scm.unit[..., i]
+            own[i] = Taylor(noise[..., i], unit, own[i].rest, domain)
+        parents = [columns[p] for p in mechanism.parents]
+        node = _push(scm, mechanism, [own[i] for i in places], parents) if parents else list(own.values())
+        columns |= dict(zip(places, node, strict=True))
+    v = join([columns[i] for i in range(len(columns))], domain)
+    return scm.model(v)  # type: ignore[arg-type,return-value]
+
+
+def _moved(scm: SCM) -> dict[int, int]:
+    """The columns whose noise a radius moves, and the place of each among the coordinates of its ball."""
+    moves = (scm.unit > 0).reshape(-1, len(scm.names)).any(0)
+    return {int(i): j for j, i in enumerate(moves.nonzero().squeeze(-1))}
+
+
+def find_touched(scm: SCM, twins: Twins, domain: Domain) -> Tensor:
+    """Returns a mask (p, d) of the columns of each twin that may differ from those of its row."""
+    moved = (domain.half > 0) | (domain.centre != 0)
+    place = _moved(scm)
+    own = scm.levels[factual_level(scm, scm.model(twins.own))]
+    nobody = torch.zeros(len(twins.level), dtype=torch.bool, device=twins.level.device)
+    found = {column: scm.levels[twins.level, j] != own[:, j] for j, column in enumerate(scm.sensitive)}
+    for mechanism in scm.mechanisms:
+        for i in mechanism.columns:
+            if i not in found:
+                by_parents = [found[p] for p in mechanism.parents]
+                found[i] = torch.stack([nobody, *by_parents, *([moved[place[i]]] if i in place else [])]).any(0)
+        if (i := mechanism.columns[0]) in scm.missing:
+            found[i] = found[i] | found[scm.missing[i][0]]
+    return torch.stack([found[i] for i in range(len(scm.names))], -1)
+
+
+def _moved_noise(scm: SCM, twins: Twins, domain: Domain) -> dict[int, Taylor]:
+    """The noise of each column, moved within domains."""
+    place, found = _moved(scm), {}
+    for i in range(len(scm.names)):
+        own = constant(twins.noise[:, i], domain)
+        rounding = discrete.ROUNDING * twins.own[:, i].abs()  # of its abduction
+        if i in place:
+            slope = own.slope.clone()
+            slope[place[i]] = scm.unit[i]
+            shift = scm.unit[i] * domain.centre[place[i]]
+            rounding = rounding + CENTRED * shift.abs()
+            own = Taylor(own.value + shift, slope, own.rest, domain)
+        found[i] = Taylor(own.value, own.slope, torch.finfo(own.dtype).eps * rounding, domain) + 0.0
+    return found
+
+
+def _push(scm: SCM, mechanism: Mechanism, noise: list[Taylor], parents: list[Taylor]) -> list[Taylor]:
+    """The columns of a node. Raises NoBoundsError, naming it."""
+    try:
+        node = mechanism.push(noise[0] if len(noise) == 1 else join(noise, noise[0].domain), *parents)
+    except NoBoundsError as error:
+        raise NoBoundsError(f"of the equation of {scm.names[mechanism.columns[0]]} {error}") from None
+    return [node] if len(noise) == 1 else [node[..., j] for j in range(len(noise))]  # type: ignore[list-item,misc]
+
+
+def _unless(touched: Tensor, moved: Taylor, own: Tensor) -> Taylor:
+    """The column as it was (p,) where nothing touches it."""
+    value = torch.where(touched, moved.value, own)
+    rounding = discrete.ROUNDING * torch.finfo(own.dtype).eps * (own.abs() + moved.value.abs())
+    return Taylor(value, moved.slope * touched, torch.where(touched, moved.rest, rounding), moved.domain)
+
+
+def _find_levels(
+    scm: SCM, mechanism: Mechanism, parents: list[Taylor], noise: Mapping[int, Taylor], row: Tensor, possible: Possible
+) -> Tensor | None:
+    """A mask (q, k) of the levels of a node; None where it is not discrete."""
+    if not (mechanism.posterior or _is_threshold(mechanism)):
         return None
-    return _chain(push.args[0])
+    given = join(parents, parents[0].domain)
+    if mechanism.posterior:
+        return possible(mechanism, given, row)
+    try:
+        low, high = through(mechanism.push.args[0], given).bounds()  # type: ignore[attr-defined]
+    except NoBoundsError as error:
+        raise NoBoundsError(f"of the equation of {scm.names[mechanism.columns[0]]} {error}") from None
+    least, most = noise[mechanism.columns[0]].bounds()
+    # x = 1 where the noise is below the chance
+    return torch.stack([~(most < from_data.as_chance(low)), ~(least >= from_data.as_chance(high))], -1)
 
 
-def _is_additive(mechanism: Mechanism) -> bool:
-    return isinstance(mechanism.push, partial) and mechanism.push.func is from_data.add_noise
+def _is_threshold(mechanism: Mechanism) -> bool:
+    return isinstance(mechanism.push, partial) and mechanism.push.func is from_data.threshold_noise
 
 
-def _cut(expected: Neurons, noise: Neurons) -> Neurons:
-    """1 where the noise is surely below the chance, 0 where it surely is not, else anything from 0 to 1."""
-    lowest, highest = (from_data.as_chance(end) for end in _range(expected))
-    least, most = _range(noise)
-    one, zero = most < lowest, least >= highest
-    value = torch.where(one, 1.0, torch.where(zero, 0.0, 0.5)).to(least)
-    return Neurons(value, torch.zeros_like(noise.slope), torch.where(one | zero, 0.0, 0.5).to(least))
+def _levels_seen(mechanism: Mechanism, own: Tensor, k: int) -> Tensor:
+    """A mask (q, k) of the level that each row has."""
+    seen = own[:, list(mechanism.columns)]
+    level = discrete.read_columns(mechanism.push, seen, k) if mechanism.posterior else (seen[:, 0] > 0.5).long()
+    return torch.arange(k, device=own.device) == level.unsqueeze(-1)
 
 
-def _levels(mechanism: Mechanism, parents: Neurons, noise: Neurons) -> Tensor | None:
-    """A mask (q, k) of the levels of a discrete node that may be taken, or None where its regression is not known."""
-    push = mechanism.push
-    layers = _chain(push.args[0]) if isinstance(push, partial) else None
-    if layers is None:
-        return None
-    return discrete.possible_levels(push, _range(_through(layers, parents)), _range(noise))
-
-
-def _split(mechanism: Mechanism, possible: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _split(mechanism: Mechanism, possible: Tensor, row: Tensor, branches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The boxes (b,) of new ones, one for each possible level (q, k), and the ends (b, c) of the node's columns there.
 
-    A row that would have more than BRANCHES boxes keeps those that it has, whose levels are left open.
+    Last the level of each, -1 where a twin would have more than ``branches`` boxes: it keeps those that it has.
     """
     count, boxes = possible.sum(-1), row.bincount()[row]
-    apart = (count > 1) & (count * boxes <= BRANCHES)
-    low, high = discrete.enclose(mechanism.push, possible)
+    apart = (count == 1) | (count * boxes <= branches)
     first = torch.arange(possible.shape[-1], device=row.device) == 0
     box_of, level = torch.where(apart.unsqueeze(-1), possible, first).nonzero().unbind(-1)
+    if not mechanism.posterior:  # of two levels, 0 and 1
+        told = level.to(torch.get_default_dtype()).unsqueeze(-1)
+        return box_of, told * apart[box_of].unsqueeze(-1), torch.where(apart[box_of].unsqueeze(-1), told, 1.0), level
+    low, high = discrete.enclose(mechanism.push, possible)
     told = discrete.columns_at(mechanism.push, level, possible.shape[-1])
     low, high = (torch.where(apart[box_of].unsqueeze(-1), told, end[box_of]) for end in (low, high))
-    return box_of, low, high
+    return box_of, low, high, torch.where(apart[box_of], level, -1)
 
 
-def _join(columns: Sequence[Neurons]) -> Neurons:
-    return Neurons(*(torch.cat(parts, -1) for parts in zip(*columns, strict=True)))
+def _set_missing(scm: SCM, column: int, columns: dict[int, Taylor], domain: Domain) -> None:
+    """A column holds one number wherever its flag is 1."""
+    if column not in scm.missing:
+        return
+    flag, held = scm.missing[column]
+    low, high = columns[flag].bounds()
+    own, held = columns[column], held.to(low).expand_as(low)
+    surely, never = low > 0.5, high <= 0.5
+    least, most = own.bounds()
+    either = between(torch.minimum(least, held), torch.maximum(most, held), domain)
+    told = constant(held, domain)
+    parts = [
+        torch.where(surely, of_told, torch.where(never, of_own, of_either))
+        for of_told, of_own, of_either in zip(
+            (told.value, told.slope, told.rest),
+            (own.value, own.slope, own.rest),
+            (either.value, either.slope, either.rest),
+            strict=True,
+        )
+    ]
+    columns[column] = Taylor(parts[0], parts[1], parts[2], domain)
 
 
-def _sum(a: Neurons, b: Neurons) -> Neurons:
-    rest = a.rest + b.rest + _rounding(a.value.abs() + a.reach() + b.value.abs() + b.reach())
-    return Neurons(a.value + b.value, a.slope + b.slope, rest)
+# --- the levels that discrete nodes may take -----------------------------------------------------------------
 
 
-def _chain(module: object) -> list[nn.Module] | None:
-    """The layers that the module applies one after the other, or None where that is not known.
+def by_drawn_noise(twins: Twins) -> Possible:
+    """Levels by the noise that the twins have, which is known."""
 
-    Exact types alone, without hooks: a subclass or a hook may compute something else from the same children.
+    def possible(mechanism: Mechanism, parents: Taylor, row: Tensor) -> Tensor:
+        noise = twins.noise[row][:, list(mechanism.columns)]
+        return discrete.possible_levels(mechanism.push, _scores(mechanism, parents), (noise, noise))
+
+    return possible
+
+
+def by_agreeing_noise(twins: Twins, anew: Tensor) -> Possible:
+    """Levels by any noise that agrees with what a row has, under the coupling of its equation.
+
+    Args:
+        twins: of rows.
+        anew: a mask (p, d) of the columns whose noise does not depend on the row: every level is possible.
     """
-    if not isinstance(module, nn.Module) or module._forward_hooks or module._forward_pre_hooks:
-        return None
-    if type(module) is nn.Sequential:
-        parts = [_chain(part) for part in module]
-        return None if None in parts else [layer for part in parts if part for layer in part]
-    if type(module) is MLP:
-        return _chain(module.layers)  # its forward is this one call
-    if type(module) is Logistic:
-        return _chain(module.linear)  # its forward is this one call
-    if type(module) is Line:
-        return _chain(module.linear)  # and drops the last dimension, of size 1
-    if type(module) is discrete.CutPoints:
-        score = _chain(module.score)
-        return None if score is None else [*score, module.cuts]
-    if type(module) is EquationNet:
-        return _chain(nn.Sequential(module.inner, nn.Tanh(), module.outer))  # likewise
-    if type(module) is nn.GELU and module.approximate != "none":
-        return None
-    if type(module) is nn.Softplus and (module.beta, module.threshold) != (1, 20):
-        return None
-    return [module] if type(module) is nn.Linear or type(module) in ACTIVATIONS else None
+
+    def possible(mechanism: Mechanism, parents: Taylor, row: Tensor) -> Tensor:
+        own = twins.own[row]
+        x, given = own[:, list(mechanism.columns)], [own[:, p] for p in mechanism.parents]
+        found = discrete.agreeing_levels(mechanism.push, _scores(mechanism, parents), x, *given)
+        return found | anew[row, mechanism.columns[0]].unsqueeze(-1)
+
+    return possible
 
 
-def _through(layers: Sequence[nn.Module], neurons: Neurons) -> Neurons:
-    for layer in layers:
-        neurons = _linear(layer, neurons) if isinstance(layer, nn.Linear) else _bend(ACTIVATIONS[type(layer)], neurons)
-    return neurons
-
-
-def _linear(layer: nn.Linear, neurons: Neurons) -> Neurons:
-    weight = layer.weight.T
-    rounding = (2 * len(weight) + len(neurons.slope) + ROUNDINGS) * torch.finfo(weight.dtype).eps
-    rest = (neurons.rest + rounding * (neurons.value.abs() + neurons.reach())) @ weight.abs()
-    if layer.bias is not None:
-        rest = rest + rounding * layer.bias.abs()
-    return Neurons(layer(neurons.value), neurons.slope @ weight, rest)
-
-
-def _bend(activation: Callable[[Tensor, Tensor], _Bent], neurons: Neurons) -> Neurons:
-    reach = neurons.reach()
-    bent = activation(neurons.value, reach)
-    rest = bent.slope.abs() * neurons.rest + bent.rest + _rounding(1 + neurons.value.abs() + reach)
-    return Neurons(bent.value, bent.slope * neurons.slope, rest)
-
-
-def _tangent(value: Tensor, slope: Tensor, reach: Tensor, least: Tensor | float, largest: Tensor | float) -> _Bent:
-    """The middle of the two parabolas with the least (<= 0) and the largest (>= 0) second derivative in reach."""
-    quarter = reach.square() / 4
-    return _Bent(value + quarter * (largest + least), slope, quarter * (largest - least))
-
-
-def _tanh(v: Tensor, reach: Tensor) -> _Bent:
-    def curvature(nearest_to: float) -> Tensor:
-        value = v.new_full((), nearest_to).maximum(v - reach).minimum(v + reach).tanh()
-        return -2 * value * (1 - value.square())
-
-    value = v.tanh()
-    # tanh'' falls from the one peak to the other; beyond them it keeps its sign
-    least, largest = curvature(TANH_PEAK).clamp_max(0), curvature(-TANH_PEAK).clamp_min(0)
-    return _tangent(value, 1 - value.square(), reach, least, largest)
-
-
-def _softplus(v: Tensor, reach: Tensor) -> _Bent:
-    return _tangent(softplus(v), v.sigmoid(), reach, *SOFTPLUS_CURVATURE)
-
-
-def _gelu(v: Tensor, reach: Tensor) -> _Bent:
-    density = torch.exp(-v.square() / 2) / (2 * torch.pi) ** 0.5
-    return _tangent(gelu(v), torch.special.ndtr(v) + v * density, reach, *GELU_CURVATURE)
-
-
-def _relu(v: Tensor, reach: Tensor) -> _Bent:
-    """Parallel to the chord over the reach, which leaves the least rest; a kink out of reach leaves none."""
-    low, high = v - reach, v + reach
-    width = (high - low).clamp_min(torch.finfo(v.dtype).tiny)
-    slope = torch.where(low >= 0, 1.0, high.clamp_min(0) / width)
-    rest = -slope * low.clamp_max(0) / 2
-    return _Bent(slope * v + rest, slope, rest)
-
-
-ACTIVATIONS: dict[type, Callable[[Tensor, Tensor], _Bent]] = {
-    nn.Tanh: _tanh,
-    nn.ReLU: _relu,
-    nn.GELU: _gelu,
-    nn.Softplus: _softplus,
-}
+def _scores(mechanism: Mechanism, parents: Taylor) -> tuple[Tensor, Tensor]:
+    """The range (q, s) of what the regression of a discrete node gives, which drops a dimension of size 1."""
+    assert isinstance(mechanism.push, partial)
+    low, high = bounds_over(mechanism.push.args[0], parents)
+    return low.reshape(len(low), -1), high.reshape(len(high), -1)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.adversary.bounds import Neurons, bounds_over, counterfactuals, has_bounds
+from utils.adversary.bounds import Twins, ball, bounds_over, box, by_drawn_noise, counterfactuals, has_bounds
+from utils.adversary.taylor import NoBoundsError, Taylor
 from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
@@ -46,13 +47,12 @@ KEYS = {
     "uai_ar_random": Key(-1, "non-robust area found by random search", "share of individuals", causal=True),
     "uai_ar_gradient": Key(-1, "non-robust area found by the gradient attack", "share of individuals", causal=True),
     "counterfactual_flip_rate": Key(-1, "labels that change with the group", "share of counterfactuals", causal=True),
-    "fair_certified": Key(1, "certified fair", "share of individuals", causal=True),  # by tools whose records are read
-    "unfair_certified": Key(-1, "certified unfair", "share of individuals", causal=True),
 }
 ROWS = 8192  # a forward pass: its activations stay in the cache
 BOUNDED = 512  # balls that are bounded together, for the same reason
 SLOPES = 1 << 22  # numbers (d, p, d) that their bounds are made of, at the most
 WIDEST = 256  # columns; with more of them the bounds of a ball cost more than the points that they spare
+PUSHED = 32768  # points that are pushed through structural equations together: they stay in the cache
 KEPT = 1 << 27  # numbers of twins that are made at a time, and of bounds that are kept for the next model of a stack
 MOST = 10_000  # individuals that are judged
 MOST_DRAWN = 64_000  # their twins, each draw one: 2,000 individuals of 16 draws and two levels
@@ -134,12 +134,7 @@ def unfair_area(
         _flips_by_radius, predict, ctx, radii, samples=samples, steps=steps, rel_step=rel_step, estimators=estimators
     )
     with torch.no_grad():
-        x, index = (batch.x, batch.index) if individuals == "rows" else _fresh(ctx, n)
-        draws = ctx.scm.draws if ctx.scm.posterior else 1
-        levels = len(ctx.scm.levels)
-        many = MOST if draws == 1 else min(MOST, MOST_DRAWN // (draws * levels))
-        most = rows or max(FEWEST, min(many, MOST_NUMBERS // (levels * x.shape[-1])))
-        x, index = x[..., :most, :], index[..., :most]
+        x, index, draws = choose_individuals(batch, ctx, individuals, n, rows)
         size = max(1, KEPT // (len(ctx.scm.levels) * x[..., :1, :].numel()))  # of the twins of a part of the rows
         if draws > 1:
             size = max(1, BALLS // (draws * len(ctx.scm.levels) * max(1, len(ctx.each))))
@@ -151,6 +146,21 @@ def unfair_area(
     return ctx.of_each(
         lambda own, *values: _measure(dict(zip(found, values, strict=True)), intervals, level, own), *found.values()
     )
+
+
+def choose_individuals(
+    batch: Batch, ctx: Context, individuals: Literal["rows", "scm"], n: int, rows: int | None
+) -> tuple[Tensor, Tensor, int]:
+    """The individuals (n, d) that are judged, of a stack (m, n, d), their numbers and the draws of their noise.
+
+    The arguments are those of ``unfair_area``.
+    """
+    x, index = (batch.x, batch.index) if individuals == "rows" else _fresh(ctx, n)
+    draws = ctx.scm.draws if ctx.scm.posterior else 1
+    levels = len(ctx.scm.levels)
+    many = MOST if draws == 1 else min(MOST, MOST_DRAWN // (draws * levels))
+    most = rows or max(FEWEST, min(many, MOST_NUMBERS // (levels * x.shape[-1])))
+    return x[..., :most, :], index[..., :most], draws
 
 
 def _flips_by_radius(
@@ -318,26 +328,25 @@ def _of_each(people: Individuals) -> list[Individuals]:
 class Search:
     """The random points of a search, and what the balls (L, n) around the individuals x can hold."""
 
-    def __init__(self, x: Tensor, noise: Tensor, scm: SCM, shifts: Tensor):
-        self.x, self.shifts = x, shifts
-        self._noise, self._scm = noise, scm
-        self._kept: list[tuple[Tensor, Neurons]] | None = None
+    def __init__(self, x: Tensor, noise: Tensor, scm: SCM, directions: Tensor, radius: float):
+        self.x, self.shifts = x, radius * directions * scm.unit
+        self._noise, self._scm, self._radius = noise, scm, radius
+        self._kept: list[tuple[Tensor, Taylor]] | None = None
 
     @classmethod
     def around(cls, people: Individuals, ctx: Context, radius: float, samples: int) -> "Search":
         """One sample of directions at a radius, shared by all balls of a model."""
-        directions = _directions(_ball(ctx), samples, ctx.own_seed)
-        return cls(people.x, people.noise, ctx.scm, radius * directions * ctx.scm.unit)
+        return cls(people.x, people.noise, ctx.scm, _directions(_ball(ctx), samples, ctx.own_seed), radius)
 
     def is_that_of(self, other: "Search") -> bool:
         """Returns whether the balls of both hold the same features."""
         alike = self._scm is other._scm and torch.equal(self.shifts, other.shifts)
         return alike and torch.equal(self.x, other.x) and torch.equal(self._noise, other._noise)
 
-    def balls(self) -> Iterable[tuple[Tensor, Neurons]]:
-        """Boxes of features (q, d), some of them at a time, with the ball (q, 2) of each, as level and row.
+    def balls(self) -> Iterable[tuple[Tensor, Taylor]]:
+        """Features (q, d) of balls, some of them at a time, with the ball (q, 2) of each, as level and row.
 
-        Those of a ball hold the features that it can hold.
+        Those of a ball hold the features that it can hold; where equations have no bounds, those of its points.
         """
         if self._kept is not None:
             return self._kept
@@ -350,10 +359,27 @@ class Search:
         self._kept = list(parts)
         return self._kept
 
-    def _boxes(self, pair: Tensor) -> tuple[Tensor, Neurons]:
+    def _boxes(self, pair: Tensor) -> tuple[Tensor, Taylor]:
         level, row = pair.unbind(1)
-        found = counterfactuals(self._scm, self._noise[level, row], self.shifts, _do(self._scm, level))
+        twins = Twins(self._scm.own(self.x[row]), self._noise[level, row], level)
+        domain = ball(self._scm, self.x.new_full(level.shape, self._radius), "l2")
+        try:
+            found = counterfactuals(self._scm, twins, domain, by_drawn_noise(twins))
+        except NoBoundsError:
+            return pair, self._box_of_points(twins)
         return pair[found.row], found.features
+
+    def _box_of_points(self, twins: Twins) -> Taylor:
+        """The box (p, d) of the features of the shifted twins."""
+        scm, do = self._scm, twins.do(self._scm)
+        ends = []
+        for rows in torch.arange(len(twins.level), device=self.x.device).split(max(1, PUSHED // len(self.shifts))):
+            noise = twins.noise[rows] + self.shifts.unsqueeze(1)
+            ends.append(
+                torch.stack(scm.model(scm.to_features(noise, {i: v[rows] for i, v in do.items()})).aminmax(dim=0))
+            )
+        low, high = torch.cat(ends, 1)
+        return box((low + high) / 2, (high - low) / 2)
 
 
 def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Search, flips: Tensor) -> Tensor:
@@ -363,7 +389,8 @@ def _by_random(people: Individuals, predict: Predict, ctx: Context, search: Sear
     only where bounds of the network leave room for a flip.
     """
     flips, scm, margin = flips.clone(), ctx.scm, ctx.decide.margin
-    proofs = has_bounds(predict) and ctx.decide.monotone and people.x.shape[-1] <= WIDEST
+    columns = people.x.shape[-1]
+    proofs = columns <= WIDEST and ctx.decide.monotone and has_bounds(predict, columns)
     doubtful = _doubtful(people, predict, margin, search) if proofs else torch.ones_like(flips)
     for block in search.shifts.split(BLOCK):
         for pair in (doubtful & _find_undecided(people, flips)).nonzero().split(max(1, ROWS // len(block))):

@@ -67,13 +67,13 @@ def abduct(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     noise = scm.to_noise(scm.own(x), None if chance is None else chance[0]).expand(size)
     if chance is None or not scm.fresh:
         return noise
-    first = _first_alike(scm)
+    first = first_alike(scm)
     at = first.reshape(len(first), *(1,) * (x.ndim - 1), -1)
     anew = draw_anew(chance[1:].take_along_dim(at.expand(size), 0))
     return torch.where(at != first[factual_level(scm, x)], anew, noise)
 
 
-def _first_alike(scm: SCM) -> Tensor:
+def first_alike(scm: SCM) -> Tensor:
     """For each level the first that agrees with it in the sensitive ancestors of each drawn column, (L, d).
 
     0 in all other columns.

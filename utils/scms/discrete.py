@@ -12,7 +12,7 @@ person would change with the parents is an assumption, the coupling.
 A value that was seen is reached by every noise of its posterior: push(pull(x)) is x.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ LEAST_CHANCE = 1e-6  # of a level, so that a noise agrees with every row
 ROUNDING = 4  # how far noise stays from where another level begins, units in the last place
 EDGE = 1e-4  # likewise of Gumbel noise, as a share of the largest sum
 MOST_LEVELS = 1000  # of a count, whose distribution is a table
+NEVER = 60.0  # below all others, Gumbel noise that no chance above LEAST_CHANCE makes up for
 MEAN, SIZE = (-12.0, 12.0), (-6.0, 12.0)  # logarithms of a count's mean and of its dispersion
 
 Range = tuple[Tensor, Tensor]  # lower and upper bounds
@@ -100,7 +101,7 @@ def push_quantile(f: Callable[[Tensor], Tensor], u: Tensor, *p: Tensor, head: He
     """The column (...), or indicators (..., k), of noise u of that shape and parents p, (...) each."""
     u = u if where else u[..., 0]
     found = chances(head, f, *p)
-    return _write((u.unsqueeze(-1) >= _edges(*_sides(found))).sum(-1), found.shape[-1], **where)
+    return _write((u.unsqueeze(-1) >= _edges(*_sides(found))).sum(-1), found.shape[-1], **where).to(u.dtype)
 
 
 def pull_quantile(
@@ -242,9 +243,115 @@ def possible_levels(push: Callable[..., Tensor], scores: Range, noise: Range) ->
     margin = k * torch.finfo(least.dtype).eps
     least, most = (below * (1 - k * LEAST_CHANCE) + floor for below in (least - margin, most + margin))
     least, most = torch.logit(least.clamp(0, 1)), torch.logit(most.clamp(0, 1))
-    lowest, highest = (noise[0][..., :1] >= most).sum(-1), (noise[1][..., :1] >= least).sum(-1)
+    lowest, highest = (noise[0][..., :1] >= most).sum(-1), (~(noise[1][..., :1] < least)).sum(-1)  # nan: open
     level = torch.arange(k, device=least.device)
     return (level >= lowest.unsqueeze(-1)) & (level <= highest.unsqueeze(-1))
+
+
+def agreeing_levels(push: Callable[..., Tensor], scores: Range, x: Tensor, *p: Tensor) -> Tensor:
+    """A mask (q, k) of the levels of a node over scores (q, s) in ranges, by any noise that agrees with a row.
+
+    By one noise, that from which on a level is seen to that from which on the next one is. By Gumbel noise, the level
+    that is seen, and every other whose chance grows at least as much as that of the one that is seen (Oberst and
+    Sontag 2019, arXiv 1905.05824, theorem 2).
+
+    Args:
+        push: of the equation.
+        scores: lower and upper bounds of what its regression gives.
+        x: what is seen, its columns (q, c).
+        p: and its parents, (q,) each.
+    """
+    assert isinstance(push, partial)
+    found = chances(push.keywords["head"], push.args[0], *p)
+    level = read_columns(push, x, found.shape[-1])
+    if push.func is not push_gumbel:
+        low, high = _edges_around(found, level)
+        return possible_levels(push, scores, (low.unsqueeze(-1), high.unsqueeze(-1)))
+    least, most = _enclose_log_chances(scores)
+    slack = 4 * ROUNDING * torch.finfo(found.dtype).eps * (1 + found.log().abs() + least.abs())
+    grown, fewest = most - found.log() + slack, least - found.log() - slack
+    seen = torch.arange(found.shape[-1], device=x.device) == level.unsqueeze(-1)
+    return seen | ~(grown < fewest.take_along_dim(level.unsqueeze(-1), -1))
+
+
+def noise_between(
+    push: Callable[..., Tensor], seen: Tensor | None, target: Tensor, p: Sequence[Tensor], q: Sequence[Tensor]
+) -> Tensor:
+    """A noise (n, c) by which a node has the levels ``target`` (n,) at parents q, (n,) each, where there is any.
+
+    Args:
+        push: of the equation.
+        seen: the node's columns (n, c), which it also has to give at parents p; None: it need not.
+        target: levels.
+        p: parents (n,) as they were.
+        q: parents (n,) as they are now.
+    """
+    assert isinstance(push, partial)
+    now = chances(push.keywords["head"], push.args[0], *q)
+    if seen is None:
+        was, level = now, target
+    else:
+        was = chances(push.keywords["head"], push.args[0], *p)
+        level = read_columns(push, seen, was.shape[-1])
+    if push.func is push_gumbel:
+        return _gumbel_between(was, now, level, target)
+    low, high = map(torch.stack, zip(_edges_around(was, level), _edges_around(now, target), strict=True))
+    return (
+        _middle_of(low.amax(0), high.amin(0))
+        .unsqueeze(-1)
+        .expand(*target.shape, 1 if "step" in push.keywords else now.shape[-1])
+    )
+
+
+def _gumbel_between(was: Tensor, now: Tensor, level: Tensor, target: Tensor) -> Tensor:
+    """The noise of all other levels is so low that they are never the largest; 0 of the level that is seen."""
+    was, now = was.log(), now.log()
+    number = torch.arange(was.shape[-1], device=was.device)
+    own, other = (of.unsqueeze(-1) == number for of in (level, target))
+
+    def lead(of: Tensor) -> Tensor:
+        return of.take_along_dim(level.unsqueeze(-1), -1) - of.take_along_dim(target.unsqueeze(-1), -1)
+
+    middle = _middle_of(lead(now), lead(was))
+    return torch.where(own, 0.0, torch.where(other, middle, -NEVER)).to(was)
+
+
+def _edges_around(found: Tensor, level: Tensor) -> Range:
+    """The noises (n,) from which on a level (n,) is seen, and from which on the next one is."""
+    edges = _edges(*_sides(found))
+    ends = ((1, 0), -torch.inf), ((0, 1), torch.inf)
+    low, high = (
+        pad(edges, side, value=outside).take_along_dim(level.unsqueeze(-1), -1).squeeze(-1) for side, outside in ends
+    )
+    return low, high
+
+
+def _middle_of(low: Tensor, high: Tensor) -> Tensor:
+    """A number between two, one of which or both may be infinite."""
+    low, high = (
+        torch.where(low.isinf(), torch.where(high.isinf(), -1.0, high - 2.0), low),
+        torch.where(high.isinf(), torch.where(low.isinf(), 1.0, low + 2.0), high),
+    )
+    return (low + high) / 2
+
+
+def count_levels(push: Callable[..., Tensor], *p: Tensor) -> int:
+    """The number of levels of a node whose parents p are (...) each."""
+    assert isinstance(push, partial)
+    return chances(push.keywords["head"], push.args[0], *p).shape[-1]
+
+
+def most_of_count(push: Callable[..., Tensor]) -> int:
+    """The largest number that a count has a chance of."""
+    assert isinstance(push, partial)
+    return int(push.keywords["head"].keywords["levels"]) - 1
+
+
+def read_columns(push: Callable[..., Tensor], x: Tensor, k: int) -> Tensor:
+    """The levels (n,) that the columns x (n, c) of a node of k levels hold."""
+    assert isinstance(push, partial)
+    where = {key: push.keywords[key] for key in ("low", "step") if key in push.keywords}
+    return read_level(x[..., 0] if where else x, k, **where)
 
 
 def columns_at(push: Callable[..., Tensor], level: Tensor, k: int) -> Tensor:
@@ -266,19 +373,30 @@ def enclose(push: Callable[..., Tensor], possible: Tensor) -> Range:
     return ends.amin(0), possible.to(ends)
 
 
-def _possible_by_gumbel(scores: Range, noise: Range) -> Tensor:
-    low, high = scores
+def _enclose_log_chances(scores: Range) -> Range:
+    """Bounds (p, k) of the logarithms of softmax chances."""
+    low, high = _from_the_largest(scores)
     k = low.shape[-1]
-    others = torch.where(torch.eye(k, dtype=torch.bool, device=low.device), -torch.inf, high.unsqueeze(-2)).logsumexp(
-        -1
-    )
-    fewest = torch.where(torch.eye(k, dtype=torch.bool, device=low.device), -torch.inf, low.unsqueeze(-2)).logsumexp(-1)
-    least, most = (low - others).sigmoid(), (high - fewest).sigmoid()
-    margin = 4 * ROUNDING * torch.finfo(low.dtype).eps
+    own = torch.eye(k, dtype=torch.bool, device=low.device)
+    most_others, fewest_others = (torch.where(own, -torch.inf, of.unsqueeze(-2)).logsumexp(-1) for of in (high, low))
+    least, most = (low - most_others).sigmoid(), (high - fewest_others).sigmoid()
     least, most = ((of * (1 - k * LEAST_CHANCE) + LEAST_CHANCE).log() for of in (least, most))
+    return least, most
+
+
+def _from_the_largest(scores: Range) -> Range:
+    """Scores (p, k) less the largest, which changes no softmax chance: what they share would take digits of sums."""
+    low, high = scores
+    shared = high.amax(-1, keepdim=True)
+    return low - shared, high - shared
+
+
+def _possible_by_gumbel(scores: Range, noise: Range) -> Tensor:
+    least, most = _enclose_log_chances(scores)
+    margin = 4 * ROUNDING * torch.finfo(least.dtype).eps
     lower, upper = least + noise[0], most + noise[1]
     spread = margin * (1 + lower.abs().amax(-1, keepdim=True) + upper.abs().amax(-1, keepdim=True))
-    return upper + spread >= lower.amax(-1, keepdim=True) - spread
+    return ~(upper + spread < lower.amax(-1, keepdim=True) - spread)
 
 
 def _enclose_distribution(head: Head, scores: Range) -> Range:
@@ -289,6 +407,7 @@ def _enclose_distribution(head: Head, scores: Range) -> Range:
     if head is of_ordered:
         return low.sigmoid().cummax(-1).values, high.sigmoid().cummax(-1).values
     if head is of_categories:
+        low, high = _from_the_largest(scores)
         return tuple(_below(own, other) for own, other in ((low, high), (high, low)))  # type: ignore[return-value]
     assert isinstance(head, partial)
     (fewest, smallest), (most, largest) = map(_mean_and_size, scores)
@@ -297,7 +416,12 @@ def _enclose_distribution(head: Head, scores: Range) -> Range:
         _negative_binomial(*of, levels).cumsum(-1)[..., :-1]
         for of in ((fewest, smallest, largest), (most, largest, smallest))
     )
-    return lower, upper
+    # logarithms of weights are differences of numbers that grow with the size: of chances and of their bounds
+    number = torch.arange(levels, device=low.device, dtype=low.dtype)
+    size = torch.lgamma(number + largest).abs() + torch.lgamma(number + 1)
+    size = (size - number * (fewest / (fewest + largest)).log()).amax(-1, keepdim=True)
+    rounding = 4 * ROUNDING * torch.finfo(low.dtype).eps * size
+    return (torch.logit(lower.clamp(0, 1)) - rounding).sigmoid(), (torch.logit(upper.clamp(0, 1)) + rounding).sigmoid()
 
 
 def _below(own: Tensor, others: Tensor) -> Tensor:

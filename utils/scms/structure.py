@@ -1,15 +1,17 @@
 """Building blocks of structural causal models: mechanisms, topological order, sensitive levels, units."""
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.types import SCM, Column, Dataset, Mechanism
 
@@ -140,6 +142,23 @@ def on_device(scm: SCM, device: torch.device) -> SCM:
     whole = scm.whole and (step.to(device), least.to(device), largest.to(device))
     missing = {i: (flag, held.to(device)) for i, (flag, held) in scm.missing.items()}
     return replace(scm, whole=whole, missing=missing, **constants)
+
+
+def scm_in_double(scm: SCM) -> SCM:
+    """The SCM in double precision, its regressions too."""
+
+    def double(of: Any) -> Any:
+        if isinstance(of, partial):
+            return partial(of.func, *map(double, of.args), **{key: double(value) for key, value in of.keywords.items()})
+        if isinstance(of, nn.Module):
+            return copy.deepcopy(of).double()
+        return of.double() if isinstance(of, Tensor) and of.is_floating_point() else of
+
+    constants = {name: getattr(scm, name).double() for name in ("levels", "loc", "scale", "unit")}
+    whole = scm.whole and (scm.whole[0].double(), scm.whole[1].double(), scm.whole[2].double())
+    missing = {i: (flag, held.double()) for i, (flag, held) in scm.missing.items()}
+    mechanisms = tuple(m._replace(push=double(m.push), pull=double(m.pull)) for m in scm.mechanisms)
+    return replace(scm, mechanisms=mechanisms, whole=whole, missing=missing, **constants)
 
 
 def in_radius_units(scm: SCM, dataset: Dataset, radius_unit: str) -> SCM:

@@ -294,12 +294,24 @@ def searched(model, rows, ctx, **changes):
     ("name", "causal"), [*((n, n) for n in ("lin", "nlm", "imf", "loan")), ("toy", "learned"), ("toy", "threshold")]
 )
 def test_balls_left_out_hold_no_flip(dataset, context, trained, name, causal, kind, estimators, probability):
-    """Against the full search, which a function gets that cannot be looked into: its figures, with fewer points."""
+    """Against the full search, which a function gets of which no bounds are known: its figures, with fewer points."""
     ctx, rows = replace(context(name, causal=causal), decide=Threshold(probability)), dataset(name).test
     model = trained(name) if kind == "mlp" else Logistic(rows.x.shape[1], 1).requires_grad_(False)
     settings = {"radii": [0.01, 0.1, 1.0], "samples": 300, "estimators": estimators, "steps": 2}
     found, asked = searched(model, rows, ctx, **settings)
-    expected, of_all = searched(lambda x: model(x), rows, ctx, **settings)
+    expected, of_all = searched(lambda x: model(x.clone()), rows, ctx, **settings)
+    assert found == expected
+    assert asked < of_all
+
+
+def test_where_equations_have_no_bounds_those_of_the_points_spare_the_same_balls(dataset, context, trained):
+    """The hull of the points that are searched holds them all; of other points it says nothing."""
+    ctx, rows = context("loan"), dataset("loan").test
+    mechanisms = [m._replace(push=lambda u, *p, m=m: m.push(u.clone(), *p)) for m in ctx.scm.mechanisms]
+    opaque = replace(ctx, scm=replace(ctx.scm, mechanisms=tuple(mechanisms)))
+    settings = {"radii": [0.01, 0.1], "samples": 300, "steps": 2}
+    expected, of_all = searched(lambda x: trained("loan")(x.clone()), rows, ctx, **settings)
+    found, asked = searched(trained("loan"), rows, opaque, **settings)
     assert found == expected
     assert asked < of_all
 
@@ -310,7 +322,7 @@ def test_hardly_a_ball_is_searched_where_decisions_are_far_from_the_threshold(da
     ctx, rows = context(name, causal=scm), dataset(name).test
     settings = {"radii": [0.01], "samples": 1000, "steps": 0}
     _, asked = searched(trained(name), rows, ctx, **settings)
-    _, of_all = searched(trained(name).forward, rows, ctx, **settings)
+    _, of_all = searched(lambda x: trained(name)(x.clone()), rows, ctx, **settings)
     assert asked < 0.1 * of_all
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from tests.conftest import FITTED, LEARNED
-from utils.adversary.bounds import bounds_over, counterfactuals
+from tests.soundness import uncovered
+from utils.adversary.bounds import Twins, ball, bounds_over, by_drawn_noise, counterfactuals
 from utils.datasets.tabular import assemble, binary, continuous, group_index, indicators, mark, natural
 from utils.decides.threshold import Threshold
 from utils.metrics.unfair_area import unfair_area
@@ -188,16 +189,19 @@ def test_the_unfair_area_of_a_linear_model_is_that_of_the_dual_norm(option):
 
 
 def test_bounds_hold_over_the_twins_of_every_race_and_are_tight_for_a_linear_model():
+    """The ends of a ball of .5: the twin's logit less and more .5 norm(w) over age and income, which alone move."""
     scm, x = model_of("linear"), people().test.x[:50]
     predict, _ = judged(scm, 0.5)
-    noise, shifts = scm.to_noise(x), 0.5 * torch.tensor([[0.0, 1, 0, 0, 0, 1], [0, -1, 0, 0, 0, -1]])
-    for level in scm.levels:
-        do = {column: level[j].expand(len(x)) for j, column in enumerate(scm.sensitive)}
-        low, high = bounds_over(predict, counterfactuals(scm, noise, shifts, do).features)
-        at = torch.stack([predict(scm.to_features(noise + shift, do)) for shift in shifts])
-        assert (low <= at.min(0).values).all()
-        assert (high >= at.max(0).values).all()
-        torch.testing.assert_close(high, at.max(0).values, rtol=0, atol=1e-4)
+    assert uncovered(scm, x, predict, lambda n: ball(scm, torch.full((n,), 0.5), "l2"), by_drawn_noise) == 0
+    noise = scm.to_noise(x)
+    reach = 0.5 * predict.weight[0, scm.unit > 0].norm()
+    for level in range(len(scm.levels)):
+        twins = Twins(x, noise, torch.full((len(x),), level))
+        held = counterfactuals(scm, twins, ball(scm, torch.full((len(x),), 0.5), "l2"), by_drawn_noise(twins))
+        low, high = bounds_over(predict, held.features)
+        logit = predict(scm.to_features(noise, twins.do(scm)))
+        torch.testing.assert_close(low, logit - reach, rtol=0, atol=1e-4)
+        torch.testing.assert_close(high, logit + reach, rtol=0, atol=1e-4)
 
 
 def test_a_ball_holds_twins_of_every_race_and_none_of_two():
