@@ -150,6 +150,7 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     from utils.build import describe_scm
     from utils.metrics import unreal_twins
     from utils.model_zoo import from_record
+    from utils.records.decisions import PROOFS, write_proofs
     from utils.run_store import RunStore
     from utils.runs import other_rows
     from utils.runs.judging import evaluate as judge
@@ -179,6 +180,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     settings = {key: params[key] for key in ("attack", "epsilon", "evaluation")} | {"scm": scm}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     result = {**found.to_record(), "settings": settings, "created": created}
+    if found.arrays:
+        result[PROOFS] = write_proofs(record["dataset"], record["run_id"], found.arrays)
     if others is not None:
         result |= others.to_record()
     if params["point"] is not None:

@@ -272,7 +272,7 @@ def with_decisions(record: Record, folders: Sequence[Path]) -> Record:
     """The record with its decisions on the test rows copied here, where the folders have them and they are not here."""
     for key, of in decisions.stated(record).items():
         if _lacks(of) and (source := _locate(of, folders)):
-            record = {**record, key: _copied(of, source)}  # type: ignore[misc]
+            record = decisions.with_file(record, key, _copied(of, source))
     return record
 
 

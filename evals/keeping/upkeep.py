@@ -234,7 +234,7 @@ def _read(path: Path, dataset: str) -> dict[str, Any] | None:
     if wrong := flaw(whole):
         raise ValueError(f"not a record: {wrong}")
     poison = whole.get("poison") or {}
-    for file in filter(None, (*map(whole.get, ("weights", *decisions.KEYS)), *map(poison.get, WORDS))):
+    for file in filter(None, (whole.get("weights"), *decisions.stated(whole).values(), *map(poison.get, WORDS))):
         paths_config.inside(Path(), file["path"], "its files")
     return whole
 

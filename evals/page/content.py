@@ -40,7 +40,7 @@ SECTIONS = (
     ("Checks and chance", r"check_.*|.*_null|support.*|robust_rows|bayes_.*"),
     ("Each class", r".*(?<!worst)_class_\d.*"),
     ("Each group", r".*_group\d+"),
-    ("Individuals and their twins", r"uai.*|counterfactual.*|(un)?fair_certified.*"),
+    ("Individuals and their twins", r"uai.*|counterfactual.*|(un)?fair_certified.*|open_.*|proven_radius.*"),
     ("Robustness", r"robust_accuracy.*"),
     ("Between groups", r".*_(gap|difference)(_by_.+|_rest)?"),
     ("Accuracy", r".*accuracy.*|mcc|auc|fnr|fpr|tpr|ppv|prevalence|acceptance_rate"),

@@ -44,7 +44,8 @@ class Measured(dict[str, float | None]):
     """Figures by key, and what their intervals rest on; a mapping as every metric returns one.
 
     ``shares`` holds numerator and denominator of the figures that are shares of rows, and of those that figures such as
-    the worst class are made of; ``deviations`` the standard deviation of the others, where it is known.
+    the worst class are made of; ``deviations`` the standard deviation of the others, where it is known. ``reasons`` say
+    why figures are undefined, a sentence each, and ``arrays`` are what a file beside the record keeps of every row.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Measured(dict[str, float | None]):
         super().__init__(figures or {})
         self.shares = dict(shares or getattr(figures, "shares", {}))
         self.deviations = dict(deviations or getattr(figures, "deviations", {}))
+        self.reasons: list[str] = list(getattr(figures, "reasons", ()))
+        self.arrays: dict[str, NDArray[Any]] = dict(getattr(figures, "arrays", {}))
 
     def add(self, other: Figures) -> None:
         """Adds other figures, and what theirs rest on."""
@@ -63,6 +66,8 @@ class Measured(dict[str, float | None]):
         self.update(also)
         self.shares |= also.shares
         self.deviations |= also.deviations
+        self.reasons += also.reasons
+        self.arrays |= also.arrays
 
     def to_record(self) -> dict[str, Any]:
         """Returns what a record holds of the figures."""

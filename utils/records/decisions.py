@@ -3,9 +3,13 @@
 Two files in safetensors: ``<dataset>/<run_id>.decisions`` holds the labels that the model gave, packed; the runs that
 were judged on the same rows share ``<dataset>/rows_<digest>.decisions``, which holds their classes and groups. A record
 names both, as ``decisions`` and ``test_rows``. No torch is needed to read them.
+
+Where rows were certified, ``<dataset>/<run_id>.<digest>.certificates`` holds what was proven of each; the record, or
+that of its evaluations which proved it, names it as ``certificates``.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 import paths_config
-from utils.records.typed import Weights
+from utils.records.typed import Record, Weights
 from utils.system import atomic
 
 KEYS = ("decisions", "test_rows")
+PROOFS = "certificates"
+LATER = re.compile(rf"evaluations/(?P<name>.*)/{PROOFS}", re.DOTALL)
 ENDING = ".decisions"
 MOST_LEVELS = 2**16  # of classes and of groups
 
@@ -112,9 +118,33 @@ def _write(path: str, content: bytes) -> Weights:
     return {"path": path, "sha256": sha256}
 
 
+def write_proofs(dataset: str, run_id: str, arrays: Mapping[str, NDArray[Any]]) -> Weights:
+    """Writes what was proven of rows, by name, to a file; returns what a record holds of it. Raises OSError."""
+    content = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+    return _write(f"{dataset}/{run_id}.{hashlib.sha256(content).hexdigest()[:8]}.{PROOFS}", content)
+
+
+def read_proofs(of: Weights) -> dict[str, NDArray[Any]]:
+    """Returns what was proven of rows, by name. Raises ValueError where the file is missing or another one."""
+    return dict(_read(paths_config.weights_file(str(of["path"])), str(of["sha256"])))
+
+
 def stated(record: Mapping[str, Any]) -> dict[str, Weights]:
-    """Returns the files of decisions that a record names, by key."""
-    return {key: record[key] for key in KEYS if record.get(key)}
+    """Returns the files of decisions and certificates that a record names, by key; of evaluations by a path of keys."""
+    found = {key: record[key] for key in (*KEYS, PROOFS) if record.get(key)}
+    for name, later in (record.get("evaluations") or {}).items():
+        if isinstance(later, Mapping) and later.get(PROOFS):
+            found[f"evaluations/{name}/{PROOFS}"] = later[PROOFS]
+    return found
+
+
+def with_file(record: Record, key: str, of: Weights) -> Record:
+    """The record with another file in place of one that ``stated`` returns by that key."""
+    if not (later := LATER.fullmatch(key)):
+        return {**record, key: of}  # type: ignore[misc]
+    evaluations = dict(record["evaluations"])
+    evaluations[later["name"]] = {**evaluations[later["name"]], PROOFS: of}
+    return {**record, "evaluations": evaluations}
 
 
 def wrong(record: Mapping[str, Any]) -> Iterator[str]:
@@ -132,7 +162,7 @@ def packed(record: Mapping[str, Any]) -> Packed:
     Raises:
         ValueError: it names none, as records of older versions and imported ones, or the files are not what they were.
     """
-    files = stated(record)
+    files = {key: record[key] for key in KEYS if record.get(key)}
     if len(files) < len(KEYS):
         raise ValueError("its record keeps no decisions")
     given, rows = (_read(paths_config.weights_file(str(of["path"])), str(of["sha256"])) for of in files.values())

@@ -330,6 +330,7 @@ JUDGED = fields(
         "deviations": optional(METRICS),
         "causal": optional(CAUSAL),
         "scm": optional(METRICS),
+        "certificates": optional(FILE),
         "sensitivity": optional(SENSITIVITY),
         "rows": optional(fields({"file": TEXT, "sha256": TEXT, "judged": NUMBER, "unseen": TEXT}, {"moved": MOVED})),
     },
@@ -373,6 +374,7 @@ RECORD = fields(
         "weights": optional(FILE),
         "decisions": optional(FILE),  # of each test row, and the rows themselves
         "test_rows": optional(FILE),
+        "certificates": optional(FILE),  # what was proven of each
         "decide": optional(DECIDE),
         "fitted": optional(FITTED),
         "scm": optional(METRICS),

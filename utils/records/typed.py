@@ -141,6 +141,7 @@ class Record(TypedDict, total=False):
     weights: Weights
     decisions: Weights  # of each test row
     test_rows: Weights
+    certificates: Weights  # what was proven of each
     decide: dict[str, Any]
     preprocessing: dict[Any, Any]
     units: dict[str, str]

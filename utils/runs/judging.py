@@ -121,7 +121,7 @@ def warnings_of(
     """
     least = nodes.get("group", {}).get("groups_min", 0)
     undefined = explain_undefined(found, found.shares, groups, classes, groups_min=least, row=row)
-    return masking.warnings_of(found) + undefined
+    return masking.warnings_of(found) + undefined + found.reasons
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:

@@ -97,6 +97,8 @@ def finished_record(
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
     kept = _keep_decisions(run, decide(logits, data.test.s))
+    if metrics.arrays:
+        record |= {"certificates": decisions.write_proofs(data.name, run.run_id, metrics.arrays)}
     figures: Any = Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record()
     return {
         **record,
