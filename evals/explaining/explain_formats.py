@@ -50,6 +50,15 @@ def _person(one: Explanation, names: Sequence[str]) -> dict[str, Any]:
             "log_odds": worst.log_odds,
             "threshold": _finite(worst.threshold),
         },
+        "proof": {
+            "radius": worst.radius,
+            "verdict": one.proven.verdict,
+            "margin": one.proven.margin,
+            "counterexample": dict(one.proven.words) or None,
+            "largest_radius": one.proven.largest,
+            "largest_tried": one.proven.most,
+            "reason": one.proven.reason or None,
+        },
         "recourse": None if one.way_out is None else _way_out(one.way_out),
     }
 
@@ -108,6 +117,9 @@ def _row(one: Explanation) -> dict[str, Any]:
     others = {twin.level: twin.otherwise for twin in one.twins}
     row |= {f"otherwise as {level}": others.get(level, "") for level in levels}
     row |= {f"otherwise within {one.worst.radius:g}": one.worst.turned}
+    largest = one.proven.largest
+    row |= {f"proof within {one.worst.radius:g}": one.proven.verdict}
+    row |= {"proven fair up to": "" if largest is None else largest}
     changes = () if way is None else way.changes
     row |= {"recourse": "; ".join(f"{of.attribute} {of.before} -> {of.after}" for of in changes)}
     costs = {} if way is None else {one.own.level: way.cost} | {of.level: of.cost for of in way.others}

@@ -41,6 +41,7 @@ def to_lines(one: Explanation, classes: Sequence[str], norm: str) -> Iterator[Li
     yield from _twins(one, classes)
     yield from _carried(one)
     yield _worst(one)
+    yield Line(f"Proof: {_proof(one)}.", 2)
     if one.way_out is not None:
         yield from _way_out(one, one.way_out, classes, norm)
 
@@ -139,6 +140,31 @@ def _worst(one: Explanation) -> Line:
     changed = _instead(worst.centre, worst.words) or "it is that point itself"
     at = f"at log-odds {worst.log_odds:.3f} beside {worst.threshold:.3f}"
     return Line(f"Within radius {worst.radius:g}: {found}, {at}: {changed}.", 2)
+
+
+def _proof(one: Explanation) -> str:
+    proven, radius = one.proven, f"within radius {one.worst.radius:g}"
+    noise = ", under any noise that agrees with the row" if one.draws > 1 else ""
+    if proven.verdict == "undefined":
+        return f"none, as {proven.reason}"
+    if proven.verdict == "fair":
+        found = f"fair, no point {radius} is decided otherwise{noise}; all stay {proven.margin:.3f} from the threshold"
+    elif proven.verdict == "unfair":
+        some = " under a noise that agrees with the row" if one.draws > 1 else ""
+        there = _instead(one.own.words, _without(proven.words, one)) or "nothing else differs"
+        found = f"unfair {radius}, as {proven.level} is decided otherwise{some}, where {there}"
+    else:
+        found = f"left open {radius}, neither fair nor unfair by so many boxes (boxes=...)"
+    return f"{found}. {_proven_up_to(one)}"
+
+
+def _proven_up_to(one: Explanation) -> str:
+    proven = one.proven
+    if proven.largest is None:
+        return "Not even of the twins themselves is fairness proven"
+    if proven.largest >= proven.most:
+        return f"Fairness is proven up to radius {proven.most:g}, the largest that was tried"
+    return f"Fairness is proven {f'up to radius {proven.largest:.3f}' if proven.largest else 'of the twins alone'}"
 
 
 def _way_out(one: Explanation, way: WayOut, classes: Sequence[str], norm: str) -> Iterator[Line]:

@@ -32,7 +32,7 @@ def load_model(record: Record, point: int | None = None) -> tuple[Model, StoredM
     if data.classes != 2:
         raise ValueError(f"{which} has {data.classes} classes; decisions between two are explained")
     scm = context_of(record, data, record["params"]).scm
-    return Model(data, scm, decision_of(stored), record["params"]["seed"]), stored
+    return Model(data, scm, decision_of(stored), stored.network, record["params"]["seed"]), stored
 
 
 def settings_of(asked: Any, record: Record) -> Settings:
@@ -47,6 +47,8 @@ def settings_of(asked: Any, record: Record) -> Settings:
         rel_step=REL_STEP,
         restarts=asked.restarts,
         samples=asked.samples,
+        most_radius=read_radius(asked.most_radius),
+        boxes=asked.boxes,
     )
 
 

@@ -97,6 +97,25 @@ def test_a_recourse_turns_the_decision_when_it_is_typed_and_costs_the_closed_for
     assert way["others"][0]["cost"] is not None
 
 
+def test_the_largest_proven_radius_is_the_distance_of_the_nearest_twin():
+    """Of a linear model the margin over the norm of the slope in the noise; and nobody proven fair is found unfair."""
+    _, data = some_row("lin", 0)
+    rows = ",".join(map(str, data.test.index.tolist()[:25]))
+    weight = next(of for key, of in from_database(1, "lin").network.state_dict().items() if key.endswith("weight"))[0]
+    slope = (weight / data.scale).numpy()
+    people = explained("dataset=lin", "id=1", f"row={rows}", "most_radius=20")["people"]
+    for one in people:
+        sides = [one["person"], *one["twins"]]
+        away = min(abs(side["log_odds"] - side["threshold"]) for side in sides)
+        alike = not one["twins"][0]["otherwise"]
+        distance = away / np.hypot(slope[1] - slope[2], slope[2])
+        found = one["proof"]["largest_radius"]
+        assert (found == pytest.approx(distance, rel=0.05)) if alike else found is None
+        assert one["proof"]["verdict"] == ("fair" if alike and distance > 0.05 else "unfair")
+        assert not (one["proof"]["verdict"] == "fair" and one["worst_point"]["otherwise"])
+    assert {one["proof"]["verdict"] for one in people} == {"fair", "unfair"}
+
+
 def test_shares_of_draws_are_those_that_the_evaluation_filed():
     """The mean of the shares of all test rows is uai_cf, to a draw."""
     record, (_, data) = RunStore("evals/people.json").get(1), some_row("people", 0)
@@ -125,6 +144,7 @@ def test_the_text_fits_a_terminal_and_speaks_in_the_owners_words():
     assert re.search(r"as sex=(wo)?man: ", flat)
     assert "sex -> income -> decision" in flat
     assert "Within radius 0.05:" in flat
+    assert "Proof: " in flat
     assert "Recourse: " in flat
 
 
@@ -191,6 +211,7 @@ def test_a_model_without_a_gradient_is_explained():
     assert command("train", *words, "device=cpu", "operating_points=null", "epsilon.evaluate=[0.05]").code == 0
     (person,) = explained("dataset=lin", "id=2", "row=unfairest")["people"]
     assert person["twins"][0]["otherwise"] == 1
+    assert person["proof"]["reason"] == "no bounds are known of a learner"
     assert sum(path["change"] for path in person["carried"][0]["paths"]) == pytest.approx(
         person["twins"][0]["log_odds"] - person["person"]["log_odds"], abs=1e-4
     )

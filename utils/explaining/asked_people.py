@@ -187,4 +187,4 @@ def _read_by_columns(data: Dataset, file: Path) -> NDArray[np.float64]:
         if c.name not in frame:
             raise unknown_name(str(file), c.name, [str(name) for name in frame])
     values = frame[[c.name for c in data.columns]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    return np.asarray(values)
+    return np.array(values)  # a copy, as pandas keeps its own read-only

@@ -13,18 +13,20 @@ import torch
 from torch import Tensor
 
 from utils import seeding
+from utils.adversary.certificates import Judge
 from utils.adversary.decision import Decision
 from utils.adversary.recourse import Norm, People, accepted, find_recourse
 from utils.adversary.worst_point import find_worst
 from utils.datasets.tabular import group_names, natural
 from utils.explaining.asked_people import People as Asked
 from utils.explaining.person_words import attributes_of, describe_twin, is_set_by_do
+from utils.explaining.proven import Verdict, prove
 from utils.model_zoo import StoredModel
 from utils.models.learner import Learner
 from utils.scms.actions import Action, Permitted, permitted
 from utils.scms.counterfactual import abduct, chances_of_draws, every_level, factual_level, interventions
 from utils.scms.paths import Twin, split_change
-from utils.types import SCM, Dataset
+from utils.types import SCM, Dataset, Predict
 
 PART = 2048  # worlds of people whose recourse is searched together
 NEAR = 1e-3
@@ -44,6 +46,8 @@ class Settings:
     rel_step: float
     restarts: int
     samples: int
+    most_radius: float
+    boxes: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Model:
     data: Dataset
     scm: SCM
     decision: Decision
+    network: Predict  # that proofs are about
     seed: int
 
     @cached_property
@@ -116,6 +121,19 @@ class WorstPoint:
 
 
 @dataclass(frozen=True)
+class Proven:
+    """The outcome of a proof within the radius, in words."""
+
+    verdict: Verdict
+    margin: float | None  # log-odds that every point of a fair person is away from the threshold
+    level: str  # of the counterexample of an unfair person
+    words: Words  # and it
+    largest: float | None  # radius up to which fairness is proven; None where it is not even of the twins
+    most: float  # the largest that was tried
+    reason: str  # why nothing can be proven
+
+
+@dataclass(frozen=True)
 class Change:
     """A change of one attribute, by the person or as it follows."""
 
@@ -158,6 +176,7 @@ class Explanation:
     set_by_do: frozenset[str]  # attributes that an intervention sets as a whole
     draws: int
     worst: WorstPoint
+    proven: Proven
     carried: tuple[Carried, ...] = ()
     way_out: WayOut | None = None  # None of class 1
 
@@ -193,10 +212,11 @@ def explain(model: Model, asked: Asked, settings: Settings, *, in_full: bool) ->
         worlds = make_worlds(model, asked)
         worst = _find_worst(model, worlds, settings)
         ways = _find_ways_out(model, worlds, settings)
+        proven = _prove(model, worlds, settings)
         carried = _split_changes(model, worlds) if in_full else [()] * len(asked.names)
         return [
-            replace(_explain_one(model, worlds, i, asked.names[i]), worst=worst[i], way_out=ways[i], carried=carried[i])
-            for i in range(len(asked.names))
+            replace(_explain_one(model, worlds, i, name, worst[i], proven[i]), way_out=ways[i], carried=carried[i])
+            for i, name in enumerate(asked.names)
         ]
 
 
@@ -229,15 +249,14 @@ def make_worlds(model: Model, asked: Asked) -> Worlds:
 # --- one person ------------------------------------------------------------------------------------------------
 
 
-def _explain_one(model: Model, worlds: Worlds, i: int, name: str) -> Explanation:
+def _explain_one(model: Model, worlds: Worlds, i: int, name: str, worst: WorstPoint, proven: Proven) -> Explanation:
     """The decision and the twins of a person; the rest is filled in."""
     level = int(worlds.level[i])
     sides = [_side(model, worlds, i, k) for k in range(len(model.levels))]
-    nothing = WorstPoint(0.0, "", 0.0, {}, {}, 0.0, 0.0)
     others = tuple(side for k, side in enumerate(sides) if k != level)
     columns = model.data.columns
     set_by_do = frozenset(attribute for attribute in attributes_of(columns) if is_set_by_do(columns, attribute))
-    return Explanation(name, int(worlds.favourable[i]), sides[level], others, set_by_do, model.draws, nothing)
+    return Explanation(name, int(worlds.favourable[i]), sides[level], others, set_by_do, model.draws, worst, proven)
 
 
 def _side(model: Model, worlds: Worlds, i: int, k: int) -> Side:
@@ -264,7 +283,8 @@ def in_words(data: Dataset, values: Tensor) -> dict[str, str]:
     found = {}
     for name, places in attributes_of(data.columns).items():
         counts = Counter(row[name] for row in each)
-        if len(counts) > 1 and len(places) == 1 and data.columns[places[0]].kind == "continuous":
+        own = data.columns[places[0]]
+        if len(counts) > 1 and own.kind == "continuous" and own.discrete != "ordered":
             column = values[:, places[0]]
             found[name] = f"{each[int(column.argmin())][name]} to {each[int(column.argmax())][name]}"
         else:
@@ -347,6 +367,24 @@ def _worst_point(
     centre = natural(model.data, worlds.features[level, draw, i].unsqueeze(0).double())
     here, there = (in_words(model.data, values) for values in (natural(model.data, point.double()), centre))
     return WorstPoint(radius, model.levels[level], share, here, there, log_odds, log_odds - margin)
+
+
+def _prove(model: Model, worlds: Worlds, settings: Settings) -> list[Proven]:
+    """The proofs about every person."""
+    judge = Judge(model.network, model.decision.decide, model.scm, "l2", "own")
+    found = prove(judge, model.data.columns, worlds.x, settings.radius, settings.most_radius, settings.boxes)
+    return [
+        Proven(
+            one.verdict,
+            one.margin,
+            "" if one.level is None else model.levels[one.level],
+            {} if one.counterexample is None else in_words(model.data, natural(model.data, one.counterexample[None])),
+            one.largest,
+            settings.most_radius,
+            one.reason,
+        )
+        for one in found
+    ]
 
 
 # --- a way out -------------------------------------------------------------------------------------------------
