@@ -20,6 +20,7 @@ DECISION = "decision"
 LEAST = 5e-3  # a change of log-odds that an arrow is coloured for
 UP, DOWN, PALE = COLOURS[0], COLOURS[1], "#c4c4c4"
 LETTER, PAD, GAP, HIGH, STEP = 0.082, 0.28, 0.3, 0.56, 1.25  # inches: of a letter, around and beside boxes, of layers
+HEAD = 1.7  # inches of title and subtitle
 LONGEST = 30  # letters of a line in a box
 SMALL = 8.5  # points
 
@@ -120,7 +121,7 @@ def _draw(graph: Graph, texts: Mapping[str, Sequence[str]], flows: Flows, still:
     centres = _place(layout, texts)
     wide = max(x + _width(node, texts) / 2 for node, (x, _) in centres.items())
     high = -min(y for _, y in centres.values()) + HIGH
-    drawn = figure(max(wide + 0.4, 6.0), high + 0.9)
+    drawn = figure(max(wide + 0.4, 6.0), high + HEAD)
     axes = drawn.add_subplot()
     middle = max(6.0 - wide - 0.4, 0) / 2
     axes.set(xlim=(-0.2 - middle, wide + 0.2 + middle), ylim=(-high, HIGH), aspect="equal")

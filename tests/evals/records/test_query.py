@@ -386,3 +386,15 @@ def test_what_a_user_can_mend_ends_without_a_traceback(defaults, capsys, error):
 
     assert query.command(work, defaults, ["dataset=loan"]) == 2
     assert capsys.readouterr().err == "error: a\n"
+
+
+def test_an_option_that_is_a_mapping_holds_the_texts_as_typed(tmp_path):
+    """YAML alone would read no as false, and 01004 as an octal number."""
+    path = tmp_path / "some.yaml"
+    path.write_text("dataset: ???\nvalues: {}\n")
+    found = query.options(["dataset=lin", "values={a: no, zip: 01004, 'b c': 1.50, d: '$5 ${x}'}"], path)
+    assert dict(found["values"]) == {"a": "no", "zip": "01004", "b c": "1.50", "d": "$5 ${x}"}
+    assert dict(query.options(["dataset=lin"], path)["values"]) == {}
+    for wrong in ("{a:1}", "[1, 2]", "a", "{a: [1]}", "{a"):
+        with pytest.raises(ValueError, match="values="):
+            query.options(["dataset=lin", f"values={wrong}"], path)
