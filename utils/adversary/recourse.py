@@ -23,7 +23,7 @@ from torch import Tensor
 from utils import seeding
 from utils.adversary.decision import Decision
 from utils.scms.actions import Action, Permitted, Reached, perform
-from utils.threats import slope
+from utils.threats import TINY, slope
 from utils.types import SCM
 
 POINTS = 1 << 15  # persons that are pushed and judged together
@@ -35,6 +35,7 @@ KEPT = 6  # of a person, the cheapest, that are refined
 OVERSHOOT = 1e-4  # of the margin, so that the point on a border is on its far side
 ROUNDED = 4  # whole columns that are rounded both ways
 MOST_TRIED = 20_000  # whole changes that are tried without a search
+ROUNDS, NEARBY, SPREAD, NARROWER = 12, 24, 0.5, 0.75  # of a search nearby: tries of each, shares of a length
 PULLS = 3  # rounds over the columns
 STRETCH = (1.1, 1.3, 1.7, 2.5)  # of a shift that does not turn the decision
 SAME = 5e-4  # between levels, in model space, that are one
@@ -120,9 +121,12 @@ def find_recourse(
     search = _Search.begin(decision, people, may, norm, level_cost, most)
     if (grid := search.grid()) is not None:
         return search.cheapest(grid, all_tried=search.every_level)
-    found, last = search.descend(search.starts(seed))
+    starts = search.starts(seed)
+    found, last = search.descend(starts)
     best = search.shorten(search.keep(_joined([found, search.stretch(last)]), 4 * KEPT))
     best = search.keep(best, KEPT)
+    if last is starts:  # the answer has no gradient
+        best = search.explore(best, seed)
     for _ in range(PULLS - 1):
         best = search.shorten(best)
     if search.whole:
@@ -337,6 +341,18 @@ class _Search:
             best = best._replace(shift=torch.where(better.unsqueeze(-1), further.shift, best.shift))
             turned = turned | better
         return best
+
+    def explore(self, action: Action, seed: int) -> Action:
+        """The cheapest actions of each person among these and ever nearer ones at random, each shorter than its own."""
+        source, many = seeding.generator(seed, "recourse nearby"), action.shift.shape[1]
+        for i in range(ROUNDS):
+            near = Action(*(of.repeat_interleave(NEARBY, 1) for of in action))
+            length = near.shift.norm(dim=-1, keepdim=True)
+            moved = near.shift + SPREAD * NARROWER**i * length * seeding.normal(near.shift, source) * self.free
+            shorter = 1 - SPREAD * NARROWER**i * seeding.uniform(length, source)
+            moved = moved / moved.norm(dim=-1, keepdim=True).clamp_min(TINY) * length * shorter
+            action = self.keep(_joined([action, self.within_bounds(near._replace(shift=moved))]), many)
+        return action
 
     def shorten(self, action: Action) -> Action:
         """Actions that turn the decision, pulled back along their rays and then column by column, by bisection."""

@@ -249,6 +249,21 @@ def test_a_model_without_a_gradient_is_searched_along_rays_and_columns():
     assert float(found.cost) == pytest.approx(math.hypot(1.2, 0.7), rel=5e-3)
 
 
+def test_of_several_regions_without_a_gradient_the_nearest_is_found():
+    """Five quadrants that are accepted, each from its corner on; the nearest corner is (.3, 1)."""
+    columns = mark((*binary("a"), *continuous("b", "c")), ["a"], ["b", "c"])
+    columns = (columns[0], *(replace(c, bounds=(-9.0, 9.0)) for c in columns[1:]))
+    own, may = table(*columns)
+    corners = torch.tensor([[1.2, 0.7], [0.3, 1.0], [2.0, 0.1], [-0.9, 0.8], [-1.5, -1.5]])
+
+    def model(v):
+        beyond = (v[..., None, 1:3] * corners.sign() > corners.abs()).all(-1).any(-1, keepdim=True)
+        return beyond.float() - 0.5
+
+    found = searched(model, own, torch.zeros(1, 3), may)
+    assert float(found.cost) == pytest.approx(math.hypot(0.3, 1.0), rel=5e-3)
+
+
 def test_none_is_found_where_bounds_or_the_most_are_in_the_way(dataset, scm, line):
     x, slopes, may = of_lin(dataset, scm, line)
     costs = -line(x)[:, 0].detach() / slopes.norm()
