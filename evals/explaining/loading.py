@@ -21,12 +21,12 @@ def load_model(record: Record, point: int | None = None) -> tuple[Model, StoredM
     Raises:
         ValueError: it is of images, or of more than two classes; or what ``from_record`` and ``dataset_of`` refuse.
     """
-    stored = from_record(record, point=point)
     which = f"record {record['doc_id']}"
-    if stored.shape:
+    if (record.get("preprocessing") or {}).get("shape"):
         raise ValueError(
             f"{which} is of images, which have no causal model and no twins; models of tables are explained"
         )
+    stored = from_record(record, point=point)
     make_repeatable(1, choose_device("cpu"))
     data = dataset_of(record, "cpu")
     if data.classes != 2:
