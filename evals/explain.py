@@ -19,8 +19,9 @@ from evals.records import query
 from evals.table import hand_out
 from utils.explaining import picking
 from utils.explaining.asked_people import People, find_people, read_people, read_places, typed_person
-from utils.explaining.explanation import Explanation, Model
 from utils.explaining.explanation import explain as explain_people
+from utils.explaining.parts import Explanation
+from utils.explaining.worlds import Model
 from utils.model_zoo import StoredModel
 from utils.records.typed import Record
 from utils.run_store import RunStore

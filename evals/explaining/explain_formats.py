@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from utils.explaining.explanation import Explanation, Side, WayOut
+from utils.explaining.parts import Explanation, Side, WayOut
 from utils.system.console import escape_formulas
 
 

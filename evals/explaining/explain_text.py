@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from utils.explaining.explanation import Carried, Change, Explanation, Moved, Side, WayOut
+from utils.explaining.parts import Carried, Change, Explanation, Moved, Side, WayOut
 from utils.explaining.person_words import list_words
 from utils.scms.paths import ANEW
 from utils.system.console import count, harmless

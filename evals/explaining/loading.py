@@ -5,7 +5,8 @@ from typing import Any
 import paths_config
 from evals.records.query import options
 from evals.records.stored import context_of, dataset_of
-from utils.explaining.explanation import Model, Settings, decision_of
+from utils.explaining.parts import Settings
+from utils.explaining.worlds import Model, decision_of
 from utils.model_zoo import StoredModel, from_record
 from utils.records.typed import Record
 from utils.system.devices import choose_device, make_repeatable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from evals.plots.frame import figure, head, short
 from evals.plots.graph_layout import Layout, find_way, lay_out
 from evals.plots.style import COLOURS, GREY, INK
-from utils.explaining.explanation import Carried, Explanation, Moved, Side
+from utils.explaining.parts import Carried, Explanation, Moved, Side
 from utils.scms.paths import ANEW
 from utils.types import SCM, Dataset
 from utils.words.levels import name_class

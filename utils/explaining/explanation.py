@@ -4,206 +4,37 @@ Everything is computed for several people at a time, p of them, in k draws of th
 ``Explanation`` holds one of them, in the owner's words beside the numbers.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from utils import seeding
 from utils.adversary.certificates import Judge
-from utils.adversary.decision import Decision
-from utils.adversary.recourse import Norm, People, accepted, find_recourse
+from utils.adversary.recourse import People, accepted, find_recourse
 from utils.adversary.worst_point import find_worst
-from utils.datasets.tabular import group_names, natural
+from utils.datasets.tabular import natural
 from utils.explaining.asked_people import People as Asked
-from utils.explaining.person_words import attributes_of, describe_twin, is_set_by_do
-from utils.explaining.proven import Verdict, prove
-from utils.model_zoo import StoredModel
-from utils.models.learner import Learner
-from utils.scms.actions import Action, Permitted, permitted
-from utils.scms.counterfactual import abduct, chances_of_draws, every_level, factual_level, interventions
+from utils.explaining.parts import (
+    Carried,
+    Change,
+    Explanation,
+    Moved,
+    OtherLevel,
+    Proven,
+    Settings,
+    Side,
+    WayOut,
+    WorstPoint,
+)
+from utils.explaining.person_words import attributes_of, is_set_by_do
+from utils.explaining.proven import prove
+from utils.explaining.worlds import Model, Worlds, in_words, make_worlds, natural_units
+from utils.scms.actions import Action
 from utils.scms.paths import Twin, split_change
-from utils.types import SCM, Dataset, Predict
 
 PART = 2048  # worlds of people whose recourse is searched together
-NEAR = 1e-3
 WORLDS = 4096  # twins whose change is split together
-Words = Mapping[str, str]  # by attribute
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parts of the search that a user sets."""
-
-    radius: float
-    norm: Norm
-    most: float
-    level_cost: float
-    steps: int
-    rel_step: float
-    restarts: int
-    samples: int
-    most_radius: float
-    boxes: int
-
-
-@dataclass(frozen=True)
-class Model:
-    """A stored model among its data."""
-
-    data: Dataset
-    scm: SCM
-    decision: Decision
-    network: Predict  # that proofs are about
-    seed: int
-
-    @cached_property
-    def levels(self) -> tuple[str, ...]:
-        """The names of the sensitive levels."""
-        return group_names(self.data.columns)
-
-    @cached_property
-    def may(self) -> Permitted:
-        """The changes that a person may make."""
-        return permitted(self.data.columns, self.data.loc, self.data.scale, self.scm)
-
-    @property
-    def draws(self) -> int:
-        """The draws of the noise of every row."""
-        return self.scm.draws if self.scm.posterior else 1
-
-
-@dataclass(frozen=True)
-class Side:
-    """A person at one sensitive level, over draws."""
-
-    level: str
-    words: Words  # of each attribute, with shares of draws where they differ
-    values: Tensor  # (k, d) natural units
-    log_odds: float  # mean over draws
-    threshold: float  # log-odds
-    otherwise: float  # share of draws decided otherwise than the person
-
-
-@dataclass(frozen=True)
-class Moved:
-    """The part of a change of log-odds that an arrow or a path carries, mean over draws."""
-
-    nodes: tuple[str, ...]
-    change: float
-
-
-@dataclass(frozen=True)
-class Carried:
-    """The parts of the change of log-odds from a person to a twin."""
-
-    level: str
-    change: float
-    arrows: tuple[Moved, ...]
-    paths: tuple[Moved, ...]
-    exact: bool
-
-
-@dataclass(frozen=True)
-class WorstPoint:
-    """The worst point within the radius of the person and its twins."""
-
-    radius: float
-    level: str  # whose ball it is in
-    turned: float  # share of draws with a point that is decided otherwise
-    words: Words
-    centre: Words  # of the twin, or the person, in whose ball it lies
-    log_odds: float
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Proven:
-    """The outcome of a proof within the radius, in words."""
-
-    verdict: Verdict
-    margin: float | None  # log-odds that every point of a fair person is away from the threshold
-    level: str  # of the counterexample of an unfair person
-    words: Words  # and it
-    largest: float | None  # radius up to which fairness is proven; None where it is not even of the twins
-    most: float  # the largest that was tried
-    reason: str  # why nothing can be proven
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change of one attribute, by the person or as it follows."""
-
-    attribute: str
-    before: str
-    after: str
-    deviations: float | None  # shift in standard deviations; None of a level, and of what follows
-
-
-@dataclass(frozen=True)
-class OtherLevel:
-    """The same change and the cheapest one under another level."""
-
-    level: str
-    accepted: float  # share of draws that are of class 1 after the same change
-    cost: float  # of the cheapest change found there; 0 where none is needed, infinite where none was found
-
-
-@dataclass(frozen=True)
-class WayOut:
-    """The cheapest change found that turns a decision."""
-
-    cost: float  # infinite where none was found
-    changes: tuple[Change, ...]
-    follows: tuple[Change, ...]
-    others: tuple[OtherLevel, ...]
-    all_tried: bool  # every permitted change was
-    columns: tuple[str, ...]  # attributes that may be changed
-    most: float  # the largest cost
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A person explained."""
-
-    name: str
-    label: int
-    own: Side
-    twins: tuple[Side, ...]
-    set_by_do: frozenset[str]  # attributes that an intervention sets as a whole
-    draws: int
-    worst: WorstPoint
-    proven: Proven
-    carried: tuple[Carried, ...] = ()
-    way_out: WayOut | None = None  # None of class 1
-
-
-@dataclass(frozen=True)
-class Worlds:
-    """People and their twins as tensors."""
-
-    x: Tensor  # (p, d)
-    noise: Tensor  # (L, k, p, d) own units
-    features: Tensor  # (L, k, p, d) model space, of the factual level the rows themselves
-    level: Tensor  # (p,)
-    margin: Tensor  # (L, k, p)
-    log_odds: Tensor  # (L, k, p)
-    otherwise: Tensor  # (L, k, p) decided otherwise than the person
-
-    @property
-    def favourable(self) -> Tensor:
-        """People of class 1, (p,)."""
-        return self.margin.gather(0, self.level.expand(1, *self.margin.shape[1:])).squeeze(0)[0] >= 0
-
-
-def decision_of(stored: StoredModel) -> Decision:
-    """The decision of a stored model; of one without a gradient, such as a forest, answers alone."""
-    if isinstance(stored.network, Learner):
-        return Decision(lambda x: stored.score(x.detach()), stored.score, stored.decision)
-    return Decision(stored, stored.score, stored.decision)
 
 
 def explain(model: Model, asked: Asked, settings: Settings, *, in_full: bool) -> list[Explanation]:
@@ -218,32 +49,6 @@ def explain(model: Model, asked: Asked, settings: Settings, *, in_full: bool) ->
             replace(_explain_one(model, worlds, i, name, worst[i], proven[i]), way_out=ways[i], carried=carried[i])
             for i, name in enumerate(asked.names)
         ]
-
-
-def make_worlds(model: Model, asked: Asked) -> Worlds:
-    """People and twins by the draws that an evaluation of the record takes for its rows."""
-    scm, k = model.scm, model.draws
-    rows = seeding.Rows(seeding.derive(model.seed, "posterior"), asked.index)
-    x = asked.x.repeat(k, 1)
-    noise = abduct(scm, x, chances_of_draws(scm, asked.x, rows, k))
-    level, every = factual_level(scm, asked.x), every_level(scm, x)
-    twins = scm.model(scm.to_features(noise, interventions(scm, x)))
-    features = torch.where((every == level.repeat(k)).unsqueeze(-1), x, twins)
-    log_odds = model.decision.score(features)[..., 0]
-    margin = model.decision.margin(features, every)
-    own = margin.gather(0, level.repeat(k).unsqueeze(0)) >= 0
-    otherwise = (margin >= 0) != own
-    if scm.whole is not None:
-        rounded = scm.model(scm.rounded(scm.own(features)))
-        otherwise |= (model.decision.margin(rounded, every) >= 0) != own
-    wide = (k, len(asked.x))
-    return Worlds(
-        asked.x,
-        noise.unflatten(1, wide),
-        features.unflatten(1, wide),
-        level,
-        *(of.unflatten(1, wide) for of in (margin, log_odds, otherwise)),
-    )
 
 
 # --- one person ------------------------------------------------------------------------------------------------
@@ -262,35 +67,11 @@ def _explain_one(model: Model, worlds: Worlds, i: int, name: str, worst: WorstPo
 def _side(model: Model, worlds: Worlds, i: int, k: int) -> Side:
     """A person at a level."""
     features = worlds.features[k, :, i]
-    values = _natural(model, features if k != int(worlds.level[i]) else features[:1])
+    values = natural_units(model, features if k != int(worlds.level[i]) else features[:1])
     log_odds, margin = worlds.log_odds[k, :, i].double(), worlds.margin[k, :, i].double()
     threshold = float((log_odds - margin)[0])
     otherwise = float(worlds.otherwise[k, :, i].float().mean())
     return Side(model.levels[k], in_words(model.data, values), values, float(log_odds.mean()), threshold, otherwise)
-
-
-def _natural(model: Model, features: Tensor) -> Tensor:
-    """Features (..., d) in natural units, whole numbers rounded."""
-    found = natural(model.data, model.scm.model(model.scm.rounded(model.scm.own(features))).double())
-    whole = torch.tensor([c.integer or c.kind != "continuous" for c in model.data.columns])
-    near = whole & ((found - found.round()).abs() < NEAR)  # single precision took it off the whole number
-    return torch.where(near, found.round(), found)
-
-
-def in_words(data: Dataset, values: Tensor) -> dict[str, str]:
-    """Attributes of a person over draws (k, d), natural units: a text, or the texts with their shares, or a range."""
-    each = [describe_twin(data, row) for row in values]
-    found = {}
-    for name, places in attributes_of(data.columns).items():
-        counts = Counter(row[name] for row in each)
-        own = data.columns[places[0]]
-        if len(counts) > 1 and own.kind == "continuous" and own.discrete != "ordered":
-            column = values[:, places[0]]
-            found[name] = f"{each[int(column.argmin())][name]} to {each[int(column.argmax())][name]}"
-        else:
-            shares = (f"{text} ({n} of {len(each)})" for text, n in counts.most_common())
-            found[name] = ", ".join(shares) if len(counts) > 1 else next(iter(counts))
-    return found
 
 
 # --- what moves the decision -----------------------------------------------------------------------------------
@@ -433,7 +214,7 @@ def _way_out(model: Model, people: People, mine: int, action: Action, cost: Sequ
     reached = people.after(same, low, high).x[mine, 0]
     share = accepted(model.decision, people, same, low, high)[:, 0].float().mean(-1).tolist()
     others = tuple(OtherLevel(name, share[k], cost[k]) for k, name in enumerate(model.levels) if k != mine)
-    before, after = (in_words(model.data, _natural(model, of)) for of in (now[mine], reached))
+    before, after = (in_words(model.data, natural_units(model, of)) for of in (now[mine], reached))
     changes, follows = [], []
     for name, places in names.items():
         moved, chosen = action.shift[list(places)].tolist(), bool(action.chosen[list(places)].any())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from utils.explaining.asked_people import People, find_people
-from utils.explaining.explanation import Model, Worlds, make_worlds
+from utils.explaining.worlds import Model, Worlds, make_worlds
 
 MOST = 2000  # test rows that are looked at, the first ones: the split is in random order
 PART = 1 << 15  # worlds of people that are judged together

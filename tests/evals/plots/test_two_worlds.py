@@ -6,7 +6,9 @@ from evals.plots.two_worlds import DECISION, arrows_between, draw_worlds, find_f
 from utils.adversary.decision import Decision
 from utils.decides.threshold import Threshold
 from utils.explaining.asked_people import People
-from utils.explaining.explanation import Model, Settings, explain
+from utils.explaining.explanation import explain
+from utils.explaining.parts import Settings
+from utils.explaining.worlds import Model
 
 QUICK = Settings(
     radius=0.05, norm="l2", most=3.0, level_cost=1.0, steps=2, rel_step=0.25, restarts=0, samples=10,
@@ -73,7 +75,7 @@ def _fits(text, box):
 
 def test_a_column_of_several_indicators_is_one_node():
     """A path through two indicators of an attribute passes the attribute once."""
-    from utils.explaining.explanation import Carried, Moved
+    from utils.explaining.parts import Carried, Moved
 
     path = Moved(("race", "job=a", "job=b"), 0.5)
     carried = Carried("race=1", 0.5, (Moved(("race", "job=a"), 0.5),), (path,), exact=True)
