@@ -11,7 +11,7 @@ from utils.system.console import count, harmless
 from utils.words.levels import name_class
 from utils.words.wrapping import wrap
 
-LEAST = 5e-3  # a change of log-odds that is shown
+LEAST = 5e-3  # a change of log-odds that has a line of its own
 MOST = 8  # arrows or paths
 MOST_TWINS = 3  # of which it is told what carries the change
 DECISION = "decision"
@@ -101,21 +101,23 @@ def _carried(one: Explanation) -> Iterator[Line]:
             f"{', mean over draws' if one.draws > 1 else ''}:",
             2,
         )
-        parts = _choose_parts(carried)
-        yield from (Line(f"{part.change:+.3f} {_path(part.nodes)}", 4) for part in parts[:MOST])
-        if rest := parts[MOST:]:
-            yield Line(f"{sum(part.change for part in rest):+.3f} {count(len(rest), 'smaller one')} together", 4)
+        parts = _sort_parts(carried)
+        few = sum(abs(part.change) >= LEAST for part in parts[:MOST])
+        few += len(parts) == few + 1  # no line says that one is left
+        yield from (Line(f"{part.change:+.3f} {_path(part.nodes)}", 4) for part in parts[:few])
+        if rest := parts[few:]:
+            yield Line(f"{sum(part.change for part in rest):+.3f} {len(rest)} smaller ones together", 4)
         if not carried.exact:
             yield Line("Parts of many arrows are means over orders drawn at random; their sum is exact.", 4)
     if len(shown) > MOST_TWINS:
         yield Line(f"So do {count(len(shown) - MOST_TWINS, 'other twin')}, less; format=json has them.", 2)
 
 
-def _choose_parts(carried: Carried) -> list[Moved]:
+def _sort_parts(carried: Carried) -> list[Moved]:
     """Paths, and arrows whose paths are too many, the largest first."""
     split = {path.nodes[:2] for path in carried.paths}
     parts = [*carried.paths, *(arrow for arrow in carried.arrows if arrow.nodes[:2] not in split)]
-    return sorted((part for part in parts if abs(part.change) >= LEAST), key=lambda part: -abs(part.change))
+    return sorted(parts, key=lambda part: -abs(part.change))
 
 
 def _path(nodes: Sequence[str]) -> str:
