@@ -145,7 +145,7 @@ def test_the_text_fits_a_terminal_and_speaks_in_the_owners_words():
     assert re.search(r"as sex=(wo)?man: ", flat)
     assert "sex -> income -> decision" in flat
     whole = float(re.search(r"moves the log-odds by ([+-][\d.]+)", flat)[1])
-    lines = re.findall(r"^    ([+-]\d+\.\d+) ", answer.out, re.M)
+    lines = re.findall(r"^    ([+-]\d+\.\d+) (?:\w+ ->|\d+ smaller)", answer.out, re.M)
     assert sum(map(float, lines)) == pytest.approx(whole, abs=1e-3 * (1 + len(lines)))
     assert "Within radius 0.05:" in flat
     assert "Proof: " in flat
