@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.adversary.taylor import Domain, NoBoundsError, Taylor, between, constant, join
-from utils.scms import discrete, from_data
+from utils.scms import discrete, flow, from_data
 from utils.scms.counterfactual import factual_level
 from utils.types import SCM, Mechanism, Predict
 
@@ -223,8 +223,16 @@ def _push(scm: SCM, mechanism: Mechanism, noise: list[Taylor], parents: list[Tay
     try:
         node = mechanism.push(noise[0] if len(noise) == 1 else join(noise, noise[0].domain), *parents)
     except NoBoundsError as error:
-        raise NoBoundsError(f"of the equation of {scm.names[mechanism.columns[0]]} {error}") from None
+        raise _of_equation(scm, mechanism, error) from None
     return [node] if len(noise) == 1 else [node[..., j] for j in range(len(noise))]  # type: ignore[list-item,misc]
+
+
+def _of_equation(scm: SCM, mechanism: Mechanism, error: NoBoundsError) -> NoBoundsError:
+    """The error, naming the node."""
+    name = scm.names[mechanism.columns[0]]
+    if isinstance(mechanism.push, partial) and mechanism.push.func is flow.push_flow:
+        return NoBoundsError(f"no bounds are known of flows, and {name} is one")
+    return NoBoundsError(f"in the equation of {name} {error}")
 
 
 def _unless(touched: Tensor, moved: Taylor, own: Tensor) -> Taylor:
@@ -246,7 +254,7 @@ def _find_levels(
     try:
         low, high = through(mechanism.push.args[0], given).bounds()  # type: ignore[attr-defined]
     except NoBoundsError as error:
-        raise NoBoundsError(f"of the equation of {scm.names[mechanism.columns[0]]} {error}") from None
+        raise _of_equation(scm, mechanism, error) from None
     least, most = noise[mechanism.columns[0]].bounds()
     # x = 1 where the noise is below the chance
     return torch.stack([~(most < from_data.as_chance(low)), ~(least >= from_data.as_chance(high))], -1)

@@ -139,7 +139,8 @@ def certify(
     exact = judge.in_double() if len(left) and people.x.dtype is not torch.float64 else None
     if exact is None:
         return found
-    again = certify(exact, exact.individuals(people.x[left].double()), radius, budget)
+    rest = budget._replace(total=budget.total - found.boxes)
+    again = certify(exact, exact.individuals(people.x[left].double()), radius, rest)
     return found.with_rows(left, again)
 
 
@@ -209,23 +210,20 @@ class _State:
 
     def step(self, boxes: _Boxes, *, whole: bool) -> _Boxes:
         """Bounds every box; returns the halves of those that matter and are left open."""
-        boxes = boxes.rows(self._matters(boxes))
-        room = max(0, self.budget.total - int(self.spent.sum()))
-        if len(boxes.row) > room:
-            self.given_up[boxes.row[room:]] = True
-            boxes = boxes.rows(self._matters(boxes))
+        boxes = self._within_budget(boxes.rows(self._matters(boxes)))
         self.spent += boxes.row.bincount(minlength=len(self.spent))
         parts = [self._bound(part, whole=whole) for part in _in_parts(boxes)]
         if not parts:
             return boxes
         left = _Boxes(*(torch.cat(of, -1) for of in zip(*parts, strict=True)))
-        self.given_up |= (self.spent >= self.budget.each) & self._open(left)
         return left.rows(self._matters(left))
 
-    def _open(self, boxes: _Boxes) -> Tensor:
-        found = torch.zeros_like(self.unfair)
-        found[boxes.row] = True
-        return found & ~self.unfair
+    def _within_budget(self, boxes: _Boxes) -> _Boxes:
+        """The boxes that may still be bounded, all of an individual or none: whoever has none is left open."""
+        each = boxes.row.bincount(minlength=len(self.spent))
+        room = self.budget.total - int(self.spent.sum())
+        self.given_up |= (each > 0) & ((self.spent >= self.budget.each) | (each.cumsum(0) > room))
+        return boxes.rows(self._matters(boxes))
 
     def _matters(self, boxes: _Boxes) -> Tensor:
         return (~self.unfair & ~self.given_up)[boxes.row]

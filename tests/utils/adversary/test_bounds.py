@@ -340,7 +340,7 @@ def test_an_equation_without_a_rule_is_named(dataset, scm):
     strange_scm = replace(causal, mechanisms=(*causal.mechanisms[:3], strange, *causal.mechanisms[4:]))
     x = dataset("loan").test.x[:5]
     twins = Twins(causal.own(x), causal.to_noise(causal.own(x)), torch.zeros(5, dtype=torch.long))
-    with pytest.raises(NoBoundsError, match="of the equation of loan_amount no bounds are known of sin"):
+    with pytest.raises(NoBoundsError, match="in the equation of loan_amount no bounds are known of sin"):
         counterfactuals(strange_scm, twins, ball(causal, torch.ones(5), "l2"), by_drawn_noise(twins))
 
 

@@ -191,3 +191,16 @@ def test_a_command_files_the_proofs_and_looks_after_their_file(tmp_path, capsys)
         (home / "weights" / files[later]["path"]).write_bytes(b"other")
         assert check(["check", "dataset=lin"]) == 1
         assert "certificates" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("boxes", "total", "judged"), [(0, 10**6, 0), (5, 0, 0), (5, 61, 30), (5, 10**6, 100)])
+def test_whom_no_box_is_left_for_is_open_and_never_wrong(dataset, context, boxes, total, judged):
+    """Two twins take two boxes; what a budget of 61 leaves open is not tried again with more than one box."""
+    rows, ctx, model = dataset("lin").test, context("lin"), logistic(0.4, 1.0, 0.7)
+    full = proven(model, rows, ctx)
+    found = proven(model, rows, ctx, boxes=boxes, boxes_total=total)
+    known = found.shares["fair_certified_cf"][0] + found.shares["unfair_certified_cf"][0]
+    assert known == judged
+    for r in ("cf", "0.05", "0.3"):
+        assert found[f"fair_certified_{r}"] <= full[f"fair_certified_{r}"]
+        assert found[f"unfair_certified_{r}"] <= full[f"unfair_certified_{r}"]
