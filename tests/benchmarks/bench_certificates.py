@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.bench_certificates [--rows 10000] [--radius 0.05 0.2] [--boxes 200] [--adult]
 
-1. ``--rows`` people of loan and both twins of each, judged by the default MLP trained by causal_adv: the certificate; the
-   unfair area by the gradient attack and, where that finds nothing, 1,000 random points a twin; and the bare passes of
-   the bounds, which are latent dimensions + 2 passes of every twin through the network.
+1. ``--rows`` people of loan and both twins of each, judged by the default MLP trained by causal_adv: the certificate;
+   the unfair area by the gradient attack and, where that finds nothing, 1,000 random points a twin; and the bare passes
+   of the bounds, which are latent dimensions + 2 passes of every twin through the network.
 2. ``--adult``: the same of its test rows under the learned SCM, whose file must be in the data folder.
 3. An epoch of ``regularizer=certified``, of ``causal_adv`` and of ``erm`` on loan.
 
