@@ -11,7 +11,9 @@ from torch import nn
 
 from tests.conftest import FITTED, LEARNED, SPLIT
 from tests.utils.scms.test_discrete import EQUATIONS, causal_model, rows
+from utils.adversary import taylor
 from utils.adversary.certificates import Budget, Judge, certify, largest_radius
+from utils.adversary.taylor import Domain
 from utils.datasets.adult import adult
 from utils.datasets.compas import compas
 from utils.decides.group_thresholds import GroupThresholds
@@ -28,7 +30,7 @@ from utils.threats import Ball, CausalThreat, ascend
 from utils.types import Column
 
 BUDGET = Budget(each=4000, total=400_000, branches=16)
-FEW = Budget(each=20, total=1500, branches=16)
+FEW = Budget(each=20, total=600, branches=16)
 HALF = Threshold(0.5)
 
 
@@ -397,7 +399,7 @@ def test_rows_together_are_rows_one_by_one(dataset, scm):
 # --- discrete nodes -------------------------------------------------------------------------------------------------
 
 
-def discrete_case(coupling, n=40):
+def discrete_case(coupling, n=24):
     """A network that rests on b above all: levels of nodes decide about some people and not about others."""
     causal = causal_model("gumbel" if coupling == "gumbel" else "monotone")
     causal = replace(causal, fresh=coupling == "independent", draws=4)
@@ -410,28 +412,72 @@ def discrete_case(coupling, n=40):
 
 def posterior_flips(judge, x, radius, draws, seed=0):
     """A mask (n,) of rows that flip at some draw of the noise of discrete nodes with a point of the ball each."""
-    scm, source = judge.scm, torch.Generator().manual_seed(seed)
+    scm, source, levels = judge.scm, torch.Generator().manual_seed(seed), len(judge.scm.levels)
     own = judge.individuals(x).favourable
-    flips = torch.zeros(len(x), dtype=torch.bool)
-    do = {i: v.expand(-1, len(x)) for i, v in interventions(scm, x).items()}
-    for _ in range(draws):
-        chance = chances(scm, x, lambda like: torch.rand(like.shape, generator=source))
-        noise = abduct(scm, x, chance)
-        way = (2 * torch.rand(noise.shape, generator=source) - 1) * (scm.unit > 0)
-        way = nn.functional.normalize(way, dim=-1) * torch.rand(noise[..., :1].shape, generator=source).clamp_min(0.5)
-        noise = noise + radius * scm.unit * way
-        moved = scm.model(scm.to_features(noise, do))
-        decided = judge.decide.margin(judge.predict(moved), torch.arange(2).reshape(-1, 1).expand(2, len(x))) >= 0
-        flips |= (decided != own).any(0)
-    return flips
+    many = x.repeat(draws, 1)
+    noise = abduct(scm, many, chances(scm, many, lambda like: torch.rand(like.shape, generator=source)))
+    way = (2 * torch.rand(noise.shape, generator=source) - 1) * (scm.unit > 0)
+    way = nn.functional.normalize(way, dim=-1) * torch.rand(noise[..., :1].shape, generator=source).clamp_min(0.5)
+    do = {i: v.expand(-1, len(many)) for i, v in interventions(scm, x).items()}
+    moved = scm.model(scm.to_features(noise + radius * scm.unit * way, do))
+    level = torch.arange(levels).reshape(-1, 1).expand(levels, len(many))
+    decided = judge.decide.margin(judge.predict(moved), level) >= 0
+    flips = decided != own.repeat(draws)
+    if scm.whole is not None:
+        still = scm.rounded(scm.to_features(noise, do))
+        flips |= (judge.decide.margin(judge.predict(scm.model(still)), level) >= 0) != own.repeat(draws)
+    return flips.any(0).unflatten(0, (draws, len(x))).any(0)
 
 
 @pytest.mark.parametrize("coupling", ["gumbel", "monotone", "independent", "any"])
 def test_no_draw_of_discrete_noise_flips_who_is_proven_fair(coupling):
     judge, x = discrete_case(coupling)
     for radius in (0.0, 0.1):
-        found = certificate(judge, x, radius, FEW._replace(branches=256 if coupling == "any" else 16))
-        flips = posterior_flips(judge, x, radius, 125)
+        found = certificate(judge, x, radius, FEW._replace(branches=256 if coupling in ("any", "independent") else 16))
+        flips = posterior_flips(judge, x, radius, 500)
+        assert found.fair.any()
+        assert flips.any()
+        assert not (found.fair & flips).any()
+
+
+def chained(coupling):
+    """Discrete nodes behind discrete nodes, of two sensitive attributes of which each node has one or both above it."""
+    columns = (
+        Column("s", "binary", levels=(0.0, 1.0), sensitive=True),
+        Column("q", "binary", levels=(0.0, 1.0), sensitive=True),
+        Column("b", "continuous"),
+        Column("member", "binary", levels=(0.0, 1.0)),
+        *(Column(f"job={i}", "binary", levels=(0.0, 1.0), attribute="job") for i in range(3)),
+        Column("kids", "continuous", integer=True, bounds=(0.0, 39.0), discrete="count"),
+        Column("pay", "continuous"),
+    )
+    job = EQUATIONS["gumbel" if coupling == "gumbel" else "monotone"]
+    equations = {
+        "member": EQUATIONS["binary"]._replace(parents=("s", "b")),
+        "job": job._replace(parents=("q", "b")),
+        "kids": EQUATIONS["count"]._replace(parents=("member", "job=1")),
+        "pay": additive(("q", "member", "kids", "b"), lambda q, m, k, b: q * m - torch.tanh(k) + 0.5 * b),
+    }
+    causal = structural(columns, equations, lambda n, rng: torch.zeros(n, 9))
+    causal = replace(causal, fresh=coupling == "independent", draws=4)
+    source = torch.Generator().manual_seed(7)
+    u = torch.rand(24, 9, generator=source)
+    u[:, :2], u[:, [2, 8]] = (u[:, :2] < 0.5).float(), torch.randn(24, 2, generator=source)
+    u[:, [3, 7]] = torch.logit(u[:, [3, 7]])
+    u[:, 4:7] = -(-u[:, 4:7].log()).log() if coupling == "gumbel" else torch.logit(u[:, 4:7])
+    x = causal.to_features(u)
+    model = network(x)
+    model.layers[0].weight[:, 3:8] *= 0.1
+    model.layers[-1].bias -= model(x).median() + 0.01
+    return Judge(model, HALF, causal, "l2", "any" if coupling == "any" else "own"), x
+
+
+@pytest.mark.parametrize("coupling", ["gumbel", "monotone", "independent", "any"])
+def test_nodes_behind_nodes_of_several_attributes_are_proven_for_all_of_their_noise(coupling):
+    judge, x = chained(coupling)
+    for radius in (0.0, 0.1):
+        found = certificate(judge, x, radius, FEW._replace(branches=256 if coupling in ("any", "independent") else 16))
+        flips = posterior_flips(judge, x, radius, 1000)
         assert found.fair.any()
         assert flips.any()
         assert not (found.fair & flips).any()
@@ -488,6 +534,28 @@ def test_a_counterexample_of_discrete_nodes_has_a_noise_that_agrees_with_the_row
     assert reached >= 0.8 * len(at)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "wrong"),
+    [
+        (taylor, "_length", lambda own: lambda slope: own(slope) / 2),
+        (taylor, "_square", lambda own: lambda a: own(a) * 0.3),
+        (Domain, "largest", lambda own: lambda self, slope: own(self._replace(radius=self.radius / 2), slope)),
+    ],
+    ids=["half the norm", "a third of a square", "half the ball"],
+)  # fmt: skip
+def test_a_wrong_rule_proves_people_fair_who_flip(dataset, scm, monkeypatch, owner, name, wrong):
+    """The grid finds it out, so that it can fail."""
+    x, causal = dataset("nlm").test.x, scm("nlm")
+    judge, rule = Judge(network(x), HALF, causal, "l2", "own"), wrong(getattr(owner, name))
+    flips = flips_and_margins(judge, x, 0.4 * directions(2))[0]
+    assert not (certificate(judge, x, 0.4).fair & flips).any()
+    for table in (taylor.METHODS, taylor.FUNCTIONS):
+        for key in [key for key, own in table.items() if own is getattr(owner, name)]:
+            monkeypatch.setitem(table, key, rule)
+    monkeypatch.setattr(owner, name, rule)
+    assert (certificate(judge, x, 0.4).fair & flips).any()
+
+
 # --- whole numbers, missing values, several attributes --------------------------------------------------------------
 
 
@@ -524,7 +592,7 @@ def test_a_column_that_is_missing_holds_one_number_in_every_twin_that_has_its_fl
     judge = Judge(network(x), HALF, causal, "l2", "own")
     for radius in (0.0, 0.2):
         found = certificate(judge, x, radius)
-        flips = posterior_flips(judge, x, radius, 200)
+        flips = posterior_flips(judge, x, radius, 300)
         assert not (found.fair & flips).any()
         assert found.fair.any()
         assert flips.any()
