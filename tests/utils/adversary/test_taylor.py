@@ -54,6 +54,7 @@ RULES = {
     "linear": linear,
     "stack": lambda x: torch.stack([x[..., 0], x[..., 3] * 2, x[..., 1]], -1),
     "columns": lambda x: x[..., [2, 0]].unsqueeze(-1).squeeze(-1),
+    "as it is": lambda x: F.dropout(x.reshape(x.shape).movedim(-1, -1), training=False),
     "layers": lambda x: torch.tanh(linear(F.gelu(x))).exp() * F.softplus(x[..., :1]),
 }
 
@@ -175,6 +176,25 @@ def test_what_does_not_move_is_known_but_for_rounding():
     assert (high >= value + 2).all()
     joined = join([constant(value[:, 0], of), value[:, 1]], of)
     assert torch.equal(joined.value, value[:, :2])
+
+
+def test_a_stack_is_bounded_as_its_models_one_by_one():
+    """Two models with balls and weights of their own."""
+    source = torch.Generator().manual_seed(0)
+    value, slope = torch.randn(2, 5, 4, generator=source), torch.randn(3, 2, 5, 4, generator=source)
+    weight, bias = torch.randn(2, 4, 3, generator=source), torch.randn(2, 1, 3, generator=source)
+    radius = torch.rand(2, 5, generator=source)
+
+    def over(value, slope, radius):
+        half = radius.expand(3, *radius.shape)
+        return Taylor(value, slope, 0.1 * value.abs(), Domain(torch.zeros_like(half), half, radius, whole=True))
+
+    together = over(value, slope, radius)
+    for product in (lambda x, w, b: torch.baddbmm(b, x, w), lambda x, w, b: torch.bmm(x, w) + b):
+        low, high = product(together, weight, bias).tanh().bounds()
+        for i in range(2):
+            alone = F.linear(over(value[i], slope[:, i], radius[i]), weight[i].T, bias[i, 0]).tanh().bounds()
+            torch.testing.assert_close((low[i], high[i]), alone, rtol=1e-5, atol=1e-5)
 
 
 # Exact arithmetic
@@ -331,6 +351,9 @@ UNKNOWN = {
     "stacked": lambda x: torch.stack([x, x]),
     "squeezed": lambda x: x.squeeze(0),
     "before the last": lambda x: x.unsqueeze(0),
+    "another shape": lambda x: x.reshape(*x.shape, 1),
+    "shape": lambda x: x.reshape(-1),
+    "another order": lambda x: x.movedim(0, 1),
     "comparison": lambda x: x == 0,
     "choice": lambda x: x if x else -x,
     "in place": lambda x: operator.iadd(x, 1),
