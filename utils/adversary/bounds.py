@@ -4,7 +4,8 @@ Taylor models go from the exogenous noise through the structural equations, then
 have no slope: their levels are enumerated, all that the noise leaves open.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -218,12 +219,19 @@ def _moved_noise(scm: SCM, twins: Twins, domain: Domain) -> dict[int, Taylor]:
     return found
 
 
-def _push(scm: SCM, mechanism: Mechanism, noise: list[Taylor], parents: list[Taylor]) -> list[Taylor]:
-    """The columns of a node. Raises NoBoundsError, naming it."""
+@contextmanager
+def _naming(scm: SCM, mechanism: Mechanism) -> Iterator[None]:
+    """Lets a NoBoundsError name the node whose equation has none."""
     try:
-        node = mechanism.push(noise[0] if len(noise) == 1 else join(noise, noise[0].domain), *parents)
+        yield
     except NoBoundsError as error:
         raise _of_equation(scm, mechanism, error) from None
+
+
+def _push(scm: SCM, mechanism: Mechanism, noise: list[Taylor], parents: list[Taylor]) -> list[Taylor]:
+    """The columns of a node."""
+    with _naming(scm, mechanism):
+        node = mechanism.push(noise[0] if len(noise) == 1 else join(noise, noise[0].domain), *parents)
     return [node] if len(noise) == 1 else [node[..., j] for j in range(len(noise))]  # type: ignore[list-item,misc]
 
 
@@ -249,12 +257,10 @@ def _find_levels(
     if not (mechanism.posterior or _is_threshold(mechanism)):
         return None
     given = join(parents, parents[0].domain)
-    if mechanism.posterior:
-        return possible(mechanism, given, row)
-    try:
+    with _naming(scm, mechanism):
+        if mechanism.posterior:
+            return possible(mechanism, given, row)
         low, high = through(mechanism.push.args[0], given).bounds()  # type: ignore[attr-defined]
-    except NoBoundsError as error:
-        raise _of_equation(scm, mechanism, error) from None
     least, most = noise[mechanism.columns[0]].bounds()
     # x = 1 where the noise is below the chance
     return torch.stack([~(most < from_data.as_chance(low)), ~(least >= from_data.as_chance(high))], -1)

@@ -17,6 +17,7 @@ from utils.adversary.bounds import (
     ball,
     bounds_over,
     box,
+    by_agreeing_noise,
     by_drawn_noise,
     counterfactuals,
     explain_no_bounds,
@@ -25,10 +26,11 @@ from utils.adversary.bounds import (
 from utils.adversary.taylor import Domain, NoBoundsError
 from utils.models.logistic import Logistic
 from utils.models.mlp import ACTIVATIONS, MLP
-from utils.scms.from_data import regression_equation
+from utils.scms.discrete import by_quantile, of_binary
+from utils.scms.from_data import regression_equation, threshold_equation
 from utils.scms.known import known
 from utils.scms.linear import Line, linear
-from utils.scms.structure import scm_in_double, structural
+from utils.scms.structure import additive, scm_in_double, structural
 from utils.types import Column
 
 EVERY = sorted(ACTIVATIONS)
@@ -334,14 +336,28 @@ def test_of_linear_equations_and_a_linear_network_the_range_is_exact(dataset, sc
         assert torch.allclose(bound.squeeze(-1).double(), exact, atol=1e-3)
 
 
-def test_an_equation_without_a_rule_is_named(dataset, scm):
-    causal = scm("loan")
-    strange = causal.mechanisms[3]._replace(push=lambda u, *p: u + p[0].sin())
-    strange_scm = replace(causal, mechanisms=(*causal.mechanisms[:3], strange, *causal.mechanisms[4:]))
-    x = dataset("loan").test.x[:5]
-    twins = Twins(causal.own(x), causal.to_noise(causal.own(x)), torch.zeros(5, dtype=torch.long))
-    with pytest.raises(NoBoundsError, match="in the equation of loan_amount no bounds are known of sin"):
-        counterfactuals(strange_scm, twins, ball(causal, torch.ones(5), "l2"), by_drawn_noise(twins))
+class Sine(nn.Module):
+    """A regression of which no bounds are known."""
+
+    def forward(self, parents):
+        return parents[..., 0].sin()
+
+
+STRANGE = {
+    "additive": additive(("a",), torch.sin),
+    "posterior": by_quantile(("a",), Sine(), of_binary, low=0.0, step=1.0),
+    "threshold": threshold_equation(("a",), Sine()),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_an_equation_without_a_rule_is_named(kind):
+    columns = (Column("s", "binary", levels=(0.0, 1.0), sensitive=True), *(Column(c, "continuous") for c in "ab"))
+    causal, x = structural(columns, {"b": STRANGE[kind]}, lambda n, rng: torch.zeros(n, 3)), torch.zeros(5, 3)
+    twins = Twins(x, causal.to_noise(x), torch.zeros(5, dtype=torch.long))
+    for possible in (by_drawn_noise(twins), by_agreeing_noise(twins, torch.zeros(5, 3, dtype=torch.bool))):
+        with pytest.raises(NoBoundsError, match="in the equation of b no bounds are known of sin"):
+            counterfactuals(causal, twins, ball(causal, torch.ones(5), "l2"), possible)
 
 
 @pytest.mark.parametrize("size", [1.0, 50.0])
