@@ -27,6 +27,7 @@ TOGETHER = 512  # boxes that are bounded together: their slopes stay in the cach
 CLIMBS = 4  # points at which slopes are followed, before balls are cut
 TRIALS = 4  # radii at which a largest one is looked for, without cutting balls
 BISECTIONS = 4  # and then
+SMALLER = 8.0  # times than a radius that was not
 WIDER = 2.0  # than a radius that was proven without cutting
 NEARLY = 0.98  # of the radius at which a proof is expected to just succeed
 INSIDE = 1 - 1e-6  # of a radius: how far counterexamples go, so that rounding keeps them in the ball
@@ -129,19 +130,31 @@ def certify(
         smaller: proofs about the same people at a smaller radius: counterexamples that hold at this one too.
 
     Raises:
+        ValueError: a radius that is none.
         NoBoundsError: no bounds are known of a part, which the message names.
     """
+    _require_radius(radius)
     state = _State(judge, people, people.x.new_full(people.level.shape, radius), budget)
     if smaller is not None:
         state.unfair, state.counterexample = smaller.unfair.clone(), smaller.counterexample.clone()
     found = _search(state)
-    left = (~found.fair & ~found.unfair).nonzero().squeeze(-1)
-    exact = judge.in_double() if len(left) and people.x.dtype is not torch.float64 else None
+    exact = judge.in_double() if people.x.dtype is not torch.float64 else None
     if exact is None:
+        return found
+    left = (~found.fair & ~_has_flipped(exact, people, found)).nonzero().squeeze(-1)
+    if not len(left):
         return found
     rest = budget._replace(total=budget.total - found.boxes)
     again = certify(exact, exact.individuals(people.x[left].double()), radius, rest)
     return found.with_rows(left, again)
+
+
+def _has_flipped(judge: Judge, people: Individuals, found: Certificate) -> Tensor:
+    """A mask (n,) of the people whose counterexample is decided otherwise than they are, in the judge's precision."""
+    at = found.unfair.nonzero().squeeze(-1)
+    x, moved = people.x[at].to(judge.scm.loc), found.counterexample[at].to(judge.scm.loc)
+    flipped = judge.decides(x, people.level[at]) != judge.decides(moved, factual_level(judge.scm, moved))
+    return found.unfair.index_copy(0, at, flipped)
 
 
 def _search(state: "_State") -> Certificate:
@@ -160,11 +173,13 @@ def largest_radius(judge: Judge, people: Individuals, most: float, budget: Budge
 
     0 where that is proven of the twins alone, nan where not even that is. Trials are at the radius where the last bound
     promised that a proof without cutting balls would just succeed, then by bisection up to WIDER times the largest of
-    these, with the boxes of the budget for each trial.
+    these, or SMALLER and smaller ones where none succeeded, with the boxes of the budget for each trial.
 
     Raises:
+        ValueError: ``most`` is no radius.
         NoBoundsError: as ``certify``.
     """
+    _require_radius(most)
     proven = certify(judge, people, 0.0, budget).fair
     low = torch.where(proven, 0.0, torch.nan).to(people.x)
     high = torch.where(proven, most, 0.0).to(people.x)
@@ -172,13 +187,19 @@ def largest_radius(judge: Judge, people: Individuals, most: float, budget: Budge
     for _ in range(TRIALS):
         fair, promised = _State(judge, people, trial, budget).try_balls()
         low, high = torch.where(fair & proven, trial, low), torch.where(fair, high, trial)
-        trial = torch.where(proven, torch.where((promised > low) & (promised < high), promised, (low + high) / 2), 0.0)
-    high = (low * WIDER).clamp_max(most)
+        between = torch.where(low > 0, (low + high) / 2, high / SMALLER)
+        trial = torch.where(proven, torch.where((promised > low) & (promised < high), promised, between), 0.0)
+    high = torch.where(low > 0, (low * WIDER).clamp_max(most), high)
     for _ in range(BISECTIONS):
-        trial = torch.where(proven, (low + high) / 2, 0.0)
+        trial = torch.where(proven, torch.where(low > 0, (low + high) / 2, high / SMALLER), 0.0)
         fair = _search(_State(judge, people, trial, budget)).fair
         low, high = torch.where(fair & proven, trial, low), torch.where(fair, high, trial)
     return low
+
+
+def _require_radius(radius: float) -> None:
+    if not 0 <= radius < torch.inf:
+        raise ValueError(f"radius={radius}: expected a number that is at least 0 and not infinite")
 
 
 class _State:
@@ -360,7 +381,7 @@ class _State:
             features = scm.model(scm.rounded(scm.own(features)))
         features = features.float().to(features)  # as it is filed
         decided = self.judge.decides(features, boxes.level)
-        found = (decided != self.people.favourable[boxes.row]) & agrees
+        found = (decided != self.people.favourable[boxes.row]) & agrees & features.isfinite().all(-1)
         row = boxes.row[found]
         self.counterexample[row] = features[found]
         self.unfair[row] = True
@@ -378,8 +399,8 @@ class _State:
         both = _Boxes(*(torch.cat(of, -1) for of in zip(*halves, strict=True)))
         if self.judge.norm != "l2":
             return both
-        nearest = (both.centre.abs() - both.half).clamp_min(0).square().sum(0).sqrt()
-        return both.rows(nearest <= self.radius[both.row] * (1 + 1e-5))
+        nearest = (both.centre.abs() - both.half).clamp_min(0) / self.radius[both.row]  # whose squares are numbers
+        return both.rows(~(nearest.square().sum(0) > 1 + 2e-5))
 
 
 class _Margin(NamedTuple):

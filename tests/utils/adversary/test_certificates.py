@@ -608,3 +608,62 @@ def test_every_pair_of_levels_of_two_attributes_is_a_twin():
     assert torch.equal(found.unfair, flips)
     assert torch.equal(found.fair, ~flips)
     assert set(found.counterexample[flips][:, :2].unique(dim=0).sum(-1).tolist()) == {0.0, 1.0, 2.0}
+
+
+# --- where numbers end ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decide", [Threshold(0.0), HALF])
+@pytest.mark.parametrize("radius", [1e20, 1e30])
+def test_an_undefined_point_is_no_counterexample(dataset, scm, decide, radius):
+    """Of a radius whose square is no number; at a threshold of 0 all are accepted, whatever their logit."""
+    x = dataset("nlm").test.x[:40]
+    judge = Judge(network(x), decide, scm("nlm"), "l2", "own")
+    found = certificate(judge, x, radius, Budget(8, 4000, 4))
+    assert found.counterexample[found.unfair].isfinite().all()
+    assert not (found.unfair.any() and decide is not HALF)
+
+
+def trough(at, width):
+    """A network that refuses where its second column is within ``width`` of ``at``, and nowhere else."""
+    model = MLP(2, 1, hidden=[2], activation="tanh").requires_grad_(False)
+    model.layers[0].weight.copy_(torch.tensor([[0.0, 2 / width], [0.0, 2 / width]]))
+    model.layers[0].bias.copy_(torch.tensor([-2 * (at - width) / width, -2 * (at + width) / width]))
+    model.layers[-1].weight.copy_(torch.tensor([[-1.0, 1.0]]))
+    model.layers[-1].bias.fill_(1.0)
+    return model
+
+
+@pytest.mark.parametrize("size", [1.0, 1e20])
+def test_no_part_of_a_ball_is_left_out_whose_distance_has_no_square(size):
+    columns = (Column("s", "binary", levels=(0.0, 1.0), sensitive=True), Column("a", "continuous"))
+    causal, x = structural(columns, {}, lambda n, rng: torch.zeros(n, 2)), torch.zeros(1, 2)
+    model = trough(0.66 * size, 0.02 * size)
+    assert model(torch.tensor([[0.0, 0.66 * size]])) < 0 < model(x)
+    assert not certificate(Judge(model, HALF, causal, "l2", "own"), x, size, Budget(1000, 10_000, 4)).fair.any()
+
+
+@pytest.mark.parametrize("radius", [torch.nan, torch.inf, -1.0])
+def test_a_radius_that_is_none_is_refused(dataset, scm, radius):
+    x = dataset("nlm").test.x[:4]
+    with pytest.raises(ValueError, match=f"radius={radius}: expected a number"):
+        certificate(Judge(network(x), HALF, scm("nlm"), "l2", "own"), x, radius)
+
+
+def test_a_row_on_the_threshold_is_unfair_only_if_double_precision_says_so(dataset, scm):
+    """In single precision such a row may be decided otherwise than itself."""
+    x, causal = dataset("lin").test.x[:40], scm("lin")
+    model = network(x)
+    logits = model(x)[:, 0]
+    seen = 0
+    for i in range(len(x)):
+        model.layers[-1].bias -= logits[i]
+        judge, own = Judge(model, HALF, causal, "l2", "own"), x[i : i + 1]
+        found, exact = certificate(judge, own, 0.0), judge.in_double()
+        before = exact.decides(own.double(), factual_level(causal, own))
+        after = exact.decides(found.counterexample.double(), factual_level(causal, found.counterexample))
+        assert not (found.unfair & (before == after)).any()
+        assert (found.fair | found.unfair).all()
+        model.layers[-1].bias += logits[i]
+        seen += int(found.fair)
+    assert 0 < seen < len(x)
