@@ -173,7 +173,8 @@ def test_a_typed_row_a_file_and_the_predictor_decide_alike():
 
 @pytest.mark.parametrize("word", ["unfairest", "typical", "nearest"])
 def test_examples_are_test_rows(word):
-    (person,) = explained("dataset=lin", "id=1", f"row={word}")["people"]
+    (person,) = explained("dataset=lin", "id=1", f"row={word}", "boxes=0")["people"]
+    assert person["proof"]["reason"] == "boxes=0 asks for none"
     assert person["name"].startswith("test row ")
     if word == "unfairest":
         assert person["twins"][0]["otherwise"] == 1

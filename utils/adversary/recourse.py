@@ -26,8 +26,10 @@ from utils.scms.actions import Action, Permitted, Reached, perform
 from utils.threats import TINY, slope
 from utils.types import SCM
 
-POINTS = 1 << 15  # persons that are pushed and judged together
+NUMBERS = 1 << 20  # of the features that are pushed and judged together
 MOST_LEVELS = 64  # combinations of other levels that are tried: of one attribute, then of two
+FEWEST_LEVELS, WIDEST = 12, 1 << 23  # of tables with very many columns; numbers that a person's search goes through
+PAIRED = 12  # levels, those that bring the decision nearest, of which two change together
 RANDOM = 24  # starts
 FEW = 2  # where combinations of levels are tried
 STEPS, HALVINGS = 12, 14
@@ -64,6 +66,11 @@ class People:
         values = self.scm.levels[self.level]
         return {column: values[:, j, None, None] for j, column in enumerate(self.scm.sensitive)}
 
+    @property
+    def together(self) -> int:
+        """The number of actions of each that are looked at together."""
+        return max(1, NUMBERS // self.noise.numel())
+
     def after(self, action: Action, low: Tensor, high: Tensor) -> Reached:
         """Persons after actions (p, b, d), (p, b, k, d), within bounds (p, d)."""
         wide = Action(*(part.unsqueeze(-2) for part in action))
@@ -99,7 +106,7 @@ def accepted(decision: Decision, people: People, action: Action, low: Tensor, hi
         rounded = people.scm.model(people.scm.rounded(people.scm.own(x)))
         return yes & (decision.margin(rounded, level) >= 0)
 
-    size = max(1, POINTS // people.noise[..., 0].numel())
+    size = people.together
     parts = [of_part(Action(*of)) for of in zip(*(of.split(size, 1) for of in action), strict=True)]
     return torch.cat(parts, 1)
 
@@ -171,13 +178,15 @@ class _Search:
         alone = Action(torch.zeros_like(value), chosen, value)
         every = Action(*(of.expand(len(self.now), -1, -1) for of in alone))
         order = self._slope(every)[0].masked_fill(self.cost(every).isinf(), -torch.inf).amax(0).argsort(descending=True)
-        first, second = torch.triu_indices(len(single), len(single), 1)
-        first, second = order[first], order[second]
+        best = order[:PAIRED]
+        first, second = best[torch.triu_indices(len(best), len(best), 1)]
         apart = ~(chosen[first] & chosen[second]).any(-1)
         pairs = [of[first[apart]] + of[second[apart]] for of in alone]
         combinations = _joined([self.combinations, alone.of(order), Action(*pairs)], 0)
-        tried = len(may.levels) <= 2 and len(combinations.shift) <= MOST_LEVELS
-        return replace(self, combinations=combinations.of(slice(MOST_LEVELS)), every_level=tried)
+        most = WIDEST // (self.people.noise[0].numel() * (1 + FEW) * (1 + STEPS))
+        most = max(FEWEST_LEVELS, min(MOST_LEVELS, most))
+        tried = len(may.levels) <= 2 and len(single) <= PAIRED and len(combinations.shift) <= most
+        return replace(self, combinations=combinations.of(slice(most)), every_level=tried)
 
     @property
     def whole(self) -> list[int]:
@@ -270,7 +279,7 @@ class _Search:
 
     def room(self, action: Action) -> tuple[Tensor, Tensor]:
         """The least and largest shift (p, b, d) of each number that is moved: bounds, and the most it may cost."""
-        size = max(1, POINTS // self.people.noise[..., 0].numel())
+        size = self.people.together
         parts = zip(*(of.split(size, 1) for of in action), strict=True)
         alone = [self.people.after(Action(*of), self.low, self.high).alone for of in parts]
         least = torch.cat([(self.low[:, None, None] - of).amax(2) for of in alone], 1)
@@ -327,7 +336,7 @@ class _Search:
 
             return slope(margin, part.shift)
 
-        size = max(1, POINTS // self.people.noise[..., 0].numel())
+        size = self.people.together
         found = [of_part(Action(*of)) for of in zip(*(of.split(size, 1) for of in action), strict=True)]
         gradient, value = (torch.cat(of, 1) for of in zip(*found, strict=True))
         return value, torch.where(self.free & ~action.chosen, gradient, 0).nan_to_num(0, 0, 0)

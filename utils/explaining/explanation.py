@@ -31,10 +31,10 @@ from utils.explaining.person_words import attributes_of, is_set_by_do
 from utils.explaining.proven import prove
 from utils.explaining.worlds import Model, Worlds, in_words, make_worlds, natural_units
 from utils.scms.actions import Action
-from utils.scms.paths import Twin, split_change
+from utils.scms.paths import MOST_ARROWS, Twin, split_change
 
 PART = 2048  # worlds of people whose recourse is searched together
-WORLDS = 4096  # twins whose change is split together
+NUMBERS = 1 << 25  # of the features of the worlds between people and twins that are made together
 
 
 def explain(model: Model, asked: Asked, settings: Settings, *, in_full: bool) -> list[Explanation]:
@@ -80,9 +80,10 @@ def _side(model: Model, worlds: Worlds, i: int, k: int) -> Side:
 def _split_changes(model: Model, worlds: Worlds) -> list[tuple[Carried, ...]]:
     """The change of log-odds of every person and twin, split by arrows and paths."""
     found: list[list[Carried]] = [[] for _ in worlds.x]
-    count = worlds.noise.shape[1]
+    _, count, _, d = worlds.noise.shape
+    size = max(1, NUMBERS // (count * d * 2**MOST_ARROWS))
     for k, level in enumerate(model.levels):
-        for part in _parts(worlds.level != k, max(1, WORLDS // count)):
+        for part in _parts(worlds.level != k, size):
             noise = worlds.noise[:, :, part].transpose(1, 2).flatten(1, 2)  # (L, people * draws, d)
             own = worlds.level[part].repeat_interleave(count)
             at = own[None, :, None].expand(1, -1, noise.shape[-1])

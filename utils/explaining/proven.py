@@ -41,10 +41,14 @@ def prove(judge: Judge, columns: tuple[Column, ...], x: Tensor, radius: float, m
         x: rows.
         radius: in the SCM's unit.
         most: the largest radius that is looked for.
-        boxes: that the proof of a person may bound.
+        boxes: that the proof of a person may bound; 0: no proof.
     """
-    learner = isinstance(judge.predict, Learner)
-    reason = "no bounds are known of a learner" if learner else explain_undefined_proofs(judge, columns)
+    if not boxes:
+        reason = "boxes=0 asks for none"
+    elif isinstance(judge.predict, Learner):
+        reason = "no bounds are known of a learner"
+    else:
+        reason = explain_undefined_proofs(judge, columns)
     try:
         if not reason:
             people = judge.individuals(x)

@@ -85,26 +85,30 @@ def perform(scm: SCM, noise: Tensor, do: Mapping[int, Tensor], action: Action, l
     size = torch.broadcast_shapes(noise.shape, action.shift.shape)
     shift, value = (scm.scale * action.shift).expand(size), scm.own(action.value).expand(size)
     chosen, least, most = action.chosen.expand(size), scm.own(low).expand(size), scm.own(high).expand(size)
-    alone: dict[int, Tensor] = {}
+    alone: list[tuple[list[int], Tensor]] = []
 
-    def changed(i: int, before: Tensor) -> Tensor:
-        alone[i] = before
-        moved = before + shift[..., i]
-        cut = torch.minimum(torch.maximum(moved, least[..., i]), most[..., i])
-        return torch.where(chosen[..., i], value[..., i], torch.where(shift[..., i] == 0, moved, cut))
+    def changed(places: list[int], before: Tensor) -> Tensor:
+        """Columns (..., c) as they are after the action."""
+        alone.append((places, before))
+        moved, own = before + shift[..., places], chosen[..., places]
+        cut = torch.minimum(torch.maximum(moved, least[..., places]), most[..., places])
+        return torch.where(own, value[..., places], torch.where(shift[..., places] == 0, moved, cut))
 
     def acted(m: Mechanism) -> Mechanism:
         def push(u: Tensor, *parents: Tensor) -> Tensor:
             node = m.push(u, *parents)
-            if len(m.columns) == 1:
-                return changed(m.columns[0], node)
-            return torch.stack([changed(i, of) for i, of in zip(m.columns, node.unbind(-1), strict=True)], -1)
+            if len(m.columns) > 1:
+                return changed(list(m.columns), node)
+            return changed(list(m.columns), node.unsqueeze(-1)).squeeze(-1)
 
         return m._replace(push=push) if m.parents else m
 
-    before = noise.expand(size).unbind(-1)
-    roots = {i for m in scm.mechanisms if not m.parents for i in m.columns}
-    moved = torch.stack([changed(i, of) if i in roots else of for i, of in enumerate(before)], -1)
+    roots = sorted(i for m in scm.mechanisms if not m.parents for i in m.columns)
+    place = torch.tensor(roots, device=noise.device)
+    before = noise.expand(size)
+    moved = before.index_copy(-1, place, changed(roots, before[..., roots]))
     after = replace(scm, mechanisms=tuple(map(acted, scm.mechanisms))).to_features(moved, do)
-    by_itself = torch.stack([alone.get(i, of) for i, of in enumerate(after.unbind(-1))], -1)
+    by_itself = after
+    for places, node in alone:
+        by_itself = by_itself.index_copy(-1, torch.tensor(places, device=noise.device), node.expand(*size[:-1], -1))
     return Reached(scm.model(after), scm.model(by_itself))
