@@ -471,7 +471,9 @@ def chained(coupling):
     return Judge(model, HALF, causal, "l2", "any" if coupling == "any" else "own"), x
 
 
-@pytest.mark.parametrize("coupling", ["gumbel", "monotone", "independent", "any"])
+@pytest.mark.parametrize(
+    "coupling", ["gumbel", "monotone", *(pytest.param(of, marks=pytest.mark.slow) for of in ("independent", "any"))]
+)
 def test_nodes_behind_nodes_of_several_attributes_are_proven_for_all_of_their_noise(coupling):
     judge, x = chained(coupling)
     for radius in (0.0, 0.1):
@@ -537,7 +539,7 @@ def test_a_counterexample_of_discrete_nodes_has_a_noise_that_agrees_with_the_row
     ("owner", "name", "wrong"),
     [
         (taylor, "_length", lambda own: lambda slope: own(slope) / 2),
-        (taylor, "_square", lambda own: lambda a: own(a) * 0.3),
+        pytest.param(taylor, "_square", lambda own: lambda a: own(a) * 0.3, marks=pytest.mark.slow),
         (Domain, "largest", lambda own: lambda self, slope: own(self._replace(radius=self.radius / 2), slope)),
     ],
     ids=["half the norm", "a third of a square", "half the ball"],
