@@ -90,6 +90,7 @@ class Domain(NamedTuple):
         if self.whole:
             return reach.above, self.radius * slope / steep
         best, least, most = reach.above, torch.full_like(steep, -WEIGHTS), torch.full_like(steep, WEIGHTS)
+        size = reach.size + (slope * self.centre).abs().sum(0)  # ends of boxes are rounded as their centres are
         squared, rounding = self.radius.square(), (len(slope) + ROUNDINGS) * torch.finfo(slope.dtype).eps
         for _ in range(BISECTIONS):
             middle = (least + most) / 2
@@ -97,7 +98,7 @@ class Domain(NamedTuple):
             point = torch.minimum(torch.maximum(slope / weight, low), high)
             length = point.square().sum(0)
             bound = (slope * (point - self.centre)).sum(0) + weight * (squared - length) / 2
-            best = torch.minimum(best, bound + rounding * (reach.size + weight * (squared + length)))
+            best = torch.minimum(best, bound + rounding * (size + weight * (squared + length)))
             outside = length > squared
             least, most = torch.where(outside, middle, least), torch.where(outside, most, middle)
         return best, point

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import nn
@@ -98,6 +98,7 @@ def test_where_torch_takes_softplus_for_a_line_its_step_is_within_the_bounds():
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
+@example(size=1e-3, k=3, seed=34027)  # ends of a box that are known to fewer digits than its width
 @given(size=st.sampled_from([1e-3, 0.05, 1.0, 40.0]), k=st.integers(1, 6), seed=st.integers(0, 10**6))
 def test_nothing_reaches_further_than_the_largest(kind, size, k, seed):
     of = domain(kind, size, k=k, p=20, seed=seed)
