@@ -32,7 +32,7 @@ BESIDE = {
 MANY = ("experiment", "trainer/schedule")  # groups whose options the two screens leave to their own help
 # the keys that people set most
 MOST_SET = {
-    "train": ("seed", "epsilon.radius", "trainer.epochs", "trainer.lr", "device", "existing", "added"),
+    "train": ("seed", "epsilon.radius", "trainer.epochs", "trainer.lr", "device", "existing"),
     "evaluate": ("database", "id", "where", "sort", "columns", "csv", "name", "rows", "point", "replace", "device"),
 }
 
