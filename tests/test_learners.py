@@ -44,7 +44,11 @@ MODELS = {
     "hist_gradient_boosting": ("model.iterations=5", partial(HistGradientBoostingClassifier, max_iter=5)),
     "logistic_sklearn": ("model.C=0.5", partial(LogisticRegression, C=0.5, max_iter=1000)),
 }
-SENTENCE = ("model=random_forest has no gradient", "attack=square_columns evaluation=black_box")
+SENTENCE = (
+    "model=random_forest has no gradient",
+    "attack=square_columns evaluation=black_box",
+    "evaluation=black_box_certified with proofs",
+)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +200,21 @@ def test_a_black_box_judges_networks_and_learners_alike(home):
         found = records()[i]
         again = found["evaluations"]["black_box@0.1"]["metrics"]
         assert 0 <= again["robust_accuracy_0.1"] <= found["metrics"]["robust_accuracy_0.05"]
+
+
+@pytest.mark.parametrize("record", [1, 2, 3, 4])
+def test_learners_are_certified_by_answers_alone(home, record):
+    """Judged again, as any model: proven fair, proven unfair by a filed counterexample, and who is open."""
+    words = [word.replace("=black_box", "=black_box_certified") for word in BLACK_BOX]
+    words.append("evaluation.metrics.certified.radius_rows=5")
+    answer = command("evaluate", *AGAIN, f"id={record}", *words, "~evaluation.metrics.ensemble", "name=proofs")
+    assert answer.code == 0, answer
+    found = records()[record - 1]["evaluations"]["proofs"]["metrics"]
+    shares = [found[f"{key}_0.1"] for key in ("fair_certified", "unfair_certified", "open")]
+    assert sum(shares) == pytest.approx(1)
+    assert found["uai_0.1"] <= 1 - found["fair_certified_0.1"] + 1e-9
+    assert found["open_0.1"] < 0.3
+    assert found["proven_radius_p90"] >= found["proven_radius_p10"] >= 0
 
 
 # --- options ---------------------------------------------------------------------------------------------------

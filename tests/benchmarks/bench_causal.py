@@ -38,7 +38,7 @@ from utils.words.numbers import read_radii
 
 INDIVIDUALS, SAMPLES, REPEATS = 1000, 1000, 3
 AREAS: dict[str, Any] = {"n": INDIVIDUALS, "rows": INDIVIDUALS, "samples": SAMPLES, "steps": 10, "rel_step": 0.25}
-AREAS |= {"intervals": 0, "level": 0.95}
+AREAS |= {"restarts": 4, "intervals": 0, "level": 0.95}
 
 
 def seconds(*contestants: Callable[[], Any], repeats: int = REPEATS) -> list[float]:

@@ -216,7 +216,7 @@ def test_a_model_without_a_gradient_is_explained():
     assert command("train", *words, "device=cpu", "operating_points=null", "epsilon.evaluate=[0.05]").code == 0
     (person,) = explained("dataset=lin", "id=2", "row=unfairest")["people"]
     assert person["twins"][0]["otherwise"] == 1
-    assert person["proof"]["reason"] == "no bounds are known of a learner"
+    assert person["proof"]["verdict"] == "unfair"
     assert sum(path["change"] for path in person["carried"][0]["paths"]) == pytest.approx(
         person["twins"][0]["log_odds"] - person["person"]["log_odds"], abs=1e-4
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from utils.adversary import bounds
 from utils.adversary.bounds import Counterfactuals, Twins
-from utils.adversary.taylor import Domain, Taylor, between, rounding_of
+from utils.adversary.taylor import Domain, Furthest, Taylor, between
 from utils.scms import discrete
 from utils.scms.counterfactual import factual_level, first_alike
 from utils.scms.structure import scm_in_double
@@ -26,6 +26,7 @@ from utils.types import SCM, Decide, Mechanism, Predict
 TOGETHER = 512  # boxes that are bounded together: their slopes stay in the cache
 CLIMBS = 4  # points at which slopes are followed, before balls are cut
 TRIALS = 4  # radii at which a largest one is looked for, without cutting balls
+TRIALS_OF_STEPS = 8  # of learners, where no slope says which radius to try next
 BISECTIONS = 4  # and then
 SMALLER = 8.0  # times than a radius that was not
 WIDER = 2.0  # than a radius that was proven without cutting
@@ -77,6 +78,11 @@ class Judge(NamedTuple):
     norm: Literal["l2", "linf"]
     coupling: Literal["own", "any"]
 
+    @property
+    def is_learner(self) -> bool:
+        """Returns whether the model has no parameters, as what learns without gradients: it has none, and one type."""
+        return isinstance(self.predict, nn.Module) and next(self.predict.parameters(), None) is None
+
     def individuals(self, x: Tensor) -> Individuals:
         """The people of rows x (n, d)."""
         level = factual_level(self.scm, x)
@@ -84,11 +90,11 @@ class Judge(NamedTuple):
         return Individuals(x, own, self.scm.to_noise(own), self.decides(x, level), level)
 
     def in_double(self) -> "Judge | None":
-        """The same in double precision, by which models are decided; None where the model is no module, or the device.
+        """The same in double precision, by which models are decided; None where model or device have none.
 
         Rounding is then no part of what is left open, as of rows that lie within a few roundings of the threshold.
         """
-        if not isinstance(self.predict, nn.Module) or self.scm.loc.device.type == "mps":
+        if not isinstance(self.predict, nn.Module) or self.is_learner or self.scm.loc.device.type == "mps":
             return None
         return self._replace(predict=copy.deepcopy(self.predict).double(), scm=scm_in_double(self.scm))
 
@@ -184,7 +190,7 @@ def largest_radius(judge: Judge, people: Individuals, most: float, budget: Budge
     low = torch.where(proven, 0.0, torch.nan).to(people.x)
     high = torch.where(proven, most, 0.0).to(people.x)
     trial = high
-    for _ in range(TRIALS):
+    for _ in range(TRIALS_OF_STEPS if judge.is_learner else TRIALS):
         fair, promised = _State(judge, people, trial, budget).try_balls()
         low, high = torch.where(fair & proven, trial, low), torch.where(fair, high, trial)
         between = torch.where(low > 0, (low + high) / 2, high / SMALLER)
@@ -294,13 +300,13 @@ class _State:
         held = self._hold(boxes, boxes.domain(self.radius, self.judge.norm, whole=whole))
         margin = self._margin(held.features, boxes.row[held.row], boxes.level[held.row])
         open_ = (~margin.proven).nonzero().squeeze(-1)
-        self._refute(boxes, held, margin.point, open_, climb=whole)
+        self._refute(boxes, held, margin.worst.point, open_, climb=whole and not self.judge.is_learner)
         left = torch.zeros_like(boxes.row, dtype=torch.bool)
         left[held.row[open_]] = True
         left &= ~self.unfair[boxes.row]
         steep = torch.zeros_like(boxes.half)
         row = held.row.expand(len(steep), -1)
-        steep = steep.scatter_reduce(1, row, margin.logit.slope.abs(), "amax")
+        steep = steep.scatter_reduce(1, row, margin.logit.tilt().abs(), "amax")
         return self._halve(boxes.rows(left), steep[:, left])
 
     def _twins(self, boxes: _Boxes) -> Twins:
@@ -316,14 +322,12 @@ class _State:
         """The bounds of margins over features (q, d) of individuals (q,) at sensitive levels (q,)."""
         logit = bounds.through(self.judge.predict, features)[..., 0]
         towards = torch.where(self.people.favourable[row], -1.0, 1.0).to(logit.value)  # a flip
-        reach, point = logit.domain.largest(logit.slope * towards)
-        rest = logit.rest + rounding_of(logit.value.abs() + reach.abs() + logit.rest)
-        worst = logit.value + towards * (reach + rest)
-        margin = self.judge.decide.margin(worst.unsqueeze(-1), level)
+        far = logit.furthest(towards)
+        margin = self.judge.decide.margin(far.bound.unsqueeze(-1), level)
         proven = torch.where(towards < 0, margin >= 0, margin < 0)
         self.least = self.least.scatter_reduce(0, row[proven], margin.abs()[proven], "amin")
         distance = self.judge.decide.margin(logit.value.unsqueeze(-1), level).abs()
-        return _Margin(logit, proven, point, distance, reach, rest)
+        return _Margin(logit, proven, distance, far)
 
     def _anew(self, boxes: _Boxes) -> Tensor:
         """A mask (b, d) of the columns whose noise has nothing to do with that of the row."""
@@ -408,15 +412,14 @@ class _Margin(NamedTuple):
 
     logit: Taylor  # (q,)
     proven: Tensor  # (q,) whether all of them are decided as the individual is
-    point: Tensor  # (k, q) where the slopes promise the least
     distance: Tensor  # (q,) of the value from the threshold
-    reach: Tensor  # (q,) the distance from the value that slopes promise
-    rest: Tensor  # (q,) what may be left beside
+    worst: Furthest  # (q,)
 
     def promise(self) -> Tensor:
         """The share (q,) of the radius at which the proof would just succeed, if rests grow with its square."""
-        rest = self.rest.clamp_min(torch.finfo(self.rest.dtype).tiny)
-        return NEARLY * 2 * self.distance / (self.reach + (self.reach.square() + 4 * rest * self.distance).sqrt())
+        reach, rest = self.worst.reach, self.worst.rest
+        rest = rest.clamp_min(torch.finfo(rest.dtype).tiny)
+        return NEARLY * 2 * self.distance / (reach + (reach.square() + 4 * rest * self.distance).sqrt())
 
 
 def _each_rounding(scm: SCM, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:

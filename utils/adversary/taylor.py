@@ -242,6 +242,73 @@ class Taylor:
         low, high, _ = _range(self)
         return low, high
 
+    def furthest(self, towards: Tensor) -> "Furthest":
+        """The bound (p,) of numbers (p,) on the side of the signs ``towards`` (p,), and where it may be reached."""
+        reach, point = self.domain.largest(self.slope * towards)
+        rest = self.rest + rounding_of(self.value.abs() + reach.abs() + self.rest)
+        return Furthest(self.value + towards * (reach + rest), point, reach, rest)
+
+    def tilt(self) -> Tensor:
+        """The slopes (k, p, *) by which to look for what moves the numbers."""
+        return self.slope
+
+    def by_boxes(self, function: "Boxed") -> "Steps":
+        """The numbers (p, d) through a function of boxes, of which no slope is known.
+
+        Raises:
+            NoBoundsError: it is not implemented, with the reason that it gives.
+        """
+        low, high = self.bounds()
+        try:
+            least, largest, rise = function(low, high)
+        except NotImplementedError as error:
+            raise NoBoundsError(str(error)) from None
+        width = (high - low).clamp_min(torch.finfo(low.dtype).tiny)
+        tilt = (self.slope * (rise / width)).sum(-1, keepdim=True)
+        return Steps(least, largest, tilt.expand(-1, *least.shape), self.domain)
+
+
+class Furthest(NamedTuple):
+    """The bound of numbers (p,) on one side."""
+
+    bound: Tensor  # (p,)
+    point: Tensor  # (k, p) of the domain, where slopes promise it
+    reach: Tensor  # (p,) the distance from the value that slopes promise
+    rest: Tensor  # (p,) what may be left beside
+
+
+# the ends (p, d) of boxes -> least and largest (p, k) there, and the rise from one end to the other by column (p, d)
+Boxed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+class Steps(Taylor):
+    """Numbers from ``low`` to ``high``, both to the bit: of a function that takes steps, whose slope says nothing."""
+
+    def __init__(self, low: Tensor, high: Tensor, tilt: Tensor, domain: Domain):
+        known = between(low, high, domain)
+        super().__init__(known.value, known.slope, known.rest, domain)
+        self._low, self._high, self._tilt = low, high, tilt
+
+    def __getitem__(self, where: Any) -> "Steps":
+        known = super().__getitem__(where)  # which refuses some of the rows alone
+        of = where if isinstance(where, tuple) else (where,)
+        behind = of if of[0] is Ellipsis else (slice(None), *of)
+        return Steps(self._low[where], self._high[where], self._tilt[behind], known.domain)
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper bounds (p, *)."""
+        return self._low, self._high
+
+    def furthest(self, towards: Tensor) -> Furthest:
+        """The end (p,) on the side of the signs ``towards`` (p,), and where the tilt promises it."""
+        _, point = self.domain.largest(self._tilt * towards)
+        bound = torch.where(towards < 0, self._low, self._high)
+        return Furthest(bound, point, torch.zeros_like(bound), self.rest)
+
+    def tilt(self) -> Tensor:
+        """The average rise (k, p, *) along each coordinate."""
+        return self._tilt
+
 
 Number = Union[Taylor, Tensor, float]  # noqa: UP007 - the name of a class that is defined here
 

@@ -111,10 +111,9 @@ def settings_of(config_name: str, groups: Sequence[str]) -> Iterator[tuple[str, 
     parts = [("", "", own, main)]
     for group in (group for group in groups if group != "experiment"):  # which only sets what others have
         for path in sorted((CONFIG / group).glob("*.yaml")):
-            whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
-            content = {key: value for key, value in _content(path).items() if key != "defaults"}
-            prefix = "" if whole else f"{group}.".replace("/", ".")
-            parts.append((f"{group}={path.stem}", prefix, content, path))
+            parts.append((f"{group}={path.stem}", _prefix(group, path), _own(path), path))
+            for inside, part in _parts(group, path):
+                parts.append((f"{group}={path.stem}", _prefix(inside, part), _own(part), part))
     for option, prefix, content, path in parts:
         comments = dict(settings(path))
         for key, value in _leaves(content):
@@ -163,18 +162,47 @@ def _beyond_range(comment: str) -> str:
 def _option(group: str, path: Path) -> str:
     """The name of an option, its sentence, what it builds on, and its own settings."""
     lines = ["", f"{group}={path.stem}", *([wrap(said, "  ", "  ")] if (said := describe(path)) else [])]
-    content = _content(path)
-    base = [entry for entry in content.pop("defaults", None) or [] if isinstance(entry, str) and entry != "_self_"]
-    if base:
+    if base := [entry for entry in _bases(path) if "/" not in entry]:
         lines.append(wrap(f"It takes its settings from {' and '.join(base)}, but for:", "  ", "  "))
+    for inside, part in [*_parts(group, path), (group, path)]:
+        lines += _own_lines(inside, part)
+    return "\n".join(lines)
+
+
+def _bases(path: Path) -> list[str]:
+    """The other yamls that an option takes settings from."""
+    return [entry for entry in _content(path).get("defaults") or [] if isinstance(entry, str) and entry != "_self_"]
+
+
+def _parts(group: str, path: Path) -> Iterator[tuple[str, Path]]:
+    """Yields the yamls in folders of its group whose settings are an option's own, as of others, and their groups."""
+    for entry in _bases(path):
+        folder, _, _ = entry.rpartition("/")
+        if folder:
+            yield f"{group}/{folder}", path.parent / f"{entry}.yaml"
+
+
+def _own(path: Path) -> dict[str, Any]:
+    """The settings that stand in a yaml."""
+    return {key: value for key, value in _content(path).items() if key != "defaults"}
+
+
+def _prefix(group: str, path: Path) -> str:
+    """The beginning of the keys of a yaml."""
     whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
-    comments = dict(settings(path))
-    for key, value in _leaves(content):
-        word = f"{key if whole else f'{group}.{key}'.replace('/', '.')}={_text(value)}"
+    return "" if whole else f"{group}.".replace("/", ".")
+
+
+def _own_lines(group: str, path: Path) -> list[str]:
+    """The settings of a yaml as they are typed, each with its comment."""
+    lines: list[str] = []
+    prefix, comments = _prefix(group, path), dict(settings(path))
+    for key, value in _leaves(_own(path)):
+        word = f"{prefix}{key}={_text(value)}"
         said = _as_typed(comments.get(key, ""))
         *above, last = wrap(word, "    ", "        ").split("\n")
         lines += [*above, wrap(said, f"{last}  ", "        ") if said else last]
-    return "\n".join(lines)
+    return lines
 
 
 def _as_typed(comment: str) -> str:

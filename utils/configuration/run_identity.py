@@ -66,11 +66,19 @@ def identity_of(params: Params, dataset: "Dataset", scm: "SCM") -> dict[str, Any
 
     found = identity(params | {"scm": as_hashed(read_settings(params["scm"], scm.facts))}, dataset.fingerprint)
     metrics = found["evaluation"]["metrics"]
-    if "unfair_area" in metrics and metrics["unfair_area"].get("rows") is None:  # a later setting
-        own = {key: value for key, value in metrics["unfair_area"].items() if key != "rows"}
-        found["evaluation"] = found["evaluation"] | {"metrics": metrics | {"unfair_area": own}}
+    if "unfair_area" in metrics:
+        found["evaluation"] = found["evaluation"] | {
+            "metrics": metrics | {"unfair_area": _without_later_areas(metrics["unfair_area"])}
+        }
     together = any(len(attribute.places) > 1 for attribute in sensitive_attributes(dataset.columns))
     return found | {"indicators": "together"} if together else found
+
+
+def _without_later_areas(areas: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of unfair areas without later ones that change nothing: all rows, one start if any."""
+    starts = 1 if areas.get("estimators") != "random" else areas.get("restarts")
+    later = {"rows": None, "restarts": starts}
+    return {key: value for key, value in areas.items() if key not in later or value != later[key]}
 
 
 def run_id(params: Mapping[str, Any]) -> str:

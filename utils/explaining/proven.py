@@ -9,7 +9,6 @@ from torch import Tensor
 from utils.adversary.certificates import Budget, Certificate, Judge, certify, largest_radius
 from utils.adversary.taylor import NoBoundsError
 from utils.metrics.proofs import explain_undefined_proofs
-from utils.models.learner import Learner
 from utils.scms.counterfactual import factual_level
 from utils.types import SCM, Column
 
@@ -36,19 +35,14 @@ def prove(judge: Judge, columns: tuple[Column, ...], x: Tensor, radius: float, m
     """The proofs about people x (p, d), model space, of all noise that agrees with their rows.
 
     Args:
-        judge: the network, its thresholds and the causal model.
+        judge: the model, its thresholds and the causal model.
         columns: the schema.
         x: rows.
         radius: in the SCM's unit.
         most: the largest radius that is looked for.
         boxes: that the proof of a person may bound; 0: no proof.
     """
-    if not boxes:
-        reason = "boxes=0 asks for none"
-    elif isinstance(judge.predict, Learner):
-        reason = "no bounds are known of a learner"
-    else:
-        reason = explain_undefined_proofs(judge, columns)
+    reason = explain_undefined_proofs(judge, columns) if boxes else "boxes=0 asks for none"
     try:
         if not reason:
             people = judge.individuals(x)

@@ -73,6 +73,11 @@ class Individuals(NamedTuple):
     factual: Tensor  # (L, n) which twin is the individual
     flips: Tensor  # (L, n) twins decided otherwise
 
+    def rows(self, keep: Tensor) -> "Individuals":
+        """Some of them, by their numbers."""
+        x, noise = self.x[..., keep, :], self.noise[..., keep, :]
+        return Individuals(x, noise, self.favourable[..., keep], self.factual[..., keep], self.flips[..., keep])
+
 
 def unfair_area(
     predict: Predict,
@@ -86,6 +91,7 @@ def unfair_area(
     samples: int,
     steps: int,
     rel_step: float,
+    restarts: int,
     estimators: Literal["separate", "union", "random"],
     intervals: int,
     level: float,
@@ -115,6 +121,8 @@ def unfair_area(
         samples: random points per twin, one sample of directions shared by all.
         steps: gradient evaluations per radius.
         rel_step: length of a gradient step, as a share of the radius.
+        restarts: starts of the gradient attack, >= 1: the twins, then points drawn in the ball, from which it starts
+            anew around those whom it left undecided.
         estimators: "separate" runs each in full; "union" searches at random only around those whom the gradient
             left undecided, and leaves out the raw random figures; "random" searches at random alone, for models
             without a gradient, and leaves out the raw gradient figures.
@@ -122,17 +130,18 @@ def unfair_area(
         level: of the intervals, in (0, 1).
 
     Raises:
-        ValueError: another word for individuals or estimators, or no sample.
+        ValueError: another word for individuals or estimators, no sample, or no start.
     """
     if samples < 1:
         raise ValueError(f"evaluation samples={samples}: expected at least 1 random point per twin")
+    if restarts < 1:
+        raise ValueError(f"evaluation restarts={restarts}: expected at least 1 start, the twins")
     if individuals not in ("rows", "scm"):
         raise ValueError(f"evaluation individuals={individuals!r} is not known; choose rows or scm")
     if estimators not in ("separate", "union", "random"):
         raise ValueError(f"evaluation estimators={estimators!r} is not known; choose separate, union or random")
-    search = partial(
-        _flips_by_radius, predict, ctx, radii, samples=samples, steps=steps, rel_step=rel_step, estimators=estimators
-    )
+    gradient = partial(_by_gradient, predict=predict, ctx=ctx, steps=steps, rel_step=rel_step, restarts=restarts)
+    search = partial(_flips_by_radius, predict, ctx, radii, gradient, samples=samples, estimators=estimators)
     with torch.no_grad():
         x, index, draws = choose_individuals(batch, ctx, individuals, n, rows)
         size = max(1, KEPT // (len(ctx.scm.levels) * x[..., :1, :].numel()))  # of the twins of a part of the rows
@@ -167,11 +176,10 @@ def _flips_by_radius(
     predict: Predict,
     ctx: Context,
     radii: Radii,
+    climb: Callable[[Individuals, float, Tensor], Tensor],
     people: Individuals,
     *,
     samples: int,
-    steps: int,
-    rel_step: float,
     estimators: Literal["separate", "union", "random"],
 ) -> dict[str, Tensor]:
     """Returns by metric a value for each individual and draw (..., n)."""
@@ -179,7 +187,7 @@ def _flips_by_radius(
     found = _counterfactual_figures(people)
     for spelling, r in sorted(radii.items(), key=itemgetter(1)):
         if estimators != "random":
-            gradient = gradient | _by_gradient(people, predict, ctx, r, steps=steps, rel_step=rel_step)
+            gradient = climb(people, r, gradient)
         if estimators == "union":
             random = gradient | random
         random = _by_random_each(people, predict, ctx, r, random, samples=samples)
@@ -261,16 +269,57 @@ def _chances(ctx: Context, x: Tensor, index: Tensor, draws: int) -> Tensor | Non
     return chances_of_draws(ctx.scm, x, seeding.Rows(seeding.derive(ctx.own_seed, "posterior"), index), draws)
 
 
-def _directions(threat: CausalThreat, samples: int, seed: int) -> Tensor:
+def _directions(threat: CausalThreat, samples: int, seed: int, purpose: str = "directions") -> Tensor:
     """One sample (samples, d) from the unit ball of the non-sensitive coordinates."""
     like = threat.mask.expand(samples, -1)
-    return threat.ball.uniform(like, threat.mask, seeding.generator(seed, "directions"))
+    return threat.ball.uniform(like, threat.mask, seeding.generator(seed, purpose))
 
 
 def _by_gradient(
-    people: Individuals, predict: Predict, ctx: Context, radius: float, *, steps: int, rel_step: float
+    people: Individuals,
+    radius: float,
+    flips: Tensor,
+    *,
+    predict: Predict,
+    ctx: Context,
+    steps: int,
+    rel_step: float,
+    restarts: int,
 ) -> Tensor:
-    """Returns a mask (L, n) of the balls around the twins with a flip that projected gradient ascent finds."""
+    """Returns a mask (L, n) of the balls with a flip that projected gradient ascent finds, or that is known already.
+
+    The first start is the twin. Further ones are shared by all balls that are left undecided, as the points of random
+    search are.
+    """
+    climb = partial(_climb, predict=predict, ctx=ctx, steps=steps, rel_step=rel_step)
+    flips = flips | climb(people, radius, None)
+    for start in _starts(ctx, restarts - 1):
+        rows = _find_undecided(people, flips).flatten(0, -2).any(0).nonzero().squeeze(-1)
+        if len(rows):
+            found = climb(people.rows(rows), radius, start)
+            flips = flips.index_copy(-1, rows, flips[..., rows] | found)
+    return flips
+
+
+def _starts(ctx: Context, count: int) -> Iterable[Tensor]:
+    """Points of the unit ball, (d,) or of a stack (m, 1, d) with those that each model has alone."""
+    if not ctx.each:
+        return _directions(_ball(ctx), count, ctx.own_seed, "starts").unbind(0)
+    each = [torch.stack(of) for own in ctx.each if (of := tuple(_starts(own, count)))]
+    return torch.stack(each, 1).unsqueeze(-2).unbind(0) if each else ()
+
+
+def _climb(
+    people: Individuals,
+    radius: float,
+    start: Tensor | None,
+    *,
+    predict: Predict,
+    ctx: Context,
+    steps: int,
+    rel_step: float,
+) -> Tensor:
+    """Returns a mask (L, n) of the balls with a flip that ascent finds from one start, None that of the twins."""
     threat, level = _ball(ctx), every_level(ctx.scm, people.x)
 
     def margin(moved: Tensor, level: Tensor) -> Tensor:
@@ -281,7 +330,7 @@ def _by_gradient(
         towards_flip = torch.where(favourable, -1.0, 1.0).to(x)
         delta = ascend(
             lambda d: margin(reach(d), level) * towards_flip,
-            zero,
+            zero if start is None else zero + radius * start,
             x.new_full(x.shape[:-1], radius),
             threat,
             x,

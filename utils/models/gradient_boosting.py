@@ -2,10 +2,10 @@
 
 from sklearn.ensemble import GradientBoostingClassifier
 
-from utils.models.learner import Learner, require
+from utils.models.learner import TreeLearner, require
 
 
-class GradientBoosting(Learner):
+class GradientBoosting(TreeLearner):
     """Log-odds (..., outputs) of x (..., inputs), a sum of trees that each descend the log loss.
 
     Args:

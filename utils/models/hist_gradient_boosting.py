@@ -2,12 +2,12 @@
 
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from utils.models.learner import Learner, require
+from utils.models.learner import TreeLearner, require
 
 PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 
 
-class HistGradientBoosting(Learner):
+class HistGradientBoosting(TreeLearner):
     """Log-odds (..., outputs) of x (..., inputs), a sum of trees whose splits are looked for among 255 bins.
 
     From 10,000 training rows on, a tenth of them, drawn by the seed, says when to stop.

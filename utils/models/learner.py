@@ -1,12 +1,13 @@
 """A classifier of scikit-learn as a model: it answers with log-odds, has no gradient, and is stored by skops."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from utils.models.estimators import Estimator, fit_copy, log_odds
 from utils.models.repeatable import repeatable, require_bounded
+from utils.models.tree_bounds import enclose, read_trees
 from utils.models.trees import require_sound
 from utils.types import Batch
 
@@ -48,6 +49,8 @@ class Learner(nn.Module):
         Raises:
             ValueError: a gradient through it is asked for, or it is not trained.
         """
+        if not isinstance(x, Tensor):  # numbers of which bounds alone are known
+            return self.bound(x)
         trained = self.require_trained()
         if x.requires_grad and torch.is_grad_enabled():
             raise ValueError(self._no_gradient())
@@ -60,6 +63,22 @@ class Learner(nn.Module):
         answers = torch.from_numpy(log_odds(trained, rows, self.outputs))
         return answers.to(x).reshape(*x.shape[:-1], self.outputs)
 
+    def bound(self, x: Any) -> Any:
+        """The same of numbers that are known by bounds alone: here by the boxes (p, d) that hold them."""
+        return x.by_boxes(self.enclose)
+
+    def enclose(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Bounds of the log-odds over boxes from ``low`` to ``high`` (p, d), and what each column adds.
+
+        Returns:
+            The least and the largest log-odds (p, k), to the bit, and roughly the rise (p, d) from one end to the
+            other of each side of a box.
+
+        Raises:
+            NotImplementedError: of this learner none are known.
+        """
+        raise NotImplementedError(f"no bounds are known of model={self.option}")
+
     def require_trained(self) -> Estimator:
         """Returns the trained estimator. Raises ValueError where there is none yet."""
         if self.trained is None:
@@ -69,7 +88,8 @@ class Learner(nn.Module):
     def _no_gradient(self) -> str:
         return (
             f"model={self.option} has no gradient, and the attack or evaluation asks for one; choose "
-            "attack=square_columns evaluation=black_box, which ask for answers alone"
+            "attack=square_columns evaluation=black_box, or evaluation=black_box_certified with proofs, which ask for "
+            "answers alone"
         )
 
     def to_bytes(self) -> bytes:
@@ -116,6 +136,19 @@ class Learner(nn.Module):
             raise ValueError(f"they hold a {type(found).__name__} in place of a {type(own).__name__}")
         if found.n_features_in_ != self.inputs or max(found.classes_) >= max(2, self.outputs):
             raise ValueError(f"they were trained on other columns or classes than {self.inputs} and {self.outputs}")
+
+
+class TreeLearner(Learner):
+    """A learner whose log-odds trees add up to: a forest, or boosting."""
+
+    def enclose(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Bounds by the leaves that boxes reach, of two classes; see ``Learner.enclose``."""
+        if self.outputs != 1:
+            raise NotImplementedError(f"no bounds are known of model={self.option} with {self.outputs} classes")
+        ends = (end.detach().cpu().double().numpy() for end in (low, high))
+        found = (torch.from_numpy(of).to(low) for of in enclose(read_trees(self.require_trained()), *ends))
+        least, largest, rise = found
+        return least.unsqueeze(-1), largest.unsqueeze(-1), rise
 
 
 def require(setting: str, value: object, legal: bool, expected: str) -> None:

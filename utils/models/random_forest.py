@@ -4,10 +4,10 @@ from typing import Literal
 
 from sklearn.ensemble import RandomForestClassifier
 
-from utils.models.learner import Learner, require
+from utils.models.learner import TreeLearner, require
 
 
-class RandomForest(Learner):
+class RandomForest(TreeLearner):
     """Log-odds (..., outputs) of x (..., inputs): of the mean over trees of the shares of classes in their leaves.
 
     Args:

@@ -19,15 +19,19 @@ from utils.datasets.compas import compas
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Weighted
+from utils.models.gradient_boosting import GradientBoosting
+from utils.models.hist_gradient_boosting import HistGradientBoosting
 from utils.models.logistic import Logistic
 from utils.models.mlp import ACTIVATIONS, MLP
+from utils.models.random_forest import RandomForest
+from utils.models.tree_bounds import read_trees
 from utils.regularizers.erm import erm
 from utils.scms.counterfactual import abduct, chances, factual_level, interventions
 from utils.scms.learned import learned
 from utils.scms.linear import linear
 from utils.scms.structure import additive, scm_in_double, structural
 from utils.threats import Ball, CausalThreat, ascend
-from utils.types import Column
+from utils.types import Batch, Column
 
 BUDGET = Budget(each=4000, total=400_000, branches=16)
 FEW = Budget(each=20, total=600, branches=16)
@@ -669,3 +673,104 @@ def test_a_row_on_the_threshold_is_unfair_only_if_double_precision_says_so(datas
         model.layers[-1].bias += logits[i]
         seen += int(found.fair)
     assert 0 < seen < len(x)
+
+
+# --- trees -----------------------------------------------------------------------------------------------------------
+
+TREES = {
+    "forest": lambda d: RandomForest(d, 1, trees=9, max_depth=3, min_samples_leaf=1, max_features="sqrt"),
+    "boosting": lambda d: GradientBoosting(d, 1, trees=9, max_depth=2, learning_rate=0.5, subsample=1.0),
+    "histograms": lambda d: HistGradientBoosting(d, 1, iterations=9, learning_rate=0.5, max_leaf_nodes=7, l2=0.0),
+}
+
+
+def fitted(name, x, y):
+    model = TREES[name](x.shape[1])
+    n = len(x)
+    model.fit(Batch(x, y, torch.zeros(n, dtype=torch.int64), torch.ones(n), torch.arange(n)), 0)
+    return model
+
+
+def of_chance(columns):
+    """An SCM without equations: a sensitive attribute, and one or two numbers that nothing moves but their noise."""
+    numbers = (Column(name, "continuous") for name in "ab"[:columns])
+    sensitive = Column("s", "binary", levels=(0.0, 1.0), sensitive=True)
+    return structural((sensitive, *numbers), {}, lambda n, rng: torch.zeros(n, columns + 1))
+
+
+def nearest_flips(model, x):
+    """The distance (n, k) to the nearest flip by coordinate, of the nearest, from all cells between thresholds."""
+    own = model(x)[:, 0] >= 0
+    sides = [torch.tensor([-torch.inf, *cuts, torch.inf]) for cuts in read_trees(model.require_trained()).cuts[1:]]
+    lows = torch.cartesian_prod(*(of[:-1] for of in sides)).reshape(-1, len(sides))
+    highs = torch.cartesian_prod(*(of[1:] for of in sides)).reshape(-1, len(sides))
+    middle = ((lows.clamp_min(-9) + highs.clamp_max(9)) / 2).float()
+    sensitive = torch.tensor([0.0, 1.0]).repeat_interleave(len(middle)).unsqueeze(-1)
+    decided = model(torch.cat([sensitive, middle.repeat(2, 1)], 1))[:, 0] >= 0
+    point = x[:, None, 1:].double()
+    distance = torch.maximum(lows - point, point - highs).clamp_min(0).repeat(1, 2, 1)
+    return torch.where((decided != own.unsqueeze(1)).unsqueeze(-1), distance, torch.inf)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", TREES)
+def test_of_trees_without_equations_nobody_is_open_and_all_cells_agree(name, columns, norm):
+    x = torch.randn(200, columns + 1, generator=torch.Generator().manual_seed(2))
+    x[:, 0] = (x[:, 0] > 0).float()
+    y = (2 * x[:, -1].sin() + x[:, 1] + 0.3 * x[:, 0] + 0.7 * torch.randn(200, generator=source(3)) > 0).long()
+    model, causal = fitted(name, x, y), of_chance(columns)
+    judge, rows = Judge(model, HALF, causal, norm, "own"), x[:60]
+    order = 2 if norm == "l2" else torch.inf
+    nearest = torch.linalg.vector_norm(nearest_flips(model, rows), ord=order, dim=-1).amin(1)
+    for radius in (0.05, 0.3):
+        found = certificate(judge, rows, radius)
+        near = (nearest - radius).abs() < 1e-5
+        assert near.sum() < 5
+        assert torch.equal(found.fair[~near], (nearest > radius)[~near])
+        assert torch.equal(found.unfair[~near], (nearest <= radius)[~near])
+        assert not (found.fair & (nearest < radius - 1e-5)).any()
+        assert found.fair.any()
+        assert found.unfair.any()
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_of_trees_a_grid_of_the_ball_agrees_with_who_is_proven(dataset, scm, name):
+    """Also under equations that bend; thresholds of a forest are on the way to the rows next to them."""
+    causal, rows, train = scm("nlm"), dataset("nlm").test.x[:60], dataset("nlm").train
+    model = fitted(name, train.x, train.y)
+    judge = Judge(model, HALF, causal, "l2", "own")
+    noise, own = abduct(causal, rows), judge.individuals(rows).favourable
+    shifts = torch.zeros(1680, 1, 1, 3)
+    shifts[..., causal.unit > 0] = directions(2).float().reshape(-1, 1, 1, 2)
+    seen = 0
+    for radius in (0.0, 0.05, 0.4):
+        found = certificate(judge, rows, radius)
+        moved = causal.model(causal.to_features(noise + radius * shifts * causal.unit, interventions(causal, rows)))
+        flips = ((model(moved)[..., 0] >= 0) != own).flatten(0, 1).any(0)
+        assert not (found.fair & flips).any()
+        assert (found.fair | found.unfair).float().mean() > 0.9
+        seen += int(found.fair.any() and found.unfair.any())
+        after = model(found.counterexample[found.unfair])[:, 0] >= 0
+        assert (after != own[found.unfair]).all()
+        away = causal.to_noise(causal.own(found.counterexample)) - causal.to_noise(causal.own(rows))
+        away = (away / causal.unit)[found.unfair][:, causal.unit > 0]
+        assert (away.norm(dim=-1) <= radius + 1e-4).all()
+    assert seen
+
+
+def source(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_largest_radius_of_trees_is_nearly_the_distance_to_the_nearest_flip(name):
+    x = torch.rand(200, 2, generator=source(4))
+    x[:, 0] = (x[:, 0] > 0.5).float()
+    model, causal = fitted(name, x, (x[:, 1] > 0.4).long()), of_chance(1)
+    judge = Judge(model, HALF, causal, "l2", "own")
+    exact = nearest_flips(model, x[:40]).squeeze(-1).amin(1)
+    found = largest_radius(judge, judge.individuals(x[:40]), 1.0, BUDGET).double()
+    held = exact > 0
+    assert (found[held] <= exact[held].clamp_max(1.0) + 1e-6).all()
+    assert (found[held] >= 0.9 * exact[held].clamp_max(1.0) - 4e-3).all()

@@ -67,6 +67,20 @@ def test_what_the_result_depends_on_is_part_of_the_identity(words):
     assert run_of(*words) != run_of()
 
 
+def test_starts_of_the_gradient_count_where_there_is_one_and_one_start_is_the_name_of_before(dataset, scm):
+    """Settings that came later: without them the identity is that of a run of then."""
+
+    def found(*words):
+        return identity_of(composed("dataset=lin", *words), dataset("lin"), scm("lin"))
+
+    starts = "evaluation.metrics.unfair_area.restarts"
+    one, many = (found(f"{starts}={k}") for k in (1, 4))
+    assert "restarts" not in one["evaluation"]["metrics"]["unfair_area"]
+    assert run_id(one) != run_id(many) == run_id(found())
+    random = {run_id(found(f"{starts}={k}", "evaluation.estimators=random")) for k in (1, 4)}
+    assert len(random) == 1
+
+
 def test_how_binary_columns_are_read_is_part_of_the_identity_where_one_has_parents(dataset, scm):
     """Two readings, two runs, of which the additive one keeps the name that it had."""
     own = {"_target_": "utils.scms.linear.linear", "sampling": "residuals", "radius_unit": "noise"}

@@ -17,7 +17,10 @@ from utils.decides.threshold import Threshold
 from utils.metrics import unfair_area as module
 from utils.metrics.unfair_area import unfair_area
 from utils.models.logistic import Logistic
+from utils.models.mlp import MLP
+from utils.models.random_forest import RandomForest
 from utils.threats import Ball
+from utils.views.stack import Stack, stack_batches, stack_contexts
 from utils.words.numbers import read_radii
 
 SETTINGS = {
@@ -28,6 +31,7 @@ SETTINGS = {
     "samples": 100,
     "steps": 10,
     "rel_step": 0.25,
+    "restarts": 1,
     "estimators": "separate",
     "intervals": 0,
     "level": 0.95,
@@ -394,6 +398,71 @@ def test_another_seed_draws_other_individuals(dataset, context, trained):
 def test_an_scm_fitted_to_data_will_do(dataset, context, causal):
     found = areas(linear([0.5, 1.0, 1.0], -0.5), dataset("toy").test, context("toy", causal=causal), individuals="scm")
     assert 0 < found["uai_cf"] <= found["uai_0.05"] < 1
+
+
+def ridge(ctx):
+    """Decisions that flip where u2 of imf, 0 of these rows, is in (.09, .1); there is a slope, but from above alone."""
+
+    def model(x):
+        own = ctx.scm.own(x)[..., 1:2]
+        return torch.where(own > 0.05, (own - 0.095).abs() - 0.005, 1.0 - 0 * own)
+
+    return model
+
+
+def at_rest(rows, ctx):
+    x = rows.x.clone()
+    x[:, 1] = ctx.scm.model(torch.zeros(len(x), 3))[:, 1]
+    return rows._replace(x=x)
+
+
+def test_further_starts_of_the_gradient_find_what_the_first_is_blind_to(dataset, context):
+    """At the twins the slope is 0, so the gradient stays there; a start with u2 above .05 slides into the gap."""
+    ctx = context("imf")
+    rows = at_rest(dataset("imf").test, ctx)
+    found = [areas(ridge(ctx), rows, ctx, radii=[0.1], samples=1, restarts=k) for k in (1, 2, 40)]
+    shares = [of["uai_gradient_0.1"] for of in found]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert found[-1]["uai_0.1"] == found[-1]["uai_ar_0.1"] == 1
+
+
+def test_further_starts_never_lose_anybody(dataset, context, trained):
+    for name in ("nlm", "loan"):
+        once, often = (
+            areas(trained(name), dataset(name).test, context(name), radii=[0.05, 0.5], samples=1, restarts=k)
+            for k in (1, 4)
+        )
+        assert all(often[f"uai_{k}0.5"] >= once[f"uai_{k}0.5"] for k in ("gradient_", "ar_gradient_", ""))
+        assert often["uai_cf"] == once["uai_cf"]
+
+
+def test_a_stack_starts_where_each_of_its_models_does_alone(dataset, context):
+    """Two seeds: each model has the starts of its own."""
+    ctx = context("imf")
+    each = [replace(ctx, seed=seed, generator=seeding.generator(seed, "attack")) for seed in (0, 1)]
+    rows = [at_rest(dataset("imf").test, ctx) for ctx in each]
+    models = [MLP(3, 1, hidden=[8], activation="tanh").requires_grad_(False) for _ in each]
+    alone = [areas(m, r, c, radii=[0.5], restarts=4) for m, r, c in zip(models, rows, each, strict=True)]
+    found = unfair_area(
+        Stack(models),
+        stack_batches(rows),
+        stack_contexts(each),
+        **SETTINGS | {"radii": read_radii([0.5]), "restarts": 4},
+    )
+    for own, together in zip(alone, found, strict=True):
+        assert all(together[key] == value for key, value in own.items())
+
+
+def test_bounds_of_trees_leave_out_no_flip(dataset, context, monkeypatch):
+    rows, ctx = dataset("loan").test, context("loan")
+    model = RandomForest(7, 1, trees=5, max_depth=None, min_samples_leaf=1, max_features="sqrt")
+    model.fit(dataset("loan").train, 0)
+    pruned = areas(model, rows, ctx, estimators="random", radii=[0.05, 0.3])
+    monkeypatch.setattr(module, "has_bounds", lambda predict, columns: False)
+    assert areas(model, rows, ctx, estimators="random", radii=[0.05, 0.3]) == pruned
+    assert 0 < pruned["uai_0.05"] < pruned["uai_0.3"]
 
 
 @pytest.mark.parametrize(("key", "value"), [("individuals", "people"), ("estimators", "both")])

@@ -172,7 +172,7 @@ def test_the_unfair_area_of_a_linear_model_is_that_of_the_dual_norm(option):
     predict, ctx = judged(scm, radius)
     found = unfair_area(
         predict, rows, ctx, radii={str(radius): radius}, individuals="rows", n=0, rows=None, samples=50, steps=10,
-        rel_step=0.3, estimators="separate", intervals=10, level=0.95,
+        rel_step=0.3, restarts=1, estimators="separate", intervals=10, level=0.95,
     )  # fmt: skip
     w, own = predict.weight[0], predict(rows.x)[:, 0] >= 0
     income = rows.x[:, -1]

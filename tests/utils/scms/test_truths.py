@@ -18,7 +18,7 @@ ROWS = 20_000
 FITTED = {"seed": 0, "nodes": {}, "sampling": "residuals", "radius_unit": "noise", "draws": 16}
 NETWORKS = {"hidden": 30, "steps": 3000, "batch_size": 200, "lr": 0.005, "keep": "best", "noise": "additive"}
 AREAS = {"individuals": "rows", "n": 0, "samples": 1, "steps": 1, "rel_step": 1.0, "estimators": "separate"}
-AREAS |= {"intervals": 10, "level": 0.95, "radii": {}, "rows": None}
+AREAS |= {"restarts": 1, "intervals": 10, "level": 0.95, "radii": {}, "rows": None}
 
 
 @pytest.fixture(autouse=True)
