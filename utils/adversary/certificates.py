@@ -270,7 +270,7 @@ class _State:
     def judge_rounded(self) -> None:
         """Judges the twins with their whole numbers rounded, where the SCM says which columns hold such.
 
-        A radius moves no whole number, so this is part of what is judged at every one.
+        As unfair areas do, at every radius: the points around twins are judged as they come.
         """
         if self.judge.scm.whole is None:
             return
