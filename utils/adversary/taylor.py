@@ -457,6 +457,12 @@ def _unsqueeze(a: Taylor, dim: int) -> Taylor:
     return Taylor(a.value.unsqueeze(-1), a.slope.unsqueeze(-1), a.rest.unsqueeze(-1), a.domain)
 
 
+def _pad(a: Taylor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Taylor:
+    if len(pad) != 2 or mode != "constant" or value:
+        raise NoBoundsError("no bounds are known of numbers padded by others than zeros, or elsewhere than at the end")
+    return Taylor(F.pad(a.value, list(pad)), F.pad(a.slope, list(pad)), F.pad(a.rest, list(pad)), a.domain)
+
+
 def _as_it_is(a: Taylor, *shape: Any) -> Taylor:
     """Another shape that is the same."""
     wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
@@ -664,6 +670,7 @@ FUNCTIONS: Mapping[Any, Rule] = {
     Tensor.__mul__: _multiply,
     Tensor.__rmul__: _multiply,
     torch.stack: _stack,
+    F.pad: _pad,
     torch.bmm: _bmm,
     torch.baddbmm: _baddbmm,
     F.linear: _linear,
