@@ -29,9 +29,31 @@ KEYS = {
     "fair_certified_cf": Key(1, "proven counterfactually fair", "share of individuals", causal=True),
     "unfair_certified_cf": Key(-1, "proven counterfactually unfair", "share of individuals", causal=True),
     "open_cf": Key(-1, "neither proven counterfactually fair nor unfair", "share of individuals", causal=True),
+    "fair_certified_any": Key(1, "proven fair under any coupling", "share of individuals", headline=4, causal=True),
+    "unfair_certified_any": Key(-1, "proven unfair under some coupling", "share of individuals", causal=True),
+    "open_any": Key(-1, "neither proven fair nor unfair under any coupling", "share of individuals", causal=True),
+    "fair_certified_cf_any": Key(
+        1, "proven counterfactually fair under any coupling", "share of individuals", causal=True
+    ),
+    "unfair_certified_cf_any": Key(
+        -1, "proven counterfactually unfair under some coupling", "share of individuals", causal=True
+    ),
+    "open_cf_any": Key(
+        -1,
+        "neither proven counterfactually fair nor unfair under any coupling",
+        "share of individuals",
+        causal=True,
+    ),
     "proven_radius_p10": Key(1, "radius at which nine in ten are proven fair", causal=True, most=None),
     "proven_radius_p50": Key(1, "radius at which half are proven fair", causal=True, most=None),
     "proven_radius_p90": Key(1, "radius at which one in ten is proven fair", causal=True, most=None),
+    "proven_radius_any_p10": Key(
+        1, "radius at which nine in ten are proven fair under any coupling", causal=True, most=None
+    ),
+    "proven_radius_any_p50": Key(1, "radius at which half are proven fair under any coupling", causal=True, most=None),
+    "proven_radius_any_p90": Key(
+        1, "radius at which one in ten is proven fair under any coupling", causal=True, most=None
+    ),
 }
 QUANTILES = (10, 50, 90)
 SHARES = ("fair_certified", "unfair_certified", "open")
@@ -62,6 +84,8 @@ def proofs(
     is, and is filed; ``open_<r>``: the rest, which more boxes would tell apart. ``fair_certified_group<i>_<r>`` is of
     the individuals of one group. ``proven_radius_p<q>``: q in a hundred individuals have no larger radius at which they
     are proven fair; 0 of those who are not even at 0. All have intervals.
+
+    Under another coupling or norm the keys are others: ``fair_certified_any_<r>``, ``fair_certified_linf_<r>``.
 
     All are None where the model, its thresholds or the causal model have no bounds; ``reasons`` say which.
 
@@ -109,8 +133,9 @@ class _Settings(NamedTuple):
 def _figures(judge: Judge, x: Tensor, index: Tensor | None, ctx: Context, settings: _Settings) -> Measured:
     """The figures of one model from the proofs about individuals x (n, d)."""
     radii = {"cf": 0.0, **dict(sorted(settings.radii.items(), key=lambda of: of[1]))}
+    names = _Names("_any" if judge.coupling == "any" else "", "_linf" if judge.norm == "linf" else "")
     if reason := explain_undefined_proofs(judge, ctx.columns):
-        return _undefined(radii, settings, reason)
+        return _undefined(radii, settings, names, reason)
     people = judge.individuals(x)
     try:
         proven = dict(_prove(judge, people, radii, settings.budget))
@@ -118,11 +143,12 @@ def _figures(judge: Judge, x: Tensor, index: Tensor | None, ctx: Context, settin
         budget = settings.budget._replace(each=settings.radius_boxes)
         largest = largest_radius(judge, some, settings.radius_most, budget) if settings.radius_rows else None
     except NoBoundsError as error:
-        return _undefined(radii, settings, str(error))
+        return _undefined(radii, settings, names, str(error))
     ends = _groups(people.level, ctx.groups)
-    found = _of_proofs(proven, ends, settings.level)
+    found = _of_proofs(proven, ends, names, settings.level)
     if largest is not None:
-        found.add(_of_radii(largest, {end: of[: len(largest)] for end, of in ends.items()}, settings.level))
+        some_ends = {end: of[: len(largest)] for end, of in ends.items()}
+        found.add(_of_radii(largest, some_ends, names, settings.level))
     if index is not None:
         found.arrays = _arrays(index, proven, largest)
     return found
@@ -134,30 +160,42 @@ def _groups(level: Tensor, groups: int) -> dict[str, Tensor]:
     return every if groups == 1 else every | {f"_group{i}": level == i for i in range(groups)}
 
 
-def _of_proofs(proofs: Mapping[str, Certificate], ends: Mapping[str, Tensor], level: float) -> Measured:
+class _Names(NamedTuple):
+    """The keys of proofs of one kind: figures of another coupling, or of balls of another norm, have other ones."""
+
+    coupling: str  # "_any" or nothing
+    norm: str  # "_linf" or nothing
+
+    def share(self, share: str, spelling: str, end: str = "") -> str:
+        """``fair_certified_group0_0.05`` of the radius .05, ``fair_certified_cf_group0`` of twins alone."""
+        if spelling == "cf":
+            return f"{share}_cf{self.coupling}{end}"
+        return f"{share}{self.coupling}{end}{self.norm}_{spelling}"
+
+    def radius(self, q: int, end: str = "") -> str:
+        """``proven_radius_p50_group0``."""
+        return f"proven_radius{self.coupling}_p{q}{end}{self.norm}"
+
+
+def _of_proofs(proofs: Mapping[str, Certificate], ends: Mapping[str, Tensor], names: _Names, level: float) -> Measured:
     shares: dict[str, Share] = {}
     for spelling, proof in proofs.items():
         masks = zip(SHARES, (proof.fair, proof.unfair, ~proof.fair & ~proof.unfair), strict=True)
         shares |= {
-            _key(key, spelling, end): (int((mask & of).sum()), int(of.sum()))
+            names.share(key, spelling, end): (int((mask & of).sum()), int(of.sum()))
             for key, mask in masks
             for end, of in ends.items()
         }
     return of_shares(shares, level)
 
 
-def _key(share: str, spelling: str, end: str = "") -> str:
-    """``fair_certified_group0_0.05`` of the radius .05, ``fair_certified_cf_group0`` of twins alone."""
-    return f"{share}_cf{end}" if spelling == "cf" else f"{share}{end}_{spelling}"
-
-
-def _of_radii(largest: Tensor, ends: Mapping[str, Tensor], level: float) -> Measured:
+def _of_radii(largest: Tensor, ends: Mapping[str, Tensor], names: _Names, level: float) -> Measured:
     """Quantiles of the largest proven radius (n,); nobody who is not proven fair at 0 has one, which counts as 0."""
     values, spreads = {}, {}
     for end, of in ends.items():
         own = largest[of].nan_to_num(0.0).double().cpu().numpy()
         for q in QUANTILES:
-            key = f"proven_radius_p{q}{end}"
+            key = names.radius(q, end)
             values[key], spreads[key] = _quantile(own, q / 100, level)
     return measure(values, {}, level, spreads)
 
@@ -190,9 +228,9 @@ def _explain_uncounted(judge: Judge, columns: Sequence[Column]) -> str:
     return ""
 
 
-def _undefined(radii: Mapping[str, float], settings: _Settings, reason: str) -> Measured:
-    keys = [f"{key}_{spelling}" for spelling in radii for key in SHARES]
-    keys += [f"proven_radius_p{q}" for q in QUANTILES if settings.radius_rows]
+def _undefined(radii: Mapping[str, float], settings: _Settings, names: _Names, reason: str) -> Measured:
+    keys = [names.share(key, spelling) for spelling in radii for key in SHARES]
+    keys += [names.radius(q) for q in QUANTILES if settings.radius_rows]
     found = Measured(dict.fromkeys(keys))
     found.reasons.append(
         f"{', '.join(key for key in keys if key.startswith('fair'))} and the figures beside are undefined: {reason}"

@@ -69,9 +69,17 @@ def _negative_binomial(mean: Tensor, size: Tensor, other: Tensor, levels: int) -
 
     They grow stochastically with the size where it stands first, and with the ratio: the likelihood ratio is monotone.
     """
-    number = torch.arange(levels, device=mean.device, dtype=mean.dtype)
-    weight = torch.lgamma(number + size) - torch.lgamma(number + 1) + number * (mean / (mean + other)).log()
-    return weight.softmax(-1)
+    return _log_weights(mean, size, other, levels).softmax(-1)
+
+
+def _log_weights(mean: Tensor, size: Tensor, other: Tensor, levels: int) -> Tensor:
+    """Logarithms of these weights, less that of 0: sums of logarithms of ratios of neighbours.
+
+    Differences of logarithms of Gamma would leave few digits of a large size: a chance off by .02 in single precision.
+    """
+    before = torch.arange(levels - 1, device=mean.device, dtype=mean.dtype)
+    ratio = (size + before) * (mean / (mean + other)) / (before + 1)
+    return pad(ratio.log().cumsum(-1), (1, 0))
 
 
 def chances(head: Head, f: Callable[[Tensor], Tensor], *p: Tensor) -> Tensor:
@@ -412,15 +420,11 @@ def _enclose_distribution(head: Head, scores: Range) -> Range:
     assert isinstance(head, partial)
     (fewest, smallest), (most, largest) = map(_mean_and_size, scores)
     levels = head.keywords["levels"]
-    upper, lower = (
-        _negative_binomial(*of, levels).cumsum(-1)[..., :-1]
-        for of in ((fewest, smallest, largest), (most, largest, smallest))
-    )
-    # logarithms of weights are differences of numbers that grow with the size: of chances and of their bounds
-    number = torch.arange(levels, device=low.device, dtype=low.dtype)
-    size = torch.lgamma(number + largest).abs() + torch.lgamma(number + 1)
-    size = (size - number * (fewest / (fewest + largest)).log()).amax(-1, keepdim=True)
-    rounding = 4 * ROUNDING * torch.finfo(low.dtype).eps * size
+    ends = [_log_weights(*of, levels) for of in ((fewest, smallest, largest), (most, largest, smallest))]
+    upper, lower = (of.softmax(-1).cumsum(-1)[..., :-1] for of in ends)
+    # of sums of as many logarithms as there are levels, in chances and in their bounds
+    size = levels * (ROUNDING + torch.maximum(*(of.abs().amax(-1, keepdim=True) for of in ends)))
+    rounding = ROUNDING * torch.finfo(low.dtype).eps * size
     return (torch.logit(lower.clamp(0, 1)) - rounding).sigmoid(), (torch.logit(upper.clamp(0, 1)) + rounding).sigmoid()
 
 

@@ -87,6 +87,24 @@ def test_of_a_linear_model_on_a_linear_scm_shares_are_those_of_the_closed_form(d
         assert found[f"open_{spelt}"] == 0
 
 
+def test_another_norm_or_coupling_has_keys_of_its_own(dataset, context):
+    """Of a ball of another norm no figure is ranked beside those of this one; twins alone have none."""
+    ctx, rows, model = replace(context("lin"), groups=2), dataset("lin").test, logistic(0.4, 1.0, 0.7)
+    plain = proven(model, rows, ctx, radius_rows=5)
+    wider = proven(model, rows, ctx, radius_rows=5, norm="linf")
+    free = proven(model, rows, ctx, radius_rows=5, coupling="any")
+    assert wider["fair_certified_linf_0.3"] <= plain["fair_certified_0.3"]
+    assert free["fair_certified_any_group0_0.3"] == plain["fair_certified_group0_0.3"]  # no node is discrete here
+    assert free["fair_certified_cf_any"] == plain["fair_certified_cf"] == wider["fair_certified_cf"]
+    for key in ("fair_certified_group1_linf_0.3", "proven_radius_p50_group0_linf"):
+        assert key in wider
+        assert direction(key) == 1
+    for key in free:
+        assert "any" in key
+        assert describe(key) != key
+    assert not (plain.keys() | {"fair_certified_cf"}) & free.keys()
+
+
 def test_groups_have_shares_of_their_own_and_make_up_the_whole(dataset, context, trained):
     rows, ctx = dataset("loan").test, replace(context("loan"), groups=2)
     found = proven(trained("loan"), rows, ctx)

@@ -1,5 +1,6 @@
 """Discrete nodes: chances against closed forms, posteriors against rejection, levels that come back as they were."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -314,3 +315,13 @@ def test_a_check_of_agreeing_levels_finds_out_one_that_is_left_out(monkeypatch):
     monkeypatch.setattr(discrete, "agreeing_levels", lambda *args: own(*args) & (torch.arange(3) < 2))
     with pytest.raises(AssertionError):
         test_every_level_that_some_noise_of_the_row_gives_is_among_those_that_agree("gumbel", 0.3)
+
+
+@pytest.mark.parametrize("log_size", [-6.0, 0.0, 6.0, 9.0, 12.0])
+def test_chances_of_a_count_are_those_of_scipy_in_single_precision(log_size):
+    """A large size is nearly Poisson; what could be drawn above the last number is left out."""
+    log_mean = torch.tensor([-3.0, 0.0, 0.5, 3.0])
+    found = of_count(torch.stack([log_mean, torch.full_like(log_mean, log_size)], -1), levels=40)
+    size = math.exp(log_size)
+    expected = stats.nbinom.pmf(np.arange(40), size, size / (size + np.exp(log_mean.double().numpy()[:, None])))
+    assert np.abs(found.numpy() - expected / expected.sum(-1, keepdims=True)).max() < 2e-6
