@@ -40,6 +40,7 @@ KNOBS = {
     "causal_al": "epsilon=0.05,0.2",
     "causal_dro": "epsilon=0.05,0.2",
     "causal_al_random": "regularizer.causal_al_random.attack.samples=20",
+    "certified": "regularizer.certified.spread=1,3",
     "erm": "trainer.lr=0.01,0.03",
     "group_gap": "regularizer.group_gap.weight=3,30",
     "llr": "regularizer.llr.gradient=0.5,1",
