@@ -24,7 +24,15 @@ LINEAR |= {"coupling": "gumbel", "sampling": "residuals", "radius_unit": "noise"
 KNOWN = {"_target_": "utils.scms.known.known", "_partial_": True, "draws": 16, "sampling": "noise"}
 INDEPENDENT = {"_target_": "utils.scms.independent.independent", "_partial_": True, "discrete": None}
 INDEPENDENT |= {"sampling": "residuals", "radius_unit": "noise"}
-AREAS = {"individuals": "rows", "n": 0, "samples": 20, "steps": 5, "rel_step": 0.5, "estimators": "separate"}
+AREAS = {
+    "individuals": "rows",
+    "n": 0,
+    "samples": 20,
+    "steps": 5,
+    "rel_step": 0.5,
+    "restarts": 1,
+    "estimators": "separate",
+}
 AREAS |= {"intervals": 10, "level": 0.95, "radii": {}}
 ALL = Settings(most=100, rows=None, draws=4, samples=20, refits=None)
 
