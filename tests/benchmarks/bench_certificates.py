@@ -29,7 +29,7 @@ from utils.types import Batch, Context
 from utils.words.numbers import read_radii
 
 SEARCH: dict[str, Any] = {"individuals": "rows", "n": 1, "samples": 1000, "steps": 10, "rel_step": 0.25}
-SEARCH |= {"estimators": "union", "intervals": 0, "level": 0.95}
+SEARCH |= {"restarts": 4, "estimators": "union", "intervals": 0, "level": 0.95}
 
 
 def main() -> None:
