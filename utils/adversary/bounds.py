@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from utils.adversary.taylor import Domain, NoBoundsError, Taylor, between, constant, join
+from utils.adversary.taylor import Domain, NoBoundsError, Taylor, between, choose, constant, join
 from utils.scms import discrete, flow, from_data
 from utils.scms.counterfactual import factual_level
 from utils.types import SCM, Mechanism, Predict
@@ -245,9 +245,9 @@ def _of_equation(scm: SCM, mechanism: Mechanism, error: NoBoundsError) -> NoBoun
 
 def _unless(touched: Tensor, moved: Taylor, own: Tensor) -> Taylor:
     """The column as it was (p,) where nothing touches it."""
-    value = torch.where(touched, moved.value, own)
+    known = constant(own, moved.domain)
     rounding = discrete.ROUNDING * torch.finfo(own.dtype).eps * (own.abs() + moved.value.abs())
-    return Taylor(value, moved.slope * touched, torch.where(touched, moved.rest, rounding), moved.domain)
+    return choose(touched, moved, Taylor(known.value, known.slope, rounding, moved.domain))
 
 
 def _find_levels(
@@ -305,17 +305,7 @@ def _set_missing(scm: SCM, column: int, columns: dict[int, Taylor], domain: Doma
     surely, never = low > 0.5, high <= 0.5
     least, most = own.bounds()
     either = between(torch.minimum(least, held), torch.maximum(most, held), domain)
-    told = constant(held, domain)
-    parts = [
-        torch.where(surely, of_told, torch.where(never, of_own, of_either))
-        for of_told, of_own, of_either in zip(
-            (told.value, told.slope, told.rest),
-            (own.value, own.slope, own.rest),
-            (either.value, either.slope, either.rest),
-            strict=True,
-        )
-    ]
-    columns[column] = Taylor(parts[0], parts[1], parts[2], domain)
+    columns[column] = choose(surely, constant(held, domain), choose(never, own, either))
 
 
 # --- the levels that discrete nodes may take -----------------------------------------------------------------

@@ -187,20 +187,24 @@ def largest_radius(judge: Judge, people: Individuals, most: float, budget: Budge
     """
     _require_radius(most)
     proven = certify(judge, people, 0.0, budget).fair
-    low = torch.where(proven, 0.0, torch.nan).to(people.x)
-    high = torch.where(proven, most, 0.0).to(people.x)
+    people = Individuals(*(of[proven] for of in people))
+    low, high = torch.zeros_like(people.x[:, 0]), torch.full_like(people.x[:, 0], most)
     trial = high
     for _ in range(TRIALS_OF_STEPS if judge.is_learner else TRIALS):
         fair, promised = _State(judge, people, trial, budget).try_balls()
-        low, high = torch.where(fair & proven, trial, low), torch.where(fair, high, trial)
-        between = torch.where(low > 0, (low + high) / 2, high / SMALLER)
-        trial = torch.where(proven, torch.where((promised > low) & (promised < high), promised, between), 0.0)
+        low, high = torch.where(fair, trial, low), torch.where(fair, high, trial)
+        trial = torch.where((promised > low) & (promised < high), promised, _halfway(low, high))
     high = torch.where(low > 0, (low * WIDER).clamp_max(most), high)
     for _ in range(BISECTIONS):
-        trial = torch.where(proven, torch.where(low > 0, (low + high) / 2, high / SMALLER), 0.0)
+        trial = _halfway(low, high)
         fair = _search(_State(judge, people, trial, budget)).fair
-        low, high = torch.where(fair & proven, trial, low), torch.where(fair, high, trial)
-    return low
+        low, high = torch.where(fair, trial, low), torch.where(fair, high, trial)
+    return low.new_full(proven.shape, torch.nan).masked_scatter(proven, low)
+
+
+def _halfway(low: Tensor, high: Tensor) -> Tensor:
+    """A radius between one that is proven and one that is not; well below the latter where the former is 0."""
+    return torch.where(low > 0, (low + high) / 2, high / SMALLER)
 
 
 def _require_radius(radius: float) -> None:
@@ -226,8 +230,8 @@ class _State:
         like = self.people.x
         row = torch.arange(n, device=like.device).repeat(levels)
         level = torch.arange(levels, device=like.device).repeat_interleave(n)
-        half = self.radius[row].expand(int((self.judge.scm.unit > 0).sum()), -1)
-        return _Boxes(row, level, torch.zeros_like(half), half)
+        whole = bounds.ball(self.judge.scm, self.radius[row], self.judge.norm)
+        return _Boxes(row, level, whole.centre, whole.half)
 
     def certificate(self) -> Certificate:
         """Returns the outcome."""

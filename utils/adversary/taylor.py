@@ -28,8 +28,7 @@ ROUNDINGS = 8
 BISECTIONS = 12
 NARROW = 0.05  # an interval whose chord is known to fewer digits than its tangent
 WEIGHTS = 7.0  # logarithm of the largest weight of a ball beside the norm of the slopes, and of its inverse
-TANH_PEAK = 0.6584789  # artanh(1 / sqrt(3)): tanh'' is least here and largest at its negative
-GELU_TURN = 2.0  # the second derivative of GELU, phi(z) (2 - z^2), falls up to sqrt(2 * 2) on either side, then grows
+GELU_TURN = 2.0  # the second derivative of GELU, phi(z) (2 - z^2), falls from 0 to here on either side, then grows
 LOG_2 = 0.6931472  # the most that softplus is above ReLU
 SOFTPLUS_LINEAR = 20.0  # from here on torch's softplus is the identity
 SOFTPLUS_STEP = 2.1e-9  # and log(1 + exp(-20)) is what it leaves out
@@ -206,8 +205,7 @@ class Taylor:
     def __add__(self, other: "Number") -> "Taylor":
         return _add(self, other)
 
-    def __radd__(self, other: "Number") -> "Taylor":
-        return _add(self, other)
+    __radd__ = __add__
 
     def __sub__(self, other: "Number") -> "Taylor":
         return _subtract(self, other)
@@ -218,8 +216,7 @@ class Taylor:
     def __mul__(self, other: "Number") -> "Taylor":
         return _multiply(self, other)
 
-    def __rmul__(self, other: "Number") -> "Taylor":
-        return _multiply(self, other)
+    __rmul__ = __mul__
 
     def __truediv__(self, other: "Number") -> "Taylor":
         return _divide(self, other)
@@ -329,7 +326,16 @@ def between(low: Tensor, high: Tensor, domain: Domain) -> Taylor:
 
 def join(parts: Sequence["Number"], like: Domain) -> Taylor:
     """Returns columns (p,) as one (p, c), those that are no Taylor models as constants."""
-    return _stack([part if isinstance(part, Taylor) else constant(torch.as_tensor(part), like) for part in parts], -1)
+    every = [part if isinstance(part, Taylor) else constant(torch.as_tensor(part), like) for part in parts]
+    shape = np.broadcast_shapes(*(part.shape for part in every))  # torch imports sympy for its own
+    value, rest = (torch.stack([getattr(part, name).expand(shape) for part in every], -1) for name in ("value", "rest"))
+    return Taylor(value, torch.stack([part.slope.expand(-1, *shape) for part in every], -1), rest, every[0].domain)
+
+
+def choose(first: Tensor, a: Taylor, b: Taylor) -> Taylor:
+    """Returns the numbers a where a mask (p, *) is set, else b, of one domain."""
+    value, slope, rest = (torch.where(first, getattr(a, of), getattr(b, of)) for of in ("value", "slope", "rest"))
+    return Taylor(value, slope, rest, a.domain)
 
 
 def rounding_of(magnitude: Tensor) -> Tensor:
@@ -437,12 +443,7 @@ def _plus(value: Tensor, bias: Tensor | None) -> Tensor:
 def _stack(parts: Sequence[Number], dim: int = 0) -> Taylor:
     if dim != -1:
         raise NoBoundsError("no bounds are known of numbers that are stacked along another dimension than the last")
-    domain = next(part.domain for part in parts if isinstance(part, Taylor))
-    every = [part if isinstance(part, Taylor) else constant(torch.as_tensor(part), domain) for part in parts]
-    shape = np.broadcast_shapes(*(part.shape for part in every))  # torch imports sympy for its own
-    stacked = [torch.stack([getattr(part, name).expand(shape) for part in every], -1) for name in ("value", "rest")]
-    slope = torch.stack([part.slope.expand(-1, *shape) for part in every], -1)
-    return Taylor(stacked[0], slope, stacked[1], domain)
+    return join(parts, next(part.domain for part in parts if isinstance(part, Taylor)))
 
 
 def _squeeze(a: Taylor, dim: int) -> Taylor:
