@@ -342,4 +342,4 @@ def _scores(mechanism: Mechanism, parents: Taylor) -> tuple[Tensor, Tensor]:
     """The range (q, s) of what the regression of a discrete node gives, which drops a dimension of size 1."""
     assert isinstance(mechanism.push, partial)
     low, high = bounds_over(mechanism.push.args[0], parents)
-    return low.reshape(len(low), -1), high.reshape(len(high), -1)
+    return (low, high) if low.ndim > 1 else (low.unsqueeze(-1), high.unsqueeze(-1))

@@ -445,7 +445,8 @@ def _each_rounding(scm: SCM, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor,
 
 
 def _in_parts(boxes: _Boxes) -> list[_Boxes]:
-    return [boxes.rows(part) for part in torch.arange(len(boxes.row), device=boxes.row.device).split(TOGETHER)]
+    every = torch.arange(len(boxes.row), device=boxes.row.device)
+    return [boxes.rows(part) for part in every.split(TOGETHER) if len(part)]
 
 
 def _points(scm: SCM, twins: Twins, shift: Tensor, levels: dict[int, Tensor], anew: Tensor) -> tuple[Tensor, Tensor]:

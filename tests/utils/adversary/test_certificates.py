@@ -774,3 +774,14 @@ def test_the_largest_radius_of_trees_is_nearly_the_distance_to_the_nearest_flip(
     held = exact > 0
     assert (found[held] <= exact[held].clamp_max(1.0) + 1e-6).all()
     assert (found[held] >= 0.9 * exact[held].clamp_max(1.0) - 4e-3).all()
+
+
+@pytest.mark.parametrize("name", ["loan", "learned"])
+def test_where_nobody_is_fair_at_0_nobody_has_a_radius(dataset, scm, name):
+    """Of a model of the attribute alone every twin is decided otherwise, and nothing is left to be bounded."""
+    causal, x = scm(name), dataset("loan" if name == "loan" else "toy").test.x[:20]
+    model = torch.nn.Linear(x.shape[-1], 1).requires_grad_(False)
+    model.weight.copy_(torch.eye(x.shape[-1])[:1] * 8.0)
+    model.bias.fill_(-4.0)
+    judge = Judge(model, HALF, causal, "l2", "own")
+    assert largest_radius(judge, judge.individuals(x), 1.0, Budget(10, 10**5, 16)).isnan().all()
