@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
-from torch.func import grad
 
 from utils.threats import Threat, ascend
 from utils.types import Context, Scalar
@@ -44,11 +44,10 @@ def local_linearity(
         raise ValueError("local linearity is judged around the row itself; set twins=false in the threat of the term")
     reach = threat.at(x)
 
-    def total(delta: Tensor) -> tuple[Tensor, Tensor]:
-        at = value(reach(delta))
-        return at.sum(), at
-
-    slope, base = grad(total, has_aux=True)(zero)
+    with torch.enable_grad():
+        start = zero.requires_grad_()
+        base = value(reach(start))
+        (slope,) = torch.autograd.grad(base.sum(), start, create_graph=True, materialize_grads=True)
 
     def gamma(delta: Tensor, base: Tensor, slope: Tensor) -> Tensor:
         return (value(reach(delta)) - base - (delta * slope).sum(-1)).abs()

@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from utils.losses.objective import cross_entropy
-from utils.threats import Ball, movable
+from utils.threats import Ball, movable, slope
 from utils.types import Batch, Context, Predict, Scalar
 
 
@@ -17,7 +16,7 @@ def ross(predict: Predict, batch: Batch, ctx: Context, *, step: Scalar, mask: st
     """
     favourable = torch.ones_like(batch.y)
     with torch.no_grad():
-        gradient = grad(lambda x: cross_entropy(predict(x), favourable).sum())(batch.x)
+        gradient, _ = slope(lambda x: cross_entropy(predict(x), favourable), batch.x)
         gradient = gradient * movable(ctx.columns, mask, batch.x)
         ball = Ball("l2")
         recourse = batch.x - ball.spread(step * torch.ones_like(batch.w)) * ball.steepest(gradient)

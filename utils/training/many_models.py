@@ -81,7 +81,7 @@ def fit_many(
         rows = torch.stack([torch.randperm(train.y.shape[-1], generator=order) for order in orders])
         for keep in rows.to(train.x.device).split(batch_size, 1):
             total, _ = objective(stack, train.of_each(keep), ctx)
-            total.sum().backward()
+            total.sum().backward(inputs=optimizer.parameters)
             optimizer.step()
             losses.append(total.detach())
         stack.eval()
