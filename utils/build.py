@@ -31,9 +31,6 @@ from utils.decides.threshold import Threshold
 from utils.losses.fair_metrics import FairMetric
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
 from utils.models.pixels import ForImages
-from utils.poisoning.changes_csv import find_changes, with_changes
-from utils.poisoning.origins import count_origins
-from utils.poisoning.rows_csv import checksum, with_file
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
 from utils.scms.from_data import hash_of_equations
@@ -41,7 +38,7 @@ from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.system.environment import keep_memory
 from utils.training.one_model import PLAIN, Recipe
-from utils.types import SCM, Adaptation, AttackName, Context, Dataset, FitDecide, Metric, Poison, Prepare, Term
+from utils.types import SCM, Adaptation, AttackName, Batch, Context, Dataset, FitDecide, Metric, Poison, Prepare, Term
 from utils.words.numbers import read_radius
 from utils.words.quoting import write_word
 
@@ -352,24 +349,13 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
     named, optimizer = identity_of(params, dataset, ctx.scm), params["trainer"]["optimizer"]
     minimised = shared("terms", lambda: terms(params), params["regularizer"])
     minimised = own_terms(minimised, params, dataset, ctx.scm)  # before any prepare, as the SCM is fitted
-    people, added, changed = dataset.train, None, None
+    people = dataset.train
     if params["prepare"]:
         prepare: Prepare = bind(params["prepare"], "prepare")
         rng = seeding.rng(params["seed"], "prepare")
         dataset = replace(dataset, train=prepare(dataset.train, dataset.groups, rng))
-    if changes := params.get("changed"):
-        path = Path(changes).expanduser()
-        named |= {"changed": checksum(path)}
-        whole, dataset = dataset, replace(dataset, train=with_changes(dataset, path))
-        counts = find_changes(whole.train, dataset.train).counts()
-        changed = {"path": changes, "sha256": named["changed"], **counts}
-    if rows := params.get("added"):
-        path = Path(rows).expanduser()
-        named |= {"added": checksum(path)}
-        dataset = replace(dataset, train=with_file(dataset, path))
-        own = dataset.train.rows(dataset.train.index < 0)
-        counted = count_origins(own, people, dataset.groups, dataset.class_names)
-        added = {"path": rows, "sha256": named["added"], **counted}
+    dataset, told = _with_files(dataset, people, params)
+    named |= {key: of["sha256"] for key, of in told.items()}
     return Run(
         name=run_name(params),
         params=params | {"model": description},
@@ -388,6 +374,33 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         adaptations=adaptations(params, dataset),
         recipe=recipe(params),
         poison=build_poison(params, dataset),
-        added=added,
-        changed=changed,
+        added=told.get("added"),
+        changed=told.get("changed"),
     )
+
+
+def _with_files(dataset: Dataset, people: Batch, params: Params) -> tuple[Dataset, dict[str, dict[str, Any]]]:
+    """The data set whose training rows are changed, then added to, by the files of the configuration.
+
+    Also what a record says of each file. ``people`` are the training rows of the data set before any prepare.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    if not (params.get("changed") or params.get("added")):
+        return dataset, told
+    from utils.poisoning.changes_csv import find_changes, with_changes  # import pandas, which other runs do not need
+    from utils.poisoning.origins import count_origins
+    from utils.poisoning.rows_csv import checksum, with_file
+
+    if changes := params.get("changed"):
+        path, before = Path(changes).expanduser(), dataset.train
+        sha256 = checksum(path)
+        dataset = replace(dataset, train=with_changes(dataset, path))
+        told["changed"] = {"path": changes, "sha256": sha256, **find_changes(before, dataset.train).counts()}
+    if rows := params.get("added"):
+        path = Path(rows).expanduser()
+        sha256 = checksum(path)
+        dataset = replace(dataset, train=with_file(dataset, path))
+        own = dataset.train.rows(dataset.train.index < 0)
+        counted = count_origins(own, people, dataset.groups, dataset.class_names)
+        told["added"] = {"path": rows, "sha256": sha256, **counted}
+    return dataset, told

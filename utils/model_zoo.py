@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
@@ -15,15 +15,17 @@ from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
 from utils.models.learner import Learner
-from utils.predictor import Predictor, predictor_of
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
 from utils.system.console import count, format_error, warn
-from utils.tables.table_schema import TableSchema, from_plain
 from utils.types import Batch, Column, Dataset, Decide
 from utils.views.modes import in_double
+
+if TYPE_CHECKING:
+    from utils.predictor import Predictor
+    from utils.tables.table_schema import TableSchema
 
 MOST_CLASSES = 2**16
 ROUNDING = 1e-5  # of logits, relative and absolute, that layers of images differ by from pass to pass
@@ -46,7 +48,7 @@ class StoredModel(nn.Module):
         scale: Tensor,
         shape: tuple[int, ...] = (),
         class_names: tuple[str, ...] = (),
-        schema: TableSchema | None = None,
+        schema: "TableSchema | None" = None,
     ):
         super().__init__()
         self.schema = schema  # of a user's own table
@@ -188,9 +190,17 @@ def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None
         *_scaling(stored, which),
         shape,
         tuple(stored.get("class_names", ())),
-        from_plain(stored["schema"], which) if stored.get("schema") else None,
+        _schema(stored.get("schema"), which),
     )
     return model.to(device).eval()
+
+
+def _schema(stored: Mapping[str, Any] | None, which: str) -> "TableSchema | None":
+    if not stored:
+        return None
+    from utils.tables.table_schema import from_plain  # imports pydantic, which models of other data need not wait for
+
+    return from_plain(stored, which)
 
 
 def _column(stored: Mapping[str, Any]) -> Column:
@@ -334,7 +344,7 @@ def _read_checked(record: Record, which: str) -> bytes:
     return data
 
 
-def predictor(doc_id: int, dataset: str, device: str = "cpu", point: int | None = None) -> Predictor:
+def predictor(doc_id: int, dataset: str, device: str = "cpu", point: int | None = None) -> "Predictor":
     """Answers from rows in natural units: called with rows, ``probability`` and ``decision`` of each.
 
     The rows are a frame with the columns of the data set (years, not standard deviations; binary columns 0/1); of a
@@ -346,6 +356,8 @@ def predictor(doc_id: int, dataset: str, device: str = "cpu", point: int | None 
     Raises:
         ValueError: as ``from_database``; the predictor itself, for rows that are none of the data set.
     """
+    from utils.predictor import predictor_of  # imports pandas, which whoever loads a model alone need not wait for
+
     model = from_database(doc_id, dataset, device, point)
     if not model.shape:
         _tell_rounded_units(model, doc_id)

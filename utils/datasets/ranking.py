@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from utils.types import Batch
@@ -18,6 +17,8 @@ def rank(train: Batch, asked: str) -> Tensor:
     Raises:
         ValueError: images, or other classes than 0 and 1.
     """
+    from sklearn.linear_model import LogisticRegression  # which takes a second, and runs that rank nothing need none
+
     if train.x.ndim > 2:
         raise ValueError(f"{asked} ranks the rows of tables; images are none")
     classes = set(train.y.unique().tolist())

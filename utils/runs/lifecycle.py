@@ -25,7 +25,6 @@ from utils.model_zoo import require_loadable, save_weights
 from utils.records.plain import to_plain
 from utils.records.typed import Params, Record
 from utils.run_store import RunStore
-from utils.runs.added_rows import account, forget_search, poisoned
 from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
 from utils.runs.judging import evaluate, evaluate_many
 from utils.runs.memory import largest_stack
@@ -201,7 +200,10 @@ def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | Non
     if processes.broadcast(not left):
         return
     for _, run in left:
-        forget_search(run, finished.get(run.run_id))
+        if run.poison is not None:
+            from utils.runs.added_rows import forget_search  # imports pandas, which other runs need not wait for
+
+            forget_search(run, finished.get(run.run_id))
     yield from _train_and_file(left, store, say_now)
 
 
@@ -278,6 +280,8 @@ def train_alone(run: Run, *, steps: Steps) -> Record:
         if run.poison is None:
             [[record]] = train_stack([run], steps=steps)
             return record
+        from utils.runs.added_rows import account, poisoned  # import pandas, which other runs need not wait for
+
         poisoning = poisoned(run, watch=steps.step)
         return account(poisoning, train_alone(poisoning.run, steps=UNHEARD))
     except FAILURES as error:

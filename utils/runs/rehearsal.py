@@ -16,7 +16,6 @@ from utils.model_zoo import content, require_loadable
 from utils.models.learner import Learner
 from utils.records.plain import to_plain
 from utils.runs import judging
-from utils.runs.added_rows import rehearse_poison
 from utils.runs.fitting import probing, trial_of
 from utils.runs.records import loadable_part
 from utils.system.console import format_error, warn_once
@@ -112,6 +111,8 @@ def rehearse(run: Run) -> None:
     if not len(rows.y):
         raise ValueError(f"fit_on={fit_on}, but dataset.split leaves it no rows; choose another split or fit_on=train")
     if run.poison is not None:
+        from utils.runs.added_rows import rehearse_poison  # imports pandas, which other runs need not wait for
+
         rehearse_poison(run)
     (model, few), probe = trial_of(run), probing(run)
     if not isinstance(model, Learner):
