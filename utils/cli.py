@@ -22,6 +22,7 @@ import paths_config
 from utils.command_line import completion
 from utils.command_line.help import ALL, explain_topic, take_topic
 from utils.command_line.overrides import CONFIG, explain, normalise
+from utils.command_line.run_mode import compose_once
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
 from utils.system.console import begin, complain, format_error, show_everything, unread, write
 from utils.system.interrupts import Stopped, interruptible, stop_if_interrupted
@@ -63,6 +64,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
             return 0
         sys.argv[1:] = normalise(words, config_name)
         _let_plugins_be_found()
+        compose_once()
         with interruptible():
             hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guard(task))()
     except (HydraException, OmegaConfBaseException) as error:

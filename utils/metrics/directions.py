@@ -74,6 +74,7 @@ POISONING = {
 LOST = "lost by poisoning"  # of a metric whose higher values are better: harm is positive either way
 ENOUGH = "that have enough rows"  # behind words that end in groups
 NORMS = {"l1": "L1", "l2": "L2", "linf": "Linf"}
+STATED = re.compile(r"^KEYS\b[^=\n]*=(.*(?:\n(?:[ \t].*|[\])}].*|$))*)", re.MULTILINE)  # up to the next statement
 END = re.compile(r"(?P<rest>.+)_(?P<end>low|high|null)")
 GROUP = re.compile(r"(?P<rest>.+)_group(?P<group>\d+)")
 CLASS = re.compile(r"(?P<rest>.+)_class_(?P<label>\d+)")
@@ -322,13 +323,9 @@ def keys_of(path: Path) -> dict[str, Key]:
 
     Raises ValueError where they are not plain values.
     """
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if any(isinstance(target, ast.Name) and target.id == "KEYS" for target in targets):
-            return _read(node.value, path)  # type: ignore[attr-defined]
-    return {}
+    found = STATED.search(path.read_text(encoding="utf-8"))
+    # parsing the whole of every file takes several times as long
+    return {} if found is None else _read(ast.parse(found[1].strip(), str(path), mode="eval").body, path)
 
 
 def _read(written: ast.expr | None, path: Path) -> dict[str, Key]:
