@@ -8,7 +8,6 @@ in 91. Student's interval covers it in 95 % whatever n is, where runs are about 
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +34,10 @@ def student(values: Floats) -> tuple[Floats, Floats]:
 def factors(most: int) -> Floats:
     """Returns half the width of the interval in standard deviations, by number of seeds 2, ..., ``most``."""
     n = np.arange(2, most + 1)
+    if not len(n):
+        return np.empty(0)
+    from scipy.special import stdtrit  # which tables of single runs need not wait for
+
     return np.asarray(stdtrit(n - 1, (1 + LEVEL) / 2) / np.sqrt(n))
 
 
