@@ -57,6 +57,13 @@ def test_a_run_on_generated_data_imports_neither_compiler_nor_table_libraries(fi
 
 
 @pytest.mark.e2e
+def test_a_run_on_images_imports_no_compiler(tmp_path):
+    with house(tmp_path):
+        found = modules("train.py", "dataset=digits", "regularizer=[trades,dafa]", "trainer.epochs=1", "device=cpu")
+    assert not found & set(COMPILER)
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize("program", LISTINGS)
 def test_listings_do_without_torch(filed, program):
     assert "torch" not in modules(program, *LISTINGS[program])

@@ -142,6 +142,8 @@ def initialise(model: nn.Module) -> None:
     Convolutions: N(0, 2 / (outputs * kernel area)), He et al. 2015 (arXiv 1502.01852, equation 14), bias 0. Norms and
     linear layers keep torch's: weight 1 and bias 0; U(-1, 1) / sqrt(inputs).
     """
+    if all(parameter.is_meta for parameter in model.parameters()):
+        return  # no numbers, and torch imports its compiler to draw none
     for part in model.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
