@@ -1,6 +1,6 @@
 """The worst point within the radius of persons and their twins, found by gradient ascent and at random.
 
-The search of ``utils.metrics.unfair_area`` for a few people, in full: every ball is searched by both, from several
+The search of ``utils.adversary.ball_search`` for a few people, in full: every ball is searched by both, from several
 starts, and the point itself is kept.
 """
 

@@ -1,6 +1,7 @@
 """One threshold on the probability of class 1, the same for every group."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -78,6 +79,12 @@ class Threshold:
         """
         z = of_two_classes(logits)
         return above(z, smallest_accepted(self.probability, z.dtype))
+
+    @staticmethod
+    def margins(decides: "Sequence[Threshold]", logits: Tensor) -> Tensor:
+        """The margins (..., m, n) of m decisions, each of its own logits (..., m, n, 1). Raises ValueError as above."""
+        z = of_two_classes(logits)
+        return above(z, z.new_tensor([smallest_accepted(own.probability, z.dtype) for own in decides]).unsqueeze(-1))
 
     def to_record(self) -> dict[str, str | float]:
         """Returns what a record stores; rebuilt exactly by ``Threshold(probability=...)``."""

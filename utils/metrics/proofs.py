@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils.adversary.bounds import explain_no_bounds
+from utils.adversary.causal_balls import choose_individuals
 from utils.adversary.certificates import Budget, Certificate, Individuals, Judge, certify, largest_radius
 from utils.adversary.taylor import NoBoundsError
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured, Share, Spread, measure, of_shares
-from utils.metrics.unfair_area import choose_individuals
 from utils.scms import discrete
 from utils.types import Batch, Column, Context, Figures, Predict, Radii
 

@@ -246,6 +246,8 @@ class EachDecides:
     def __init__(self, decides: Sequence[Decide]):
         self.decides = tuple(decides)
         self.monotone = all(decide.monotone for decide in decides)
+        alike = len({type(decide) for decide in decides}) == 1
+        self._margins = getattr(type(decides[0]), "margins", None) if alike else None  # of all at once
 
     def __call__(self, logits: Tensor, s: Tensor) -> Tensor:
         """Logits (..., m, n, k), groups that broadcast to (..., m, n) -> labels (..., m, n)."""
@@ -253,6 +255,9 @@ class EachDecides:
 
     def margin(self, logits: Tensor, s: Tensor) -> Tensor:
         """Logits (..., m, n, 1), groups that broadcast to (..., m, n) -> margins (..., m, n)."""
+        if self._margins is not None:
+            margins: Tensor = self._margins(self.decides, logits)
+            return margins
         return self._each(logits, s, lambda decide, z, group: decide.margin(z, group))
 
     def _each(self, logits: Tensor, s: Tensor, what: Callable[[Decide, Tensor, Tensor], Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import nn
 
 from tests import oracles
 from utils import seeding
+from utils.adversary import ball_bounds, ball_search, causal_balls
 from utils.decides.threshold import Threshold
 from utils.metrics import unfair_area as module
 from utils.metrics.unfair_area import unfair_area
@@ -313,9 +314,9 @@ def test_where_equations_have_no_bounds_those_of_the_points_spare_the_same_balls
     ctx, rows = context("loan"), dataset("loan").test
     mechanisms = [m._replace(push=lambda u, *p, m=m: m.push(u.clone(), *p)) for m in ctx.scm.mechanisms]
     opaque = replace(ctx, scm=replace(ctx.scm, mechanisms=tuple(mechanisms)))
-    settings = {"radii": [0.01, 0.1], "samples": 300, "steps": 2}
-    expected, of_all = searched(lambda x: trained("loan")(x.clone()), rows, ctx, **settings)
-    found, asked = searched(trained("loan"), rows, opaque, **settings)
+    settings, model = {"radii": [0.01, 0.1], "samples": 300, "steps": 2}, trained("loan")
+    expected, of_all = searched(lambda x: model(x.clone()), rows, ctx, **settings)
+    found, asked = searched(model, rows, opaque, **settings)
     assert found == expected
     assert asked < of_all
 
@@ -324,9 +325,9 @@ def test_where_equations_have_no_bounds_those_of_the_points_spare_the_same_balls
 def test_hardly_a_ball_is_searched_where_decisions_are_far_from_the_threshold(dataset, context, trained, causal):
     name, scm = ("loan", "loan") if causal == "known" else ("toy", "learned")
     ctx, rows = context(name, causal=scm), dataset(name).test
-    settings = {"radii": [0.01], "samples": 1000, "steps": 0}
-    _, asked = searched(trained(name), rows, ctx, **settings)
-    _, of_all = searched(lambda x: trained(name)(x.clone()), rows, ctx, **settings)
+    settings, model = {"radii": [0.01], "samples": 1000, "steps": 10}, trained(name)
+    _, asked = searched(model, rows, ctx, **settings)
+    _, of_all = searched(lambda x: model(x.clone()), rows, ctx, **settings)
     assert asked < 0.1 * of_all
 
 
@@ -455,12 +456,34 @@ def test_a_stack_starts_where_each_of_its_models_does_alone(dataset, context):
         assert all(together[key] == value for key, value in own.items())
 
 
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (0.0, 0.0, 1.0)], ids=["alike", "ragged"])
+def test_a_stack_has_the_areas_of_its_models_however_many_balls_each_leaves_open(dataset, context, weights):
+    """Of a network times 0 no ball is open; of a stack of which most balls would be padding, models go one by one."""
+    ctx, rows = context("loan"), dataset("loan").test
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        models = [MLP(7, 1, hidden=[8], activation="tanh").requires_grad_(False) for _ in weights]
+    for model, weight in zip(models, weights, strict=True):
+        model.layers[-1].weight.mul_(weight)
+    cuts = [
+        float(model(rows.x).median().sigmoid()) if weight else 0.9
+        for model, weight in zip(models, weights, strict=True)
+    ]
+    each = [replace(ctx, seed=seed, decide=Threshold(cut)) for seed, cut in enumerate(cuts)]
+    changes = {"radii": read_radii([0.05, 0.3]), "restarts": 3}
+    stack = Stack(models), stack_batches([rows] * 3), stack_contexts(each)
+    found = unfair_area(*stack, **SETTINGS | changes)
+    alone = [unfair_area(model, rows, own, **SETTINGS | changes) for model, own in zip(models, each, strict=True)]
+    assert [dict(own) for own in found] == [dict(own) for own in alone]
+    assert found[2]["uai_0.3"] > 0
+
+
 def test_bounds_of_trees_leave_out_no_flip(dataset, context, monkeypatch):
     rows, ctx = dataset("loan").test, context("loan")
     model = RandomForest(7, 1, trees=5, max_depth=None, min_samples_leaf=1, max_features="sqrt")
     model.fit(dataset("loan").train, 0)
     pruned = areas(model, rows, ctx, estimators="random", radii=[0.05, 0.3])
-    monkeypatch.setattr(module, "has_bounds", lambda predict, columns: False)
+    monkeypatch.setattr(ball_bounds, "has_bounds", lambda predict, columns: False)
     assert areas(model, rows, ctx, estimators="random", radii=[0.05, 0.3]) == pruned
     assert 0 < pruned["uai_0.05"] < pruned["uai_0.3"]
 
@@ -501,7 +524,11 @@ def test_without_a_gradient_the_random_figures_are_the_figures(dataset, context,
     }
 
 
-@pytest.mark.parametrize("made", [{"KEPT": 1, "SLOPES": 1}, {"WIDEST": 0}], ids=["a part at a time", "without bounds"])
+@pytest.mark.parametrize(
+    "made",
+    [(module, "KEPT", 1), (ball_bounds, "SLOPES", 1), (ball_bounds, "DEARER", math.inf), (ball_search, "ROWS", 1)],
+    ids=["a part at a time", "one ball at a time", "without bounds", "one point at a time"],
+)
 def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, monkeypatch, made):
     ctx, rows = context("loan"), dataset("loan").test.rows(slice(0, 40))
     with torch.random.fork_rng():
@@ -509,15 +536,27 @@ def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, 
         model = nn.Sequential(nn.Linear(rows.x.shape[1], 8), nn.Tanh(), nn.Linear(8, 1)).requires_grad_(False)
     whole = areas(model, rows, ctx)
     assert 0 < whole["uai_0.05"] < 1
-    for name, value in made.items():
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(*made)
     assert areas(model, rows, ctx) == whole
+
+
+def test_bounds_that_spare_less_than_they_cost_end_after_the_first_look(dataset, context, trained, monkeypatch):
+    """At a radius at which nothing is proven: one part of the balls is bounded, and the figures stay."""
+    ctx, rows, model = context("loan"), dataset("loan").test, trained("loan")
+    asked, bound = [], ball_bounds.bounds_over
+    monkeypatch.setattr(ball_bounds, "BOUNDED", 50)
+    monkeypatch.setattr(ball_bounds, "bounds_over", lambda *of: asked.append(1) or bound(*of))
+    found = areas(model, rows, ctx, radii=[20.0], steps=2)
+    assert len(asked) == 1
+    monkeypatch.setattr(ball_bounds, "DEARER", 0)
+    assert areas(model, rows, ctx, radii=[20.0], steps=2) == found
+    assert len(asked) > 2
 
 
 def test_of_wide_tables_the_first_rows_are_judged_and_rows_asks_for_more(dataset, context, trained, monkeypatch):
     ctx, rows, model = context("loan"), dataset("loan").test, trained("loan")
     some, more = (areas(model, rows.rows(slice(0, n)), ctx) for n in (25, 30))
-    monkeypatch.setattr(module, "FEWEST", 10)
-    monkeypatch.setattr(module, "MOST_NUMBERS", 25 * 2 * rows.x.shape[1])
+    monkeypatch.setattr(causal_balls, "FEWEST", 10)
+    monkeypatch.setattr(causal_balls, "MOST_NUMBERS", 25 * 2 * rows.x.shape[1])
     assert areas(model, rows, ctx) == some != more
     assert areas(model, rows, ctx, rows=30) == more

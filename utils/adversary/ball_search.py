@@ -1,0 +1,112 @@
+"""The search for flips in causal perturbation balls: by gradient and at random, where bounds leave room for one.
+
+Ehyaei et al. 2024 (arXiv 2308.08938), section 5. Radii are in the SCM's radius unit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils import seeding
+from utils.adversary.causal_balls import Balls, Individuals, find_undecided, pick
+from utils.threats import Ball, CausalThreat, ascend
+from utils.types import Context, Predict
+
+ROWS = 8192  # a forward pass: its activations stay in the cache
+BLOCK = 250  # random points between two looks at who is decided
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search of balls for a point that is decided otherwise.
+
+    Both searches take a mask of the flips that are known and one of the balls that may hold one, (L, ..., n) each, and
+    return the first with what they find added.
+    """
+
+    predict: Predict
+    ctx: Context
+    samples: int  # random points of a ball, one sample of directions shared by all
+    steps: int  # gradient evaluations from each start
+    rel_step: float  # length of a step, as a share of the radius
+    restarts: int  # starts of the gradient: the twin, then points shared by all balls that are left undecided
+
+    def each(self) -> "list[Search]":
+        """That of each model of a stack."""
+        models: Iterable[Predict] = self.predict.each  # type: ignore[attr-defined]
+        settings = self.samples, self.steps, self.rel_step, self.restarts
+        return [Search(model, own, *settings) for model, own in zip(models, self.ctx.each, strict=True)]
+
+    def by_gradient(self, people: Individuals, radius: float, flips: Tensor, doubtful: Tensor) -> Tensor:
+        """By projected ascent of the margin, from one start after the other around those who are left undecided."""
+        if self._is_ragged(doubtful & find_undecided(people, flips)):
+            parts = zip(self.each(), people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
+            return torch.stack([own.by_gradient(who, radius, *masks) for own, who, *masks in parts], 1)
+        flips, further = flips.clone(), draw_points(self.ctx, self.restarts - 1, "starts")
+        for starts in (torch.zeros_like(draw_points(self.ctx, 1, "starts")), further):
+            if not len(starts):
+                break
+            size = max(1, ROWS // starts[..., 0].numel())
+            for balls in pick(doubtful & find_undecided(people, flips), size):
+                balls.mark(flips, self._climb(people, balls, radius, starts))
+        return flips
+
+    def at_random(self, people: Individuals, radius: float, flips: Tensor, doubtful: Tensor) -> Tensor:
+        """At points that are drawn uniformly from the ball, some of them at a time."""
+        if self._is_ragged(doubtful & find_undecided(people, flips)):
+            parts = zip(self.each(), people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
+            return torch.stack([own.at_random(who, radius, *masks) for own, who, *masks in parts], 1)
+        flips, scm = flips.clone(), self.ctx.scm
+        if not (doubtful & find_undecided(people, flips)).any():
+            return flips
+        for block in draw_points(self.ctx, self.samples, "directions").split(BLOCK):
+            shifts = radius * block * scm.unit
+            for balls in pick(doubtful & find_undecided(people, flips), max(1, ROWS // shifts[..., 0].numel())):
+                moved = scm.model(scm.to_features(balls.of(people.noise) + shifts, balls.intervene(scm)))
+                accepted = self.ctx.decide.margin(self.predict(moved), balls.level) >= 0
+                balls.mark(flips, (accepted != people.favourable[balls.place]).any(0))
+        return flips
+
+    def _is_ragged(self, asked: Tensor) -> bool:
+        """Returns whether more balls would be padding than are asked for, of a stack (L, m, n)."""
+        if not self.ctx.each:
+            return False
+        of_models = asked.sum((0, 2))
+        return bool(len(of_models) * of_models.max() > 2 * of_models.sum())
+
+    def _climb(self, people: Individuals, balls: Balls, radius: float, starts: Tensor) -> Tensor:
+        """Returns a mask (..., q) of the balls with a flip that ascent finds from any of the starts (c, ..., 1, d)."""
+        scm, do, noise = self.ctx.scm, balls.intervene(self.ctx.scm), balls.of(people.noise)
+        favourable = people.favourable[balls.place]
+        towards_flip = torch.where(favourable, -1.0, 1.0).to(noise)
+
+        def margin(delta: Tensor) -> Tensor:
+            moved = scm.model(scm.to_features(noise + delta * scm.unit, do))
+            return self.ctx.decide.margin(self.predict(moved), balls.level)
+
+        delta = ascend(
+            lambda d: margin(d) * towards_flip,
+            torch.zeros_like(noise) + radius * starts,
+            noise.new_full(favourable.shape, radius),
+            ball_of(self.ctx),
+            noise,
+            steps=self.steps,
+            rel_step=self.rel_step,
+        )
+        return ((margin(delta) >= 0) != favourable).any(0)
+
+
+def draw_points(ctx: Context, count: int, purpose: str) -> Tensor:
+    """Points (count, 1, d) of the unit ball of the non-sensitive coordinates; (count, m, 1, d), each model its own."""
+    if ctx.each:
+        return torch.stack([draw_points(own, count, purpose) for own in ctx.each], 1)
+    threat = ball_of(ctx)
+    like = threat.mask.expand(count, -1)
+    return threat.ball.uniform(like, threat.mask, seeding.generator(ctx.own_seed, purpose)).unsqueeze(-2)
+
+
+def ball_of(ctx: Context) -> CausalThreat:
+    """The causal perturbation ball of the individuals."""
+    return CausalThreat(ctx.scm, Ball("l2"), twins=True, source=ctx.generator)
