@@ -242,9 +242,10 @@ def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:
             return network
         tensors = safetensors.torch.load(data)
         _require_like(network, tensors)
-        with torch.random.fork_rng(devices=[]):
-            network = make()
-        network.load_state_dict(tensors)
+        if network.state_dict().keys() != dict([*network.named_parameters(), *network.named_buffers()]).keys():
+            with torch.random.fork_rng(devices=[]):
+                network = make()  # it has tensors that no file keeps
+        network.load_state_dict(tensors, assign=True)
     except (RuntimeError, ValueError, safetensors.SafetensorError) as error:
         raise ValueError(f"the weights of {which} do not fit its model: {str(error).splitlines()[0]}") from error
     return network
