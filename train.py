@@ -25,12 +25,21 @@ def train(cfg: "DictConfig") -> "Outcome":
 
     from utils import cli
     from utils.command_line.overrides import resolve
-    from utils.runs.lifecycle import carry_out  # imports torch, which help and mistakes need not wait for
+    from utils.runs import finished_before
     from utils.runs.outcomes import at_work
 
     job = HydraConfig.get()
+    params = resolve(cfg, job.runtime.choices)
+    if (record := finished_before.find_finished(params)) is not None:
+        if not cli.in_sweep():
+            finished_before.say_skipped(record["name"], record["seed"], record["doc_id"])
+        return finished_before.skip(params, record)
+    from utils.runs.lifecycle import (
+        carry_out,  # imports torch, which help, mistakes and finished runs need not wait for
+    )
+
     say_now = partial(at_work, Path(job.sweep.dir), job.job.num) if cli.in_sweep() else None
-    return carry_out(resolve(cfg, job.runtime.choices), Path(job.runtime.output_dir), say_now)
+    return carry_out(params, Path(job.runtime.output_dir), say_now)
 
 
 def explain_apart(records: "Sequence[Record]", keys: "Sequence[str]", database: str) -> list[str]:

@@ -12,6 +12,7 @@ from tests.commands import ROOT, SMALL, environment, house
 COMPILER = ("torch._dynamo", "torch._inductor", "sympy")
 TABLES = ("pandas", "pydantic", "sklearn", "scipy.stats", "joblib", "matplotlib")
 LISTINGS = {
+    "train.py": (*SMALL, "regularizer=causal_adv", "dataset.rows=100"),  # of the finished run
     "evaluate.py": ("dataset=loan",),
     "-m evals.table": ("dataset=loan",),
     "-m evals.select": ("dataset=loan", "maximize=accuracy", "card=null"),

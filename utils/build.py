@@ -37,6 +37,7 @@ from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.system.environment import keep_memory
+from utils.system.sources import note
 from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, AttackName, Batch, Context, Dataset, FitDecide, Metric, Poison, Prepare, Term
 from utils.words.numbers import read_radius
@@ -392,12 +393,12 @@ def _with_files(dataset: Dataset, people: Batch, params: Params) -> tuple[Datase
     from utils.poisoning.rows_csv import checksum, with_file
 
     if changes := params.get("changed"):
-        path, before = Path(changes).expanduser(), dataset.train
+        path, before = note(Path(changes).expanduser()), dataset.train
         sha256 = checksum(path)
         dataset = replace(dataset, train=with_changes(dataset, path))
         told["changed"] = {"path": changes, "sha256": sha256, **find_changes(before, dataset.train).counts()}
     if rows := params.get("added"):
-        path = Path(rows).expanduser()
+        path = note(Path(rows).expanduser())
         sha256 = checksum(path)
         dataset = replace(dataset, train=with_file(dataset, path))
         own = dataset.train.rows(dataset.train.index < 0)

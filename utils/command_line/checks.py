@@ -9,7 +9,7 @@ import yaml
 
 from utils.command_line.targets import check_settings
 from utils.metrics.directions import radius_of, require_metric
-from utils.records.settings import SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
+from utils.records.settings import PARTS, SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
 from utils.words.numbers import read_radius
 from utils.words.ranges import CONFIG, range_of, require_ranges
 
@@ -86,7 +86,6 @@ def _read_value(params: Mapping[str, Any], key: str, expected: str) -> Any:
     return part[last]
 
 
-PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
 INNER = {"attack": "evasion", "epsilon": "schedule", "trainer": "optimizer", "evaluation": "metrics"}
 TERM_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "own_loss": (lambda v: isinstance(v, bool), "true or false"),

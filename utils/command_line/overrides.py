@@ -14,7 +14,7 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from utils.records.settings import walk
+from utils.records.settings import PARTS, walk
 from utils.records.typed import Params
 from utils.scms.identity import settle
 from utils.words.near import near_keys, near_or_all
@@ -270,8 +270,6 @@ def resolve(cfg: DictConfig, chosen: Mapping[str, Any], table: Mapping[str, Any]
     Raises:
         ValueError: a value or a group that must be given is not.
     """
-    from utils.command_line.checks import PARTS  # imports torch, which help need not wait for
-
     try:
         plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:

@@ -20,6 +20,7 @@ import paths_config
 from utils.datasets.fetch import locate
 from utils.system.console import notice
 from utils.system.locks import hold
+from utils.system.sources import note
 
 DAMAGED = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 # what garbage makes an unpickler raise, beside UnpicklingError
@@ -53,6 +54,8 @@ def unpack(folder: str, files: Sequence[str], *, url: str, sha256: str) -> Path:
             f"{path} has no {', '.join(missing)}: put the publisher's files there, or remove the folder to have it "
             f"made from {url}, or set TRILEMMA_DATA to the folder that holds {folder}."
         )
+    for file in files:
+        note(path / file)
     return path
 
 

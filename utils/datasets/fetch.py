@@ -14,6 +14,7 @@ import numpy as np
 import paths_config
 from utils.datasets.tabular import Floats, unknown_name
 from utils.system.console import count, harmless, notice
+from utils.system.sources import note
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,7 +31,7 @@ def locate(relative: str, *, url: str, sha256: str) -> Path:
     path = paths_config.data() / relative
     if not path.is_file():
         _download(path, url, sha256)
-    return path
+    return note(path)
 
 
 def _download(path: Path, url: str, sha256: str) -> None:

@@ -17,6 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from utils.runs.finished_before import find_finished, skip
 from utils.runs.outcomes import at_work, defect, read_outcome, write_outcome
 from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
@@ -51,11 +52,13 @@ class Batched(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
         """Trains the jobs, stack by stack; each leaves word of how it ended."""
-        import torch  # which help and mistakes need not wait for
-
         assert self.planner is not None
-        jobs = self.planner.plan(job_overrides, initial_job_idx)
         sweep = Path(self.config.hydra.sweep.dir).absolute()
+        jobs = [job for job in self.planner.plan(job_overrides, initial_job_idx) if not _finished(job, sweep)]
+        if not jobs:
+            return []
+        import torch  # which help, mistakes and finished runs need not wait for
+
         stacks = spread(cut(jobs, self.max_models), torch.cuda.device_count())
         workers = min(self.workers or torch.cuda.device_count() or os.cpu_count() or 1, len(stacks))
         budget = self.max_memory // workers
@@ -73,6 +76,14 @@ class Batched(Launcher):
         for _ in range(TRIES):
             stacks = _in_processes(stacks, workers, sweep, budget)
         return []
+
+
+def _finished(job: Job, sweep: Path) -> bool:
+    """Returns whether the run of a job is known to be finished, which then leaves word of it."""
+    if (record := find_finished(job.params)) is None:
+        return False
+    write_outcome(sweep, job.number, skip(job.params, record))
+    return True
 
 
 def in_bytes(text: str | int) -> int:

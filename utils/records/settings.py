@@ -35,6 +35,8 @@ LEFT_OUT: Mapping[str, str] = {
     "experiment": "label command",  # words of their own choose presets
     "study": "command",
 }
+# groups of which a training has one option each
+PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
 # what a yaml says beside the settings of its function
 TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
 SEARCH_KEYS = ("inner_seeds", "workers", "baselines", "trivial")  # of a search for rows

@@ -25,6 +25,7 @@ from utils.model_zoo import require_loadable, save_weights
 from utils.records.plain import to_plain
 from utils.records.typed import Params, Record
 from utils.run_store import RunStore
+from utils.runs.finished_before import remember, say_skipped, stands
 from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
 from utils.runs.judging import evaluate, evaluate_many
 from utils.runs.memory import largest_stack
@@ -76,7 +77,7 @@ def carry_out(params: Params, folder: Path, say_now: SayNow | None = None, datas
             [(_, outcome)] = _skip_or_train([(Job(0, (), params, folder), run)], store, say_now)
     if outcome.record is not None and say_now is None:
         if outcome.status == "skipped":
-            say(f"{run.name}, seed {run.seed}: finished before, record {outcome.record}; existing=replace trains anew")
+            say_skipped(run.name, run.seed, outcome.record)
         elif outcome.status == "finished":
             report(store.get(outcome.record), outcome.record, store.path)
     return outcome
@@ -178,9 +179,7 @@ def _lock(run: Run, locks: ExitStack) -> bool:
 
 def _stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
     """Returns whether a finished run need not be trained again: nobody wants it replaced, and its weights are there."""
-    if finished is None or params["existing"] == "replace":
-        return False
-    return paths_config.weights_file(finished["weights"]["path"]).is_file()
+    return finished is not None and params["existing"] != "replace" and stands(finished)
 
 
 def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None) -> Iterator[Ended]:
@@ -190,6 +189,7 @@ def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | Non
     for job, run in pairs:
         before = finished.get(run.run_id)
         if _stands(before, run.params):
+            remember(job.params, before)
             yield job, outcome_of(before | {"name": run.name, "params": run.params}, before["doc_id"], "skipped")
         else:
             left.append((job, run))
@@ -251,6 +251,7 @@ def _file(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> 
     for (job, run), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
         if record["status"] == "finished":
             checkpoint_of(run).unlink(missing_ok=True)
+            remember(job.params, record)
         kept = record["status"] == "failed" and store.find(record["run_id"]) is not None
         yield job, outcome_of(record, doc_id, record["status"], kept=kept)
 

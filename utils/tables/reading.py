@@ -13,6 +13,7 @@ import pandas as pd
 
 import paths_config
 from utils.system.console import count
+from utils.system.sources import note
 from utils.tables.remarks import Remark, some
 from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, open_bytes, sniff, without_comments
 from utils.tables.table_schema import FileFormat
@@ -40,7 +41,7 @@ def find_table(path: str, folder: Path | None = None) -> Path:
     tried = [(folder or Path()).joinpath(Path(path).expanduser()).resolve(), paths_config.data() / path]
     for file in tried:
         if file.is_file():
-            return file
+            return note(file)
     raise ValueError(f"there is no file {path!r}: neither {tried[0]} nor {tried[1]}.")
 
 

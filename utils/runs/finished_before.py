@@ -1,0 +1,124 @@
+"""Finished runs that are known again from their settings alone.
+
+The id of a run depends on its rows and its causal model, for which data are read and equations learned. A file beside
+the databases holds, for settings that led to a finished run, that id and what the files looked like that its data came
+from. Where settings, these files, the program and its libraries are the same, so is the run. The file may be deleted.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import paths_config
+from utils.configuration.traits import run_name
+from utils.records.typed import Params, Record
+from utils.run_store import RunStore
+from utils.runs.outcomes import Outcome
+from utils.runs.printed import outcome_of
+from utils.system.console import say
+from utils.system.sources import describe_read, stat
+
+LARGEST = 1 << 23  # bytes of the file, beyond which it is begun anew
+LIBRARIES = ("torch", "numpy", "scikit-learn", "pandas", "scipy")  # that rows and equations are made by
+SAYS_NOTHING = ("existing", "watch", "choices", "device", "threads")  # of which run it is
+
+
+def remember(params: Params, record: Record) -> None:
+    """Notes that settings, as they were resolved, led to a finished run."""
+    files = describe_read()
+    if files is None or record["status"] != "finished":
+        return
+    line = json.dumps([_digest(params), record["dataset"], record["run_id"], files]) + "\n"
+    path = _path()
+    try:
+        begin = not path.exists() or path.stat().st_size > LARGEST
+        with path.open("w" if begin else "a", encoding="utf-8") as file:
+            file.write(line)  # one write, so that several processes do not mix
+    except OSError:
+        pass  # of a folder that cannot be written to, which the database itself has told by now
+    else:
+        _lines.cache_clear()
+
+
+def find_finished(params: Params) -> Record | None:
+    """Returns the record of a finished run of these settings, with its number; None where only building it tells."""
+    if params["existing"] == "replace" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return None
+    known = _lines(_path()).get(_digest(params))
+    if known is None or not all(_unchanged(file) for file in known[2]):
+        return None
+    dataset, run_id = known[0], known[1]
+    if not paths_config.database(dataset).is_file():
+        return None
+    record = RunStore(paths_config.database(dataset)).find(run_id)
+    return record if record is not None and stands(record) else None
+
+
+def stands(record: Record) -> bool:
+    """Returns whether a run is finished and the weights that its record names are there."""
+    return record["status"] == "finished" and paths_config.weights_file(record["weights"]["path"]).is_file()
+
+
+def skip(params: Params, record: Record) -> Outcome:
+    """Returns how a run ended that was finished before."""
+    return outcome_of({**record, "name": run_name(params), "params": params}, record["doc_id"], "skipped")
+
+
+def say_skipped(name: str, seed: int, doc_id: int) -> None:
+    """Prints that a run was finished before."""
+    say(f"{name}, seed {seed}: finished before, record {doc_id}; existing=replace trains anew")
+
+
+def _path() -> Path:
+    return paths_config.evals() / ".finished.jsonl"
+
+
+def _digest(params: Params) -> str:
+    own: Mapping[str, Any] = {key: value for key, value in params.items() if key not in SAYS_NOTHING}
+    text = json.dumps([own, _program(), str(paths_config.data())], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@cache
+def _program() -> list[Any]:
+    """The files of the program as they are, and the versions of what it computes with."""
+    files = sorted(_modules(str(paths_config.ROOT / "utils")))
+    listed = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    return [listed, sys.version, *(version(name) for name in LIBRARIES)]
+
+
+def _modules(folder: str) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _modules(entry.path)
+            elif entry.name.endswith(".py"):
+                found = entry.stat()
+                yield entry.path, found.st_size, found.st_mtime_ns
+
+
+@cache
+def _lines(path: Path) -> Mapping[str, tuple[str, str, list[Any]]]:
+    """The lines of the file by digest; one that another process was cut off in says nothing."""
+    found: dict[str, tuple[str, str, list[Any]]] = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                digest, dataset, run_id, files = json.loads(line)
+                found[digest] = dataset, run_id, files
+            except ValueError:
+                continue
+    return found
+
+
+def _unchanged(file: list[Any]) -> bool:
+    try:
+        return list(stat(file[0])) == file
+    except OSError:
+        return False

@@ -1,0 +1,34 @@
+"""The files that this process has read data from, by which a later one tells that nothing has changed."""
+
+from pathlib import Path
+
+Stat = tuple[str, int, int]  # absolute path, bytes, time of the last change in ns
+
+_read: set[Path] = set()
+_untold: set[str] = set()
+
+
+def note(path: Path) -> Path:
+    """Notes a file whose content makes up a data set; returns it."""
+    _read.add(path.absolute())
+    return path
+
+
+def note_folder(path: Path) -> Path:
+    """Notes a folder of too many files to look at each again; returns it."""
+    _untold.add(str(path))
+    return path
+
+
+def describe_read() -> list[Stat] | None:
+    """Returns what the files noted so far look like; None where a folder was read, or one of them is gone."""
+    try:
+        return None if _untold else [stat(path) for path in sorted(_read)]
+    except OSError:
+        return None
+
+
+def stat(path: Path | str) -> Stat:
+    """Size and time of the last change of a file. Raises OSError where there is none."""
+    found = Path(path).stat()
+    return str(path), found.st_size, found.st_mtime_ns
