@@ -112,6 +112,17 @@ def uniform(like: Tensor, source: Source) -> Tensor:
     return source.uniform(like) if isinstance(source, Rows) else _draw(torch.rand, like, source)
 
 
+def states(source: Generator | tuple[Generator, ...]) -> list[bytes]:
+    """Where each stream stands: two that are equal tell that nothing was drawn between."""
+    return [bytes(g.get_state().numpy()) for g in (source if isinstance(source, tuple) else (source,))]
+
+
+def rewind(source: Generator | tuple[Generator, ...], to: list[bytes]) -> None:
+    """Puts each stream back to where it stood."""
+    for g, state in zip(source if isinstance(source, tuple) else (source,), to, strict=True):
+        g.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
 def _draw(draw: Callable[..., Tensor], like: Tensor, source: Generator | tuple[Generator, ...]) -> Tensor:
     if isinstance(source, tuple):
         shape = (like.shape[0], *like.shape[2:])

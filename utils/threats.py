@@ -23,6 +23,7 @@ from utils.types import SCM, Column, Context, Epsilon, Predict, Scalar
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
 TINY = 1e-12
+GRADIENT = 3  # forward passes that a gradient evaluation costs
 NUMBERS_MOVE = "movable_columns=non_sensitive", "relax=true"  # settings of a threat by which levels move as numbers
 ROUNDING = 64  # tolerated rounding of a perturbation, in units of the last place
 

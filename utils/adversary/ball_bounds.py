@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from utils.adversary.ball_search import Search, draw_points
-from utils.adversary.bounds import Twins, ball, bounds_over, box, by_drawn_noise, counterfactuals, has_bounds
+from utils.adversary.bounds import Twins, ball, bounds_over, box, by_drawn_noise, cost_of, counterfactuals, has_bounds
 from utils.adversary.causal_balls import Balls, Individuals, find_undecided, pick
 from utils.adversary.taylor import NoBoundsError, Taylor
 
 BOUNDED = 1024  # balls that are bounded together, so that their numbers stay in the cache
 SLOPES = 1 << 19  # numbers (k, p, d) that the bounds of their features are made of, at the most
 PUSHED = 32768  # points that are pushed through structural equations together, likewise
-DEARER = 4  # what bounds cost for each slope, in forward passes of a point
 
 
 class Doubts(NamedTuple):
@@ -89,7 +88,7 @@ def _leave(judges: Sequence[_Judge], asked: Sequence[Tensor], radius: float, *, 
     """
     search, people = judges[0]
     slopes = int((search.ctx.scm.unit > 0).sum())
-    cost, gain = DEARER * (slopes + 2), search.samples + search.restarts * (3 * search.steps + 1)
+    cost, gain = cost_of(slopes), search.passes
     size = min(BOUNDED, max(1, SLOPES // (slopes * people.x.shape[-1] + 1)))
     left, balance = [own.clone() for own in asked], 0
     for balls in pick(torch.stack(list(asked)).any(0), size):

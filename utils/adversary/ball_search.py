@@ -11,7 +11,7 @@ from torch import Tensor
 
 from utils import seeding
 from utils.adversary.causal_balls import Balls, Individuals, find_undecided, pick
-from utils.threats import Ball, CausalThreat, ascend
+from utils.threats import GRADIENT, Ball, CausalThreat, ascend
 from utils.types import Context, Predict
 
 ROWS = 8192  # a forward pass: its activations stay in the cache
@@ -32,6 +32,11 @@ class Search:
     steps: int  # gradient evaluations from each start
     rel_step: float  # length of a step, as a share of the radius
     restarts: int  # starts of the gradient: the twin, then points shared by all balls that are left undecided
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of a point that the search of a ball takes where it finds nothing."""
+        return self.samples + self.restarts * (GRADIENT * self.steps + 1)
 
     def each(self) -> "list[Search]":
         """That of each model of a stack."""

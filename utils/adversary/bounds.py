@@ -18,6 +18,7 @@ from utils.scms.counterfactual import factual_level
 from utils.types import SCM, Mechanism, Predict
 
 BRANCHES = 16  # boxes a row, of levels that its noise leaves open
+DEARER = 4  # forward passes that bounds cost for each slope
 CENTRED = 16  # roundings of the centre of a box that was halved until its width is that of the last of its digits
 
 
@@ -47,6 +48,11 @@ class Counterfactuals(NamedTuple):
 
 # the node, its parents' bounds (q, p) and the twin of each -> a mask (q, k) of the levels that may be taken
 Possible = Callable[[Mechanism, Taylor, Tensor], Tensor]
+
+
+def cost_of(slopes: int) -> int:
+    """What bounds of a point cost, in forward passes: some for each slope, counted on networks of 100 neurons."""
+    return DEARER * (slopes + 2)
 
 
 def explain_no_bounds(predict: Predict, columns: int) -> str:

@@ -7,12 +7,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from utils.adversary.worst_case import moves, still_right, within_budget
+from utils import seeding
+from utils.adversary.bounds import cost_of
+from utils.adversary.safe_rows import find_safe
+from utils.adversary.worst_case import moves, still_right, threat_of, within_budget
 from utils.metrics.bootstrap import of_means
 from utils.metrics.breakdown import break_down, groups_of, tables
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
-from utils.threats import everywhere
+from utils.threats import GRADIENT, FeatureThreat, everywhere
 from utils.types import Attack, AttackName, Batch, Context, Figures, Predict, Radii, Radius, Scalar
 from utils.views.row_parts import parts
 
@@ -94,22 +97,53 @@ def attack_rows(predict: Predict, batch: Batch, ctx: Context, *, radii: Sequence
 
 
 def _attack_part(predict: Predict, batch: Batch, ctx: Context, radii: Sequence[Scalar], attack: Attack) -> Tensor:
-    """``attack_rows`` of one part."""
+    """``attack_rows`` of one part; of tables, rows that are lost or proven to stay right leave the attack."""
     right = still_right(predict, batch, ctx)
     models = right.shape[:-1]
     values = torch.stack([_of_models(r, right) for r in radii], -1).reshape(-1, len(radii))  # (m, r)
     ladders = [sorted(set(own)) for own in values.tolist()]
+    largest = batch.w.new_tensor([ladder[-1] for ladder in ladders]).reshape(*models, 1)
+    safe = _find_safe(predict, batch, ctx, attack, largest)
     rungs = []
     for i in range(max(map(len, ladders))):
         at = batch.w.new_tensor([ladder[min(i, len(ladder) - 1)] for ladder in ladders]).reshape(*models, 1)
-        at_radius = replace(ctx, epsilon=everywhere(at))
-        moved = within_budget(attack, predict, batch, at_radius)
-        right = right & still_right(predict, batch._replace(x=moved), ctx)
+        right = _attack_open(predict, batch, replace(ctx, epsilon=everywhere(at)), attack, right, right & ~safe)
         rungs.append(right)
     reached = torch.stack(rungs, -2).reshape(len(ladders), len(rungs), right.shape[-1])
     wanted = [[ladder.index(v) for v in own] for ladder, own in zip(ladders, values.tolist(), strict=True)]
     kept = torch.stack([steps[chosen] for steps, chosen in zip(reached, wanted, strict=True)])
     return kept.reshape(*models, *kept.shape[1:])
+
+
+def _find_safe(predict: Predict, batch: Batch, ctx: Context, attack: Attack, radius: Tensor) -> Tensor:
+    """Returns a mask (..., n) of rows that bounds prove to stay right, where these cost less than the attack."""
+    make, settings = threat_of(attack), getattr(attack, "keywords", {})
+    threat = make(ctx) if make and ctx.columns and moves(attack, ctx) else None
+    passes = GRADIENT * settings.get("steps", 0) * settings.get("restarts", 1)
+    if not isinstance(threat, FeatureThreat) or passes < cost_of(int(threat.mask.sum())):
+        return torch.zeros_like(batch.y, dtype=torch.bool)
+    return find_safe(predict, batch, ctx, threat, radius.expand(batch.w.shape))
+
+
+def _attack_open(predict: Predict, batch: Batch, ctx: Context, attack: Attack, right: Tensor, open_: Tensor) -> Tensor:
+    """The rows (..., n) that are right still after an attack on those that are open.
+
+    Images, and rows whose attack draws random numbers for all together, are attacked whether or not they are open.
+    """
+    if not ctx.columns or isinstance(ctx.generator, seeding.Rows):
+        moved = within_budget(attack, predict, batch, ctx)
+        return right & still_right(predict, batch._replace(x=moved), ctx)
+    if not open_.any():
+        return right
+    keep = open_.byte().argsort(dim=-1, descending=True, stable=True)[..., : int(open_.sum(-1).max())]
+    some, before = batch.of_each(keep) if ctx.each else batch.rows(keep), seeding.states(ctx.generator)
+    moved = within_budget(attack, predict, some, ctx)
+    if seeding.states(ctx.generator) != before:  # other rows, other numbers
+        seeding.rewind(ctx.generator, before)
+        moved = within_budget(attack, predict, batch, ctx)
+        return right & still_right(predict, batch._replace(x=moved), ctx)
+    found = still_right(predict, some._replace(x=moved), ctx) | ~open_.gather(-1, keep)
+    return right.scatter(-1, keep, right.gather(-1, keep) & found)
 
 
 def _of_models(radius: Scalar, right: Tensor) -> Tensor:

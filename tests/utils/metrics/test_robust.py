@@ -11,8 +11,10 @@ from torch import nn
 from utils.attacks.pgd import pgd
 from utils.decides.threshold import Threshold
 from utils.metrics.robust import attack_rows, attacked, robust
-from utils.threats import features, pixels
+from utils.models.mlp import MLP
+from utils.threats import everywhere, features, pixels
 from utils.views import row_parts
+from utils.views.stack import Stack, stack_batches, stack_contexts
 from utils.words.numbers import read_radii
 
 THREAT = partial(features, norm="l2", movable_columns="continuous", relax=False)
@@ -85,6 +87,65 @@ def test_a_row_lost_at_one_radius_is_lost_at_every_larger_one(dataset, context, 
 
     found = attack_rows(linear, rows, context("lin"), radii=[0.3, 0.1], attack=forgetful)
     assert torch.equal(found[0], found[1])
+
+
+def recording(attacked_rows, attack=PGD):
+    """The attack, which notes the rows that it is asked for."""
+
+    def attack_and_note(predict, batch, ctx, **settings):
+        attacked_rows.append(batch.index)
+        return attack(predict, batch, ctx)
+
+    return partial(attack_and_note, threat=THREAT, steps=20, restarts=1)
+
+
+def test_rows_that_are_lost_and_rows_that_are_proven_to_stay_right_leave_the_attack(dataset, context, linear):
+    """On a linear model bounds are exact, so those are left that the largest radius turns, until they are lost."""
+    rows, attacked_rows = dataset("lin").train, []
+    attack_rows(linear, rows, context("lin"), radii=[0.1, 0.3], attack=recording(attacked_rows))
+    right = kept(linear, rows, 0.0)
+    expected = [right & ~kept(linear, rows, 0.3), kept(linear, rows, 0.1) & ~kept(linear, rows, 0.3)]
+    assert [set(of.tolist()) for of in attacked_rows] == [set(rows.index[mask].tolist()) for mask in expected]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("name", ["loan", "nlm"])
+def test_proofs_change_no_row(dataset, context, trained, name, norm):
+    """Against a function of which no bounds are known."""
+    rows, model = dataset(name).train, trained(name)
+    attack = partial(PGD, threat=partial(features, norm=norm, movable_columns="continuous", relax=False))
+    found, expected = (
+        attack_rows(of, rows, context(name), radii=[0.05, 0.3, 1.0], attack=attack)
+        for of in (model, lambda x: model(x.clone()))
+    )
+    assert torch.equal(found, expected)
+    assert found[0].sum() > found[2].sum()
+
+
+def test_an_attack_that_draws_for_all_rows_together_has_all_of_them(dataset, context, linear):
+    """Its numbers are those of before, whatever rows are lost."""
+    rows, attacked_rows, ctx = dataset("lin").train, [], context("lin")
+    random = partial(PGD, random_start=True, steps=1)
+    found = attack_rows(linear, rows, ctx, radii=[0.1, 0.3], attack=recording(attacked_rows, random))
+    right, again = kept(linear, rows, 0.0), context("lin")
+    for radius, own in zip((0.1, 0.3), found, strict=True):
+        moved = random(linear, rows, replace(again, epsilon=everywhere(radius)))
+        right = right & ((linear(moved)[:, 0] >= 0) == rows.y.bool())
+        assert torch.equal(own, right)
+    assert {len(of) for of in attacked_rows} >= {len(rows.y)}
+
+
+def test_a_stack_has_the_robust_accuracy_of_its_models(dataset, context):
+    """However many rows of each are open."""
+    rows, ctx = dataset("loan").train, context("loan")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        models = [MLP(7, 1, hidden=[8], activation="tanh").requires_grad_(False) for _ in range(3)]
+    each = [replace(ctx, seed=seed) for seed in range(3)]
+    batches = stack_batches([rows] * 3)
+    found = attack_rows(Stack(models), batches, stack_contexts(each), radii=[0.05, 0.3], attack=PGD)
+    alone = [attack_rows(model, rows, ctx, radii=[0.05, 0.3], attack=PGD) for model in models]
+    assert torch.equal(found, torch.stack(alone))
 
 
 def test_the_headline_is_at_the_training_radius(dataset, context, linear):

@@ -526,7 +526,12 @@ def test_without_a_gradient_the_random_figures_are_the_figures(dataset, context,
 
 @pytest.mark.parametrize(
     "made",
-    [(module, "KEPT", 1), (ball_bounds, "SLOPES", 1), (ball_bounds, "DEARER", math.inf), (ball_search, "ROWS", 1)],
+    [
+        (module, "KEPT", 1),
+        (ball_bounds, "SLOPES", 1),
+        (ball_bounds, "cost_of", lambda slopes: math.inf),
+        (ball_search, "ROWS", 1),
+    ],
     ids=["a part at a time", "one ball at a time", "without bounds", "one point at a time"],
 )
 def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, monkeypatch, made):
@@ -548,7 +553,7 @@ def test_bounds_that_spare_less_than_they_cost_end_after_the_first_look(dataset,
     monkeypatch.setattr(ball_bounds, "bounds_over", lambda *of: asked.append(1) or bound(*of))
     found = areas(model, rows, ctx, radii=[20.0], steps=2)
     assert len(asked) == 1
-    monkeypatch.setattr(ball_bounds, "DEARER", 0)
+    monkeypatch.setattr(ball_bounds, "cost_of", lambda _: 0)
     assert areas(model, rows, ctx, radii=[20.0], steps=2) == found
     assert len(asked) > 2
 
