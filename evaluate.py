@@ -157,6 +157,7 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     from utils.runs.judging import rehearse, warnings_of
     from utils.runs.progress import show_judging
     from utils.system.devices import choose_device, make_repeatable
+    from utils.views.row_parts import judge_some
 
     store = RunStore(paths_config.database(params["database"]))
     record = store.get(doc_id)
@@ -174,6 +175,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     if params["rows"] is not None:
         others = other_rows.read_rows(record, model, data, params["rows"], params["unseen"])
         data = replace(data, test=others.batch)
+    data = judge_some(data, params["evaluation"])
+    others = others and replace(others, batch=data.test)
     rehearse(model, data.test, ctx, metrics)
     with show_judging(f"record {doc_id}", list(metrics)) as tell:
         found = judge(model, data.test, ctx, metrics, tell)
@@ -184,6 +187,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
         result[PROOFS] = write_proofs(record["dataset"], record["run_id"], found.arrays)
     if others is not None:
         result |= others.to_record()
+    if data.unjudged:
+        result["judged"] = {"test": len(data.test.y), "unjudged": data.unjudged}
     if params["point"] is not None:
         result["point"] = params["point"]
     graph = {} if params["graph"] is None else {"graph": params["graph"]}
@@ -201,7 +206,8 @@ def evaluate_one(doc_id: int, params: "Judging") -> None:
     if warnings := [*doubts, *unreal_twins.warnings_of(facts, data.columns), *judgement.warnings]:
         result["warnings"] = warnings
     store.add_result(doc_id, name, result, replace=params["replace"])
-    say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): evaluation {name!r} added")
+    of = f"on {len(data.test.y):,} of {len(data.test.y) + data.unjudged:,} rows, " if data.unjudged else ""
+    say(f"record {doc_id} ({record['name']}, seed {record.get('seed')}): {of}evaluation {name!r} added")
     for warning in warnings:
         warn(warning)
     beside = with_points([record])[0 if params["point"] is None else params["point"] + 1]

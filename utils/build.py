@@ -40,6 +40,7 @@ from utils.system.environment import keep_memory
 from utils.system.sources import note
 from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, AttackName, Batch, Context, Dataset, FitDecide, Metric, Poison, Prepare, Term
+from utils.views.row_parts import judge_some
 from utils.words.numbers import read_radius
 from utils.words.quoting import write_word
 
@@ -356,6 +357,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         rng = seeding.rng(params["seed"], "prepare")
         dataset = replace(dataset, train=prepare(dataset.train, dataset.groups, rng))
     dataset, told = _with_files(dataset, people, params)
+    dataset = judge_some(dataset, params["evaluation"])
     named |= {key: of["sha256"] for key, of in told.items()}
     return Run(
         name=run_name(params),

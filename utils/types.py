@@ -245,6 +245,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()  # of images, and what the owner of a table calls its classes
     facts: Mapping[str, float] = field(default_factory=dict)  # figures of the test rows that no model changes
     schema: Mapping[str, Any] | None = None  # of a user's own table, settled: how its cells become these rows
+    unjudged: int = 0  # rows of the test split beside ``test``, where evaluation.rows leaves some out
 
     @property
     def sensitive(self) -> tuple[int, ...]:

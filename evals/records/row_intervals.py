@@ -49,6 +49,7 @@ def over_rows(record: Record, key: str) -> Interval:
     if name is not None:
         held: Mapping[str, Any] = record["evaluations"][name]
         judged = {"test": held["rows"]["judged"]} if held.get("rows") else record.get("rows")
+        judged = held.get("judged") or judged
         own: Any = {**record, "metrics": held.get("metrics"), "rows": judged, "evaluations": {}}
         return over_rows(own, plain)
     metrics: Mapping[str, Any] = record.get("metrics") or {}

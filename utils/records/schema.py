@@ -332,6 +332,7 @@ JUDGED = fields(
         "scm": optional(METRICS),
         "certificates": optional(FILE),
         "sensitivity": optional(SENSITIVITY),
+        "judged": optional(values(NUMBER)),
         "rows": optional(fields({"file": TEXT, "sha256": TEXT, "judged": NUMBER, "unseen": TEXT}, {"moved": MOVED})),
     },
 )

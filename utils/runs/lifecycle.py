@@ -33,7 +33,7 @@ from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
 from utils.runs.records import blank_record, failed_record, finished_record, write_record
-from utils.runs.rehearsal import check_folders, rehearse, warn_of_wide_radii
+from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import processes
 from utils.system.console import complain, format_error, say
@@ -195,6 +195,7 @@ def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | Non
             left.append((job, run))
     for _, run in left:
         warn_of_wide_radii(run)
+        tell_of_unjudged(run)
     if left or processes.world() > 1:
         rehearse((left or pairs)[0][1])
     if processes.broadcast(not left):

@@ -73,7 +73,9 @@ def _intervals(record: Record, keys: Iterable[str]) -> Iterator[tuple[str, list[
 def report(record: Record, doc_id: int, database: Path) -> None:
     """Prints the headline figures of a finished run, its warnings, and the commands that go on from it."""
     metrics = record["metrics"]
-    say(f"\n{record['name']}, seed {record['seed']}, on {count(record['rows']['test'], 'test row')}")
+    judged, left = record["rows"]["test"], record["rows"].get("unjudged", 0)
+    some = f"{judged:,.0f} of " if left else ""
+    say(f"\n{record['name']}, seed {record['seed']}, on {some}{count(judged + left, 'test row')}")
     for line in (*_figures(record), *_against_references(record), *_of_poison(record), *_of_added(record)):
         say(line)
     warnings = record.get("warnings", [])

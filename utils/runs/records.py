@@ -23,7 +23,7 @@ from utils.runs.operating_points import operating_points
 from utils.system import atomic
 from utils.system.console import complain, format_error
 from utils.system.environment import environment
-from utils.types import StoredDecide
+from utils.types import Dataset, StoredDecide
 
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
@@ -104,7 +104,7 @@ def finished_record(
         **record,
         **loadable_part(run, decide),
         "units": PIXELS if data.shape else {"radius": run.ctx.scm.radius_unit, **STANDARDISED},
-        "rows": {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)},
+        "rows": count_rows(data),
         "scm": facts,
         **figures,
         "seconds": {"fit": seconds[0], "evaluate": seconds[1]},
@@ -112,6 +112,12 @@ def finished_record(
         "decisions": kept["decisions"],
         "test_rows": kept["test_rows"],
     }
+
+
+def count_rows(data: Dataset) -> dict[str, int]:
+    """Returns the rows of each split; of test rows those that are judged, and the others where there are such."""
+    found = {"train": len(data.train.y), "valid": len(data.valid.y), "test": len(data.test.y)}
+    return found | ({"unjudged": data.unjudged} if data.unjudged else {})
 
 
 def _keep_decisions(run: Run, labels: Tensor) -> dict[str, Weights]:

@@ -18,7 +18,7 @@ from utils.records.plain import to_plain
 from utils.runs import judging
 from utils.runs.fitting import probing, trial_of
 from utils.runs.records import loadable_part
-from utils.system.console import format_error, warn_once
+from utils.system.console import count, format_error, warn_once
 from utils.threats import NothingToMoveError, find_freed
 from utils.training.one_model import NO_VALID
 from utils.types import Batch, Context, StoredDecide
@@ -96,6 +96,16 @@ def warn_of_wide_radii(run: Run) -> None:
         warn_once(
             f"{run.dataset.name}: epsilon={','.join(wide)} is far beyond the data, of which no two rows are farther "
             f"apart than {reach:.3g} in the unit of radii: any row can become any other, so figures there say nothing"
+        )
+
+
+def tell_of_unjudged(run: Run) -> None:
+    """Warns once, before a training, of test rows that are not judged."""
+    judged = len(run.dataset.test.y)
+    if run.dataset.unjudged:
+        warn_once(
+            f"{run.dataset.name}: {judged:,} of {count(judged + run.dataset.unjudged, 'test row')} are judged, drawn "
+            "by their numbers, the same of a split for every model; evaluation.rows=null judges all"
         )
 
 

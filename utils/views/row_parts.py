@@ -1,12 +1,14 @@
 """A split as metrics go through it: in parts, or a few of its rows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from utils import seeding
-from utils.types import Batch, Context
+from utils.types import Batch, Context, Dataset
 from utils.views.short_rows import ShortRows
 
 NUMBERS = {"cpu": 2**16, "cuda": 2**20}  # of images a part: on the CPU, activations that stay in the cache
@@ -32,6 +34,23 @@ def parts(batch: Batch) -> Iterator[Batch]:
     else:
         numbers = NUMBERS.get(batch.x.device.type, NUMBERS["cuda"])
         yield from batch.parts(max(LEAST, numbers // math.prod(batch.x.shape[1:])))
+
+
+def judge_some(dataset: Dataset, evaluation: Mapping[str, Any]) -> Dataset:
+    """The data set with at most ``rows`` of its test rows, in their order; None: all, as of images always.
+
+    ``evaluation`` is the part of a configuration that may say ``rows``.
+
+    They are drawn by their numbers in the data alone: every model, whatever its seed, is judged on the same people of a
+    split, and fewer rows are some of those of a larger draw.
+    """
+    rows, number = evaluation.get("rows"), len(dataset.test.y)
+    if rows is None or rows >= number or dataset.shape:
+        return dataset
+    index = dataset.test.index
+    chance = seeding.Rows(seeding.derive(0, "evaluation.rows"), index).uniform(torch.zeros(1, number, 1)).flatten()
+    keep = chance.argsort(stable=True)[:rows].sort().values.to(index.device)
+    return replace(dataset, test=dataset.test.rows(keep), unjudged=dataset.unjudged + number - rows)
 
 
 def sample(batch: Batch, rows: int | None, ctx: Context) -> Batch:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.commands import composed
 from utils.build import build_run
 from utils.configuration.run_identity import canonical, group_id, identity, identity_of, run_id
+from utils.views.row_parts import judge_some
 
 
 @pytest.fixture
@@ -79,6 +80,20 @@ def test_starts_of_the_gradient_count_where_there_is_one_and_one_start_is_the_na
     assert run_id(one) != run_id(many) == run_id(found())
     random = {run_id(found(f"{starts}={k}", "evaluation.estimators=random")) for k in (1, 4)}
     assert len(random) == 1
+
+
+def test_the_most_rows_that_are_judged_count_where_there_are_more(dataset, scm):
+    """Else the identity is that of a run from before there was a limit; a data set that is cut says how many."""
+    data = dataset("lin")
+    there = len(data.test.y)
+
+    def found(rows, data=data):
+        return identity_of(composed("dataset=lin", f"evaluation.rows={rows}"), data, scm("lin"))
+
+    assert "rows" not in found("null")["evaluation"]
+    assert found(there) == found(20_000) == found("null")
+    assert run_id(found(there - 1)) != run_id(found("null"))
+    assert found(there - 1, judge_some(data, {"rows": there - 1})) == found(there - 1)
 
 
 def test_how_binary_columns_are_read_is_part_of_the_identity_where_one_has_parents(dataset, scm):

@@ -1,5 +1,6 @@
 """Going through a split: all rows once, in order, as numbers; and the same rows for every metric."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from utils.decides.threshold import Threshold
 from utils.types import Batch, Context
-from utils.views.row_parts import parts, sample
+from utils.views.row_parts import judge_some, parts, sample
 
 
 def split(n: int, shape: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> Batch:
@@ -66,3 +67,35 @@ def test_another_seed_takes_other_rows():
 def test_no_limit_or_one_above_the_split_takes_all_rows(rows):
     batch = split(100, (1, 2, 2))
     assert sample(batch, rows, context()) is batch
+
+
+# --- rows that are judged ----------------------------------------------------------------------------------------
+
+
+def test_fewer_judged_rows_are_some_of_more_in_the_order_of_the_split(dataset):
+    data = dataset("lin")
+    some, fewer = (judge_some(data, {"rows": rows}) for rows in (50, 20))
+    assert (len(some.test.y), some.unjudged) == (50, len(data.test.y) - 50)
+    assert set(fewer.test.index.tolist()) < set(some.test.index.tolist()) < set(data.test.index.tolist())
+    order = {number: place for place, number in enumerate(data.test.index.tolist())}
+    assert [order[number] for number in some.test.index.tolist()] == sorted(order[n] for n in some.test.index.tolist())
+    assert torch.equal(some.test.x, data.test.x[[order[number] for number in some.test.index.tolist()]])
+
+
+def test_a_row_is_judged_whatever_the_order_of_the_split(dataset):
+    data = dataset("lin")
+    backwards = replace(data, test=data.test.rows(torch.arange(len(data.test.y)).flip(0)))
+    some, other = (judge_some(of, {"rows": 50}).test.index for of in (data, backwards))
+    assert torch.equal(some, other.flip(0))
+
+
+def test_no_more_rows_than_there_are_and_no_limit_leave_the_data_as_they_are(dataset):
+    data = dataset("lin")
+    assert judge_some(data, {"rows": len(data.test.y)}) is data
+    assert judge_some(data, {"rows": None}) is judge_some(data, {}) is data
+    assert judge_some(replace(data, shape=(1, 8, 8)), {"rows": 5}).test is data.test
+
+
+def test_of_a_cut_data_set_all_that_are_left_out_are_counted(dataset):
+    data = judge_some(judge_some(dataset("lin"), {"rows": 50}), {"rows": 20})
+    assert data.unjudged == len(dataset("lin").test.y) - 20
