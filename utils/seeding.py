@@ -113,7 +113,7 @@ def uniform(like: Tensor, source: Source) -> Tensor:
 
 
 def states(source: Generator | tuple[Generator, ...]) -> list[bytes]:
-    """Where each stream stands: two that are equal tell that nothing was drawn between."""
+    """The place of each stream: two that are equal tell that nothing was drawn between."""
     return [bytes(g.get_state().numpy()) for g in (source if isinstance(source, tuple) else (source,))]
 
 

@@ -58,7 +58,7 @@ SETS: dict[str, tuple[str, ...]] = {  # words of train.py
     ),
 }
 NEEDS = {"compas": "compas", "adult": "adult", "compas_two_years": "compas"}  # data set: folder of its files
-Filed = dict[tuple[str, str], dict[str, Any]]  # by name and settings
+Filed = dict[tuple[str, str], dict[str, Any]]  # by name and id, which later settings leave as it is
 
 
 def carry_out(checkout: Path, words: tuple[str, ...]) -> Filed:
@@ -73,7 +73,7 @@ def carry_out(checkout: Path, words: tuple[str, ...]) -> Filed:
         if not stores:
             sys.exit(f"{checkout}: {' '.join(words)} filed nothing:\n{done.stderr[-2000:]}")
         records = [record for path in stores for record in json.loads(path.read_text())["_default"].values()]
-    return {(r["name"], json.dumps(r["params"], sort_keys=True)): figures(r) for r in records}
+    return {(f"{r['name']}, seed {r['seed']}", r["run_id"]): figures(r) for r in records}
 
 
 def figures(record: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def differences(own: Filed, other: Filed) -> list[str]:
         differ = [k for k in sorted(one.keys() | two.keys()) if one.get(k) != two.get(k)]
         if differ:
             shown = ", ".join(f"{k} {short(two.get(k))} -> {short(one.get(k))}" for k in differ[:6])
-            found.append(f"  {key[0]}, seed {json.loads(key[1]).get('seed')}: {len(differ)} differ: {shown}")
+            found.append(f"  {key[0]}: {len(differ)} differ: {shown}")
     return found
 
 

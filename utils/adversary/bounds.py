@@ -51,7 +51,7 @@ Possible = Callable[[Mechanism, Taylor, Tensor], Tensor]
 
 
 def cost_of(slopes: int) -> int:
-    """What bounds of a point cost, in forward passes: some for each slope, counted on networks of 100 neurons."""
+    """The cost of bounds of a point in forward passes: some for each slope, counted on networks of 100 neurons."""
     return DEARER * (slopes + 2)
 
 
