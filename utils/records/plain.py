@@ -6,13 +6,22 @@ from pathlib import PurePath
 from typing import Any
 
 
+class Plain(dict[str, Any]):
+    """A mapping of plain values alone, which nobody changes: it needs no second look."""
+
+
 def to_plain(value: Any) -> Any:
     """The same value in JSON types: arrays and tensors as lists, paths as text, NaN and infinities as None.
+
+    A mapping becomes ``Plain``, and is returned as it is where it is that already.
 
     Raises:
         ValueError: a value of another type, with its place in the record.
     """
-    return map_leaves(value, "", lambda leaf: leaf if isinstance(leaf, str) or math.isfinite(leaf) else None)
+    if isinstance(value, Plain):
+        return value
+    plain = map_leaves(value, "", lambda leaf: leaf if isinstance(leaf, str) or math.isfinite(leaf) else None)
+    return Plain(plain) if isinstance(plain, dict) else plain
 
 
 def map_leaves(value: Any, place: str, leaf: Callable[[str | float], Any]) -> Any:

@@ -43,7 +43,8 @@ from utils.types import Context, Dataset, StoredDecide
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
 
 COMPARED = 64  # test rows that a loaded model answers before its record is filed
-JUDGED = 8  # models of a stack that are judged, and filed, at a time
+JUDGED = 8, 32  # models of a stack that are judged, and filed, at a time: at the least, and at the most
+JUDGED_ROWS = 16_000  # their test rows together, but for the least
 LOCKED = 256  # runs that are locked at a time; every lock is an open file
 FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError, MemoryError)  # of a training; others are our defects
 
@@ -319,8 +320,9 @@ def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
         yield failed
     trained = [end for end in ends if not isinstance(end, dict)]
     fitted = (perf_counter() - started) / len(runs)
-    for start in range(0, len(trained), JUDGED):
-        some, began = trained[start : start + JUDGED], perf_counter()
+    size = max(JUDGED[0], min(JUDGED[1], JUDGED_ROWS // max(1, len(runs[0].dataset.test.y))))
+    for start in range(0, len(trained), size):
+        some, began = trained[start : start + size], perf_counter()
         contexts = [replace(run.ctx, decide=decide) for run, decide, _ in some]
         metrics = judge([run for run, *_ in some], contexts, steps)
         seconds = fitted, (perf_counter() - began) / len(some)
@@ -378,8 +380,9 @@ def _record_of(trained: Trained, metrics: Measured | Exception, seconds: tuple[f
         record = finished_record(run, decide, weights, metrics, seconds)
     except OSError as error:
         return failed_record(run, ValueError(f"its decisions could not be written: {error.strerror}"))
+    record = to_plain(record)
     try:
-        require_loadable(to_plain(record), run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
+        require_loadable(record, run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
     except (ValueError, OSError) as error:
         return failed_record(run, ValueError(f"what was filed cannot be loaded: {format_error(error)}"))
     return record

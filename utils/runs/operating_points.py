@@ -78,7 +78,7 @@ def operating_points(
         "rates": list(rates),
         "permitted": asked,
         "logits": [in_json(logits) for logits in found],
-        "fitted": _fitted([GroupThresholds(logits) for logits in found], *fitted, own, rates),
+        "fitted": _fitted(found, *fitted, own, rates),
         "metrics": {key: [of.get(key) for of in point] for key in _keys(point)},
         "shares": {key: [of.shares.get(key) for of in point] for key in _keys(of.shares for of in point)},
         "deviations": {key: [of.deviations.get(key) for of in point] for key in _keys(of.deviations for of in point)},
@@ -86,13 +86,14 @@ def operating_points(
 
 
 def _fitted(
-    points: Sequence[GroupThresholds], logits: Tensor, rows: Batch, own: Units, rates: Sequence[str]
+    points: Sequence[tuple[float, ...]], logits: Tensor, rows: Batch, own: Units, rates: Sequence[str]
 ) -> dict[str, Any]:
     """Returns the gaps and accuracies of the points on the rows that they were fitted to."""
-    labels = [decide(logits, rows.s) for decide in points]
-    each = [account(of, rows, own, rates) for of in labels]
-    accuracy = [float((of == rows.y).double().mean()) for of in labels]
-    return {**each[0], "gap": [of["gap"] for of in each], "accuracy": accuracy}
+    labels = {point: GroupThresholds(point)(logits, rows.s) for point in dict.fromkeys(points)}
+    each = {point: account(of, rows, own, rates) for point, of in labels.items()}
+    accuracy = {point: float((of == rows.y).double().mean()) for point, of in labels.items()}
+    gaps = [each[point]["gap"] for point in points]
+    return {**each[points[0]], "gap": gaps, "accuracy": [accuracy[point] for point in points]}
 
 
 def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -27,8 +27,15 @@ from utils.records.plain import to_plain
     ],
 )
 def test_values_become_plain(value, plain):
-    made = to_plain(value)
+    made = to_plain({"here": value})["here"]
     assert (made, type(made)) == (plain, type(plain))
+    assert to_plain(value) == plain
+
+
+def test_what_is_plain_already_is_not_gone_through_again_and_what_is_made_of_it_is():
+    plain = to_plain({"metrics": {"auc": np.float32(0.5)}})
+    assert to_plain(plain) is plain
+    assert to_plain(plain | {"seed": np.int64(1)}) == {"metrics": {"auc": 0.5}, "seed": 1}
 
 
 def test_a_value_that_json_cannot_hold_is_named_by_its_place():
