@@ -46,7 +46,7 @@ class Search:
 
     def by_gradient(self, people: Individuals, radius: float, flips: Tensor, doubtful: Tensor) -> Tensor:
         """By projected ascent of the margin, from one start after the other around those who are left undecided."""
-        if self._is_ragged(doubtful & find_undecided(people, flips)):
+        if self._is_ragged(doubtful & find_undecided(people, flips), self.restarts):
             parts = zip(self.each(), people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
             return torch.stack([own.by_gradient(who, radius, *masks) for own, who, *masks in parts], 1)
         flips, further = flips.clone(), draw_points(self.ctx, self.restarts - 1, "starts")
@@ -60,7 +60,7 @@ class Search:
 
     def at_random(self, people: Individuals, radius: float, flips: Tensor, doubtful: Tensor) -> Tensor:
         """At points that are drawn uniformly from the ball, some of them at a time."""
-        if self._is_ragged(doubtful & find_undecided(people, flips)):
+        if self._is_ragged(doubtful & find_undecided(people, flips), BLOCK):
             parts = zip(self.each(), people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
             return torch.stack([own.at_random(who, radius, *masks) for own, who, *masks in parts], 1)
         flips, scm = flips.clone(), self.ctx.scm
@@ -74,12 +74,13 @@ class Search:
                 balls.mark(flips, (accepted != people.favourable[balls.place]).any(0))
         return flips
 
-    def _is_ragged(self, asked: Tensor) -> bool:
-        """Returns whether more balls would be padding than are asked for, of a stack (L, m, n)."""
+    def _is_ragged(self, asked: Tensor, points: int) -> bool:
+        """Returns whether more balls of a stack (L, m, n) would be padding than are asked for, and too many points."""
         if not self.ctx.each:
             return False
         of_models = asked.sum((0, 2))
-        return bool(len(of_models) * of_models.max() > 2 * of_models.sum())
+        padded = int(len(of_models) * of_models.max())
+        return padded > 2 * int(of_models.sum()) and padded * points > ROWS
 
     def _climb(self, people: Individuals, balls: Balls, radius: float, starts: Tensor) -> Tensor:
         """Returns a mask (..., q) of the balls with a flip that ascent finds from any of the starts (c, ..., 1, d)."""

@@ -19,7 +19,8 @@ def find_safe(predict: Predict, batch: Batch, ctx: Context, threat: FeatureThrea
     first = predict.each[0] if ctx.each else predict  # type: ignore[attr-defined]
     if not ctx.decide.monotone or not has_bounds(first, batch.x.shape[-1]):
         return torch.zeros_like(batch.y, dtype=torch.bool)
-    parts = zip(*(of.split(ROWS, -1) for of in (batch.y, batch.s, radius)), batch.x.split(ROWS, -2), strict=True)
+    size = max(1, ROWS // max(1, len(ctx.each)))
+    parts = zip(*(of.split(size, -1) for of in (batch.y, batch.s, radius)), batch.x.split(size, -2), strict=True)
     try:
         return torch.cat([_is_safe(predict, ctx, threat, *part) for part in parts], -1)
     except NoBoundsError:  # of a stack

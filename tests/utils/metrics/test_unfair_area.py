@@ -456,9 +456,13 @@ def test_a_stack_starts_where_each_of_its_models_does_alone(dataset, context):
         assert all(together[key] == value for key, value in own.items())
 
 
+@pytest.mark.parametrize("points", [8192, 8], ids=["few points", "many points"])
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (0.0, 0.0, 1.0)], ids=["alike", "ragged"])
-def test_a_stack_has_the_areas_of_its_models_however_many_balls_each_leaves_open(dataset, context, weights):
-    """Of a network times 0 no ball is open; of a stack of which most balls would be padding, models go one by one."""
+def test_a_stack_has_the_areas_of_its_models_however_many_balls_each_leaves_open(
+    dataset, context, monkeypatch, weights, points
+):
+    """Of a network times 0 no ball is open; where many points would be padding, models go one by one."""
+    monkeypatch.setattr(ball_search, "ROWS", points)
     ctx, rows = context("loan"), dataset("loan").test
     with torch.random.fork_rng():
         torch.manual_seed(0)
