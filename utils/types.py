@@ -14,6 +14,7 @@ input range of every image model, whose normalisation is its own first layer. Im
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -98,17 +99,25 @@ class Mechanism(NamedTuple):
     posterior: bool = False
 
 
-def _of_node(x: Tensor, places: tuple[int, ...]) -> Tensor:
-    """The columns of a node of x (..., d) as its mechanism takes them."""
-    return x[..., places[0]] if len(places) == 1 else x[..., list(places)]
+def _of_node(columns: Mapping[int, Tensor], places: tuple[int, ...]) -> Tensor:
+    """The columns (...) of a node as its mechanism takes them."""
+    return columns[places[0]] if len(places) == 1 else torch.stack([columns[i] for i in places], -1)
 
 
 def _by_column(node: Tensor, places: tuple[int, ...]) -> dict[int, Tensor]:
     return {places[0]: node} if len(places) == 1 else dict(zip(places, node.unbind(-1), strict=True))
 
 
+def _columns_of(x: Tensor, places: Sequence[int]) -> dict[int, Tensor]:
+    """Columns (...) of x (..., d), all at once: gradients of one that is selected alone have the size of all."""
+    chosen = x if len(places) == x.shape[-1] else x[..., list(places)]
+    return dict(zip(places, chosen.unbind(-1), strict=True))
+
+
 def _with_columns(x: Tensor, columns: Mapping[int, Tensor]) -> Tensor:
     """x (..., d) with some columns (...) in place of its own."""
+    if len(columns) == x.shape[-1]:
+        return torch.stack([columns[i] for i in range(len(columns))], -1)
     if not columns:
         return x
     places = torch.tensor(list(columns), device=x.device)
@@ -170,6 +179,12 @@ class SCM:
         """The columns whose noise is drawn from its posterior."""
         return tuple(i for m in self.mechanisms if m.posterior for i in m.columns)
 
+    @cached_property
+    def linked(self) -> tuple[int, ...]:
+        """The columns that equations read or give, in order."""
+        nodes = {i for m in self.mechanisms if m.parents for i in (*m.columns, *m.parents)}
+        return tuple(sorted(nodes.union(*((i, flag) for i, (flag, _) in self.missing.items()))))
+
     def own(self, x: Tensor) -> Tensor:
         """Model space to the SCM's units, (..., d) -> (..., d). Raises ValueError where there is no causal model."""
         if not self.names:
@@ -190,26 +205,29 @@ class SCM:
         """
         if chance is not None:
             v, chance = torch.broadcast_tensors(v, chance)
-        noise: dict[int, Tensor] = {}
+        elif self.posterior:
+            chance = v.new_full(v.shape, 0.5)
+        columns = _columns_of(v, self.linked)
+        noise = dict(columns)
+        drawn = {} if chance is None else _columns_of(chance, self.linked)
         for m in self.mechanisms:
             if m.parents:
-                chances = v.new_full(v.shape, 0.5) if m.posterior and chance is None else chance
-                drawn = (_of_node(chances, m.columns),) if m.posterior and chances is not None else ()
-                node = m.pull(_of_node(v, m.columns), *drawn, *(v[..., p] for p in m.parents))
+                by = (_of_node(drawn, m.columns),) if m.posterior else ()
+                node = m.pull(_of_node(columns, m.columns), *by, *(columns[p] for p in m.parents))
                 noise |= _by_column(node, m.columns)
         return _with_columns(v, noise)
 
     def to_features(self, u: Tensor, do: Mapping[int, Tensor] | None = None) -> Tensor:
         """Prediction: noise (..., d) -> features in own units, with the columns in ``do`` set by intervention."""
-        columns = {i: value.expand(u.shape[:-1]) for i, value in (do or {}).items()}
+        do = do or {}
+        columns = _columns_of(u, self.linked) | {i: value.expand(u.shape[:-1]) for i, value in do.items()}
         for m in self.mechanisms:
-            if m.parents and m.columns[0] not in columns:
-                parents = (columns[p] if p in columns else u[..., p] for p in m.parents)
-                columns |= _by_column(m.push(_of_node(u, m.columns), *parents), m.columns)
+            if m.parents and m.columns[0] not in do:
+                node = m.push(_of_node(columns, m.columns), *(columns[p] for p in m.parents))
+                columns |= _by_column(node, m.columns)
             if (i := m.columns[0]) in self.missing:
                 flag, held = self.missing[i]
-                told, value = (columns[j] if j in columns else u[..., j] for j in (flag, i))
-                columns[i] = torch.where(told > 0.5, held, value)
+                columns[i] = torch.where(columns[flag] > 0.5, held, columns[i])
         return _with_columns(u, columns)
 
     def rounded(self, v: Tensor) -> Tensor:
