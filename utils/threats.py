@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from utils import seeding
-from utils.scms.counterfactual import abduct, chances, interventions, least_shift
+from utils.scms.counterfactual import abduct, chances, interventions, latent_slopes, least_shift, noise_of
 from utils.seeding import Source
 from utils.types import SCM, Column, Context, Epsilon, Predict, Scalar
 
@@ -204,7 +204,7 @@ class CausalThreat:
             return self.around(abduct(self.scm, x, chance))
         own = self.scm.own(x)
         do = {i: own[..., i] for i in self.scm.sensitive}
-        noise = self.scm.to_noise(own, None if chance is None else chance[0])
+        noise = noise_of(self.scm, x) if chance is None else self.scm.to_noise(own, chance[0])
         return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
 
     def around(self, noise: Tensor) -> Reach:
@@ -326,20 +326,20 @@ def ascend(
         rel_step: length of a step, as a share of the radius.
         keep: the best perturbation needs the damage of the last once more; the last, as in adversarial training, not.
     """
-    ball = threat.ball
+    ball, mask = threat.ball, threat.mask
     step = ball.spread(rel_step * radius)
 
     def inside(delta: Tensor) -> Tensor:
         return threat.legal(x, ball.project(delta, radius))
 
     with torch.no_grad():
-        delta = inside(start * threat.mask)
+        delta = inside(start * mask)
         best, best_value = delta, torch.full(delta.shape[: delta.ndim - ball.events], -torch.inf).to(delta)
         for _ in range(steps):
             gradient, value = slope(damage, delta)
             if keep == "best":
                 best, best_value = _better(delta, value, best, best_value, ball)
-            delta = inside(delta + step * ball.steepest(gradient * threat.mask))
+            delta = inside(delta + step * ball.steepest(gradient * mask))
         return delta if keep == "last" else _better(delta, damage(delta), best, best_value, ball)[0]
 
 
@@ -359,8 +359,7 @@ def slope(damage: Damage, delta: Tensor) -> tuple[Tensor, Tensor]:
 
 def _better(delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
     improved = value > best_value
-    wide = improved.reshape(*improved.shape, *(1,) * ball.events)
-    return torch.where(wide, delta, best), torch.where(improved, value, best_value)
+    return torch.where(ball.spread(improved), delta, best), torch.where(improved, value, best_value)
 
 
 def of_candidates(predict: Predict, ball: Ball) -> Predict:
@@ -372,6 +371,22 @@ def of_candidates(predict: Predict, ball: Ball) -> Predict:
         return predict(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     return answer
+
+
+def pull_back(gradient: Tensor, threat: Threat, reach: Reach, x: Tensor) -> Tensor:
+    """The gradient (n, *) by delta at 0 of what has that gradient (n, *) by x' = reach(delta), for one candidate.
+
+    Others may differentiate it again by what ``gradient`` depends on.
+    """
+    if isinstance(threat, CausalThreat) and threat.scm.known is not None:
+        slopes = threat.scm.known.find(latent_slopes, threat.scm, x)
+        if slopes is not None:
+            return (slopes.unflatten(-1, (x.shape[-1], -1)) * gradient.unsqueeze(-1)).sum(-2)
+    with torch.enable_grad():
+        start = threat.zero(x).requires_grad_()
+        moved = reach(start)
+        (found,) = torch.autograd.grad(moved, start, gradient.unsqueeze(0), create_graph=True, materialize_grads=True)
+    return found.squeeze(0)
 
 
 def worst(x: Tensor, value: Tensor) -> Tensor:

@@ -149,6 +149,14 @@ class Judgement(NamedTuple):
     warnings: Sequence[str] = ()
 
 
+class KnownRows(Protocol):
+    """The rows of a batch, of which an SCM need not be asked anew in every epoch of a training."""
+
+    def find(self, of: "Callable[[SCM, Tensor], Tensor]", scm: "SCM", x: Tensor) -> Tensor | None:
+        """Returns what a function of SCM and rows gives for x (n, d), where that is known."""
+        ...
+
+
 @dataclass(frozen=True)
 class SCM:
     """An invertible structural causal model over the columns of a data set, in units of its own.
@@ -173,6 +181,7 @@ class SCM:
     refit: Callable[[Sequence[Variant]], "Sequence[SCM]"] | None = None  # equations that agree are taken as they are
     missing: Mapping[int, tuple[int, Tensor]] = field(default_factory=dict)  # column: its flag, what it holds at 1
     whole: tuple[Tensor, Tensor, Tensor] | None = None  # (d,) each: step between whole numbers, or 0, least, largest
+    known: "KnownRows | None" = field(default=None, compare=False, repr=False)  # in a training, those of the batch
 
     @property
     def posterior(self) -> tuple[int, ...]:

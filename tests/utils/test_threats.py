@@ -1,5 +1,6 @@
 """Balls, perturbation sets, the ascent loop, and the check that an attack cannot cheat."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +12,9 @@ from torch import nn
 from tests import oracles
 from utils import seeding
 from utils.scms.counterfactual import factual_level, twins
-from utils.threats import Ball, ascend, causal, check_budget, everywhere, features, movable, worst
+from utils.scms.once import Known
+from utils.threats import Ball, ascend, causal, check_budget, everywhere, features, movable, pull_back, worst
+from utils.views.stack import stack_batches, stack_scms
 
 NORMS = ["l2", "linf"]
 ORDER = {"l2": 2, "linf": torch.inf}
@@ -359,3 +362,15 @@ def test_without_relaxing_only_continuous_columns_move(dataset, context):
     threat = features(context("loan"), norm="l2", movable_columns="all", relax=False)
     kinds = [c.kind for c in dataset("loan").columns]
     assert threat.mask.tolist() == [float(kind == "continuous") for kind in kinds]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_gradient_is_pulled_back_by_the_reduced_form(dataset, context, known):
+    """On lin x = J u: dF/du = J^T dF/dx with J = [[1, 0, 0], [2, 1, 0], [-1, -1, 1]]; the attribute does not move."""
+    ctx, train, keep = context("lin"), stack_batches([dataset("lin").train]), torch.tensor([[3, 1, 4]])
+    x = train.of_each(keep).x
+    ctx = replace(ctx, scm=replace(stack_scms([ctx.scm]), known=Known(train).at(x, keep) if known else None))
+    threat, gradient = causal(ctx, norm="l2", twins=False), torch.tensor([1.0, 2.0, 4.0]).expand_as(x) * ctx.scm.scale
+    found = pull_back(gradient, threat, threat.at(x), x)
+    assert torch.allclose(found, torch.tensor([0.0, 2.0 - 4.0, 4.0]).expand_as(x), atol=1e-5)
+    assert not known or ctx.scm.known.tables

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from utils.threats import Threat, ascend
-from utils.types import Context, Scalar
+from utils.threats import Threat, ascend, pull_back
+from utils.types import Context, Predict, Scalar
+from utils.views.one_pass import answers_at
 
 
 def local_linearity(
+    predict: Predict,
     value: Callable[[Tensor], Tensor],
     threat: Threat,
     x: Tensor,
@@ -19,13 +21,15 @@ def local_linearity(
     steps: int,
     rel_step: Scalar,
 ) -> tuple[Tensor, Tensor]:
-    """gamma = |F(d) - F(0) - d . grad F(0)| at the d that maximises it, and grad F(0); F(d) = value(reach(d)).
+    """gamma = |F(d) - F(0) - d . grad F(0)| at the d that maximises it, and grad F(0); F(d) = value(h(reach(d))).
 
     In features, the local linearity measure of Qin et al. 2019 (arXiv 1907.02610); in latent coordinates, equation
-    18 of Ehyaei et al. 2024 (arXiv 2308.08938): the threat decides. The start is N(0, I), projected.
+    18 of Ehyaei et al. 2024 (arXiv 2308.08938): the threat decides. The start is N(0, I), projected. F(0) is that of
+    the row itself, which every threat reaches by d = 0.
 
     Args:
-        value: x' (1, n, d) -> (1, n).
+        predict: the model h.
+        value: logits (..., n, k) -> (..., n).
         threat: with one candidate per row.
         x: (n, d).
         radius: (n,).
@@ -43,14 +47,14 @@ def local_linearity(
     if len(zero) != 1:
         raise ValueError("local linearity is judged around the row itself; set twins=false in the threat of the term")
     reach = threat.at(x)
-
+    point, logits = answers_at(predict, x)
     with torch.enable_grad():
-        start = zero.requires_grad_()
-        base = value(reach(start))
-        (slope,) = torch.autograd.grad(base.sum(), start, create_graph=True, materialize_grads=True)
+        base = value(logits)
+        (gradient,) = torch.autograd.grad(base.sum(), point, create_graph=True, materialize_grads=True)
+    slope = pull_back(gradient, threat, reach, x)
 
     def gamma(delta: Tensor, base: Tensor, slope: Tensor) -> Tensor:
-        return (value(reach(delta)) - base - (delta * slope).sum(-1)).abs()
+        return (value(predict(reach(delta))) - base - (delta * slope).sum(-1)).abs()
 
     fixed_base, fixed_slope = base.detach(), slope.detach()
     delta = ascend(
@@ -62,4 +66,4 @@ def local_linearity(
         steps=steps,
         rel_step=rel_step,
     )
-    return gamma(delta, base, slope).squeeze(0), slope.squeeze(0)
+    return gamma(delta, base, slope).squeeze(0), slope

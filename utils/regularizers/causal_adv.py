@@ -2,12 +2,12 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from utils.losses.linearity import local_linearity
 from utils.losses.objective import binary_logit, cross_entropy, is_zero
-from utils.scms.counterfactual import chances
-from utils.scms.counterfactual import twins as twins_of
+from utils.scms.counterfactual import chances, other_twins
 from utils.threats import MakeThreat, movable
 from utils.types import Batch, Context, Predict, Scalar
 
@@ -52,17 +52,18 @@ def causal_adv(
         ValueError: another space.
     """
     values = {
-        "latent": (latent_threat, lambda x: cross_entropy(predict(x), batch.y)),
-        "features": (feature_threat, lambda x: binary_logit(predict(x), "causal_adv in features")),
+        "latent": (latent_threat, lambda logits: cross_entropy(logits, batch.y)),
+        "features": (feature_threat, lambda logits: binary_logit(logits, "causal_adv in features")),
     }
     if space not in values:
         raise ValueError(f"regularizer.causal_adv.space={space!r} is not known; choose latent or features")
     threat, value = values[space]
-    chance = chances(ctx.scm, batch.x, ctx.uniform)
-    total = twins * cross_entropy(predict(twins_of(ctx.scm, batch.x, chance)), batch.y).amax(0)
+    others = other_twins(ctx.scm, batch.x, chances(ctx.scm, batch.x, ctx.uniform))
+    losses = [cross_entropy(logits, batch.y) for logits in (predict(batch.x).unsqueeze(0), predict(others))]
+    total = twins * torch.cat(losses).amax(0)  # the factual twin is the row itself
     if is_zero(linearity) and is_zero(gradient):  # the twins alone need no inner maximisation
         return total
     gamma, slope = local_linearity(
-        value, threat(ctx), batch.x, ctx.epsilon(batch, ctx), ctx, steps=steps, rel_step=rel_step
+        predict, value, threat(ctx), batch.x, ctx.epsilon(batch, ctx), ctx, steps=steps, rel_step=rel_step
     )
     return total + linearity * gamma + gradient * (slope * movable(ctx.columns, mask, slope)).square().sum(-1)

@@ -25,7 +25,8 @@ def llr(
     gamma is the largest departure of z from its linearisation in the ball of ``threat``; m the mask of columns.
     """
     gamma, slope = local_linearity(
-        lambda x: binary_logit(predict(x), "llr"),
+        predict,
+        lambda logits: binary_logit(logits, "llr"),
         threat(ctx),
         batch.x,
         ctx.epsilon(batch, ctx),

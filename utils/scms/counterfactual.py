@@ -8,6 +8,7 @@ from torch import Tensor
 
 from utils import seeding
 from utils.scms.discrete import draw_anew
+from utils.scms.once import once
 from utils.scms.structure import nearest_level
 from utils.types import SCM
 
@@ -57,6 +58,12 @@ def chances_of_draws(scm: SCM, x: Tensor, rows: seeding.Rows, draws: int) -> Ten
     return chances(scm, x, of_rows)
 
 
+@once
+def noise_of(scm: SCM, x: Tensor) -> Tensor:
+    """The noise (..., d) of x (..., d), in the middle of a posterior."""
+    return scm.to_noise(scm.own(x))
+
+
 def abduct(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     """The noise (L, ..., d) of every twin of x (..., d), drawn by ``chances``.
 
@@ -64,7 +71,7 @@ def abduct(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     levels that differ from the row's in a sensitive ancestor of it, and once for all levels that agree in those.
     """
     size = len(scm.levels), *x.shape
-    noise = scm.to_noise(scm.own(x), None if chance is None else chance[0]).expand(size)
+    noise = (noise_of(scm, x) if chance is None else scm.to_noise(scm.own(x), chance[0])).expand(size)
     if chance is None or not scm.fresh:
         return noise
     first = first_alike(scm)
@@ -90,6 +97,20 @@ def first_alike(scm: SCM) -> Tensor:
     return first
 
 
+def latent_slopes(scm: SCM, x: Tensor) -> Tensor:
+    """d x_j / d t_i of x (..., d), model space, by the noise that x has + t * unit, at t = 0: (..., d * d), j first."""
+    noise, own = noise_of(scm, x), scm.own(x)
+    do = {i: own[..., i] for i in scm.sensitive}
+    with torch.enable_grad():
+        t = torch.zeros_like(noise).requires_grad_()
+        columns = scm.model(scm.to_features(noise + t * scm.unit, do)).unbind(-1)
+        found = [
+            torch.autograd.grad(of.sum(), t, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
+            for of in columns
+        ]
+    return torch.cat(found, -1)
+
+
 def twins(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     """Counterfactuals of x (..., d) under every level of the sensitive attributes, (L, ..., d), model space.
 
@@ -97,6 +118,22 @@ def twins(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
     drawn by ``chance`` (see ``chances``); without, it is in the middle.
     """
     return scm.model(scm.to_features(abduct(scm, x, chance), interventions(scm, x)))
+
+
+def other_twins(scm: SCM, x: Tensor, chance: Tensor | None = None) -> Tensor:
+    """The twins (L - 1, ..., d) of x (..., d) at all levels but that which each row has; ``chance`` as of ``twins``."""
+    return _other_twins(scm, x) if chance is None else _others(scm, x, twins(scm, x, chance))
+
+
+@once
+def _other_twins(scm: SCM, x: Tensor) -> Tensor:
+    return _others(scm, x, twins(scm, x))
+
+
+def _others(scm: SCM, x: Tensor, every: Tensor) -> Tensor:
+    """Those of every twin (L, ..., d) that are at other levels than x (..., d), (L - 1, ..., d)."""
+    level = (factual_level(scm, x) + every_level(scm, x)[1:]) % len(every)
+    return every.take_along_dim(level.unsqueeze(-1), 0)
 
 
 def is_factual(scm: SCM, x: Tensor) -> Tensor:

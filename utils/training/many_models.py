@@ -10,9 +10,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from utils.losses.objective import Objective, likeliest
+from utils.scms.once import Known
 from utils.system.optimizers import without_compiler
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
 from utils.types import Batch, Context, Predict
+from utils.views.one_pass import OnePass
 from utils.views.row_parts import parts
 
 Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoch with its share, and figures
@@ -73,14 +75,16 @@ def fit_many(
     errors: list[DivergenceError | None] = [None] * len(orders)
     streams = _streams(orders, ctx)
     begun, started = _resume_all(checkpoints, optimizer, streams, errors, states), time.monotonic()
-    written = started
+    written, known = started, Known(train)
     for epoch in range(begun, epochs):
         stack.train()
         ctx = replace(ctx, progress=epoch / epochs, epoch=epoch, epochs=epochs)
         losses = []
         rows = torch.stack([torch.randperm(train.y.shape[-1], generator=order) for order in orders])
         for keep in rows.to(train.x.device).split(batch_size, 1):
-            total, _ = objective(stack, train.of_each(keep), ctx)
+            batch = train.of_each(keep)
+            scm = replace(ctx.scm, known=known.at(batch.x, keep))
+            total, _ = objective(OnePass(stack, batch.x), batch, replace(ctx, scm=scm))
             total.sum().backward(inputs=optimizer.parameters)
             optimizer.step()
             losses.append(total.detach())

@@ -50,6 +50,10 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., m, n, *) -> (..., m, n, *)."""
+        if x.ndim == 3:
+            return self.together(x)
+        if len(x) == 1:  # fewer views, which cost more than small products
+            return self(x.squeeze(0)).unsqueeze(0)
         front = x.movedim(-3, 0)
         y = self.together(front.reshape(len(front), -1, x.shape[-1]))
         return y.reshape(*front.shape[:-1], *y.shape[2:]).movedim(0, x.ndim - 3)

@@ -20,7 +20,7 @@ def judge(value, ctx, x, *, radius=0.5, steps=10, space="features"):
         else causal(ctx, norm="l2", twins=False)
     )
     radii = torch.full((len(x),), radius, dtype=x.dtype)
-    return local_linearity(value, threat, x, radii, ctx, steps=steps, rel_step=1.0)
+    return local_linearity(value, lambda found: found, threat, x, radii, ctx, steps=steps, rel_step=1.0)
 
 
 def test_a_linear_function_departs_nowhere_and_its_gradient_is_its_slope(dataset, context):
@@ -89,7 +89,6 @@ def test_the_ascent_raises_the_departure_of_its_start(dataset, context):
 
 def test_several_candidates_per_row_are_refused(dataset, context):
     ctx, x = context("lin"), dataset("lin").test.x
+    threat, radii = causal(ctx, norm="l2", twins=True), torch.ones(len(x))
     with pytest.raises(ValueError, match="twins=false"):
-        local_linearity(
-            lambda v: v.sum(-1), causal(ctx, norm="l2", twins=True), x, torch.ones(len(x)), ctx, steps=1, rel_step=1.0
-        )
+        local_linearity(nn.Linear(3, 1), lambda z: z.squeeze(-1), threat, x, radii, ctx, steps=1, rel_step=1.0)

@@ -38,7 +38,8 @@ def test_on_a_linear_model_the_penalty_is_the_square_of_the_masked_weights(datas
 def test_the_parts_add_up_with_their_weights(dataset, context, trained, llr):
     model, rows, ctx = trained("loan"), dataset("loan").test, context("loan", radius=0.3)
     gamma, slope = local_linearity(
-        lambda x: model(x)[..., 0],
+        model,
+        lambda logits: logits[..., 0],
         features(ctx, norm="l2", movable_columns="all", relax=True),
         rows.x,
         ctx.epsilon(rows, ctx),
