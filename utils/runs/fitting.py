@@ -68,7 +68,7 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
     stack = Stack([run.model for run in runs])
-    nominal, terms = _stacked_terms(runs)
+    nominal, terms = stack_terms(runs)
     objective = make_objective(nominal, terms)
     train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])
     _compare(runs, stack, objective, train, ctx)
@@ -92,7 +92,7 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
     return errors
 
 
-def _stacked_terms(runs: Sequence[Run]) -> tuple[Scalar, dict[str, Weighted]]:
+def stack_terms(runs: Sequence[Run]) -> tuple[Scalar, dict[str, Weighted]]:
     """The weight of the plain loss and the terms of a stack: the losses (m,) that its runs would minimise one by one.
 
     Raises:

@@ -82,9 +82,7 @@ def fit_many(
         losses = []
         rows = torch.stack([torch.randperm(train.y.shape[-1], generator=order) for order in orders])
         for keep in rows.to(train.x.device).split(batch_size, 1):
-            batch = train.of_each(keep)
-            scm = replace(ctx.scm, known=known.at(batch.x, keep))
-            total, _ = objective(OnePass(stack, batch.x), batch, replace(ctx, scm=scm))
+            total = find_losses(stack, objective, train, keep, ctx, known)
             total.sum().backward(inputs=optimizer.parameters)
             optimizer.step()
             losses.append(total.detach())
@@ -102,6 +100,16 @@ def fit_many(
         sound = torch.tensor([error is None for error in errors], device=values.device)
         watch(epoch + 1, summary(stack, values[:, sound], valid))
     return errors
+
+
+def find_losses(
+    stack: nn.Module, objective: Objective, train: Batch, keep: Tensor, ctx: Context, known: Known
+) -> Tensor:
+    """Returns the loss (m,) of each model on the rows ``keep`` (m, b), sharing what all terms ask for."""
+    batch = train.of_each(keep)
+    scm = replace(ctx.scm, known=known.at(batch.x, keep))
+    total, _ = objective(OnePass(stack, batch.x), batch, replace(ctx, scm=scm))
+    return total
 
 
 def _streams(orders: Sequence[Generator], ctx: Context) -> list[Streams]:

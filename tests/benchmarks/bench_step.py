@@ -1,0 +1,107 @@
+"""CPU-milliseconds of a training step beside its bare matrix products. Run by hand:
+
+    python -m tests.benchmarks.bench_step [--models N ...] [WORD ...]
+
+Of stacks of N models (1, 16 and 64), each of a seed of its own, trained on batches of 100 under the words of train.py
+(else ``regularizer=causal_adv`` on loan): a step, its matrix products alone, on tensors of the same shapes and strides,
+their ratio, and how many operations the step has. Step and products take turns; shown is the first decile of process
+time, which neighbours on the machine move least, on one thread.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import paths_config
+from utils import build
+from utils.losses.objective import make_objective
+from utils.runs.fitting import stack_terms
+from utils.scms.once import Known
+from utils.system.optimizers import without_compiler
+from utils.training.many_models import find_losses
+from utils.views.stack import Stack, stack_batches, stack_contexts
+
+PRODUCTS = ("aten.bmm", "aten.baddbmm", "aten.mm", "aten.addmm")
+REPEATS = 40
+
+
+class Heard(TorchDispatchMode):
+    """Counts operations, and keeps the matrix products, with random numbers in place of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations, self.products = 0, list[Callable[[], Any]]()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Hears of one operation."""
+        self.operations += 1
+        if str(function).startswith(PRODUCTS):
+            like = [torch.randn_like(a) if isinstance(a, Tensor) else a for a in args]
+            self.products.append(lambda: function(*like, **(kwargs or {})))
+        return function(*args, **(kwargs or {}))
+
+
+def built(words: Sequence[str]) -> build.Run:
+    """A run as the command line builds it."""
+    with initialize_config_dir(str(paths_config.ROOT / "config"), version_base="1.3"):
+        cfg = compose("train", overrides=["device=cpu", *words])
+    params: Any = OmegaConf.to_container(cfg, resolve=True)
+    return build.build_run(params)
+
+
+def stepping(runs: Sequence[build.Run]) -> Callable[[], None]:
+    """A step of the training of a stack of runs, on other rows each time."""
+    stack, ctx = Stack([run.model for run in runs]), stack_contexts([run.ctx for run in runs])
+    ctx, train = replace(ctx, progress=0.0, epoch=0, epochs=10), stack_batches([run.dataset.train for run in runs])
+    objective, known, weights = make_objective(*stack_terms(runs)), Known(train), list(stack.parameters())
+    optimizer = without_compiler(runs[0].make_optimizer)(weights, lr=0.001)
+
+    def step() -> None:
+        keep = torch.stack([torch.randperm(train.y.shape[-1])[:100] for _ in runs])
+        optimizer.zero_grad()
+        find_losses(stack, objective, train, keep, ctx, known).sum().backward(inputs=weights)
+        optimizer.step()
+
+    return step
+
+
+def row(words: Sequence[str], models: int) -> str:
+    """A row of the table."""
+    step, heard = stepping([built([*words, f"seed={seed}"]) for seed in range(models)]), Heard()
+    step()
+    with heard:
+        step()
+    times: list[list[float]] = [[], []]
+    for _ in range(REPEATS):
+        for spent, parts in zip(times, ([step], heard.products), strict=True):
+            start = time.process_time()
+            for part in parts:
+                part()
+            spent.append(time.process_time() - start)
+    whole, bare = (1000 * sorted(spent)[REPEATS // 10] / models for spent in times)
+    return f"| {models} | {whole:.2f} | {bare:.2f} | {whole / bare:.1f} | {heard.operations:,} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", default=["regularizer=causal_adv", "dataset=loan"])
+    parser.add_argument("--models", type=int, nargs="*", default=(1, 16, 64))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"`{' '.join(args.words)}`\n\n| models | ms a step and model | its products | ratio | operations |")
+    print("|---|---|---|---|---|")
+    for models in args.models:
+        print(row(args.words, models), flush=True)
+
+
+if __name__ == "__main__":
+    main()
