@@ -37,7 +37,7 @@ from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.system.environment import keep_memory
-from utils.system.sources import note
+from utils.system.sources import note, note_unseen
 from utils.training.one_model import PLAIN, Recipe
 from utils.types import SCM, Adaptation, AttackName, Batch, Context, Dataset, FitDecide, Metric, Poison, Prepare, Term
 from utils.views.row_parts import judge_some
@@ -344,6 +344,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
         dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
     else:
         dataset = _on_device(dataset, device)
+        note_unseen("rows in memory")
     if dataset.shape:
         validate_pixels(params, dataset.shape)
     model, description = build_model(params, dataset, shared)

@@ -19,7 +19,7 @@ from utils.datasets.fetch import read_fields, read_lines
 from utils.datasets.images import Rows, by, check_size, complete, draw
 from utils.datasets.tabular import binary, group_names, mark, names, unknown_name
 from utils.system.console import count, notice
-from utils.system.sources import note_folder
+from utils.system.sources import note_unseen
 from utils.types import Batch, Dataset
 
 HOME = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -140,7 +140,8 @@ def find_folder() -> Path:
                 f"unzip the first, and put all three into {folder}; or set TRILEMMA_DATA to the folder that holds "
                 "celeba."
             )
-    return note_folder(folder)
+    note_unseen(str(folder))
+    return folder
 
 
 def read_attributes(path: Path) -> tuple[list[str], list[str], NDArray[np.bool_]]:

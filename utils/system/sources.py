@@ -14,14 +14,13 @@ def note(path: Path) -> Path:
     return path
 
 
-def note_folder(path: Path) -> Path:
-    """Notes a folder of too many files to look at each again; returns it."""
-    _untold.add(str(path))
-    return path
+def note_unseen(what: str) -> None:
+    """Notes data that a later process cannot look at again: rows in memory, a folder of too many files."""
+    _untold.add(what)
 
 
 def describe_read() -> list[Stat] | None:
-    """Returns what the files noted so far look like; None where a folder was read, or one of them is gone."""
+    """Returns what the files noted so far look like; None where data were unseen, or one of them is gone."""
     try:
         return None if _untold else [stat(path) for path in sorted(_read)]
     except OSError:

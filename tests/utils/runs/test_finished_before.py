@@ -2,12 +2,15 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import paths_config
 from tests.commands import SMALL, command, house
+from utils.command_line.composing import compose_params
 from utils.run_store import RunStore
 from utils.runs import finished_before
 from utils.system import sources
@@ -127,8 +130,19 @@ def test_whatever_is_gone_is_not_relied_on(folder, built, lost):
     assert len(built) == 2
 
 
+def test_rows_in_memory_are_not_those_that_the_settings_name(folder, built):
+    from utils.build import build_dataset
+    from utils.runs import lifecycle
+
+    params = compose_params([*SMALL, *LOAN])
+    given = build_dataset(params, torch.device("cpu"))
+    lifecycle.carry_out(params, folder / "out", dataset=replace(given, train=given.train.rows(slice(0, 20))))
+    train(*LOAN)
+    assert len(built) == 2
+
+
 def test_a_folder_of_too_many_files_is_never_taken_to_be_the_same(folder, built):
-    sources.note_folder(Path("faces"))
+    sources.note_unseen("faces")
     train(*LOAN)
     train(*LOAN)
     assert len(built) == 2
