@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import yaml
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import paths_config
@@ -45,6 +45,7 @@ from utils.types import Answer, Batch, Dataset, Poisoned, Victim
 
 LEARNERS = {
     "gb": lambda seed: GradientBoostingClassifier(random_state=seed),
+    "hgb": lambda seed: HistGradientBoostingClassifier(random_state=seed),
     "rf": lambda seed: RandomForestClassifier(random_state=seed),
     "logistic": lambda seed: LogisticRegression(max_iter=1000),
 }
@@ -59,7 +60,7 @@ OURS = {
     "defaults": {},
 }
 METHODS = ("published", *OURS)
-MARKS = (50, 200, 495)  # evaluations
+MARKS = (50, 100, 200, 495)  # evaluations
 GAP = "fpr_gap"
 
 
@@ -213,7 +214,7 @@ def ours(own: Victim, job: Job) -> Trace:
     label = None if settings["label"] == "search" else settings["label"]
     space = space_of(own, label, settings["copies"], settings["spread"])
     lines = own.journal.read_text().splitlines()[1:]
-    plan = PLANS[settings["search"]](space, settings["rows"])
+    plan = PLANS[settings["search"]](space.parameters, settings["rows"])
     history = History(plan, tuple(read_entry(json.loads(line)) for line in lines))
     best = [(e.number, space.batch(space.rows(history.points(e))), e.metrics) for e in history.accepted]
     seconds = found.facts["seconds"]

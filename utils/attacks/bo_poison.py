@@ -12,9 +12,10 @@ people, on rows that it has not seen too.
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from utils.poisoning.acquisition import Point, asker
+from utils.poisoning.acquisition import asker
 from utils.poisoning.history import account
 from utils.poisoning.judge import chosen
+from utils.poisoning.points import Point
 from utils.poisoning.poison_settings import BayesSettings
 from utils.poisoning.rows_csv import with_rows
 from utils.poisoning.search import Search, joint, sequential, shared

@@ -15,10 +15,11 @@ from torch import Tensor
 from utils import seeding
 from utils.datasets.ranking import rank
 from utils.poisoning import designs
-from utils.poisoning.acquisition import Ask, Point, asker
+from utils.poisoning.acquisition import asker
 from utils.poisoning.cells import ACTIONS, Edited, Move, cells_of, chosen_cells, table_of
 from utils.poisoning.history import Plan, account
 from utils.poisoning.judge import chosen
+from utils.poisoning.points import Ask, Point
 from utils.poisoning.poison_settings import CellSettings, count_classes
 from utils.poisoning.search import Search, shared
 from utils.poisoning.trials import list_steps

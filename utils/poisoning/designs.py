@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from utils.poisoning.acquisition import Ask, Outcome, Point
 from utils.poisoning.cells import Action, Move, counts_of
+from utils.poisoning.points import Ask, Known, Point
 from utils.types import Batch
 
 WAY = (1.0, 0.5, 1.5, 2.0)  # first points, as shares of the way to independence
@@ -55,11 +55,11 @@ def distinct(action: Action, moves: Sequence[Move], points: Points) -> Points:
 def led_by(points: Points, ask: Ask | None) -> Ask:
     """Returns the function that asks for these points first, then for those of ``ask``, if any."""
 
-    def lead(told: Sequence[Outcome], pending: Sequence[Point], count: int, seed: int) -> Points:
-        start = len(told) + len(pending)
+    def lead(known: Known, pending: Sequence[Point], count: int, seed: int) -> Points:
+        start = len(known.outcomes) + len(pending)
         found = [dict(point) for point in points[start : start + count]]
         if ask is None or len(found) == count:
             return found
-        return found + ask(told, [*pending, *found], count - len(found), seed)
+        return found + ask(known, [*pending, *found], count - len(found), seed)
 
     return lead

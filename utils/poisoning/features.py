@@ -52,11 +52,16 @@ class Parameter(NamedTuple):
         """Returns the value at u in [0, 1), by which it is uniform, in its logarithm where it says so."""
         if self.kind == "choice":
             return self.choices[int(u * len(self.choices))]
+        low, high = self.line
+        value = low + u * (high - low)
+        return self.valid(math.exp(value) if self.log else value)
+
+    @property
+    def line(self) -> tuple[float, float]:
+        """The ends of the line that its numbers are on, logarithms where it says so; of no choice."""
         half = 0.5 if self.kind == "int" else 0.0  # every whole number has the same share of the line
         low, high = self.low - half, self.high + half
-        if not self.log:
-            return self.valid(low + u * (high - low))
-        return self.valid(math.exp(math.log(low) + u * (math.log(high) - math.log(low))))
+        return (math.log(low), math.log(high)) if self.log else (low, high)
 
 
 class Rows(NamedTuple):

@@ -11,11 +11,12 @@ from itertools import takewhile
 from time import thread_time
 from typing import NamedTuple
 
-from utils.poisoning.acquisition import Ask, Point, batch_seed, drawn
+from utils.poisoning.acquisition import batch_seed
 from utils.poisoning.features import Parameter
 from utils.poisoning.history import Evaluation, History, Plan, Proposal, read_entry, write_entry
 from utils.poisoning.journal import Entry, Journal
 from utils.poisoning.judge import Judge, UndefinedError
+from utils.poisoning.points import Ask, Point, drawn
 from utils.poisoning.trials import Trial, accept_best, fail_trial, judge_trial
 from utils.seeding import rng
 from utils.system.console import count
@@ -135,7 +136,7 @@ class Search:
         if count < 1:
             return Chosen([], 0.0)
         started = thread_time()
-        points = self.ask(known.outcomes(self.judge.objectives), pending, count, batch_seed(self.victim.seed, batch))
+        points = self.ask(known.tell(self.judge.objectives), pending, count, batch_seed(self.victim.seed, batch))
         return Chosen(points, (thread_time() - started) / count)
 
     def _new(self, before: History, batch: int, points: Sequence[dict[str, float]]) -> list[dict[str, float]]:

@@ -153,13 +153,17 @@ def test_a_larger_budget_goes_on_from_a_smaller_one(of, tmp_path):
 def test_quasi_random_points_fill_the_space_more_evenly_than_random_ones():
     from utils.poisoning.acquisition import asker
     from utils.poisoning.features import Parameter
+    from utils.poisoning.points import Known, Outcome
+
+    def known(size):
+        return Known([Outcome({}, None, 0.0)] * size, 0.0)
 
     line = [Parameter("a", "float", 0, 1), Parameter("b", "int", 0, 99)]
-    points = {of: asker(of, line, 1)([], [], 64, 3) for of in ("sobol", "random")}
+    points = {of: asker(of, line, 1)(known(0), [], 64, 3) for of in ("sobol", "random")}
     empty = {of: 8 - len({int(8 * p["a"]) for p in found[:8]}) for of, found in points.items()}
     assert empty["sobol"] == 0
     whole = asker("sobol", line, 1)
-    halves = whole([], [], 32, 1) + whole([None] * 30, [None] * 2, 32, 2)
+    halves = whole(known(0), [], 32, 1) + whole(known(30), [{}] * 2, 32, 2)
     assert halves == points["sobol"]
     assert all(p["b"] == int(p["b"]) and 0 <= p["b"] <= 99 for p in points["sobol"])
 

@@ -16,8 +16,8 @@ from sklearn.neighbors import NearestNeighbors
 import paths_config
 from tests.utils.poisoning.tables import COLUMNS, dataset, space, table
 from utils.datasets.tabular import assemble, binary, continuous, group_index, mark
-from utils.poisoning.acquisition import drawn
 from utils.poisoning.features import Rows, valid
+from utils.poisoning.points import drawn
 from utils.types import Column
 
 NAMES = [c.name for c in COLUMNS]

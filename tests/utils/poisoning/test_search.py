@@ -8,6 +8,7 @@ from evals.records.pareto import efficient
 from tests.utils.poisoning.table_learner import WRONG, Grid, N, Table, costs, helps, judge, victim
 from utils.poisoning.acquisition import asker
 from utils.poisoning.journal import Journal
+from utils.poisoning.points import Known
 from utils.poisoning.search import Search, joint, sequential
 
 GRID = [(a, b) for a in (0.0, 1.0) for b in range(8)]
@@ -184,9 +185,9 @@ def test_the_next_batch_is_asked_before_the_answers_are_waited_for(path, monkeyp
     plan = sequential(space.parameters, None)
     random = asker("random", plan.parameters, 1)
 
-    def ask(told, pending, count, seed):
-        order.append(("ask", len(told), len(pending)))
-        return random(told, pending, count, seed)
+    def ask(known, pending, count, seed):
+        order.append(("ask", len(known.outcomes), len(pending)))
+        return random(known, pending, count, seed)
 
     def refit(sets):
         order.append("begin")
@@ -307,7 +308,7 @@ def test_a_gaussian_process_searches_two_objectives(path, plan):
 
 def test_the_surrogate_is_told_what_a_row_changes_beside_those_accepted_before(path):
     history = searched(path, Table(helps), budget=12)
-    for told, e in zip(history.outcomes(1), history.made[1:], strict=True):
+    for told, e in zip(history.tell(1).outcomes, history.made[1:], strict=True):
         assert told.values == pytest.approx(
             [-min(helps(**e.proposal.point)[0], 100 * history.made[e.proposal.onto].loss) / N]
         )
@@ -339,7 +340,7 @@ def test_wide_whole_numbers_come_back_whole():
 
     wide = (Parameter("b", "int", 18, 80), Parameter("copies", "int", 1, 20, log=True))
     for sampler in ("random", "gp"):
-        points = asker(sampler, wide, 1)([], [], 20, 0)
+        points = asker(sampler, wide, 1)(Known([], 0.0), [], 20, 0)
         assert all(isinstance(v, int) for p in points for v in p.values())
         assert all(1 <= p["copies"] <= 20 and 18 <= p["b"] <= 80 for p in points)
 
@@ -347,6 +348,6 @@ def test_wide_whole_numbers_come_back_whole():
 def test_random_copies_are_uniform_in_their_logarithm():
     from utils.poisoning.features import Parameter
 
-    points = asker("random", (Parameter("copies", "int", 1, 100, log=True),), 1)([], [], 4000, 0)
+    points = asker("random", (Parameter("copies", "int", 1, 100, log=True),), 1)(Known([], 0.0), [], 4000, 0)
     below = np.mean([p["copies"] <= 7 for p in points])
     assert below == pytest.approx(np.log(15) / np.log(201), abs=0.03)
