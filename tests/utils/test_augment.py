@@ -137,6 +137,7 @@ def test_the_images_given_stay_as_they_are():
     assert torch.equal(x, before)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
 def test_a_gpu_gives_the_same_images():
     x = images(100)
