@@ -4,11 +4,14 @@ A policy is 25 pairs of operations, each with a probability and a magnitude of 0
 pair. Of an operation the magnitudes are evenly spaced over its range (their table 6), 0 leaving the image as it is and
 9 being the end; shears, shifts, rotations and enhancements go either way with probability 1/2.
 
-Operations take images x (n, c, h, w) in [0, 1], c being 1 or 3, and one strength for each, (n,). They are those of
-Pillow's ImageOps and ImageEnhance, but for rounding to bytes; what comes in from outside is black.
+Operations take images x (n, c, h, w) in [0, 1], c being 1 or 3, with one strength for each. They are those of Pillow's
+ImageOps and ImageEnhance, but for rounding to bytes; what comes in from outside is black. Those of one kind, such as a
+rotation and a shift, are one for all images of a batch, so that a device is given few and large things to do.
 """
 
 from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody writes it
@@ -72,118 +75,88 @@ def auto_augment(x: Tensor, source: Rows, *, padding: int, flip: bool) -> Tensor
     # five numbers a row, in float32 whatever x is: the pair, and for each of its two whether and which way
     draws = source.uniform(x.new_empty(1, len(x), 5, dtype=torch.float32)).squeeze(0)
     pair = (draws[:, 0] * len(POLICY)).long()
+    table = _on(x.device)
     for place in range(2):
-        operation, chance, magnitude = (column.to(x.device)[pair, place] for column in _TABLE)
-        operation = operation.where(draws[:, 1 + place] < chance, -1)
-        share = magnitude / STRONGEST * (draws[:, 3 + place] < 0.5).float().mul(2).sub(1)
-        changed = _apply(changed, operation, share)
+        kind = table.kind[pair, place].where(draws[:, 1 + place] < table.chance[pair, place], -1)
+        changed = _apply(changed, kind, table.numbers[pair, place, (draws[:, 3 + place] < 0.5).long()])
     return changed
 
 
-def _apply(x: Tensor, operation: Tensor, share: Tensor) -> Tensor:
-    """Applies to each image its operation (n,) of ``OPERATIONS``, -1 for none, by a signed ``share`` of its range."""
-    order = operation.argsort(stable=True)
-    counts = torch.bincount(operation + 1, minlength=len(OPERATIONS) + 1).tolist()  # the one time the host waits
-    same, *parts = zip(x[order].split(counts), share[order].split(counts), strict=True)
+def _apply(x: Tensor, kind: Tensor, numbers: Tensor) -> Tensor:
+    """Applies to each image its kind (n,) of ``KINDS``, -1 for none, by its numbers (n, 4).
+
+    So images of the same kind, which few launches change together, need not be of the same operation.
+    """
+    order = kind.argsort(stable=True)
+    counts = torch.bincount(kind + 1, minlength=len(KINDS) + 1).tolist()  # the one time the host waits
+    same, *parts = zip(x[order].split(counts), numbers[order].split(counts), strict=True)
     changed = [same[0]] + [
-        operate(rows, strength(shares)).to(x.dtype) if len(rows) else rows
-        for (operate, strength), (rows, shares) in zip(OPERATIONS.values(), parts, strict=True)
+        change(rows, own).to(x.dtype) if len(rows) else rows
+        for change, (rows, own) in zip(KINDS.values(), parts, strict=True)
     ]
     return torch.cat(changed)[order.argsort()]
 
 
-# --- in place --------------------------------------------------------------------------------------------------
+# --- kinds: what all images of one do, by four numbers (n, 4) of each ------------------------------------------
 
 
-def shear_y(x: Tensor, slope: Tensor) -> Tensor:
-    """Columns shifted by ``slope`` times their distance from the left edge, upwards where it is positive."""
-    return _pull(x, [[1, 0, 0], [slope, 1, 0]])
+def move(x: Tensor, numbers: Tensor) -> Tensor:
+    """Takes each pixel from elsewhere, black outside: turned, sheared or shifted, whose numbers else are 0.
 
-
-def shift_x(x: Tensor, share: Tensor) -> Tensor:
-    """Shifts to the right by the share of the width, cut to whole pixels."""
-    return _pull(x, [[1, 0, -(share * x.shape[3]).trunc()], [0, 1, 0]])
-
-
-def shift_y(x: Tensor, share: Tensor) -> Tensor:
-    """Shifts down by the share of the height, cut to whole pixels."""
-    return _pull(x, [[1, 0, 0], [0, 1, -(share * x.shape[2]).trunc()]])
-
-
-def rotate(x: Tensor, degrees: Tensor) -> Tensor:
-    """Counterclockwise about the middle."""
-    cos, sin = torch.deg2rad(degrees.double()).cos(), torch.deg2rad(degrees.double()).sin()
-    right, down = x.shape[3] / 2, x.shape[2] / 2
-    along: list[Tensor | float] = [cos, -sin, right - cos * right + sin * down]
-    return _pull(x, [along, [sin, cos, down - sin * right - cos * down]])
-
-
-def _pull(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
-    """Takes each pixel from the one that its middle (column, row, 1) is mapped into by the matrix; black outside."""
+    By degrees, counterclockwise about the middle; columns upwards by a slope times their distance from the left edge;
+    and to the right and down by shares of width and height, cut to whole pixels.
+    """
     n, c, h, w = x.shape
-    down = torch.arange(h, device=x.device).double().add(0.5).reshape(1, h, 1)
-    right = torch.arange(w, device=x.device).double().add(0.5).reshape(1, 1, w)
-    column, row = (_each(a) * right + _each(b) * down + _each(at) for a, b, at in matrix)
-    column, row = column.floor().long().expand(n, h, w), row.floor().long().expand(n, h, w)
+    degrees, slope = numbers[:, :2].double().unbind(1)
+    shift, fall = (numbers[:, 2:] * numbers.new_tensor([w, h])).trunc().double().unbind(1)
+    cos, sin = torch.deg2rad(degrees).cos(), torch.deg2rad(degrees).sin()
+    middle, centre = w / 2, h / 2
+    along = cos, -sin, middle - cos * middle + sin * centre - shift
+    down = sin + slope, cos, centre - sin * middle - cos * centre - fall
+    to_right = torch.arange(w, device=x.device).double().add(0.5)
+    to_below = torch.arange(h, device=x.device).double().add(0.5).unsqueeze(1)
+    column, row = (
+        (a * to_right + b * to_below + at).floor().long()
+        for a, b, at in ([number.reshape(n, 1, 1) for number in numbers] for numbers in (along, down))
+    )
     inside = (column >= 0) & (column < w) & (row >= 0) & (row < h)
     place = (row * w + column).where(inside, 0).reshape(n, 1, h * w).expand(n, c, h * w)
     return x.flatten(2).gather(2, place).reshape(x.shape) * inside.unsqueeze(1)
 
 
-def _each(number: Tensor | float) -> Tensor | float:
-    return number.double().reshape(-1, 1, 1) if isinstance(number, Tensor) else number
+def blend(x: Tensor, numbers: Tensor) -> Tensor:
+    """Blends from a base, at a factor of 0, over the image, at 1, and beyond, cut to [0, 1].
 
-
-# --- in value --------------------------------------------------------------------------------------------------
-
-
-def brightness(x: Tensor, factor: Tensor) -> Tensor:
-    """Blends from black, at 0, over the image, at 1, and beyond."""
-    return _blend(torch.zeros_like(x), x, factor)
-
-
-def color(x: Tensor, factor: Tensor) -> Tensor:
-    """Blends from grey, at 0, over the image, at 1, and beyond."""
-    return _blend(_grey(x), x, factor)
-
-
-def contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """Blends from the mean grey, at 0, over the image, at 1, and beyond."""
-    return _blend(_grey(x).mean((2, 3), keepdim=True), x, factor)
-
-
-def sharpness(x: Tensor, factor: Tensor) -> Tensor:
-    """Blends from smoothed, at 0, over the image, at 1, and beyond; the outermost pixels stay."""
+    The base is black, or what has a 1 beside the factor: grey, the mean grey, or smoothed but for the outermost pixels.
+    """
+    factor, as_grey, as_mean, as_smooth = numbers.to(x.dtype).reshape(-1, 4, 1, 1, 1).unbind(1)
+    grey = x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).reshape(3, 1, 1)).sum(1, keepdim=True)
     smooth, kernel = x.clone(), x.new_full((1, 1, 3, 3), 1 / 13)
     kernel[..., 1, 1] = 5 / 13
     if min(x.shape[2:]) > 2:
         smooth[..., 1:-1, 1:-1] = F.conv2d(x.flatten(0, 1).unsqueeze(1), kernel).reshape_as(x[..., 1:-1, 1:-1])
-    return _blend(smooth, x, factor)
+    base = as_grey * grey + as_mean * grey.mean((2, 3), keepdim=True) + as_smooth * smooth
+    return (base + factor * (x - base)).clamp(0, 1)
 
 
-def posterize(x: Tensor, bits: Tensor) -> Tensor:
-    """Bytes cut to their upper bits."""
-    step = (2 ** (8 - bits)).reshape(-1, 1, 1, 1)
+def posterize(x: Tensor, numbers: Tensor) -> Tensor:
+    """Bytes cut to their upper bits, by how many."""
+    step = (2 ** (8 - numbers[:, 0])).reshape(-1, 1, 1, 1)
     return _bytes(x).div(step).floor() * step / 255
 
 
-def solarize(x: Tensor, threshold: Tensor) -> Tensor:
-    """Inverted from the threshold on."""
-    return x.where(x < threshold.reshape(-1, 1, 1, 1), 1 - x)
+def solarize(x: Tensor, numbers: Tensor) -> Tensor:
+    """Inverted from a threshold on; from 0 everything."""
+    return x.where(x < numbers[:, 0].reshape(-1, 1, 1, 1), 1 - x)
 
 
-def invert(x: Tensor, strength: Tensor) -> Tensor:
-    """1 - x."""
-    return 1 - x
-
-
-def auto_contrast(x: Tensor, strength: Tensor) -> Tensor:
+def auto_contrast(x: Tensor, numbers: Tensor) -> Tensor:
     """Stretches each channel to [0, 1]; a constant one stays."""
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     return ((x - low) / (high - low)).where(high > low, x)
 
 
-def equalize(x: Tensor, strength: Tensor) -> Tensor:
+def equalize(x: Tensor, numbers: Tensor) -> Tensor:
     """Replaces each channel's bytes by their rank, so that all values are about as frequent.
 
     With ``step`` = (pixels - those of the largest value) // 255, a byte becomes (step // 2 + pixels below it) // step,
@@ -200,48 +173,80 @@ def equalize(x: Tensor, strength: Tensor) -> Tensor:
     return (ranked / 255).where(step > 0, x.flatten(2)).reshape(x.shape)
 
 
-def _blend(base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
-    """base + factor (x - base), cut to [0, 1]."""
-    return (base + factor.reshape(-1, 1, 1, 1) * (x - base)).clamp(0, 1)
-
-
-def _grey(x: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, 1, h, w)."""
-    return x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).reshape(3, 1, 1)).sum(1, keepdim=True)
-
-
 def _bytes(x: Tensor) -> Tensor:
     """The nearest of 0 to 255."""
     return (x * 255).round()
 
 
+KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "move": move,
+    "blend": blend,
+    "posterize": posterize,
+    "solarize": solarize,
+    "auto_contrast": auto_contrast,
+    "equalize": equalize,
+}
+
 # --- the table -------------------------------------------------------------------------------------------------
 
-Operation = Callable[[Tensor, Tensor], Tensor]  # images, strengths -> images
-Strength = Callable[[Tensor], Tensor]  # signed share of the range in [-1, 1] -> strength
+
+class Operation(NamedTuple):
+    """One of the published operations."""
+
+    kind: str
+    strength: Callable[[Tensor], Tensor]  # signed share of the range in [-1, 1] -> strength
+    place: int = 0  # of the strength among the numbers of its kind
+    mark: int | None = None  # of a 1 among them
 
 
 def _factor(share: Tensor) -> Tensor:
     return 1 + 0.9 * share
 
 
-OPERATIONS: dict[str, tuple[Operation, Strength]] = {
-    "shear_y": (shear_y, lambda share: 0.3 * share),
-    "shift_x": (shift_x, lambda share: SHIFT * share),
-    "shift_y": (shift_y, lambda share: SHIFT * share),
-    "rotate": (rotate, lambda share: 30 * share),
-    "brightness": (brightness, _factor),
-    "color": (color, _factor),
-    "contrast": (contrast, _factor),
-    "sharpness": (sharpness, _factor),
-    "posterize": (posterize, lambda share: 8 - (4 * share.abs()).round()),
-    "solarize": (solarize, lambda share: (1 - share.abs()) * 256 / 255),  # at 0 white stays white
-    "invert": (invert, torch.abs),
-    "auto_contrast": (auto_contrast, torch.abs),
-    "equalize": (equalize, torch.abs),
+OPERATIONS: dict[str, Operation] = {
+    "shear_y": Operation("move", lambda share: 0.3 * share, 1),
+    "shift_x": Operation("move", lambda share: SHIFT * share, 2),
+    "shift_y": Operation("move", lambda share: SHIFT * share, 3),
+    "rotate": Operation("move", lambda share: 30 * share, 0),
+    "brightness": Operation("blend", _factor),
+    "color": Operation("blend", _factor, mark=1),
+    "contrast": Operation("blend", _factor, mark=2),
+    "sharpness": Operation("blend", _factor, mark=3),
+    "posterize": Operation("posterize", lambda share: 8 - (4 * share.abs()).round()),
+    "solarize": Operation("solarize", lambda share: (1 - share.abs()) * 256 / 255),  # at 0 white stays white
+    "invert": Operation("solarize", torch.zeros_like),
+    "auto_contrast": Operation("auto_contrast", torch.abs),
+    "equalize": Operation("equalize", torch.abs),
 }
-_TABLE = (
-    torch.tensor([[list(OPERATIONS).index(name) for name, _, _ in pair] for pair in POLICY]),
-    torch.tensor([[chance for _, chance, _ in pair] for pair in POLICY]),
-    torch.tensor([[magnitude for _, _, magnitude in pair] for pair in POLICY]),
-)
+
+
+def to_numbers(name: str, strength: Tensor) -> Tensor:
+    """The numbers (n, 4) that an operation of some strengths (n,) is for its kind."""
+    numbers = strength.new_zeros(len(strength), 4)
+    numbers[:, OPERATIONS[name].place] = strength
+    if OPERATIONS[name].mark is not None:
+        numbers[:, OPERATIONS[name].mark] = 1
+    return numbers
+
+
+class _Table(NamedTuple):
+    """The policy, by pair and place in it."""
+
+    kind: Tensor  # (25, 2), of KINDS
+    chance: Tensor  # (25, 2)
+    numbers: Tensor  # (25, 2, 2, 4), also by the way: backwards, forwards
+
+
+@cache
+def _on(device: torch.device) -> _Table:
+    """The table on a device."""
+    kinds = [[list(KINDS).index(OPERATIONS[name].kind) for name, _, _ in pair] for pair in POLICY]
+    chances = [[chance for _, chance, _ in pair] for pair in POLICY]
+    ways = torch.tensor([-1.0, 1.0])
+    numbers = [
+        to_numbers(name, OPERATIONS[name].strength(torch.tensor(magnitude) / STRONGEST * ways))
+        for pair in POLICY
+        for name, _, magnitude in pair
+    ]
+    table = torch.tensor(kinds), torch.tensor(chances), torch.stack(numbers).reshape(len(POLICY), 2, 2, 4)
+    return _Table(*(part.to(device) for part in table))

@@ -5,9 +5,8 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from utils import auto_augment as policy
 from utils.augment import crop_and_flip
-from utils.auto_augment import OPERATIONS, POLICY, auto_augment
+from utils.auto_augment import KINDS, OPERATIONS, POLICY, auto_augment, to_numbers
 from utils.schedules import piecewise
 from utils.seeding import Rows
 
@@ -37,6 +36,11 @@ def each(x, strength):
     return torch.full((len(x),), float(strength))
 
 
+def operate(name, x, strength):
+    """An operation by its published name."""
+    return KINDS[OPERATIONS[name].kind](x, to_numbers(name, strength))
+
+
 # Operations
 
 
@@ -45,7 +49,7 @@ def each(x, strength):
 def test_an_enhancement_is_pillow_s_within_two_steps_of_a_byte(name, factor):
     """Pillow rounds its base, the result, and for contrast the mean to bytes; beyond 1 a base's error is amplified."""
     x = faces()
-    found = getattr(policy, name)(x, each(x, factor))
+    found = operate(name, x, each(x, factor))
     expected = pillow(x, lambda image: getattr(ImageEnhance, name.capitalize())(image).enhance(factor))
     assert (found - expected).abs().max() <= 2 * STEP + 1e-6
 
@@ -54,36 +58,36 @@ def test_an_enhancement_is_pillow_s_within_two_steps_of_a_byte(name, factor):
 def test_posterize_is_pillow_s(bits):
     x = faces()
     expected = pillow(x, lambda image: ImageOps.posterize(image, bits))
-    assert torch.allclose(policy.posterize(x, each(x, bits)), expected, atol=1e-6)
+    assert torch.allclose(operate("posterize", x, each(x, bits)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0, 57, 128, 256])
 def test_solarize_is_pillow_s(threshold):
     x = faces()
-    found = policy.solarize(x, each(x, (threshold - 0.5) / 255))  # between two bytes
+    found = operate("solarize", x, each(x, (threshold - 0.5) / 255))  # between two bytes
     assert torch.allclose(found, pillow(x, lambda image: ImageOps.solarize(image, threshold)), atol=1e-6)
 
 
 def test_invert_is_pillow_s():
     x = faces()
-    assert torch.allclose(policy.invert(x, each(x, 0)), pillow(x, ImageOps.invert), atol=1e-6)
+    assert torch.allclose(operate("invert", x, each(x, 0)), pillow(x, ImageOps.invert), atol=1e-6)
 
 
 def test_auto_contrast_is_pillow_s_within_a_step():
     x = faces()
-    assert (policy.auto_contrast(x, each(x, 0)) - pillow(x, ImageOps.autocontrast)).abs().max() <= STEP + 1e-6
+    assert (operate("auto_contrast", x, each(x, 0)) - pillow(x, ImageOps.autocontrast)).abs().max() <= STEP + 1e-6
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 16), (3, 40, 32), (3, 4, 4)])
 def test_equalize_is_pillow_s(shape):
     x = faces(shape=shape)
-    assert torch.allclose(policy.equalize(x, each(x, 0)), pillow(x, ImageOps.equalize), atol=1e-6)
+    assert torch.allclose(operate("equalize", x, each(x, 0)), pillow(x, ImageOps.equalize), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["auto_contrast", "equalize"])
 def test_a_constant_channel_stays(name):
     x = torch.full((2, 3, 20, 20), 0.3)
-    assert torch.allclose(getattr(policy, name)(x, each(x, 0)), x, atol=STEP / 2)
+    assert torch.allclose(operate(name, x, each(x, 0)), x, atol=STEP / 2)
 
 
 @pytest.mark.parametrize("degrees", [-30.0, 7.0, 20.0])
@@ -91,45 +95,54 @@ def test_a_rotation_is_pillow_s_but_for_pixels_on_an_edge_between_two(degrees):
     """Pillow computes places in fixed point."""
     x = faces(shape=(3, 40, 32))
     expected = pillow(x, lambda image: image.rotate(degrees, Image.Resampling.NEAREST))
-    assert ((policy.rotate(x, each(x, degrees)) - expected).abs() > STEP / 2).float().mean() < 0.01
+    assert ((operate("rotate", x, each(x, degrees)) - expected).abs() > STEP / 2).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("slope", [-0.3, 0.1])
 def test_a_shear_is_pillow_s_but_for_pixels_on_an_edge_between_two(slope):
     x = faces(shape=(3, 40, 32))
     expected = pillow(x, lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, 0, slope, 1, 0)))
-    assert ((policy.shear_y(x, each(x, slope)) - expected).abs() > STEP / 2).float().mean() < 0.01
+    assert ((operate("shear_y", x, each(x, slope)) - expected).abs() > STEP / 2).float().mean() < 0.01
 
 
 def test_shifts_move_by_whole_pixels_and_leave_black():
     """A share of .33 of 16 columns is 5, of .45 of 20 rows 9, cut."""
     x = faces()
-    right, up = policy.shift_x(x, each(x, 0.33)), policy.shift_y(x, each(x, -0.45))
+    right, up = operate("shift_x", x, each(x, 0.33)), operate("shift_y", x, each(x, -0.45))
     assert torch.equal(right[..., 5:], x[..., :-5])
     assert torch.equal(up[..., :-9, :], x[..., 9:, :])
     assert not right[..., :5].any()
     assert not up[..., -9:, :].any()
 
 
+def test_operations_of_a_kind_are_done_together_as_each_by_itself():
+    x = faces(len(OPERATIONS))
+    strengths = torch.cat([own.strength(torch.tensor([0.7])) for own in OPERATIONS.values()])
+    for kind, change in KINDS.items():
+        own = [i for i, name in enumerate(OPERATIONS) if OPERATIONS[name].kind == kind]
+        names = [list(OPERATIONS)[i] for i in own]
+        numbers = [to_numbers(name, strengths[i : i + 1]) for name, i in zip(names, own, strict=True)]
+        alone = [operate(name, x[i : i + 1], strengths[i : i + 1]) for name, i in zip(names, own, strict=True)]
+        assert torch.allclose(change(x[own], torch.cat(numbers)), torch.cat(alone), atol=1e-7)
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_row_gets_its_own_strength(name):
     x = faces()
-    operate, strength = OPERATIONS[name]
-    shares = torch.linspace(-1, 1, len(x))
-    alone = [operate(x[i : i + 1], strength(shares[i : i + 1])) for i in range(len(x))]
-    assert torch.allclose(operate(x, strength(shares)), torch.cat(alone), atol=1e-6)
+    strengths = OPERATIONS[name].strength(torch.linspace(-1, 1, len(x)))
+    alone = [operate(name, x[i : i + 1], strengths[i : i + 1]) for i in range(len(x))]
+    assert torch.allclose(operate(name, x, strengths), torch.cat(alone), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["shear_y", "shift_x", "shift_y", "rotate", "brightness", "color", "contrast"])
 def test_magnitude_0_changes_nothing(name):
     x = faces()
-    operate, strength = OPERATIONS[name]
-    assert torch.allclose(operate(x, strength(torch.zeros(len(x)))), x, atol=1e-6)
+    assert torch.allclose(operate(name, x, OPERATIONS[name].strength(torch.zeros(len(x)))), x, atol=1e-6)
 
 
 def test_the_strongest_operations_are_those_of_table_6():
     """Shear .3, shift 150 of 331 pixels, 30 degrees, factor .1 and 1.9, 4 bits, and every pixel inverted."""
-    ends = {name: strength(torch.tensor([-1.0, 1.0])).tolist() for name, (_, strength) in OPERATIONS.items()}
+    ends = {name: own.strength(torch.tensor([-1.0, 1.0])).tolist() for name, own in OPERATIONS.items()}
     assert ends["shear_y"] == pytest.approx([-0.3, 0.3])
     assert ends["shift_x"] == ends["shift_y"] == pytest.approx([-150 / 331, 150 / 331])
     assert ends["rotate"] == pytest.approx([-30, 30])
