@@ -170,7 +170,7 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_ended(home):
 
 def test_replacing_a_finished_run_searches_anew(home):
     first = trained("model=logistic_sklearn")
-    (journal,) = paths_config.evals().rglob("*.jsonl")
+    (journal,) = paths_config.evals().rglob("[!.]*.jsonl")
     lines = journal.read_text().splitlines()
     second = trained("model=logistic_sklearn", "existing=replace")
     seconds = [json.loads(line).get("seconds") for line in journal.read_text().splitlines()]
@@ -181,7 +181,7 @@ def test_replacing_a_finished_run_searches_anew(home):
 
 def test_a_replacement_that_was_interrupted_keeps_what_it_has_evaluated(home, monkeypatch):
     trained(ENDLESS, "model=logistic_sklearn")
-    (journal,) = paths_config.evals().rglob("*.jsonl")
+    (journal,) = paths_config.evals().rglob("[!.]*.jsonl")
     half = "".join(journal.read_text().splitlines(keepends=True)[:4])
     journal.write_text(half)
     trained(ENDLESS, "model=logistic_sklearn", "existing=replace")
@@ -206,7 +206,7 @@ def test_a_replacement_that_was_interrupted_keeps_what_it_has_evaluated(home, mo
 def test_what_cannot_be_meant_is_refused_and_leaves_nothing(words, phrases, home):
     refused(command("train", *SEARCH, "model=logistic", *words), *phrases)
     assert not paths_config.database("loan").exists()
-    assert not list(paths_config.evals().rglob("*.jsonl"))
+    assert not list(paths_config.evals().rglob("[!.]*.jsonl"))
 
 
 def test_images_have_no_rows_to_add(home):
@@ -253,7 +253,7 @@ def test_a_claim_that_the_stored_model_does_not_meet_is_warned_of(home):
     """As after an update of the learner between the search and its end."""
     first = trained("model=logistic_sklearn")
     assert not any("the search claims" in warning for warning in first.get("warnings", []))
-    (journal,) = paths_config.evals().rglob("*.jsonl")
+    (journal,) = paths_config.evals().rglob("[!.]*.jsonl")
     definition, *entries = map(json.loads, journal.read_text().splitlines())
     for entry in entries:
         entry["metrics"][METRIC] += 0.01
