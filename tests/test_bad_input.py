@@ -303,7 +303,8 @@ def test_a_folder_of_the_run_that_cannot_be_made_names_it_and_the_setting(own, w
 @pytest.mark.parametrize("allocate", [lambda: np.zeros(2**55), lambda: torch.zeros(2**55)])
 def test_what_does_not_fit_the_memory_is_refused(untouched, monkeypatch, allocate):
     monkeypatch.setattr(build, "build_dataset", lambda *_: allocate())
-    refused(command("train", *SMALL), "this needs more memory than there is (", "lower what is large")
+    words = "this needs more memory than there is (", "lower what is large"
+    refused(command("train", *SMALL, "seed=7"), *words)
 
 
 # --- data ------------------------------------------------------------------------------------------------------

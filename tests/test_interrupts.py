@@ -101,7 +101,7 @@ def test_an_interrupted_stack_goes_on_where_it_was_to_the_same_bits(home, monkey
 
 
 def test_what_a_stack_has_judged_is_filed_whatever_ends_it(home, monkeypatch):
-    monkeypatch.setattr(lifecycle, "JUDGED", 1)
+    monkeypatch.setattr(lifecycle, "JUDGED", (1, 1))
     with monkeypatch.context() as patch:
         interrupting(patch, lifecycle, "evaluate_many", 3)
         assert command("train", "-m", *STACK, "seed=0,1,2").code == SIGNALS[signal.SIGINT]

@@ -384,8 +384,8 @@ def pull_back(gradient: Tensor, threat: Threat, reach: Reach, x: Tensor) -> Tens
             return (slopes.unflatten(-1, (x.shape[-1], -1)) * gradient.unsqueeze(-1)).sum(-2)
     with torch.enable_grad():
         start = threat.zero(x).requires_grad_()
-        moved = reach(start)
-        (found,) = torch.autograd.grad(moved, start, gradient.unsqueeze(0), create_graph=True, materialize_grads=True)
+        along = (reach(start) * gradient).sum()  # torch imports sympy for gradients of more than one number
+        (found,) = torch.autograd.grad(along, start, create_graph=True, materialize_grads=True)
     return found.squeeze(0)
 
 

@@ -22,11 +22,11 @@ from utils.run_store import RunStore
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of
 from utils.system.console import say
-from utils.system.sources import describe_read, stat
+from utils.system.sources import describe_read, look
 
 LARGEST = 1 << 23  # bytes of the file, beyond which it is begun anew
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pandas", "scipy")  # that rows and equations are made by
-SAYS_NOTHING = ("existing", "watch", "choices", "device", "threads")  # of which run it is
+SAYS_NOTHING = ("existing", "choices")  # of which run it is
 
 
 def remember(params: Params, record: Record) -> None:
@@ -48,15 +48,18 @@ def remember(params: Params, record: Record) -> None:
 
 def find_finished(params: Params) -> Record | None:
     """Returns the record of a finished run of these settings, with its number; None where only building it tells."""
-    if params["existing"] == "replace" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if params["existing"] != "skip" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return None
     known = _lines(_path()).get(_digest(params))
-    if known is None or not all(_unchanged(file) for file in known[2]):
+    if known is None or not all(list(look(file[0])) == file for file in known[2]):
         return None
     dataset, run_id = known[0], known[1]
     if not paths_config.database(dataset).is_file():
         return None
-    record = RunStore(paths_config.database(dataset)).find(run_id)
+    try:
+        record = RunStore(paths_config.database(dataset)).find(run_id)
+    except (ValueError, OSError):  # a damaged database, which whoever builds the run tells with its remedy
+        return None
     return record if record is not None and stands(record) else None
 
 
@@ -81,7 +84,7 @@ def _path() -> Path:
 
 def _digest(params: Params) -> str:
     own: Mapping[str, Any] = {key: value for key, value in params.items() if key not in SAYS_NOTHING}
-    text = json.dumps([own, _program(), str(paths_config.data())], sort_keys=True)
+    text = json.dumps([own, _program(), str(Path.cwd()), str(paths_config.data())], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -105,20 +108,15 @@ def _modules(folder: str) -> Iterator[tuple[str, int, int]]:
 
 @cache
 def _lines(path: Path) -> Mapping[str, tuple[str, str, list[Any]]]:
-    """The lines of the file by digest; one that another process was cut off in says nothing."""
+    """The lines of the file by digest; one that is damaged, as by a process that was cut off in it, says nothing."""
     found: dict[str, tuple[str, str, list[Any]]] = {}
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 digest, dataset, run_id, files = json.loads(line)
-                found[digest] = dataset, run_id, files
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
+            named = all(isinstance(text, str) for text in (digest, dataset, run_id))
+            if named and isinstance(files, list) and all(isinstance(file, list) and file for file in files):
+                found[digest] = dataset, run_id, files
     return found
-
-
-def _unchanged(file: list[Any]) -> bool:
-    try:
-        return list(stat(file[0])) == file
-    except OSError:
-        return False

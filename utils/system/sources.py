@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-Stat = tuple[str, int, int]  # absolute path, bytes, time of the last change in ns
+Look = tuple[
+    str, int, int
+]  # absolute path, bytes, time of the last change in ns; -1 and -1 of a file that is not there
 
-_read: set[Path] = set()
+_read: dict[Path, Look] = {}  # as they were before they were read
 _untold: set[str] = set()
 
 
 def note(path: Path) -> Path:
-    """Notes a file whose content makes up a data set; returns it."""
-    _read.add(path.absolute())
+    """Notes a file before its content becomes part of a data set, or that it is not there; returns it."""
+    _read.setdefault(path.absolute(), look(path.absolute()))
     return path
 
 
@@ -19,15 +21,16 @@ def note_unseen(what: str) -> None:
     _untold.add(what)
 
 
-def describe_read() -> list[Stat] | None:
-    """Returns what the files noted so far look like; None where data were unseen, or one of them is gone."""
+def describe_read() -> list[Look] | None:
+    """Returns the files noted so far; None where data were unseen, or a file is no longer what was read."""
+    unchanged = not _untold and all(look(path) == before for path, before in _read.items())
+    return [_read[path] for path in sorted(_read)] if unchanged else None
+
+
+def look(path: Path | str) -> Look:
+    """Returns size and time of the last change of a file."""
     try:
-        return None if _untold else [stat(path) for path in sorted(_read)]
+        found = Path(path).stat()
     except OSError:
-        return None
-
-
-def stat(path: Path | str) -> Stat:
-    """Size and time of the last change of a file. Raises OSError where there is none."""
-    found = Path(path).stat()
+        return str(path), -1, -1
     return str(path), found.st_size, found.st_mtime_ns

@@ -40,8 +40,8 @@ def find_table(path: str, folder: Path | None = None) -> Path:
     """The file, looked for from the working directory (or ``folder``), then from the data folder."""
     tried = [(folder or Path()).joinpath(Path(path).expanduser()).resolve(), paths_config.data() / path]
     for file in tried:
-        if file.is_file():
-            return note(file)
+        if note(file).is_file():
+            return file
     raise ValueError(f"there is no file {path!r}: neither {tried[0]} nor {tried[1]}.")
 
 

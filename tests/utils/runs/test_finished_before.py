@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import paths_config
-from tests.commands import SMALL, command, house
+from tests.commands import SMALL, command, house, refused
 from utils.command_line.composing import compose_params
 from utils.run_store import RunStore
 from utils.runs import finished_before
@@ -24,7 +24,7 @@ OWN = ("dataset=csv", "dataset.path=people.csv", "dataset.label=paid", "dataset.
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of its own; what is kept of a process is as in a new one."""
-    monkeypatch.setattr(sources, "_read", set())
+    monkeypatch.setattr(sources, "_read", {})
     monkeypatch.setattr(sources, "_untold", set())
     with house(tmp_path) as here:
         yield here
@@ -128,6 +128,69 @@ def test_whatever_is_gone_is_not_relied_on(folder, built, lost):
         paths_config.database("loan").unlink()
     train(*LOAN)
     assert len(built) == 2
+
+
+def test_the_same_words_in_another_folder_name_another_file(folder, built, monkeypatch):
+    Path("people.csv").write_text(TABLE)
+    train(*OWN)
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder / "other")
+    Path("people.csv").write_text(TABLE + "33,b,60,1\n")
+    train(*OWN)
+    assert len(built) == 2
+
+
+def test_a_file_that_is_found_first_from_now_on_is_another(folder, built):
+    (paths_config.data() / "people.csv").write_text(TABLE)
+    train(*OWN)
+    train(*OWN)
+    assert len(built) == 1
+    Path("people.csv").write_text(TABLE + "33,b,60,1\n")
+    train(*OWN)
+    assert len(built) == 2
+
+
+def test_a_table_that_changes_while_it_is_trained_on_is_not_taken_for_what_was_read(folder, monkeypatch):
+    from utils.runs import lifecycle
+
+    Path("people.csv").write_text(TABLE)
+    fit = lifecycle.fit_together
+
+    def fit_and_change(*given, **named):
+        Path("people.csv").write_text(TABLE + "33,b,60,1\n")
+        return fit(*given, **named)
+
+    monkeypatch.setattr(lifecycle, "fit_together", fit_and_change)
+    train(*OWN)
+    assert not (paths_config.evals() / ".finished.jsonl").exists()
+
+
+@pytest.mark.parametrize("word", ["existing=replce", "threads=0", "device=banana", "watch=[nope]"])
+def test_a_word_that_cannot_be_meant_is_refused_for_a_finished_run_too(folder, word):
+    train(*LOAN)
+    refused(command("train", *SMALL, *LOAN, word), word.partition("=")[0])
+
+
+@pytest.mark.parametrize(
+    "damage", [b"5\n", b"null\n", b"\xff\xfe\n", b'[null, "loan", "x", []]\n', b'["a", "b", "c", 7]\n']
+)
+def test_a_damaged_note_says_nothing(folder, built, damage):
+    train(*LOAN)
+    path = paths_config.evals() / ".finished.jsonl"
+    path.write_bytes(damage + path.read_bytes())
+    train(*LOAN)
+    assert len(built) == 1
+
+
+@pytest.mark.parametrize("launcher", ["batched", "basic"])
+def test_a_damaged_database_is_told_as_ever(folder, launcher):
+    train(*LOAN)
+    database = paths_config.database("loan")
+    database.write_text(database.read_text()[:300])
+    finished_before._lines.cache_clear()
+    ended = command("train", "-m", f"hydra/launcher={launcher}", *SMALL, *LOAN, "seed=0,1")
+    assert ended.code == 2, ended
+    assert "left no word" not in ended.out + ended.err
 
 
 def test_rows_in_memory_are_not_those_that_the_settings_name(folder, built):
