@@ -202,7 +202,7 @@ def describe_comparison(found: Choice) -> list[str]:
 
 def warn_of_luck(n: int) -> list[str]:
     """Warns that the best of n is the best partly by chance; nothing where there was no choice."""
-    return [f"{n} candidates were compared on the same test rows: part of the lead of the best is luck"] * (n > 1)
+    return [f"{n} candidates were compared: part of the lead of the best is luck"] * (n > 1)
 
 
 def describe_meeting(constraint: Constraint, row: pd.Series) -> str:
