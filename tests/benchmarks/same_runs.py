@@ -32,7 +32,7 @@ SETS: dict[str, tuple[str, ...]] = {  # words of train.py
     "posterior": (*STACKED, "dataset=compas", "scm=learned", "regularizer=erm,causal_adv", "seed=0,1", *FEW),
     "adult": ("dataset=adult", "scm.discrete=anm", "regularizer=causal_adv", "trainer.epochs=1", *QUICK),
     "decides": (*ONE_BY_ONE, "decide=group_exact,group_grid,group_randomized,fixed", *FEW),
-    "prepares": (*ONE_BY_ONE, "prepare=reweigh,massage,resample,duplicate", *FEW),
+    "prepares": (*ONE_BY_ONE, "prepare=reweigh,massage,resample", *FEW),
     "attacks": (
         *ONE_BY_ONE,
         "attack=pgd,fgsm,causal_pgd,causal_random,square_columns",
