@@ -34,7 +34,8 @@ def remember(params: Params, record: Record) -> None:
     files = describe_read()
     if files is None or record["status"] != "finished":
         return
-    line = json.dumps([_digest(params), record["dataset"], record["run_id"], files]) + "\n"
+    digest, note = _digest(params), (record["dataset"], record["run_id"], [list(file) for file in files])
+    line = json.dumps([digest, *note]) + "\n"
     path = _path()
     try:
         begin = not path.exists() or path.stat().st_size > LARGEST
@@ -43,7 +44,7 @@ def remember(params: Params, record: Record) -> None:
     except OSError:
         pass  # of a folder that cannot be written to, which the database itself has told by now
     else:
-        _lines.cache_clear()
+        _lines(path)[digest] = note
 
 
 def find_finished(params: Params) -> Record | None:
@@ -107,7 +108,7 @@ def _modules(folder: str) -> Iterator[tuple[str, int, int]]:
 
 
 @cache
-def _lines(path: Path) -> Mapping[str, tuple[str, str, list[Any]]]:
+def _lines(path: Path) -> dict[str, tuple[str, str, list[Any]]]:
     """The lines of the file by digest; one that is damaged, as by a process that was cut off in it, says nothing."""
     found: dict[str, tuple[str, str, list[Any]]] = {}
     if path.is_file():

@@ -25,7 +25,7 @@ from utils.model_zoo import require_loadable, save_weights
 from utils.records.plain import to_plain
 from utils.records.typed import Params, Record
 from utils.run_store import RunStore
-from utils.runs.finished_before import remember, say_skipped, stands
+from utils.runs.finished_before import remember, say_skipped, skip, stands
 from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
 from utils.runs.judging import evaluate, evaluate_many
 from utils.runs.memory import largest_stack
@@ -191,7 +191,7 @@ def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | Non
         before = finished.get(run.run_id)
         if _stands(before, run.params):
             remember(job.params, before)
-            yield job, outcome_of(before | {"name": run.name, "params": run.params}, before["doc_id"], "skipped")
+            yield job, skip(run.params, before)
         else:
             left.append((job, run))
     for _, run in left:

@@ -76,8 +76,9 @@ def test_a_sweep_skips_what_a_single_run_has_finished(folder, built):
     assert "2 skipped" in ended.out
 
 
-def test_a_table_that_was_written_anew_is_read_anew(folder, built):
-    Path("people.csv").write_text(TABLE)
+@pytest.mark.parametrize("first", ["people.csv", "data/people.csv"])
+def test_a_table_that_was_written_anew_or_is_found_first_from_now_on_is_read_anew(folder, built, first):
+    Path(first).write_text(TABLE)
     train(*OWN)
     train(*OWN)
     assert len(built) == 1
@@ -135,16 +136,6 @@ def test_the_same_words_in_another_folder_name_another_file(folder, built, monke
     train(*OWN)
     (folder / "other").mkdir()
     monkeypatch.chdir(folder / "other")
-    Path("people.csv").write_text(TABLE + "33,b,60,1\n")
-    train(*OWN)
-    assert len(built) == 2
-
-
-def test_a_file_that_is_found_first_from_now_on_is_another(folder, built):
-    (paths_config.data() / "people.csv").write_text(TABLE)
-    train(*OWN)
-    train(*OWN)
-    assert len(built) == 1
     Path("people.csv").write_text(TABLE + "33,b,60,1\n")
     train(*OWN)
     assert len(built) == 2
