@@ -83,9 +83,9 @@ def process(program: str, *words: str, **options: Any) -> Answer:
     return Answer(ended.returncode, ended.stdout, ended.stderr)
 
 
-def line(program: str, *words: str) -> list[str]:
-    """The words that start a process."""
-    start = [str(ROOT / f"{program}.py")] if program in ("train", "evaluate") else ["-m", program]
+def line(program: str, *words: str, checkout: Path = ROOT) -> list[str]:
+    """The words that start a process of a checkout, by the interpreter of this one."""
+    start = [str(checkout / f"{program}.py")] if program in ("train", "evaluate") else ["-m", program]
     return [sys.executable, *start, *words]
 
 

@@ -75,8 +75,7 @@ def cost(side: Side, checkout: Path) -> Spent:
 
         def run(program: str, words: tuple[str, ...]) -> Spent:
             device = ("device=cpu",) if program == "train" else ()
-            command = [w.replace(str(paths_config.ROOT), str(checkout)) for w in line(program, *words, *device)]
-            return spend(command, env, folder)
+            return spend(line(program, *words, *device, checkout=checkout), env, folder)
 
         if side.before is not None:
             run("train", side.before)

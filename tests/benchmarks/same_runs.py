@@ -65,8 +65,7 @@ def carry_out(checkout: Path, words: tuple[str, ...]) -> Filed:
     """What a checkout files for some words: the figures of each run."""
     with tempfile.TemporaryDirectory() as folder:
         own = {f"TRILEMMA_{name}": str(Path(folder) / name.lower()) for name in ("EVALS", "WEIGHTS")}
-        command = line("train", *words, "device=cpu")
-        command = [word.replace(str(paths_config.ROOT), str(checkout)) for word in command]
+        command = line("train", *words, "device=cpu", checkout=checkout)
         environ = environment() | own | {"PYTHONPATH": str(checkout)}
         done = subprocess.run(command, env=environ, cwd=folder, check=False, capture_output=True, text=True)
         stores = sorted(Path(folder, "evals").glob("*.json"))
