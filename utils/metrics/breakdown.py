@@ -8,18 +8,17 @@ from numpy.typing import NDArray
 
 from utils.metrics import confusion
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.intervals import Measured, measure, number_shares
+from utils.metrics.intervals import Measured
+from utils.metrics.measuring import measure_each, number_shares
 from utils.types import Context
 
 
 def tables(right: NDArray[np.bool_], y: Counts, s: Counts, *, groups: int, classes: int) -> Counts:
-    """The table of rows that are right or not, of class ``y`` and group ``s``, each (n,).
+    """The tables (..., g, k, 2) of rows that are right or not, of class ``y`` and group ``s``, each (..., n).
 
     Raises ValueError where one of them is outside its range.
     """
-    shape = (groups, classes, 2)
-    cells = np.ravel_multi_index((s, y, right.astype(np.int64)), shape)
-    return np.bincount(cells, minlength=2 * groups * classes).reshape(shape)
+    return confusion.count_cells((s, y, right.astype(np.int64)), (groups, classes, 2))
 
 
 def mean(t: Counts) -> Floats:
@@ -50,8 +49,8 @@ def groups_of(s: Counts, ctx: Context) -> int:
     return max(ctx.groups, 1 + int(s.max(initial=0)))
 
 
-def break_down(name: str, end: str, table: Counts, *, level: float, headline: bool) -> Measured:
-    """The shares of one table by key, with intervals; None where there are no rows.
+def break_down(name: str, end: str, tables: Counts, *, level: float, headline: bool) -> list[Measured]:
+    """The shares of each of p tables (p, g, k, 2) by key, with intervals; None where there are no rows.
 
     ``<name><end>``, ``<name>_worst_class<end>``, ``<name>_worst_group<end>``, of each group, then of each class.
     Nothing of groups where there is one only.
@@ -59,22 +58,20 @@ def break_down(name: str, end: str, table: Counts, *, level: float, headline: bo
     Args:
         name: of the figure; a group or a class stands behind it.
         end: of the keys, such as ``_0.05``.
-        table: of the rows.
+        tables: of the rows.
         level: of the intervals, in (0, 1).
         headline: the mean and the worst class alone.
     """
-    several = len(table) > 1 and not headline
-    all_rows, of_groups, of_classes = table.sum((-3, -2)), table.sum(-2), table.sum(-3)
+    several = tables.shape[-3] > 1 and not headline
+    all_rows, of_groups, of_classes = tables.sum((-3, -2)), tables.sum(-2), tables.sum(-3)
     groups = number_shares(f"{name}_group", parts(of_groups), end) if several else {}
     classes = number_shares(f"{name}_class_", parts(of_classes), end)
-    mean_of = {f"{name}{end}": (int(all_rows[1]), int(all_rows.sum()))}
-    values = {f"{name}{end}": float(mean(table)), f"{name}_worst_class{end}": float(least(of_class(table)))}
+    values = {f"{name}{end}": mean(tables), f"{name}_worst_class{end}": least(of_class(tables))}
     if several:
-        values |= {f"{name}_worst_group{end}": float(least(of_group(table)))}
-        values |= dict(zip(groups, of_group(table).tolist(), strict=True))
-    if not headline:
-        values |= dict(zip(classes, of_class(table).tolist(), strict=True))
-    return measure(values, mean_of | groups | classes, level)
+        values |= {f"{name}_worst_group{end}": least(of_group(tables))}
+    for key, (part, whole) in (groups | ({} if headline else classes)).items():
+        values[key] = confusion.share(part, whole)
+    return measure_each(values, {f"{name}{end}": parts(all_rows)} | groups | classes, level)
 
 
 def parts(rows: Counts) -> confusion.Parts:

@@ -8,7 +8,7 @@ import numpy as np
 from utils.metrics import confusion
 from utils.metrics.breakdown import parts, tables
 from utils.metrics.confusion import Counts, Floats
-from utils.metrics.intervals import number_shares, of_shares
+from utils.metrics.measuring import number_shares, of_shares
 from utils.types import Batch, Context, Figures, Predict
 
 

@@ -1,17 +1,17 @@
 """The fit of labels and scores to the classes."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 
 from utils.losses.objective import count_classes
 from utils.metrics import confusion
-from utils.metrics.bootstrap import draw, spreads
+from utils.metrics.bootstrap import spread_tables
 from utils.metrics.confusion import Counts, Floats
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Share, Spread, measure, number_shares
+from utils.metrics.intervals import Spread
+from utils.metrics.measuring import measure_each, number_shares
 from utils.types import Batch, Context, Figures, Predict
 
 KEYS = {
@@ -50,26 +50,28 @@ def classification(
     but not where classes are. From three classes on, the area, prevalence and acceptance rate are None.
     """
     logits, labels = confusion.decide_rows(predict, batch, ctx)
-    figures = partial(_figures, intervals=intervals, level=level)
-    return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy())
+    y, models, classes = batch.y.cpu().numpy(), ctx.each or (ctx,), count_classes(logits)
+    tables = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=classes).reshape(-1, classes, classes)
+    values, shares = of_tables(tables)
+    values |= {key: np.full(len(models), np.nan) for key in BINARY if key not in values}
+    drawn, seeds = {key: FROM_TABLE[key] for key in DRAWN}, [own.own_seed for own in models]
+    spreads = spread_tables(drawn, tables, intervals, seeds, level)
+    if classes == 2:
+        scores, of_rows = (of.reshape(len(models), -1) for of in (logits[..., 0], y))
+        areas = [auc(z, own, level) for z, own in zip(scores, of_rows, strict=True)]
+        values["auc"] = np.array([area for area, _ in areas])
+        spreads["auc"] = Spread(*np.array([ends for _, ends in areas], np.float64).T)
+    found = measure_each(values, shares, level, spreads)
+    return found if ctx.each else found[0]
 
 
-def _figures(ctx: Context, logits: Floats, labels: Counts, y: Counts, *, intervals: int, level: float) -> Figures:
-    classes = count_classes(logits)
-    binary = classes == 2
-    table = confusion.counts(y, labels, np.zeros_like(y), groups=1, classes=classes)[0]
-    metrics = FROM_TABLE | (OF_TWO_CLASSES if binary else {})
-    values = {key: float(metrics[key](table)) if key in metrics else np.nan for key in (*FROM_TABLE, *BINARY)}
-    if np.count_nonzero(table.sum(-1)) < 2:
-        values["mcc"] = np.nan
-    shares: dict[str, Share] = {
-        key: confusion.parts_of(key, table) for key in metrics if key in confusion.PARTS
-    } | number_shares("accuracy_class_", confusion.of_classes(table))
-    draws = draw(table, intervals, ctx)
-    moved = spreads({key: values[key] for key in DRAWN}, {key: metrics[key](draws) for key in DRAWN}, level)
-    if binary:
-        values["auc"], moved["auc"] = auc(logits[:, 0], y, level)
-    return measure(values, shares, level, moved)
+def of_tables(tables: Counts) -> tuple[dict[str, Floats], dict[str, confusion.Parts]]:
+    """Figures (p,) of tables (p, k, k), nan where they are undefined, and the shares (p,) that they are made of."""
+    metrics = FROM_TABLE | (OF_TWO_CLASSES if tables.shape[-1] == 2 else {})
+    values = {key: metric(tables) for key, metric in metrics.items()}
+    values["mcc"] = np.where(np.count_nonzero(tables.sum(-1), axis=-1) < 2, np.nan, values["mcc"])
+    shares = {key: confusion.PARTS[key](tables) for key in metrics if key in confusion.PARTS}
+    return values, shares | number_shares("accuracy_class_", confusion.of_classes(tables))
 
 
 def auc(z: Floats, y: Counts, level: float) -> tuple[float, Spread]:

@@ -7,7 +7,8 @@ Accuracy, gaps and correlations depend on rows only through such counts, so the 
 multinomial draw over cells, and permuting the groups among rows is a hypergeometric one.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -38,12 +39,22 @@ def decide_rows(predict: Predict, batch: Batch, ctx: Context) -> tuple[Floats, C
 
 
 def counts(y: Counts, labels: Counts, s: Counts, *, groups: int, classes: int) -> Counts:
-    """Tables (groups, classes, classes) of rows with class ``y``, label and group ``s``, each (n,).
+    """Tables (..., groups, classes, classes) of rows with class ``y``, label and group ``s``, each (..., n).
 
     Raises ValueError where one of them is outside its range.
     """
-    shape = (groups, classes, classes)
-    return np.bincount(np.ravel_multi_index((s, y, labels), shape), minlength=groups * classes**2).reshape(shape)
+    return count_cells((s, y, labels), (groups, classes, classes))
+
+
+def count_cells(places: Sequence[Counts], shape: tuple[int, ...]) -> Counts:
+    """Tables (..., *shape) of how many rows have each place, one coordinate (..., n) for each dimension.
+
+    Raises ValueError where one of them is outside its range.
+    """
+    cells = np.ravel_multi_index(tuple(np.broadcast_arrays(*places)), shape)
+    lead, size = cells.shape[:-1], math.prod(shape)
+    tables = np.arange(math.prod(lead)).reshape(*lead, 1)
+    return np.bincount((tables * size + cells).reshape(-1), minlength=tables.size * size).reshape(*lead, *shape)
 
 
 def bootstrap(table: Counts, draws: int, rng: np.random.Generator) -> Counts:
@@ -96,12 +107,6 @@ PARTS: dict[str, Callable[[Counts], Parts]] = {  # (..., k, k) -> (...), (...); 
     "acceptance_rate": lambda t: (t[..., 1].sum(-1), t.sum((-2, -1))),
     "prevalence": lambda t: (t[..., 1, :].sum(-1), t.sum((-2, -1))),
 }
-
-
-def parts_of(rate: str, t: Counts) -> tuple[int, int]:
-    """Numerator and denominator of a rate of one table (k, k)."""
-    part, whole = PARTS[rate](t)
-    return int(part), int(whole)
 
 
 def rate(name: str, t: Counts) -> Floats:

@@ -21,7 +21,7 @@ def curve(
     rows: int | None,
     intervals: int,
     level: float,
-) -> Figures:
+) -> Figures | Sequence[Figures]:
     """``robust_accuracy_<name>_<r>`` at each r = factor * radius, written with four digits.
 
     A factor of 0 is the plain accuracy of the judged rows. Each has its interval, ``<key>_low`` and ``<key>_high``. A

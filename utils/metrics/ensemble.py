@@ -10,7 +10,8 @@ from utils.adversary.worst_case import UNBROKEN, moves, worst_case
 from utils.metrics.breakdown import break_down, groups_of, tables
 from utils.metrics.confusion import Counts
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Measured, of_shares
+from utils.metrics.intervals import Measured
+from utils.metrics.measuring import of_shares
 from utils.threats import everywhere
 from utils.types import Attack, Batch, Context, Figures, Predict, Radii, Radius
 from utils.views.row_parts import parts, sample
@@ -72,7 +73,7 @@ def ensemble(
     found = Measured({f"robust_rows{tag}": float(len(judged.y))})
     for end, value in (values | trained).items():
         table = _table(judged, first[value] == UNBROKEN, classes, ctx)
-        found.add(break_down("robust_accuracy", end, table, level=level, headline=end not in values))
+        found.add(break_down("robust_accuracy", end, table[None], level=level, headline=end not in values)[0])
     for end, value in values.items():
         for position, attack in enumerate(attacks):
             left = int(((first[value] == UNBROKEN) | (first[value] > position)).sum())

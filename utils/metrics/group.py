@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from utils import seeding
 from utils.losses.objective import count_classes
@@ -12,7 +13,8 @@ from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import RATES, Counts, Floats
 from utils.metrics.directions import REST, Key, by_attribute
-from utils.metrics.intervals import Measured, Share, measure, number_shares
+from utils.metrics.intervals import Measured
+from utils.metrics.measuring import measure_each, number_shares
 from utils.scms.structure import sensitive_attributes
 from utils.types import Batch, Column, Context, Figures, Predict
 
@@ -60,10 +62,10 @@ def gap(rates: Sequence[str], t: Counts) -> Floats:
     return largest
 
 
-def signed_gap(rate: str, t: Counts) -> Floats:
-    """The rate of group 1 less that of group 0, (..., 2, 2, 2) -> (...)."""
-    of_groups = RATES[rate](t)
-    return of_groups[..., 1] - of_groups[..., 0]
+def gaps_of(t: Counts) -> dict[str, Floats]:
+    """All gaps (...) of tables (..., g, k, k) by key; nan where a rate is."""
+    spreads = {rate: spread(RATES[rate](t)) for rate in _rates(t)}
+    return {key: np.max([spreads[rate] for rate in of], 0) for key, of in OF_GAP.items() if spreads.keys() >= set(of)}
 
 
 GAPS: dict[str, Rate] = {key: partial(gap, rates) for key, rates in OF_GAP.items()}
@@ -96,30 +98,31 @@ def group(
     if all(own.groups == 1 for own in ctx.each or (ctx,)) and not batch.s.any():
         return ctx.of_each(lambda _: {})
     logits, labels = confusion.decide_rows(predict, batch, ctx)
-    figures = partial(_figures, groups_min=groups_min, intervals=intervals, level=level)
-    return ctx.of_each(figures, logits, labels, batch.y.cpu().numpy(), batch.s.cpu().numpy())
-
-
-def _figures(
-    ctx: Context,
-    logits: Floats,
-    labels: Counts,
-    y: Counts,
-    s: Counts,
-    *,
-    groups_min: int,
-    intervals: int,
-    level: float,
-) -> Figures:
-    classes = count_classes(logits)
-    table = confusion.counts(y, labels, s, groups=groups_of(s, ctx), classes=classes)
+    models = ctx.each or (ctx,)
+    y, s = (of.cpu().numpy() for of in (batch.y, batch.s))
+    # models of other groups have no common table, so that they are judged one by one
+    [groups] = {groups_of(of, own) for of, own in zip(s.reshape(len(models), -1), models, strict=True)}
+    tables = confusion.counts(y, labels, s, groups=groups, classes=count_classes(logits))
+    tables = tables.reshape(-1, *tables.shape[-3:])
     sizes = attribute_sizes(ctx.columns)
-    values, shares = of_table(table, groups_min=groups_min, sizes=sizes)
+    values, shares = of_tables(tables, groups_min=groups_min, sizes=sizes)
+    measured = measure_each(values, shares, level)
+    found = [
+        _beside_chance(own, table, of, groups_min=groups_min, intervals=intervals, sizes=sizes)
+        for own, table, of in zip(models, tables, map(drop_rests, measured), strict=True)
+    ]
+    return found if ctx.each else found[0]
+
+
+def _beside_chance(
+    ctx: Context, table: Counts, figures: Measured, *, groups_min: int, intervals: int, sizes: Mapping[str, int]
+) -> Measured:
+    """Returns the rows of each group, the figures of a model and the gaps that chance alone would give it."""
     found = Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))})
-    found.add(measure(values, shares, level))
+    found.add(figures)
     shuffled = confusion.permute(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
     for end, draws in views(shuffled, sizes):
-        chance = {f"{key}{end}": gap(of, draws) for key, of in OF_GAP.items() if f"{key}{end}" in values}
+        chance = {f"{key}{end}": of for key, of in gaps_of(draws).items() if f"{key}{end}" in figures}
         found.add({f"{key}_null": _by_chance(of, found[key]) for key, of in chance.items()})
     for end, own in views(table, sizes):
         rng = seeding.rng(ctx.own_seed, f"permutation{REST}{end}")
@@ -180,37 +183,76 @@ def _rates(table: Counts) -> list[str]:
     return [rate for rate in RATES if table.shape[-1] == 2 or rate in OF_ANY_CLASSES]
 
 
-def of_table(table: Counts, *, groups_min: int, sizes: Mapping[str, int]) -> tuple[dict[str, float], dict[str, Share]]:
-    """Rates of each group, gaps and signed gaps from a table (g, k, k), nan where undefined; and the shares.
+def of_tables(
+    tables: Counts, *, groups_min: int, sizes: Mapping[str, int]
+) -> tuple[dict[str, Floats], dict[str, confusion.Parts]]:
+    """Rates of each group, gaps and signed gaps (p,) of tables (p, g, k, k), nan where undefined; and the shares.
 
-    With ``sizes`` of several attributes also their gaps alone, and the gaps of the rest where one is undefined.
+    With ``sizes`` of several attributes also their gaps alone, and the gaps of the rest where one is undefined; nan,
+    and shares of no rows, of tables that have no such rest.
     """
-    values = {f"{rate}_group{i}": float(of) for rate in _rates(table) for i, of in enumerate(RATES[rate](table))}
-    shares: dict[str, Share] = {}
-    for end, own in views(table, sizes):
-        gaps, parts = _gaps(own, groups_min)
-        values |= {f"{key}{end}": value for key, value in gaps.items()}
+    values = dict[str, Floats]()
+    for rate in _rates(tables):
+        values |= {f"{rate}_group{i}": of for i, of in enumerate(RATES[rate](tables).T)}
+    shares = dict[str, confusion.Parts]()
+    for end, own in views(tables, sizes):
+        parts = {rate: confusion.PARTS[rate](own) for rate in _rates(own)}
         for rate, of in parts.items():
             shares |= number_shares(f"{rate}_group", of, end)
-        for key, rest in rests_of(own, groups_min).items():
-            values[f"{key}{end}{REST}"] = rest.value
-            for rate, kept in rest.kept.items():
-                shares |= {f"{rate}_group{i}{end}{REST}": shares[f"{rate}_group{i}{end}"] for i in kept}
+        values |= {f"{key}{end}": value for key, value in _gaps(own, parts, groups_min).items()}
+        rests, kept = _rests(parts, groups_min)
+        values |= {f"{key}{end}{REST}": value for key, value in rests.items()}
+        for rate, of in kept.items():
+            shares |= number_shares(f"{rate}_group", of, f"{end}{REST}")
     return values, shares
 
 
-def _gaps(table: Counts, groups_min: int) -> tuple[dict[str, float], dict[str, confusion.Parts]]:
-    """Gaps and signed gaps of a table (g, k, k), nan where a group is too small; and the parts of the rates."""
-    rates = _rates(table)
-    parts = {rate: confusion.PARTS[rate](table) for rate in rates}
-    enough = {rate for rate in rates if parts[rate][1].min() >= groups_min}
-    values = {}
+def drop_rests(found: Measured) -> Measured:
+    """Returns figures without the gaps of a rest that there is not."""
+    undefined = {key for key, value in found.items() if value is None and key.endswith(REST)}
+    left_out = {f"{key}{end}" for key in undefined for end in ("", "_low", "_high")}
+    return Measured({k: v for k, v in found.items() if k not in left_out}, found.shares, found.deviations)
+
+
+def _gaps(tables: Counts, parts: Mapping[str, confusion.Parts], groups_min: int) -> dict[str, Floats]:
+    """Gaps and signed gaps (p,) of tables (p, g, k, k), nan where a group is too small."""
+    enough = {rate: whole.min(-1) >= groups_min for rate, (_, whole) in parts.items()}
+    values = {
+        key: np.where(np.all([enough[rate] for rate in OF_GAP[key]], 0), value, np.nan)
+        for key, value in gaps_of(tables).items()
+    }
+    if tables.shape[-3] == 2:
+        for rate in parts:
+            of_groups = RATES[rate](tables)
+            values[f"{rate}_signed_gap"] = np.where(enough[rate], of_groups[:, 1] - of_groups[:, 0], np.nan)
+    return values
+
+
+def _rests(
+    parts: Mapping[str, confusion.Parts], groups_min: int
+) -> tuple[dict[str, Floats], dict[str, confusion.Parts]]:
+    """The gaps (p,) that some groups, but not all others, are too small for, and the parts (p, g) that they are of."""
+    enough = {rate: whole >= groups_min for rate, (_, whole) in parts.items()}
+    values, kept = dict[str, Floats](), dict[str, confusion.Parts]()
     for key, of in OF_GAP.items():
-        if parts.keys() >= set(of):
-            values[key] = float(gap(of, table)) if enough >= set(of) else np.nan
-    if len(table) == 2:
-        values |= {f"{r}_signed_gap": float(signed_gap(r, table)) if r in enough else np.nan for r in rates}
-    return values, parts
+        if not enough.keys() >= set(of):
+            continue
+        few = np.min([enough[rate].sum(-1) for rate in of], 0)
+        there = (few >= 2) & (few < enough[of[0]].shape[-1])
+        if there.any():
+            values[key] = np.where(there, np.max([_spread_among(parts[rate], enough[rate]) for rate in of], 0), np.nan)
+            for rate in of:
+                part, whole = parts[rate]
+                _, before = kept.get(rate, (part, np.zeros_like(whole)))
+                kept[rate] = part, np.where(there[:, None] & enough[rate], whole, before)
+    return values, kept
+
+
+def _spread_among(parts: confusion.Parts, some: NDArray[np.bool_]) -> Floats:
+    """Largest minus smallest rate (p,) of some of the groups (p, g); -inf where there are none."""
+    rates = confusion.share(*parts)
+    gaps: Floats = np.where(some, rates, -np.inf).max(-1) - np.where(some, rates, np.inf).min(-1)
+    return gaps
 
 
 def _by_chance(gaps: Floats, value: float | None) -> float | None:

@@ -11,12 +11,11 @@
 - Any other figure: percentiles of bootstrap draws (Efron, 1979), of the area under the ROC curve DeLong's; their
   standard deviation is filed, so that other levels have normal tails.
 
-``<key>_low`` and ``<key>_high`` stand beside a figure in a record. A metric that is a share of rows says so by
-returning ``of_shares({"hits": (3, 10)}, level)``: the figure, its interval, and what other levels need.
+``<key>_low`` and ``<key>_high`` stand beside a figure in a record, see ``utils.metrics.measuring``.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -25,18 +24,17 @@ from numpy.typing import NDArray
 
 from utils.metrics.directions import bounds, split_some
 
-Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Figures = Mapping[str, float | None]
 Interval = tuple[float | None, float | None]  # lower and upper end; None where nothing is known
 Share = Sequence[float]  # numerator and denominator; that of an average over draws may have a fraction
+Band = tuple[Any, Any]  # lower and upper end: numbers, or (p,) each
 UNKNOWN: Interval = (None, None)
 
 SIGNED = re.compile(r"(?P<rate>.+)_signed_gap(?P<end>.*)")
 GAP = re.compile(r"(?P<rate>.+)_gap(?P<end>.*)")
 WORST = re.compile(r"(?P<of>.+)_worst_(?P<whose>class|group)(?P<end>.*)")
 NAMED = re.compile(r"(?P<name>worst_class_accuracy|demographic_parity_difference|equalized_odds_difference)(?P<end>.*)")
-DIGITS = 6  # of the ends in a record
 POISONED = "_under_poisoning"  # behind a key: the metric itself
 
 
@@ -81,63 +79,11 @@ class Measured(dict[str, float | None]):
 
 
 class Spread(NamedTuple):
-    """The interval of a figure that is no share."""
+    """The interval of a figure that is no share; numbers, or (p,) of p models, nan in place of None."""
 
-    low: float | None
-    high: float | None
-    deviation: float | None  # standard; None where it is not known
-
-
-def measure(
-    values: Mapping[str, float],
-    shares: Mapping[str, Share],
-    level: float,
-    spreads: Mapping[str, Spread] | None = None,
-    digits: int = DIGITS,
-) -> Measured:
-    """Figures with both ends of their intervals, None where they are undefined (nan).
-
-    Args:
-        values: by key; shares, what is made of them, and others.
-        shares: numerator and denominator by key, also of those that are no figures themselves.
-        level: of the intervals, in (0, 1).
-        spreads: of figures that are not made of shares.
-        digits: of the ends.
-    """
-    known = {key: (_plain(part), int(whole)) for key, (part, whole) in shares.items() if whole}
-    defined = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
-    of_draws = {key: spread for key, spread in (spreads or {}).items() if defined[key] is not None}
-    found = ends(defined, defined, known, {}, level)
-    out: dict[str, float | None] = {}
-    for key, value in defined.items():
-        low, high = of_draws[key][:2] if key in of_draws else found[key]
-        out |= {
-            key: value,
-            f"{key}_low": _round(low, np.floor, digits),
-            f"{key}_high": _round(high, np.ceil, digits),
-        }
-    deviations = {key: spread.deviation for key, spread in of_draws.items() if spread.deviation is not None}
-    return Measured(out, known, deviations)
-
-
-def _plain(part: float) -> float:
-    """The number as an int, if it is one; else to DIGITS."""
-    return int(part) if part == int(part) else round(float(part), DIGITS)
-
-
-def of_shares(shares: Mapping[str, Share], level: float) -> Measured:
-    """Shares of rows as figures, from numerator and denominator by key; undefined where the denominator is 0."""
-    return measure({key: part / whole if whole else np.nan for key, (part, whole) in shares.items()}, shares, level)
-
-
-def number_shares(key: str, parts: tuple[Counts, Counts], end: str = "") -> dict[str, Share]:
-    """``<key><i><end>`` for shares of several groups or classes, from numerators and denominators (g,)."""
-    return {f"{key}{i}{end}": (int(part), int(whole)) for i, (part, whole) in enumerate(zip(*parts, strict=True))}
-
-
-def _round(value: float | None, towards: Callable[[float], float], digits: int) -> float | None:
-    """Rounds outwards, so that the interval holds what it held."""
-    return None if value is None else float(towards(value * 10**digits) / 10**digits)
+    low: Any
+    high: Any
+    deviation: Any  # standard; None where it is not known
 
 
 def at_level(
@@ -171,16 +117,24 @@ def ends(
 ) -> dict[str, Interval]:
     """``at_level`` of many keys, all quantiles of the beta distribution in one call."""
     require_level(level)
-    made = {key: find_parts(key, shares) for key in keys if values.get(key) is not None}
-    asked = list(dict.fromkeys((part, of.level(level)) for of in made.values() if of for part in of.parts))
-    limits = dict(zip(asked, zip(*_limits(asked, shares), strict=True), strict=True))
     found = dict.fromkeys(keys, UNKNOWN)
-    for key, of in made.items():
-        if of:
-            bands = [[limits[part, of.level(level)] for part in family] for family in of.families]
-            found[key] = _combine(of.kind, [[shares[part] for part in family] for family in of.families], bands)
-        elif key in deviations:
+    asked = [key for key in found if values.get(key) is not None]
+    found |= {key: (float(low), float(high)) for key, (low, high) in find_bands(asked, shares, level).items()}
+    for key in asked:
+        if found[key] == UNKNOWN and key in deviations:
             found[key] = _normal(key, float(values[key] or 0), deviations[key], level)
+    return found
+
+
+def find_bands(keys: Iterable[str], shares: Mapping[str, Any], level: float) -> dict[str, Band]:
+    """The intervals of those keys that are made of shares, these being numbers or (p,) each."""
+    made = {key: of for key in keys if (of := find_parts(key, shares))}
+    asked = list(dict.fromkeys((part, of.level(level)) for of in made.values() for part in of.parts))
+    limits = dict(zip(asked, zip(*_limits(asked, shares), strict=True), strict=True))
+    found = {}
+    for key, of in made.items():
+        bands = [[limits[part, of.level(level)] for part in family] for family in of.families]
+        found[key] = _combine(of.kind, [[shares[part] for part in family] for family in of.families], bands)
     return found
 
 
@@ -190,7 +144,7 @@ def require_level(level: float) -> None:
         raise ValueError(f"evaluation: an interval's level of {level} is not in (0, 1); for 95 % give 0.95")
 
 
-def clopper_pearson(part: Counts, whole: Counts, level: float | Floats) -> tuple[Floats, Floats]:
+def clopper_pearson(part: NDArray, whole: NDArray, level: float | Floats) -> tuple[Floats, Floats]:
     """The ends (...) of the intervals of part / whole (...), of which no whole is 0 (Clopper and Pearson, 1934).
 
     The lower end l has P(Bin(n, l) >= x) = (1 - level) / 2, the upper P(Bin(n, u) <= x) = the same.
@@ -203,12 +157,12 @@ def clopper_pearson(part: Counts, whole: Counts, level: float | Floats) -> tuple
     return np.where(part == 0, 0.0, low), np.where(other == 0, 1.0, high)
 
 
-def newcombe(first: Share, second: Share, bands: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def newcombe(first: Any, second: Any, bands: Sequence[Band]) -> Band:
     """The interval of the first share less the second, from the limits of both (Newcombe, 1998)."""
     (p, q), ((low, high), (other_low, other_high)) = (part / whole for part, whole in (first, second)), bands
     return (
-        max(-1.0, p - q - float(np.hypot(p - low, other_high - q))),
-        min(1.0, p - q + float(np.hypot(high - p, q - other_low))),
+        np.maximum(-1.0, p - q - np.hypot(p - low, other_high - q)),
+        np.minimum(1.0, p - q + np.hypot(high - p, q - other_low)),
     )
 
 
@@ -265,17 +219,16 @@ def _find_numbered(prefix: str, end: str, shares: Mapping[str, Share]) -> list[s
     return [f"{prefix}{i}{end}" for i in sorted(int(number) for number in numbers if number.isdigit())]
 
 
-def _limits(asked: Sequence[tuple[str, float]], shares: Mapping[str, Share]) -> tuple[list[float], list[float]]:
+def _limits(asked: Sequence[tuple[str, float]], shares: Mapping[str, Any]) -> tuple[Floats, Floats]:
     """The limits of shares by key, each at its own level; of a fraction, those of the whole numbers around it."""
-    counts = np.array([tuple(shares[key]) for key, _ in asked]).reshape(-1, 2)
-    least, most, whole = np.floor(counts[:, 0]), np.ceil(counts[:, 0]), counts[:, 1]
-    levels = np.array([level for _, level in asked])
-    return clopper_pearson(least, whole, levels)[0].tolist(), clopper_pearson(most, whole, levels)[1].tolist()
+    if not asked:
+        return np.zeros(0), np.zeros(0)
+    part, whole = (np.array([shares[key][i] for key, _ in asked], np.float64) for i in (0, 1))  # (a,) or (a, p)
+    levels = np.array([level for _, level in asked]).reshape(-1, *[1] * (part.ndim - 1))
+    return clopper_pearson(np.floor(part), whole, levels)[0], clopper_pearson(np.ceil(part), whole, levels)[1]
 
 
-def _combine(
-    kind: str, shares: Sequence[Sequence[Share]], bands: Sequence[Sequence[tuple[float, float]]]
-) -> tuple[float, float]:
+def _combine(kind: str, shares: Sequence[Sequence[Any]], bands: Sequence[Sequence[Band]]) -> Band:
     """The interval of a figure from the shares that it is made of and their limits, gap by gap."""
     if kind == "share":
         return bands[0][0]
@@ -284,9 +237,12 @@ def _combine(
         return newcombe(first, zeroth, [bands[0][1], bands[0][0]])
     lows, highs = zip(*(tuple(zip(*family, strict=True)) for family in bands), strict=True)
     if kind == "worst":
-        return min(lows[0]), min(highs[0])
-    gaps = [(max(0.0, max(low) - min(high)), max(high) - min(low)) for low, high in zip(lows, highs, strict=True)]
-    return max(low for low, _ in gaps), max(high for _, high in gaps)
+        return np.min(lows[0], 0), np.min(highs[0], 0)
+    gaps = [
+        (np.maximum(0.0, np.max(low, 0) - np.min(high, 0)), np.max(high, 0) - np.min(low, 0))
+        for low, high in zip(lows, highs, strict=True)
+    ]
+    return np.max([low for low, _ in gaps], 0), np.max([high for _, high in gaps], 0)
 
 
 def _normal(key: str, value: float, deviation: float, level: float) -> tuple[float, float]:

@@ -24,7 +24,8 @@ from utils.metrics import confusion
 from utils.metrics.breakdown import groups_of
 from utils.metrics.confusion import PARTS, RATES, Counts, Floats
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Measured, of_shares
+from utils.metrics.intervals import Measured
+from utils.metrics.measuring import of_shares
 from utils.types import Batch, Context, Figures, Predict
 from utils.views.row_parts import parts
 

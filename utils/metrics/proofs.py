@@ -18,7 +18,8 @@ from utils.adversary.causal_balls import choose_individuals
 from utils.adversary.certificates import Budget, Certificate, Individuals, Judge, certify, largest_radius
 from utils.adversary.taylor import NoBoundsError
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Measured, Share, Spread, measure, of_shares
+from utils.metrics.intervals import Measured, Share, Spread
+from utils.metrics.measuring import measure, of_shares
 from utils.scms import discrete
 from utils.types import Batch, Column, Context, Figures, Predict, Radii
 

@@ -90,4 +90,5 @@ def _differ(
     part, whole = (np.array([own[i], other[i]]) for i in (0, 1))
     low, high = clopper_pearson(part, whole, level)
     bands = [(float(low[i]), float(high[i])) for i in (0, 1)]
-    return own[0] / own[1] - other[0] / other[1], *newcombe(own, other, bands)
+    least, most = newcombe(own, other, bands)
+    return own[0] / own[1] - other[0] / other[1], float(least), float(most)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import seeding
@@ -13,6 +14,7 @@ from utils.adversary.safe_rows import find_safe
 from utils.adversary.worst_case import moves, still_right, threat_of, within_budget
 from utils.metrics.bootstrap import of_means
 from utils.metrics.breakdown import break_down, groups_of, tables
+from utils.metrics.confusion import Counts
 from utils.metrics.directions import Key
 from utils.metrics.intervals import Measured
 from utils.threats import GRADIENT, FeatureThreat, everywhere
@@ -50,17 +52,25 @@ def robust(
     batch = _select_told(attack, batch, ctx)
     kept = attack_rows(predict, batch, ctx, radii=[*radii.values(), *trained], attack=attack)
     ends = [*(f"_{radius}" for radius in radii), *("" for _ in trained)]
-    return ctx.of_each(partial(_figures, ends, level), kept, batch.s, batch.y)
+    found = _figures(ends, level, ctx.each or (ctx,), *(of.cpu().numpy() for of in (kept, batch.s, batch.y)))
+    return found if ctx.each else found[0]
 
 
-def _figures(ends: Sequence[str], level: float, ctx: Context, kept: Tensor, s: Tensor, y: Tensor) -> Figures:
-    """Returns the figures of one model: kept (r, n), the training radius last, if there is one, whose end is empty."""
-    found = Measured()
-    groups, classes = s.cpu().numpy(), y.cpu().numpy()
-    size = {"groups": groups_of(groups, ctx), "classes": max(2, 1 + int(classes.max(initial=0)))}
-    for end, right in zip(ends, kept.cpu().numpy(), strict=True):
-        table = tables(right, classes, groups, **size)
-        found.add(break_down("robust_accuracy", end, table, level=level, headline=not end))
+def _figures(
+    ends: Sequence[str], level: float, models: Sequence[Context], kept: NDArray[np.bool_], s: Counts, y: Counts
+) -> list[Measured]:
+    """Returns the figures of each model: kept (..., r, n), the training radius last, if there is one, its end empty."""
+    found = [Measured() for _ in models]
+    shape = len(models), kept.shape[-1]
+    s, y = s.reshape(shape), y.reshape(shape)
+    # models of other groups or classes have no common table, so that they are judged one by one
+    each = zip(models, s, y, strict=True)
+    [(groups, classes)] = {(groups_of(of, own), max(2, 1 + int(label.max(initial=0)))) for own, of, label in each}
+    for end, right in zip(ends, kept.reshape(len(models), len(ends), -1).swapaxes(0, 1), strict=True):
+        table = tables(right, y, s, groups=groups, classes=classes)
+        of_models = break_down("robust_accuracy", end, table, level=level, headline=not end)
+        for own, more in zip(found, of_models, strict=True):
+            own.add(more)
     return found
 
 
@@ -78,7 +88,7 @@ def attacked(
     batch = _select_told(ctx.attack, batch, ctx)
     kept = attack_rows(predict, batch, ctx, radii=list(radii.values()), attack=ctx.attack)
     keys = [f"robust_accuracy_{name}_{radius}" for radius in radii]
-    return ctx.of_each(lambda own, right: of_means(dict(zip(keys, right, strict=True)), intervals, level, own), kept)
+    return of_means(dict(zip(keys, kept.unbind(-2), strict=True)), intervals, level, ctx)
 
 
 def _select_told(attack: Attack, batch: Batch, ctx: Context) -> Batch:

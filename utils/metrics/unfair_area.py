@@ -10,7 +10,7 @@ is then the mean over rows and draws, ``uai_any_...`` the share of rows with any
 import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from utils.adversary.ball_search import Search
 from utils.adversary.causal_balls import Individuals, choose_individuals, judge_twins
 from utils.metrics.bootstrap import of_means
 from utils.metrics.directions import Key
-from utils.metrics.intervals import Measured
 from utils.types import Batch, Context, Figures, Predict, Radii
 
 KEYS = {
@@ -121,8 +120,10 @@ def unfair_area(
             for own, of in zip(x.split(size, -2), index.split(size, -1), strict=True)
         ]
         found = {key: torch.cat([_by_draw(part[key], draws) for part in parts], -1) for key in parts[0]}
+    if draws == 1:
+        return of_means({key: of.squeeze(-2) for key, of in found.items()}, intervals, level, ctx)
     return ctx.of_each(
-        lambda own, *values: _measure(dict(zip(found, values, strict=True)), intervals, level, own), *found.values()
+        lambda own, *values: _of_draws(dict(zip(found, values, strict=True)), intervals, level, own), *found.values()
     )
 
 
@@ -151,15 +152,13 @@ def _by_draw(values: Tensor, draws: int) -> Tensor:
     return values.unflatten(-1, (draws, -1))
 
 
-def _measure(values: Mapping[str, Tensor], intervals: int, level: float, ctx: Context) -> Measured:
-    """The figures of one model from the values of all draws and individuals (draws, n)."""
+def _of_draws(values: Mapping[str, Tensor], intervals: int, level: float, ctx: Context) -> Figures:
+    """The figures of one model from the values of all individuals in several draws (draws, n)."""
     draws = len(next(iter(values.values())))
-    if draws == 1:
-        return of_means({key: of.squeeze(0) for key, of in values.items()}, intervals, level, ctx)
     shares = {key: of.double().mean(0) for key, of in values.items() if not of.is_floating_point()}
     means = shares | {key: of.double().mean(0) for key, of in values.items() if of.is_floating_point()}
     headlines = {key: re.fullmatch(r"uai(_cf|)(_\d.*|)", key) for key in shares}
-    found = of_means(
+    found: Any = of_means(
         means | {f"uai{of[1]}_any{of[2]}": values[key].any(0) for key, of in headlines.items() if of},
         intervals,
         level,

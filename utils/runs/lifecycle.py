@@ -25,6 +25,7 @@ from utils.model_zoo import require_loadable, save_weights
 from utils.records.plain import to_plain
 from utils.records.typed import Params, Record
 from utils.run_store import RunStore
+from utils.runs.answers import Answers, answer
 from utils.runs.finished_before import remember, say_skipped, skip, stands
 from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
 from utils.runs.judging import evaluate, evaluate_many
@@ -326,7 +327,14 @@ def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
         contexts = [replace(run.ctx, decide=decide) for run, decide, _ in some]
         metrics = judge([run for run, *_ in some], contexts, steps)
         seconds = fitted, (perf_counter() - began) / len(some)
-        yield [_record_of(own, found, seconds) for own, found in zip(some, metrics, strict=True)]
+        judged = zip(some, metrics, strict=True)
+        answers = iter(answer([run for (run, *_), found in judged if not isinstance(found, Exception)]))
+        yield [
+            failed_record(own[0], found)
+            if isinstance(found, Exception)
+            else _record_of(own, found, next(answers), seconds)
+            for own, found in zip(some, metrics, strict=True)
+        ]
 
 
 def _kept(run: Run, error: DivergenceError | None, *, alone: bool) -> Trained | Record:
@@ -371,13 +379,11 @@ def _judge(run: Run, ctx: Context, steps: Steps) -> Measured | Exception:
         return error
 
 
-def _record_of(trained: Trained, metrics: Measured | Exception, seconds: tuple[float, float]) -> Record:
+def _record_of(trained: Trained, metrics: Measured, answers: Answers, seconds: tuple[float, float]) -> Record:
     """Returns the record of a judged model, whose file users can load and answers as the model; else of a failure."""
     run, decide, weights = trained
-    if isinstance(metrics, Exception):
-        return failed_record(run, metrics)
     try:
-        record = finished_record(run, decide, weights, metrics, seconds)
+        record = finished_record(run, decide, weights, metrics, answers, seconds)
     except OSError as error:
         return failed_record(run, ValueError(f"its decisions could not be written: {error.strerror}"))
     record = to_plain(record)

@@ -1,92 +1,79 @@
-"""The operating points of a two-class model: its figures by thresholds for each group, judged on other rows."""
+"""The operating points of two-class models: their figures by thresholds for each group, judged on other rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from utils import seeding
 from utils.decides.exact_thresholds import POINTS, exact
 from utils.decides.fitted import Units, account, units
 from utils.decides.group_thresholds import GroupThresholds, in_json
 from utils.metrics import confusion, group
-from utils.metrics.bootstrap import spreads
+from utils.metrics.bootstrap import spread_tables
 from utils.metrics.classification import DRAWN, FROM_TABLE
 from utils.metrics.confusion import Counts
 from utils.metrics.directions import split_some
-from utils.metrics.intervals import Measured, measure, number_shares
+from utils.metrics.intervals import Measured
+from utils.metrics.measuring import measure_each, number_shares
 from utils.types import Batch
 
-Rows = tuple[Tensor, Batch]  # logits (n, 1) and their rows
 T = TypeVar("T")
+Thresholds = tuple[float, ...]  # of each group
 DIGITS = 4  # of the ends of intervals, of which there are many
 SAID = ("tpr", "prevalence")  # the one by fnr, the other by the record: records hold many points and should stay small
 
 
-def operating_points(
-    fitted: Rows,
-    judged: Rows,
+class Points(NamedTuple):
+    """The operating points of a model: thresholds by each permitted gap and without a limit."""
+
+    rates: Sequence[str]  # whose largest gap is kept to
+    permitted: list[float | None]  # None at the end
+    logits: list[Thresholds]  # one for each permitted gap
+    fitted: dict[str, Any]  # what they attain where they were fitted
+
+    @property
+    def distinct(self) -> list[Thresholds]:
+        """Those that differ: a larger gap often permits no better ones."""
+        return list(dict.fromkeys(self.logits))
+
+
+def fit_points(
+    logits: Tensor,
+    rows: Batch,
     groups: Sequence[str],
     classes: Sequence[str] = (),
     *,
-    sizes: Mapping[str, int],
     rates: Sequence[str],
     permitted: Sequence[float],
     groups_min: int,
-    intervals: int,
-    level: float,
-    seed: int,
-) -> dict[str, Any]:
-    """Returns the most accurate thresholds by each permitted gap and without a limit, and their figures on other rows.
+) -> Points:
+    """Returns the most accurate thresholds by each permitted gap and without a limit.
 
     Args:
-        fitted: what the thresholds are fitted to.
-        judged: what they are judged on.
+        logits: (n, 1) of the rows.
+        rows: that the thresholds are fitted to.
         groups: their names.
         classes: the names of the classes, where they have any.
-        sizes: levels of each of several sensitive attributes by name, see ``utils.metrics.group.attribute_sizes``.
         rates: whose largest gap between groups is kept to: fnr, fpr, acceptance_rate.
-        permitted: gaps on the fitted rows, in [0, 1].
-        groups_min: groups with fewer fitted rows of a rate share a threshold (``fitted.units``); a rate of fewer judged
-            rows leaves its gap undefined.
-        intervals: bootstrap draws, of what is no share.
-        level: of the intervals, in (0, 1).
-        seed: of the draws.
+        permitted: gaps on these rows, in [0, 1].
+        groups_min: groups with fewer rows of a rate share a threshold (``fitted.units``).
 
     Returns:
-        ``rates``; ``permitted``, None at the end; ``logits``, a threshold for each group of each point; ``metrics``,
-        for each key of a record one value a point, None where it is undefined: those of ``classification`` and
-        ``group`` that depend on the labels, less what others say already (``SAID``); accuracy, the gaps, and the signed
-        gaps of the ``rates`` with ``<key>_low`` and ``<key>_high``. ``shares`` and ``deviations`` hold what other
-        intervals need (``utils.metrics.intervals.at_level``), one of each for a point likewise. ``fitted`` says what
-        the points attain where they were fitted: a ``gap`` in the rates and an ``accuracy`` for each, on how many
-        ``rows``, with the ``denominators`` of each rate by group
-        and the ``small`` groups.
+        Points, which say what they attain on these rows: a ``gap`` in the rates and an ``accuracy`` for each, on how
+        many ``rows``, with the ``denominators`` of each rate by group and the ``small`` groups.
 
     Raises:
-        ValueError: fewer than two groups with rows enough among the fitted ones.
+        ValueError: fewer than two groups with rows enough.
     """
     asked = [*permitted, None]
-    own = units(*fitted, groups, rates, groups_min, key=POINTS, classes=classes)
+    own = units(logits, rows, groups, rates, groups_min, key=POINTS, classes=classes)
     found = [tuple(own.thresholds(cuts)) for cuts in exact(own.of, rates, asked)]
-    distinct = list(dict.fromkeys(found))  # p policies: a larger gap often permits no better one
-    tables = np.stack([_table(GroupThresholds(logits), *judged, len(groups)) for logits in distinct])  # (p, g, 2, 2)
-    made = [_measured(table, rates, sizes, groups_min, intervals, level, seed) for table in tables]
-    point = [made[distinct.index(logits)] for logits in found]
-    return {
-        "rates": list(rates),
-        "permitted": asked,
-        "logits": [in_json(logits) for logits in found],
-        "fitted": _fitted(found, *fitted, own, rates),
-        "metrics": {key: [of.get(key) for of in point] for key in _keys(point)},
-        "shares": {key: [of.shares.get(key) for of in point] for key in _keys(of.shares for of in point)},
-        "deviations": {key: [of.deviations.get(key) for of in point] for key in _keys(of.deviations for of in point)},
-    }
+    return Points(rates, asked, found, _attained(found, logits, rows, own, rates))
 
 
-def _fitted(
-    points: Sequence[tuple[float, ...]], logits: Tensor, rows: Batch, own: Units, rates: Sequence[str]
+def _attained(
+    points: Sequence[Thresholds], logits: Tensor, rows: Batch, own: Units, rates: Sequence[str]
 ) -> dict[str, Any]:
     """Returns the gaps and accuracies of the points on the rows that they were fitted to."""
     labels = {point: GroupThresholds(point)(logits, rows.s) for point in dict.fromkeys(points)}
@@ -96,40 +83,94 @@ def _fitted(
     return {**each[points[0]], "gap": gaps, "accuracy": [accuracy[point] for point in points]}
 
 
-def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Returns the keys of all, in their order."""
-    return list(dict.fromkeys(key for of in each for key in of))
+def judge_points(
+    points: Sequence[Points],
+    judged: Sequence[tuple[Tensor, Batch]],
+    groups: int,
+    *,
+    sizes: Mapping[str, int],
+    groups_min: int,
+    intervals: int,
+    level: float,
+    seeds: Sequence[int],
+) -> list[dict[str, Any]]:
+    """Returns what a record holds of the operating points of models that keep to the same rates.
+
+    Args:
+        points: of each model.
+        judged: logits (n, 1) of each model and their rows.
+        groups: how many there are.
+        sizes: levels of each of several sensitive attributes by name, see ``utils.metrics.group.attribute_sizes``.
+        groups_min: a rate of fewer judged rows leaves its gap undefined.
+        intervals: bootstrap draws, of what is no share.
+        level: of the intervals, in (0, 1).
+        seeds: of the draws, one of each model.
+
+    Returns:
+        For each model the ``rates``; ``permitted``; ``logits``; ``fitted``; and ``metrics``, for each key of a record
+        one value a point, None where it is undefined: those of ``classification`` and ``group`` that depend on the
+        labels, less what others say already (``SAID``); accuracy, the gaps, and the signed gaps of the ``rates`` with
+        ``<key>_low`` and ``<key>_high``. ``shares`` and ``deviations`` hold what other intervals need
+        (``utils.metrics.intervals.at_level``), one of each for a point likewise.
+    """
+    if not points:
+        return []
+    tables = [_tables(own.distinct, *rows, groups) for own, rows in zip(points, judged, strict=True)]
+    seed_of = [seed for seed, of in zip(seeds, tables, strict=True) for _ in of]
+    made = iter(_measure(np.concatenate(tables), points[0].rates, sizes, groups_min, intervals, level, seed_of))
+    found = []
+    for own in points:
+        figures = dict(zip(own.distinct, made, strict=False))
+        found.append(
+            {
+                "rates": list(own.rates),
+                "permitted": own.permitted,
+                "logits": [in_json(logits) for logits in own.logits],
+                "fitted": own.fitted,
+                **_columns([figures[logits] for logits in own.logits]),
+            }
+        )
+    return found
 
 
-def _measured(
-    table: Counts,
+def _tables(points: Sequence[Thresholds], logits: Tensor, rows: Batch, groups: int) -> Counts:
+    """Tables (p, g, 2, 2) of the points of a model."""
+    labels = np.stack([GroupThresholds(point)(logits, rows.s).cpu().numpy() for point in points])
+    return confusion.counts(rows.y.cpu().numpy(), labels, rows.s.cpu().numpy(), groups=groups, classes=2)
+
+
+def _measure(
+    tables: Counts,
     rates: Sequence[str],
     sizes: Mapping[str, int],
     groups_min: int,
     intervals: int,
     level: float,
-    seed: int,
-) -> Measured:
-    """Returns the figures of one point, from its table (g, 2, 2)."""
-    everyone = table.sum(0)
-    of_groups, rates_of_groups = group.of_table(table, groups_min=groups_min, sizes=sizes)
-    values = {key: float(metric(everyone)) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
-    shares = _unsaid(rates_of_groups) | {"accuracy": confusion.parts_of("accuracy", everyone)}
+    seeds: Sequence[int],
+) -> Iterator[Measured]:
+    """Yields the figures of each of the points, from their tables (p, g, 2, 2)."""
+    everyone = tables.sum(1)
+    of_groups, rates_of_groups = group.of_tables(tables, groups_min=groups_min, sizes=sizes)
+    values = {key: metric(everyone) for key, metric in FROM_TABLE.items()} | _unsaid(of_groups)
+    shares = _unsaid(rates_of_groups) | {"accuracy": confusion.PARTS["accuracy"](everyone)}
     shares |= number_shares("accuracy_class_", confusion.of_classes(everyone))
-    draws = confusion.bootstrap(everyone, intervals, seeding.rng(seed, "bootstrap"))
-    moved = spreads({key: values[key] for key in DRAWN}, {key: FROM_TABLE[key](draws) for key in DRAWN}, level)
-    found = measure(values, shares, level, moved, digits=DIGITS)
+    spreads = spread_tables({key: FROM_TABLE[key] for key in DRAWN}, everyone, intervals, seeds, level)
     ended = {"accuracy", *group.OF_GAP, *(f"{rate}_signed_gap" for rate in rates)}
-    bare = {f"{key}{end}" for key in values if split_some(key)[0] not in ended for end in ("_low", "_high")}
-    return Measured({key: value for key, value in found.items() if key not in bare}, found.shares, found.deviations)
-
-
-def _table(decide: GroupThresholds, logits: Tensor, rows: Batch, groups: int) -> Counts:
-    labels = decide(logits, rows.s)
-    y, label, s = (of.cpu().numpy() for of in (rows.y, labels, rows.s))
-    return confusion.counts(y, label, s, groups=groups, classes=2)
+    bare = {key for key in values if split_some(key)[0] not in ended}
+    return map(group.drop_rests, measure_each(values, shares, level, spreads, digits=DIGITS, bare=bare))
 
 
 def _unsaid(metrics: Mapping[str, T]) -> dict[str, T]:
     """Leaves out the metrics that follow from others."""
     return {key: metric for key, metric in metrics.items() if not key.startswith(SAID)}
+
+
+def _columns(points: Sequence[Measured]) -> dict[str, dict[str, list[Any]]]:
+    """Returns for each key of the points one value a point, None where it has none."""
+    parts = {"metrics": points, "shares": [of.shares for of in points], "deviations": [of.deviations for of in points]}
+    return {name: {key: [of.get(key) for of in each] for key in _keys(each)} for name, each in parts.items()}
+
+
+def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Returns the keys of all, in their order."""
+    return list(dict.fromkeys(key for of in each for key in of))

@@ -10,16 +10,14 @@ from torch import Tensor
 from utils.build import Run, describe_scm
 from utils.decides.thresholds_text import doubts_of
 from utils.metrics import unreal_twins
-from utils.metrics.group import attribute_sizes
 from utils.metrics.intervals import Measured
 from utils.model_zoo import describe_preprocessing
 from utils.records import checksum, decisions
 from utils.records.plain import to_plain
 from utils.records.schema import SCHEMA
 from utils.records.typed import Record, Weights
-from utils.runs.fitting import logits_of
+from utils.runs.answers import Answers
 from utils.runs.judging import warnings_of
-from utils.runs.operating_points import operating_points
 from utils.system import atomic
 from utils.system.console import complain, format_error
 from utils.system.environment import environment
@@ -58,7 +56,7 @@ def loadable_part(run: Run, decide: StoredDecide) -> Record:
 
 
 def finished_record(
-    run: Run, decide: StoredDecide, weights: Any, metrics: Measured, seconds: tuple[float, float]
+    run: Run, decide: StoredDecide, weights: Any, metrics: Measured, answers: Answers, seconds: tuple[float, float]
 ) -> Record:
     """Returns the record of a trained and judged model, whose decisions on the test rows are written to a file.
 
@@ -67,6 +65,7 @@ def finished_record(
         decide: its thresholds.
         weights: the file of its weights.
         metrics: its figures.
+        answers: on the test rows.
         seconds: of its training and of its evaluation.
 
     Raises:
@@ -74,8 +73,6 @@ def finished_record(
     """
     data = run.dataset
     record = blank_record(run)
-    logits = logits_of(run, data.test)
-    points, without = _operating_points(run, logits)
     doubts = warnings_of(metrics, data.groups, data.class_names, run.params["evaluation"]["metrics"])
     judgement = run.ctx.scm.judgement()
     facts = {**judgement.facts, **unreal_twins.facts_of_twins(run.ctx.scm, data)}
@@ -84,7 +81,7 @@ def finished_record(
     if fitted is not None:
         record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}
     beyond = doubts_of(record.get("fitted"), metrics)
-    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *without]:
+    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *answers.warnings]:
         record |= {"warnings": warnings}
     if run.added is not None:
         record |= {"added": dict(run.added)}
@@ -92,11 +89,11 @@ def finished_record(
         record |= {"changed": dict(run.changed)}
     if causal := describe_scm(run.params, data, run.ctx.scm):
         record |= {"causal": causal}
-    if points:
-        record |= {"operating_points": points}
+    if answers.points:
+        record |= {"operating_points": answers.points}
     if run.adaptations:
         record |= {"class_weights": [adaptation.class_weights() for adaptation in run.adaptations]}
-    kept = _keep_decisions(run, decide(logits, data.test.s))
+    kept = _keep_decisions(run, decide(answers.logits, data.test.s))
     if metrics.arrays:
         record |= {"certificates": decisions.write_proofs(data.name, run.run_id, metrics.arrays)}
     figures: Any = Measured({**metrics, **data.facts}, metrics.shares, metrics.deviations).to_record()
@@ -126,24 +123,6 @@ def _keep_decisions(run: Run, labels: Tensor) -> dict[str, Weights]:
     rows = {key: getattr(data.test, key).cpu().numpy() for key in ("y", "s", "index")}
     sizes = data.classes, len(data.groups)
     return decisions.write(data.name, run.run_id, labels.cpu().numpy(), rows, sizes, data.fingerprint)
-
-
-def _operating_points(run: Run, logits: Tensor) -> tuple[dict[str, Any] | None, list[str]]:
-    """Returns the operating points on the test rows, where the run wants them, and a warning where there are none.
-
-    ``logits`` are those of the test rows.
-    """
-    settings, data, fit_on = run.params.get("operating_points"), run.dataset, run.params["fit_on"]
-    if not settings or data.classes > 2 or len(data.groups) < 2:
-        return None, []
-    rows = getattr(data, fit_on)
-    fitted, judged = (logits_of(run, rows), rows), (logits, data.test)
-    try:
-        sizes = attribute_sizes(data.columns)
-        points = operating_points(fitted, judged, data.groups, data.class_names, sizes=sizes, **settings, seed=run.seed)
-    except ValueError as error:
-        return None, [f"no operating points: {error}"]
-    return {"fit_on": fit_on} | points | {"fitted": points["fitted"] | {"split": fit_on}}, []
 
 
 def failed_record(run: Run, error: Exception) -> Record:

@@ -10,16 +10,15 @@ from tests.evals.records.test_query import record, write
 from tests.utils.decides.rows import scored
 from utils.decides.group_thresholds import GroupThresholds
 from utils.metrics.group import group
-from utils.runs.operating_points import operating_points
+from utils.runs.operating_points import fit_points, judge_points
 
 
 def test_true_positive_rates_and_their_gaps_are_those_of_a_run(context):
     """Of rates in the tests' own form, which the record leaves out as false negative rates say them."""
     judging = {"groups_min": 10, "intervals": 50, "level": 0.95}
     z, batch = scored(1100, seed=2)
-    found = operating_points(
-        scored(900, seed=1), (z, batch), ("a", "b"), rates=["fnr"], permitted=[0.05], **judging, sizes={}, seed=0
-    )
+    fitted = fit_points(*scored(900, seed=1), ("a", "b"), rates=["fnr"], permitted=[0.05], groups_min=10)
+    [found] = judge_points([fitted], [(z, batch)], 2, sizes={}, seeds=[0], **judging)
     _, point, _ = with_points([record(1, operating_points=found)])
     ctx = replace(context("loan"), decide=GroupThresholds(found["logits"][0]), groups=2)
     expected = group(lambda x: x, batch._replace(x=z), ctx, **judging)

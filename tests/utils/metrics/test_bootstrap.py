@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from utils.metrics.bootstrap import draw, of_means, spreads
-from utils.metrics.intervals import Spread, of_shares
+from utils.metrics.bootstrap import DRAWN, draw, of_means, spread, spread_tables
+from utils.metrics.confusion import matthews, recalls
+from utils.metrics.measuring import of_shares
 
-SEED = SimpleNamespace(own_seed=0)
+SEED = SimpleNamespace(own_seed=0, each=())
 
 
 def ends(values, count=20_000, level=0.95):
@@ -66,8 +67,8 @@ def test_equal_tables_have_equal_intervals_whatever_else_is_asked_for():
 
 def test_the_seed_draws_the_intervals():
     table = np.array([40, 60])
-    first, other = (draw(table, 50, SimpleNamespace(own_seed=seed)) for seed in (0, 1))
-    assert np.array_equal(first, draw(table, 50, SEED))
+    first, other = (draw(table, 50, seed) for seed in (0, 1))
+    assert np.array_equal(first, draw(table, 50, 0))
     assert not np.array_equal(first, other)
 
 
@@ -76,18 +77,45 @@ def test_draws_that_are_undefined_do_not_count():
     draws = np.random.default_rng(0).random(50)
     with_holes = np.concatenate([draws, [np.nan] * 9])
     low, high = np.quantile(draws, [0.05, 0.95])
-    assert spreads({"a": 0.5}, {"a": with_holes}, 0.9) == {"a": pytest.approx(Spread(low, high, draws.std()))}
+    found = spread(np.array([0.5, 0.5]), np.stack([with_holes, with_holes[::-1]]), 0.9)
+    assert np.allclose(found, np.transpose([[low, high, draws.std()]] * 2))
 
 
 def test_draws_around_another_value_are_stretched_to_hold_the_figure():
-    assert spreads({"a": 0.0}, {"a": np.array([0.1, 0.2, 0.3])}, 0.9)["a"].low == 0
+    assert spread(np.zeros(1), np.array([[0.1, 0.2, 0.3]]), 0.9).low == [0]
 
 
 @pytest.mark.parametrize("draws", [np.ones(20), np.full(20, np.nan), np.zeros(0)])
 def test_draws_that_do_not_vary_tell_nothing(draws):
-    assert spreads({"a": 1.0}, {"a": draws}, 0.95) == {"a": Spread(None, None, None)}
+    assert np.isnan(spread(np.ones(1), draws[None], 0.95)).all()
 
 
 def test_a_level_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="level of 1.5 is not in"):
-        spreads({}, {}, 1.5)
+        spread(np.zeros(1), np.zeros((1, 2)), 1.5)
+
+
+def test_the_intervals_of_many_tables_are_those_of_each_to_the_bit():
+    """More than are drawn together, and one whose draws are undefined now and then, as it has one row of class 0."""
+    rng = np.random.default_rng(0)
+    tables, count = rng.integers(1, 60, (40, 2, 2)), DRAWN // 16
+    tables[7] = [[1, 0], [2, 1]]
+    seeds, figures = list(range(40)), {"mcc": matthews, "balanced": lambda t: recalls(t).mean(-1)}
+    found = spread_tables(figures, tables, count, seeds, 0.9)
+    for key, figure in figures.items():
+        for i, table in enumerate(tables):
+            draws = figure(draw(table, count, seeds[i]))
+            draws = draws[~np.isnan(draws)]
+            low, high = np.quantile(draws, [(1 - 0.9) / 2, (1 + 0.9) / 2])
+            assert [end[i] for end in found[key]] == [low, high, draws.std()]
+
+
+def test_the_means_of_a_stack_are_those_of_each_model():
+    """Of figures that are shares of one model's rows, and of another's not."""
+    each = tuple(SimpleNamespace(own_seed=seed, each=()) for seed in (3, 4))
+    values = {"a": torch.tensor([[0.0, 1.0, 1.0], [0.5, 1.0, 0.0]]), "b": torch.tensor([[True, False, True]] * 2)}
+    found = of_means(values, 20, 0.9, SimpleNamespace(each=each))
+    for i, own in enumerate(each):
+        alone = of_means({key: of[i] for key, of in values.items()}, 20, 0.9, own)
+        assert (found[i], found[i].shares, found[i].deviations) == (alone, alone.shares, alone.deviations)
+    assert [of.shares.keys() for of in found] == [{"a", "b"}, {"b"}]

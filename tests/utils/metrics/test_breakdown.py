@@ -18,7 +18,8 @@ def columns(rows):
 
 def judge(rows, *, groups=2, classes=3, end="_0.1", headline=False, level=0.95):
     table = breakdown.tables(*columns(rows), groups=groups, classes=classes)
-    return breakdown.break_down("kept", end, table, level=level, headline=headline)
+    [found] = breakdown.break_down("kept", end, table[None], level=level, headline=headline)
+    return found
 
 
 @settings(max_examples=40, deadline=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evals.cards.levels_compared import against_reference
-from utils.metrics.group import of_table
+from utils.metrics.group import of_tables
 from utils.metrics.references import compares_alone, counts_by_level, differences, is_of_intersections
 
 GROUPS = ["sex=man,race=a", "sex=man,race=b", "sex=woman,race=a", "sex=woman,race=b"]
@@ -24,7 +24,8 @@ def test_the_counts_of_a_level_are_those_that_the_metric_of_groups_files():
     """Of random tables: the sums over the groups that have the level, by NumPy."""
     table = np.random.default_rng(0).integers(0, 50, (2, 3, 2, 2))  # sex, race, true and predicted class
     groups = [f"sex={sex},race={race}" for sex in ("man", "woman") for race in "abc"]
-    _, shares = of_table(table.reshape(6, 2, 2), groups_min=1, sizes={"sex": 2, "race": 3})
+    _, shares = of_tables(table.reshape(1, 6, 2, 2), groups_min=1, sizes={"sex": 2, "race": 3})
+    shares = {key: (part[0], whole[0]) for key, (part, whole) in shares.items()}
     for attribute, axis, levels in (("sex", 1, ["man", "woman"]), ("race", 0, ["a", "b", "c"])):
         own = table.sum(axis)
         expected = {level: (own[i, 1, 0], own[i, 1].sum()) for i, level in enumerate(levels)}

@@ -12,11 +12,18 @@ from utils.decides.group_thresholds import GroupThresholds
 from utils.metrics.classification import classification
 from utils.metrics.group import group
 from utils.metrics.intervals import at_level
-from utils.runs.operating_points import operating_points
+from utils.runs.operating_points import fit_points, judge_points
 
 PERMITTED = [0.0, 0.05, 0.3]
 NAMES = ("women", "men")
-JUDGING = {"sizes": {}, "groups_min": 10, "intervals": 50, "level": 0.95, "seed": 0}
+JUDGING = {"sizes": {}, "groups_min": 10, "intervals": 50, "level": 0.95}
+
+
+def operating_points(fitted, judged, groups, *, rates, permitted, seed=0, **judging):
+    """Of one model."""
+    own = fit_points(*fitted, groups, rates=rates, permitted=permitted, groups_min=judging["groups_min"])
+    [found] = judge_points([own], [judged], len(groups), seeds=[seed], **judging)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +145,15 @@ def test_thresholds_that_accept_all_are_filed_as_text(rows):
     found = operating_points(rows_of_two, rows[1], NAMES, rates=["fnr"], permitted=[0.0], **JUDGING)
     assert found["logits"][0] == ["-inf", "-inf"]
     assert torch.equal(GroupThresholds(found["logits"][0])(*rows[1][:1], rows[1][1].s), torch.ones(1100).long())
+
+
+def test_points_that_are_judged_together_are_those_of_each_model_to_the_bit(rows):
+    """Of models with other thresholds, seeds, groups that are too small, and rates that are undefined."""
+    fitted, judged = rows
+    others = [judged, scored(1100, seed=4), scored(12, seed=3), made([(0.1 * i, 0, i % 2) for i in range(40)])]
+    seeds, settings = [0, 5, 0, 1], {"rates": ["fnr"], "permitted": PERMITTED}
+    points = [fit_points(*of, NAMES, **settings, groups_min=10) for of in (fitted, scored(800, seed=7), fitted, fitted)]
+    together = judge_points(points, others, 2, seeds=seeds, **JUDGING)
+    for found, own, one, seed in zip(together, points, others, seeds, strict=True):
+        assert [found] == judge_points([own], [one], 2, seeds=[seed], **JUDGING)
+    assert together[3]["metrics"]["fnr_gap"] == [None] * 4 != together[0]["metrics"]["fnr_gap"]
