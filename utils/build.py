@@ -184,8 +184,7 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
     if is_learner(params):
         _refuse_terms(params)
     make = shared("model", lambda: bind(params["model"] | {"_partial_": True}, "model"), params["model"])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeding.derive(params["seed"], "weights"))
+    with seeding.weights(params["seed"], "weights"):
         model: nn.Module = make(**size)
     return model.to(dataset.train.x.device), params["model"] | size
 

@@ -231,9 +231,10 @@ def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:
     make = partial(_part, node, "utils.models", "model", which, lambda kind: issubclass(kind, nn.Module))
     with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
         network: nn.Module = make()
-    if node.get("inputs") != inputs or node.get("outputs") not in {1, *range(3, MOST_CLASSES)}:
+    outputs = node.get("outputs")
+    if node.get("inputs") != inputs or type(outputs) is not int or not (outputs == 1 or 3 <= outputs < MOST_CLASSES):
         raise ValueError(
-            f"{which}: its model takes inputs={node.get('inputs')!r} and gives outputs={node.get('outputs')!r}; "
+            f"{which}: its model takes inputs={node.get('inputs')!r} and gives outputs={outputs!r}; "
             f"expected the {inputs} of its data, and 1 or the number of classes, from 3 on"
         )
     try:

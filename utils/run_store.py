@@ -32,6 +32,7 @@ from utils.records.encoded import (
     Fields,
     FlawError,
     StoreError,
+    bare,
     decode,
     encode,
     examine,
@@ -547,7 +548,7 @@ def _warn(path: Path, flaws: Mapping[int, str]) -> None:
 
 
 def _check(record: Mapping[str, Any]) -> Record:
-    plain: Any = {key: value for key, value in to_plain(record).items() if key not in ("doc_id", checksum.KEY)}
+    plain: Any = bare(to_plain(record))
     if not plain.get("run_id") or not isinstance(plain["run_id"], str):
         raise ValueError(f"a record needs a run_id, not {plain.get('run_id')!r}; compute it by run_id(params)")
     if plain.get("status") not in STATUS:
@@ -555,7 +556,7 @@ def _check(record: Mapping[str, Any]) -> Record:
             f"run {plain['run_id']}: status {plain.get('status')!r} cannot be stored; only runs that are "
             f"{' or '.join(STATUS)}"
         )
-    if wrong := flaw(plain):
+    if wrong := flaw(dict(plain)):
         raise ValueError(f"run {plain['run_id']} cannot be stored: {wrong}")
     return plain
 

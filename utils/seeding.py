@@ -9,7 +9,8 @@ or process.
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -92,6 +93,14 @@ def rng(seed: int, purpose: str) -> np.random.Generator:
 def generator(seed: int, purpose: str) -> Generator:
     """Torch generator of one purpose, on the CPU."""
     return Generator().manual_seed(derive(seed, purpose))
+
+
+@contextmanager
+def weights(seed: int, purpose: str) -> Iterator[None]:
+    """Lets layers that are made within, on the CPU, draw their initial weights from the stream of one purpose."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive(seed, purpose))  # torch.manual_seed asks every kind of device, slowly
+        yield
 
 
 def generators(seed: int | tuple[int, ...], purpose: str) -> Source:

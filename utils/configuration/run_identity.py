@@ -96,7 +96,7 @@ def group_id(params: Mapping[str, Any]) -> str:
 
 def canonical(params: Any) -> str:
     """One text for equal settings: keys sorted, ``1`` for ``1.0``, the float for a fraction such as ``8/255``."""
-    return json.dumps(map_leaves(params, "", _normal), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    return json.dumps(map_leaves(params, _normal), sort_keys=True, allow_nan=False, separators=(",", ":"))
 
 
 def _normal(leaf: str | float) -> Any:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from utils.records.plain import Plain, as_plain
+
 KEY: Final = "checksum"
 DIGITS = 16  # hexadecimal: 64 bits, of which chance hits none
 SEAL = re.compile(rb'\{\t"checksum": "([0-9a-f]{16})-([0-9a-f]{16})"(?=[,}])')
@@ -23,14 +25,18 @@ def checksum(record: Mapping[str, Any]) -> str:
     They are the digest of its canonical JSON: all keys but ``checksum``, sorted at every level, ASCII, no blanks,
     numbers as Python writes them.
     """
-    content = {key: value for key, value in record.items() if key != KEY}
-    return _digest(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+    return _checksum(as_plain(record).canonical_texts)
 
 
-def seal(doc_id: int, record: Mapping[str, Any], line: bytes) -> bytes:
+def _checksum(texts: Mapping[str, str]) -> str:
+    fields = (f"{json.dumps(key)}:{texts[key]}" for key in sorted(texts) if key != KEY)
+    return _digest(f"{{{','.join(fields)}}}".encode())
+
+
+def seal(doc_id: int, record: Plain, line: bytes) -> bytes:
     """A record on its line ``{<tab>"key": value, ...}``, which has no checksum, with one in front."""
     rest = b"," + line[1:] if record else b"}"
-    content = checksum({**record, "doc_id": doc_id}).encode()
+    content = _checksum({**record.canonical_texts, "doc_id": str(doc_id)}).encode()
     return b'{\t"checksum": "%s-%s"%s' % (content, _of_line(doc_id, content, rest), rest)
 
 

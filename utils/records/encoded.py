@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from utils.records import checksum
+from utils.records.plain import Plain, as_plain
 from utils.records.schema import flaw
 from utils.records.typed import Record
 from utils.words.quoting import copyable, option
@@ -32,15 +33,23 @@ class FlawError(ValueError):
 
 def encode(record: Mapping[str, Any]) -> bytes:
     """A record on one line: a tab before each of its keys and nowhere else, those that are looked at most first."""
-    first = {key: value for key in (checksum.KEY, "run_id", "status") if (value := record.get(key)) is not None}
-    fields = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in {**first, **record}.items())
+    texts = as_plain(record).texts
+    first = {key: texts[key] for key in (checksum.KEY, "run_id", "status") if record.get(key) is not None}
+    fields = (f"{json.dumps(key)}: {text}" for key, text in {**first, **texts}.items())
     return ("{\t" + ",\t".join(fields) + "}").encode()
 
 
 def seal(doc_id: int, record: Record) -> bytes:
     """A record on one line, behind its checksum."""
-    plain = {key: value for key, value in record.items() if key not in (checksum.KEY, "doc_id")}
+    plain = bare(record)
     return checksum.seal(doc_id, plain, encode(plain))
+
+
+def bare(record: Mapping[str, Any]) -> Plain:
+    """A record in plain values without what its place gives it: its checksum and its number."""
+    if checksum.KEY in record or "doc_id" in record:
+        return Plain({key: value for key, value in record.items() if key not in (checksum.KEY, "doc_id")})
+    return as_plain(record)
 
 
 def examine(doc_id: int, record: bytes, path: Path, *, needs_checksum: bool) -> Record:

@@ -1,13 +1,47 @@
 """Records as plain values, such as JSON holds."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import PurePath
+from types import NoneType
 from typing import Any
+
+Leaf = Callable[[str | float], Any]
+
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+AS_THEY_ARE = frozenset((NoneType, bool, int))
 
 
 class Plain(dict[str, Any]):
-    """A mapping of plain values alone, which nobody changes: it needs no second look."""
+    """A mapping of plain values alone, which nobody changes: it needs no second look, and its texts are made once."""
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """The JSON of each value, as it is filed."""
+        return {key: json.dumps(value, allow_nan=False) for key, value in self.items()}
+
+    @cached_property
+    def canonical_texts(self) -> dict[str, str]:
+        """The JSON of each value, one text for equal values: keys sorted at every level, ASCII, no blanks."""
+        return {key: CANONICAL.encode(value) for key, value in self.items()}
+
+
+def as_plain(record: Mapping[str, Any]) -> Plain:
+    """The same record, known to hold plain values alone, as one that is read from JSON does."""
+    return record if isinstance(record, Plain) else Plain(record)
+
+
+class _UnfitError(Exception):
+    """A value or a key that JSON cannot hold; its place grows on the way up."""
+
+    def __init__(self, what: str, remedy: str):
+        super().__init__(what, remedy)
+        self.what, self.remedy, self.place = what, remedy, ""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.place.lstrip('.') or 'the top'}; {self.remedy}"
 
 
 def to_plain(value: Any) -> Any:
@@ -20,31 +54,78 @@ def to_plain(value: Any) -> Any:
     """
     if isinstance(value, Plain):
         return value
-    plain = map_leaves(value, "", lambda leaf: leaf if isinstance(leaf, str) or math.isfinite(leaf) else None)
-    return Plain(plain) if isinstance(plain, dict) else plain
+    plain = map_leaves(value, _finite)
+    return Plain(plain) if type(plain) is dict else plain
 
 
-def map_leaves(value: Any, place: str, leaf: Callable[[str | float], Any]) -> Any:
-    """``value`` in JSON types, with ``leaf`` applied to every text and float."""
-    if value is None or isinstance(value, bool | int):
+def _finite(leaf: str | float) -> str | float | None:
+    return leaf if isinstance(leaf, str) or math.isfinite(leaf) else None
+
+
+def map_leaves(value: Any, leaf: Leaf) -> Any:
+    """The value in JSON types, with ``leaf`` applied to every text and float. Raises ValueError as ``to_plain``."""
+    try:
+        return _mapped(value, leaf)
+    except _UnfitError as error:
+        raise ValueError(str(error)) from None
+
+
+def _mapped(value: Any, leaf: Leaf) -> Any:
+    """The same; kinds are told by exact types, since to ask what a value is an instance of is slow."""
+    kind = type(value)
+    if kind is str or kind is float:
+        return leaf(value)
+    if kind in AS_THEY_ARE:
         return value
+    if kind is list or kind is tuple:
+        return _of_list(value, leaf)
+    if kind is dict:
+        return _of_mapping(value, leaf)
+    return _mapped(_in_known_type(value), leaf)
+
+
+def _of_list(value: Sequence[Any], leaf: Leaf) -> list[Any]:
+    found: list[Any] = []
+    for inner in value:
+        try:
+            found.append(_mapped(inner, leaf))
+        except _UnfitError as error:
+            error.place = f".{len(found)}{error.place}"
+            raise
+    return found
+
+
+def _of_mapping(value: Mapping[Any, Any], leaf: Leaf) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = key if type(key) is str else _name(key)
+        try:
+            found[name] = _mapped(inner, leaf)
+        except _UnfitError as error:
+            error.place = f".{name}{error.place}"
+            raise
+    return found
+
+
+def _in_known_type(value: Any) -> Any:
+    """A value as one of the types that ``_mapped`` knows. Raises _UnfitError where it is none."""
     if isinstance(value, PurePath):
-        return leaf(value.as_posix())
-    if isinstance(value, str | float):
-        return leaf(value if isinstance(value, str) else float(value))
+        return value.as_posix()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float | int):
+        return float(value) if isinstance(value, float) else int(value)
     if isinstance(value, Mapping):
-        return {_key(k, place): map_leaves(v, f"{place}.{k}", leaf) for k, v in value.items()}
+        return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
-        return [map_leaves(v, f"{place}.{i}", leaf) for i, v in enumerate(value)]
+        return list(value)
     if hasattr(value, "tolist"):  # NumPy and torch, whatever the device, without importing either
-        return map_leaves(value.tolist(), place, leaf)
-    raise ValueError(
-        f"cannot store {type(value).__name__} {value!r:.60} at {place.lstrip('.') or 'the top'}; "
-        "give numbers, text, lists or mappings of them"
-    )
+        return value.tolist()
+    remedy = "give numbers, text, lists or mappings of them"
+    raise _UnfitError(f"cannot store {type(value).__name__} {value!r:.60} at", remedy)
 
 
-def _key(key: Any, place: str) -> str:
+def _name(key: Any) -> str:
     if isinstance(key, str | int | float):
         return str(key)
-    raise ValueError(f"cannot store the key {key!r:.60} of {place.lstrip('.') or 'the top'}; keys are text")
+    raise _UnfitError(f"cannot store the key {key!r:.60} of", "keys are text")

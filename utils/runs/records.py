@@ -134,8 +134,9 @@ def failed_record(run: Run, error: Exception) -> Record:
 
 def write_record(record: Record, folder: Path) -> Record:
     """Writes the job's own ``record.json``, the source of truth; returns the record as plain values."""
-    plain: Record = to_plain(record)
-    whole = {**plain, checksum.KEY: checksum.checksum(plain)}
-    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in whole.items())
+    plain: Any = to_plain(record)
+    texts = {**plain.texts, checksum.KEY: json.dumps(checksum.checksum(plain))}
+    lines = (f"{json.dumps(key)}: {text}" for key, text in texts.items())
     atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
-    return plain
+    written: Record = plain
+    return written

@@ -86,8 +86,7 @@ def learned(
     graph = {"parents": {k: list(v) for k, v in parents.items()}} | ({"kinds": kinds} if kinds else {})
     best = choose_epoch(keep, sampling) == "best" and len(dataset.valid.y) > 0
     cache = _cache_path(dataset, {"hidden": hidden} | training | graph | ({"keep": "best"} if best else {}))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeding.derive(seed, "scm weights"))
+    with seeding.weights(seed, "scm weights"):
         nets = nn.ModuleList(_net(node, dataset.train.x, hidden) for node in found)
     if found and not _read(nets, cache):  # a graph without arrows has nothing to fit
         if best:
@@ -125,8 +124,7 @@ def _fit_sampled(
     lr: float,
 ) -> list[Regression]:
     """The regressions of nodes, each on a sample of the training rows; those of one shape are fitted as one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeding.derive(seed, "scm weights"))
+    with seeding.weights(seed, "scm weights"):
         nets = nn.ModuleList(_net(of.node, dataset.train.x, hidden) for of in sampled)
     size = max(1, KEPT // (hidden * max(len(dataset.valid.y), batch_size)))
     for start in range(0, len(sampled), size):
