@@ -1,6 +1,7 @@
 """Models to and from the database."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from utils.tables.table_schema import TableSchema
 
 MOST_CLASSES = 2**16
+Networks = dict[str, nn.Module]  # by their descriptions
 ROUNDING = 1e-5  # of logits, relative and absolute, that layers of images differ by from pass to pass
 COARSE = 1e-3  # standard deviations by which a rounded scaling may move rows before it is told
 
@@ -162,20 +164,30 @@ def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | N
 
 def from_record(record: Record, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model that a record describes, in eval mode; see ``from_database``."""
+    return assemble(record, _read_checked(record, _require_trained(record)), device, point)
+
+
+def _require_trained(record: Record) -> str:
+    """Returns the name of a record that has a model. Raises ValueError where it has none."""
     which = _name(record)
     if record["status"] != "finished":
         raise ValueError(f"{which} failed and has no model: {record.get('reason', 'no reason recorded')}")
     if record.get("imported"):
         raise ValueError(f"{which} was imported without weights: it can be listed and drawn, not loaded or evaluated")
-    return assemble(record, _read_checked(record, which), device, point)
+    return which
 
 
 def _name(record: Record) -> str:
     return f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
 
 
-def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None = None) -> StoredModel:
+def assemble(
+    record: Record, data: bytes, device: str = "cpu", point: int | None = None, made: Networks | None = None
+) -> StoredModel:
     """The model of a record and of the content of its file, in eval mode.
+
+    A network that was ``made`` for another record of the same description is filled anew, and then no longer that of
+    the other.
 
     Raises:
         ValueError: as ``from_database`` of a record and its weights.
@@ -184,7 +196,7 @@ def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None
     columns = tuple(map(_column, stored["columns"]))
     shape = tuple(stored.get("shape", ()))
     model = StoredModel(
-        _network(record["params"]["model"], data, list(shape) or len(columns), which),
+        _network(record["params"]["model"], data, list(shape) or len(columns), which, {} if made is None else made),
         _decision(record, which) if point is None else _at_point(record, point, which),
         columns,
         *_scaling(stored, which),
@@ -226,13 +238,16 @@ def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], 
         raise ValueError(f"{which}: its {key} cannot be made: {format_error(error)}") from error
 
 
-def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:
+def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) -> nn.Module:
     """The trained network or learner. Raises ValueError, naming the record."""
     make = partial(_part, node, "utils.models", "model", which, lambda kind: issubclass(kind, nn.Module))
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
-        network: nn.Module = make()
+    if (description := json.dumps(node)) not in made:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
+            made[description] = make()
+    network = made[description]
     outputs = node.get("outputs")
-    if node.get("inputs") != inputs or type(outputs) is not int or not (outputs == 1 or 3 <= outputs < MOST_CLASSES):
+    known = type(outputs) is int and (outputs == 1 or 3 <= outputs < MOST_CLASSES)
+    if node.get("inputs") != inputs or not known:
         raise ValueError(
             f"{which}: its model takes inputs={node.get('inputs')!r} and gives outputs={outputs!r}; "
             f"expected the {inputs} of its data, and 1 or the number of classes, from 3 on"
@@ -301,32 +316,39 @@ def _at_point(record: Record, point: int, which: str) -> Decide:
 
 
 def require_loadable(
-    record: Record, model: nn.Module, decide: Decide, rows: Batch, *, data: bytes | None = None
+    record: Record,
+    logits: Tensor,
+    decide: Decide,
+    rows: Batch,
+    *,
+    data: bytes | None = None,
+    made: Networks | None = None,
 ) -> None:
     """Loads what a record describes as users do, and compares its answers with those of the filed model.
 
     Args:
         record: as it is filed, in plain values.
-        model: in eval mode.
+        logits: of the model on the rows, (n, k).
         decide: its decision.
         rows: of a table or images as numbers.
         data: the content of its file; None: the file is read.
+        made: networks of earlier records, as ``assemble`` takes and leaves them.
 
     Raises:
         ValueError: it cannot be loaded, or it answers otherwise.
     """
-    device = str(rows.x.device)
-    loaded = from_record(record, device) if data is None else assemble(record, data, device)
+    stored = _read_checked(record, _require_trained(record)) if data is None else data
+    loaded = assemble(record, stored, str(rows.x.device), None, made)
     with torch.no_grad():
-        logits = model(rows.x) if loaded.shape else in_double(model)(rows.x)
         again = loaded.score(rows.x)
     if not torch.allclose(again, logits, rtol=ROUNDING, atol=ROUNDING):
         raise ValueError("loaded again, its logits are others")
     groups = rows.s if loaded.shape else loaded.groups(rows.x)
     if not (torch.equal(groups, rows.s) and torch.equal(loaded.decision(logits, groups), decide(logits, rows.s))):
         raise ValueError("loaded again, its decisions are others")
-    for point in range(len((record.get("operating_points") or {}).get("logits", []))):
-        _at_point(record, point, _name(record))(logits, groups)
+    thresholds = (record.get("operating_points") or {}).get("logits", [])
+    for decision in [_at_point(record, point, _name(record)) for point in range(len(thresholds))][:1]:
+        decision(logits, groups)  # all are of as many groups, or the record is refused as it is filed
 
 
 def _read_checked(record: Record, which: str) -> bytes:

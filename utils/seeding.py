@@ -99,7 +99,7 @@ def generator(seed: int, purpose: str) -> Generator:
 def weights(seed: int, purpose: str) -> Iterator[None]:
     """Lets layers that are made within, on the CPU, draw their initial weights from the stream of one purpose."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive(seed, purpose))  # torch.manual_seed asks every kind of device, slowly
+        torch.default_generator.manual_seed(derive(seed, purpose))  # torch.manual_seed slowly asks all kinds of device
         yield
 
 

@@ -33,7 +33,7 @@ from utils.runs.memory import largest_stack
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
-from utils.runs.records import blank_record, failed_record, finished_record, write_record
+from utils.runs.records import Alike, blank_record, failed_record, finished_record, write_record
 from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import processes
@@ -127,7 +127,7 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
     first = {pair[1].run_id: pair for pair in reversed(built)}
     pairs = [pair for pair in built if first[pair[1].run_id] is pair]
     later = [job for job, run in built if first[run.run_id][0] is not job]  # the same run twice in a sweep
-    size = _size_of_stacks([run for _, run in pairs], store, budget)
+    tried, size = _try_one([run for _, run in pairs], store, budget)
     for start in range(0, len(pairs), size):
         with ExitStack() as locks:
             free = []
@@ -136,7 +136,7 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
                     free.append((job, run))
                 else:
                     later.append(job)  # trained by another sweep at this moment
-            yield from _skip_or_train(free, store, say_now)
+            yield from _skip_or_train(free, store, say_now, tried)
     for job in later:
         try:
             yield job, carry_out(job.params | {"existing": "skip"}, job.folder, say_now)
@@ -144,14 +144,18 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
             yield _refused(job, error)
 
 
-def _size_of_stacks(runs: Sequence[Run], store: RunStore, budget: int) -> int:
-    """Returns how many of these runs of one structure are trained at a time. Raises ValueError for no room for one."""
+def _try_one(runs: Sequence[Run], store: RunStore, budget: int) -> tuple[Run | None, int]:
+    """Rehearses one of these runs of one structure; returns it, and how many are trained at a time.
+
+    Raises:
+        ValueError: it cannot be trained, or there is no room for one.
+    """
     finished = store.find_many(run.run_id for run in runs)
     fresh = next((run for run in runs if not _stands(finished.get(run.run_id), run.params)), None)
     if fresh is None or not stackable(fresh.params):
-        return LOCKED
+        return None, LOCKED
     rehearse(fresh)
-    return min(largest_stack(fresh, budget), LOCKED)
+    return fresh, min(largest_stack(fresh, budget), LOCKED)
 
 
 def _refused(job: Job, error: Exception) -> Ended:
@@ -184,8 +188,13 @@ def _stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
     return finished is not None and params["existing"] != "replace" and stands(finished)
 
 
-def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None) -> Iterator[Ended]:
-    """Skips locked runs that are finished, and trains and files the others as one stack."""
+def _skip_or_train(
+    pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None, tried: Run | None = None
+) -> Iterator[Ended]:
+    """Skips locked runs that are finished, and trains and files the others as one stack.
+
+    Its first run is rehearsed, unless it has been ``tried``.
+    """
     finished = store.find_many(run.run_id for _, run in pairs)
     left = []
     for job, run in pairs:
@@ -195,11 +204,11 @@ def _skip_or_train(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | Non
             yield job, skip(run.params, before)
         else:
             left.append((job, run))
+    warn_of_wide_radii([run for _, run in left])
     for _, run in left:
-        warn_of_wide_radii(run)
         tell_of_unjudged(run)
-    if left or processes.world() > 1:
-        rehearse((left or pairs)[0][1])
+    if (left or processes.world() > 1) and (first := (left or pairs)[0][1]) is not tried:
+        rehearse(first)
     if processes.broadcast(not left):
         return
     for _, run in left:
@@ -321,6 +330,7 @@ def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
         yield failed
     trained = [end for end in ends if not isinstance(end, dict)]
     fitted = (perf_counter() - started) / len(runs)
+    alike = Alike()
     size = max(JUDGED[0], min(JUDGED[1], JUDGED_ROWS // max(1, len(runs[0].dataset.test.y))))
     for start in range(0, len(trained), size):
         some, began = trained[start : start + size], perf_counter()
@@ -332,7 +342,7 @@ def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
         yield [
             failed_record(own[0], found)
             if isinstance(found, Exception)
-            else _record_of(own, found, next(answers), seconds)
+            else _record_of(own, found, next(answers), seconds, alike)
             for own, found in zip(some, metrics, strict=True)
         ]
 
@@ -379,16 +389,19 @@ def _judge(run: Run, ctx: Context, steps: Steps) -> Measured | Exception:
         return error
 
 
-def _record_of(trained: Trained, metrics: Measured, answers: Answers, seconds: tuple[float, float]) -> Record:
+def _record_of(
+    trained: Trained, metrics: Measured, answers: Answers, seconds: tuple[float, float], alike: Alike
+) -> Record:
     """Returns the record of a judged model, whose file users can load and answers as the model; else of a failure."""
     run, decide, weights = trained
     try:
-        record = finished_record(run, decide, weights, metrics, answers, seconds)
+        record = finished_record(run, decide, weights, metrics, answers, seconds, alike)
     except OSError as error:
         return failed_record(run, ValueError(f"its decisions could not be written: {error.strerror}"))
     record = to_plain(record)
     try:
-        require_loadable(record, run.model, decide, run.dataset.test.rows(slice(0, COMPARED)))
+        rows = run.dataset.test.rows(slice(0, COMPARED))
+        require_loadable(record, answers.logits[:COMPARED], decide, rows, made=alike.networks)
     except (ValueError, OSError) as error:
         return failed_record(run, ValueError(f"what was filed cannot be loaded: {format_error(error)}"))
     return record

@@ -1,6 +1,7 @@
 """The record of a run: before its training, finished, failed; and the file that the job itself keeps of it."""
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from utils.build import Run, describe_scm
 from utils.decides.thresholds_text import doubts_of
 from utils.metrics import unreal_twins
 from utils.metrics.intervals import Measured
-from utils.model_zoo import describe_preprocessing
+from utils.model_zoo import Networks, describe_preprocessing
 from utils.records import checksum, decisions
 from utils.records.plain import to_plain
 from utils.records.schema import SCHEMA
@@ -25,6 +26,21 @@ from utils.types import Dataset, StoredDecide
 
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What records of a stack have in common, made once while its runs are there."""
+
+    networks: Networks = field(default_factory=dict)
+    twins: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)  # of causal models and test rows
+
+    def facts_of_twins(self, run: Run) -> dict[str, float]:
+        """Returns the facts of the causal model of a run and of its twins."""
+        shared = id(run.ctx.scm), id(run.dataset.test.x)
+        if shared not in self.twins:
+            self.twins[shared] = unreal_twins.facts_of_twins(run.ctx.scm, run.dataset)
+        return self.twins[shared]
 
 
 def blank_record(run: Run) -> Record:
@@ -56,7 +72,13 @@ def loadable_part(run: Run, decide: StoredDecide) -> Record:
 
 
 def finished_record(
-    run: Run, decide: StoredDecide, weights: Any, metrics: Measured, answers: Answers, seconds: tuple[float, float]
+    run: Run,
+    decide: StoredDecide,
+    weights: Any,
+    metrics: Measured,
+    answers: Answers,
+    seconds: tuple[float, float],
+    alike: Alike,
 ) -> Record:
     """Returns the record of a trained and judged model, whose decisions on the test rows are written to a file.
 
@@ -67,6 +89,7 @@ def finished_record(
         metrics: its figures.
         answers: on the test rows.
         seconds: of its training and of its evaluation.
+        alike: what earlier records of the stack have made, and this one may make.
 
     Raises:
         OSError: the file cannot be written.
@@ -75,7 +98,7 @@ def finished_record(
     record = blank_record(run)
     doubts = warnings_of(metrics, data.groups, data.class_names, run.params["evaluation"]["metrics"])
     judgement = run.ctx.scm.judgement()
-    facts = {**judgement.facts, **unreal_twins.facts_of_twins(run.ctx.scm, data)}
+    facts = {**judgement.facts, **alike.facts_of_twins(run)}
     unlike = [*unreal_twins.warnings_of(facts, data.columns), *judgement.warnings]
     fitted = getattr(decide, "fitted", None)
     if fitted is not None:

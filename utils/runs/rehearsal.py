@@ -78,25 +78,33 @@ def warn_of_small_cells(run: Run) -> None:
         )
 
 
-def warn_of_wide_radii(run: Run) -> None:
-    """Warns once, before a training on a table, of radii within which any row can become any other.
+def warn_of_wide_radii(runs: Sequence[Run]) -> None:
+    """Warns once, before trainings on tables, of radii within which any row can become any other.
 
     Such a radius is more than twice the diagonal of the box that holds the first ROWS training rows, in standard
     deviations or in the units of noise of the causal model, whichever is longer.
     """
-    if not run.dataset.columns:
-        return
+    reaches: dict[tuple[int, int], float] = {}  # of rows and causal models that runs share
+    for run in runs:
+        if not run.dataset.columns:
+            continue
+        shared = id(run.dataset.train.x), id(run.ctx.scm)
+        reach = reaches[shared] = reaches[shared] if shared in reaches else _reach(run)
+        epsilon = run.params["epsilon"]
+        radii = [*([epsilon["radius"]] if perturbs(run.params) else []), *epsilon["evaluate"]]
+        if wide := [str(radius) for radius in dict.fromkeys(radii) if read_radius(radius) > 2 * reach]:
+            warn_once(
+                f"{run.dataset.name}: epsilon={','.join(wide)} is far beyond the data, of which no two rows are "
+                f"farther apart than {reach:.3g} in the unit of radii: any row can become any other, so figures there "
+                "say nothing"
+            )
+
+
+def _reach(run: Run) -> float:
+    """Returns the longest distance that the data allow, in the unit of radii."""
     x, scm = run.dataset.train.rows(slice(0, ROWS)).x, run.ctx.scm
     noise = torch.where(scm.unit > 0, scm.to_noise(scm.own(x)) / scm.unit, 0.0)
-    reach = max(float((of.amax(0) - of.amin(0)).nan_to_num(0.0).norm()) for of in (x, noise))
-    epsilon = run.params["epsilon"]
-    radii = [*([epsilon["radius"]] if perturbs(run.params) else []), *epsilon["evaluate"]]
-    wide = [str(radius) for radius in dict.fromkeys(radii) if read_radius(radius) > 2 * reach]
-    if wide:
-        warn_once(
-            f"{run.dataset.name}: epsilon={','.join(wide)} is far beyond the data, of which no two rows are farther "
-            f"apart than {reach:.3g} in the unit of radii: any row can become any other, so figures there say nothing"
-        )
+    return max(float((of.amax(0) - of.amin(0)).nan_to_num(0.0).norm()) for of in (x, noise))
 
 
 def tell_of_unjudged(run: Run) -> None:
@@ -200,8 +208,10 @@ def _scores(run: Run, model: nn.Module, rows: Batch) -> Tensor:
 
 def _rehearse_filing(run: Run, model: nn.Module, decide: StoredDecide, few: Batch) -> None:
     """Loads the model as users will, from the bytes that would be filed. Raises ValueError where that fails."""
+    with torch.no_grad():
+        logits = model(few.x) if run.dataset.shape else in_double(model)(few.x)
     try:
-        require_loadable(to_plain(loadable_part(run, decide)), model, decide, few, data=content(model))
+        require_loadable(to_plain(loadable_part(run, decide)), logits, decide, few, data=content(model))
     except (ValueError, RuntimeError) as error:
         name = run.params["model"]["_target_"].split(".")[-2]
         raise ValueError(
