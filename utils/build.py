@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 
 from utils import seeding
 from utils.command_line.checks import TRAINER, validate_pixels
-from utils.command_line.targets import check_arguments, read_arguments, settings_of
+from utils.command_line.targets import check_arguments, make, read_arguments, settings_of
 from utils.configuration.run_identity import group_id, identity_of, run_id
 from utils.configuration.traits import (
     headline_metrics,
@@ -87,11 +85,11 @@ def bind(node: Mapping[str, Any], key: str, **late: Any) -> Any:
         ValueError: what the function raised for its settings, or a setting it does not have.
     """
     try:
-        found = instantiate(dict(node), _convert_="all", **late)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | OSError):
-            raise error.__cause__ from None
-        raise ValueError(f"{key}: {error}") from error
+        found = make({**node, **late}, key)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{key}: {node.get('_target_')} ended in {type(error).__name__}: {error}") from error
     if isinstance(found, partial) and found.func.__module__.startswith("utils."):
         check_arguments(found, key)
         return read_arguments(found)

@@ -171,5 +171,5 @@ def test_a_missing_setting_is_named(params):
 
 
 def test_a_part_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"model: .*utils\.models\.absent"):
+    with pytest.raises(ValueError, match=r"model\._target_=.*utils\.models\.absent"):
         bind({"_target_": "utils.models.absent.Absent"}, "model")

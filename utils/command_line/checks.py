@@ -59,7 +59,6 @@ def validate(params: Mapping[str, Any]) -> None:
             raise ValueError(f"{key}={value!r}: expected {expected}")
     for key in NUMBERS:
         _read_value(params, key, str(range_of(key)))
-    require_ranges(params)
     if params.get("prepare") and "poison_bounds" in params["evaluation"].get("metrics", {}):
         raise ValueError(
             "evaluation.metrics.poison_bounds: a prepare looks at all rows, so one row that is added may change many "
@@ -68,6 +67,16 @@ def validate(params: Mapping[str, Any]) -> None:
     for key in ("added", "changed"):
         if not isinstance(params.get(key), str | None):
             raise ValueError(f"{key}={params[key]!r}: expected null, or the path of a CSV file")
+    validate_numbers(params, params)
+
+
+def validate_numbers(params: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
+    """Refuses numbers out of range, in a configuration that is sound but for its ``changed`` part.
+
+    Raises:
+        ValueError: the first such number.
+    """
+    require_ranges({"choices": params.get("choices", {}), **changed})
     require_radii(params["epsilon"]["evaluate"])
     _require_watched(params)
     for name, node in params["regularizer"].items():

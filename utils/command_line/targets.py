@@ -20,6 +20,7 @@ from utils.words.quoting import write_word
 Node = Mapping[str, Any]
 
 WRITTEN: Mapping[Any, Any] = {Radius: str | float, Radii: Sequence[str | float], AttackName: str}  # in a configuration
+HOW = ("_target_", "_partial_")  # what a part says beside the settings of its function
 MAIN = ("utils.datasets", "utils.scms")  # packages whose modules are named after their one function to be called
 
 
@@ -62,6 +63,25 @@ def _require_own(target: str, package: str) -> None:
         raise refusal from None
     if getattr(found, "__module__", None) != module:
         raise refusal
+
+
+def make(node: Any, key: str) -> Any:
+    """What a part of a configuration names: its function called or, where it says ``_partial_``, bound.
+
+    Parts of it are made before it. Anything else is the same as new lists and mappings.
+
+    Raises:
+        ValueError: a function that does not exist; what the functions raise comes as it is.
+    """
+    if isinstance(node, list | tuple):
+        return [make(value, key) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    settings = {name: make(value, f"{key}.{name}") for name, value in node.items() if name not in HOW}
+    if "_target_" not in node:
+        return settings
+    function = _locate(str(node["_target_"]), key)
+    return partial(function, **settings) if node.get("_partial_") else function(**settings)
 
 
 def check_arguments(function: partial, key: str) -> None:

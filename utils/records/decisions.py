@@ -23,6 +23,7 @@ from safetensors.numpy import load, save
 import paths_config
 from utils.records.typed import Record, Weights
 from utils.system import atomic
+from utils.system.sources import Look, look
 
 KEYS = ("decisions", "test_rows")
 PROOFS = "certificates"
@@ -99,15 +100,13 @@ def write(
     numbers = b"".join(rows[key].astype("<i8").tobytes() for key in ("index", "y", "s"))
     digest = hashlib.sha256(data.encode() + numbers).digest()
     own = {"sizes": np.array([len(labels), *sizes]), "rows": np.frombuffer(digest, dtype=np.uint8)}
-    contents = {
-        f"{dataset}/{run_id}{ENDING}": {"labels": pack(labels, classes)} | own,
-        f"{dataset}/rows_{digest.hex()[:32]}{ENDING}": {
-            "y": pack(rows["y"], classes),
-            "s": pack(rows["s"], groups),
-        }
-        | own,
-    }
-    return {key: _write(path, save(held)) for key, (path, held) in zip(KEYS, contents.items(), strict=True)}
+    given = _write(f"{dataset}/{run_id}{ENDING}", save({"labels": pack(labels, classes)} | own))
+    path = f"{dataset}/rows_{digest.hex()[:32]}{ENDING}"
+    file = paths_config.weights_file(path)
+    if (known := _rows.get(file)) is None or known[0] != look(file):  # of this process: not packed and read again
+        of_rows = _write(path, save({"y": pack(rows["y"], classes), "s": pack(rows["s"], groups)} | own))
+        known = _rows[file] = look(file), of_rows
+    return dict(zip(KEYS, (given, known[1]), strict=True))
 
 
 def _write(path: str, content: bytes) -> Weights:
@@ -116,6 +115,9 @@ def _write(path: str, content: bytes) -> Weights:
     if not (file.is_file() and atomic.digest(file) == sha256):
         atomic.write_bytes(file, content)
     return {"path": path, "sha256": sha256}
+
+
+_rows: dict[Path, tuple[Look, Weights]] = {}  # files of test rows that this process has written or found whole
 
 
 def write_proofs(dataset: str, run_id: str, arrays: Mapping[str, NDArray[Any]]) -> Weights:

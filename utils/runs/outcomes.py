@@ -1,10 +1,11 @@
 """The outcomes of a command's jobs; in a sweep each job writes its own to a file, on whichever machine it runs."""
 
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -53,7 +54,7 @@ def outcome_file(sweep: Path, number: int) -> Path:
 
 def write_outcome(sweep: Path, number: int, outcome: Outcome) -> None:
     """Writes how job ``number`` ended into the folder of its sweep."""
-    atomic.write_text(outcome_file(sweep, number), json.dumps(asdict(outcome)))
+    atomic.write_soon(outcome_file(sweep, number), json.dumps(vars(outcome)))
 
 
 def read_outcome(sweep: Path, number: int) -> Outcome | None:
@@ -62,6 +63,16 @@ def read_outcome(sweep: Path, number: int) -> Outcome | None:
         return Outcome(**json.loads(outcome_file(sweep, number).read_text()))
     except FileNotFoundError:
         return None
+
+
+def ended_jobs(sweep: Path) -> set[int]:
+    """Returns the numbers of the jobs that have said how they ended."""
+    try:
+        with os.scandir(sweep / FOLDER) as entries:
+            names = [entry.name.partition(".") for entry in entries]
+    except FileNotFoundError:  # none yet
+        return set()
+    return {int(number) for number, _, kind in names if kind == "json" and number.isdecimal()}
 
 
 def at_work(sweep: Path, number: int, what: str | None) -> None:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from utils.metrics.directions import direction
 from utils.runs.best import best_of, is_apart
-from utils.runs.outcomes import Outcome, now, read_outcome
+from utils.runs.outcomes import Outcome, ended_jobs, now, read_outcome
 from utils.system.console import can_redraw, harmless, say
 from utils.system.interrupts import stop_if_interrupted
 from utils.words.wrapping import columns
@@ -168,7 +168,8 @@ class Tally:
 
     def look(self) -> list[int]:
         """Returns the numbers of the jobs that have ended since the last look."""
-        news = {n: outcome for n in self.numbers if n not in self.ended and (outcome := read_outcome(self.folder, n))}
+        there = ended_jobs(self.folder) - self.ended.keys()
+        news = {n: outcome for n in self.numbers if n in there and (outcome := read_outcome(self.folder, n))}
         self.ended |= news
         return list(news)
 
@@ -249,7 +250,8 @@ def _showing(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
         return
 
     def lines(news: list[int]) -> None:
+        line = tally.line() if news else ""
         for number in news:
-            say(f"{tally.row(number)}  [{tally.line()}]")
+            say(f"{tally.row(number)}  [{line}]")
 
     yield lines

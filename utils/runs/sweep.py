@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,12 +77,16 @@ class Composed:
         """
         from utils.command_line.checks import (  # import torch, which mistakes of words need not
             validate,
+            validate_numbers,
             validate_settings,
         )
 
         params = self._with(numbers)
-        validate(params)
         kinds = tuple((type(number), number < 0) for number in numbers.values())
+        if kinds in self._checked and self._places is not None:
+            validate_numbers(params, _part_of(params, chain.from_iterable(self._places.values())))
+            return params
+        validate(params)
         if kinds not in self._checked:  # settings are checked by their kinds
             validate_settings(params)
             self._checked.add(kinds)
@@ -121,6 +126,19 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copied(v) for key, v in value.items()}
     return [_copied(v) for v in value] if isinstance(value, list) else value
+
+
+def _part_of(params: Any, places: Iterable[Place]) -> dict[str, Any]:
+    """Returns the part of a configuration that holds these places; a list is held whole."""
+    found: dict[str, Any] = {}
+    for place in places:
+        node, part = found, params
+        for step in place:
+            if not isinstance(part[step], dict):
+                node[step] = part[step]
+                break
+            node, part = node.setdefault(step, {}), part[step]
+    return found
 
 
 class Planner:

@@ -6,15 +6,15 @@ Every function that writes raises OSError naming the file when the disk is full 
 """
 
 import errno
-import glob
 import hashlib
 import os
 import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def digest(path: Path) -> str:
@@ -33,6 +33,11 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_soon(path: str | Path, text: str) -> None:
+    """Does the same without waiting for the disk: word for other processes, which a power loss may take back."""
+    _write(Path(path), [text.encode()], durable=False)
+
+
 def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
     """Replaces the content of ``path`` in one step; a reader sees the old bytes or the new ones, never a part.
 
@@ -42,25 +47,40 @@ def write_chunks(path: str | Path, chunks: Iterable[bytes]) -> None:
     Raises:
         OSError: the disk is full or the folder read-only; the old file is then unchanged.
     """
+    _write(Path(path), chunks, durable=True)
+
+
+def _write(path: Path, chunks: Iterable[bytes], *, durable: bool) -> None:
     if is_stream(path):
-        with _name_target(Path(path)):
-            _write_through(Path(path), chunks)
+        with _name_target(path):
+            _write_through(path, chunks)
         return
-    target = Path(path).resolve()
+    target = path.resolve() if path.is_symlink() else path
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     with _name_target(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
+            with _open_new(temporary) as file:
                 file.writelines(chunks)
                 file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
+                if durable:
+                    os.fsync(file.fileno())
+            with suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             temporary.replace(target)
-        finally:  # also on KeyboardInterrupt; after a success nothing is left to remove
+        except BaseException:  # also KeyboardInterrupt
             _remove(temporary)
-        sync_folder(target.parent)
+            raise
+        if durable:
+            sync_folder(target.parent)
+
+
+def _open_new(path: Path) -> BinaryIO:
+    """Opens a file that is not there yet, in a folder that may not be there either."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def _remove(temporary: Path) -> None:
@@ -134,7 +154,9 @@ def append(path: str | Path, data: bytes, *, keep: int) -> None:
 def leftovers(path: str | Path) -> list[Path]:
     """Temporary files that a killed writer of ``path`` left; to be removed where no other writer can be."""
     target = Path(path).resolve()
-    return list(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
+    start = f".{target.name}."
+    with os.scandir(target.parent) as entries:  # a glob looks ten times as long
+        return [Path(of.path) for of in entries if of.name.startswith(start) and of.name.endswith(".tmp")]
 
 
 def sync_folder(folder: Path) -> None:
