@@ -66,7 +66,7 @@ def _require_own(target: str, package: str) -> None:
 
 
 def make(node: Any, key: str) -> Any:
-    """What a part of a configuration names: its function called or, where it says ``_partial_``, bound.
+    """Makes what a part of a configuration names: calls its function or, where it says ``_partial_``, binds it.
 
     Parts of it are made before it. Anything else is the same as new lists and mappings.
 

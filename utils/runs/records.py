@@ -30,7 +30,7 @@ STANDARDISED = {"features": "standard deviations of the training split"}
 
 @dataclass(frozen=True)
 class Alike:
-    """What records of a stack have in common, made once while its runs are there."""
+    """Parts that the records of a stack have in common, made once while its runs are there."""
 
     networks: Networks = field(default_factory=dict)
     twins: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)  # of causal models and test rows
