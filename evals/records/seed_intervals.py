@@ -36,9 +36,9 @@ def factors(most: int) -> Floats:
     n = np.arange(2, most + 1)
     if not len(n):
         return np.empty(0)
-    from scipy.special import stdtrit  # which tables of single runs need not wait for
+    from utils.system.special import special  # imports scipy, which tables of single runs need not wait for
 
-    return np.asarray(stdtrit(n - 1, (1 + LEVEL) / 2) / np.sqrt(n))
+    return np.asarray(special().stdtrit(n - 1, (1 + LEVEL) / 2) / np.sqrt(n))
 
 
 def by_setting(values: Floats, setting: NDArray[np.int64], settings: int) -> tuple[Floats, Floats]:

@@ -157,8 +157,9 @@ def _counts(of: Sequence[Curve], policy: Policy, rate: str) -> tuple[Counts, Cou
 
 
 def _bound(part: Counts, whole: Counts, confidence: float) -> float:
-    from scipy.special import betaincinv
+    from utils.system.special import special  # imports scipy
 
+    betaincinv = special().betaincinv
     share = part / whole
     low = np.where(part == 0, 0.0, betaincinv(np.maximum(part, 1), whole - part + 1, 1 - confidence))
     high = np.where(part == whole, 1.0, betaincinv(part + 1, np.maximum(whole - part, 1), confidence))

@@ -149,11 +149,11 @@ def clopper_pearson(part: NDArray, whole: NDArray, level: float | Floats) -> tup
 
     The lower end l has P(Bin(n, l) >= x) = (1 - level) / 2, the upper P(Bin(n, u) <= x) = the same.
     """
-    from scipy.special import betaincinv  # tables and plots of no interval need not wait for it
+    from utils.system.special import special  # imports scipy, which tables of no interval need not wait for
 
     tail, other = (1 - np.asarray(level)) / 2, whole - part
-    low = betaincinv(np.maximum(part, 1), other + 1, tail)
-    high = betaincinv(part + 1, np.maximum(other, 1), 1 - tail)
+    low = special().betaincinv(np.maximum(part, 1), other + 1, tail)
+    high = special().betaincinv(part + 1, np.maximum(other, 1), 1 - tail)
     return np.where(part == 0, 0.0, low), np.where(other == 0, 1.0, high)
 
 

@@ -51,13 +51,13 @@ def moved(
 
 def _of_numbers(name: str, before: Floats, after: Floats, strange: float, rng: np.random.Generator) -> Moved:
     """The distance sup |F - G| of two distribution functions (Smirnov, 1939), and its asymptotic quantile."""
-    from scipy.special import kolmogi
+    from utils.system.special import special  # imports scipy
 
     a, b = np.sort(before[:, 0]), np.sort(after[:, 0])
     every = np.concatenate([a, b])
     gap = np.abs(np.searchsorted(a, every, "right") / len(a) - np.searchsorted(b, every, "right") / len(b)).max()
     outside = float(((b < a[0]) | (b > a[-1])).mean())
-    chance = float(kolmogi(1 - LEVEL)) * np.sqrt(1 / len(a) + 1 / len(b))
+    chance = float(special().kolmogi(1 - LEVEL)) * np.sqrt(1 / len(a) + 1 / len(b))
     return Moved(name, strange + (1 - strange) * outside, _shift(a, b), float(gap), float(chance))
 
 
