@@ -198,7 +198,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 def range_of(key: str) -> Range:
     """The range of a setting that all options agree on."""
-    return _of_option(ranges()[key], None)
+    return _of_option(ranges("train")[key], None)
 
 
 def _of_option(by_option: Mapping[str, Range], option: Any) -> Range:
