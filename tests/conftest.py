@@ -25,6 +25,7 @@ from utils.decides.threshold import Threshold
 from utils.losses.objective import Weighted, make_objective
 from utils.models.mlp import MLP
 from utils.regularizers.erm import erm
+from utils.scms import judgement, scoring
 from utils.scms.known import known
 from utils.scms.learned import learned
 from utils.scms.linear import linear
@@ -84,6 +85,14 @@ def _quick_composing() -> Iterator[None]:
     """Commands in this process take what was composed before them: .03 s in place of .4 s; processes as ever."""
     with pytest.MonkeyPatch.context() as patch:
         compose_once(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    """References of causal models are grown anew in this process, so that tests judge the code and not a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgement, "keep_references", scoring.references)
         yield
 
 

@@ -6,13 +6,15 @@ from typing import Any
 import yaml
 from omegaconf import _utils
 
+OWN = _utils.get_yaml_loader  # gives a class of its own every time
+
 
 @cache
 def read_by_libyaml() -> None:
     """Lets OmegaConf, and so Hydra, read files by libyaml where PyYAML was built with it."""
     if not yaml.__with_libyaml__:
         return
-    own: Any = _utils.get_yaml_loader()  # a class of its own every time
+    own: Any = OWN()
 
     class Loader(yaml.cyaml.CParser, own):
         def __init__(self, stream: Any):

@@ -53,7 +53,7 @@ def hsic(one: Tensor, other: Tensor, generator: torch.Generator) -> float:
     The share of permutations with as large a criterion, the seen one among them; where none is as large, that of a
     gamma distribution of their mean and variance, if it is smaller.
     """
-    from scipy.stats import gamma  # other runs need not wait for it
+    from utils.system.special import special  # imports scipy, which other runs need not wait for
 
     if not all(bool((of != of[0]).any()) for of in (one, other)):
         return 1.0
@@ -63,7 +63,7 @@ def hsic(one: Tensor, other: Tensor, generator: torch.Generator) -> float:
     null = (first.T @ second[order]).square().sum((1, 2)).double()  # of (permutations, p, q)
     mean, variance = float(null.mean()), float(null.var())
     share = (1 + int((null >= seen).sum())) / (1 + PERMUTATIONS)
-    tail = float(gamma.sf(seen, mean**2 / variance, scale=variance / mean))
+    tail = float(special().gammaincc(mean**2 / variance, seen / (variance / mean)))
     return min(share, tail) if share * (1 + PERMUTATIONS) == 1 else share
 
 

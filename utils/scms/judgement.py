@@ -17,7 +17,8 @@ from utils import seeding
 from utils.scms.counterfactual import chances, is_factual, twins
 from utils.scms.facts import DEPENDENCE, FAR, INDEPENDENCES, OFF_SUPPORT, REFUTED, dependent, share_explained
 from utils.scms.independence import dependences, describe, independences, refuted
-from utils.scms.scoring import Fitted, equations_of, held_out, references
+from utils.scms.kept_references import keep_references
+from utils.scms.scoring import Fitted, equations_of, held_out
 from utils.types import SCM, Dataset, Independence, Judgement
 from utils.words.quoting import copyable, override
 
@@ -36,7 +37,7 @@ def judge(scm: SCM, dataset: Dataset) -> Judgement:
         return Judgement(scm.facts)
     with torch.no_grad():
         tests, far = independences(dataset), off_support(scm, dataset)
-        facts = {**scm.facts, **references(equations, dataset), **dependences(equations, dataset)}
+        facts = {**scm.facts, **keep_references(equations, dataset), **dependences(equations, dataset)}
     facts |= {INDEPENDENCES: float(len(tests))} | ({} if far is None else {OFF_SUPPORT: far})
     facts |= {f"{REFUTED}{test.one},{test.other}": test.p for test in refuted(tests)}
     return Judgement(facts, tests, [*_of_equations(equations, facts), *_of_graph(tests), *_of_twins(facts)])

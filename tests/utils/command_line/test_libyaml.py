@@ -4,7 +4,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf, _utils
 
-from utils.command_line.libyaml import read_by_libyaml
+from utils.command_line.libyaml import OWN, read_by_libyaml
 from utils.words.ranges import CONFIG
 
 ODD = "x: 1e3\ny: 1_000\nz: 12:30\nt: 2020-01-01\nf: .5\nn: ~\ns: 'é'\nl: [a, null, .inf]\n"
@@ -13,10 +13,9 @@ ODD = "x: 1e3\ny: 1_000\nz: 12:30\nt: 2020-01-01\nf: .5\nn: ~\ns: 'é'\nl: [a, n
 @pytest.fixture
 def loaders(monkeypatch):
     """PyYAML's own reader as OmegaConf has it, and libyaml's."""
-    own = _utils.get_yaml_loader
-    monkeypatch.setattr(_utils, "get_yaml_loader", own)
+    monkeypatch.setattr(_utils, "get_yaml_loader", OWN)
     read_by_libyaml.__wrapped__()
-    return own(), _utils.get_yaml_loader()
+    return OWN(), _utils.get_yaml_loader()
 
 
 def test_every_file_of_settings_is_the_same(loaders):
