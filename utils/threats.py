@@ -205,12 +205,15 @@ class CausalThreat:
         own = self.scm.own(x)
         do = {i: own[..., i] for i in self.scm.sensitive}
         noise = noise_of(self.scm, x) if chance is None else self.scm.to_noise(own, chance[0])
-        return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
+        return self._moved(noise, do)
 
     def around(self, noise: Tensor) -> Reach:
         """Returns how perturbations move twins whose noise (L, n, d) is known."""
-        do = interventions(self.scm, noise[0])
-        return lambda delta: self.scm.model(self.scm.to_features(noise + delta * self.scm.unit, do))
+        return self._moved(noise, interventions(self.scm, noise[0]))
+
+    def _moved(self, noise: Tensor, do: Mapping[int, Tensor]) -> Reach:
+        moved = self.scm.around(noise, do)
+        return lambda delta: moved(delta * self.scm.unit)
 
     def legal(self, x: Tensor, delta: Tensor) -> Tensor:  # noqa: ARG002
         """Every noise is legal."""

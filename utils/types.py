@@ -239,6 +239,10 @@ class SCM:
                 columns[i] = torch.where(columns[flag] > 0.5, held, columns[i])
         return _with_columns(u, columns)
 
+    def around(self, u: Tensor, do: Mapping[int, Tensor]) -> Callable[[Tensor], Tensor]:
+        """Returns how shifts (..., d) of the noise u (..., d), 0 in the columns in ``do``, move it in model space."""
+        return lambda shift: self.model(self.to_features(u + shift, do))
+
     def rounded(self, v: Tensor) -> Tensor:
         """Features in own units (..., d) with the nearest whole number in range in columns that hold whole numbers."""
         if self.whole is None:

@@ -24,6 +24,7 @@ import paths_config
 from utils import build
 from utils.losses.objective import make_objective
 from utils.runs.fitting import stack_terms
+from utils.scms.layers import in_layers
 from utils.scms.once import Known
 from utils.system.optimizers import without_compiler
 from utils.training.many_models import find_losses
@@ -60,7 +61,8 @@ def built(words: Sequence[str]) -> build.Run:
 def stepping(runs: Sequence[build.Run]) -> Callable[[], None]:
     """A step of the training of a stack of runs, on other rows each time."""
     stack, ctx = Stack([run.model for run in runs]), stack_contexts([run.ctx for run in runs])
-    ctx, train = replace(ctx, progress=0.0, epoch=0, epochs=10), stack_batches([run.dataset.train for run in runs])
+    ctx = replace(ctx, scm=in_layers(ctx.scm), progress=0.0, epoch=0, epochs=10)
+    train = stack_batches([run.dataset.train for run in runs])
     objective, known, weights = make_objective(*stack_terms(runs)), Known(train), list(stack.parameters())
     optimizer = without_compiler(runs[0].make_optimizer)(weights, lr=0.001)
 

@@ -19,10 +19,12 @@ from utils.scms.published_noise import published_noise
 from utils.scms.scoring import equations_of, scores
 from utils.scms.structure import (
     Equation,
+    Regression,
     SampleNoise,
     attributes,
     in_radius_units,
     on_device,
+    regression_equation,
     resample,
     sensitive_attributes,
     structural,
@@ -32,7 +34,6 @@ from utils.views.short_rows import ShortRows
 from utils.words.near import near
 from utils.words.quoting import write_word
 
-Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...), or what a head takes (..., q)
 Floats = NDArray[np.float64]
 Prior = Literal["uniform", "logistic", "gumbel"]
 Kind = Literal["additive", "flow", "logistic", "multinomial", "ordered", "count"]
@@ -62,24 +63,6 @@ def require_graph(dataset: Dataset, option: str) -> Mapping[str, tuple[str, ...]
             f"use scm=independent, or give that of a table of your own, such as {write_word('dataset.graph', graph)}"
         )
     return {child: parents for child, parents in dataset.parents.items() if parents}
-
-
-# equations bind their regression as an argument, so that those of several SCMs can be told to be of one structure
-
-
-def regression_equation(parents: tuple[str, ...], f: Regression) -> Equation:
-    """An additive-noise equation whose mean is one function of the stacked parents."""
-    return Equation(parents, partial(add_noise, f), partial(take_noise, f))
-
-
-def add_noise(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
-    """The child of noise u (...) and parents p, (...) each: f(p) + u."""
-    return f(torch.stack(p, -1)) + u
-
-
-def take_noise(f: Regression, x: Tensor, *p: Tensor) -> Tensor:
-    """The noise of a child x (...) and its parents p: x - f(p)."""
-    return x - f(torch.stack(p, -1))
 
 
 def threshold_equation(parents: tuple[str, ...], f: Regression) -> Equation:

@@ -18,8 +18,10 @@ import paths_config
 from utils import seeding
 from utils.scms.discrete import chances, with_cuts
 from utils.scms.flow import log_density, require_zuko
-from utils.scms.from_data import NUMERIC, Node, Regression, Sampled, build_scm, nodes_of, refit, require_graph
+from utils.scms.from_data import NUMERIC, Node, Sampled, build_scm, nodes_of, refit, require_graph
 from utils.scms.identity import Coupling, Keep, Noise, Reading, choose_epoch, choose_reading
+from utils.scms.layers import EquationNet
+from utils.scms.structure import Regression
 from utils.system import atomic
 from utils.system.optimizers import without_compiler
 from utils.types import SCM, Dataset
@@ -27,24 +29,6 @@ from utils.views.stack import Stack
 
 PATIENCE = 20  # epochs
 KEPT = 1 << 26  # numbers of the hidden layers of equations that are fitted together, at a time
-
-
-class EquationNet(nn.Module):
-    """Expected child (...) given its stacked parents (..., p), or q scores (..., q): one hidden tanh layer."""
-
-    def __init__(self, parents: int, hidden: int, outputs: int = 1) -> None:
-        super().__init__()
-        self.inner = nn.Linear(parents, hidden)
-        self.outer = nn.Linear(hidden, outputs)
-
-    @property
-    def last(self) -> nn.Linear:
-        """Returns the layer whose biases shift what it gives."""
-        return self.outer
-
-    def forward(self, parents: Tensor) -> Tensor:
-        """Parents (..., p) -> (...), or (..., q)."""
-        return self.outer(torch.tanh(self.inner(parents))).squeeze(-1)
 
 
 def learned(

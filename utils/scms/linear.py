@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from utils.scms import discrete
-from utils.scms.from_data import Node, Regression, Sampled, build_scm, nodes_of, refit, require_graph
+from utils.scms.from_data import Node, Sampled, build_scm, nodes_of, refit, require_graph
 from utils.scms.identity import Coupling, Reading, choose_reading
+from utils.scms.structure import Regression
 from utils.types import SCM, Dataset
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from utils.types import SCM, Column, Dataset, Mechanism
 
 SampleNoise = Callable[[int, np.random.Generator], Tensor]
+Regression = Callable[[Tensor], Tensor]  # parents (..., p) -> expected child (...), or what a head takes (..., q)
 
 
 class Equation(NamedTuple):
@@ -30,6 +31,24 @@ class Equation(NamedTuple):
 def additive(parents: tuple[str, ...], f: Callable[..., Tensor]) -> Equation:
     """An additive-noise equation, x = f(parents) + u."""
     return Equation(parents, lambda u, *p: f(*p) + u, lambda x, *p: x - f(*p))
+
+
+# equations bind their regression as an argument, so that those of several SCMs can be told to be of one structure
+
+
+def regression_equation(parents: tuple[str, ...], f: Regression) -> Equation:
+    """An additive-noise equation whose mean is one function of the stacked parents."""
+    return Equation(parents, partial(add_noise, f), partial(take_noise, f))
+
+
+def add_noise(f: Regression, u: Tensor, *p: Tensor) -> Tensor:
+    """The child of noise u (...) and parents p, (...) each: f(p) + u."""
+    return f(torch.stack(p, -1)) + u
+
+
+def take_noise(f: Regression, x: Tensor, *p: Tensor) -> Tensor:
+    """The noise of a child x (...) and its parents p: x - f(p)."""
+    return x - f(torch.stack(p, -1))
 
 
 ROOT = Equation((), lambda u: u, lambda x: x)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from utils.losses.objective import Objective, likeliest
+from utils.scms.layers import in_layers
 from utils.scms.once import Known
 from utils.system.optimizers import without_compiler
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
@@ -75,7 +76,7 @@ def fit_many(
     errors: list[DivergenceError | None] = [None] * len(orders)
     streams = _streams(orders, ctx)
     begun, started = _resume_all(checkpoints, optimizer, streams, errors, states), time.monotonic()
-    written, known = started, Known(train)
+    written, known, ctx = started, Known(train), replace(ctx, scm=in_layers(ctx.scm))
     for epoch in range(begun, epochs):
         stack.train()
         ctx = replace(ctx, progress=epoch / epochs, epoch=epoch, epochs=epochs)

@@ -50,13 +50,7 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., m, n, *) -> (..., m, n, *)."""
-        if x.ndim == 3:
-            return self.together(x)
-        if len(x) == 1:  # fewer views, which cost more than small products
-            return self(x.squeeze(0)).unsqueeze(0)
-        front = x.movedim(-3, 0)
-        y = self.together(front.reshape(len(front), -1, x.shape[-1]))
-        return y.reshape(*front.shape[:-1], *y.shape[2:]).movedim(0, x.ndim - 3)
+        return by_model(self.together, x)
 
     @torch.no_grad()
     def hand_back(self) -> None:
@@ -64,6 +58,17 @@ class Stack(nn.Module):
         for i, model in enumerate(self.each):
             own = {name: values[i] for name, values in _by_name(self.together).items()}
             model.load_state_dict(own)
+
+
+def by_model(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What f, (m, n, *) -> (m, n, *), gives for x (..., m, n, *)."""
+    if x.ndim == 3:
+        return f(x)
+    if len(x) == 1:  # fewer views, which cost more than small products
+        return by_model(f, x.squeeze(0)).unsqueeze(0)
+    front = x.movedim(-3, 0)
+    y = f(front.reshape(len(front), -1, x.shape[-1]))
+    return y.reshape(*front.shape[:-1], *y.shape[2:]).movedim(0, x.ndim - 3)
 
 
 class _NotLinearError(Exception):
@@ -93,7 +98,7 @@ class StackedLinear(nn.Module):
         if self.inputs == 1:
             x = F.pad(x, (0, 1))
         y = torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
-        return y[..., : self.outputs]
+        return y[..., : self.outputs] if self.outputs == 1 else y
 
     def by_name(self, prefix: str) -> dict[str, Tensor]:
         """Parameters as those of the m layers, (m, *)."""

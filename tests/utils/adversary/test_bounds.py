@@ -27,10 +27,10 @@ from utils.adversary.taylor import Domain, NoBoundsError
 from utils.models.logistic import Logistic
 from utils.models.mlp import ACTIVATIONS, MLP
 from utils.scms.discrete import by_quantile, of_binary
-from utils.scms.from_data import regression_equation, threshold_equation
+from utils.scms.from_data import threshold_equation
 from utils.scms.known import known
 from utils.scms.linear import Line, linear
-from utils.scms.structure import additive, scm_in_double, structural
+from utils.scms.structure import additive, regression_equation, scm_in_double, structural
 from utils.types import Column
 
 EVERY = sorted(ACTIVATIONS)

@@ -21,10 +21,10 @@ from utils.models.mlp import ACTIVATIONS
 from utils.scms import discrete
 from utils.scms.counterfactual import factual_level
 from utils.scms.discrete import by_gumbel, by_quantile, of_binary, of_categories, of_count, of_ordered
-from utils.scms.from_data import regression_equation, threshold_equation
-from utils.scms.learned import EquationNet
+from utils.scms.from_data import threshold_equation
+from utils.scms.layers import EquationNet
 from utils.scms.linear import Line
-from utils.scms.structure import ROOT, Equation, additive, structural
+from utils.scms.structure import ROOT, Equation, additive, regression_equation, structural
 from utils.types import Column
 
 BUDGET = Budget(each=60, total=1500, branches=64)

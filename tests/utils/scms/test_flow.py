@@ -13,7 +13,8 @@ from utils.datasets.tabular import assemble
 from utils.scms import flow
 from utils.scms.counterfactual import twins
 from utils.scms.from_data import hash_of_equations
-from utils.scms.learned import EquationNet, learned
+from utils.scms.layers import EquationNet
+from utils.scms.learned import learned
 from utils.scms.linear import linear
 from utils.types import Column
 from utils.views.stack import stack_scms

@@ -1,0 +1,71 @@
+"""Learned equations in layers: what the equations give one at a time, to rounding."""
+
+import pytest
+import torch
+
+from utils import seeding
+from utils.scms import layers
+from utils.scms.from_data import threshold_equation
+from utils.scms.layers import EquationNet, Layered, in_layers
+from utils.scms.structure import additive, regression_equation, resample, structural
+from utils.threats import Ball, CausalThreat
+from utils.types import Column
+from utils.views.stack import stack_scms
+
+SENSITIVE = (Column("s", "binary", levels=(0.0, 1.0), sensitive=True),)
+COLUMNS = (*(Column(name, "continuous") for name in "ab"), *SENSITIVE, *(Column(name, "continuous") for name in "cdef"))
+# two levels of the graph, the first of two columns, one of a single parent; s has a parent and is set nevertheless
+GRAPH = {"s": ("a",), "c": ("s",), "d": ("b", "s"), "e": ("a", "c", "d"), "f": ("d",)}
+
+
+def causal(seed, equation=regression_equation, graph=GRAPH):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        nets = {name: EquationNet(len(parents), 8).requires_grad_(False) for name, parents in graph.items()}
+    equations = {name: equation(graph[name], net) for name, net in nets.items()}
+    return structural(COLUMNS, equations, resample(torch.zeros(1, 7), COLUMNS))
+
+
+def rows(models):
+    x = torch.randn(models, 20, 7, generator=torch.Generator().manual_seed(0))
+    x[..., 2] = (x[..., 2] > 0).float()
+    return x
+
+
+@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("models", [1, 3])
+def test_moved_rows_and_slopes_are_those_of_the_equations_one_at_a_time(models, twins):
+    scm, x, found = stack_scms([causal(seed) for seed in range(models)]), rows(models), []
+    delta = torch.randn(2 if twins else 1, *x.shape, generator=torch.Generator().manual_seed(1))
+    for own in (scm, in_layers(scm)):
+        point = delta.clone().requires_grad_()
+        moved = CausalThreat(own, Ball("l2"), twins, seeding.generator(0, "attack")).at(x)(point)
+        (slope,) = torch.autograd.grad(moved.square().sum(), point)
+        found.append((moved, slope))
+    assert [len(of.outer[0]) for of in in_layers(scm).layers] == [16, 16]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+
+
+def test_the_noise_of_other_interventions_goes_through_the_equations():
+    scm, x = stack_scms([causal(0)]), rows(1)
+    do = {0: x[..., 0] + 1}
+    assert torch.equal(in_layers(scm).around(x, do)(torch.zeros_like(x)), scm.around(x, do)(torch.zeros_like(x)))
+
+
+@pytest.mark.parametrize(
+    "equation",
+    [threshold_equation, lambda parents, _: additive(parents, lambda *p: p[0])],
+    ids=["threshold", "known"],
+)
+def test_other_equations_stay_as_they_are(equation):
+    scm = stack_scms([causal(0, equation)])
+    assert in_layers(scm) is scm
+
+
+def test_levels_that_would_be_mostly_zeros_stay_as_they_are(monkeypatch):
+    scm = stack_scms([causal(0)])
+    monkeypatch.setattr(layers, "MOST", 16 * 7 - 1)
+    assert in_layers(scm) is scm
+    monkeypatch.setattr(layers, "MOST", 16 * 7)
+    assert isinstance(in_layers(scm), Layered)
