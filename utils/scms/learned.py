@@ -196,6 +196,7 @@ class _Alike(NamedTuple):
     nodes: Sequence[Node]
     f: Stack
     parents: Tensor  # (m, p), columns
+    there: Tensor  # (m, 1, p), 1 of each; 0 where an equation has fewer
     counts: Tensor | None  # (m, n) of each training row in the sample of each; None: one
 
     def losses(self, rows: Tensor, blur: torch.Generator) -> Tensor:
@@ -203,7 +204,7 @@ class _Alike(NamedTuple):
 
         Of flows the -log density, of whole numbers spread by ``blur``.
         """
-        given, first = rows[:, self.parents].movedim(1, 0), self.nodes[0]
+        given, first = rows[:, self.parents].movedim(1, 0) * self.there, self.nodes[0]
         if first.kind == "additive":
             return (self.f(given) - rows[:, [node.columns[0] for node in self.nodes]].T).square()
         if first.kind == "flow":
@@ -291,21 +292,20 @@ def _group(
     """The equations by their shape."""
     places = {c.name: i for i, c in enumerate(dataset.columns)}
     device = dataset.train.x.device
-    members: dict[tuple[str, int, int, bool], list[int]] = {}
+    members: dict[tuple[str, int, bool], list[int]] = {}
     for i, node in enumerate(nodes):
         levels = 0 if node.kind in NUMERIC else node.levels
-        members.setdefault((node.kind, len(node.parents), levels, counts[i] is None), []).append(i)
+        members.setdefault((node.kind, levels, counts[i] is None), []).append(i)
 
     def sampled(own: Sequence[int]) -> Tensor | None:
         of = [found for i in own if (found := counts[i]) is not None]
         return torch.stack(of).to(device) if of else None
 
-    return [
-        _Alike(
-            [nodes[i] for i in own],
-            Stack([nets[i] for i in own]),
-            torch.tensor([[places[p] for p in nodes[i].parents] for i in own], device=device),
-            sampled(own),
-        )
-        for own in members.values()
-    ]
+    found = []
+    for own in members.values():
+        width = max(len(nodes[i].parents) for i in own)
+        parents = [[places[p] for p in nodes[i].parents] + [0] * (width - len(nodes[i].parents)) for i in own]
+        there = [[[float(k < len(nodes[i].parents)) for k in range(width)]] for i in own]
+        columns, mask = torch.tensor(parents, device=device), torch.tensor(there, device=device)
+        found.append(_Alike([nodes[i] for i in own], Stack([nets[i] for i in own]), columns, mask, sampled(own)))
+    return found

@@ -55,8 +55,9 @@ class Stack(nn.Module):
     @torch.no_grad()
     def hand_back(self) -> None:
         """Gives the models the parameters that the stack has now."""
+        every = _by_name(self.together)
         for i, model in enumerate(self.each):
-            own = {name: values[i] for name, values in _by_name(self.together).items()}
+            own = {name: every[name][i][tuple(map(slice, p.shape))] for name, p in model.state_dict().items()}
             model.load_state_dict(own)
 
 
@@ -79,16 +80,17 @@ class StackedLinear(nn.Module):
     """m linear layers: x (m, n, i) -> (m, n, o), one batched product.
 
     A single input or output gets a second one of zeros. With one alone, libraries take another kernel for m = 1 than
-    for more models; without, the bits of a model do not depend on the stack that it is part of.
+    for more models; without, the bits of a model do not depend on the stack that it is part of. Layers of fewer inputs
+    than others take the first ones; the others have to be 0, so that their weights, which are 0, are not trained.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]):
         super().__init__()
         trained = layers[0].weight.requires_grad
-        self.inputs, self.outputs = layers[0].in_features, layers[0].out_features
+        self.inputs, self.outputs = max(layer.in_features for layer in layers), layers[0].out_features
         self.spare = (0, int(self.outputs == 1), 0, int(self.inputs == 1))  # of the last dimension, of the one before
-        weight = torch.stack([layer.weight.detach().T for layer in layers])
-        self.weight = nn.Parameter(F.pad(weight, self.spare).contiguous(), trained)
+        weights = [F.pad(of.weight.detach().T, (0, 0, 0, self.inputs - of.in_features)) for of in layers]
+        self.weight = nn.Parameter(F.pad(torch.stack(weights), self.spare).contiguous(), trained)
         biases = [layer.bias.detach().unsqueeze(0) for layer in layers if layer.bias is not None]
         learned = layers[0].bias is not None and layers[0].bias.requires_grad
         self.bias = nn.Parameter(F.pad(torch.stack(biases), self.spare[:2]), learned) if biases else None
