@@ -26,8 +26,8 @@ from utils.losses.objective import make_objective
 from utils.runs.fitting import stack_terms
 from utils.scms.layers import in_layers
 from utils.scms.once import Known
-from utils.system.optimizers import without_compiler
 from utils.training.many_models import find_losses
+from utils.training.stack_optimizer import optimizer_of
 from utils.views.stack import Stack, stack_batches, stack_contexts
 
 PRODUCTS = ("aten.bmm", "aten.baddbmm", "aten.mm", "aten.addmm")
@@ -64,11 +64,10 @@ def stepping(runs: Sequence[build.Run]) -> Callable[[], None]:
     ctx = replace(ctx, scm=in_layers(ctx.scm), progress=0.0, epoch=0, epochs=10)
     train = stack_batches([run.dataset.train for run in runs])
     objective, known, weights = make_objective(*stack_terms(runs)), Known(train), list(stack.parameters())
-    optimizer = without_compiler(runs[0].make_optimizer)(weights, lr=0.001)
+    optimizer = optimizer_of(stack, runs[0].make_optimizer, [0.001] * len(runs), [0.0] * len(runs))
 
     def step() -> None:
         keep = torch.stack([torch.randperm(train.y.shape[-1])[:100] for _ in runs])
-        optimizer.zero_grad()
         find_losses(stack, objective, train, keep, ctx, known).sum().backward(inputs=weights)
         optimizer.step()
 

@@ -16,8 +16,9 @@ from utils.configuration.traits import without_poison
 from utils.losses.objective import Objective, Weighted, find_states, make_objective
 from utils.models.learner import Learner
 from utils.system.console import count
-from utils.training.many_models import DivergenceError, Watch, fit_many, treats_each_parameter_alone
+from utils.training.many_models import DivergenceError, Watch, fit_many
 from utils.training.one_model import fit
+from utils.training.stack_optimizer import treats_each_parameter_alone
 from utils.types import Batch, Context, Scalar, StoredDecide
 from utils.views.modes import in_double
 from utils.views.row_parts import parts

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +24,7 @@ from utils.scms.identity import Coupling, Keep, Noise, Reading, choose_epoch, ch
 from utils.scms.layers import EquationNet
 from utils.scms.structure import Regression
 from utils.system import atomic
-from utils.system.optimizers import without_compiler
+from utils.system.optimizers import Flat, without_compiler
 from utils.types import SCM, Dataset
 from utils.views.stack import Stack
 
@@ -73,10 +74,7 @@ def learned(
     with seeding.weights(seed, "scm weights"):
         nets = nn.ModuleList(_net(node, dataset.train.x, hidden) for node in found)
     if found and not _read(nets, cache):  # a graph without arrows has nothing to fit
-        if best:
-            _fit_together(nets, found, dataset, [None] * len(found), best=True, **training)
-        else:
-            _fit(nets, found, dataset, **training)
+        _fit_together(nets, found, dataset, [None] * len(found), best=best, **training)
         atomic.write_bytes(cache, save({k: v.cpu() for k, v in nets.state_dict().items()}))
     nets.requires_grad_(False).to(dataset.train.x.device)
     regressions: list[Regression] = list(nets)
@@ -145,43 +143,6 @@ def _read(nets: nn.ModuleList, cache: Path) -> bool:
     return True
 
 
-def _fit(
-    nets: nn.ModuleList,
-    nodes: Sequence[Node],
-    dataset: Dataset,
-    *,
-    seed: int,
-    steps: int,
-    batch_size: int,
-    lr: float,
-) -> None:
-    names = [c.name for c in dataset.columns]
-    given = [[names.index(p) for p in node.parents] for node in nodes]
-    x = dataset.train.x
-    nets.to(x.device)
-    fitted = [p for p in nets.parameters() if p.requires_grad]
-    optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(fitted)
-    order, blur = seeding.generator(seed, "scm order"), seeding.generator(seed, "scm blur")
-    for _ in range(math.ceil(steps * batch_size / len(x))):
-        for keep in torch.randperm(len(x), generator=order).split(batch_size):
-            rows = x[keep.to(x.device)]
-            # the equations share no parameter, so one step on the sum is a step on each
-            errors, surprises = [], []
-            for node, net, of in zip(nodes, nets, given, strict=True):
-                if node.kind == "additive":
-                    errors.append(net(rows[:, of]) - rows[:, node.columns[0]])
-                elif node.kind == "flow":
-                    surprises.append(-log_density(net(rows[:, of]), _smeared([node], rows, blur)[0]).mean())
-                else:
-                    chance = chances(node.head, net, *rows[:, of].unbind(-1))
-                    surprises.append(-chance.gather(1, node.level(rows).unsqueeze(1)).log().mean())
-            parts = [torch.stack(errors).square().mean(1).sum()] if errors else []
-            loss = torch.stack([*parts, *surprises]).sum() if surprises else parts[0]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-
 def _smeared(nodes: Sequence[Node], rows: Tensor, blur: torch.Generator) -> Tensor:
     """The children (m, n) of flows in rows (n, d); whole numbers spread between those that round to them."""
     found, width = rows[:, [node.columns[0] for node in nodes]].T, rows.new_tensor([node.width for node in nodes])
@@ -237,19 +198,21 @@ def _fit_together(
     stacks = nn.ModuleList(group.f for group in alike)
     fitted = [p for p in stacks.parameters() if p.requires_grad]
     flows = {p for group in alike if group.nodes[0].kind == "flow" for p in group.f.parameters()}
-    parts = [{"params": [p for p in fitted if (p in flows) is own]} for own in (False, True)]
-    optimizer = without_compiler(partial(torch.optim.Adam, lr=lr))(parts if flows else fitted)
+    parts = [[p for p in fitted if (p in flows) is own] for own in (False, True)]
+    flat = [[Flat(part)] if part else [] for part in parts]
+    optimizer = without_compiler(torch.optim.Adam)([{"params": [of.whole for of in own]} for own in flat], lr=lr)
     order, blur = seeding.generator(seed, "scm order"), seeding.generator(seed, "scm blur")
     kept = [_Best(group) for group in alike] if best else []
     since, epochs = 0, math.ceil(steps * batch_size / len(x))
     for epoch in range(epochs):
-        for part in optimizer.param_groups[1:]:  # densities follow the noise of batches, so that they slow down
-            part["lr"] = lr * (1 - epoch / epochs)
+        for slowing in optimizer.param_groups[1:]:  # densities follow the noise of batches, so that they slow down
+            slowing["lr"] = lr * (1 - epoch / epochs)
         for keep in torch.randperm(len(x), generator=order).split(batch_size):
             keep = keep.to(x.device)
             loss = torch.stack([group.loss(x[keep], keep, blur) for group in alike]).sum()
-            optimizer.zero_grad()
             loss.backward()
+            for part in chain(*flat):
+                part.collect()
             optimizer.step()
         better = [of.look(valid) for of in kept]
         since = 0 if any(better) else since + 1

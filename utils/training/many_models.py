@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,8 +11,8 @@ from torch import Generator, Tensor, nn
 from utils.losses.objective import Objective, likeliest
 from utils.scms.layers import in_layers
 from utils.scms.once import Known
-from utils.system.optimizers import without_compiler
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
+from utils.training.stack_optimizer import StackOptimizer, optimizer_of
 from utils.types import Batch, Context, Predict
 from utils.views.one_pass import OnePass
 from utils.views.row_parts import parts
@@ -72,7 +71,7 @@ def fit_many(
         The error of each model whose loss or parameters left the finite numbers, else None. Such a model ends
         where it is; it costs the others nothing.
     """
-    optimizer = _SlicedOptimizer(stack, make_optimizer, lr, weight_decay)
+    optimizer = optimizer_of(stack, make_optimizer, lr, weight_decay)
     errors: list[DivergenceError | None] = [None] * len(orders)
     streams = _streams(orders, ctx)
     begun, started = _resume_all(checkpoints, optimizer, streams, errors, states), time.monotonic()
@@ -121,7 +120,7 @@ def _streams(orders: Sequence[Generator], ctx: Context) -> list[Streams]:
 
 def _save_all(
     paths: Sequence[Path],
-    optimizer: "_SlicedOptimizer",
+    optimizer: StackOptimizer,
     streams: Sequence[Streams],
     errors: Sequence[DivergenceError | None],
     states: Sequence[nn.Module],
@@ -137,7 +136,7 @@ def _save_all(
 
 def _resume_all(
     paths: Sequence[Path],
-    optimizer: "_SlicedOptimizer",
+    optimizer: StackOptimizer,
     streams: Sequence[Streams],
     errors: list[DivergenceError | None],
     states: Sequence[nn.Module],
@@ -164,78 +163,6 @@ def _resume_all(
         return int(stored[0]["epoch"])
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{paths[0]} is a checkpoint of another model or training; remove it") from error
-
-
-# optimizers whose update of a number depends on that number, its gradient and its own past alone
-PER_PARAMETER = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
-
-
-def treats_each_parameter_alone(make_optimizer: Callable[..., torch.optim.Optimizer]) -> bool:
-    """Returns whether the optimizer of a stack is that of each of its models."""
-    maker = getattr(make_optimizer, "func", make_optimizer)
-    return maker.__module__.startswith("torch.optim") and maker.__name__ in PER_PARAMETER
-
-
-class _SlicedOptimizer:
-    """One optimizer on stacked parameters, with a group for each run of models of equal learning rate and penalty."""
-
-    def __init__(
-        self,
-        stack: nn.Module,
-        make_optimizer: Callable[..., torch.optim.Optimizer],
-        lr: Sequence[float],
-        weight_decay: Sequence[float],
-    ):
-        self.parameters = [p for p in stack.parameters() if p.requires_grad]
-        kinds = list(zip(lr, weight_decay, strict=True))
-        starts = [i for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1]]
-        self.bounds = list(zip(starts, [*starts[1:], len(kinds)], strict=True))
-        self.slices = [[nn.Parameter(p.data[a:b]) for p in self.parameters] for a, b in self.bounds]
-        groups = [
-            {"params": part, "lr": kinds[a][0], "weight_decay": kinds[a][1]}
-            for part, (a, _) in zip(self.slices, self.bounds, strict=True)
-        ]
-        self.optimizer = without_compiler(make_optimizer)(groups, lr=lr[0], weight_decay=weight_decay[0])
-
-    def step(self) -> None:
-        """Updates the parameters by their gradients, which are forgotten then."""
-        for part, (a, b) in zip(self.slices, self.bounds, strict=True):
-            for own, p in zip(part, self.parameters, strict=True):
-                own.grad = None if p.grad is None else p.grad[a:b]
-        self.optimizer.step()
-        for p in self.parameters:
-            p.grad = None
-
-    def of_model(self, i: int) -> dict[str, Any]:
-        """Parameters and optimizer state of one model, in tensors of their own."""
-        part, (a, _) = next((p, b) for p, b in zip(self.slices, self.bounds, strict=True) if b[0] <= i < b[1])
-        return {
-            "parameters": [own.data[i - a].clone() for own in part],
-            "optimizer": [
-                {key: value[i - a].clone() if _per_model(value, own) else value for key, value in state.items()}
-                for own in part
-                for state in (self.optimizer.state[own],)
-            ],
-        }
-
-    @torch.no_grad()
-    def take(self, stored: Sequence[dict[str, Any]]) -> None:
-        """Puts what ``of_model`` gave for each model, one after another, in the place of what there is."""
-        for part, (a, b) in zip(self.slices, self.bounds, strict=True):
-            for k, own in enumerate(part):
-                own.copy_(torch.stack([of["parameters"][k] for of in stored[a:b]]))
-                states = [of["optimizer"][k] for of in stored[a:b]]
-                self.optimizer.state[own] = {
-                    key: torch.stack([state[key] for state in states]).to(own.device)
-                    if _per_model(value, own[0])
-                    else value
-                    for key, value in states[0].items()
-                }
-
-
-def _per_model(value: Any, like: Tensor) -> bool:
-    """Returns whether a part of an optimizer's state has an entry for every number of a parameter, not one for all."""
-    return isinstance(value, Tensor) and value.shape == like.shape and value.ndim > 0
 
 
 def describe_divergence(losses: Tensor, epoch: int, lr: float) -> DivergenceError:

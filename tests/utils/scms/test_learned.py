@@ -113,9 +113,10 @@ def test_the_best_epoch_is_no_worse_than_the_last_and_near_a_line_where_lines_ar
         assert best[name] > line[name] - 0.01
 
 
-def test_equations_that_are_fitted_together_are_those_of_each_alone(dataset):
-    """Two equations of one shape: each as if the graph had no other, up to rounding."""
-    data = replace(dataset("lin"), parents={"x2": ("x1",), "x3": ("x1",)})
+@pytest.mark.parametrize("others", [("x1",), ("x1", "x2")], ids=["as many parents", "more parents"])
+def test_equations_that_are_fitted_together_are_those_of_each_alone(dataset, others):
+    """Each as if the graph had no other, up to rounding."""
+    data = replace(dataset("lin"), parents={"x2": ("x1",), "x3": others})
     both = learned(data, **SETTINGS | {"keep": "best"})
     only = learned(replace(data, parents={"x2": ("x1",)}), **SETTINGS | {"keep": "best"})
     x = data.test.x

@@ -89,6 +89,21 @@ def test_models_get_back_the_parameters_of_the_stack(make):
         assert all(torch.equal(2 * b, p) for b, p in zip(old, model.parameters(), strict=True))
 
 
+def test_layers_of_fewer_inputs_take_the_first_and_get_back_weights_of_these():
+    few, many = nn.Linear(2, 3), nn.Linear(5, 3)
+    x, stack = torch.randn(5, 7), Stack([few, many])
+    padded = torch.cat([x[:2], torch.zeros(3, 7)])
+    found = stack(torch.stack([padded.T, x.T]))
+    assert torch.allclose(found[0], few(x[:2].T), atol=1e-6)
+    assert torch.allclose(found[1], many(x.T), atol=1e-6)
+    found.sum().backward()
+    assert not stack.together.weight.grad[0, 2:].any()
+    before = few.weight.clone(), many.weight.clone()
+    stack.hand_back()
+    assert torch.equal(few.weight, before[0])
+    assert torch.equal(many.weight, before[1])
+
+
 def test_the_bits_of_a_model_do_not_depend_on_its_stack():
     """At one thread; the widths are those of the default network."""
     models = [MLP(7, 1, hidden=[100, 100], activation="tanh") for _ in range(9)]

@@ -1,0 +1,89 @@
+"""The optimizer of a stack: to the bit that of each of its models alone, one tensor after another."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from utils.models.mlp import MLP
+from utils.training.stack_optimizer import PER_PARAMETER, optimizer_of
+from utils.views.stack import Stack
+
+RATES = [0.1, 0.03, 0.03]
+NAMES = [name for name in PER_PARAMETER if name != "Rprop"]  # which has no penalty
+
+
+def started(name, rates):
+    """A stack of a model for each learning rate, and its optimizer; the models are the same each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        stack = Stack([MLP(3, 1, hidden=[5], activation="tanh") for _ in RATES][-len(rates) :])
+    return stack, optimizer_of(stack, getattr(torch.optim, name), rates, [rate / 10 for rate in rates])
+
+
+def walk(stack, optimizer, seed, steps=4):
+    """Steps by gradients that are drawn for all three models, of which the stack holds the last ones."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        for p in stack.parameters():
+            p.grad = torch.randn(len(RATES), *p.shape[1:], generator=generator)[-len(p) :]
+        optimizer.step()
+        assert all(p.grad is None for p in stack.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rates", [RATES, RATES[:1] * 2, RATES[-1:]], ids=["three", "two alike", "one"])
+def test_its_steps_are_those_of_each_parameter_of_each_model(name, rates):
+    stack, optimizer = started(name, rates)
+    alone = [[nn.Parameter(p.detach()[i : i + 1].clone()) for p in stack.parameters()] for i in range(len(rates))]
+    walk(stack, optimizer, seed=1)
+    for i, (own, rate) in enumerate(zip(alone, rates, strict=True)):
+        plain = getattr(torch.optim, name)(own, lr=rate, weight_decay=rate / 10, foreach=False)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(4):
+            for p in own:
+                p.grad = torch.randn(len(RATES), *p.shape[1:], generator=generator)[-len(rates) :][i : i + 1]
+            plain.step()
+        assert all(torch.equal(p[i : i + 1], q) for p, q in zip(stack.parameters(), own, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("before", "after"), [(RATES, RATES), (RATES, RATES[-1:]), (RATES[-1:], RATES[-1:])])
+def test_a_model_goes_on_where_it_was_in_any_stack(name, before, after):
+    first, second = started(name, before), started(name, after)
+    walk(*first, seed=1)
+    second[1].take([first[1].of_model(len(before) - len(after) + i) for i in range(len(after))])
+    for stack, optimizer in (first, second):
+        walk(stack, optimizer, seed=2)
+    for p, q in zip(first[0].parameters(), second[0].parameters(), strict=True):
+        assert torch.equal(p[-len(q) :], q)
+
+
+def test_what_is_kept_of_a_model_does_not_move_with_it():
+    stack, optimizer = started("Adam", RATES[-1:])
+    walk(stack, optimizer, seed=1)
+    kept = optimizer.of_model(0)
+    before = [value.clone() for value in (*kept["parameters"], *(of["exp_avg"] for of in kept["optimizer"]))]
+    walk(stack, optimizer, seed=2)
+    after = [*kept["parameters"], *(of["exp_avg"] for of in kept["optimizer"])]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_the_caller_may_choose_how_torch_steps():
+    stack = started("Adam", RATES)[0]
+    for chosen in (True, False):
+        made = optimizer_of(stack, partial(torch.optim.Adam, foreach=chosen), RATES, [0.0] * 3)
+        assert made.optimizer.defaults["foreach"] is chosen
+
+
+def test_a_parameter_without_a_gradient_stays_where_it_is():
+    stack, optimizer = started("Adam", RATES[-1:])
+    optimizer.optimizer.param_groups[0]["weight_decay"] = 0.0
+    first, *others = stack.parameters()
+    before = first.detach().clone()
+    for p in others:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    assert torch.equal(first, before)
+    assert not torch.equal(others[0], torch.zeros_like(others[0]))
