@@ -59,11 +59,11 @@ def local_linearity(
     fixed_base, fixed_slope = base.detach(), slope.detach()
     delta = ascend(
         lambda d: gamma(d, fixed_base, fixed_slope),
-        ctx.normal(zero),
+        ctx.normal(zero).squeeze(0),  # no dimension of candidates, which would be a view more of every tensor
         radius,
         threat,
         x,
         steps=steps,
         rel_step=rel_step,
     )
-    return gamma(delta, base, slope).squeeze(0), slope
+    return gamma(delta, base, slope), slope

@@ -29,6 +29,22 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return -logits.log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
 
 
+def surprise_at(y: Tensor) -> Callable[[Tensor], Tensor]:
+    """Returns the cross-entropy (...) of logits (..., k) with labels y (...), as a function to be asked many times.
+
+    Of two classes it is -log sigmoid((2y - 1) z), whose last bits are not those of ``cross_entropy``, but no more than
+    there depend on the number of rows and models.
+    """
+    towards = 2.0 * y - 1.0
+
+    def surprise(logits: Tensor) -> Tensor:
+        if logits.shape[-1] > 1:
+            return cross_entropy(logits, y)
+        return -F.logsigmoid(logits.squeeze(-1) * towards)
+
+    return surprise
+
+
 def log_odds_against(logits: Tensor, y: Tensor) -> Tensor:
     """log((1 - p_y) / p_y), (...), of logits (..., k) and labels y (...): what attacks ascend.
 

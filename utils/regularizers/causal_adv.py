@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from utils.losses.linearity import local_linearity
-from utils.losses.objective import binary_logit, cross_entropy, is_zero
+from utils.losses.objective import binary_logit, is_zero, surprise_at
 from utils.scms.counterfactual import chances, other_twins
 from utils.threats import MakeThreat, movable
 from utils.types import Batch, Context, Predict, Scalar
@@ -51,15 +51,16 @@ def causal_adv(
     Raises:
         ValueError: another space.
     """
+    loss = surprise_at(batch.y)
     values = {
-        "latent": (latent_threat, lambda logits: cross_entropy(logits, batch.y)),
+        "latent": (latent_threat, loss),
         "features": (feature_threat, lambda logits: binary_logit(logits, "causal_adv in features")),
     }
     if space not in values:
         raise ValueError(f"regularizer.causal_adv.space={space!r} is not known; choose latent or features")
     threat, value = values[space]
     others = other_twins(ctx.scm, batch.x, chances(ctx.scm, batch.x, ctx.uniform))
-    losses = [cross_entropy(logits, batch.y) for logits in (predict(batch.x).unsqueeze(0), predict(others))]
+    losses = [loss(logits) for logits in (predict(batch.x).unsqueeze(0), predict(others))]
     total = twins * torch.cat(losses).amax(0)  # the factual twin is the row itself
     if is_zero(linearity) and is_zero(gradient):  # the twins alone need no inner maximisation
         return total

@@ -20,25 +20,28 @@ class Known:
 
     train: Batch  # of a stack, (m, n, *)
     x: Tensor | None = None  # (m, b, d), the rows of the batch
-    keep: Tensor | None = None  # (m, b), their places
+    places: Tensor | None = None  # (m, b), of these among the rows of all models, m * n
     tables: dict[OfRows, Tensor | None] = field(default_factory=dict)  # (..., m, n, d) each; None: too large
 
     def at(self, x: Tensor, keep: Tensor) -> "Known":
-        """The same of another batch."""
-        return replace(self, x=x, keep=keep)
+        """The same of another batch x (m, b, d), the rows ``keep`` (m, b) of each model."""
+        models, rows = self.train.y.shape
+        first = torch.arange(0, models * rows, rows, device=keep.device).unsqueeze(1)
+        return replace(self, x=x, places=first + keep)
 
     def find(self, of: OfRows, scm: SCM, x: Tensor) -> Tensor | None:
         """Returns what ``of`` gives for x, (..., m, b, d), from a table of all rows.
 
         None: x is not the batch, its noise is drawn anew each time, or the table would be too large.
         """
-        if x is not self.x or self.keep is None or scm.posterior:
+        if x is not self.x or self.places is None or scm.posterior:
             return None
         if of not in self.tables:
             self.tables[of] = self._table(of, replace(scm, known=None))
         table = self.tables[of]
-        model = torch.arange(len(self.keep), device=self.keep.device).unsqueeze(1)
-        return None if table is None else table[..., model, self.keep, :]
+        if table is None:
+            return None
+        return table.flatten(-3, -2).index_select(-2, self.places.flatten()).unflatten(-2, self.places.shape)
 
     @torch.no_grad()
     def _table(self, of: OfRows, scm: SCM) -> Tensor | None:

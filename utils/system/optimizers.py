@@ -47,7 +47,7 @@ class Flat:
             p.data = part
 
     def parts(self, whole: Tensor) -> list[Tensor]:
-        """What of a tensor like the buffer belongs to each parameter, in its shape."""
+        """The parts of a tensor like the buffer that belong to each parameter, in its shape."""
         split = zip(whole.split(self.sizes), self.shapes, strict=True)
         return [part[: shape.numel()].view(shape) for part, shape in split]
 

@@ -16,7 +16,7 @@ Make = Callable[..., torch.optim.Optimizer]
 
 
 class StackOptimizer(Protocol):
-    """What trains the parameters (m, *) of a stack."""
+    """The optimizer of the parameters (m, *) of a stack."""
 
     parameters: list[nn.Parameter]
 
@@ -72,7 +72,7 @@ class _FlatOptimizer:
         }
 
     def _parts(self, value: Any) -> list[Any]:
-        """What belongs to each parameter in a part of the optimizer's state."""
+        """The part of each parameter in an entry of the optimizer's state."""
         if not _per_number(value, self.flat.whole):
             return [_copied(value) for _ in self.parameters]
         return [part[0].clone() for part in self.flat.parts(value)]

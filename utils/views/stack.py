@@ -62,7 +62,7 @@ class Stack(nn.Module):
 
 
 def by_model(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What f, (m, n, *) -> (m, n, *), gives for x (..., m, n, *)."""
+    """The answers (..., m, n, *) of f, (m, n, *) -> (m, n, *), to x (..., m, n, *)."""
     if x.ndim == 3:
         return f(x)
     if len(x) == 1:  # fewer views, which cost more than small products
