@@ -257,8 +257,9 @@ def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) ->
             network.from_bytes(data)
             return network
         tensors = safetensors.torch.load(data)
-        _require_like(network, tensors)
-        if network.state_dict().keys() != dict([*network.named_parameters(), *network.named_buffers()]).keys():
+        expected = network.state_dict()
+        _require_like(expected, tensors)
+        if expected.keys() != dict([*network.named_parameters(), *network.named_buffers()]).keys():
             with torch.random.fork_rng(devices=[]):
                 network = make()  # it has tensors that no file keeps
         network.load_state_dict(tensors, assign=True)
@@ -267,9 +268,8 @@ def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) ->
     return network
 
 
-def _require_like(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Refuses tensors of other names, shapes or types than those of the network, or that are not finite."""
-    expected = network.state_dict()
+def _require_like(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Refuses tensors of other names, shapes or types than those expected, or that are not finite."""
     if expected.keys() != tensors.keys():
         raise ValueError(f"they hold {', '.join(sorted(tensors))} in place of {', '.join(sorted(expected))}")
     for name, tensor in tensors.items():

@@ -1,5 +1,6 @@
 """Records as JSON holds them."""
 
+import json
 import math
 from pathlib import Path
 
@@ -41,3 +42,17 @@ def test_what_is_plain_already_is_not_gone_through_again_and_what_is_made_of_it_
 def test_a_value_that_json_cannot_hold_is_named_by_its_place():
     with pytest.raises(ValueError, match=r"complex .* at metrics.auc"):
         to_plain({"metrics": {"auc": 1j}})
+
+
+@pytest.mark.parametrize("value", [0.1, 1e16, -1e-7, 2**53 + 1, 2**70, "é\ud800\t\n", [None, True, {"a": [1.5]}], {}])
+def test_the_texts_of_values_are_ascii_and_read_back_the_same(value):
+    plain = to_plain({"here": value})
+    for text in (plain.texts["here"], plain.canonical_texts["here"]):
+        assert text.isascii()
+        assert "\t" not in text
+        assert repr(json.loads(text)) == repr(value)
+
+
+def test_equal_mappings_have_one_canonical_text():
+    one, other = to_plain({"a": {"x": 1, "y": {"b": 2, "a": 3}}}), to_plain({"a": {"y": {"a": 3, "b": 2}, "x": 1}})
+    assert one.canonical_texts == other.canonical_texts == {"a": '{"x":1,"y":{"a":3,"b":2}}'}
