@@ -176,8 +176,8 @@ def test_a_run_is_repeated_to_the_bit_by_another_process_in_another_folder(shop,
 
 
 def test_every_regularizer_trains_on_generated_data_sets(own):
-    """On the others: tests/test_batched.py; erm on lin: the preset below."""
-    for dataset, regularizers in {"imf": REGULARIZERS, "lin": ["causal_adv"]}.items():
+    """Each on one of them; on the others: tests/test_batched.py; erm on lin: the preset below."""
+    for dataset, regularizers in {"imf": REGULARIZERS[::2], "lin": REGULARIZERS[1::2]}.items():
         sweep = [f"dataset={dataset}", f"regularizer={','.join(regularizers)}", "dataset.rows=200"]
         answer = succeeded(command("train", "-m", *SMALL, *sweep))
         assert f"{len(regularizers)} finished" in answer.out

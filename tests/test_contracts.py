@@ -122,20 +122,24 @@ def test_no_room_needs_itself_by_way_of_others():
     assert needs == {}
 
 
-@pytest.mark.parametrize("name", sorted(sources()))
-def test_imports_point_down(name):
-    own = layer(name)
-    upward = {m for m in imports(sources()[name]) if layer(m) is not None and layer(m) > own}
+def test_imports_point_down():
+    upward = {
+        (name, other)
+        for name, path in sources().items()
+        for other in imports(path)
+        if layer(other) is not None and layer(other) > layer(name)
+    }
     assert upward == set()
 
 
-@pytest.mark.parametrize("name", sorted(sources()))
-def test_methods_never_import_each_other(name):
-    parts = name.split(".")
-    if len(parts) != 3 or parts[1] not in METHODS:
-        pytest.skip("no method")
-    others = {m for m in imports(sources()[name]) if re.fullmatch(rf"utils\.({'|'.join(METHODS)})\.\w+", m)}
-    foreign = {m for m in others if m.split(".")[1] != parts[1]}
+def test_methods_never_import_each_other():
+    method = re.compile(rf"utils\.({'|'.join(METHODS)})\.\w+")
+    foreign = {
+        (name, other)
+        for name, path in sources().items()
+        for other in imports(path)
+        if (own := method.fullmatch(name)) and (its := method.fullmatch(other)) and own[1] != its[1]
+    }
     assert foreign == set()
 
 
@@ -191,11 +195,10 @@ def definitions(path: Path) -> list[tuple[str, str | None]]:
     return [("", ast.get_docstring(tree)), *((node.name, ast.get_docstring(node)) for node in found)]
 
 
-@pytest.mark.parametrize("name", sorted(sources()))
-def test_docstrings_say_first_what_a_thing_is_and_names_of_functions_do_too(name):
-    found = definitions(sources()[name])
-    assert [text.splitlines()[0] for _, text in found if text and INDIRECT.match(text)] == []
-    assert [own for own, _ in found if VAGUE.fullmatch(own) and own != name.rpartition(".")[2]] == []
+def test_docstrings_say_first_what_a_thing_is_and_names_of_functions_do_too():
+    found = [(name, *of) for name, path in sources().items() for of in definitions(path)]
+    assert [(name, text.splitlines()[0]) for name, _, text in found if text and INDIRECT.match(text)] == []
+    assert [(name, own) for name, own, _ in found if VAGUE.fullmatch(own) and own != name.rpartition(".")[2]] == []
 
 
 def test_every_method_has_a_test_of_its_own():

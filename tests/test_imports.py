@@ -11,6 +11,7 @@ from tests.commands import ROOT, SMALL, environment, house
 
 COMPILER = ("torch._dynamo", "torch._inductor", "sympy")
 TABLES = ("pandas", "pydantic", "sklearn", "scipy.stats", "joblib", "matplotlib")
+FEW = ("evaluation.metrics.ensemble.rows=10", "evaluation.metrics.masking.rows=10", "evaluation.metrics.curve.rows=10")
 LISTINGS = {
     "train.py": (*SMALL, "regularizer=causal_adv", "dataset.rows=100"),  # of the finished run
     "evaluate.py": ("dataset=loan",),
@@ -60,7 +61,9 @@ def test_a_run_on_generated_data_imports_neither_compiler_nor_table_libraries(fi
 @pytest.mark.e2e
 def test_a_run_on_images_imports_no_compiler(tmp_path):
     with house(tmp_path):
-        found = modules("train.py", "dataset=digits", "regularizer=[trades,dafa]", "trainer.epochs=1", "device=cpu")
+        found = modules(
+            "train.py", "dataset=digits", "regularizer=[trades,dafa]", "trainer.epochs=1", "device=cpu", *FEW
+        )
     assert not found & set(COMPILER)
 
 

@@ -130,7 +130,7 @@ def test_the_attacker_s_version_files_what_it_attains_on_the_test_rows(home):
 
 
 def test_a_search_that_is_killed_goes_on_where_it_was(home):
-    words = (ENDLESS, "model=logistic_sklearn", "attack.poison.budget=150")
+    words = (ENDLESS, "model=logistic_sklearn", "attack.poison.budget=60")
     going = subprocess.Popen(
         line("train", *SEARCH, *words), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -143,12 +143,12 @@ def test_a_search_that_is_killed_goes_on_where_it_was(home):
     going.wait()
     (journal,) = journals.glob("*.jsonl")
     made = journal.read_text().splitlines()[:-1]  # the last may be torn
-    assert 10 <= len(made) < 150
+    assert 10 <= len(made) < 60
     os.utime(journal)
     record = trained(*words)
     assert journal.read_text().splitlines()[: len(made)] == made
-    assert record["poison"]["evaluations"] == 150
-    assert len(journal.read_text().splitlines()) == 152
+    assert record["poison"]["evaluations"] == 60
+    assert len(journal.read_text().splitlines()) == 62
 
 
 def test_a_larger_budget_goes_on_where_a_smaller_one_ended(home):
@@ -162,10 +162,6 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_ended(home):
     )
     assert after[1 : len(before)] == before[1:]
     assert apart[1] != before[1]
-    again = trained(ENDLESS, "model=logistic_sklearn", "existing=replace")
-    anew = (paths_config.evals() / "poison" / again["poison"]["trace"]["path"]).read_text().splitlines()
-    assert anew[1] != after[1]
-    assert again["poison"]["steps"] == second["poison"]["steps"]
 
 
 def test_replacing_a_finished_run_searches_anew(home):
@@ -313,7 +309,7 @@ def test_every_plain_method_is_a_run_that_anybody_can_make(compared):
     words = [word for word in CELLS if not word.startswith("attack")]
     chosen = [own for own in found.values() if own.get("words")]
     assert len(chosen) == 6
-    for own in chosen[-3:]:
+    for own in chosen[-2:]:
         assert command("train", *words, *own["words"], "existing=replace").code == 0
         metrics = RunStore(paths_config.database("loan")).all()[-1]["metrics"]
         assert {key: metrics[key] for key in own["test"]} == own["test"]

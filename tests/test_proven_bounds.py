@@ -16,9 +16,9 @@ QUICK = (
     *("evaluation.metrics.classification.intervals=20", "evaluation.metrics.group.intervals=20"),
     *("~evaluation.metrics.unfair_area", "~evaluation.metrics.ensemble", "watch=[accuracy]"),
 )
-VOTE = (*QUICK, "model=partition_vote", "model.parts=25", "operating_points=null")
+VOTE = (*QUICK, "model=partition_vote", "model.parts=15", "operating_points=null")
 UNFAIR = (
-    *("attack=bo_poison", "attack.poison.objective=unfair", "attack.poison.sampler=random", "attack.poison.budget=8"),
+    *("attack=bo_poison", "attack.poison.objective=unfair", "attack.poison.sampler=random", "attack.poison.budget=4"),
     *("attack.poison.workers=1", "attack.poison.accuracy=ignore", "attack.poison.copies=1"),
     *("attack.poison.spread=false", "attack.poison.rows=4"),
 )

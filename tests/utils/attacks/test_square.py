@@ -119,7 +119,10 @@ def test_it_is_at_least_as_strong_as_the_published_code(norm):
     assert ours.sum() - other.sum() <= by_chance(ours, other)
 
 
-@pytest.mark.parametrize(("norm", "radius"), [("linf", 0.15), ("l2", 2.4), ("l1", 25.0)])
+@pytest.mark.parametrize(
+    ("norm", "radius"),
+    [("linf", 0.15), *(pytest.param(*of, marks=pytest.mark.slow) for of in (("l2", 2.4), ("l1", 25.0)))],
+)
 def test_on_larger_images_it_is_as_strong_as_the_published_code(norm, radius):
     """Where one row and column of pixels matter little, both find the same within chance."""
     model, whole = larger(4)

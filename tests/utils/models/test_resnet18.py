@@ -61,10 +61,10 @@ def test_logits_are_those_of_the_network_that_others_wrote(pretrained):
 def test_published_weights_classify_the_test_images(pretrained):
     """93.8 % by its publishers; images that were JPEG files in between lose 9 points, a wrong scaling of pixels 60."""
     batch = pickle.loads(TEST_IMAGES.read_bytes(), encoding="bytes")
-    x = torch.from_numpy(batch[b"data"][:500]).reshape(-1, 3, 32, 32) / 255
+    x = torch.from_numpy(batch[b"data"][:150]).reshape(-1, 3, 32, 32) / 255
     with torch.inference_mode():
         predicted = torch.cat([pretrained(part).argmax(-1) for part in x.split(50)])
-    assert (predicted == torch.tensor(batch[b"labels"][:500])).double().mean() > 0.8
+    assert (predicted == torch.tensor(batch[b"labels"][:150])).double().mean() > 0.8
 
 
 @pytest.mark.parametrize("inputs", [[1, 8, 8], [3, 28, 28], [3, 64, 48]])
