@@ -5,6 +5,7 @@ Ehyaei et al. 2024 (arXiv 2308.08938), section 5. Radii are in the SCM's radius 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -38,19 +39,34 @@ class Search:
         """Forward passes of a point that the search of a ball takes where it finds nothing."""
         return self.samples + self.restarts * (GRADIENT * self.steps + 1)
 
+    @cached_property
     def each(self) -> "list[Search]":
         """That of each model of a stack."""
         models: Iterable[Predict] = self.predict.each  # type: ignore[attr-defined]
         settings = self.samples, self.steps, self.rel_step, self.restarts
         return [Search(model, own, *settings) for model, own in zip(models, self.ctx.each, strict=True)]
 
+    @cached_property
+    def directions(self) -> Tensor:
+        """The random points (samples, ..., 1, d) of the unit ball, those of a model the same at every radius."""
+        if self.ctx.each:
+            return torch.stack([own.directions for own in self.each], 1)
+        return draw_points(self.ctx, self.samples, "directions")
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """The further starts (restarts - 1, ..., 1, d) of the gradient in the unit ball, likewise."""
+        if self.ctx.each:
+            return torch.stack([own.starts for own in self.each], 1)
+        return draw_points(self.ctx, self.restarts - 1, "starts")
+
     def by_gradient(self, people: Individuals, radius: float, flips: Tensor, doubtful: Tensor) -> Tensor:
         """By projected ascent of the margin, from one start after the other around those who are left undecided."""
         if self._is_ragged(doubtful & find_undecided(people, flips), self.restarts):
-            parts = zip(self.each(), people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
+            parts = zip(self.each, people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
             return torch.stack([own.by_gradient(who, radius, *masks) for own, who, *masks in parts], 1)
-        flips, further = flips.clone(), draw_points(self.ctx, self.restarts - 1, "starts")
-        for starts in (torch.zeros_like(draw_points(self.ctx, 1, "starts")), further):
+        flips = flips.clone()
+        for starts in (self.starts.new_zeros(1, *self.starts.shape[1:]), self.starts):
             if not len(starts):
                 break
             size = max(1, ROWS // starts[..., 0].numel())
@@ -60,13 +76,13 @@ class Search:
 
     def at_random(self, people: Individuals, radius: float, flips: Tensor, doubtful: Tensor) -> Tensor:
         """At points that are drawn uniformly from the ball, some of them at a time."""
-        if self._is_ragged(doubtful & find_undecided(people, flips), BLOCK):
-            parts = zip(self.each(), people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
+        if self._is_ragged(doubtful & find_undecided(people, flips), BLOCK / len(self.ctx.each or (1,))):
+            parts = zip(self.each, people.of_models(), flips.unbind(1), doubtful.unbind(1), strict=True)
             return torch.stack([own.at_random(who, radius, *masks) for own, who, *masks in parts], 1)
         flips, scm = flips.clone(), self.ctx.scm
         if not (doubtful & find_undecided(people, flips)).any():
             return flips
-        for block in draw_points(self.ctx, self.samples, "directions").split(BLOCK):
+        for block in self.directions.split(BLOCK):
             shifts = radius * block * scm.unit
             for balls in pick(doubtful & find_undecided(people, flips), max(1, ROWS // shifts[..., 0].numel())):
                 moved = scm.model(scm.to_features(balls.of(people.noise) + shifts, balls.intervene(scm)))
@@ -74,7 +90,22 @@ class Search:
                 balls.mark(flips, (accepted != people.favourable[balls.place]).any(0))
         return flips
 
-    def _is_ragged(self, asked: Tensor, points: int) -> bool:
+    def try_points(
+        self, people: Individuals, balls: Balls, radius: float, point: Tensor, place: Tensor, ball: Tensor
+    ) -> Tensor:
+        """Returns a mask of balls, ``ball`` (b,) of these, of which one of the points tried is decided otherwise.
+
+        Tried are the random points ``point`` (t,) of the balls at ``place`` (t,) among the b.
+        """
+        scm, of = self.ctx.scm, ball[place]
+        noise = balls.of(people.noise)[of] + radius * self.directions[point, 0] * scm.unit
+        moved = scm.model(scm.to_features(noise, {i: v[of] for i, v in balls.intervene(scm).items()}))
+        accepted = self.ctx.decide.margin(self.predict(moved), balls.level[of]) >= 0
+        found = torch.zeros_like(ball, dtype=torch.bool)
+        found[place[accepted != people.favourable[balls.place][of]]] = True
+        return found
+
+    def _is_ragged(self, asked: Tensor, points: float) -> bool:
         """Returns whether more balls of a stack (L, m, n) would be padding than are asked for, and too many points."""
         if not self.ctx.each:
             return False
@@ -105,9 +136,7 @@ class Search:
 
 
 def draw_points(ctx: Context, count: int, purpose: str) -> Tensor:
-    """Points (count, 1, d) of the unit ball of the non-sensitive coordinates; (count, m, 1, d), each model its own."""
-    if ctx.each:
-        return torch.stack([draw_points(own, count, purpose) for own in ctx.each], 1)
+    """Points (count, 1, d) of the unit ball of the non-sensitive coordinates."""
     threat = ball_of(ctx)
     like = threat.mask.expand(count, -1)
     return threat.ball.uniform(like, threat.mask, seeding.generator(ctx.own_seed, purpose)).unsqueeze(-2)

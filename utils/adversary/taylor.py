@@ -245,6 +245,31 @@ class Taylor:
         rest = self.rest + rounding_of(self.value.abs() + reach.abs() + self.rest)
         return Furthest(self.value + towards * (reach + rest), point, reach, rest)
 
+    def within(self, share: float) -> "Taylor":
+        """The numbers in smaller domains around the same centres, of a share in [0, 1] of the size."""
+        radius = None if self.domain.radius is None else share * self.domain.radius
+        domain = Domain(self.domain.centre, share * self.domain.half, radius, self.domain.whole)
+        return Taylor(self.value, self.slope, self.rest, domain)
+
+    def at_furthest(self, points: Tensor, towards: Tensor) -> tuple[Tensor, Tensor]:
+        """Bounds (p,) of the numbers (p,) at that of the points (s, k) of balls around 0 where slopes promise most.
+
+        At no other of the points is a number beyond the end that is on the side of the signs ``towards`` (p,).
+        """
+        at = self.value + towards * (points @ (self.slope * towards)).amax(0)
+        extra = self._beside()
+        return at - extra, at + extra
+
+    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Bounds (s, p) of the numbers (p,) at points (s, k) of balls around 0."""
+        at, extra = self.value + points @ self.slope, self._beside()
+        return at - extra, at + extra
+
+    def _beside(self) -> Tensor:
+        """The most that numbers are beside their lines, and these as they are computed."""
+        _, _, size = _range(self)
+        return self.rest + rounding_of(size) + 2 * len(self.slope) * torch.finfo(size.dtype).eps * size
+
     def tilt(self) -> Tensor:
         """The slopes (k, p, *) by which to look for what moves the numbers."""
         return self.slope

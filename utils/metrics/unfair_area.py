@@ -138,7 +138,7 @@ def _flips_by_radius(
             gradient = search.by_gradient(people, r, gradient, doubtful[r].anywhere)
         if estimators == "union":
             random = gradient | random
-        random = search.at_random(people, r, random, doubtful[r].at_points)
+        random = search.at_random(people, r, random | doubtful[r].surely, doubtful[r].at_points)
         found |= _figures("", spelling, gradient | random, people)
         if estimators != "random":
             found |= _figures("gradient_", spelling, gradient, people)

@@ -1,5 +1,6 @@
 """Taylor models: no point of a domain lies beyond the bounds of any operation, in exact arithmetic."""
 
+import copy
 import operator
 from fractions import Fraction
 from functools import partial
@@ -472,3 +473,26 @@ def test_a_check_without_points_on_the_surface_would_not_do():
         found = (slope.double() * (soundness.points(of, 2000) - of.centre)).sum(1).amax(0)
         largest = of.largest(slope)[0].double()
         assert ((largest - found) <= 0.12 * slope.norm(dim=0) * of.half.norm(dim=0)).float().mean() > 0.8
+
+
+# --- at points -------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.sampled_from([1e-3, 0.1, 3.0]), seed=st.integers(0, 10**6))
+def test_numbers_at_points_of_a_ball_are_within_their_bounds_and_none_is_beyond_the_furthest(size, seed):
+    """Of a network: in double precision, at points of a smaller ball, whose bounds are no looser than of the whole."""
+    of = domain("ball", size, k=3, p=20, seed=seed)
+    numbers, at = moving(of, 4, seed=seed)
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).requires_grad_(False)
+    t = size / 2 * F.normalize(torch.randn(30, 3, generator=torch.Generator().manual_seed(seed)), dim=-1)
+    logits = net(numbers).within(0.5)[..., 0]
+    exact = copy.deepcopy(net).double()(at(t.double().unsqueeze(-1).expand(-1, -1, 20)))[..., 0]
+    low, high = logits.at(t)
+    assert ((low <= exact) & (exact <= high)).all()
+    for sign, furthest in ((1.0, exact.amax(0)), (-1.0, exact.amin(0))):
+        least, most = logits.at_furthest(t, torch.full((20,), sign))
+        assert ((least <= furthest) & (furthest <= most)).all()
+    least, most = net(numbers)[..., 0].bounds()
+    inner = logits.bounds()
+    assert ((least <= inner[0]) & (inner[1] <= most)).all()

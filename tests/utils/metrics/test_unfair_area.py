@@ -275,19 +275,16 @@ def test_stopping_at_the_decided_changes_no_headline(dataset, context, trained, 
     }
 
 
-class Counted(Threshold):
-    """Counts the logits that it is asked about."""
-
-    asked = 0
-
-    def margin(self, logits, s):
-        Counted.asked += logits.numel()
-        return super().margin(logits, s)
-
-
-def searched(model, rows, ctx, **changes):
-    Counted.asked = 0
-    return areas(model, rows, replace(ctx, decide=Counted(ctx.decide.probability)), **changes), Counted.asked
+def searched(model, rows, ctx, predict=None, **changes):
+    """The figures of a model, or of a function that calls it, and the number of points that it is asked about."""
+    asked = []
+    hook = model.register_forward_hook(
+        lambda _, x, __: asked.append(x[0][..., 0].numel()) if torch.is_tensor(x[0]) else None
+    )
+    try:
+        return areas(predict or model, rows, ctx, **changes), sum(asked)
+    finally:
+        hook.remove()
 
 
 @pytest.mark.parametrize(
@@ -304,7 +301,7 @@ def test_balls_left_out_hold_no_flip(dataset, context, trained, name, causal, ki
     model = trained(name) if kind == "mlp" else Logistic(rows.x.shape[1], 1).requires_grad_(False)
     settings = {"radii": [0.01, 0.1, 1.0], "samples": 300, "estimators": estimators, "steps": 2}
     found, asked = searched(model, rows, ctx, **settings)
-    expected, of_all = searched(lambda x: model(x.clone()), rows, ctx, **settings)
+    expected, of_all = searched(model, rows, ctx, lambda x: model(x.clone()), **settings)
     assert found == expected
     assert asked < of_all
 
@@ -315,7 +312,7 @@ def test_where_equations_have_no_bounds_those_of_the_points_spare_the_same_balls
     mechanisms = [m._replace(push=lambda u, *p, m=m: m.push(u.clone(), *p)) for m in ctx.scm.mechanisms]
     opaque = replace(ctx, scm=replace(ctx.scm, mechanisms=tuple(mechanisms)))
     settings, model = {"radii": [0.01, 0.1], "samples": 300, "steps": 2}, trained("loan")
-    expected, of_all = searched(lambda x: model(x.clone()), rows, ctx, **settings)
+    expected, of_all = searched(model, rows, ctx, lambda x: model(x.clone()), **settings)
     found, asked = searched(model, rows, opaque, **settings)
     assert found == expected
     assert asked < of_all
@@ -327,7 +324,7 @@ def test_hardly_a_ball_is_searched_where_decisions_are_far_from_the_threshold(da
     ctx, rows = context(name, causal=scm), dataset(name).test
     settings, model = {"radii": [0.01], "samples": 1000, "steps": 10}, trained(name)
     _, asked = searched(model, rows, ctx, **settings)
-    _, of_all = searched(lambda x: model(x.clone()), rows, ctx, **settings)
+    _, of_all = searched(model, rows, ctx, lambda x: model(x.clone()), **settings)
     assert asked < 0.1 * of_all
 
 
@@ -534,9 +531,20 @@ def test_without_a_gradient_the_random_figures_are_the_figures(dataset, context,
         (module, "KEPT", 1),
         (ball_bounds, "SLOPES", 1),
         (ball_bounds, "cost_of", lambda slopes: math.inf),
+        (ball_bounds, "bounds_near", lambda predict, features: None),
+        (ball_bounds, "FEWEST", 0),
+        (ball_bounds, "TRIED", 0),
         (ball_search, "ROWS", 1),
     ],
-    ids=["a part at a time", "one ball at a time", "without bounds", "one point at a time"],
+    ids=[
+        "a part at a time",
+        "one ball at a time",
+        "without bounds",
+        "without the cheaper bounds",
+        "bounds at every radius",
+        "no points tried before",
+        "one point at a time",
+    ],
 )
 def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, monkeypatch, made):
     ctx, rows = context("loan"), dataset("loan").test.rows(slice(0, 40))
@@ -552,9 +560,9 @@ def test_unfair_areas_of_large_tables_are_those_of_small_ones(dataset, context, 
 def test_bounds_that_spare_less_than_they_cost_end_after_the_first_look(dataset, context, trained, monkeypatch):
     """At a radius at which nothing is proven: one part of the balls is bounded, and the figures stay."""
     ctx, rows, model = context("loan"), dataset("loan").test, trained("loan")
-    asked, bound = [], ball_bounds.bounds_over
+    asked, through = [], ball_bounds.through
     monkeypatch.setattr(ball_bounds, "BOUNDED", 50)
-    monkeypatch.setattr(ball_bounds, "bounds_over", lambda *of: asked.append(1) or bound(*of))
+    monkeypatch.setattr(ball_bounds, "through", lambda *of: asked.append(1) or through(*of))
     found = areas(model, rows, ctx, radii=[20.0], steps=2)
     assert len(asked) == 1
     monkeypatch.setattr(ball_bounds, "cost_of", lambda _: 0)
