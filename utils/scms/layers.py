@@ -110,4 +110,5 @@ def _layer(equations: Sequence[tuple[Mechanism, EquationNet]], d: int) -> Layer:
         outer.append(weight.new_zeros(len(weight), weight.shape[-1], d))
         outer[-1][..., m.columns[0]] = net.outer.weight[..., 0]
         shift[..., m.columns[0]] = net.outer.bias[..., 0]
-    return Layer(torch.cat(inner, -1), torch.cat(bias, -1), torch.cat(outer, 1), shift)
+    by_column = torch.cat(outer, 1).mT.contiguous().mT  # products by few columns are faster so
+    return Layer(torch.cat(inner, -1), torch.cat(bias, -1), by_column, shift)
