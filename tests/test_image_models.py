@@ -130,9 +130,9 @@ def test_the_same_run_in_another_process_has_the_same_bits(shop, tmp_path):
     assert again["metrics"] == first["metrics"]
 
 
-TERMS, ADAPTATIONS = ("trades", "pgd_at", "mart"), ("dafa", "frl", "cfa")
+TERMS, ADAPTATIONS = ("trades", "pgd_at", "mart"), ("dafa", "frl", "cfa", "wat", "fair_tat")
 PAIRS = [
-    pytest.param(list(zip(TERMS, ADAPTATIONS[1:] + ADAPTATIONS[:1], strict=True)), id="each once"),
+    pytest.param([(TERMS[(i + 2) % 3], own) for i, own in enumerate(ADAPTATIONS)], id="each once"),
     pytest.param(list(product(TERMS, ADAPTATIONS)), id="all", marks=pytest.mark.slow),  # seconds each
 ]
 
@@ -140,7 +140,7 @@ PAIRS = [
 @pytest.mark.parametrize("pairs", PAIRS)
 def test_every_method_trains_alone_and_with_every_adaptation(own, pairs):
     """Each is told of margins and classes by the same two calls; trades with dafa is that of the shop."""
-    words = (*SMALL, "dataset.split=[0.2,0.1,0.7]", "trainer.epochs=1", "~evaluation.metrics.attacked")
+    words = (*SMALL, "dataset.split=[0.1,0.1,0.8]", "trainer.epochs=2", "~evaluation.metrics.attacked")
     combined = [f"[{term}]" for term in ("erm", "adversarial", *TERMS)] + [f"[{','.join(pair)}]" for pair in pairs]
     answer = command("train", "-m", *words, f"regularizer={','.join(combined)}")
     assert answer.code == 0, answer.err
@@ -168,7 +168,8 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(own, tmp_path):
 
 def test_two_processes_train_as_one_that_takes_the_same_batches(own, tmp_path):
     """Without batch norm, whose statistics are those of a process's rows. Signs of small gradients differ."""
-    words = (*SMALL, *FAST, "regularizer=[trades,dafa]", "model.norm=none", "trainer.batch_size=64", "trainer.epochs=1")
+    words = (*SMALL, *FAST, "regularizer=[trades,fair_tat]", "model.norm=none", "trainer.batch_size=64")
+    words = (*words, "trainer.epochs=1")
     assert command("train", *words).code == 0
     alone = from_database(1, "digits")
     (tmp_path / "two").mkdir()
@@ -328,6 +329,36 @@ def test_epochs_are_judged_at_the_full_radius_also_under_a_ramp(own):
 
 def test_an_adaptation_that_no_term_tells_anything_is_refused_before_the_training(own):
     refused(command("train", *SMALL, "regularizer=[erm,dafa]"), "regularizer=dafa", "[trades,dafa]")
+
+
+@pytest.mark.parametrize(
+    ("words", "phrases"),
+    [
+        (
+            ("regularizer=[trades,dafa]", "trainer.epochs=1"),
+            ("regularizer=dafa would not act", "known after epoch 1", "trainer.epochs=1", "regularizer.dafa.warmup"),
+        ),
+        (
+            ("regularizer=[trades,frl]", "regularizer.frl.warmup=0.9", "trainer.epochs=3"),
+            ("frl would not act", "known after epoch 3"),
+        ),
+        (("regularizer=[trades,dafa,cfa]",), ("dafa and cfa both set the radius",)),
+        (("regularizer=[half_adversarial,fair_tat]",), ("half_adversarial", "[pgd_at,fair_tat]")),
+        (("regularizer=[trades,wat]", "dataset.split=[0.795,0.005,0.2]"), ("regularizer=wat", "validation rows")),
+    ],
+)
+def test_an_adaptation_that_cannot_act_is_refused_before_the_training(own, words, phrases):
+    refused(command("train", *SMALL, *words), *phrases)
+    assert not paths_config.database("digits").exists()
+
+
+def test_an_adaptation_that_did_not_act_is_named_in_the_record(own):
+    """DAFA of strength 0: patience does not end the training before the warm-up has, and all weights stay 1."""
+    words = (*SMALL, *FAST, "regularizer=[trades,dafa]", "regularizer.dafa.strength=0", "trainer.keep=best")
+    assert command("train", *words, "trainer.patience=1", "trainer.epochs=4").code == 0
+    (record,) = records()
+    assert record["class_weights"][0]["margin"] == [1.0] * 10
+    assert [said for said in record["warnings"] if "regularizer=dafa did not act" in said]
 
 
 def test_a_trained_model_is_kept_where_judging_it_fails(own, monkeypatch):

@@ -62,7 +62,7 @@ def test_a_run_on_generated_data_imports_neither_compiler_nor_table_libraries(fi
 def test_a_run_on_images_imports_no_compiler(tmp_path):
     with house(tmp_path):
         found = modules(
-            "train.py", "dataset=digits", "regularizer=[trades,dafa]", "trainer.epochs=1", "device=cpu", *FEW
+            "train.py", "dataset=digits", "regularizer=[trades,dafa]", "trainer.epochs=2", "device=cpu", *FEW
         )
     assert not found & set(COMPILER)
 

@@ -31,6 +31,7 @@ from utils.losses.objective import Objective, Weighted, count_logits, make_objec
 from utils.models.pixels import ForImages
 from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
+from utils.regularizers.by_class import require_acting
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, upgrade
 from utils.system.devices import choose_device, in_memory, make_repeatable
@@ -247,7 +248,7 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     """Returns what adapts the terms to the classes, in the order of the configuration.
 
     Raises:
-        ValueError: there is no term to adapt.
+        ValueError: there is no term to adapt, or an adaptation that ``require_acting`` refuses.
     """
     nodes = {name: node for name, node in params["regularizer"].items() if node.get("adapts")}
     if nodes and len(nodes) == len(params["regularizer"]):
@@ -257,11 +258,12 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
             f"{write_word('regularizer', ['trades', name])}"
         )
     device = dataset.train.y.device
-    made = [
-        bind(own_settings(node, TERM_KEYS), f"regularizer.{name}", classes=dataset.classes)
+    made = {
+        name: bind(own_settings(node, TERM_KEYS), f"regularizer.{name}", classes=dataset.classes).to(device)
         for name, node in nodes.items()
-    ]
-    return [adaptation.to(device) for adaptation in made]
+    }
+    require_acting(made, dataset, params["trainer"]["epochs"])
+    return list(made.values())
 
 
 def build_poison(params: Params, dataset: Dataset) -> Poison | None:

@@ -324,7 +324,12 @@ class Adaptation(Protocol):
     ``ctx.epoch`` is None nothing is observed.
     """
 
-    listens: bool  # whether it learns from what terms observe
+    listens: bool  # whether it learns from what terms observe; if not, from the validation rows
+    sets_margins: bool  # whether it changes the radius of rows, which one of several adaptations may
+
+    def acts_from(self, epochs: int) -> int:
+        """Returns the first epoch of a training, from 0, whose steps may be adapted; ``epochs`` or more: none is."""
+        ...
 
     def adapted(self, batch: Batch, ctx: "Context") -> "Context":
         """The context with the radius and the emphasis of each row of the batch."""
@@ -340,6 +345,10 @@ class Adaptation(Protocol):
 
     def class_weights(self) -> Mapping[str, list[float]]:
         """Returns what is now in force for each class, for the record."""
+        ...
+
+    def remarks(self, classes: Sequence[str]) -> list[str]:
+        """Returns what the record warns of after a training; ``classes`` are names, empty where they have none."""
         ...
 
 
@@ -363,6 +372,7 @@ class Context:
     epoch: int | None = None  # of the training, from 0; None outside one
     epochs: int = 0  # of the training
     emphasis: Emphasis | None = None  # of the rows in robust losses; None: 1 for each
+    towards: Tensor | None = None  # (n,) classes that inner attacks lead the rows to; None: away from their own
     observe: Callable[[Tensor, Batch], None] = _unobserved  # hears the logits on training adversarial examples
     view: Predict | None = None  # the model that is trained, in eval mode with constant weights
 

@@ -20,6 +20,11 @@ def mistake(_: Predict, batch: Batch) -> Callable[[Tensor], Tensor]:
     return lambda logits: log_odds_against(logits, batch.y)
 
 
+def lead(towards: Tensor) -> Callable[[Tensor], Tensor]:
+    """The damage that is worst where the classes ``towards`` (n,) are the surest."""
+    return lambda logits: -log_odds_against(logits, towards)
+
+
 def perturb(
     predict: Predict,
     batch: Batch,
@@ -39,8 +44,8 @@ def perturb(
     Args:
         predict: the model in training.
         batch: rows (n, *).
-        ctx: gives radius per row, random start and the model's steady view.
-        damage: what x' is chosen for.
+        ctx: gives radius per row, random start and the model's steady view, and classes to lead the rows to.
+        damage: what x' is chosen for, where the rows are led to no class.
         threat: what may be reached.
         steps: gradient evaluations.
         rel_step: length of a step, as a share of the radius.
@@ -61,7 +66,8 @@ def perturb(
     }
     if start not in starts:
         raise ValueError(f"start={start!r} is not known; choose {', '.join(starts)}")
-    reach, worse = reachable.at(batch.x), damage(view, batch)
+    reach = reachable.at(batch.x)
+    worse = damage(view, batch) if ctx.towards is None else lead(ctx.towards)
     delta = ascend(
         lambda d: worse(view(reach(d).squeeze(0))).unsqueeze(0),
         starts[start](),

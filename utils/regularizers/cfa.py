@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.regularizers.by_class import ByClass, class_sums, require_seen, warm_epochs
+from utils.regularizers.by_class import ByClass, class_sums, require_seen
 from utils.system.processes import sum_over_processes
 from utils.types import Batch, Context, Predict
 
@@ -27,7 +27,7 @@ class Cfa(ByClass):
 
     Args:
         classes: C.
-        warmup: share of the epochs before the calibration, in [0, 1]; at least the first epoch.
+        warmup: share of the epochs before the calibration, in [0, 1); at least the first epoch.
         margin_offset: lambda_1 of the paper, >= 0.
         weight_offset: lambda_2, >= 0.
         beta: that of the term beside it, or None to calibrate the radius alone.
@@ -41,15 +41,14 @@ class Cfa(ByClass):
     listens = True
 
     def __init__(self, *, classes: int, warmup: float, margin_offset: float, weight_offset: float, beta: float | None):
-        super().__init__(classes)
-        if not 0 <= warmup <= 1:
-            raise ValueError(f"regularizer.cfa.warmup={warmup}: expected a share of the epochs in [0, 1]")
+        super().__init__(classes, warmup)
+        if not 0 <= warmup < 1:
+            raise ValueError(f"regularizer.cfa.warmup={warmup}: expected a share of the epochs in [0, 1)")
         for name, value in (("margin_offset", margin_offset), ("weight_offset", weight_offset)):
             if not value >= 0:
                 raise ValueError(f"regularizer.cfa.{name}={value}: expected a number, 0 or more")
         if beta is not None and not beta >= 0:
             raise ValueError(f"regularizer.cfa.beta={beta}: expected a number, 0 or more, or null")
-        self.warmup = warmup
         self.margin_offset, self.weight_offset, self.beta = margin_offset, weight_offset, beta
         self.register_buffer("right", torch.zeros(classes, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(classes, dtype=torch.float64))
@@ -66,9 +65,9 @@ class Cfa(ByClass):
             return
         right, counts = sum_over_processes(self.right), sum_over_processes(self.counts)
         self.right, self.counts = torch.zeros_like(right), torch.zeros_like(counts)
-        if ctx.epoch + 1 < warm_epochs(self.warmup, ctx.epochs):
+        if ctx.epoch + 1 < self.acts_from(ctx.epochs):
             return
-        require_seen(counts, "cfa")
+        require_seen(counts, self.name)
         fresh = calibrate(right / counts, self.margin_offset, self.weight_offset, self.beta)
         self.weights = torch.where(counts > 0, fresh, self.weights)
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from utils.regularizers.by_class import ByClass, class_sums, warm_epochs
+from utils.regularizers.by_class import ByClass, class_sums, require_valid
 from utils.system.processes import sum_over_processes
 from utils.types import Attack, Batch, Context, Predict
 from utils.views.row_parts import parts
@@ -29,7 +29,7 @@ class Frl(ByClass):
 
     Args:
         classes: C.
-        warmup: share of the epochs before the first measurement, in [0, 1]; at least the first epoch.
+        warmup: share of the epochs before the first measurement, in [0, 1); at least the first epoch.
         natural_bound: tolerated excess of e_i, as a fraction.
         boundary_bound: tolerated excess of b_i.
         natural_rate: step of mu.
@@ -64,9 +64,9 @@ class Frl(ByClass):
         largest: float,
         attack: Attack,
     ):
-        super().__init__(classes)
-        if not 0 <= warmup <= 1:
-            raise ValueError(f"regularizer.frl.warmup={warmup}: expected a share of the epochs in [0, 1]")
+        super().__init__(classes, warmup)
+        if not 0 <= warmup < 1:
+            raise ValueError(f"regularizer.frl.warmup={warmup}: expected a share of the epochs in [0, 1)")
         if not 0 < limit < 1:
             raise ValueError(
                 f"regularizer.frl.limit={limit}: expected a sum in (0, 1); from 1 on, weights get negative"
@@ -77,7 +77,7 @@ class Frl(ByClass):
             raise ValueError(
                 f"regularizer.frl.smallest={smallest}, largest={largest}: expected factors, 0 < smallest <= largest"
             )
-        self.warmup, self.halve_every, self.limit = warmup, halve_every, limit
+        self.halve_every, self.limit = halve_every, limit
         self.bounds = (natural_bound, boundary_bound)
         self.natural_rate, self.boundary_rate, self.margin_rate = natural_rate, boundary_rate, margin_rate
         self.smallest, self.largest, self.attack = smallest, largest, attack
@@ -88,14 +88,10 @@ class Frl(ByClass):
 
     def epoch_ended(self, predict: Predict, valid: Batch, ctx: Context) -> None:
         """One step of the ascent, from the end of the warm-up to the beginning of the last epoch."""
-        if not len(valid.y):
-            raise ValueError(
-                "regularizer=frl measures the classes on the validation split, and it is empty; "
-                "give it rows with dataset.valid or dataset.split"
-            )
+        require_valid(valid, self.name)
         if ctx.epoch is None:
             return
-        done, warm = ctx.epoch + 1, warm_epochs(self.warmup, ctx.epochs)
+        done, warm = ctx.epoch + 1, self.acts_from(ctx.epochs)
         if not warm <= done < ctx.epochs:
             return
         natural, boundary = self.excesses(predict, valid, ctx)

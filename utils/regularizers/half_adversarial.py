@@ -20,10 +20,15 @@ def half_adversarial(predict: Predict, batch: Batch, ctx: Context, *, attack: At
         share: in [0, 1], of the rows, rounded to whole ones.
 
     Raises:
-        ValueError: a share out of range.
+        ValueError: a share out of range, or a class that the rows are led to, by which this attack does not go.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"regularizer.half_adversarial.share={share}: expected a share of the rows in [0, 1]")
+    if ctx.towards is not None:
+        raise ValueError(
+            "regularizer=half_adversarial has an attack of its own, which leads to no class; choose a term beside "
+            "fair_tat that it leads: 'regularizer=[pgd_at,fair_tat]'"
+        )
     rows = batch.y.ndim - 1  # their dimension, behind that of a stack
     count = round(share * batch.y.shape[rows])
     first, rest = _part(batch, rows, 0, count), _part(batch, rows, count, batch.y.shape[rows] - count)

@@ -104,7 +104,8 @@ def finished_record(
     if fitted is not None:
         record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}
     beyond = doubts_of(record.get("fitted"), metrics)
-    if warnings := [*doubts, *unlike, *getattr(decide, "warnings", ()), *beyond, *answers.warnings]:
+    adapted = [said for adaptation in run.adaptations for said in adaptation.remarks(data.class_names)]
+    if warnings := [*doubts, *unlike, *adapted, *getattr(decide, "warnings", ()), *beyond, *answers.warnings]:
         record |= {"warnings": warnings}
     if run.added is not None:
         record |= {"added": dict(run.added)}

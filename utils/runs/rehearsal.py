@@ -180,7 +180,7 @@ def _unmoved(run: Run, model: nn.Module, few: Batch, probe: Context) -> ValueErr
 
 def _check_observed(run: Run, heard: Sequence[Any]) -> None:
     """Refuses an adaptation that no term would tell anything. Raises ValueError."""
-    deaf = [type(adaptation).__name__.lower() for adaptation in run.adaptations if adaptation.listens]
+    deaf = [type(adaptation).__module__.rpartition(".")[2] for adaptation in run.adaptations if adaptation.listens]
     if deaf and not heard:
         others = " or ".join(write_word("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
         raise ValueError(

@@ -25,6 +25,7 @@ from utils.views import modes
 from utils.views.fold import fold_batch_norms, refold
 from utils.views.row_parts import parts
 
+COUNTED = ("epoch", "stale", "best_value", "best", "in_force")  # of a training's state, beside that of its modules
 TICK = 2.0  # seconds between two words of progress within an epoch
 NO_VALID = (
     "trainer.keep=best and trainer.ema_floor judge validation rows, and there are none; set some aside by "
@@ -33,7 +34,7 @@ NO_VALID = (
 LOOK = 50  # steps between two looks at losses on a device that computes ahead
 
 Augment = Callable[[Tensor, seeding.Rows], Tensor]  # images (n, c, h, w) and the random numbers of their rows
-Keep = Literal["last", "best"]
+Keep = Literal["last", "best", "best_worst_class"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -48,8 +49,9 @@ class Recipe:
         ema_every: average after every step or epoch.
         ema_floor: leave out epochs in which the worst class's robust validation accuracy is below (Wei et al. 2023).
         keep: the weights of the last epoch, or of the one of best robust accuracy on the validation rows (Rice et al.
-            2020, arXiv 2002.11569).
-        patience: epochs without a better one after which to stop; null: never.
+            2020, arXiv 2002.11569), of all or of their worst class. Where terms are adapted, only epochs count in which
+            all adaptations act.
+        patience: epochs without a better one after which to stop, counted likewise; null: never.
         judge: attack of the validation rows.
         precision: of the layers in training; auto is bfloat16 on CUDA, else float32.
         channels_last: layout of images in memory.
@@ -87,13 +89,18 @@ class Recipe:
             raise ValueError(
                 "trainer.keep=best and trainer.ema_floor need an attack of the validation rows: trainer.judge"
             )
-        if self.patience is not None and self.keep != "best":
+        if self.patience is not None and not self.chooses:
             raise ValueError("trainer.patience waits for a better epoch: set trainer.keep=best with it")
+
+    @property
+    def chooses(self) -> bool:
+        """Returns whether the weights of the best epoch are kept."""
+        return self.keep != "last"
 
     @property
     def judges(self) -> bool:
         """Returns whether the validation rows are attacked after every epoch."""
-        return self.keep == "best" or self.ema_floor > 0
+        return self.chooses or self.ema_floor > 0
 
 
 PLAIN = Recipe(
@@ -123,8 +130,9 @@ class _State:
     adaptations: Sequence[nn.Module]
     epoch: int = 0  # done
     stale: int = 0  # epochs since the best
-    best_value: float = -1.0
+    best_value: tuple[float, ...] = ()
     best: dict[str, Tensor] = field(default_factory=dict)
+    in_force: list[dict[str, Tensor]] = field(default_factory=list)  # adaptations as the epoch began that is kept
 
     @property
     def result(self) -> nn.Module:
@@ -138,7 +146,7 @@ class _State:
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "adaptations": [a.state_dict() for a in self.adaptations],
-            **{key: getattr(self, key) for key in ("epoch", "stale", "best_value", "best")},
+            **{key: getattr(self, key) for key in COUNTED},
         }
 
     def stopped(self, recipe: Recipe) -> bool:
@@ -154,7 +162,7 @@ class _State:
                 self.average.load_state_dict(stored["average"])
             for adaptation, own in zip(self.adaptations, stored["adaptations"], strict=True):
                 adaptation.load_state_dict(own)
-            for key in ("epoch", "stale", "best_value", "best"):
+            for key in COUNTED:
                 setattr(self, key, stored[key])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             said = str(error).splitlines()[0]
@@ -198,7 +206,8 @@ def fit(
         order: stream of the batch order, on the CPU.
         watch: called after every epoch, and now and then within one with the share of it that is done.
         recipe: all else.
-        adaptations: what ``objective`` was made with; told of every epoch.
+        adaptations: what ``objective`` was made with; told of every epoch. They end as they were in the epoch whose
+            weights are kept.
         states: modules whose buffers the objective changes.
         checkpoint: file to go on from where it is there, and to write.
 
@@ -215,8 +224,8 @@ def fit(
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = without_compiler(make_optimizer)(model.parameters(), lr=lr, weight_decay=weight_decay)
-    modules = [*(a for a in adaptations if isinstance(a, nn.Module)), *states]
-    state = _State(model, optimizer, _average_of(model, recipe), modules)
+    adapted = [adaptation for adaptation in adaptations if isinstance(adaptation, nn.Module)]
+    state = _State(model, optimizer, _average_of(model, recipe), [*adapted, *states])
     if checkpoint is not None and checkpoint.is_file():
         state.take(read_checkpoint(checkpoint), checkpoint)
     for _ in range(state.epoch):  # so that the batches are those of a training without interruption
@@ -224,10 +233,12 @@ def fit(
     steady = fold_batch_norms(model)
     ctx = replace(ctx, view=_as_seen(steady, recipe, device), epochs=epochs)
     seen = _as_seen(model, recipe, device)
+    warm = max((adaptation.acts_from(epochs) for adaptation in adaptations), default=0)
     while state.epoch < epochs and not state.stopped(recipe):
         epoch = state.epoch
         ctx = replace(ctx, progress=epoch / epochs, epoch=epoch)
         batches = torch.randperm(len(train.y), generator=order).split(batch_size)
+        in_force = [_snapshot(adaptation) for adaptation in adapted]
         model.train()
         with _own_randomness(ctx.own_seed, epoch, device):
             losses: list[Tensor] = []
@@ -249,14 +260,15 @@ def fit(
             # at the full radius, by the model itself: the steady view is that of the last step
             adaptation.epoch_ended(model, valid, replace(ctx, view=None, progress=1.0))
         state.epoch = epoch + 1
-        figures = _end_of_epoch(state, recipe, valid, ctx)
+        figures = _end_of_epoch(state, recipe, valid, ctx, in_force, counts=epoch >= warm)
         last = state.epoch == epochs or state.stopped(recipe)
         due = recipe.checkpoint_every and (last or state.epoch % recipe.checkpoint_every == 0)
         if checkpoint is not None and due and processes.rank() == 0:
             write_checkpoint(checkpoint, state.to_dict())
         watch(state.epoch, summary(state.result, every, valid) | figures)
-    chosen = state.best if recipe.keep == "best" and state.best else state.result.state_dict()
-    model.load_state_dict(chosen)
+    model.load_state_dict(state.best or state.result.state_dict())
+    for adaptation, own in zip(adapted, state.in_force, strict=bool(state.in_force)):
+        adaptation.load_state_dict(own)
     model.eval()
 
 
@@ -330,19 +342,31 @@ def _average_of(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True).eval()
 
 
-def _end_of_epoch(state: _State, recipe: Recipe, valid: Batch, ctx: Context) -> dict[str, float]:
-    """Judges, averages by epoch, remembers the best; returns what was found."""
+def _end_of_epoch(
+    state: _State, recipe: Recipe, valid: Batch, ctx: Context, in_force: list[dict[str, Tensor]], *, counts: bool
+) -> dict[str, float]:
+    """Judges, averages by epoch, remembers the best of those that count; returns what was found."""
+    if not state.best:
+        state.in_force = in_force
     if not recipe.judges:
         _average_by_epoch(state, recipe)
         return {}
     if not recipe.ema_floor or _robust_accuracy(state.model, recipe, valid, ctx)[1] >= recipe.ema_floor:
         _average_by_epoch(state, recipe)
-    mean, _ = _robust_accuracy(state.result, recipe, valid, ctx)
-    state.stale += 1
-    if mean > state.best_value:
-        state.best_value, state.stale = mean, 0
-        state.best = {name: tensor.clone() for name, tensor in state.result.state_dict().items()}
-    return {"valid_robust_accuracy": mean}
+    mean, worst = _robust_accuracy(state.result, recipe, valid, ctx)
+    of_worst = recipe.keep == "best_worst_class"
+    if recipe.chooses and counts:
+        value = (worst, mean) if of_worst else (mean,)
+        state.stale += 1
+        if value > state.best_value:
+            state.best_value, state.stale, state.in_force = value, 0, in_force
+            state.best = _snapshot(state.result)
+    return {"valid_robust_accuracy": mean} | ({"of_its_worst_class": worst} if of_worst else {})
+
+
+def _snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module, copied."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def _average_by_epoch(state: _State, recipe: Recipe) -> None:

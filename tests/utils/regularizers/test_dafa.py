@@ -19,7 +19,6 @@ from utils.types import Adaptation, Context
 P = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]], dtype=torch.float64)
 # class 0 is harder than 1: t = .3 * .7 = .21; harder than 2: t = .2 * .8 = .16; class 1 than 2: t = .1 * .8 = .08
 W = [1 + 0.21 + 0.16, 1 - 0.21 + 0.08, 1 - 0.16 - 0.08]
-UNBOUNDED = -torch.inf
 
 similarities = (
     st.integers(2, 8)
@@ -40,16 +39,16 @@ def taught(dafa, batch, ctx, similarity, *, at=6):
 
 
 def test_the_weights_of_three_classes_by_hand():
-    assert class_weights(P, 1.0, UNBOUNDED).tolist() == pytest.approx(W)
+    assert class_weights(P, 1.0).tolist() == pytest.approx(W)
 
 
 def test_strength_multiplies_what_is_given():
-    assert class_weights(P, 1.5, UNBOUNDED).tolist() == pytest.approx([1 + 1.5 * (w - 1) for w in W])
+    assert class_weights(P, 1.5).tolist() == pytest.approx([1 + 1.5 * (w - 1) for w in W])
 
 
 @given(similarities, st.floats(0, 3))
 def test_the_weights_sum_to_the_number_of_classes(similarity, strength):
-    found = class_weights(similarity, strength, UNBOUNDED)
+    found = class_weights(similarity, strength)
     assert float(found.sum()) == pytest.approx(len(similarity))
 
 
@@ -64,32 +63,38 @@ def test_the_weights_are_those_of_the_algorithm_pair_by_pair(similarity):
                 given_away = float(similarity[hard, easy] * similarity[easy, easy])
                 expected[hard] += given_away
                 expected[easy] -= given_away
-    assert class_weights(similarity, 1.0, UNBOUNDED).tolist() == pytest.approx(expected)
+    assert class_weights(similarity, 1.0).tolist() == pytest.approx(expected)
 
 
 def test_equally_hard_classes_give_each_other_nothing():
     tied = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.1, 0.8]], dtype=torch.float64)
-    assert class_weights(tied, 1.0, UNBOUNDED).tolist() == pytest.approx([1 + 0.1 * 0.8, 1 + 0.2 * 0.8, 1 - 0.3 * 0.8])
+    assert class_weights(tied, 1.0).tolist() == pytest.approx([1 + 0.1 * 0.8, 1 + 0.2 * 0.8, 1 - 0.3 * 0.8])
 
 
 def test_a_class_without_rows_keeps_1_and_takes_part_in_no_pair():
     absent = P.clone()
     absent[1] = torch.nan
-    assert class_weights(absent, 1.0, UNBOUNDED).tolist() == pytest.approx([1.16, 1, 1 - 0.16])
+    assert class_weights(absent, 1.0).tolist() == pytest.approx([1.16, 1, 1 - 0.16])
 
 
-def test_the_floor_raises_what_is_below_it_and_nothing_else():
-    assert class_weights(P, 1.0, 0.8).tolist() == pytest.approx([W[0], W[1], 0.8])
+def test_the_floor_raises_what_is_below_it_and_nothing_else_and_says_so(adaptation, images, image_context):
+    """W[2] = .76."""
+    batch, dafa = images(), adaptation("dafa", floor=0.8)
+    taught(dafa, batch, image_context(batch), P)
+    assert dafa.class_weights()["margin"] == pytest.approx([W[0], W[1], 0.8])
+    [said] = dafa.remarks(("coat", "shirt", "bag"))
+    assert "floor=0.8 raised the weight of bag (0.76)" in said
+    assert f"sum to {W[0] + W[1] + 0.8:.2f}, not to 3" in said
+    assert taught(adaptation("dafa"), batch, image_context(batch), P).remarks(()) == []
 
 
-def test_with_many_classes_a_weight_would_fall_below_zero_without_the_floor():
+def test_with_many_classes_a_weight_can_fall_below_zero():
     """One easy class that 99 harder ones are mistaken for."""
     similarity = torch.full((100, 100), 0.5 / 99, dtype=torch.float64)
     similarity.fill_diagonal_(0.4)
     similarity[:, 0] = 0.1
     similarity[0, 0] = 0.9
-    assert float(class_weights(similarity, 1.0, UNBOUNDED)[0]) == pytest.approx(1 - 99 * 0.1 * 0.9)
-    assert float(class_weights(similarity, 1.0, 0.1)[0]) == pytest.approx(0.1)
+    assert float(class_weights(similarity, 1.0)[0]) == pytest.approx(1 - 99 * 0.1 * 0.9)
 
 
 # --- what it gathers, and when -----------------------------------------------------------------------------------
@@ -110,7 +115,7 @@ def test_the_similarity_is_the_mean_answer_to_each_class_over_all_batches(adapta
     dafa.epoch_ended(nn.Identity(), batch, ctx)
     mean = P.clone()
     mean[0] = torch.tensor([1.5, 0.95, 0.55]) / 3
-    assert dafa.class_weights()["margin"] == pytest.approx(class_weights(mean, 1.0, UNBOUNDED).tolist())
+    assert dafa.class_weights()["margin"] == pytest.approx(class_weights(mean, 1.0).tolist())
 
 
 def test_two_classes_answer_by_one_logit(adaptation, images, image_context):
@@ -154,7 +159,7 @@ def test_a_class_that_the_training_has_no_rows_of_does_no_harm(adaptation, image
     batch, dafa = images(), adaptation("dafa", classes=4)
     wide = torch.cat([P * 0.9, torch.full((3, 1), 0.1)], 1)
     taught(dafa, batch, image_context(batch), wide)
-    assert dafa.class_weights()["margin"] == pytest.approx([*class_weights(P * 0.9, 1.0, UNBOUNDED).tolist(), 1])
+    assert dafa.class_weights()["margin"] == pytest.approx([*class_weights(P * 0.9, 1.0).tolist(), 1])
 
 
 def test_beside_no_term_that_attacks_it_is_refused(adaptation, images, image_context):
@@ -163,7 +168,7 @@ def test_beside_no_term_that_attacks_it_is_refused(adaptation, images, image_con
         adaptation("dafa").epoch_ended(nn.Identity(), batch, image_context(batch, epoch=6, epochs=11))
 
 
-@pytest.mark.parametrize("setting", [{"warmup": 0.0}, {"warmup": 1.1}, {"strength": -1.0}, {"floor": 0.0}])
+@pytest.mark.parametrize("setting", [{"warmup": 0.0}, {"warmup": 1.0}, {"strength": -1.0}, {"floor": 0.0}])
 def test_settings_out_of_range_are_refused(setting):
     ((name, value),) = setting.items()
     with pytest.raises(ValueError, match=rf"regularizer\.dafa\.{name}={value}: expected"):

@@ -13,6 +13,7 @@ from utils.attacks.pgd import pgd
 from utils.augment import none
 from utils.decides.threshold import Threshold
 from utils.losses.objective import Weighted, make_objective
+from utils.regularizers.by_class import ByClass
 from utils.regularizers.erm import erm
 from utils.regularizers.trades import trades
 from utils.scms.none import none as no_scm
@@ -101,6 +102,7 @@ RECIPES = {
     "plain": replace(PLAIN, checkpoint_every=1),
     "averaged": replace(PLAIN, checkpoint_every=1, ema=0.9),
     "best": replace(PLAIN, checkpoint_every=1, keep="best", judge=PGD),
+    "best worst class": replace(PLAIN, checkpoint_every=1, keep="best_worst_class", judge=PGD),
     "fair average": replace(PLAIN, checkpoint_every=1, ema=0.5, ema_every="epoch", ema_floor=0.1, judge=PGD),
 }
 
@@ -177,6 +179,72 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training():
     assert len(heard) < 50
     assert max(heard) not in heard[-2:]
     assert heard.index(max(heard)) == len(heard) - 3
+
+
+class Counting(ByClass):
+    """An adaptation that changes nothing, and whose weights say how many epochs have ended."""
+
+    listens = False
+
+    def __init__(self, warmup: float):
+        super().__init__(3, warmup)
+
+    def observed(self, *_) -> None:
+        pass
+
+    def adapted(self, _, ctx) -> Context:
+        return ctx
+
+    def epoch_ended(self, _, __, ctx) -> None:
+        self.weights = torch.full_like(self.weights, ctx.epoch + 1.0)
+
+
+@pytest.mark.parametrize("recipe", ["plain", "best"])
+def test_adaptations_end_as_they_were_in_the_epoch_that_is_kept(recipe):
+    counting, heard = Counting(0.5), []
+    trained(
+        network(),
+        recipe=RECIPES[recipe],
+        epochs=6,
+        adaptations=[counting],
+        watch=lambda e, f: heard.append(f.get("valid_robust_accuracy", e)),
+    )
+    last = {"plain": 5, "best": 3 + heard[3:].index(max(heard[3:]))}[recipe]
+    assert counting.class_weights()["margin"] == [float(last)] * 3
+
+
+def test_patience_and_best_count_epochs_in_which_all_adaptations_act():
+    """At a learning rate of 0 every epoch is as good, so the first that counts is kept, and one more is trained."""
+    recipe = replace(PLAIN, keep="best", patience=1, judge=PGD)
+    counting = Counting(0.5)
+
+    def epochs_of(adaptations) -> list[float]:
+        heard: list[float] = []
+        model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+        trained(
+            model,
+            epochs=6,
+            lr=0.0,
+            term=erm,
+            recipe=recipe,
+            adaptations=adaptations,
+            watch=lambda epoch, _: heard.append(epoch),
+        )
+        return heard
+
+    assert epochs_of([]) == [1, 2]
+    assert epochs_of([counting, Counting(0.2)]) == [1, 2, 3, 4, 5]
+    assert counting.class_weights()["margin"] == [3.0] * 3  # in force in the fourth
+
+
+def test_the_best_epoch_may_be_that_of_the_best_worst_class():
+    """Weights are those of an equally long training that stops there."""
+    heard = []
+    recipe = replace(PLAIN, keep="best_worst_class", judge=PGD)
+    model = trained(network(), epochs=8, recipe=recipe, watch=lambda e, f: heard.append(f))
+    worst = [(f["of_its_worst_class"], f["valid_robust_accuracy"]) for f in heard]
+    kept = worst.index(max(worst)) + 1
+    assert same(model, trained(network(), epochs=kept))
 
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole():
