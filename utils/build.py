@@ -14,6 +14,7 @@ from torch import nn
 from utils import seeding
 from utils.command_line.checks import TRAINER, validate_pixels
 from utils.command_line.targets import check_arguments, make, read_arguments, settings_of
+from utils.configuration.precision import choose_precision
 from utils.configuration.run_identity import group_id, identity_of, run_id
 from utils.configuration.traits import (
     headline_metrics,
@@ -282,11 +283,11 @@ def build_poison(params: Params, dataset: Dataset) -> Poison | None:
     return found
 
 
-def recipe(params: Params) -> Recipe:
+def recipe(params: Params, dataset: Dataset) -> Recipe:
     """Returns the recipe of one model's training, where the trainer says more than its numbers."""
     given = {key: value for key, value in params["trainer"].items() if key not in TRAINER}
     found: Recipe = bind({"_target_": "utils.training.one_model.Recipe"} | given, "trainer") if given else PLAIN
-    return found
+    return choose_precision(found, params, dataset.shape)
 
 
 def build_metrics(params: Params) -> dict[str, Metric]:
@@ -375,7 +376,7 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
             "metrics", lambda: build_metrics(params), params["evaluation"], params["attack"], perturbs(params)
         ),
         adaptations=adaptations(params, dataset),
-        recipe=recipe(params),
+        recipe=recipe(params, dataset),
         poison=build_poison(params, dataset),
         added=told.get("added"),
         changed=told.get("changed"),

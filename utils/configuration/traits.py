@@ -43,7 +43,7 @@ def perturbs(params: Params) -> bool:
 
 def reads_radius(params: Params) -> bool:
     """Returns whether the training depends on the radius: by a term, or by attacks on the validation rows."""
-    judged = params["trainer"].get("keep") == "best" or bool(params["trainer"].get("ema_floor"))
+    judged = params["trainer"].get("keep", "last") != "last" or bool(params["trainer"].get("ema_floor"))
     return perturbs(params) or (judged and not is_learner(params))
 
 

@@ -23,6 +23,7 @@ LEFT_OUT: Mapping[str, str] = {
     "trainer.checkpoint_every": "identity label page command",
     "attack.poison.workers": "identity label page command",
     "operating_points": "identity study label page",  # a record holds as many as were asked for
+    "epsilon.rel_step": "identity study label page",  # which the terms say themselves
     "dataset.path": "identity",
     "dataset.schema": "command",  # which names its file
     "dataset.schema.file": "identity label page",

@@ -34,7 +34,7 @@ from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
 from utils.runs.records import Alike, blank_record, failed_record, finished_record, write_record
-from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_wide_radii
+from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_rounding, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import processes
 from utils.system.console import complain, format_error, say
@@ -206,6 +206,7 @@ def _skip_or_train(
             left.append((job, run))
     warn_of_wide_radii([run for _, run in left])
     for _, run in left:
+        warn_of_rounding(run)
         tell_of_unjudged(run)
     if (left or processes.world() > 1) and (first := (left or pairs)[0][1]) is not tried:
         rehearse(first)

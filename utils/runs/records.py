@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from utils.build import Run, describe_scm
+from utils.configuration import precision
 from utils.decides.thresholds_text import doubts_of
 from utils.metrics import unreal_twins
 from utils.metrics.intervals import Measured
@@ -104,8 +105,9 @@ def finished_record(
     if fitted is not None:
         record |= {"fitted": {**fitted, "split": run.params["fit_on"]}}
     beyond = doubts_of(record.get("fitted"), metrics)
+    rounded = precision.warnings_of(run.recipe, run.params, data.shape)
     adapted = [said for adaptation in run.adaptations for said in adaptation.remarks(data.class_names)]
-    if warnings := [*doubts, *unlike, *adapted, *getattr(decide, "warnings", ()), *beyond, *answers.warnings]:
+    if warnings := [*doubts, *unlike, *rounded, *adapted, *getattr(decide, "warnings", ()), *beyond, *answers.warnings]:
         record |= {"warnings": warnings}
     if run.added is not None:
         record |= {"added": dict(run.added)}

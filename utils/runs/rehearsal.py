@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import paths_config
 from utils.build import Run
+from utils.configuration import precision
 from utils.configuration.traits import perturbs
 from utils.model_zoo import content, require_loadable
 from utils.models.learner import Learner
@@ -105,6 +106,12 @@ def _reach(run: Run) -> float:
     x, scm = run.dataset.train.rows(slice(0, ROWS)).x, run.ctx.scm
     noise = torch.where(scm.unit > 0, scm.to_noise(scm.own(x)) / scm.unit, 0.0)
     return max(float((of.amax(0) - of.amin(0)).nan_to_num(0.0).norm()) for of in (x, noise))
+
+
+def warn_of_rounding(run: Run) -> None:
+    """Warns once, before a training, of a precision that was asked for and rounds perturbations away."""
+    for said in precision.warnings_of(run.recipe, run.params, run.dataset.shape):
+        warn_once(said)
 
 
 def tell_of_unjudged(run: Run) -> None:

@@ -53,7 +53,7 @@ class Recipe:
             all adaptations act.
         patience: epochs without a better one after which to stop, counted likewise; null: never.
         judge: attack of the validation rows.
-        precision: of the layers in training; auto is bfloat16 on CUDA, else float32.
+        precision: of the layers in training; auto is bfloat16 on CUDA, else float32, as it is below small radii.
         channels_last: layout of images in memory.
         compile: by torch.compile.
         accumulate: parts of a batch that go through the model one after another before a step.
