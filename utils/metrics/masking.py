@@ -21,6 +21,7 @@ from utils.views.row_parts import parts, sample
 KEYS = {
     "check_random": Key(-1, "answers that are random"),
     "check_zero_gradient": Key(-1, "rows whose gradient is zero"),
+    "check_zero_slope": Key(-1, "rows whose log-odds have no gradient"),
     "check_black_box": Key(-1, "rows that only the black-box attack breaks"),
     "check_large_radius": Key(-1, "robust accuracy where none is possible"),
     "check_chance": Key(0, "share of the largest class"),
@@ -47,6 +48,8 @@ def masking(
     - ``check_random``: 1 where passes over the same rows give other logits, else 0.
     - ``check_zero_gradient``: of the rows that are right, the share where the cross-entropy, -log p_y, has a gradient
       of exactly 0 (or none) at x, so that attacks on it do not move.
+    - ``check_zero_slope``: of the same rows, the share where the log-odds have none either, which the attacks here
+      climb in its place. Where they have one, as under scaled logits, what these attacks found holds.
     - ``check_black_box``: share of rows that the black-box attack breaks and the gradient attack leaves right: what
       the robust accuracy under gradients is too high by, at least.
     - ``check_large_radius``: robust accuracy where every image can be made plain grey, where no model can do better
@@ -73,10 +76,11 @@ def masking(
     far = first_broken(
         predict, judged, ctx, ladder=[_to_grey(attack, judged, ctx, large)], attacks={"gradient": attack}
     )
-    still = torch.cat([_still(predict, part, ctx) for part in parts(judged)])
+    still, flat = torch.cat([_still(predict, part, ctx) for part in parts(judged)], -1)
     return {
         "check_random": float(any(_is_random(predict, part) for part in parts(judged))),
         "check_zero_gradient": _share(still),
+        "check_zero_slope": _share(flat),
         "check_black_box": _share(near == list(both).index("black_box")),
         "check_large_radius": _share(far == UNBROKEN),
         "check_chance": _share(judged.y == judged.y.bincount().argmax()) if len(judged.y) else None,
@@ -85,16 +89,21 @@ def masking(
 
 def warnings_of(metrics: Mapping[str, float | None]) -> list[str]:
     """A sentence for each check of ``masking`` that failed; metrics without checks give none."""
-    random, still, masked, far, chance = (
+    random, still, flat, masked, far, chance = (
         metrics.get(f"check_{check}") or 0.0
-        for check in ("random", "zero_gradient", "black_box", "large_radius", "chance")
+        for check in ("random", "zero_gradient", "zero_slope", "black_box", "large_radius", "chance")
     )
+    if "check_zero_slope" not in metrics:
+        flat = still  # of a record from before it was measured
     found = {
         "the model's answers are random: passes over the same rows give other logits, so robust accuracies are too "
         "high; average the answers, or attack their expectation": random > 0,
-        f"gradient masking: on {still:.0%} of the rows that are right the cross-entropy has a gradient of exactly 0 "
-        "(saturated logits, or a step that lets no gradient through), so attacks on it do not move": (
-            still > ZERO_GRADIENTS
+        f"gradient masking: on {flat:.0%} of the rows that are right no attack by gradients moves, since neither "
+        "cross-entropy nor log-odds have a gradient (a step that lets none through, or logits cut off), so "
+        "robust accuracies under such attacks are too high": flat > ZERO_GRADIENTS,
+        f"large logits: on {still - flat:.0%} of the rows that are right the cross-entropy has a gradient of 0, so "
+        "attacks on the cross-entropy stand still there; ours climb the log-odds, and their figures hold": (
+            still - flat > ZERO_GRADIENTS
         ),
         f"gradient masking: {masked:.0%} of the rows are broken by a black-box attack and not by the gradient attack, "
         "so robust accuracies under it are too high by as much at least": masked > MASKED,
@@ -117,11 +126,15 @@ def _to_grey(attack: Attack, batch: Batch, ctx: Context, large: float) -> float:
 
 
 def _still(predict: Predict, part: Batch, ctx: Context) -> Tensor:
-    """Returns a mask, of the rows that are right, of those without a gradient at x."""
+    """Returns masks (2, n), of the rows that are right, where cross-entropy and log-odds have no gradient at x."""
     own = part.rows(still_right(predict, part, ctx))
+
+    def against(x: Tensor) -> Tensor:
+        return log_odds_against(predict(x), own.y)
+
     # softplus of the log-odds is the cross-entropy, and keeps its gradient as long as the numbers can hold one
-    gradient, _ = slope(lambda x: F.softplus(log_odds_against(predict(x), own.y)), own.x)
-    return ~(gradient.flatten(1).abs().amax(1) > 0)  # so that nan counts as none
+    gradients = [slope(damage, own.x)[0] for damage in (lambda x: F.softplus(against(x)), against)]
+    return torch.stack([~(of.flatten(1).abs().amax(1) > 0) for of in gradients])  # so that nan counts as none
 
 
 def _is_random(predict: Predict, part: Batch) -> bool:

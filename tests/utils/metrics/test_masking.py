@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from utils.attacks.pgd import pgd
 from utils.attacks.square import square
@@ -42,14 +43,16 @@ def test_saturated_logits_are_seen_by_their_gradient(honest):
     model, batch, ctx = honest
     found = check(lambda x: 1e6 * model(x), batch, ctx)
     assert found["check_zero_gradient"] > 0.9
-    assert any("gradient of exactly 0" in sentence for sentence in warnings_of(found))
+    assert found["check_zero_slope"] == 0
+    (sentence,) = warnings_of(found)
+    assert "attacks on the cross-entropy stand still there; ours climb the log-odds, and their figures hold" in sentence
 
 
 def test_a_quantised_input_is_seen_by_gradient_black_box_and_large_radius(honest):
     """Its derivative is 0 wherever it exists (the shattered gradients of Athalye et al. 2018, arXiv 1802.00420)."""
     model, batch, ctx = honest
     found = check(lambda x: model((2 * x).round() / 2), batch, ctx, radius=0.2)
-    assert found["check_zero_gradient"] == 1
+    assert found["check_zero_gradient"] == found["check_zero_slope"] == 1
     assert found["check_black_box"] > 0.1
     assert len(warnings_of(found)) == 3
 
@@ -118,3 +121,71 @@ def test_an_attack_without_a_threat_is_refused(honest):
 def test_no_rows_and_no_checks_give_no_warnings(honest):
     assert warnings_of(check(*honest, rows=0)) == []
     assert warnings_of({"accuracy": 0.9}) == []
+
+
+# --- wrappers ----------------------------------------------------------------------------------------------------
+
+
+class Through(torch.autograd.Function):
+    """A value as it is, and a slope in its place."""
+
+    @staticmethod
+    def forward(ctx, value, slope):
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None
+
+
+def in_steps(x, slope):
+    """x in steps of 1/2, with another slope than 0."""
+    return Through.apply(x + ((2 * x).round() / 2 - x).detach(), torch.as_tensor(slope, dtype=x.dtype))
+
+
+def one_pixel(x):
+    slope = torch.zeros_like(x[0])
+    slope[..., 3, 3] = 1
+    return in_steps(x, slope.expand_as(x))
+
+
+def noise_of(x, scale):
+    """Noise that is drawn by the input, the same for the same image."""
+    seeds = (x.detach().flatten(1) * 1e4).sum(1).round().long()
+    drawn = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+    return scale * torch.stack(drawn) if drawn else torch.zeros_like(x)
+
+
+RANDOM, FLAT, LARGE_LOGITS = "answers are random", "no attack by gradients moves", "large logits"
+BLACK_BOX, FAILS = "broken by a black-box attack", "turns every image grey"
+# a model in a wrapper, and what is said of it; where nothing is, or of large logits, the figure under gradients holds
+WRAPPERS = {
+    "a quantiser without gradient": (lambda m, x: m((2 * x).round() / 2), {FLAT, BLACK_BOX, FAILS}),
+    "a quantiser with the gradient of one pixel": (lambda m, x: m(one_pixel(x)), {BLACK_BOX, FAILS}),
+    "a quantiser with a slope of .001": (lambda m, x: m(in_steps(x, 1e-3)), set()),
+    "one-hot logits": (lambda m, x: F.one_hot(m(x).argmax(-1), 10) + 0 * m(x), {FLAT, BLACK_BOX, FAILS}),
+    "a sine of the input": (lambda m, x: m(x + 0.1 * (300 * x).sin()), {BLACK_BOX, FAILS}),
+    "noise on the input": (lambda m, x: m(x + 0.05 * torch.randn(x.shape)), {RANDOM}),
+    "noise on the logits": (lambda m, x: m(x) + 0.5 * torch.randn(len(x), 10), {RANDOM}),
+    "noise drawn by the input": (lambda m, x: m(x + noise_of(x, 0.05)), set()),
+    "logits x 1e4": (lambda m, x: 1e4 * m(x), {LARGE_LOGITS}),
+    "logits x 1e8": (lambda m, x: 1e8 * m(x), {LARGE_LOGITS}),
+    "rounded logits": (lambda m, x: (100 * m(x)).round() / 100, {FLAT, BLACK_BOX, FAILS}),
+    "rounded logits with a slope of 1": (lambda m, x: m(x) + ((10 * m(x)).round() / 10 - m(x)).detach(), set()),
+    "logits through a saturated tanh": (lambda m, x: (1e3 * m(x)).tanh(), {FLAT, BLACK_BOX, FAILS}),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_what_each_check_sees_and_what_it_does_not(honest, name):
+    """Of what is not seen the black box breaks hardly a row that the gradient attack leaves: nothing is inflated."""
+    model, batch, ctx = honest
+    wrap, expected = WRAPPERS[name]
+    found = check(partial(wrap, model), batch, ctx)
+    said = " ".join(warnings_of(found))
+    assert {phrase for phrase in (RANDOM, FLAT, LARGE_LOGITS, BLACK_BOX, FAILS) if phrase in said} == expected
+    assert len(warnings_of(found)) == len(expected)
+    if not expected - {LARGE_LOGITS}:
+        assert found["check_black_box"] <= 0.02
