@@ -19,8 +19,8 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
-from evals.records import advice, query
-from evals.records.rho import BASE, GAIN, RHO, beside_base, columns, is_derived, parts, unclear, with_rho
+from evals.records import advice, query, who_pays
+from evals.records.rho import BASE, GAIN, NEAR_0, RHO, beside_base, columns, is_derived, parts, unclear, with_rho
 from utils.records.typed import Record
 from utils.runs import causal_figures
 from utils.runs.data_sources import sources
@@ -68,6 +68,7 @@ class Table:
     unclear: Sequence[str] = ()  # bases that ran with several settings
     warnings: Sequence[str] = ()  # of the records, each kind once
     causal: Sequence[str] = ()  # what the causal models of the figures make of them
+    pays: Sequence[Sequence[str]] = ()  # below who_pays.HEADER: the classes that win and lose against the base
 
     @property
     def expected(self) -> list[Cell]:
@@ -154,6 +155,7 @@ def build(
     ours["regularizer"] = ours["regularizer"].fillna("none")
     ours["kind"] = ours["dataset"] + " " + ours["regularizer"]
     cells: dict[Row, list[Cell]] = {}
+    named: dict[str, Row] = {}
     for label, group in zip(query.differences(found, ours, "kind"), ours.to_dict("records"), strict=True):
         row = name = (group["dataset"], group["regularizer"])
         if label != group["kind"]:
@@ -166,6 +168,7 @@ def build(
         if name in cells:  # a difference that the label does not show
             name = (row[0], f"{name[1]} [{group['group_id'][:8]}]")
         cells[name] = [_cell(key, group, theirs.get(row, {})) for key in shown]
+        named[str(group["group_id"])] = name
     ran = set(zip(ours["dataset"], ours["regularizer"], strict=True))
     cells |= {row: [_cell(key, {}, figures) for key in shown] for row, figures in theirs.items() if row not in ran}
     datasets = frozenset(frame["dataset"])
@@ -179,6 +182,7 @@ def build(
         unclear(frame, base),
         list_warnings(found),
         remarks,
+        who_pays.tell(frame, found, shown, base, named),
     )
     return made if metrics else _without_empty(made)
 
@@ -314,7 +318,18 @@ def markdown(table: Table, wide: int | None = None) -> str:
         for row, cells in table.rows.items()
     ]
     legend = _legend(table, "In brackets the published mean and our deviation from it in published sd.")
-    return f"{markdown_table([header, *rows], wide)}\n{legend if wide is None else fit(legend, wide)}\n"
+    text = f"{markdown_table([header, *rows], wide)}\n{legend if wide is None else fit(legend, wide)}\n"
+    return text + _pays(table, wide) if table.pays else text
+
+
+def _pays(table: Table, wide: int | None) -> str:
+    """Which classes the rows gain and lose against their base."""
+    legend = (
+        "Classes whose accuracy is higher or lower than the base's, in points, those that change most; in brackets "
+        "95 % over seeds (Student)."
+    )
+    below = legend if wide is None else fit(legend, wide)
+    return f"\n{markdown_table([list(who_pays.HEADER), *table.pays], wide)}\n{below}\n"
 
 
 def latex(table: Table) -> str:
@@ -401,8 +416,8 @@ def _legend(table: Table, comparison: str) -> str:
     words = ["Mean ± standard deviation over seeds."]
     if any(map(is_derived, table.metrics)):
         words.append(
-            f"{GAIN}: less the base's, seed by seed; {RHO}: relative change of average plus worst class, undefined "
-            "where the base's is 0 and huge where it is near 0."
+            f"{GAIN}: less the base's, seed by seed; {RHO}: relative change of average plus worst class, left out "
+            f"where the base's is below {NEAR_0:g}."
         )
         words += [f"{name} ran with several settings: choose one of them with where=." for name in table.unclear]
     if table.source:

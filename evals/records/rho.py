@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+NEAR_0 = 0.05  # accuracy of a base; a ratio to less tells little: a point more of .02 is a rho of .5
 RHO, GAIN, BASE = "rho_", "gain_", "base_"
 # of a clean or robust average: what stands before it (the name of a later evaluation, with its slash) and its radius
 AVERAGE = re.compile(r"(?P<before>(?:.*/)?)(?:accuracy|robust_accuracy(?P<radius>(?:_[\d.][^_]*)?))")
@@ -104,13 +105,16 @@ def _base(name: str, given: Sequence[str]) -> str:
 def with_rho(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Rows with the means of ``base_<metric>`` and ``gain_<metric>``, and with those of the keys that are a rho.
 
-    Where gains have an ``_n``, over how many seeds they are, so has rho.
+    A rho is nan where an accuracy of the base is below ``NEAR_0``. Where gains have an ``_n``, over how many seeds they
+    are, so has rho.
     """
     for key in (key for key in keys if key.startswith(RHO)):
         base = [rows[f"{BASE}{part}"] for part in parts(key)]
         gains = [f"{GAIN}{part}" for part in parts(key)]
         own = [rows[gain] + its for gain, its in zip(gains, base, strict=True)]
+        near = (base[0] < NEAR_0) | (base[1] < NEAR_0)
         rows = rows.assign(**{key: [rho(*row) for row in zip(*own, *base, strict=True)]})
+        rows[key] = rows[key].mask(near)
         if f"{gains[0]}_n" in rows.columns:
             rows = rows.assign(**{f"{key}_n": rows[[f"{gain}_n" for gain in gains]].min(axis=1)})
     return rows
