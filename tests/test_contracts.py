@@ -13,7 +13,7 @@ import yaml
 
 import paths_config
 from evals.__main__ import COMMANDS
-from utils.records.settings import SEARCH_KEYS, TERM_KEYS
+from utils.records.settings import FILE_KEYS, SEARCH_KEYS, TERM_KEYS
 
 ROOT = paths_config.ROOT
 # the table of rooms in CONTRIBUTING.md: a module imports from rooms of its own row or of those above it
@@ -38,7 +38,7 @@ CONFINED = {
     "torch": r"utils\..*|train",
 }
 # what a yaml says beside the settings of its function, and settings that are given at the call
-BESIDE = {"regularizer": set(TERM_KEYS), "attack": set(SEARCH_KEYS)}
+BESIDE = {"regularizer": set(TERM_KEYS), "attack": set(SEARCH_KEYS), "model": set(FILE_KEYS)}
 LATE = {"dataset": {"seed"}, "scm": {"seed"}, "epsilon": {"radius"}, "regularizer": {"classes"}}
 # a docstring says first what a thing is or does; these words only introduce that
 INDIRECT = re.compile(r"(What|Whether|How|Where|Of|Which)\b")

@@ -1,5 +1,6 @@
 """Models of images through the command line: train, go on, skip, sweep, judge, load, refuse."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.benchmarks.bench_causal import built
 from tests.commands import ROOT, command, environment, house, line, process, refused
 from utils.metrics import ensemble
 from utils.model_zoo import from_database, predictor
+from utils.models.resnet18 import ResNet18
 from utils.models.small_cnn import SmallCNN
 from utils.run_store import RunStore
 from utils.runs import progress
@@ -409,3 +411,42 @@ def test_a_launcher_of_stacks_trains_models_of_images_as_they_train_alone(shop, 
         together = {record["seed"]: record["weights"]["sha256"] for record in records()}
     assert together[0] == records()[0]["weights"]["sha256"]
     assert len(together) == 2
+
+
+# Weights that others trained
+
+
+def test_weights_of_a_file_are_judged_and_not_trained(own):
+    """A network made elsewhere, by names that others use: its accuracy is that of its answers."""
+    names = {"stem.0": "conv1", "stem.1": "bn1", "head": "linear"}
+    torch.manual_seed(3)
+    network = ResNet18([1, 8, 8], 10, mean=[0.0], std=[1.0], width=4).eval()
+    state = {key: tensor for key, tensor in network.state_dict().items() if not key.startswith("pixels.")}
+    for ours, theirs in names.items():
+        state = {re.sub(rf"^{re.escape(ours)}\.", f"{theirs}.", key): of for key, of in state.items()}
+    torch.save({"state_dict": {f"module.{key}": of for key, of in state.items()}}, own / "Public2020.pt")
+    words = (*SMALL, "model=resnet18", "model.width=4", f"model.weights={own / 'Public2020.pt'}")
+    assert command("train", *words).code == 0
+    (record,) = records()
+    assert record["name"] == "digits_resnet18_Public2020"
+    test = built("dataset=digits", "model=resnet18", "model.width=4").dataset.test
+    with torch.no_grad():
+        right = network(test.x / 255).argmax(-1) == test.y
+        assert torch.equal(from_database(1, "digits")(test.x / 255), network(test.x / 255))
+    assert record["metrics"]["accuracy"] == pytest.approx(float(right.double().mean()))
+    assert {"robust_accuracy_class_3_0.1_low", "robust_accuracy_class_3_0.1_high"} <= record["metrics"].keys()
+    assert "finished before" in command("train", *words).out
+    torch.save({"state_dict": {**state, "linear.bias": torch.zeros(10)}}, own / "Public2020.pt")
+    assert command("train", *words).code == 0
+    assert len(records()) == 2  # other weights under the same name are another run
+
+
+@pytest.mark.parametrize(
+    ("words", "phrases"),
+    [
+        (("model.weights=absent.pt",), ("model.weights=absent.pt is not there",)),
+        (("model.weights=absent.pt", "regularizer=trades"), ("is not trained", "regularizer=trades")),
+    ],
+)
+def test_weights_that_cannot_be_judged_are_refused(own, words, phrases):
+    refused(command("train", *SMALL, "model=resnet18", *words), *phrases)

@@ -18,6 +18,7 @@ from utils.configuration.precision import choose_precision
 from utils.configuration.run_identity import group_id, identity_of, run_id
 from utils.configuration.traits import (
     headline_metrics,
+    is_given,
     is_learner,
     model_class,
     model_option,
@@ -29,8 +30,9 @@ from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.fair_metrics import FairMetric
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
+from utils.models.foreign_weights import load_weights, read_given
 from utils.models.pixels import ForImages
-from utils.records.settings import SEARCH_KEYS, TERM_KEYS, own_settings
+from utils.records.settings import FILE_KEYS, SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
 from utils.regularizers.by_class import require_acting
 from utils.scms.from_data import hash_of_equations
@@ -181,12 +183,20 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
         scaling = {"mean": dataset.loc.tolist(), "std": dataset.scale.tolist()}
         size = {"inputs": list(dataset.shape), "outputs": outputs} | scaling
     _check_fits(params, dataset)
-    if is_learner(params):
+    if is_learner(params) or is_given(params):
         _refuse_terms(params)
-    make = shared("model", lambda: bind(params["model"] | {"_partial_": True}, "model"), params["model"])
+    given = read_given(params["model"], note) if is_given(params) else None
+    if given is not None:
+        size |= {"mean": given.mean, "std": given.std}
+    node = own_settings(params["model"], FILE_KEYS)
+    make = shared("model", lambda: bind(node | {"_partial_": True}, "model"), node)
     with seeding.weights(params["seed"], "weights"):
         model: nn.Module = make(**size)
-    return model.to(dataset.train.x.device), params["model"] | size
+    if given is not None:
+        load_weights(model, given)
+        size |= {"weights_sha256": given.sha256}
+    described = {key: value for key, value in params["model"].items() if key not in FILE_KEYS or value is not None}
+    return model.to(dataset.train.x.device), described | size
 
 
 def _check_fits(params: Params, dataset: Dataset) -> None:
@@ -202,12 +212,14 @@ def _check_fits(params: Params, dataset: Dataset) -> None:
 
 
 def _refuse_terms(params: Params) -> None:
-    """Refuses terms that a learner would not minimise; a weight of 0 counts as none. Raises ValueError."""
+    """Refuses terms that nothing would minimise; a weight of 0 counts as none. Raises ValueError."""
     unread = [name for name, node in params["regularizer"].items() if name != "erm" and node["weight"]]
     if unread:
+        why = "minimises a loss of its own" if is_learner(params) else "is not trained, with weights of a file"
+        remedy = ", and weigh the training rows by prepare, or choose thresholds by decide" * is_learner(params)
         raise ValueError(
-            f"model={model_option(params)} minimises a loss of its own, so regularizer={unread[0]} would say nothing "
-            "to it; leave regularizer=erm, and weigh the training rows by prepare, or choose thresholds by decide"
+            f"model={model_option(params)} {why}, so regularizer={unread[0]} would say nothing to it; leave "
+            f"regularizer=erm{remedy}"
         )
 
 
@@ -360,6 +372,8 @@ def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Datas
     dataset, told = _with_files(dataset, people, params)
     dataset = judge_some(dataset, params["evaluation"])
     named |= {key: of["sha256"] for key, of in told.items()}
+    if is_given(params):
+        named |= {"weights": description["weights_sha256"]}
     return Run(
         name=run_name(params),
         params=params | {"model": description},

@@ -16,6 +16,7 @@ from utils.datasets.tabular import model_space, natural
 from utils.decides.group_thresholds import GroupThresholds
 from utils.decides.threshold import Threshold
 from utils.models.learner import Learner
+from utils.records.settings import FILE_KEYS, own_settings
 from utils.records.typed import Record
 from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
@@ -240,7 +241,8 @@ def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], 
 
 def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) -> nn.Module:
     """The trained network or learner. Raises ValueError, naming the record."""
-    make = partial(_part, node, "utils.models", "model", which, lambda kind: issubclass(kind, nn.Module))
+    own = own_settings(node, FILE_KEYS) if isinstance(node, Mapping) else node
+    make = partial(_part, own, "utils.models", "model", which, lambda kind: issubclass(kind, nn.Module))
     if (description := json.dumps(node)) not in made:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
             made[description] = make()

@@ -9,7 +9,7 @@ import yaml
 
 from utils.command_line.targets import check_settings
 from utils.metrics.directions import radius_of, require_metric
-from utils.records.settings import PARTS, SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
+from utils.records.settings import FILE_KEYS, PARTS, SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
 from utils.words.numbers import read_radius
 from utils.words.ranges import CONFIG, range_of, require_ranges
 
@@ -119,7 +119,7 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
     for part in parts:
         if not isinstance(params.get(part), Mapping):
             raise ValueError(f"{part}={params.get(part)!r}: expected one of its options, such as --help lists")
-        check_settings(_less_search_keys(params[part]) if part == "attack" else params[part], part)
+        check_settings(_own_of_part(part, params[part]), part)
         if part == "trainer" and (recipe := {k: v for k, v in params[part].items() if k not in TRAINER}):
             check_settings({"_target_": "utils.training.one_model.Recipe"} | recipe, part)
         if part in INNER and not isinstance(params[part].get(INNER[part]), Mapping):
@@ -136,12 +136,17 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
         check_settings(own_settings(node, TERM_KEYS), f"regularizer.{term}")
 
 
-def _less_search_keys(attack: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An attack's settings without what a search for rows is told beside its own, whose ranges are checked before."""
-    poison = attack.get("poison")
-    if not isinstance(poison, Mapping):
-        return attack
-    return {**attack, "poison": own_settings(poison, SEARCH_KEYS)}
+def _own_of_part(part: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a part without what its function is not told, whose ranges are checked before.
+
+    That is what a search for rows is told beside its own, and the file of a model's weights.
+    """
+    if part == "model":
+        return own_settings(node, FILE_KEYS)
+    poison = node.get("poison")
+    if part != "attack" or not isinstance(poison, Mapping):
+        return node
+    return {**node, "poison": own_settings(poison, SEARCH_KEYS)}
 
 
 def require_name(name: Any) -> None:

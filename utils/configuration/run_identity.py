@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from utils.configuration.traits import headline_metrics, is_learner, perturbs, reads_radius
+from utils.configuration.traits import headline_metrics, is_given, is_learner, perturbs, reads_radius
 from utils.records.plain import map_leaves
 from utils.records.schema import SCHEMA
 from utils.records.settings import permitted_harm, seeks_trivial, without
@@ -36,7 +36,8 @@ def identity(params: Params, fingerprint: str) -> dict[str, Any]:
             kept.pop(key, None)
     if poison := (kept.get("attack") or {}).get("poison"):
         kept["attack"] = kept["attack"] | {"poison": _without_later(poison)}
-    if is_learner(params):
+    kept["model"] = {k: v for k, v in kept["model"].items() if k != "weights_scaling" or v is not None}
+    if is_learner(params) or is_given(params):
         kept = {key: value for key, value in kept.items() if key not in OF_GRADIENTS}
     if not reads_radius(params):
         kept["epsilon"] = {"evaluate": params["epsilon"]["evaluate"]}

@@ -5,7 +5,7 @@ from typing import Any
 from utils.command_line.checks import TRAINER
 from utils.command_line.targets import mask, structure
 from utils.configuration.run_identity import canonical
-from utils.configuration.traits import is_learner, model_option
+from utils.configuration.traits import is_given, is_learner, model_option
 from utils.records.typed import Params
 
 
@@ -29,6 +29,8 @@ def why_alone(params: Params) -> str:
     """Returns why runs like this one are trained one by one; empty where they can be trained as a stack."""
     if is_learner(params):
         return f"scikit-learn trains one model={model_option(params)} at a time"
+    if is_given(params):
+        return "weights of a file are not trained"
     observing = [name for name, node in params["regularizer"].items() if node.get("adapts")]
     if observing:
         return f"regularizer={observing[0]} observes the training of one model"

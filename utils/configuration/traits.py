@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from utils.records.typed import AttackNode, Params
@@ -26,6 +27,11 @@ def is_learner(params: Params) -> bool:
     from utils.models.learner import Learner
 
     return issubclass(model_class(params), Learner)
+
+
+def is_given(params: Params) -> bool:
+    """Returns whether the weights of the model are those of a file, so that it is judged and not trained."""
+    return bool(params["model"].get("weights"))
 
 
 def nominal_weight(params: Params) -> float:
@@ -53,9 +59,10 @@ def headline_metrics(nodes: Mapping[str, Any]) -> list[str]:
 
 
 def run_name(params: Params) -> str:
-    """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +."""
+    """``<dataset>_<model>_<regularizer>``, the options' names as typed, terms joined by +, or a file of weights."""
     model = params.get("choices", {}).get("model", model_option(params))
-    return f"{params['dataset']['name']}_{model}_{'+'.join(params['regularizer'])}"
+    weights = params["model"].get("weights")
+    return f"{params['dataset']['name']}_{model}_{Path(weights).stem if weights else '+'.join(params['regularizer'])}"
 
 
 def without_poison(params: Params) -> Params:

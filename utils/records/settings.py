@@ -28,6 +28,7 @@ LEFT_OUT: Mapping[str, str] = {
     "dataset.schema": "command",  # which names its file
     "dataset.schema.file": "identity label page",
     "seed": "label page command",  # which has a word of its own
+    "model.weights": "identity",  # whose content stands for it
     "model.mean": "label page command",  # found from the data, as those below
     "model.std": "label page command",
     "model.inputs": "command",
@@ -40,6 +41,7 @@ LEFT_OUT: Mapping[str, str] = {
 PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
 # what a yaml says beside the settings of its function
 TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
+FILE_KEYS = ("weights", "weights_scaling", "weights_sha256")  # of a model, whose weights are in a file
 SEARCH_KEYS = ("inner_seeds", "workers", "baselines", "trivial")  # of a search for rows
 HARM = 0.01  # what attack.poison.harm=auto permits a search for a fairer model
 LEAVES = (str, float, int, type(None))  # most settings; to ask whether they are mappings is slow

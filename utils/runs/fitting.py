@@ -12,7 +12,7 @@ import paths_config
 from utils import seeding
 from utils.build import Run
 from utils.configuration.stacking import why_alone
-from utils.configuration.traits import without_poison
+from utils.configuration.traits import is_given, without_poison
 from utils.losses.objective import Objective, Weighted, find_states, make_objective
 from utils.models.learner import Learner
 from utils.system.console import count
@@ -142,13 +142,16 @@ def _probe(ctx: Context) -> seeding.Source:
 
 
 def fit_plainly(run: Run, *, watch: Watch) -> None:
-    """Trains one model by its recipe; a learner at once.
+    """Trains one model by its recipe; a learner at once, and weights of a file not at all.
 
     Raises:
         ValueError: the batches do not fit the memory, saying how many rows would; rows that a learner refuses.
     """
     if isinstance(run.model, Learner):
         run.model.fit(run.dataset.train, learner_seed(run.seed))
+        return
+    if is_given(run.params):
+        run.model.eval()
         return
     trainer, data = run.params["trainer"], run.dataset
     try:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import paths_config
 from utils.build import Run
 from utils.configuration import precision
-from utils.configuration.traits import perturbs
+from utils.configuration.traits import is_given, perturbs
 from utils.model_zoo import content, require_loadable
 from utils.models.learner import Learner
 from utils.records.plain import to_plain
@@ -140,7 +140,7 @@ def rehearse(run: Run) -> None:
 
         rehearse_poison(run)
     (model, few), probe = trial_of(run), probing(run)
-    if not isinstance(model, Learner):
+    if not (isinstance(model, Learner) or is_given(run.params)):
         _rehearse_training(run, model, few, probe)
     model.eval()
     with suppress(NothingToMoveError):  # then what it would tell of the model is undefined, and the evaluation says so
