@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evals.records.query import Record
-from evals.records.rho import GAIN, beside_base, worst_of
+from evals.records.rho import AVERAGE, GAIN, beside_base, worst_of
 from evals.records.seed_intervals import by_setting
 from utils.words.levels import name_class
 from utils.words.numbers import read_number
@@ -98,10 +98,11 @@ def _listed(changes: Sequence[Change], sign: int) -> str:
 
 def _class_keys(frame: pd.DataFrame, average: str) -> dict[str, int]:
     """The keys of the classes in an accuracy, and the class of each."""
-    before, _, name = average.rpartition("/")
-    kind, _, radius = name.partition("accuracy_")
-    kind = kind if radius else name.removesuffix("accuracy")
-    key = re.compile(rf"{re.escape(f'{before}/' if before else '')}{kind}accuracy_class_(\d+)(?:_([\d.]+(?:/\d+)?))?")
+    parts = AVERAGE.fullmatch(average)
+    if parts is None:
+        return {}
+    kind, radius = ("", "") if parts["radius"] is None else ("robust_", parts["radius"].removeprefix("_"))
+    key = re.compile(rf"{re.escape(parts['before'])}{kind}accuracy_class_(\d+)(?:_([\d.]+(?:/\d+)?))?")
     found = {column: match for column in frame.columns if (match := key.fullmatch(str(column)))}
     if kind and not radius:  # at the radius of the training
         trained = {float(of) for of in frame["radius"].dropna()}

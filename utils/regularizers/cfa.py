@@ -23,7 +23,7 @@ class Cfa(ByClass):
     published steps of the inner attack are alike for all classes; here they are a share of the radius.
 
     The third part of the method, weights averaged only while the worst class is robust enough, is the trainer's
-    (``trainer.ema`` with ``trainer.ema_floor``).
+    (``trainer.ema`` with ``trainer.ema_floor``); its decay is .85 in the paper and .88 in the published code.
 
     Args:
         classes: C.

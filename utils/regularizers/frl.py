@@ -25,7 +25,9 @@ class Frl(ByClass):
 
     The weights of the losses are C times the published ones, so that they are 1 where nothing is
     violated and 1 on average over the classes. The paper starts from a robust model; here ``warmup`` epochs of the
-    same training stand for it.
+    same training stand for it. The published code attacks the validation rows by PGD-20 (here PGD-10 from x itself, by
+    default), takes steps of one length for all rows (here a share of each row's radius), and runs TRADES with a beta of
+    1.5 (here that of the term beside it, 6 by default).
 
     Args:
         classes: C.
