@@ -323,7 +323,7 @@ def markdown(table: Table, wide: int | None = None) -> str:
 
 
 def _pays(table: Table, wide: int | None) -> str:
-    """Which classes the rows gain and lose against their base."""
+    """The classes that the rows gain and lose against their base, as a table of their own."""
     legend = (
         "Classes whose accuracy is higher or lower than the base's, in points, those that change most; in brackets "
         "95 % over seeds (Student)."
