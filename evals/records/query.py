@@ -126,8 +126,8 @@ def _facts(record: Record) -> dict[str, Any]:
     radius = (params.get("epsilon") or {}).get("radius")
     taken = {key: record.get(key) for key in FACTS}
     taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
-    if weights := (params.get("model") or {}).get("weights"):  # of a file, trained by whatever its name says
-        taken["regularizer"] = Path(weights).stem
+    if isinstance(model := params.get("model"), Mapping) and (weights := model.get("weights")):
+        taken["regularizer"] = Path(weights).stem  # a file, trained by whatever its name says
     taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
     taken |= {"params": params, "source": source_of(record), "sensitive": sensitive_of(record)}
     return taken | {

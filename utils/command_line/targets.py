@@ -20,6 +20,7 @@ from utils.words.quoting import write_word
 Node = Mapping[str, Any]
 
 WRITTEN: Mapping[Any, Any] = {Radius: str | float, Radii: Sequence[str | float], AttackName: str}  # in a configuration
+MISSING = "???"  # a value that has to be given
 HOW = ("_target_", "_partial_")  # what a part says beside the settings of its function
 MAIN = ("utils.datasets", "utils.scms")  # packages whose modules are named after their one function to be called
 
@@ -71,10 +72,12 @@ def make(node: Any, key: str) -> Any:
     Parts of it are made before it. Anything else is the same as new lists and mappings.
 
     Raises:
-        ValueError: a function that does not exist; what the functions raise comes as it is.
+        ValueError: a function that does not exist, or a value that nobody gave; what functions raise comes as it is.
     """
     if isinstance(node, list | tuple):
         return [make(value, key) for value in node]
+    if node == MISSING:
+        raise ValueError(f"{key} is required: give {key}=...")
     if not isinstance(node, Mapping):
         return node
     settings = {name: make(value, f"{key}.{name}") for name, value in node.items() if name not in HOW}

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from utils import build, seeding
@@ -64,21 +65,32 @@ def linear() -> nn.Module:
 
 
 @pytest.fixture(scope="session")
-def term(option: Callable[[str, str], dict]) -> Callable:
+def regularizer(option: Callable[[str, str], dict]) -> Callable[[str], dict]:
+    """The settings of an option that stands alone."""
+
+    def read(name: str) -> dict:
+        alone = OmegaConf.create({"regularizer": option("regularizer", name)})
+        return OmegaConf.to_container(alone, resolve=True)["regularizer"][name]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def term(regularizer: Callable[[str], dict]) -> Callable:
     """A term of an option with some settings changed."""
 
     def make(name: str, **changes) -> Callable:
-        return build.terms({"regularizer": {name: option("regularizer", name)[name] | changes}})[name].term
+        return build.terms({"regularizer": {name: regularizer(name) | changes}})[name].term
 
     return make
 
 
 @pytest.fixture(scope="session")
-def own_term(option: Callable[[str, str], dict]) -> Callable:
+def own_term(regularizer: Callable[[str], dict]) -> Callable:
     """A term of an option fitted to a data set and its causal model, some settings of its search changed."""
 
     def make(name: str, data: Dataset, scm: SCM, **search) -> Callable:
-        node = option("regularizer", name)[name]
+        node = regularizer(name)
         params = {"regularizer": {name: node | {"search": node["search"] | search}}}
         return build.own_terms(build.terms(params), params, data, scm)[name].term
 
@@ -86,11 +98,11 @@ def own_term(option: Callable[[str, str], dict]) -> Callable:
 
 
 @pytest.fixture(scope="session")
-def adaptation(option: Callable[[str, str], dict]) -> Callable:
+def adaptation(regularizer: Callable[[str], dict]) -> Callable:
     """An adaptation of an option with some settings changed."""
 
     def make(name: str, *, classes: int = 3, **changes) -> nn.Module:
-        node = option("regularizer", name)[name] | changes
+        node = regularizer(name) | changes
         return build.bind(own_settings(node, TERM_KEYS), f"regularizer.{name}", classes=classes)
 
     return make
