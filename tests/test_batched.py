@@ -31,6 +31,8 @@ ROWS = 400
 TWO_ROWS = 2 / (0.2 * ROWS)  # of the test split
 FEW = ("dataset.rows=400", "trainer.epochs=2", *SMALL[:1], *SMALL[2:])
 BATCHED = ("hydra/launcher=batched", "hydra.launcher.workers=1")
+# those that are compared with runs one by one in every run of the tests; a stack itself asks two of its own
+OFTEN = ("erm", "causal_adv", "llr", "certified", "group_gap", "adversarial_debiasing", "sensei_causal", "causal_dro")
 # numbers of each regularizer that a stack may hold in different values
 KNOBS = {
     "adversarial": "epsilon=0.05,0.2",
@@ -103,7 +105,10 @@ def differ(key, one, other):
 
 @pytest.mark.parametrize(
     ("regularizer", "dataset"),
-    list(zip(REGULARIZERS, cycle(["loan", "nlm"]), strict=False)),
+    [
+        pytest.param(*pair, marks=[] if pair[0] in OFTEN else [pytest.mark.slow])
+        for pair in zip(REGULARIZERS, cycle(["loan", "nlm"]), strict=False)
+    ],
 )
 def test_records_are_those_of_one_by_one_runs(tmp_path, regularizer, dataset):
     """Stacks of several numbers and seeds, on either data set in turn."""

@@ -168,6 +168,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(own, tmp_path):
     assert resumed["class_weights"] == whole["class_weights"]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_that_takes_the_same_batches(own, tmp_path):
     """Without batch norm, whose statistics are those of a process's rows. Signs of small gradients differ."""
     words = (*SMALL, *FAST, "regularizer=[trades,fair_tat]", "model.norm=none", "trainer.batch_size=64")

@@ -561,6 +561,7 @@ def test_names_of_the_database_are_text_and_nothing_else(visit):
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_five_thousand_runs_with_points_are_redrawn_at_once(visit, jobs):
     """No more than 60 times the redraw of the 66, for 76 times the marks; the figures are printed."""
     records = [thin(jobs[i % 66], i) for i in range(5000)]

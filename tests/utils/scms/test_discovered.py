@@ -43,7 +43,7 @@ def ties(proposal):
     return {frozenset((arrow.cause, arrow.effect)) for arrow in proposal.arrows}
 
 
-@pytest.mark.parametrize("name", TRUTHS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "mixed")) for n in TRUTHS])
 def test_the_ties_of_a_truth_are_found_at_20000_rows(name):
     """All of them but what no data show, and at most one that is not there."""
     proposal = propose(truth_table(name), **SETTINGS)

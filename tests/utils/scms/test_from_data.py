@@ -153,7 +153,7 @@ def counted(mean, effect=0.4):
     return table(columns, values, {"visits": ("sex",)}), values
 
 
-@pytest.mark.parametrize("mean", [0.05, 5, 60, 400])
+@pytest.mark.parametrize("mean", [0.05, 5, 60, pytest.param(400, marks=pytest.mark.slow)])
 def test_counts_of_any_size_are_fitted(mean, tmp_path, monkeypatch):
     """As likely as under the Poisson distribution that they are from, by SciPy."""
     monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
