@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-NEAR_0 = 0.05  # accuracy of a base; a ratio to less tells little: a point more of .02 is a rho of .5
+NEAR_0 = 0.1  # accuracy of a base; a ratio to less says little: a point more of .02 is a rho of .5
 RHO, GAIN, BASE = "rho_", "gain_", "base_"
 # of a clean or robust average: what stands before it (the name of a later evaluation, with its slash) and its radius
 AVERAGE = re.compile(r"(?P<before>(?:.*/)?)(?:accuracy|robust_accuracy(?P<radius>(?:_[\d.][^_]*)?))")

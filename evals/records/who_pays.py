@@ -27,7 +27,7 @@ class Change(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        ends = "" if np.isnan(self.low) else f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        ends = "" if np.isnan(self.low) else f" [{100 * max(self.low, -1):+.1f}, {100 * min(self.high, 1):+.1f}]"
         return f"{self.name} {100 * self.mean:+.1f}{ends}"
 
 
@@ -57,7 +57,7 @@ def find_changes(
             group = groups.cat.categories[code]
             names = (records[int(np.flatnonzero(codes == code)[0])].get("preprocessing") or {}).get("class_names") or ()
             found.setdefault(str(group), []).append(
-                Change(name_class(of_class, names), float(mean), float(low[code]), float(high[code]))
+                Change(_name(of_class, names), float(mean), float(low[code]), float(high[code]))
             )
     return {group: sorted(of, key=lambda change: change.mean) for group, of in found.items()}
 
@@ -94,6 +94,10 @@ def _listed(changes: Sequence[Change], sign: int) -> str:
     moved = [change for change in changes if sign * change.mean >= LEAST]
     more = f", and {len(moved) - SHOWN} more" * (len(moved) > SHOWN)
     return ", ".join(map(str, moved[:SHOWN])) + more or "none"
+
+
+def _name(of_class: int, names: Sequence[str]) -> str:
+    return str(names[of_class]) if of_class < len(names) else name_class(of_class, ())
 
 
 def _class_keys(frame: pd.DataFrame, average: str) -> dict[str, int]:

@@ -44,7 +44,7 @@ def test_changes_are_means_of_differences_by_seed_with_student_s_interval(runs):
     """Coat: -.10, -.11, -.08, mean -.0967, sd .01528, half 4.303 * .01528 / sqrt(3); shirt +.12 in every seed."""
     found = who_pays.find_changes(query.frame(runs), runs, "robust_accuracy", ())["trades+dafa"]
     coat, bag, shirt = found
-    assert (coat.name, shirt.name, bag.name) == ("class coat", "class shirt", "class bag")
+    assert (coat.name, shirt.name, bag.name) == ("coat", "shirt", "bag")
     assert coat.mean == pytest.approx(-0.29 / 3)
     assert coat.high - coat.mean == pytest.approx(4.3027 * 0.0152753 / 3**0.5, rel=1e-4)
     assert shirt.mean == pytest.approx(0.12)
@@ -73,13 +73,13 @@ def test_the_table_says_who_pays(runs):
             "fashion_mnist",
             "trades+dafa",
             "robust_accuracy",
-            "class shirt +12.0",
-            "class coat -9.7 [-13.5, -5.9]",
+            "shirt +12.0",
+            "coat -9.7 [-13.5, -5.9]",
         ]
     ]
     text = table.markdown(built)
     assert "pays, in points" in text
-    assert "class coat -9.7 [-13.5, -5.9]" in text
+    assert "coat -9.7 [-13.5, -5.9]" in text
 
 
 def test_without_classes_nothing_is_said(runs):
