@@ -347,6 +347,9 @@ def test_an_adaptation_that_no_term_tells_anything_is_refused_before_the_trainin
         ),
         (("regularizer=[trades,dafa,cfa]",), ("dafa and cfa both set the radius",)),
         (("regularizer=[half_adversarial,fair_tat]",), ("half_adversarial", "[pgd_at,fair_tat]")),
+        (("regularizer=[erm,wat]",), ("regularizer=wat adapts a term", "[trades,wat]")),
+        (("regularizer=[trades,wat]", "regularizer.trades.weight=0"), ("regularizer=wat", "[trades,wat]")),
+        (("regularizer=[trades,wat]", "regularizer.wat.weight=0"), ("regularizer.wat.weight=0", "[1, 1]")),
         (("regularizer=[trades,wat]", "dataset.split=[0.795,0.005,0.2]"), ("regularizer=wat", "validation rows")),
     ],
 )
@@ -445,9 +448,10 @@ def test_weights_of_a_file_are_judged_and_not_trained(own):
 @pytest.mark.parametrize(
     ("words", "phrases"),
     [
-        (("model.weights=absent.pt",), ("model.weights=absent.pt is not there",)),
-        (("model.weights=absent.pt", "regularizer=trades"), ("is not trained", "regularizer=trades")),
+        (("model=resnet18", "model.weights=absent.pt"), ("model.weights=absent.pt is not there",)),
+        (("model=resnet18", "model.weights=absent.pt", "regularizer=trades"), ("is not trained", "regularizer=trades")),
+        (("model=small_cnn", "+model.weights=absent.pt"), ("model.weights is not a setting",)),
     ],
 )
 def test_weights_that_cannot_be_judged_are_refused(own, words, phrases):
-    refused(command("train", *SMALL, "model=resnet18", *words), *phrases)
+    refused(command("train", *SMALL, *words), *phrases)

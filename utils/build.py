@@ -264,7 +264,7 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
         ValueError: there is no term to adapt, or an adaptation that ``require_acting`` refuses.
     """
     nodes = {name: node for name, node in params["regularizer"].items() if node.get("adapts")}
-    if nodes and len(nodes) == len(params["regularizer"]):
+    if nodes and not any(node["weight"] for name, node in params["regularizer"].items() if name not in nodes):
         name = next(iter(nodes))
         raise ValueError(
             f"regularizer={name} adapts a robust loss to the classes and is not one itself: "

@@ -48,9 +48,13 @@ class Near:
         raise NoBoundsError(f"no Lipschitz constant is known of {name}")
 
     def __getitem__(self, where: Any) -> "Near":
-        if where[0] is not Ellipsis or len(where) != 2:
+        if where[0] is not Ellipsis or len(where) != 2 or isinstance(where[1], int):
             raise NoBoundsError("no Lipschitz constant is known of some of the rows alone")
-        return Near(self.value[where], self.far)
+        columns = torch.arange(self.value.shape[-1], device=self.value.device)[where[1]]
+        often = int(columns.bincount().max()) if columns.ndim == 1 and len(columns) else 0
+        if not often:
+            raise NoBoundsError("no Lipschitz constant is known of columns chosen so")
+        return Near(self.value[where], self.far if often == 1 else self.far * math.sqrt(often) * UPWARDS)
 
 
 def bounds_near(predict: Predict, features: Taylor) -> tuple[Tensor, Tensor] | None:

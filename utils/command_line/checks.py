@@ -9,7 +9,7 @@ import yaml
 
 from utils.command_line.targets import check_settings
 from utils.metrics.directions import radius_of, require_metric
-from utils.records.settings import FILE_KEYS, PARTS, SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
+from utils.records.settings import FILE_KEYS, FILE_MODELS, PARTS, SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
 from utils.words.numbers import read_radius
 from utils.words.ranges import CONFIG, range_of, require_ranges
 
@@ -141,7 +141,7 @@ def _own_of_part(part: str, node: Mapping[str, Any]) -> Mapping[str, Any]:
 
     That is what a search for rows is told beside its own, and the file of a model's weights.
     """
-    if part == "model":
+    if part == "model" and node.get("_target_") in FILE_MODELS:
         return own_settings(node, FILE_KEYS)
     poison = node.get("poison")
     if part != "attack" or not isinstance(poison, Mapping):

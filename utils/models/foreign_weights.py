@@ -5,7 +5,6 @@ layers, ``block1.layer.0.conv1`` for wide ones, with or without a prefix and a l
 """
 
 import hashlib
-import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -92,16 +91,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"model.weights={path} is not there") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a file may hold anything, and its reader end in any error
+        said = re.sub(r"\x1b\[[0-9;]*m", "", " ".join(str(error).split()))[:120]
         raise ValueError(
             f"model.weights={path} is no file of tensors that torch reads without running code in it "
-            f"({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})"
+            f"({said or type(error).__name__})"
         ) from None
     while isinstance(found, Mapping) and (key := next((key for key in WRAPPERS if _is_wrapped(found, key)), None)):
         found = found[key]
-    if not isinstance(found, Mapping) or not all(isinstance(of, Tensor) for of in found.values()) or not found:
-        raise ValueError(f"model.weights={path} holds no tensors by name, as a state dict does")
-    return {PREFIXES.sub("", str(name)): tensor for name, tensor in found.items()}
+    named = isinstance(found, Mapping) and all(isinstance(n, str) and isinstance(of, Tensor) for n, of in found.items())
+    if not named or not count_channels(found):
+        raise ValueError(f"model.weights={path} holds no tensors of a network by name, as a state dict does")
+    return {PREFIXES.sub("", name): tensor for name, tensor in found.items()}
 
 
 def _is_wrapped(found: Mapping[Any, Any], key: str) -> bool:
@@ -138,8 +139,12 @@ def load_weights(model: nn.Module, given: Given) -> None:
     kind = "preact" if any(name.startswith("last.") for name in own) else "basic"
     wanted = {name for name in own if not name.endswith(("num_batches_tracked", ".position"))}
     rename = _renaming(kind)
-    channels = count_channels(tensors)
+    channels, beside = count_channels(tensors), [name for name in tensors if name.endswith("num_batches_tracked")]
+    if odd := [name for name, of in tensors.items() if not of.is_floating_point() and name not in beside]:
+        raise ValueError(f"model.weights={path} holds other numbers than floating-point ones: {odd[0]}")
     theirs = {rename(name): of for name, of in tensors.items() if not _is_beside(name, of, channels)}
+    if len(theirs) < sum(not _is_beside(name, of, channels) for name, of in tensors.items()):
+        raise ValueError(f"model.weights={path} holds two tensors for one place, such as two last layers")
     missing, more = sorted(wanted - theirs.keys()), sorted(theirs.keys() - own.keys())
     shapes = [name for name in sorted(wanted & theirs.keys()) if theirs[name].shape != own[name].shape]
     if missing or more or shapes:

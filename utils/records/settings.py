@@ -41,6 +41,11 @@ LEFT_OUT: Mapping[str, str] = {
 PARTS = ("dataset", "prepare", "scm", "model", "attack", "epsilon", "decide", "trainer", "evaluation")
 # what a yaml says beside the settings of its function
 TERM_KEYS = ("weight", "own_loss", "perturbs", "adapts", "published_radius")  # of a regularizer
+FILE_MODELS = (  # models whose weights a file may give
+    "utils.models.resnet18.ResNet18",
+    "utils.models.preact_resnet18.PreActResNet18",
+    "utils.models.wide_resnet.WideResNet",
+)
 FILE_KEYS = ("weights", "weights_scaling", "weights_sha256")  # of a model, whose weights are in a file
 SEARCH_KEYS = ("inner_seeds", "workers", "baselines", "trivial")  # of a search for rows
 HARM = 0.01  # what attack.poison.harm=auto permits a search for a fairer model

@@ -186,12 +186,12 @@ def _unmoved(run: Run, model: nn.Module, few: Batch, probe: Context) -> ValueErr
 
 
 def _check_observed(run: Run, heard: Sequence[Any]) -> None:
-    """Refuses an adaptation that no term would tell anything. Raises ValueError."""
-    deaf = [type(adaptation).__module__.rpartition(".")[2] for adaptation in run.adaptations if adaptation.listens]
+    """Refuses an adaptation that no term heeds; those that do tell of their adversarial examples. Raises ValueError."""
+    deaf = [type(adaptation).__module__.rpartition(".")[2] for adaptation in run.adaptations]
     if deaf and not heard:
         others = " or ".join(write_word("regularizer", [term, deaf[0]]) for term in ("trades", "pgd_at", "mart"))
         raise ValueError(
-            f"regularizer={deaf[0]} learns from the adversarial examples of another term, and none makes any known; "
+            f"regularizer={deaf[0]} adapts a term that trains on adversarial examples, and none makes any known; "
             f"choose one beside it: {others}"
         )
 

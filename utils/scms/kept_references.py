@@ -12,19 +12,26 @@ from utils.scms.scoring import Fitted, held_out, references
 from utils.system import atomic
 from utils.types import Dataset
 
-READ_BY = 1  # raised with what trees are grown on, or how
+READ_BY = 2  # raised with what trees are grown on, or how
 
 
 def keep_references(equations: Sequence[Fitted], dataset: Dataset) -> dict[str, float]:
     """Returns what ``references`` does, from the weights folder where they were found for these rows and parents."""
     path = _path(equations, dataset)
     try:
-        return {str(fact): float(score) for fact, score in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):  # none yet, or damaged
+        kept = json.loads(path.read_text())
+        if kept["sha256"] != _checksum(kept["references"]):
+            raise ValueError(f"{path} was altered")
+        return {str(fact): float(score) for fact, score in kept["references"].items()}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):  # none yet, or damaged
         found = references(equations, dataset)
     with suppress(OSError):  # of a folder that cannot be written to
-        atomic.write_soon(path, json.dumps(found))
+        atomic.write_soon(path, json.dumps({"references": found, "sha256": _checksum(found)}))
     return found
+
+
+def _checksum(found: object) -> str:
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def _path(equations: Sequence[Fitted], dataset: Dataset) -> Path:

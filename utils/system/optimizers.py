@@ -31,8 +31,8 @@ def _plain(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
 class Flat:
     """Parameters that lie in one buffer, of which an optimizer that treats each number alone takes one step in all.
 
-    Each begins where memory that is allotted to it alone would, so that products by it have the same bits. What has no
-    gradient in a step counts as one of 0.
+    Each begins where memory that is allotted to it alone would, so that products by it have the same bits. All have a
+    gradient in every step.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]):
@@ -54,7 +54,7 @@ class Flat:
     @torch.no_grad()
     def collect(self) -> None:
         """Takes the gradients of the parameters, which are forgotten then, as that of the buffer."""
-        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
-        torch._foreach_copy_(self.gradients, found)
+        found = [p.grad for p in self.parameters]
+        torch._foreach_copy_(self.gradients, found)  # type: ignore[arg-type]  # none is None
         for p in self.parameters:
             p.grad = None

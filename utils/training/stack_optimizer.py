@@ -1,6 +1,7 @@
 """The optimizer of a stack of models, each with its own learning rate and penalty."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -40,7 +41,8 @@ def optimizer_of(
 
     All have the same bits. The many small tensors of one model cost more calls than numbers: they become one.
     """
-    if len(lr) == 1:
+    types = {p.dtype for p in stack.parameters() if p.requires_grad}
+    if len(lr) == 1 and len(types) == 1:
         return _FlatOptimizer(stack, make_optimizer, lr[0], weight_decay[0])
     return _SlicedOptimizer(stack, make_optimizer, lr, weight_decay)
 
@@ -52,18 +54,33 @@ def treats_each_parameter_alone(make_optimizer: Make) -> bool:
 
 
 class _FlatOptimizer:
-    """That of a single model, (1, *), whose parameters lie in one buffer."""
+    """That of a single model, (1, *), whose parameters lie in one buffer as long as each has a gradient in every step.
+
+    A parameter without one is left as it is, which no step on the whole buffer does: from there on each is by itself.
+    """
 
     def __init__(self, stack: nn.Module, make_optimizer: Make, lr: float, weight_decay: float):
         self.parameters = [p for p in stack.parameters() if p.requires_grad]
         self.flat = Flat(self.parameters)
         self.optimizer = without_compiler(make_optimizer)([self.flat.whole], lr=lr, weight_decay=weight_decay)
+        self.apart: _SlicedOptimizer | None = None
+        self.make_apart = partial(_SlicedOptimizer, stack, make_optimizer, [lr], [weight_decay])
 
     def step(self) -> None:
+        if self.apart is None and any(p.grad is None for p in self.parameters):
+            before = self.of_model(0)
+            self.apart = self.make_apart()
+            if before["optimizer"][0]:
+                self.apart.take([before])
+        if self.apart is not None:
+            self.apart.step()
+            return
         self.flat.collect()
         self.optimizer.step()
 
     def of_model(self, i: int) -> dict[str, Any]:
+        if self.apart is not None:
+            return self.apart.of_model(i)
         state = self.optimizer.state[self.flat.whole]
         by_key = {key: self._parts(value) for key, value in state.items()}
         return {
@@ -80,6 +97,10 @@ class _FlatOptimizer:
     @torch.no_grad()
     def take(self, stored: Sequence[dict[str, Any]]) -> None:
         [of] = stored
+        if len({frozenset(state) for state in of["optimizer"]}) > 1:  # a parameter that had no gradient yet
+            self.apart = self.make_apart()
+            self.apart.take(stored)
+            return
         for p, value in zip(self.parameters, of["parameters"], strict=True):
             p[0].copy_(value)
         state = self.optimizer.state[self.flat.whole]

@@ -114,9 +114,25 @@ def test_models_of_a_stack_have_the_bounds_of_each():
             assert torch.allclose(end[i], own, atol=1e-5)
 
 
+def test_columns_that_are_read_several_times_move_the_model_as_often():
+    """Twelve weights of 1 on three times four columns: along (1, 1, 1, 1) the sum changes by 3 * 2 * radius."""
+    layer, radius = nn.Linear(12, 1).requires_grad_(False), torch.full((1,), 0.01)
+    layer.weight.fill_(1.0)
+    half, x = radius.expand(4, -1), torch.zeros(1, 4)
+    slope = torch.eye(4).unsqueeze(1)
+    features = Taylor(x, slope, torch.zeros_like(x), Domain(torch.zeros_like(half), half, radius, whole=True))
+    low, high = bounds_near(lambda x: layer(x[..., [0, 1, 2, 3] * 3]), features)
+    assert high >= layer.bias + 3 * 2 * 0.01
+    assert low <= layer.bias - 3 * 2 * 0.01
+    once = bounds_near(lambda x: x[..., [2, 0]], features)
+    assert torch.allclose(once[1], torch.full((1, 2), 0.01), rtol=0.2)
+
+
 @pytest.mark.parametrize(
     "model",
     [
+        lambda x: x[..., 0],
+        lambda x: x[..., None],
         nn.Softplus(),
         nn.GELU(approximate="tanh"),
         lambda x: x * 2,

@@ -174,10 +174,15 @@ def test_a_scaling_that_is_said_counts_more_and_none_leaves_pixels_as_they_are(t
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no tensors by name"):
+    with pytest.raises(ValueError, match="holds no tensors of a network by name"):
         given(tmp_path, [1, 2])
+    for content in ({0: torch.ones(3)}, {"bias": torch.ones(3)}):
+        with pytest.raises(ValueError, match="holds no tensors of a network by name"):
+            given(tmp_path, content)
     (tmp_path / "text.pt").write_text("weights")
-    for name, said in (("text.pt", "no file of tensors"), ("absent.pt", "is not there")):
+    (tmp_path / "hello.pt").write_text("hello")
+    files = (("text.pt", "no file of tensors"), ("hello.pt", "no file of tensors"), ("absent.pt", "is not there"))
+    for name, said in files:
         with pytest.raises(ValueError, match=said):
             read_given({"weights": str(tmp_path / name)}, lambda path: path)
 
@@ -211,6 +216,21 @@ def test_another_depth_or_width_is_refused(tmp_path):
     broad = given(tmp_path, TheirWide(10, 3).state_dict())
     with pytest.raises(ValueError, match=r"model\.width or model\.widen"):
         load_weights(PAIRS["wide_resnet"][1](**SIZE), broad)
+
+
+def test_two_last_layers_are_refused(tmp_path):
+    state = PAIRS["resnet18"][0]().state_dict()
+    state |= {f"fc.{part}": state[f"linear.{part}"] + 1 for part in ("weight", "bias")}
+    with pytest.raises(ValueError, match="two tensors for one place"):
+        load_weights(PAIRS["resnet18"][1](**SIZE), given(tmp_path, state))
+
+
+def test_whole_and_complex_numbers_are_refused(tmp_path):
+    for kind in (torch.int8, torch.complex64):
+        state = PAIRS["resnet18"][0]().state_dict()
+        state["linear.weight"] = state["linear.weight"].to(kind)
+        with pytest.raises(ValueError, match=r"other numbers than floating-point ones: linear\.weight"):
+            load_weights(PAIRS["resnet18"][1](**SIZE), given(tmp_path, state))
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path):

@@ -39,7 +39,9 @@ def test_other_rows_or_parents_have_references_of_their_own(bent):
     assert len(grown) == 5
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '{"scm_r2_of_reference_income": null}'])
+@pytest.mark.parametrize(
+    "content", ["", "[1]", "{}", '{"scm_r2": 0.5}', '{"references": {"scm_r2": 0.5}, "sha256": ""}']
+)
 def test_a_damaged_file_is_grown_anew(bent, tmp_path, content):
     data, found, _ = bent
     first = keep_references(found, data)

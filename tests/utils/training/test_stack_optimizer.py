@@ -77,13 +77,41 @@ def test_the_caller_may_choose_how_torch_steps():
         assert made.optimizer.defaults["foreach"] is chosen
 
 
-def test_a_parameter_without_a_gradient_stays_where_it_is():
-    stack, optimizer = started("Adam", RATES[-1:])
-    optimizer.optimizer.param_groups[0]["weight_decay"] = 0.0
-    first, *others = stack.parameters()
-    before = first.detach().clone()
-    for p in others:
+def test_a_parameter_without_a_gradient_stays_where_it_is_as_in_a_stack():
+    """Under a penalty too; alone, and beside two others. The first never has one, the second not in every step."""
+    ends = []
+    for rates in (RATES[-1:], RATES):
+        stack, optimizer = started("Adam", rates)
+        first, second, *others = stack.parameters()
+        before = first.detach().clone()
+        for step in range(4):
+            for p in others if step % 2 else (second, *others):
+                p.grad = torch.full_like(p, 1.0 + step)
+            optimizer.step()
+        assert torch.equal(first, before)
+        ends.append([p[-1].detach().clone() for p in stack.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
+
+
+def test_such_a_model_goes_on_where_it_was():
+    def step(stack, optimizer, by):
+        for p in list(stack.parameters())[1:]:
+            p.grad = torch.full_like(p, by)
+        optimizer.step()
+
+    (whole, one), (half, other), (again, last) = (started("Adam", RATES[-1:]) for _ in range(3))
+    for by in (1.0, 2.0):
+        step(whole, one, by)
+    step(half, other, 1.0)
+    last.take([other.of_model(0)])
+    step(again, last, 2.0)
+    assert all(torch.equal(p, q) for p, q in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+def test_parameters_of_several_types_are_taken_one_by_one():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1).double())
+    optimizer = optimizer_of(Stack([model]), torch.optim.Adam, [0.1], [0.0])
+    assert {p.dtype for p in optimizer.parameters} == {torch.float32, torch.float64}
+    for p in optimizer.parameters:
         p.grad = torch.ones_like(p)
     optimizer.step()
-    assert torch.equal(first, before)
-    assert not torch.equal(others[0], torch.zeros_like(others[0]))
