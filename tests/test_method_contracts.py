@@ -87,7 +87,9 @@ def test_a_term_is_finite_alone_and_stacked(name, toy):
     params = settings("regularizer", name, "digits" if data.shape else "lin")
     batch = data.train.rows(slice(0, 40))
     if "adapts: true" in text("regularizer", name):
-        (adaptation,) = build.adaptations(params | {"regularizer": params["regularizer"] | {"other": {}}}, data)
+        (adaptation,) = build.adaptations(
+            params | {"regularizer": params["regularizer"] | {"other": {"weight": 1.0}}}, data
+        )
         adapted = adaptation.adapted(batch, ctx.on(batch))
         contracts.check_epsilon(lambda rows, here: adaptation.adapted(rows, here).epsilon(rows, here), batch, ctx)
         assert adapted.emphasis is None or all(part.isfinite().all() for part in adapted.emphasis)
