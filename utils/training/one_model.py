@@ -221,6 +221,8 @@ def fit(
     if batch_size < processes.world():
         raise ValueError(f"trainer.batch_size={batch_size} is less than the {processes.world()} processes; raise it")
     device = train.y.device
+    if recipe.channels_last and not modes.bears_channels_last(model, device):
+        recipe = replace(recipe, channels_last=False)
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = without_compiler(make_optimizer)(model.parameters(), lr=lr, weight_decay=weight_decay)

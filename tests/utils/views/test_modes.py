@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from utils.models.mlp import MLP
-from utils.views.modes import as_predict, in_double, steady
+from utils.models.resnet18 import ResNet18
+from utils.views.modes import as_predict, bears_channels_last, in_double, steady
 from utils.views.stack import Stack
 
 
@@ -67,3 +68,12 @@ def test_scores_are_the_answers_of_the_model_in_double_precision():
 
 def test_what_has_no_parameters_scores_as_it_answers():
     assert in_double(torch.tanh) is torch.tanh
+
+
+def test_strided_convolutions_of_few_channels_keep_their_layout_on_cpus():
+    """The shortcuts of a residual network: the first strided one reads as many channels as the network is wide."""
+    for width, bears in ((4, False), (7, False), (8, True)):
+        model = ResNet18([1, 8, 8], 10, mean=[0.5], std=[0.25], width=width)
+        assert bears_channels_last(model, torch.device("cpu")) is bears
+        assert bears_channels_last(model, torch.device("cuda"))
+    assert bears_channels_last(nn.Conv2d(1, 4, 3, 2), torch.device("cpu"))
