@@ -134,16 +134,16 @@ def load_weights(model: nn.Module, given: Given) -> None:
     Raises:
         ValueError: tensors that are missing, left over, or of another shape, or numbers that are not finite.
     """
-    path, tensors = given.path, given.tensors
+    path = given.path
     own = {name: of for name, of in model.state_dict().items() if not name.startswith("pixels.")}
     kind = "preact" if any(name.startswith("last.") for name in own) else "basic"
     wanted = {name for name in own if not name.endswith(("num_batches_tracked", ".position"))}
-    rename = _renaming(kind)
-    channels, beside = count_channels(tensors), [name for name in tensors if name.endswith("num_batches_tracked")]
-    if odd := [name for name, of in tensors.items() if not of.is_floating_point() and name not in beside]:
+    channels, rename = count_channels(given.tensors), _renaming(kind)
+    tensors = {name: of for name, of in given.tensors.items() if not _is_beside(name, of, channels)}
+    if odd := [name for name, of in tensors.items() if not of.is_floating_point()]:
         raise ValueError(f"model.weights={path} holds other numbers than floating-point ones: {odd[0]}")
-    theirs = {rename(name): of for name, of in tensors.items() if not _is_beside(name, of, channels)}
-    if len(theirs) < sum(not _is_beside(name, of, channels) for name, of in tensors.items()):
+    theirs = {rename(name): of for name, of in tensors.items()}
+    if len(theirs) < len(tensors):
         raise ValueError(f"model.weights={path} holds two tensors for one place, such as two last layers")
     missing, more = sorted(wanted - theirs.keys()), sorted(theirs.keys() - own.keys())
     shapes = [name for name in sorted(wanted & theirs.keys()) if theirs[name].shape != own[name].shape]
