@@ -1,6 +1,7 @@
 """``hydra/sweeper=optuna``: what is asked, what is told, what is shown; small trainings through the command line."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,11 +300,20 @@ def test_a_second_search_of_the_same_study_waits_for_the_first(tmp_path, monkeyp
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A random search of 4 trials of two seeds, three objectives and a condition; its words and its answer."""
-    with house(tmp_path_factory.mktemp("search")):
+    with house(tmp_path_factory.mktemp("search")) as folder:
         words = (*FULL, "hydra.sweeper.constraints=['mcc>=-1']", "hydra.sweeper.sampler=random")
         words += ("hydra.sweeper.trials=4", "hydra.sweeper.batch=3", "hydra.sweeper.study=mine")
         answer = command("train", *words)
         assert answer.code == 0, answer
+        yield words, answer, folder
+
+
+@pytest.fixture
+def copied(searched, tmp_path):
+    """The same, for tests that add to it: what they do to a copy, no other test sees, whichever comes first."""
+    words, answer, folder = searched
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("data"))
+    with house(tmp_path / "copy"):
         yield words, answer
 
 
@@ -327,9 +337,9 @@ def test_the_trials_that_are_shown_are_the_efficient_ones_of_the_records(searche
 
 
 @needs_optuna
-def test_the_plot_that_is_named_shows_the_trials_of_the_search_alone(searched):
+def test_the_plot_that_is_named_shows_the_trials_of_the_search_alone(copied):
     command("train", *SMALL)  # a run of another purpose
-    (words,) = re.findall(r"python -m evals.plot (.+)", searched[1].out)
+    (words,) = re.findall(r"python -m evals.plot (.+)", copied[1].out)
     answer = command("evals.plot", *words.split(), "out=plot.png", "seeds=mean")
     assert answer.code == 0, answer
     shown = {ids.replace(" ", "") for ids in re.findall(r"\d+, ?\d+", answer.out)}
@@ -357,8 +367,8 @@ def test_another_search_under_the_same_name_is_refused(searched, word):
 
 
 @needs_optuna
-def test_more_trials_of_a_finished_search_are_added_to_it(searched):
-    answer = command("train", *searched[0], "hydra.sweeper.trials=5")
+def test_more_trials_of_a_finished_search_are_added_to_it(copied):
+    answer = command("train", *copied[0], "hydra.sweeper.trials=5")
     assert answer.code == 0, answer
     assert "2 finished" in answer.out
     assert len(opened("mine").trials) == 5
