@@ -93,6 +93,7 @@ def test_every_file_of_the_four_methods_is_told():
     ]
 
 
+@pytest.mark.slow  # the tutorial of an own method goes the same way
 def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy, answers):
     assert re.search(r"^  brier_score +0\.\d{4}$", answers[0], re.MULTILINE)
     records = [json.loads(path.read_text()) for path in (copy / "outputs").rglob("record.json")]
@@ -101,11 +102,13 @@ def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy,
     assert "Brier score" in (copy / "front.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_new_learner_is_trained_on_a_new_data_set(answers):
     assert "filed as record 1" in answers[2]
     assert "disc_naive_bayes_erm" in answers[2]
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_new_methods_pass(answers):
     assert "5 passed" in answers[3]
 

@@ -1,5 +1,7 @@
 """What tests remember of composed configurations is what Hydra would compose anew."""
 
+import copy
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal import config_loader_impl
@@ -58,3 +60,15 @@ def test_options_of_a_folder_beside_the_project_s_are_read_every_time(tmp_path):
         (tmp_path / "dataset" / "mine.yaml").write_text(f"defaults: [lin]\nrows: {rows}\n")
         words = ("dataset=mine", f"hydra.searchpath=[file://{tmp_path}]")
         assert composed("train", words).dataset.rows == rows
+
+
+@pytest.mark.parametrize("part", [None, "hydra", "trainer"])
+def test_a_copy_of_a_part_is_omegaconf_s_own(part):
+    whole = composed("train", ("regularizer=[causal_adv,adversarial]",))
+    node = whole if part is None else whole[part]
+    own = DictConfig.__deepcopy__.__closure__[0].cell_contents(node, {})
+    copied = copy.deepcopy(node)
+    assert list(nodes(copied)) == list(nodes(own)) == list(nodes(node))
+    assert copied._get_parent() is own._get_parent() is node._get_parent()
+    copied._content.clear()
+    assert list(nodes(node)) == list(nodes(own))

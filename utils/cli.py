@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 import paths_config
 from utils.command_line import completion
 from utils.command_line.help import ALL, explain_topic, take_topic
-from utils.command_line.libyaml import read_by_libyaml
+from utils.command_line.libyaml import use_libyaml
 from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.command_line.run_mode import compose_once
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
@@ -55,7 +55,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
     explanations[:] = explain_apart
     _folder.clear()
     begin()
-    read_by_libyaml()
+    use_libyaml()
     try:
         if (script := completion.answer(sys.argv[1:])) is not None:
             sys.stdout.write(script)

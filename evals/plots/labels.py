@@ -42,7 +42,7 @@ def settle(figure: "Figure") -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return canvas.get_renderer()
 

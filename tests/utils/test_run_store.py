@@ -781,7 +781,7 @@ def worker(path, journal_after, name, inserts, **more):
     return subprocess.Popen([sys.executable, "-c", WORKER, *words], stdout=subprocess.PIPE, text=True, **more)
 
 
-@pytest.mark.parametrize("journal_after", [1000, 20])
+@pytest.mark.parametrize("journal_after", [pytest.param(1000, marks=pytest.mark.slow), 20])
 def test_sixteen_processes_that_insert_at_once_lose_nothing(path, journal_after):
     workers = [worker(path, journal_after, name, 8) for name in range(16)]
     for process in workers:

@@ -219,7 +219,7 @@ def studies(rng, n, *, models, seeds):
         ]
 
 
-@pytest.mark.parametrize(("seeds", "runs"), [(1, True), (2, False)])
+@pytest.mark.parametrize(("seeds", "runs"), [(1, True), pytest.param(2, False, marks=pytest.mark.slow)])
 def test_sure_hands_out_a_violating_model_in_at_most_one_study_of_twenty(seeds, runs):
     """Known truth: every model violates fnr_gap<=.05. Without sure most studies hand one out; with it 5 %."""
     rng = np.random.default_rng(1)

@@ -63,7 +63,7 @@ def biased(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndar
     return y, (rng.random(n) < 0.2 + 0.5 * y - 0.15 * s).astype(np.int64), s
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(ROWS)
 def test_gaps_are_those_of_fairlearn(rows):
     y, labels, s = np.array(rows + FULL).T
@@ -77,7 +77,7 @@ def test_gaps_are_those_of_fairlearn(rows):
     assert {key: found[key] for key in ALL_GAPS} == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(ROWS)
 def test_rates_per_group_are_those_of_fairlearn(rows):
     y, labels, s = np.array(rows + FULL).T

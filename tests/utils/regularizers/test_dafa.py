@@ -200,6 +200,7 @@ def weights_of_process(rank, folder, logits, batch):
         torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_several_processes_come_to_the_weights_of_one(adaptation, images, image_context, tmp_path):
     batch = images(11)
     logits = torch.randn(11, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

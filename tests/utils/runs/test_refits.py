@@ -210,7 +210,7 @@ def test_a_process_that_dies_is_an_error_that_says_what_to_do(forest):
             refit([rows(forest, *range(9), 2)])  # whose processes are known to be gone
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_lack_of_memory_is_no_result_of_a_set_of_rows(forest, processes):
     with (
         pytest.raises(ValueError, match="attack.poison.workers=1 where memory is short"),

@@ -205,6 +205,7 @@ assert all(torch.equal(own, fitted(partial(kind, **given))) for own, (kind, give
 """
 
 
+@pytest.mark.slow  # imports the compiler
 def test_an_optimizer_without_the_compiler_takes_the_same_steps():
     done = subprocess.run([sys.executable, "-c", BARE], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
