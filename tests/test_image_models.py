@@ -122,6 +122,7 @@ def test_a_stored_model_is_judged_again_by_the_options_of_its_data_set(shop):
     assert weaker >= trained
 
 
+@pytest.mark.slow  # as has one that was killed and goes on
 def test_the_same_run_in_another_process_has_the_same_bits(shop, tmp_path):
     words = (*SMALL, *FAST, "regularizer=[trades,dafa]")
     first = records()[0]

@@ -12,12 +12,8 @@ from tests.commands import ROOT, SMALL, environment, house
 COMPILER = ("torch._dynamo", "torch._inductor", "sympy")
 TABLES = ("pandas", "pydantic", "sklearn", "scipy.stats", "joblib", "matplotlib")
 FEW = ("evaluation.metrics.ensemble.rows=10", "evaluation.metrics.masking.rows=10", "evaluation.metrics.curve.rows=10")
-LISTINGS = {
+LISTINGS = {  # the others: test_cli.py
     "train.py": (*SMALL, "regularizer=causal_adv", "dataset.rows=100"),  # of the finished run
-    "evaluate.py": ("dataset=loan",),
-    "-m evals.table": ("dataset=loan",),
-    "-m evals.select": ("dataset=loan", "maximize=accuracy", "card=null"),
-    "-m evals.plot": ("dataset=loan",),
     "-m evals.database": ("check", "dataset=loan"),
 }
 PROGRAM = """

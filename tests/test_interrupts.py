@@ -54,7 +54,9 @@ def interrupting(monkeypatch, module, name, calls):
     return seen
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])  # SIGINT: test_bad_input.py
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)  # SIGINT: test_bad_input.py
 def test_a_signal_ends_a_sweep_with_the_line_that_goes_on(home, number):
     """The second job would take hours, so that the signal surely meets it."""
     started = subprocess.Popen(

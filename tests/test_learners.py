@@ -202,7 +202,7 @@ def test_a_black_box_judges_networks_and_learners_alike(home):
         assert 0 <= again["robust_accuracy_0.1"] <= found["metrics"]["robust_accuracy_0.05"]
 
 
-@pytest.mark.parametrize("record", [1, 2, 3, 4])
+@pytest.mark.parametrize("record", [1, 2, *(pytest.param(i, marks=pytest.mark.slow) for i in (3, 4))])
 def test_learners_are_certified_by_answers_alone(home, record):
     """Judged again, as any model: proven fair, proven unfair by a filed counterexample, and who is open."""
     words = [word.replace("=black_box", "=black_box_certified") for word in BLACK_BOX]

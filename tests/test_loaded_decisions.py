@@ -145,7 +145,10 @@ def table(path: Path) -> tuple[str, ...]:
     return ("dataset=csv", f"dataset.path={path}", "dataset.label=hired", "dataset.sensitive=sex")
 
 
-@pytest.mark.parametrize("model", ["logistic", "mlp", *LEARNERS])
+@pytest.mark.parametrize(
+    "model",
+    ["logistic", "mlp", "random_forest", *(pytest.param(name, marks=pytest.mark.slow) for name in [*LEARNERS][1:])],
+)
 def test_of_microseconds_since_1970(judge, tmp_path, model):
     """With scaling in single precision the predictor was right for .507 of rows that were judged at 1.000."""
     words = (f"model={model}", *LEARNERS.get(model, ("trainer.epochs=20", "trainer.lr=0.1")))

@@ -479,6 +479,7 @@ def test_a_search_whose_jobs_leave_no_record_stops_and_a_relaunch_trains_its_tri
 
 
 @needs_optuna
+@pytest.mark.slow  # one that is cut off: above
 def test_a_search_that_is_killed_is_finished_by_the_same_line(own):
     words = [*SEARCH, "trainer.lr=interval(0.001,0.1)", "hydra.sweeper.trials=5", "hydra.sweeper.batch=4"]
     words += ["hydra.sweeper.study=mine", "hydra.sweeper.sampler=random"]

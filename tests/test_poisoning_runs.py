@@ -129,6 +129,7 @@ def test_the_attacker_s_version_files_what_it_attains_on_the_test_rows(home):
     assert metrics[f"{METRIC}_valid"] >= metrics[f"{METRIC}_valid_unpoisoned"]
 
 
+@pytest.mark.slow  # an interrupted one: below
 def test_a_search_that_is_killed_goes_on_where_it_was(home):
     words = (ENDLESS, "model=logistic_sklearn", "attack.poison.budget=60")
     going = subprocess.Popen(

@@ -5,8 +5,8 @@
 Each round trains every objective of ``OBJECTIVES`` once from the same weights, in turns; an epoch is counted from where
 its adaptation acts. Shown are the median CPU-seconds of an epoch, the median over the rounds of its ratio to the epoch
 of the term alone, and apart from both what the adaptation does between two epochs, such as the validation passes of FRL
-and WAT. WORDs are those of the command line, such as ``dataset=fashion_mnist dataset.rows=2000 dataset.valid=0.1``; by default handwritten
-digits.
+and WAT. WORDs are those of the command line, such as
+``dataset=fashion_mnist dataset.rows=2000 dataset.valid=0.1``; by default handwritten digits.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Clock:
 
         adaptation.epoch_ended = timed
 
-    def watch(self, epoch: float, figures: Mapping[str, float]) -> None:
+    def watch(self, epoch: float, _: Mapping[str, float]) -> None:
         """Heard after every epoch, and now and then within one."""
         if epoch != int(epoch):
             return

@@ -379,7 +379,15 @@ CROWD = [model(i, f"a_regularizer_with_a_very_long_name_{i:02}", 0.5 + i % 7 / 2
 WORDS = {"3d": THREE, "parallel": [METRICS], "frontier": ["x=error", "y=fnr_gap"]}
 
 
-@pytest.mark.parametrize("kind", ["frontier", "3d", "parallel", "robustness", "groups", "seeds"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "frontier",
+        "3d",
+        "groups",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("parallel", "robustness", "seeds")),
+    ],
+)
 def test_many_kinds_with_long_names_stay_within_the_figure(kind):
     figure = draw(kind, *WORDS.get(kind, []), records=CROWD).figure
     figure.set_dpi(60)  # quicker, and the same in proportion

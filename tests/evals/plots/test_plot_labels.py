@@ -63,7 +63,7 @@ POLICIES = {"frontier": [], "excluded": ["limit=fnr_gap<=0.1"], "tangent": ["wei
 DRAWN = list(product(POLICIES, ("true", "false"), ("sd", "ci", "rows"), ("points", "mean"), ("true", "false")))
 
 
-@pytest.mark.parametrize(("kind", "points", "bars", "seeds", "hull"), DRAWN[::5])
+@pytest.mark.parametrize(("kind", "points", "bars", "seeds", "hull"), DRAWN[::11])
 def test_a_name_stands_at_the_mark_of_its_setting(kind, points, bars, seeds, hull):
     """Its place is that of the setting, and the nearest mark its own unless a line leads there."""
     options = [f"kind={kind}", *POLICIES[kind], f"points={points}", f"bars={bars}", f"seeds={seeds}", f"hull={hull}"]

@@ -291,7 +291,7 @@ def searched(model, rows, ctx, predict=None, **changes):
     ("probability", "estimators"),
     [(0.0, "separate"), (0.3, "union"), (0.5, "separate"), (0.5, "union"), (0.8, "separate"), (1.0, "union")],
 )
-@pytest.mark.parametrize("kind", ["mlp", "logistic"])
+@pytest.mark.parametrize("kind", ["mlp", pytest.param("logistic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "causal"), [*((n, n) for n in ("lin", "nlm", "imf", "loan")), ("toy", "learned"), ("toy", "threshold")]
 )
