@@ -20,7 +20,7 @@ from evals.records.row_intervals import Interval, levels_of, name_intervals, of_
 from utils.decides.thresholds_text import describe_small, in_words
 from utils.metrics.directions import describe, split_some
 from utils.metrics.references import compares_alone, is_of_intersections
-from utils.records.settings import TERM_KEYS, flat, own_settings
+from utils.records.settings import TERM_KEYS, flat, metrics_of, own_settings
 from utils.runs import causal_figures
 from utils.scms import facts
 from utils.system.atomic import digest
@@ -449,7 +449,7 @@ def _format_judged(record: Record, key: str, suffix: str) -> list[str]:
 
 def _attacks(record: Record) -> Iterator[Mapping[str, Any]]:
     """Yields every attack of the evaluations of a record."""
-    looked = [(record["params"].get("evaluation") or {}).get("metrics") or {}]
+    looked: list[Any] = [metrics_of(record)]
     looked += [
         (later.get("settings") or {}).get("attack") or {} for later in (record.get("evaluations") or {}).values()
     ]

@@ -1,7 +1,7 @@
 """Intervals of a metric over test rows: as the record holds them, else of a share of test rows."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from evals.records.query import Record
 from utils.metrics import intervals
 from utils.records import later
+from utils.records.settings import metrics_of
 
 Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
 
@@ -21,9 +22,8 @@ SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search
 
 def levels_of(record: Record) -> list[float]:
     """The levels of a record's intervals, as its metrics or its operating points ask for; .95 where none says."""
-    params: Mapping[str, Any] = record.get("params") or {}
-    metrics = ((params.get("evaluation") or {}).get("metrics") or {}).values()
-    asked = [params.get("operating_points")] if "point" in record else metrics
+    points = "point" in record and not record.get("imported")
+    asked: Iterable[Any] = [record["params"].get("operating_points")] if points else metrics_of(record).values()
     return sorted({float(of["level"]) for of in asked if of and of.get("level")}) or [LEVEL]
 
 

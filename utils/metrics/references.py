@@ -11,6 +11,7 @@ import numpy as np
 
 from utils.metrics.directions import by_attribute, split_some
 from utils.metrics.intervals import clopper_pearson, newcombe
+from utils.records.settings import metrics_of
 from utils.words.levels import read_group
 
 Counted = tuple[int, int]  # rows of a part, and all of which they are
@@ -77,9 +78,9 @@ def differences(record: Mapping[str, Any], rates: Sequence[str]) -> Iterator[Dif
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns ``groups_min`` and ``level`` of the metric of groups that judged a record; empty where none did."""
-    metrics = ((record.get("params") or {}).get("evaluation") or {}).get("metrics") or {}
-    group = metrics.get("group")
-    return {key: group[key] for key in ("groups_min", "level")} if group else {}
+    group = metrics_of(record).get("group") or {}
+    found = {key: group.get(key) for key in ("groups_min", "level")}
+    return {} if None in found.values() else found
 
 
 def _differ(

@@ -160,6 +160,9 @@ WORDS = optional(each(TEXT))
 RADIUS = optional(NUMBER_OR_TEXT)
 NODE = fields({}, {"_target_": TEXT, "threat": SECTION, "perturbs": FLAG, "weight": NUMBER_OR_NULL})
 PART = optional(NODE)
+METRIC = fields(  # the settings of one
+    {}, {"level": NUMBER_OR_NULL, "groups_min": NUMBER_OR_NULL, "attack": PART, "attacks": optional(values(NODE))}
+)
 PARENTS = either(TEXT_OR_NULL, each(TEXT))  # of a column in a causal graph
 GRAPH = either(TEXT_OR_NULL, values(PARENTS))
 DATASET = fields({}, {"_target_": TEXT, "graph": GRAPH, "sensitive": either(TEXT_OR_NULL, each(TEXT))})
@@ -198,7 +201,8 @@ TRAINED = fields(  # of runs that this program trained; the settings of imported
         "dataset": optional(DATASET),
         "scm": PART,
         "trainer": optional(fields({}, {"optimizer": PART})),
-        "evaluation": optional(fields({}, {"metrics": optional(values(MAPPING))})),
+        "evaluation": optional(fields({}, {"metrics": optional(values(METRIC))})),
+        "operating_points": optional(fields({}, {"level": NUMBER_OR_NULL})),
     },
 )
 DENOMINATORS = optional(values(each(NUMBER)))  # by rate, of each group
@@ -323,7 +327,7 @@ MOVED = values(values(NUMBER_OR_NULL))  # by column, how far the rows of another
 JUDGED = fields(
     {"metrics": METRICS},
     {
-        "settings": optional(fields({}, {"attack": SECTION})),
+        "settings": optional(fields({}, {"attack": PART})),
         "created": TEXT_OR_NULL,
         "warnings": WORDS,
         "shares": optional(SHARES),

@@ -125,6 +125,13 @@ def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             left += [(path, value) for value in reversed(part)]
 
 
+def metrics_of(record: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Returns the settings of the metrics that judged a record, by name; none of an imported one, whose are its own."""
+    params = {} if record.get("imported") else record.get("params") or {}
+    found: Mapping[str, Mapping[str, Any]] = (params.get("evaluation") or {}).get("metrics") or {}
+    return found
+
+
 @cache
 def _steps(key: str) -> tuple[str, ...]:
     return tuple(STEP.findall(key))

@@ -249,13 +249,29 @@ def test_a_mutated_record_is_refused_or_readable(part, made):
     if not found:
         pytest.skip(f"such a record holds no {part}")
     refused = 0
-    for path in chance.sample(found, min(4, len(found))):
+    for path in chance.sample(found, min(5, len(found))):
         changed = mutated(record, path, chance)
         if flaw(changed):
             refused += 1
         else:
             read_by_commands([changed, *others])
     assert refused or part == "params"  # of which most are free
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("level", "text"), ("level", {}), ("groups_min", []), ("attack", {"threat": []}), ("attacks", {"pgd": "text"})],
+)
+def test_settings_of_a_metric_that_readers_could_not_use_are_refused(key, value):
+    """Of a record that this program trained; those of an imported one are its own, and nobody reads them."""
+    record = records(FILES[0])[0]
+    metrics = {**record["params"]["evaluation"]["metrics"]}
+    metrics["group"] = {**metrics["group"], key: value}
+    changed = {**record, "params": {**record["params"], "evaluation": {"metrics": metrics}}}
+    assert f"params.evaluation.metrics.group.{key}" in flaw(changed)
+    imported = {**changed, "imported": True}
+    assert not flaw(imported)
+    read_by_commands([{**imported, "doc_id": 1}])
 
 
 def test_a_store_refuses_to_file_what_it_could_not_read(tmp_path):
