@@ -6,13 +6,20 @@ read tables which once went wrong look for them in ``TRILEMMA_CASES``, which has
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 
 
 def _folder(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
+    given = Path(os.environ.get(variable) or ROOT / default)
+    return _resolve(given) if given.is_absolute() else given.expanduser().resolve()
+
+
+@cache
+def _resolve(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def data() -> Path:

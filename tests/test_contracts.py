@@ -23,7 +23,7 @@ METHODS = ("attacks", "regularizers", "epsilons", "prepares", "decides", "metric
 # third-party packages and the only modules that may import them
 CONFINED = {
     "tinydb": r"utils\.run_store",
-    "orjson": r"utils\.records\.encoded",
+    "orjson": r"utils\.records\.(encoded|json_text)",
     "hydra": r"utils\.(build|cli|runs\.sweep|system\.devices|(words|command_line|launchers|search|plugins)\..*)|train"
     r"|evaluate|evals\.records\.reproduce",
     # of the causal models one module, for the trees that equations are compared with

@@ -1,11 +1,11 @@
 """Models to and from the database."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from utils.run_store import RunStore
 from utils.scms.structure import levels_product, nearest_level
 from utils.system import atomic
 from utils.system.console import count, format_error, warn
-from utils.types import Batch, Column, Dataset, Decide
+from utils.types import Column, Dataset, Decide
 from utils.views.modes import in_double
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from utils.tables.table_schema import TableSchema
 
 MOST_CLASSES = 2**16
-Networks = dict[str, nn.Module]  # by their descriptions
-ROUNDING = 1e-5  # of logits, relative and absolute, that layers of images differ by from pass to pass
 COARSE = 1e-3  # standard deviations by which a rounded scaling may move rows before it is told
 
 
@@ -117,8 +115,6 @@ def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
     path = f"{dataset}/{run_id}.{'skops' if isinstance(model, Learner) else 'safetensors'}"
     file = paths_config.weights_file(path)
     atomic.write_bytes(file, data)
-    for left in atomic.leftovers(file):  # by a process that was killed; nobody else writes this run now
-        left.unlink(missing_ok=True)
     return {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
 
 
@@ -127,6 +123,8 @@ def content(model: nn.Module) -> bytes:
     if isinstance(model, Learner):
         return model.to_bytes()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if all(tensor.dtype is torch.float32 for tensor in tensors.values()):  # the same bytes, with fewer checks
+        return safetensors.numpy.save({name: tensor.numpy() for name, tensor in tensors.items()})
     return safetensors.torch.save(tensors)
 
 
@@ -165,7 +163,7 @@ def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | N
 
 def from_record(record: Record, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model that a record describes, in eval mode; see ``from_database``."""
-    return assemble(record, _read_checked(record, _require_trained(record)), device, point)
+    return assemble(record, read_weights(record), device, point)
 
 
 def _require_trained(record: Record) -> str:
@@ -182,13 +180,8 @@ def _name(record: Record) -> str:
     return f"record {record.get('doc_id', record['run_id'])} ({record['name']})"
 
 
-def assemble(
-    record: Record, data: bytes, device: str = "cpu", point: int | None = None, made: Networks | None = None
-) -> StoredModel:
+def assemble(record: Record, data: bytes, device: str = "cpu", point: int | None = None) -> StoredModel:
     """The model of a record and of the content of its file, in eval mode.
-
-    A network that was ``made`` for another record of the same description is filled anew, and then no longer that of
-    the other.
 
     Raises:
         ValueError: as ``from_database`` of a record and its weights.
@@ -197,10 +190,10 @@ def assemble(
     columns = tuple(map(_column, stored["columns"]))
     shape = tuple(stored.get("shape", ()))
     model = StoredModel(
-        _network(record["params"]["model"], data, list(shape) or len(columns), which, {} if made is None else made),
-        _decision(record, which) if point is None else _at_point(record, point, which),
+        _network(record["params"]["model"], data, list(shape) or len(columns), which),
+        find_decision(record, point),
         columns,
-        *_scaling(stored, which),
+        *find_scaling(record),
         shape,
         tuple(stored.get("class_names", ())),
         _schema(stored.get("schema"), which),
@@ -239,14 +232,12 @@ def _part(node: Any, package: str, key: str, which: str, fits: Callable[[type], 
         raise ValueError(f"{which}: its {key} cannot be made: {format_error(error)}") from error
 
 
-def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) -> nn.Module:
+def _network(node: Any, data: bytes, inputs: Any, which: str) -> nn.Module:
     """The trained network or learner. Raises ValueError, naming the record."""
     own = own_settings(node, FILE_KEYS) if isinstance(node, Mapping) else node
     make = partial(_part, own, "utils.models", "model", which, lambda kind: issubclass(kind, nn.Module))
-    if (description := json.dumps(node)) not in made:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
-            made[description] = make()
-    network = made[description]
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # of no size, whatever its settings say
+        network: nn.Module = make()
     outputs = node.get("outputs")
     known = type(outputs) is int and (outputs == 1 or 3 <= outputs < MOST_CLASSES)
     if node.get("inputs") != inputs or not known:
@@ -260,7 +251,7 @@ def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) ->
             return network
         tensors = safetensors.torch.load(data)
         expected = network.state_dict()
-        _require_like(expected, tensors)
+        require_like(expected, tensors)
         if expected.keys() != dict([*network.named_parameters(), *network.named_buffers()]).keys():
             with torch.random.fork_rng(devices=[]):
                 network = make()  # it has tensors that no file keeps
@@ -270,7 +261,7 @@ def _network(node: Any, data: bytes, inputs: Any, which: str, made: Networks) ->
     return network
 
 
-def _require_like(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+def require_like(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
     """Refuses tensors of other names, shapes or types than those expected, or that are not finite."""
     if expected.keys() != tensors.keys():
         raise ValueError(f"they hold {', '.join(sorted(tensors))} in place of {', '.join(sorted(expected))}")
@@ -284,8 +275,11 @@ def _require_like(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor])
             raise ValueError(f"{name} holds nan or infinite numbers; restore the file, or train with existing=replace")
 
 
-def _decision(record: Record, which: str) -> Decide:
-    """The stored decision. Raises ValueError, naming the record."""
+def find_decision(record: Record, point: int | None = None) -> Decide:
+    """The decision that a record stores, or that of one of its operating points. Raises ValueError as ``assemble``."""
+    which = _name(record)
+    if point is not None:
+        return _at_point(record, point, which)
     verbs = ("__call__", "margin", "to_record")
     decide: Decide = _part(
         record["decide"], "utils.decides", "decide", which, lambda kind: all(hasattr(kind, verb) for verb in verbs)
@@ -293,8 +287,9 @@ def _decision(record: Record, which: str) -> Decide:
     return decide
 
 
-def _scaling(stored: Mapping[str, Any], which: str) -> tuple[Tensor, Tensor]:
+def find_scaling(record: Record) -> tuple[Tensor, Tensor]:
     """Loc and scale, float64. Raises ValueError where they are no scaling of the data that the record describes."""
+    which, stored = _name(record), record["preprocessing"]
     try:
         loc, scale = (torch.tensor(stored[key], dtype=torch.float64) for key in ("loc", "scale"))
     except (TypeError, ValueError, RuntimeError):
@@ -317,43 +312,9 @@ def _at_point(record: Record, point: int, which: str) -> Decide:
         raise ValueError(f"point={point} of {which} holds no thresholds: {error}") from None
 
 
-def require_loadable(
-    record: Record,
-    logits: Tensor,
-    decide: Decide,
-    rows: Batch,
-    *,
-    data: bytes | None = None,
-    made: Networks | None = None,
-) -> None:
-    """Loads what a record describes as users do, and compares its answers with those of the filed model.
-
-    Args:
-        record: as it is filed, in plain values.
-        logits: of the model on the rows, (n, k).
-        decide: its decision.
-        rows: of a table or images as numbers.
-        data: the content of its file; None: the file is read.
-        made: networks of earlier records, as ``assemble`` takes and leaves them.
-
-    Raises:
-        ValueError: it cannot be loaded, or it answers otherwise.
-    """
-    stored = _read_checked(record, _require_trained(record)) if data is None else data
-    loaded = assemble(record, stored, str(rows.x.device), None, made)
-    with torch.no_grad():
-        again = loaded.score(rows.x)
-    if not torch.allclose(again, logits, rtol=ROUNDING, atol=ROUNDING):
-        raise ValueError("loaded again, its logits are others")
-    groups = rows.s if loaded.shape else loaded.groups(rows.x)
-    if not (torch.equal(groups, rows.s) and torch.equal(loaded.decision(logits, groups), decide(logits, rows.s))):
-        raise ValueError("loaded again, its decisions are others")
-    thresholds = (record.get("operating_points") or {}).get("logits", [])
-    for decision in [_at_point(record, point, _name(record)) for point in range(len(thresholds))][:1]:
-        decision(logits, groups)  # all are of as many groups, or the record is refused as it is filed
-
-
-def _read_checked(record: Record, which: str) -> bytes:
+def read_weights(record: Record) -> bytes:
+    """Returns the content of the file that a record names. Raises ValueError where it has no model, or not this."""
+    which = _require_trained(record)
     path = paths_config.weights_file(str(record["weights"]["path"]))
     if not path.is_file():  # a pipe or a device would be read without an end
         what = "is no regular file" if path.exists() else "does not exist"

@@ -260,7 +260,8 @@ def _read_journal(content: bytes, path: Path, file: _Content) -> _Content:
     records = {}
     for i, record in lines:
         known = file.records.get(i, b"")
-        if not record.startswith(SEALED) and checksum.unsealed(known) == record:
+        unsealed = file.sealed and not record.startswith(SEALED)
+        if unsealed and known and read_json(checksum.unsealed(known), path) == read_json(record, path):
             record = known
         elif (file.sealed or record.startswith(SEALED)) and not checksum.unaltered(i, record):
             raise unreadable(path, f"its line of record {i} was altered")

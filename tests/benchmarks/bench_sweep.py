@@ -5,8 +5,9 @@
 1. N jobs (seeds x radius, for erm seeds x learning rate) on loan as the command line runs them, processes with all
    that belongs to them (start, composition, data, training, evaluation, filing), by the batched and by the basic
    launcher, in turns; one process and one thread each. Shown is the median over the rounds.
-2. What a job costs beside data, training and evaluation in the batched launcher: the CPU time of a sweep in this
-   process, after all imports, less that of making data and SCMs, and of fitting and judging the stacks.
+2. What a job costs in the batched launcher, by part: the CPU time of a sweep of erm with one epoch in this process,
+   after all imports. Making data and SCMs, fitting the stacks, fitting their thresholds, judging them, and fitting and
+   judging their operating points, which is evaluation too, are what a sweep is for; what is left is beside them.
 """
 
 import argparse
@@ -75,27 +76,32 @@ def row(name: str, costs: list[dict[str, float]]) -> str:
     return f"| {name} | {batched:.2f} | {basic:.2f} | {basic / batched:.1f} |"
 
 
-def overhead(jobs: int) -> float:
-    """CPU-seconds a job of the batched launcher beside data, fitting and judging."""
+def parts_of(jobs: int) -> dict[str, float]:
+    """CPU-seconds a job of the batched launcher, by part; ``beside`` is what is in none of the others."""
     import train
     from utils import build, cli
-    from utils.runs import lifecycle
+    from utils.runs import answers, lifecycle
 
-    timed_parts = (
-        (lifecycle, "fit_together"),
-        (lifecycle, "_judge_together"),
-        (build, "build_dataset"),
-        (build, "build_scm"),
+    functions: tuple[tuple[str, Any, str], ...] = (
+        ("data", build, "build_dataset"),
+        ("data", build, "build_scm"),
+        ("training", lifecycle, "fit_together"),
+        ("thresholds", answers, "answers_to_fit"),
+        ("thresholds", answers, "fit_threshold"),
+        ("evaluation", lifecycle, "_judge_together"),
+        ("evaluation", answers, "logits_of"),
+        ("operating points", answers, "fit_points"),
+        ("operating points", answers, "judge_points"),
     )
-    measured = dict.fromkeys((name for _, name in timed_parts), 0.0)
+    measured = dict.fromkeys((part for part, *_ in functions), 0.0)
 
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             start = time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                measured[name] += time.process_time() - start
+                measured[part] += time.process_time() - start
 
         return call
 
@@ -103,10 +109,10 @@ def overhead(jobs: int) -> float:
         os.environ.update(env)
         here = Path.cwd()
         os.chdir(folder)
-        parts = [(module, name, getattr(module, name)) for module, name in timed_parts]
+        own = [(module, name, getattr(module, name)) for _, module, name in functions]
         argv = sys.argv
-        for module, name, function in parts:
-            setattr(module, name, timed(name, function))
+        for part, module, name in functions:
+            setattr(module, name, timed(part, getattr(module, name)))
         sys.argv = ["train.py", "-m", *words("erm", jobs), *LAUNCHERS["batched"], "trainer.epochs=1"]
         start = time.process_time()
         try:
@@ -115,13 +121,13 @@ def overhead(jobs: int) -> float:
             assert code == 0
             return time.process_time() - start
         finally:
-            for module, name, function in parts:
+            for module, name, function in own:
                 setattr(module, name, function)
             sys.argv = argv
             os.chdir(here)
 
     spent = in_a_folder(run)
-    return (spent - sum(measured.values())) / jobs
+    return {part: of / jobs for part, of in (measured | {"beside": spent - sum(measured.values())}).items()}
 
 
 def main() -> None:
@@ -131,8 +137,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
-    overhead(SEEDS)  # imports
-    print(f"Beside data, training and evaluation: {1000 * overhead(args.jobs):.1f} ms of CPU a job, {args.jobs} jobs\n")
+    parts_of(SEEDS)  # imports
+    costs_of = parts_of(args.jobs)
+    print(f"| {args.jobs} jobs, CPU-ms a job: | {' | '.join(costs_of)} |\n|---{'|---' * len(costs_of)}|")
+    print(f"| erm, one epoch | {' | '.join(f'{1000 * of:.1f}' for of in costs_of.values())} |\n")
     print(f"| {args.jobs} jobs on loan | batched, CPU-s a model | one by one | ratio |\n|---|---|---|---|")
     costs = []
     for regularizer in args.regularizers:

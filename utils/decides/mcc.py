@@ -33,7 +33,10 @@ def mcc(
     accepted = _count_accepted(z, batch.y.cpu().numpy(), levels)
     negatives, positives = accepted[:, 0].tolist()
     scores = [_signed_square(fp, tp, negatives, positives) for fp, tp in accepted.T.tolist()]
-    return Threshold(scores.index(max(scores)) / (levels - 1))
+    rounded = [numerator / denominator for numerator, denominator in scores]  # to the nearest, which keeps their order
+    best = max(rounded)
+    first = [i for i, score in enumerate(rounded) if score == best]
+    return Threshold(max(first, key=lambda i: (Fraction(*scores[i]), -i)) / (levels - 1))
 
 
 def _count_accepted(z: np.ndarray, y: np.ndarray, levels: int) -> np.ndarray:
@@ -44,8 +47,8 @@ def _count_accepted(z: np.ndarray, y: np.ndarray, levels: int) -> np.ndarray:
     return histogram[:, :0:-1].cumsum(-1)[:, ::-1]
 
 
-def _signed_square(fp: int, tp: int, negatives: int, positives: int) -> Fraction:
-    """MCC |MCC|, which orders thresholds as MCC does, without rounding."""
+def _signed_square(fp: int, tp: int, negatives: int, positives: int) -> tuple[int, int]:
+    """MCC |MCC|, which orders thresholds as MCC does, without rounding: numerator and denominator."""
     covariance = tp * (negatives - fp) - fp * (positives - tp)
     spread = (tp + fp) * positives * negatives * (negatives + positives - tp - fp)
-    return Fraction(covariance * abs(covariance), spread) if spread else Fraction(0)
+    return (covariance * abs(covariance), spread) if spread else (0, 1)

@@ -70,8 +70,9 @@ class Batched(Launcher):
         for reason, number in alone(jobs).items():
             say(f"{count(number, 'job')} one by one, since {reason}")
         if workers == 1:
+            sizes: dict[str, int] = {}
             for stack in stacks:
-                work(stack, sweep, budget)
+                work(stack, sweep, budget, sizes)
             return []
         for _ in range(TRIES):
             stacks = _in_processes(stacks, workers, sweep, budget)
@@ -146,13 +147,17 @@ def _optimizer(job: Job) -> tuple[float, float]:
     return trainer["lr"], trainer["weight_decay"]
 
 
-def work(stack: Sequence[Job], sweep: Path, budget: int) -> None:
-    """Trains one stack; every job leaves word of how it ended, whatever happens to the others."""
+def work(stack: Sequence[Job], sweep: Path, budget: int, sizes: dict[str, int]) -> None:
+    """Trains one stack; every job leaves word of how it ended, whatever happens to the others.
+
+    ``sizes`` are as ``carry_out_together`` takes and leaves them.
+    """
     from utils.runs.lifecycle import carry_out_together
 
     left = {job.number: job for job in stack}
+    say_now = partial(at_work, sweep, stack[0].number)
     try:
-        for job, outcome in carry_out_together(stack, budget=budget, say_now=partial(at_work, sweep, stack[0].number)):
+        for job, outcome in carry_out_together(stack, budget=budget, say_now=say_now, sizes=sizes):
             write_outcome(sweep, job.number, outcome)
             del left[job.number]
     except Exception as error:  # noqa: BLE001  a defect of ours in one stack must not cost the others
@@ -165,7 +170,7 @@ def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, bu
     if not stacks:
         return []
     with pool(workers) as processes:
-        wait([processes.submit(work, stack, sweep, budget) for stack in stacks])
+        wait([processes.submit(work, stack, sweep, budget, {}) for stack in stacks])
     left = [[job for job in stack if read_outcome(sweep, job.number) is None] for stack in stacks]
     left = [stack for stack in left if stack]
     if left:

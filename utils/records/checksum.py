@@ -6,11 +6,11 @@ line, which is found as fast as it is read, and holds until another program writ
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from utils.records.json_text import write_key
 from utils.records.plain import Plain, as_plain
 
 KEY: Final = "checksum"
@@ -29,7 +29,7 @@ def checksum(record: Mapping[str, Any]) -> str:
 
 
 def _checksum(texts: Mapping[str, str]) -> str:
-    fields = (f"{json.dumps(key)}:{texts[key]}" for key in sorted(texts) if key != KEY)
+    fields = (f"{write_key(key)}:{texts[key]}" for key in sorted(texts) if key != KEY)
     return _digest(f"{{{','.join(fields)}}}".encode())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from utils.records import checksum
+from utils.records.json_text import write_key
 from utils.records.plain import Plain, as_plain
 from utils.records.schema import flaw
 from utils.records.typed import Record
@@ -35,7 +36,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
     """A record on one line: a tab before each of its keys and nowhere else, those that are looked at most first."""
     texts = as_plain(record).texts
     first = {key: texts[key] for key in (checksum.KEY, "run_id", "status") if record.get(key) is not None}
-    fields = (f"{json.dumps(key)}: {text}" for key, text in {**first, **texts}.items())
+    fields = (f"{write_key(key)}: {text}" for key, text in {**first, **texts}.items())
     return ("{\t" + ",\t".join(fields) + "}").encode()
 
 

@@ -1,6 +1,5 @@
 """Records as plain values, such as JSON holds."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -8,9 +7,10 @@ from pathlib import PurePath
 from types import NoneType
 from typing import Any
 
+from utils.records.json_text import write_json
+
 Leaf = Callable[[str | float], Any]
 
-CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 AS_THEY_ARE = frozenset((NoneType, bool, int))
 
 
@@ -20,12 +20,12 @@ class Plain(dict[str, Any]):
     @cached_property
     def texts(self) -> dict[str, str]:
         """The JSON of each value, as it is filed."""
-        return {key: json.dumps(value, allow_nan=False) for key, value in self.items()}
+        return {key: write_json(value, sort=False) for key, value in self.items()}
 
     @cached_property
     def canonical_texts(self) -> dict[str, str]:
         """The JSON of each value, one text for equal values: keys sorted at every level, ASCII, no blanks."""
-        return {key: CANONICAL.encode(value) for key, value in self.items()}
+        return {key: write_json(value, sort=True) for key, value in self.items()}
 
 
 def as_plain(record: Mapping[str, Any]) -> Plain:

@@ -147,11 +147,11 @@ PAIR = several(NUMBER, 2, 2)
 
 def _share(value: Any) -> str:
     """Numerator and denominator of a share of rows in [0, 1]; the numerator of an average over draws has a fraction."""
-    if wrong := PAIR(value):
-        return wrong
-    part, of = value
-    whole = 0 <= part <= of and 0 < of < MOST_ROWS and of == int(of)
-    return "" if whole else f" is {value!r:.40}, expected rows counted and all rows, such as [3, 10]"
+    if type(value) is list and len(value) == 2 and type(value[0]) in NUMBER.types and type(value[1]) in NUMBER.types:
+        part, of = value
+        if 0 <= part <= of and 0 < of < MOST_ROWS and of == int(of):
+            return ""
+    return PAIR(value) or f" is {value!r:.40}, expected rows counted and all rows, such as [3, 10]"
 
 
 METRICS = values(NUMBER_OR_NULL)

@@ -235,10 +235,20 @@ def _what_fits(run: Run) -> str:
 
 def threshold(run: Run) -> StoredDecide:
     """Fits the thresholds of a trained model on the rows that its configuration names."""
+    return fit_threshold(run, *answers_to_fit(run))
+
+
+def answers_to_fit(run: Run) -> tuple[torch.Tensor, Batch]:
+    """Returns the logits (n, k) of a trained model on the rows that thresholds are fitted to, and these rows."""
     rows = getattr(run.dataset, run.params["fit_on"])
     if run.dataset.classes > 2 and run.dataset.shape:  # the label is the largest logit, whatever the rows
         rows = rows.rows(slice(0, FEW))
-    return run.fit_decide(logits_of(run, rows), rows, run.dataset.groups, run.dataset.class_names)
+    return logits_of(run, rows), rows
+
+
+def fit_threshold(run: Run, logits: torch.Tensor, rows: Batch) -> StoredDecide:
+    """Fits the thresholds of a model to its logits (n, k) on rows."""
+    return run.fit_decide(logits, rows, run.dataset.groups, run.dataset.class_names)
 
 
 def checkpoint_of(run: Run) -> Path:

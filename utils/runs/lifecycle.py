@@ -17,18 +17,19 @@ from filelock import FileLock, Timeout
 import paths_config
 from utils.build import Run, build_run
 from utils.command_line.checks import check
-from utils.configuration.stacking import stackable
+from utils.configuration.stacking import stackable, structure_of
 from utils.configuration.traits import is_learner
 from utils.datasets.images import describe
 from utils.metrics.intervals import Measured
-from utils.model_zoo import require_loadable, save_weights
+from utils.model_zoo import save_weights
 from utils.records.plain import to_plain
 from utils.records.typed import Params, Record
 from utils.run_store import RunStore
-from utils.runs.answers import Answers, answer
+from utils.runs.answers import Answers, Fitted, answer, fit_decisions
 from utils.runs.finished_before import remember, say_skipped, skip, stands
-from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together, threshold
+from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together
 from utils.runs.judging import evaluate, evaluate_many
+from utils.runs.loadable import require_loadable
 from utils.runs.memory import largest_stack
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
@@ -36,11 +37,11 @@ from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
 from utils.runs.records import Alike, blank_record, failed_record, finished_record, write_record
 from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_rounding, warn_of_wide_radii
 from utils.runs.sweep import Job
-from utils.system import processes
+from utils.system import atomic, processes
 from utils.system.console import complain, format_error, say
 from utils.system.locks import hold
 from utils.training.many_models import DivergenceError
-from utils.types import Context, Dataset, StoredDecide
+from utils.types import Context, Dataset
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
 
 COMPARED = 64  # test rows that a loaded model answers before its record is filed
@@ -51,7 +52,7 @@ FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError, MemoryError)  # 
 
 Ended = tuple[Job, Outcome]
 Pair = tuple[Job, Run]
-Trained = tuple[Run, StoredDecide, Any]  # with its thresholds, and where its weights are
+Trained = tuple[Run, Fitted, dict[str, str]]  # with its thresholds, and where its weights are
 
 
 def carry_out(params: Params, folder: Path, say_now: SayNow | None = None, dataset: Dataset | None = None) -> Outcome:
@@ -94,10 +95,11 @@ def _assist(run: Run) -> Outcome:
     return Outcome(run.name, "finished", "")
 
 
-def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow) -> Iterator[Ended]:
+def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow, sizes: dict[str, int]) -> Iterator[Ended]:
     """Carries out jobs of one structure as stacks that fit the ``budget`` of bytes.
 
-    ``say_now`` hears what is being done, and None when it is done.
+    ``say_now`` hears what is being done, and None when it is done. ``sizes`` are of the structures that were rehearsed
+    before, how many models of each are trained at a time; that of another is left there.
 
     Yields:
         how each job ended, as soon as it has.
@@ -111,14 +113,14 @@ def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow) -> 
             yield _refused(job, error)
     left = {job.number: job for job, _ in pairs}
     try:
-        for job, outcome in _in_stacks(pairs, budget, say_now):
+        for job, outcome in _in_stacks(pairs, budget, say_now, sizes):
             del left[job.number]
             yield job, outcome
     except (ValueError, OSError) as error:
         yield from (_refused(job, error) for job in left.values())
 
 
-def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[Ended]:
+def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow, sizes: dict[str, int]) -> Iterator[Ended]:
     """Locks and carries out as many runs at a time as fit the budget; repeated runs, and those of others, come last."""
     if not built:
         return
@@ -127,7 +129,7 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
     first = {pair[1].run_id: pair for pair in reversed(built)}
     pairs = [pair for pair in built if first[pair[1].run_id] is pair]
     later = [job for job, run in built if first[run.run_id][0] is not job]  # the same run twice in a sweep
-    tried, size = _try_one([run for _, run in pairs], store, budget)
+    tried, size = _try_one(pairs, store, budget, sizes)
     for start in range(0, len(pairs), size):
         with ExitStack() as locks:
             free = []
@@ -144,18 +146,21 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow) -> Iterator[
             yield _refused(job, error)
 
 
-def _try_one(runs: Sequence[Run], store: RunStore, budget: int) -> tuple[Run | None, int]:
-    """Rehearses one of these runs of one structure; returns it, and how many are trained at a time.
+def _try_one(pairs: Sequence[Pair], store: RunStore, budget: int, sizes: dict[str, int]) -> tuple[bool, int]:
+    """Rehearses one of these runs of one structure, unless it was; says if it is, and how many are trained at a time.
 
     Raises:
         ValueError: it cannot be trained, or there is no room for one.
     """
-    finished = store.find_many(run.run_id for run in runs)
-    fresh = next((run for run in runs if not _stands(finished.get(run.run_id), run.params)), None)
-    if fresh is None or not stackable(fresh.params):
-        return None, LOCKED
-    rehearse(fresh)
-    return fresh, min(largest_stack(fresh, budget), LOCKED)
+    finished = store.find_many(run.run_id for _, run in pairs)
+    fresh = next((pair for pair in pairs if not _stands(finished.get(pair[1].run_id), pair[1].params)), None)
+    if fresh is None or not stackable(fresh[1].params):
+        return False, LOCKED
+    job, run = fresh
+    if (structure := structure_of(job.params)) not in sizes:
+        rehearse(run)
+        sizes[structure] = min(largest_stack(run, budget), LOCKED)
+    return True, sizes[structure]
 
 
 def _refused(job: Job, error: Exception) -> Ended:
@@ -189,11 +194,11 @@ def _stands(finished: Record | None, params: Params) -> TypeGuard[Record]:
 
 
 def _skip_or_train(
-    pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None, tried: Run | None = None
+    pairs: Sequence[Pair], store: RunStore, say_now: SayNow | None, tried: bool = False
 ) -> Iterator[Ended]:
     """Skips locked runs that are finished, and trains and files the others as one stack.
 
-    Its first run is rehearsed, unless it has been ``tried``.
+    Its first run is rehearsed, unless one of its structure was ``tried``.
     """
     finished = store.find_many(run.run_id for _, run in pairs)
     left = []
@@ -208,8 +213,8 @@ def _skip_or_train(
     for _, run in left:
         warn_of_rounding(run)
         tell_of_unjudged(run)
-    if (left or processes.world() > 1) and (first := (left or pairs)[0][1]) is not tried:
-        rehearse(first)
+    if (left or processes.world() > 1) and not tried:
+        rehearse((left or pairs)[0][1])
     if processes.broadcast(not left):
         return
     for _, run in left:
@@ -330,16 +335,19 @@ def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
     if failed := [end for end in ends if isinstance(end, dict)]:
         yield failed
     trained = [end for end in ends if not isinstance(end, dict)]
-    fitted = (perf_counter() - started) / len(runs)
+    written = [paths_config.weights_file(weights["path"]) for *_, weights in trained]
+    for left in atomic.leftovers(*written):  # by a process that was killed; nobody else writes these runs now
+        left.unlink(missing_ok=True)
+    spent = (perf_counter() - started) / len(runs)
     alike = Alike()
     size = max(JUDGED[0], min(JUDGED[1], JUDGED_ROWS // max(1, len(runs[0].dataset.test.y))))
     for start in range(0, len(trained), size):
         some, began = trained[start : start + size], perf_counter()
-        contexts = [replace(run.ctx, decide=decide) for run, decide, _ in some]
+        contexts = [replace(run.ctx, decide=fitted.decide) for run, fitted, _ in some]
         metrics = judge([run for run, *_ in some], contexts, steps)
-        seconds = fitted, (perf_counter() - began) / len(some)
-        judged = zip(some, metrics, strict=True)
-        answers = iter(answer([run for (run, *_), found in judged if not isinstance(found, Exception)]))
+        seconds = spent, (perf_counter() - began) / len(some)
+        sound = [own for own, found in zip(some, metrics, strict=True) if not isinstance(found, Exception)]
+        answers = iter(answer([run for run, *_ in sound], [fitted for _, fitted, _ in sound]))
         yield [
             failed_record(own[0], found)
             if isinstance(found, Exception)
@@ -354,7 +362,7 @@ def _kept(run: Run, error: DivergenceError | None, *, alone: bool) -> Trained | 
         if error:
             checkpoint_of(run).unlink(missing_ok=True)
             raise error
-        return run, threshold(run), save_weights(run.model, run.dataset.name, run.run_id)
+        return run, fit_decisions(run), save_weights(run.model, run.dataset.name, run.run_id)
     except FAILURES as failure:
         return failed_record(run, failure)
     except OSError as failure:
@@ -394,7 +402,7 @@ def _record_of(
     trained: Trained, metrics: Measured, answers: Answers, seconds: tuple[float, float], alike: Alike
 ) -> Record:
     """Returns the record of a judged model, whose file users can load and answers as the model; else of a failure."""
-    run, decide, weights = trained
+    run, (decide, *_), weights = trained
     try:
         record = finished_record(run, decide, weights, metrics, answers, seconds, alike)
     except OSError as error:
@@ -402,7 +410,8 @@ def _record_of(
     record = to_plain(record)
     try:
         rows = run.dataset.test.rows(slice(0, COMPARED))
-        require_loadable(record, answers.logits[:COMPARED], decide, rows, made=alike.networks)
+        require_loadable(record, run.model, answers.logits[:COMPARED], decide, rows, like=alike.loaded)
     except (ValueError, OSError) as error:
         return failed_record(run, ValueError(f"what was filed cannot be loaded: {format_error(error)}"))
+    alike.loaded = alike.loaded or record
     return record

@@ -11,7 +11,9 @@ from torch import nn
 from utils.adversary.worst_case import moves
 from utils.build import Run
 from utils.runs.fitting import FEW, probing
+from utils.types import Attack
 
+STEPS = 2  # of an attack, to see the largest pass
 GRAPH = 6  # what autograd and temporaries hold at the most, in units of the outputs of all layers in one pass
 OPTIMIZER = 6  # parameters, gradients, an optimizer's moments and temporaries, in units of the parameters
 
@@ -46,10 +48,17 @@ def memory_of(run: Run) -> int:
     few = run.dataset.test.rows(slice(0, FEW))
     bound = [getattr(metric, "keywords", {}) for metric in run.metrics.values()]
     attacks = [run.ctx.attack, *(of["attack"] for of in bound if "attack" in of)]
-    passes = (partial(attack, model, few, probe.on(few)) for attack in attacks if moves(attack, probe))
+    passes = (partial(_brief(attack), model, few, probe.on(few)) for attack in attacks if moves(attack, probe))
     judging = max((_largest_pass(model, attack) for attack in passes), default=0)
     judging = judging * len(run.dataset.test.y) // max(1, len(few.y))
     return 2 * data + OPTIMIZER * parameters + GRAPH * max(step, judging)
+
+
+def _brief(attack: Attack) -> Attack:
+    """Returns an attack with STEPS steps at the most, all of which are passes of one size."""
+    if not (isinstance(attack, partial) and "steps" in attack.keywords):
+        return attack
+    return partial(attack, steps=min(STEPS, attack.keywords["steps"]))
 
 
 def _largest_pass(model: nn.Module, compute: Callable[[], Any]) -> int:

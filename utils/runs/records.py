@@ -1,6 +1,5 @@
 """The record of a run: before its training, finished, failed; and the file that the job itself keeps of it."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +12,9 @@ from utils.configuration import precision
 from utils.decides.thresholds_text import doubts_of
 from utils.metrics import unreal_twins
 from utils.metrics.intervals import Measured
-from utils.model_zoo import Networks, describe_preprocessing
+from utils.model_zoo import describe_preprocessing
 from utils.records import checksum, decisions
+from utils.records.json_text import write_key
 from utils.records.plain import to_plain
 from utils.records.schema import SCHEMA, STATUS
 from utils.records.typed import Record, Weights
@@ -29,11 +29,11 @@ PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Alike:
     """Parts that the records of a stack have in common, made once while its runs are there."""
 
-    networks: Networks = field(default_factory=dict)
+    loaded: Record | None = None  # the one whose model was loaded and answered as the judged one
     twins: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)  # of causal models and test rows
 
     def facts_of_twins(self, run: Run) -> dict[str, float]:
@@ -164,8 +164,8 @@ def write_record(record: Record, folder: Path) -> Record:
     Of a run that has not ended the disk is not waited for: a relaunch says the same.
     """
     plain: Any = to_plain(record)
-    texts = {**plain.texts, checksum.KEY: json.dumps(checksum.checksum(plain))}
-    lines = (f"{json.dumps(key)}: {text}" for key, text in texts.items())
+    texts = {**plain.texts, checksum.KEY: f'"{checksum.checksum(plain)}"'}
+    lines = (f"{write_key(key)}: {text}" for key, text in texts.items())
     write = atomic.write_text if plain["status"] in STATUS else atomic.write_soon
     write(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
     written: Record = plain

@@ -13,11 +13,12 @@ import paths_config
 from utils.build import Run
 from utils.configuration import precision
 from utils.configuration.traits import is_given, perturbs
-from utils.model_zoo import content, require_loadable
+from utils.model_zoo import content
 from utils.models.learner import Learner
 from utils.records.plain import to_plain
 from utils.runs import judging
 from utils.runs.fitting import probing, trial_of
+from utils.runs.loadable import require_loadable
 from utils.runs.records import loadable_part
 from utils.system.console import count, format_error, warn_once
 from utils.threats import NothingToMoveError, find_freed
@@ -218,7 +219,7 @@ def _rehearse_filing(run: Run, model: nn.Module, decide: StoredDecide, few: Batc
     with torch.no_grad():
         logits = model(few.x) if run.dataset.shape else in_double(model)(few.x)
     try:
-        require_loadable(to_plain(loadable_part(run, decide)), logits, decide, few, data=content(model))
+        require_loadable(to_plain(loadable_part(run, decide)), model, logits, decide, few, data=content(model))
     except (ValueError, RuntimeError) as error:
         name = run.params["model"]["_target_"].split(".")[-2]
         raise ValueError(

@@ -50,20 +50,18 @@ class Job(NamedTuple):
 
 
 class Composed:
-    """A configuration as Hydra composed it, for jobs that differ in the numbers of some keys."""
+    """A configuration as Hydra composed it, Hydra's own part among it, for jobs that differ in numbers of some keys."""
 
-    def __init__(self, composed: DictConfig, keys: Iterable[str]):
-        self._chosen: Any = OmegaConf.to_container(composed.hydra.runtime.choices)
-        with open_dict(composed):
-            del composed["hydra"]
-        self._cfg = composed
-        self._base = self._resolved({})
+    def __init__(self, config: DictConfig, numbers: Mapping[str, int | float]):
+        self._chosen: Any = OmegaConf.to_container(config.hydra.runtime.choices)
+        self._cfg = composed = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.copy_cache(config, composed)
+        self._base = self._resolved(numbers)
         self._checked: set[tuple[tuple[type, bool], ...]] = set()
         self._places: dict[str, list[Place]] | None = {}
-        for key in keys:
-            before = OmegaConf.select(composed, key)
+        for key, number in numbers.items():
             found = list(_differing(self._base, self._resolved({key: MARK})))
-            OmegaConf.update(composed, key, before)
+            OmegaConf.update(composed, key, number)
             if any(value != MARK for _, value in found):  # it is worked into a text: then resolved anew every time
                 self._places = None
                 break
@@ -195,8 +193,15 @@ class Planner:
         numbers = {m["key"]: _number(m["value"]) for m in matches}
         structure = (*(w for w in words if w.partition("=")[0] not in numbers), "", *numbers)
         if structure not in self._composed:
-            self._composed[structure] = Composed(self._load(self._config, list(words)), numbers)
+            config = self._config if self._is_composed(words, numbers) else self._load(self._config, list(words))
+            self._composed[structure] = Composed(config, numbers)
         return self._composed[structure].params(numbers)
+
+    def _is_composed(self, words: Sequence[str], numbers: Mapping[str, Any]) -> bool:
+        """Returns whether the sweep's own configuration is that of the words but for the numbers of some keys."""
+        given = {word.partition("=")[0]: word for word in self._config.hydra.overrides.task}
+        own = {word.partition("=")[0]: word for word in words}
+        return given.keys() == own.keys() and all(given[key] == own[key] for key in own if key not in numbers)
 
     def _sets(self, key: str) -> bool:
         """Returns whether a word sets a value of the program's own, rather than choose an option or speak to Hydra."""

@@ -151,12 +151,17 @@ def append(path: str | Path, data: bytes, *, keep: int) -> None:
             sync_folder(target.parent)
 
 
-def leftovers(path: str | Path) -> list[Path]:
-    """Temporary files that a killed writer of ``path`` left; to be removed where no other writer can be."""
-    target = Path(path).resolve()
-    start = f".{target.name}."
-    with os.scandir(target.parent) as entries:  # a glob looks ten times as long
-        return [Path(of.path) for of in entries if of.name.startswith(start) and of.name.endswith(".tmp")]
+def leftovers(*paths: str | Path) -> list[Path]:
+    """Temporary files that killed writers of files of one folder left; to be removed where no other writer can be."""
+    targets = [Path(path).resolve() for path in paths]
+    starts = {f".{target.name}" for target in targets}
+    found: list[Path] = []
+    for folder in {target.parent for target in targets}:
+        with os.scandir(folder) as entries:  # a glob looks ten times as long
+            found += [
+                Path(of.path) for of in entries if of.name.endswith(".tmp") and of.name.rsplit(".", 2)[0] in starts
+            ]
+    return found
 
 
 def sync_folder(folder: Path) -> None:

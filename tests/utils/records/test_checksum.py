@@ -79,7 +79,7 @@ def test_a_flip_in_a_number_that_hides_a_record_is_refused(path):
 
 
 def test_a_write_keeps_an_altered_record_as_it_is(path, capsys):
-    content = in_the_file(path).read_bytes().replace(b'"accuracy": 0.5', b'"accuracy": 0.7', 1)
+    content = in_the_file(path).read_bytes().replace(b'"accuracy":0.5', b'"accuracy":0.7', 1)
     path.write_bytes(content)
     RunStore(path).add(record("d"))
     assert [found["run_id"] for found in RunStore(path).all()] == ["b", "d"]
@@ -88,14 +88,14 @@ def test_a_write_keeps_an_altered_record_as_it_is(path, capsys):
 
 
 def test_a_run_that_is_filed_again_takes_the_place_of_the_altered_one(path):
-    path.write_bytes(in_the_file(path).read_bytes().replace(b'"accuracy": 0.5', b'"accuracy": 0.7', 1))
+    path.write_bytes(in_the_file(path).read_bytes().replace(b'"accuracy":0.5', b'"accuracy":0.7', 1))
     assert RunStore(path).find("a") is None
     assert RunStore(path).add(record("a")) == 1
     assert RunStore(path).find("a")["metrics"]["accuracy"] == 0.5
 
 
 def test_an_altered_record_takes_no_evaluation(path):
-    path.write_bytes(in_the_file(path).read_bytes().replace(b'"accuracy": 0.5', b'"accuracy": 0.7', 1))
+    path.write_bytes(in_the_file(path).read_bytes().replace(b'"accuracy":0.5', b'"accuracy":0.7', 1))
     with pytest.raises(StoreError, match="record 1 .* was altered"):
         RunStore(path).add_result(1, "later", {})
 

@@ -28,7 +28,9 @@ def alone(*words):
 @pytest.mark.parametrize("radius", [0.1, 3, 1e-3])
 def test_a_number_reaches_every_interpolation_of_its_key(radius):
     """epsilon.radius is also the training radius of the robust metric."""
-    jobs = Composed(composed("regularizer=causal_adv", "epsilon.radius=0.7", "seed=5"), ["epsilon.radius", "seed"])
+    jobs = Composed(
+        composed("regularizer=causal_adv", "epsilon.radius=0.7", "seed=5"), {"epsilon.radius": 0.7, "seed": 5}
+    )
     assert jobs.params({"epsilon.radius": radius, "seed": 9}) == alone(
         "regularizer=causal_adv", f"epsilon.radius={radius}", "seed=9"
     )
@@ -36,19 +38,19 @@ def test_a_number_reaches_every_interpolation_of_its_key(radius):
 
 def test_a_preset_is_composed_the_same():
     words = ("+experiment=capify_small", "dataset=lin", "regularizer=llr")
-    jobs = Composed(composed(*words, "seed=1"), ["seed"])
+    jobs = Composed(composed(*words, "seed=1"), {"seed": 1})
     assert jobs.params({"seed": 2}) == alone(*words, "seed=2")
 
 
 def test_a_number_worked_into_a_text_is_resolved_anew():
     words = ("attack.name=pgd_${seed}", "seed=1")
-    jobs = Composed(composed(*words), ["seed"])
+    jobs = Composed(composed(*words), {"seed": 1})
     assert jobs.params({"seed": 4})["attack"]["name"] == "pgd_4"
     assert jobs.params({"seed": 5})["attack"]["name"] == "pgd_5"
 
 
 def test_jobs_share_no_part_of_their_configuration():
-    jobs = Composed(composed("seed=1"), ["seed"])
+    jobs = Composed(composed("seed=1"), {"seed": 1})
     first = jobs.params({"seed": 1})
     first["model"]["hidden"].append(7)
     assert jobs.params({"seed": 1})["model"]["hidden"] == [100, 100]
@@ -56,7 +58,7 @@ def test_jobs_share_no_part_of_their_configuration():
 
 @pytest.mark.parametrize(("key", "value"), [("trainer.lr", -1), ("epsilon.radius", -0.1), ("seed", -2), ("seed", 1.5)])
 def test_every_job_is_checked_by_its_own_numbers(key, value):
-    jobs = Composed(composed(f"{key}=1"), [key])
+    jobs = Composed(composed(f"{key}=1"), {key: 1})
     jobs.params({key: 1})
     with pytest.raises(ValueError, match=key.partition(".")[0]):
         jobs.params({key: value})
