@@ -14,7 +14,7 @@ from torch import Tensor
 from utils.adversary.ball_search import Search
 from utils.adversary.bounds import Twins, ball, box, by_drawn_noise, cost_of, counterfactuals, has_bounds, through
 from utils.adversary.causal_balls import Balls, Individuals, find_undecided, pick
-from utils.adversary.norm_bounds import bounds_near
+from utils.adversary.norm_bounds import bounds_near, enclose
 from utils.adversary.taylor import NoBoundsError, Taylor
 
 FEWEST = 64  # balls of a model, at the most, of which points are tried, and no further bounds at a smaller radius
@@ -146,9 +146,10 @@ def _leave(
         if balance < 0 or cost > gain:
             break
         ball_of, features = _bound(search, people, balls, radii[0], at_points=at_points)
+        near = enclose(features)
         for judge, own, before in zip(judges, found, asked, strict=True):
             boxes, wanted = _Boxes.of(judge, balls, ball_of), balls.of(before)
-            left = wanted[ball_of] & ~_keeps(boxes, bounds_near(judge.search.predict, features))
+            left = wanted[ball_of] & ~_keeps(boxes, bounds_near(judge.search.predict, near))
             boxes, logits = boxes.some(left), through(judge.search.predict, features.rows(left))
             proven = boxes.all_of(_keeps(boxes, logits.bounds()))
             balance += int((wanted & proven).sum()) * gain - len(proven) * cost

@@ -57,16 +57,21 @@ class Near:
         return Near(self.value[where], self.far if often == 1 else self.far * math.sqrt(often) * UPWARDS)
 
 
-def bounds_near(predict: Predict, features: Taylor) -> tuple[Tensor, Tensor] | None:
+def bounds_near(predict: Predict, features: Taylor | Near) -> tuple[Tensor, Tensor] | None:
     """Lower and upper bounds (..., p, k) of a model over features (..., p, d); None where there is no rule."""
     try:
-        logits: Any = predict(Near(features.value, _distance(features)))  # type: ignore[arg-type]
+        logits: Any = predict(enclose(features) if isinstance(features, Taylor) else features)  # type: ignore[arg-type]
     except Exception:  # noqa: BLE001 - a model may do anything with what is no tensor
         return None
     if not isinstance(logits, Near):
         return None
     far = logits.far.unsqueeze(-1)
     return logits.value - far, logits.value + far
+
+
+def enclose(features: Taylor) -> Near:
+    """The ball around the value of features (..., p, d) that holds them, the same for every model that they go to."""
+    return Near(features.value, _distance(features))
 
 
 def _distance(a: Taylor) -> Tensor:

@@ -5,13 +5,13 @@ leaves the ids of older runs as they are.
 """
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from utils.configuration.traits import headline_metrics, is_given, is_learner, perturbs, reads_radius
+from utils.records.json_text import write_json
 from utils.records.plain import map_leaves
 from utils.records.schema import SCHEMA
 from utils.records.settings import permitted_harm, seeks_trivial, without
@@ -95,22 +95,27 @@ def group_id(params: Mapping[str, Any]) -> str:
     return run_id({key: value for key, value in params.items() if key != "seed"})
 
 
+def normalise(params: Any) -> Any:
+    """Equal settings as equal JSON: ``1`` for ``1.0``, the float for a fraction such as ``8/255``."""
+    return map_leaves(params, _normal, _fraction)
+
+
 def canonical(params: Any) -> str:
-    """One text for equal settings: keys sorted, ``1`` for ``1.0``, the float for a fraction such as ``8/255``."""
-    return json.dumps(map_leaves(params, _normal), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    """One text for equal settings, ``normalise``d: keys sorted, no blanks."""
+    return write_json(normalise(params), sort=True)
 
 
-def _normal(leaf: str | float) -> Any:
-    if isinstance(leaf, str):
-        number = _fraction(leaf)
-        return leaf if number is None else _normal(number)
-    if not math.isfinite(leaf):
-        return str(leaf)  # "inf" is a norm, not a missing value
-    return int(leaf) if leaf.is_integer() else leaf
+def _normal(number: float) -> Any:
+    if not math.isfinite(number):
+        return str(number)  # "inf" is a norm, not a missing value
+    return int(number) if number.is_integer() else number
 
 
-def _fraction(text: str) -> float | None:
+def _fraction(text: str) -> Any:
+    """The number that a fraction means, any other text as it is."""
+    if not ("/" in text and FRACTION.fullmatch(text)):
+        return text
     try:
-        return read_number(text) if FRACTION.fullmatch(text) else None
+        return _normal(read_number(text))
     except ValueError:  # divided by 0
-        return None
+        return text

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 SAME = 1e-12
+TOGETHER_AT_MOST = 2**20  # cuts that are looked at together, by all gaps
 # classes among whose rows a rate counts, and the rates that must be equal together
 CLASSES = {"fnr": (1,), "fpr": (0,), "acceptance_rate": (0, 1)}
 TOGETHER = {rate: (rate,) for rate in CLASSES} | {"equalized_odds": ("fnr", "fpr")}
@@ -141,7 +142,9 @@ class Side:
             width = 2 ** (len(levels) - 1)
             left, right = levels[-1][:-width], levels[-1][width:]
             levels.append(np.where(self.errors[left] <= self.errors[right], left, right))
-        self._levels = np.stack([np.pad(level, (0, len(self.errors) - len(level))) for level in levels])
+        self._levels = np.zeros((len(levels), len(self.errors)), np.int64)
+        for own, level in zip(self._levels, levels, strict=True):
+            own[: len(level)] = level
 
     def fewest(self, low: Counts, high: Counts) -> Counts:
         """Place (n,) of the fewest errors from ``low`` to below ``high``, (n,) each; -1 where that is nowhere."""
@@ -167,49 +170,75 @@ def most_accurate(of: Sequence[Side], permitted: float | None) -> Policy | None:
     The gap is the largest minus the smallest rate of the groups, of several rates the largest. None where no policy is
     permitted, which the outer cuts, that accept all and none, exclude.
     """
-    return next(_efficient(of, 1.0 if permitted is None else permitted + SAME), None)
+    return _most_accurate(of, [permitted])[0]
+
+
+def _most_accurate(of: Sequence[Side], permitted: Sequence[float | None]) -> list[Policy | None]:
+    """The same by each permitted gap, all of them searched together."""
+    found = _search(of, [1.0 if gap is None else gap + SAME for gap in permitted])
+    left = list(range(len(found)))
+    while left := [i for i in left if (own := found[i]) and own.gap > SAME]:
+        near = [own for i in left if (own := found[i])]
+        closer = _search(of, [own.gap - SAME for own in near])
+        better = {
+            i: own for i, own, before in zip(left, closer, near, strict=True) if own and own.errors == before.errors
+        }
+        for i, own in better.items():
+            found[i] = own
+        left = list(better)
+    return found
 
 
 def _efficient(of: Sequence[Side], gap: float) -> Iterator[Policy]:
     """The efficient policies from a gap on, down to the smallest."""
-    search = _of_pairs if len(of) == 2 else _of_windows
-    found = search(of, gap)
+    [found] = _search(of, [gap])
     while found:
-        closer = search(of, found.gap - SAME) if found.gap > SAME else None
+        closer = _search(of, [found.gap - SAME])[0] if found.gap > SAME else None
         if closer is None or closer.errors > found.errors:
             yield found
         found = closer
 
 
-def _of_pairs(of: Sequence[Side], gap: float) -> Policy | None:
-    """Finds for each cut of the first of two groups the best of the second within the gap in every rate."""
+def _search(of: Sequence[Side], gaps: Sequence[float]) -> list[Policy | None]:
+    """Finds for each gap a policy with the fewest errors within it, parts of the gaps together as the memory allows."""
+    search = _of_pairs if len(of) == 2 else _of_windows
+    size = max(1, TOGETHER_AT_MOST // max(len(side.errors) for side in of))
+    limits = np.array(gaps)[:, None]
+    return [own for start in range(0, len(gaps), size) for own in search(of, limits[start : start + size])]
+
+
+def _of_pairs(of: Sequence[Side], gaps: Floats) -> list[Policy | None]:
+    """Finds for each cut of the first of two groups the best of the second within the gap (q, 1) in every rate."""
     first, second = of
     pairs = list(zip(first.rates, second.rates, strict=True))
-    low = np.max([np.searchsorted(theirs, own - gap, "left") for own, theirs in pairs], axis=0)
-    high = np.min([np.searchsorted(theirs, own + gap, "right") for own, theirs in pairs], axis=0)
-    return _best(of, [np.arange(len(first.errors)), second.fewest(low, high)])
+    low = np.max([np.searchsorted(theirs, own - gaps, "left") for own, theirs in pairs], axis=0)
+    high = np.min([np.searchsorted(theirs, own + gaps, "right") for own, theirs in pairs], axis=0)
+    return _best(of, [np.broadcast_to(np.arange(len(first.errors)), low.shape), second.fewest(low, high)])
 
 
-def _of_windows(of: Sequence[Side], gap: float) -> Policy | None:
-    """One rate: to each smallest rate, the best cut of each group among those from there to the gap above."""
+def _of_windows(of: Sequence[Side], gaps: Floats) -> list[Policy | None]:
+    """One rate: to each smallest rate, the best cut of each group among those from there to the gap (q, 1) above."""
     lowest = np.unique(np.concatenate([side.rates[0] for side in of]))
     low = [np.searchsorted(side.rates[0], lowest, "left") for side in of]
-    high = [np.searchsorted(side.rates[0], lowest + gap, "right") for side in of]
+    high = [np.searchsorted(side.rates[0], lowest + gaps, "right") for side in of]
     return _best(of, [side.fewest(*ends) for side, *ends in zip(of, low, high, strict=True)])
 
 
-def _best(of: Sequence[Side], places: Sequence[Counts]) -> Policy | None:
-    """Returns the policy, a place in each group (n,), with the fewest errors, then with the smallest gap."""
-    at = np.stack(places)
-    at = at[:, (at >= 0).all(0)]
-    if not at.shape[1]:
-        return None
-    errors = np.sum([side.errors[own] for side, own in zip(of, at, strict=True)], axis=0)
-    at, fewest = at[:, errors == errors.min()], int(errors.min())
-    rates = np.stack([[rate[own] for rate in side.rates] for side, own in zip(of, at, strict=True)])  # (g, r, n)
+def _best(of: Sequence[Side], places: Sequence[Counts]) -> list[Policy | None]:
+    """Returns the policies, by places (q, n) in each group, with the fewest errors, then with the smallest gap."""
+    errors = np.sum([side.errors[own] for side, own in zip(of, places, strict=True)], axis=0)
+    errors = np.where(np.min(places, axis=0) >= 0, errors, np.iinfo(errors.dtype).max)
+    fewest = errors.min(1)
+    row, column = np.nonzero((errors == fewest[:, None]) & (fewest < np.iinfo(errors.dtype).max)[:, None])
+    at = np.stack([own[row, column] for own in places])  # (g, t), of those that are equal
+    rates = np.stack([[rate[own] for rate in side.rates] for side, own in zip(of, at, strict=True)])  # (g, r, t)
     gaps = np.ptp(rates, axis=0).max(0)
-    best = int(gaps.argmin())
-    return Policy(fewest, float(gaps[best]), tuple(at[:, best].tolist()))
+    order = np.lexsort((gaps, row))  # which leaves equal ones as they stand
+    found: list[Policy | None] = [None] * len(errors)
+    for i, best in zip(*np.unique(row[order], return_index=True), strict=True):
+        own = order[best]
+        found[i] = Policy(int(fewest[i]), float(gaps[own]), tuple(at[:, own].tolist()))
+    return found
 
 
 def policies(of: Sequence[Side]) -> list[Policy]:
@@ -267,7 +296,7 @@ def _approach(x: Floats, y: Floats) -> list[tuple[int, float, int]]:
 def exact(of: Sequence[Curve], rates: Sequence[str], permitted: Sequence[float | None]) -> list[tuple[float, ...]]:
     """A threshold for each group, by each permitted gap: the most accurate on its rows. Raises as ``sides``."""
     ready = sides(of, rates)
-    found = [most_accurate(ready, gap) for gap in permitted]
+    found = _most_accurate(ready, permitted)
     return [cuts_of(of, policy) for policy in found if policy]  # accepting all is always permitted
 
 

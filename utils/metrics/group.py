@@ -69,6 +69,7 @@ def gaps_of(t: Counts) -> dict[str, Floats]:
 
 
 GAPS: dict[str, Rate] = {key: partial(gap, rates) for key, rates in OF_GAP.items()}
+DRAWN = 2**22  # cells of permuted tables that are looked at together
 OF_ANY_CLASSES = ("accuracy", "accuracy_gap")  # rates and gaps that more than two classes have too
 
 
@@ -107,28 +108,40 @@ def group(
     sizes = attribute_sizes(ctx.columns)
     values, shares = of_tables(tables, groups_min=groups_min, sizes=sizes)
     measured = measure_each(values, shares, level)
-    found = [
-        _beside_chance(own, table, of, groups_min=groups_min, intervals=intervals, sizes=sizes)
-        for own, table, of in zip(models, tables, map(drop_rests, measured), strict=True)
-    ]
+    found = []
+    for own, table, figures in zip(models, tables, map(drop_rests, measured), strict=True):
+        found.append(Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))}))
+        found[-1].add(figures)
+    size = max(1, DRAWN // (intervals * tables[0].size))
+    for start in range(0, len(tables), size):
+        some = slice(start, start + size)
+        _add_chance(found[some], models[some], tables[some], intervals, sizes)
+    for own, table, figures in zip(models, tables, found, strict=True):
+        _add_chance_of_rests(figures, own, table, groups_min, intervals, sizes)
     return found if ctx.each else found[0]
 
 
-def _beside_chance(
-    ctx: Context, table: Counts, figures: Measured, *, groups_min: int, intervals: int, sizes: Mapping[str, int]
-) -> Measured:
-    """Returns the rows of each group, the figures of a model and the gaps that chance alone would give it."""
-    found = Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))})
-    found.add(figures)
-    shuffled = confusion.permute(table, intervals, seeding.rng(ctx.own_seed, "permutation"))
+def _add_chance(
+    found: Sequence[Measured], models: Sequence[Context], tables: Counts, intervals: int, sizes: Mapping[str, int]
+) -> None:
+    """Adds the gaps that chance alone would give to the figures of models, from their tables (m, g, k, k)."""
+    sources = [seeding.rng(own.own_seed, "permutation") for own in models]
+    shuffled = np.stack([confusion.permute(of, intervals, rng) for of, rng in zip(tables, sources, strict=True)])
     for end, draws in views(shuffled, sizes):
-        chance = {f"{key}{end}": of for key, of in gaps_of(draws).items() if f"{key}{end}" in figures}
-        found.add({f"{key}_null": _by_chance(of, found[key]) for key, of in chance.items()})
+        for key, gaps in gaps_of(draws).items():
+            for figures, of in zip(found, gaps, strict=True):
+                if f"{key}{end}" in figures:
+                    figures[f"{key}{end}_null"] = _by_chance(of, figures[f"{key}{end}"])
+
+
+def _add_chance_of_rests(
+    found: Measured, ctx: Context, table: Counts, groups_min: int, intervals: int, sizes: Mapping[str, int]
+) -> None:
+    """Adds those of the gaps that a model has without the groups that are too small."""
     for end, own in views(table, sizes):
         rng = seeding.rng(ctx.own_seed, f"permutation{REST}{end}")
         rests = {f"{key}{end}{REST}": rest for key, rest in rests_of(own, groups_min).items()}
         found.add({f"{key}_null": _by_chance(rest.shuffle(intervals, rng), found[key]) for key, rest in rests.items()})
-    return found
 
 
 def attribute_sizes(columns: Sequence[Column]) -> dict[str, int]:

@@ -9,9 +9,11 @@ from typing import Any
 
 from utils.records.json_text import write_json
 
-Leaf = Callable[[str | float], Any]
+OfNumber = Callable[[float], Any]
+OfText = Callable[[str], Any]
 
 AS_THEY_ARE = frozenset((NoneType, bool, int))
+TEXT_ALONE = frozenset((str,))
 
 
 class Plain(dict[str, Any]):
@@ -58,52 +60,62 @@ def to_plain(value: Any) -> Any:
     return Plain(plain) if type(plain) is dict else plain
 
 
-def _finite(leaf: str | float) -> str | float | None:
-    return leaf if isinstance(leaf, str) or math.isfinite(leaf) else None
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
-def map_leaves(value: Any, leaf: Leaf) -> Any:
-    """The value in JSON types, with ``leaf`` applied to every text and float. Raises ValueError as ``to_plain``."""
+def map_leaves(value: Any, number: OfNumber, text: OfText | None = None) -> Any:
+    """The value in JSON types, with a function applied to every float, and one to every text.
+
+    Raises:
+        ValueError: as ``to_plain``.
+    """
     try:
-        return _mapped(value, leaf)
+        return _mapped(value, number, text)
     except _UnfitError as error:
         raise ValueError(str(error)) from None
 
 
-def _mapped(value: Any, leaf: Leaf) -> Any:
+def _mapped(value: Any, number: OfNumber, text: OfText | None) -> Any:
     """The same; kinds are told by exact types, since to ask what a value is an instance of is slow."""
     kind = type(value)
-    if kind is str or kind is float:
-        return leaf(value)
+    if kind is float:
+        return number(value)
+    if kind is str:
+        return value if text is None else text(value)
     if kind in AS_THEY_ARE:
         return value
-    if kind is list or kind is tuple:
-        return _of_list(value, leaf)
     if kind is dict:
-        return _of_mapping(value, leaf)
-    return _mapped(_in_known_type(value), leaf)
+        return _of_mapping(value, number, text)
+    if kind is list or kind is tuple:
+        return _of_list(value, number, text)
+    return _mapped(_in_known_type(value), number, text)
 
 
-def _of_list(value: Sequence[Any], leaf: Leaf) -> list[Any]:
+def _of_list(value: Sequence[Any], number: OfNumber, text: OfText | None) -> list[Any]:
     found: list[Any] = []
-    for inner in value:
-        try:
-            found.append(_mapped(inner, leaf))
-        except _UnfitError as error:
-            error.place = f".{len(found)}{error.place}"
-            raise
+    try:
+        for inner in value:
+            found.append(  # noqa: PERF401 - its length tells the place of an error
+                number(inner) if type(inner) is float else _mapped(inner, number, text)
+            )
+    except _UnfitError as error:
+        error.place = f".{len(found)}{error.place}"
+        raise
     return found
 
 
-def _of_mapping(value: Mapping[Any, Any], leaf: Leaf) -> dict[str, Any]:
+def _of_mapping(value: Mapping[Any, Any], number: OfNumber, text: OfText | None) -> dict[str, Any]:
+    if not set(map(type, value)) <= TEXT_ALONE:
+        value = {_name(key): inner for key, inner in value.items()}
     found: dict[str, Any] = {}
-    for key, inner in value.items():
-        name = key if type(key) is str else _name(key)
-        try:
-            found[name] = _mapped(inner, leaf)
-        except _UnfitError as error:
-            error.place = f".{name}{error.place}"
-            raise
+    key = ""
+    try:
+        for key, inner in value.items():
+            found[key] = number(inner) if type(inner) is float else _mapped(inner, number, text)
+    except _UnfitError as error:
+        error.place = f".{key}{error.place}"
+        raise
     return found
 
 
@@ -126,6 +138,7 @@ def _in_known_type(value: Any) -> Any:
 
 
 def _name(key: Any) -> str:
+    """The text of a key. Raises _UnfitError where it has none."""
     if isinstance(key, str | int | float):
         return str(key)
     raise _UnfitError(f"cannot store the key {key!r:.60} of", "keys are text")

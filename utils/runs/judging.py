@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from numbers import Real
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from utils.views.stack import Stack, UnstackableError, together
 # settings that count repetitions, which a rehearsal makes SHORT of
 REPETITIONS = {"intervals", "samples", "steps", "queries", "restarts", "n"}
 SHORT = 2
+PLAIN = {float, int, NoneType}  # of most figures; to ask what a value is an instance of is slow
 FEW = 4  # rows of each class and group in a rehearsal
 FEW_IMAGES = 16  # and images at the most, one of each class and group
 
@@ -165,7 +167,7 @@ def _checked(figures: Any, name: str) -> Figures:
             '{"brier_score": 0.1}, from ctx.of_each where it knows stacks'
         )
     for key, value in figures.items():
-        if value is not None and not isinstance(value, Real):
+        if type(value) not in PLAIN and not isinstance(value, Real):
             raise MetricError(
                 f"evaluation.metrics.{name} gives {key}={_brief(value)}: expected a number, or None where it is "
                 "undefined; float(...) makes one of a tensor"

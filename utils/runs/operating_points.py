@@ -167,8 +167,15 @@ def _unsaid(metrics: Mapping[str, T]) -> dict[str, T]:
 
 def _columns(points: Sequence[Measured]) -> dict[str, dict[str, list[Any]]]:
     """Returns for each key of the points one value a point, None where it has none."""
-    parts = {"metrics": points, "shares": [of.shares for of in points], "deviations": [of.deviations for of in points]}
-    return {name: {key: [of.get(key) for of in each] for key in _keys(each)} for name, each in parts.items()}
+    distinct = list({id(of): of for of in points}.values())
+    place = [next(i for i, of in enumerate(distinct) if of is point) for point in points]
+    parts: dict[str, Sequence[Mapping[str, Any]]] = {
+        "metrics": distinct,
+        "shares": [of.shares for of in distinct],
+        "deviations": [of.deviations for of in distinct],
+    }
+    columns = {name: {key: [of.get(key) for of in each] for key in _keys(each)} for name, each in parts.items()}
+    return {name: {key: [own[i] for i in place] for key, own in of.items()} for name, of in columns.items()}
 
 
 def _keys(each: Iterable[Mapping[str, Any]]) -> list[str]:
