@@ -109,7 +109,7 @@ def group(
     values, shares = of_tables(tables, groups_min=groups_min, sizes=sizes)
     measured = measure_each(values, shares, level)
     found = []
-    for own, table, figures in zip(models, tables, map(drop_rests, measured), strict=True):
+    for table, figures in zip(tables, map(drop_rests, measured), strict=True):
         found.append(Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))}))
         found[-1].add(figures)
     size = max(1, DRAWN // (intervals * tables[0].size))
