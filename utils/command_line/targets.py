@@ -152,7 +152,7 @@ def structure(node: Any) -> Any:
 
     Models whose configurations have the same structure can be trained as one.
     """
-    if not isinstance(node, Mapping):
+    if not isinstance(node, dict):
         return node
     batched = settings_of(node, Tensor)  # which may be numbers of a stack
     return {name: mask(value) if name in batched else structure(value) for name, value in node.items()}

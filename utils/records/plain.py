@@ -14,6 +14,7 @@ OfText = Callable[[str], Any]
 
 AS_THEY_ARE = frozenset((NoneType, bool, int))
 TEXT_ALONE = frozenset((str,))
+FLOATS = frozenset((float,))
 
 
 class Plain(dict[str, Any]):
@@ -93,6 +94,11 @@ def _mapped(value: Any, number: OfNumber, text: OfText | None) -> Any:
 
 
 def _of_list(value: Sequence[Any], number: OfNumber, text: OfText | None) -> list[Any]:
+    kinds = set(map(type, value))
+    if kinds <= AS_THEY_ARE:
+        return list(value)
+    if kinds == FLOATS:
+        return list(map(number, value))
     found: list[Any] = []
     try:
         for inner in value:

@@ -80,10 +80,19 @@ def left_out(purpose: Purpose) -> frozenset[str]:
     return frozenset(key for key, purposes in LEFT_OUT.items() if purpose in purposes.split())
 
 
+@cache
+def _above(purpose: Purpose) -> frozenset[str]:
+    """The dotted keys of all that holds something that a purpose leaves out."""
+    parts = [key.split(".") for key in left_out(purpose)]
+    return frozenset(".".join(of[:i]) for of in parts for i in range(1, len(of)))
+
+
 def without(settings: Settings, purpose: Purpose, prefix: str = "") -> dict[str, Any]:
-    """The settings, nested as they are, less those that a purpose leaves out."""
-    kept = {key: value for key, value in settings.items() if f"{prefix}{key}" not in left_out(purpose)}
-    return {k: without(v, purpose, f"{prefix}{k}.") if isinstance(v, Mapping) else v for k, v in kept.items()}
+    """The settings, nested as they are, less those that a purpose leaves out; parts without such are not copied."""
+    out, above = left_out(purpose), _above(purpose)
+    kept = {key: value for key, value in settings.items() if f"{prefix}{key}" not in out}
+    inner = {k: v for k, v in kept.items() if f"{prefix}{k}" in above and isinstance(v, Mapping)}
+    return kept | {k: without(v, purpose, f"{prefix}{k}.") for k, v in inner.items()}
 
 
 def own_settings(node: Settings, beside: Sequence[str]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from utils.words.ranges import require_ranges
 
 Words = Sequence[str]  # the overrides of one job
 Place = tuple[Any, ...]  # keys and indices that lead to a value
-MARK = 1234567.125  # a number that no configuration holds
+MARK = 1234567.125  # a number that no configuration holds, nor those above it by whole ones
 SHOWN = 3  # jobs of a kind that an error names
 NUMBER = re.compile(
     r"(?P<key>[a-z_]\w*(\.\w+)*)=(?P<value>[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE
@@ -58,14 +58,13 @@ class Composed:
         OmegaConf.copy_cache(config, composed)
         self._base = self._resolved(numbers)
         self._checked: set[tuple[tuple[type, bool], ...]] = set()
-        self._places: dict[str, list[Place]] | None = {}
-        for key, number in numbers.items():
-            found = list(_differing(self._base, self._resolved({key: MARK})))
-            OmegaConf.update(composed, key, number)
-            if any(value != MARK for _, value in found):  # it is worked into a text: then resolved anew every time
-                self._places = None
-                break
-            self._places[key] = [place for place, _ in found]
+        marks = {key: MARK + i for i, key in enumerate(numbers)}
+        marked = list(_differing(self._base, self._resolved(marks)))
+        self._places: dict[str, list[Place]] | None = {
+            key: [place for place, value in marked if value == mark] for key, mark in marks.items()
+        }
+        if any(value not in marks.values() for _, value in marked):
+            self._places = None  # a number is worked into a text: then all is resolved anew every time
 
     def params(self, numbers: Mapping[str, int | float]) -> Params:
         """Returns the resolved and checked configuration with these numbers, wherever interpolations take them.
