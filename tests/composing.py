@@ -17,7 +17,9 @@ import pytest
 import yaml
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.hydra import Hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 
@@ -35,6 +37,8 @@ def compose_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(config_loader_impl, CREATE.__name__, _chosen(CREATE))
     patch.setattr(ConfigLoaderImpl, COMPOSE.__name__, _merged(COMPOSE))
     patch.setattr(DictConfig, "__deepcopy__", _pickled(DictConfig.__deepcopy__))
+    patch.setattr(OverridesParser, "parse_rule", _read_once(OverridesParser.parse_rule))
+    patch.setattr(CachingConfigRepository, "__init__", _of_copied_sources)
 
 
 def _loading(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,3 +124,21 @@ def _pickled(copied: Callable[..., Any]) -> Callable[..., Any]:
         return found
 
     return pickled
+
+
+def _read_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """A word of a command line, of which each use takes a copy; one that cannot be read is read every time."""
+    known: dict[tuple[str, str], bytes] = {}
+
+    def read(self: OverridesParser, s: str, rule_name: str) -> Any:
+        if (s, rule_name) not in known:
+            known[s, rule_name] = pickle.dumps(parse(self, s, rule_name))
+        return pickle.loads(known[s, rule_name])
+
+    return read
+
+
+def _of_copied_sources(self: CachingConfigRepository, delegate: Any) -> None:
+    """The same as Hydra's own, the copy by way of bytes."""
+    self.delegate = pickle.loads(pickle.dumps(delegate))
+    self.cache = {}
