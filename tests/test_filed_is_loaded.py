@@ -1,6 +1,7 @@
 """What is filed has been loaded once, by the loader that users have; what cannot be is refused before any training."""
 
 import json
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -73,6 +74,46 @@ def test_a_decision_that_no_record_can_name_is_not_trained_for(monkeypatch):
 
     monkeypatch.setattr(fixed, "Threshold", Mine)
     refused(command("train", *QUICK, "decide=fixed"), "could not be loaded again", "not a part of utils.decides")
+
+
+def made(monkeypatch, change):
+    """Lets every network be changed as it is made, as another's class would be."""
+    make = MLP.__init__
+
+    @wraps(make)
+    def changed(self, *words, **settings):
+        make(self, *words, **settings)
+        change(self)
+
+    monkeypatch.setattr(MLP, "__init__", changed)
+
+
+def test_two_names_for_one_tensor_are_refused_in_a_line(monkeypatch):
+    def tie(network):
+        network.layers[2].bias = network.layers[0].bias
+
+    made(monkeypatch, tie)
+    refused(command("train", *QUICK), "layers.0.bias and layers.2.bias are one tensor")
+    assert records() == []
+
+
+def test_a_model_without_parameters_is_refused(monkeypatch):
+    made(monkeypatch, lambda network: network.requires_grad_(False))
+    refused(command("train", *QUICK), "model=mlp has no parameters, so there is nothing to train")
+
+
+@pytest.mark.parametrize("regularizer", ["erm", "causal_adv"])
+def test_a_parameter_that_is_a_single_number_trains_alone_and_in_a_stack(monkeypatch, regularizer):
+    """Such as a temperature."""
+    made(monkeypatch, lambda network: setattr(network, "temperature", torch.nn.Parameter(torch.tensor(1.0))))
+    monkeypatch.setattr(MLP, "forward", lambda self, x: self.layers(x) / self.temperature)
+    words = ("train", "-m", "hydra/launcher=batched", *QUICK, f"regularizer={regularizer}", "seed=0,1")
+    assert command(*words).code == 0
+    assert command("train", *QUICK, f"regularizer={regularizer}", "seed=2").code == 0
+    models = [from_database(record["doc_id"], "loan") for record in records()]
+    found = [value.item() for model in models for name, value in model.named_parameters() if "temperature" in name]
+    assert len(found) == 3
+    assert 1.0 not in found
 
 
 # --- failed after it -------------------------------------------------------------------------------------------

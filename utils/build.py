@@ -195,6 +195,8 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
     if given is not None:
         load_weights(model, given)
         size |= {"weights_sha256": given.sha256}
+    elif not is_learner(params) and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"model={model_option(params)} has no parameters, so there is nothing to train")
     described = {key: value for key, value in params["model"].items() if key not in FILE_KEYS or value is not None}
     return model.to(dataset.train.x.device), described | size
 

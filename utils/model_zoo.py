@@ -119,9 +119,21 @@ def save_weights(model: nn.Module, dataset: str, run_id: str) -> dict[str, str]:
 
 
 def content(model: nn.Module) -> bytes:
-    """Returns the content of a model's file: safetensors of its parameters, or a learner by skops."""
+    """Returns the content of a model's file: safetensors of its parameters, or a learner by skops.
+
+    Raises:
+        ValueError: parameters that are one tensor, which the file would hold as several.
+    """
     if isinstance(model, Learner):
         return model.to_bytes()
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    if tied := next((own for own in names.values() if len(own) > 1), None):
+        raise ValueError(
+            f"its parameters {' and '.join(tied)} are one tensor, which a file of weights cannot say; let forward use "
+            "one parameter twice in place of two names for it"
+        )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if all(tensor.dtype is torch.float32 for tensor in tensors.values()):  # the same bytes, with fewer checks
         return safetensors.numpy.save({name: tensor.numpy() for name, tensor in tensors.items()})

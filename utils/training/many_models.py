@@ -90,7 +90,7 @@ def fit_many(
             losses.append(total.detach())
         stack.eval()
         values = torch.stack(losses)
-        finite = torch.stack([p.isfinite().flatten(1).all(1) for p in stack.parameters()]).all(0)
+        finite = torch.stack([p.isfinite().reshape(len(p), -1).all(1) for p in stack.parameters()]).all(0)
         for i in (~(values.isfinite().all(0) & finite)).nonzero().flatten().tolist():
             errors[i] = errors[i] or describe_divergence(values[:, i], epoch, lr[i])
         if all(errors):
