@@ -1,16 +1,18 @@
 """Jobs composed once for many are the jobs that Hydra composes one by one; how a sweep speaks of them."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import open_dict
 
 from utils.command_line.overrides import CONFIG, resolve
 from utils.runs.outcomes import Outcome, exit_code, read_outcome, write_outcome
 from utils.runs.progress import Tally
-from utils.runs.sweep import Composed
+from utils.runs.sweep import Composed, Planner
 
 
 def composed(*words):
@@ -62,6 +64,27 @@ def test_every_job_is_checked_by_its_own_numbers(key, value):
     jobs.params({key: 1})
     with pytest.raises(ValueError, match=key.partition(".")[0]):
         jobs.params({key: value})
+
+
+def planned(config, load, *words):
+    """The configuration of a job of a sweep."""
+    with open_dict(config):
+        config.hydra.sweep.dir = "here"
+    context = SimpleNamespace(config_loader=SimpleNamespace(load_sweep_config=load))
+    [job] = Planner(context, config).plan([words], 0)
+    return job.params
+
+
+def test_words_that_the_sweep_was_composed_of_are_not_composed_again():
+    config = composed("regularizer=causal_adv", "seed=5", "epsilon.radius=0.7")
+    words = ("regularizer=causal_adv", "seed=2", "epsilon.radius=0.1")
+    assert planned(config, lambda *_: pytest.fail("composed again"), *words) == alone(*words)
+
+
+@pytest.mark.parametrize("word", ["regularizer=erm", "fit_on=train"])
+def test_a_job_with_a_word_of_its_own_is_composed(word):
+    words = (word, "seed=2")
+    assert planned(composed("regularizer=causal_adv", "seed=5"), lambda _, own: composed(*own), *words) == alone(*words)
 
 
 # --- outcomes and progress -------------------------------------------------------------------------------------
