@@ -7,7 +7,6 @@ from torch import Tensor
 
 from utils.threats import Threat, ascend, pull_back
 from utils.types import Context, Predict, Scalar
-from utils.views.in_search import in_search
 from utils.views.one_pass import answers_at
 
 
@@ -54,12 +53,12 @@ def local_linearity(
         (gradient,) = torch.autograd.grad(base.sum(), point, create_graph=True, materialize_grads=True)
     slope = pull_back(gradient, threat, reach, x)
 
-    def gamma(model: Predict, delta: Tensor, base: Tensor, slope: Tensor) -> Tensor:
-        return (value(model(reach(delta))) - base - (delta * slope).sum(-1)).abs()
+    def gamma(delta: Tensor, base: Tensor, slope: Tensor) -> Tensor:
+        return (value(predict(reach(delta))) - base - (delta * slope).sum(-1)).abs()
 
-    seen, fixed_base, fixed_slope = in_search(predict, x), base.detach(), slope.detach()
+    fixed_base, fixed_slope = base.detach(), slope.detach()
     delta = ascend(
-        lambda d: gamma(seen, d, fixed_base, fixed_slope),
+        lambda d: gamma(d, fixed_base, fixed_slope),
         ctx.normal(zero).squeeze(0),  # no dimension of candidates, which would be a view more of every tensor
         radius,
         threat,
@@ -67,4 +66,4 @@ def local_linearity(
         steps=steps,
         rel_step=rel_step,
     )
-    return gamma(predict, delta, base, slope), slope
+    return gamma(delta, base, slope), slope

@@ -29,11 +29,6 @@ class MLP(nn.Module):
             layers += [nn.Linear(width, following), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
-    @property
-    def chain(self) -> tuple[nn.Module, ...]:
-        """Returns the layers, which are all that the model does, one after another."""
-        return tuple(self.layers)
-
     def forward(self, x: Tensor) -> Tensor:
         """x (..., inputs) -> logits (..., outputs)."""
         return self.layers(x)

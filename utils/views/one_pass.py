@@ -16,19 +16,19 @@ class OnePass:
     """
 
     def __init__(self, predict: Predict, x: Tensor):
-        self.predict, self._x = predict, x
+        self._predict, self._x = predict, x
 
     def __call__(self, x: Tensor) -> Tensor:
         """The logits; of the batch those that there are."""
         if x is not self._x:
-            return self.predict(x)
+            return self._predict(x)
         logits = self.answers[1]
         return logits if torch.is_grad_enabled() else logits.detach()
 
     @cached_property
     def answers(self) -> tuple[Tensor, Tensor]:
         """The rows of the batch as a point to differentiate at, (..., n, d), and the logits there."""
-        return _answers(self.predict, self._x)
+        return _answers(self._predict, self._x)
 
     def has(self, x: Tensor) -> bool:
         """Returns whether these are the rows of the batch."""
