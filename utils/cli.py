@@ -25,7 +25,7 @@ from utils.command_line.libyaml import use_libyaml
 from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.command_line.run_mode import compose_once
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
-from utils.system.console import begin, complain, format_error, show_everything, unread, write
+from utils.system.console import begin, complain, complain_once, format_error, show_everything, unread, write
 from utils.system.interrupts import Stopped, interruptible, stop_if_interrupted
 from utils.words.ranges import annotated
 
@@ -165,7 +165,7 @@ def _guard(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], str]
             raise SystemExit(unread()) from None  # which Hydra lets through without a word
         except (ValueError, OSError) as error:
             stop_if_interrupted()  # which may come out of a library as an error of its own
-            complain(format_error(error))
+            complain_once(format_error(error))
             outcome = Outcome("", "refused", format_error(error))
         except Exception as error:
             stop_if_interrupted()

@@ -38,7 +38,7 @@ from utils.runs.records import Alike, blank_record, failed_record, finished_reco
 from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_rounding, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import atomic, processes
-from utils.system.console import complain, format_error, say
+from utils.system.console import complain_once, format_error, say
 from utils.system.locks import hold
 from utils.training.many_models import DivergenceError
 from utils.types import Context, Dataset
@@ -164,8 +164,8 @@ def _try_one(pairs: Sequence[Pair], store: RunStore, budget: int, sizes: dict[st
 
 
 def _refused(job: Job, error: Exception) -> Ended:
-    """Prints the mistake that keeps a job from being run; returns how the job ended."""
-    complain(f"#{job.number} {' '.join(job.words)}: {format_error(error)}")
+    """Prints the mistake that keeps a job from being run, once of jobs that share it; returns how the job ended."""
+    complain_once(format_error(error))
     return job, Outcome("", "refused", format_error(error))
 
 

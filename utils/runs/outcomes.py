@@ -15,6 +15,7 @@ from utils.system.console import complain, format_error
 
 FOLDER = ".jobs"  # in the folder of a sweep, one file per job
 EXIT = {"finished": 0, "skipped": 0, "failed": 1, "refused": 2}  # the exit code that each status asks for
+WRONG = ("failed", "refused")
 
 
 class Model(TypedDict):

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from utils.metrics.directions import direction
 from utils.runs.best import best_of, is_apart
-from utils.runs.outcomes import Outcome, ended_jobs, now, read_outcome
+from utils.runs.outcomes import WRONG, Outcome, ended_jobs, now, read_outcome
 from utils.system.console import can_redraw, harmless, say
 from utils.system.interrupts import stop_if_interrupted
 from utils.words.wrapping import columns
@@ -165,6 +165,7 @@ class Tally:
         self.words = words
         self.ended: dict[int, Outcome] = {}
         self.started = time.monotonic()
+        self._told: dict[str, int] = {}  # what kept jobs from being trained, and of which it was said
 
     def look(self) -> list[int]:
         """Returns the numbers of the jobs that have ended since the last look."""
@@ -177,7 +178,10 @@ class Tally:
         """Returns a job that has ended in one line."""
         outcome = self.ended[number]
         apart = [word for word in self.words(number) if not outcome.name or word.partition("=")[0] not in SAID]
-        return f"#{number:<4} {outcome.status:<9} {' '.join([outcome.name, *apart]).strip():<32} {outcome.detail}"
+        detail = outcome.detail
+        if outcome.status in WRONG and (first := self._told.setdefault(detail, number)) != number:
+            detail = f"as #{first}"
+        return f"#{number:<4} {outcome.status:<9} {' '.join([outcome.name, *apart]).strip():<32} {detail}"
 
     def line(self) -> str:
         """Returns jobs done, failed and left, the time left, the best values so far."""
@@ -185,7 +189,7 @@ class Tally:
 
     def parts(self) -> list[str]:
         """Returns the same one by one."""
-        wrong = sum(o.status in ("failed", "refused") for o in self.ended.values())
+        wrong = sum(o.status in WRONG for o in self.ended.values())
         done = [f"{len(self.ended)}/{len(self.numbers)}", *([f"{wrong} failed"] if wrong else [])]
         return [*done, *self._eta(), *self._best()]
 

@@ -12,7 +12,7 @@ import paths_config
 from utils.metrics.directions import direction
 from utils.run_store import RunStore
 from utils.runs.best import best_of
-from utils.runs.outcomes import EXIT, Outcome
+from utils.runs.outcomes import EXIT, WRONG, Outcome
 from utils.runs.printed import comparable
 from utils.system.console import count
 from utils.system.tables import align
@@ -21,7 +21,6 @@ from utils.words.quoting import copyable, option
 
 MOST_SETTINGS, MOST_NAMED, MOST_FAILED = 20, 5, 5  # rows of the table; jobs of a sentence; failures told one by one
 SAID = ("dataset", "model", "regularizer", "seed")  # by the name and the seeds of a setting
-WRONG = ("failed", "refused")
 
 CONSTANT = "nearly constant"  # prediction: one class for nearly every row
 
@@ -189,12 +188,17 @@ def _same(same: Mapping[int, int], typed: Words) -> Iterator[str]:
 
 
 def _wrong(ended: Mapping[int, Outcome], words: Words, typed: Words) -> Iterator[str]:
-    """Yields why jobs failed, and the command that runs the first of them alone."""
-    for number, of in sorted(ended.items())[:MOST_FAILED]:
+    """Yields why jobs failed, each reason once, and the command that runs the first of them alone."""
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for number, of in sorted(ended.items()):
+        reasons.setdefault((of.status, of.detail), []).append(number)
+    for (status, detail), (number, *others) in [*reasons.items()][:MOST_FAILED]:
+        of = ended[number]
         apart = [word for word in words(number) if not of.name or word.partition("=")[0].lstrip("+") not in SAID]
-        yield f"#{number} {of.status}: {' '.join(filter(None, (of.name, *apart)))}, {of.detail}"
-    if len(ended) > MOST_FAILED:
-        yield f"{count(len(ended) - MOST_FAILED, 'job')} more did not end well."
+        so = f" (and #{_ranges(others)})" if others else ""
+        yield f"#{number}{so} {status}: {' '.join(filter(None, (of.name, *apart)))}, {detail}"
+    if left := sum(map(len, [*reasons.values()][MOST_FAILED:])):
+        yield f"{count(left, 'job')} more did not end well."
     if ended:
         yield "The first of them alone, with all that it prints:"
         yield f"  {copyable('python train.py', *typed(min(ended)))}"

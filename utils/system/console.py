@@ -136,6 +136,13 @@ def complain(text: str) -> None:
     _to_stderr(f"error: {text}")
 
 
+def complain_once(text: str) -> None:
+    """The same, unless this command has said it, as of jobs that share a mistake."""
+    if text not in _warned:
+        _warned.add(text)
+        complain(text)
+
+
 def notice(text: str) -> None:
     """One line on what takes long, beside the answer."""
     _to_stderr(text)
