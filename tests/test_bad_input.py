@@ -277,13 +277,16 @@ def test_a_refused_command_leaves_nothing(own, words):
     assert there() == before
 
 
-def test_the_rows_of_refused_jobs_say_which_they_are(own):
+def test_the_rows_of_refused_jobs_say_which_they_are_and_their_mistake_once(own):
     """By the words that differ: those of all jobs say nothing."""
     answer = command("train", "-m", *SMALL, LATE, "seed=1,2", "trainer.lr=0.01,0.02")
     assert answer.code == 2
-    rows = re.findall(r"^#(\d) +refused +(.*?)  +this method moves pixels", answer.out, re.MULTILINE)
+    rows = re.findall(r"^#(\d) +refused +(.*?)  +(?:this method moves pixels|as #0)", answer.out, re.MULTILINE)
     pairs = ["seed=1 trainer.lr=0.01", "seed=1 trainer.lr=0.02", "seed=2 trainer.lr=0.01", "seed=2 trainer.lr=0.02"]
     assert dict(rows) == dict(zip("0123", pairs, strict=True))
+    assert answer.err.count("this method moves pixels") == 1
+    assert answer.out.count("this method moves pixels") == 2  # in the first row, and in the end
+    assert "#0 (and #1-3) refused: seed=1 trainer.lr=0.01, this method" in answer.out
 
 
 def test_a_refused_command_leaves_what_was_there(own):
