@@ -30,13 +30,15 @@ from utils.datasets.synthetic import DRAWING
 from utils.decides.threshold import Threshold
 from utils.losses.fair_metrics import FairMetric
 from utils.losses.objective import Objective, Weighted, count_logits, make_objective
-from utils.models.foreign_weights import load_weights, read_given
+from utils.models.foreign_files import Given, read_given
+from utils.models.foreign_weights import load_weights
 from utils.models.pixels import ForImages
 from utils.records.settings import FILE_KEYS, SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
 from utils.regularizers.by_class import require_acting
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, upgrade
+from utils.system.console import count, notice_once, warn_once
 from utils.system.devices import choose_device, in_memory, make_repeatable
 from utils.system.environment import keep_memory
 from utils.system.sources import note, note_unseen
@@ -185,7 +187,7 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
     _check_fits(params, dataset)
     if is_learner(params) or is_given(params):
         _refuse_terms(params)
-    given = read_given(params["model"], note) if is_given(params) else None
+    given = _given(params, dataset)
     if given is not None:
         size |= {"mean": given.mean, "std": given.std}
     node = own_settings(params["model"], FILE_KEYS)
@@ -199,6 +201,28 @@ def build_model(params: Params, dataset: Dataset, shared: Shared = _anew) -> tup
         raise ValueError(f"model={model_option(params)} has no parameters, so there is nothing to train")
     described = {key: value for key, value in params["model"].items() if key not in FILE_KEYS or value is not None}
     return model.to(dataset.train.x.device), described | size
+
+
+def _given(params: Params, dataset: Dataset) -> Given | None:
+    """The weights of a file, where the model has some; says what was taken from it. Raises ValueError."""
+    if not is_given(params):
+        if params["model"].get("weights_scaling") is not None:
+            raise ValueError("model.weights_scaling is of the pixels of model.weights=FILE, and no file is given")
+        return None
+    given = read_given(params["model"], note)
+    if len(given.mean) != dataset.shape[0]:
+        raise ValueError(
+            f"model.weights={given.path} is of a network for images of {count(len(given.mean), 'channel')}, and "
+            f"dataset={dataset.name} has images of {dataset.shape[0]}"
+        )
+    notice_once(given.told)
+    epsilon = params["epsilon"]
+    if read_radius(epsilon["radius"]) not in [read_radius(radius) for radius in epsilon["evaluate"]]:
+        warn_once(
+            f"epsilon.radius={epsilon['radius']} is one of training, and weights of a file are not trained; they are "
+            f"judged at those of {write_word('epsilon.evaluate', epsilon['evaluate'])}"
+        )
+    return given
 
 
 def _check_fits(params: Params, dataset: Dataset) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from utils.models.foreign_weights import load_weights, read_given
+from utils.models.foreign_files import read_given
+from utils.models.foreign_weights import load_weights
 from utils.models.preact_resnet18 import PreActResNet18
 from utils.models.resnet18 import ResNet18
 from utils.models.wide_resnet import WideResNet
@@ -168,7 +169,8 @@ def test_a_layer_that_normalises_gives_the_scaling(tmp_path, name):
 def test_a_scaling_that_is_said_counts_more_and_none_leaves_pixels_as_they_are(tmp_path):
     state = PAIRS["resnet18"][0]().state_dict()
     assert given(tmp_path, state)[2:4] == ([0, 0, 0], [1, 1, 1])
-    assert given(tmp_path, state, weights_scaling=[[1, 2, 3], [4, 5, 6]])[2:4] == ([1, 2, 3], [4, 5, 6])
+    own = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
+    assert given(tmp_path, state, weights_scaling=own)[2:4] == own
     with pytest.raises(ValueError, match=r"model\.weights_scaling=0\.5: expected a mean and a std"):
         given(tmp_path, state, weights_scaling=0.5)
 
@@ -211,11 +213,19 @@ def test_another_architecture_is_refused_by_name(tmp_path, theirs, ours, said):
 
 def test_another_depth_or_width_is_refused(tmp_path):
     deep = given(tmp_path, TheirWide(16, 2).state_dict())
-    with pytest.raises(ValueError, match=r"it has stages.*model\.depth of a wide one"):
+    with pytest.raises(ValueError, match=r"it has block1.layer.1.*model\.depth of a wide one"):
         load_weights(PAIRS["wide_resnet"][1](**SIZE), deep)
     broad = given(tmp_path, TheirWide(10, 3).state_dict())
     with pytest.raises(ValueError, match=r"model\.width or model\.widen"):
         load_weights(PAIRS["wide_resnet"][1](**SIZE), broad)
+
+
+def test_a_wide_network_that_is_another_function_is_refused(tmp_path):
+    """Its parts have the same shapes and other names."""
+    state = PAIRS["wide_resnet"][0]().state_dict()
+    renamed = {name.replace("block", "layer").replace(".layer.", "."): of for name, of in state.items()}
+    with pytest.raises(ValueError, match=r"whose blocks are named layer1\.0"):
+        load_weights(PAIRS["wide_resnet"][1](**SIZE), given(tmp_path, renamed))
 
 
 def test_two_last_layers_are_refused(tmp_path):
