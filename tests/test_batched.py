@@ -127,8 +127,9 @@ def test_records_are_those_of_one_by_one_runs(tmp_path, regularizer, dataset):
         assert record["params"] == other["params"]
 
 
-def test_the_bits_of_a_model_do_not_depend_on_the_size_of_its_stack(tmp_path):
-    words = ("regularizer=causal_adv", "seed=0,1,2", "epsilon=0.05,0.1", *FEW, *BATCHED)
+@pytest.mark.parametrize("hidden", ["[100]", "[37,11]"])  # rows of weights that begin on lines of the cache, or not
+def test_the_bits_of_a_model_do_not_depend_on_the_size_of_its_stack(tmp_path, hidden):
+    words = ("regularizer=causal_adv", "seed=0,1,2", "epsilon=0.05,0.1", f"model.hidden={hidden}", *FEW, *BATCHED)
     large, _ = sweep(tmp_path / "large", *words)
     small, _ = sweep(tmp_path / "small", *words, "hydra.launcher.max_models=4")
     for run, (_, weights) in large.items():

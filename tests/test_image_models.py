@@ -1,6 +1,7 @@
 """Models of images through the command line: train, go on, skip, sweep, judge, load, refuse."""
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 import paths_config
+from evals.records import reproduce
 from tests.benchmarks.bench_causal import built
 from tests.commands import ROOT, command, environment, house, line, process, refused
 from utils.metrics import ensemble
@@ -348,14 +350,30 @@ def test_an_adaptation_that_no_term_tells_anything_is_refused_before_the_trainin
         ),
         (("regularizer=[trades,dafa,cfa]",), ("dafa and cfa both set the radius",)),
         (("regularizer=[half_adversarial,fair_tat]",), ("half_adversarial", "[pgd_at,fair_tat]")),
-        (("regularizer=[erm,wat]",), ("regularizer=wat adapts a term", "[trades,wat]")),
-        (("regularizer=[trades,wat]", "regularizer.trades.weight=0"), ("regularizer=wat", "[trades,wat]")),
+        (("regularizer=[erm,wat]",), ("regularizer=wat adapts a robust loss", "[trades,wat]")),
+        (
+            ("regularizer=[half_adversarial,dafa]", "regularizer.half_adversarial.weight=0"),
+            ("beside it has a weight of 0",),
+        ),
+        (("regularizer=[trades,wat]", "regularizer.trades.weight=0"), ("trades beside it has a weight of 0",)),
+        (
+            ("trainer.keep=best_worst_class", "dataset.split=[0.79,0.01,0.2]"),
+            ("trainer.keep=best_worst_class", "of class 2, 5 there are none"),
+        ),
         (("regularizer=[trades,wat]", "regularizer.wat.weight=0"), ("regularizer.wat.weight=0", "[1, 1]")),
         (("regularizer=[trades,wat]", "dataset.split=[0.795,0.005,0.2]"), ("regularizer=wat", "validation rows")),
     ],
 )
 def test_an_adaptation_that_cannot_act_is_refused_before_the_training(own, words, phrases):
     refused(command("train", *SMALL, *words), *phrases)
+    assert not paths_config.database("digits").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("regularizer=[trades,wat],[erm,dafa]",), ("regularizer=[trades,dafa]", "trainer.epochs=3,1")]
+)
+def test_a_sweep_with_an_adaptation_that_cannot_act_trains_nothing(own, words):
+    refused(command("train", "-m", *SMALL, *words), "1 of 2 jobs cannot be run, so none was: regularizer=dafa", "#1")
     assert not paths_config.database("digits").exists()
 
 
@@ -441,6 +459,8 @@ def test_weights_of_a_file_are_judged_and_not_trained(own):
     assert record["metrics"]["accuracy"] == pytest.approx(float(right.double().mean()))
     assert {"robust_accuracy_class_3_0.1_low", "robust_accuracy_class_3_0.1_high"} <= record["metrics"].keys()
     assert "finished before" in command("train", *words).out
+    again = shlex.split(reproduce.command(record).partition("train.py ")[2])
+    assert "finished before" in command("train", "device=cpu", *again).out
     torch.save({"state_dict": {**state, "linear.bias": torch.zeros(10)}}, own / "Public2020.pt")
     assert command("train", *words).code == 0
     assert len(records()) == 2  # other weights under the same name are another run
@@ -452,6 +472,7 @@ def test_weights_of_a_file_are_judged_and_not_trained(own):
         (("model=resnet18", "model.weights=absent.pt"), ("model.weights=absent.pt is not there",)),
         (("model=resnet18", "model.weights=absent.pt", "regularizer=trades"), ("is not trained", "regularizer=trades")),
         (("model=small_cnn", "+model.weights=absent.pt"), ("model.weights is not a setting",)),
+        (("model=resnet18", "model.weights_scaling=[[0.5],[0.5]]"), ("model.weights_scaling", "no file is given")),
     ],
 )
 def test_weights_that_cannot_be_judged_are_refused(own, words, phrases):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from utils import seeding
-from utils.command_line.checks import TRAINER, validate_pixels
+from utils.command_line.checks import TRAINER, make_adaptations, validate_pixels
 from utils.command_line.targets import check_arguments, make, read_arguments, settings_of
 from utils.configuration.precision import choose_precision
 from utils.configuration.run_identity import group_id, identity_of, run_id
@@ -35,7 +35,7 @@ from utils.models.foreign_weights import load_weights
 from utils.models.pixels import ForImages
 from utils.records.settings import FILE_KEYS, SEARCH_KEYS, TERM_KEYS, own_settings
 from utils.records.typed import Node, OfCausalModel, OfContext, OfData, Params
-from utils.regularizers.by_class import require_acting
+from utils.regularizers.by_class import require_acting, require_classes, require_robust_terms
 from utils.scms.from_data import hash_of_equations
 from utils.scms.identity import describe, upgrade
 from utils.system.console import count, notice_once, warn_once
@@ -287,22 +287,13 @@ def adaptations(params: Params, dataset: Dataset) -> list[Adaptation]:
     """Returns what adapts the terms to the classes, in the order of the configuration.
 
     Raises:
-        ValueError: there is no term to adapt, or an adaptation that ``require_acting`` refuses.
+        ValueError: there is no term to adapt, an adaptation that would not act, or a class without rows.
     """
-    nodes = {name: node for name, node in params["regularizer"].items() if node.get("adapts")}
-    if nodes and not any(node["weight"] for name, node in params["regularizer"].items() if name not in nodes):
-        name = next(iter(nodes))
-        raise ValueError(
-            f"regularizer={name} adapts a robust loss to the classes and is not one itself: "
-            f"{write_word('regularizer', ['trades', name])}"
-        )
-    device = dataset.train.y.device
-    made = {
-        name: bind(own_settings(node, TERM_KEYS), f"regularizer.{name}", classes=dataset.classes).to(device)
-        for name, node in nodes.items()
-    }
-    require_acting(made, dataset, params["trainer"]["epochs"])
-    return list(made.values())
+    require_robust_terms(params["regularizer"])
+    made = make_adaptations(params["regularizer"], dataset.classes)
+    require_acting(made, params["trainer"]["epochs"])
+    require_classes(made, dataset)
+    return [adaptation.to(dataset.train.y.device) for adaptation in made.values()]
 
 
 def build_poison(params: Params, dataset: Dataset) -> Poison | None:

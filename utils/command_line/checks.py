@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from utils.command_line.targets import check_settings
+from utils.command_line.targets import check_settings, make
 from utils.metrics.directions import radius_of, require_metric
 from utils.records.settings import FILE_KEYS, FILE_MODELS, PARTS, SEARCH_KEYS, TERM_KEYS, at, own_settings, walk
 from utils.words.numbers import read_radius
@@ -134,6 +134,30 @@ def validate_settings(params: Mapping[str, Any], parts: Sequence[str] = PARTS) -
             if key in node and not accepts(node[key]):
                 raise ValueError(f"regularizer.{term}.{key}={node[key]!r}: expected {expected}")
         check_settings(own_settings(node, TERM_KEYS), f"regularizer.{term}")
+    check_adaptations(params)
+
+
+def check_adaptations(params: Mapping[str, Any]) -> None:
+    """Refuses adaptations that by their settings alone would not act. Raises ValueError."""
+    nodes = params.get("regularizer", {})
+    if any(node.get("adapts") for node in nodes.values()):
+        from utils.regularizers.by_class import require_acting, require_robust_terms  # import torch
+
+        require_robust_terms(nodes)
+        require_acting(make_adaptations(nodes, classes=2), params["trainer"]["epochs"])
+
+
+def make_adaptations(nodes: Mapping[str, Mapping[str, Any]], classes: int) -> dict[str, Any]:
+    """Returns what adapts the terms to the classes, by name, of the settings of terms and adaptations.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+    return {
+        name: make({**own_settings(node, TERM_KEYS), "classes": classes}, f"regularizer.{name}")
+        for name, node in nodes.items()
+        if node.get("adapts")
+    }
 
 
 def _own_of_part(part: str, node: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ PREFIXES = re.compile(r"^(?:(?:module|model|net|backbone|_orig_mod|basic_net|\d+
 SCALINGS = {"mean": re.compile(r"(?:.*\.)?(?:mean|mu)"), "std": re.compile(r"(?:.*\.)?(?:std|sigma)")}
 # declared by TRADES' network and never called; counts of batches and of averages
 UNUSED = re.compile(r"sub_block1\.|.*num_batches_tracked$|n_averaged$")
-SCALARS = [np.dtype, *{type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)}]
+SCALARS: list[Any] = [np.dtype, *{type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)}]
 REMEDY = "save the state dict alone: torch.save(network.state_dict(), FILE)"
 EXAMPLE = "[[0.5,0.5,0.5],[0.5,0.5,0.5]]"
 

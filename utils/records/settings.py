@@ -29,6 +29,7 @@ LEFT_OUT: Mapping[str, str] = {
     "dataset.schema.file": "identity label page",
     "seed": "label page command",  # which has a word of its own
     "model.weights": "identity",  # whose content stands for it
+    "model.weights_sha256": "command",  # of that content
     "model.mean": "label page command",  # found from the data, as those below
     "model.std": "label page command",
     "model.inputs": "command",

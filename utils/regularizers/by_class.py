@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from utils.types import Adaptation, Batch, Context, Dataset, Emphasis
+from utils.words.quoting import write_word
 
 NAMED = 5  # classes that an error lists
 PARTS = ("margin", "natural", "boundary")  # the rows of weights (3, C): of the radius and of the two parts of the loss
@@ -73,12 +75,28 @@ def require_valid(valid: Batch, name: str) -> None:
         )
 
 
-def require_acting(named: Mapping[str, Adaptation], dataset: Dataset, epochs: int) -> None:
+def require_robust_terms(nodes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses adaptations that have nothing to adapt, ``nodes`` the settings of terms and adaptations by name.
+
+    Raises:
+        ValueError: there is no other term, all others have a weight of 0, or the plain loss is the only other.
+    """
+    adapting = [name for name, node in nodes.items() if node.get("adapts")]
+    others = {name: node["weight"] for name, node in nodes.items() if name not in adapting and name != "erm"}
+    if not adapting or any(others.values()):
+        return
+    weightless = f", and {' and '.join(others)} beside it has a weight of 0" if others else ""
+    raise ValueError(
+        f"regularizer={adapting[0]} adapts a robust loss to the classes and is not one itself{weightless}: "
+        f"{write_word('regularizer', ['trades', adapting[0]])}"
+    )
+
+
+def require_acting(named: Mapping[str, Adaptation], epochs: int) -> None:
     """Refuses adaptations, by name, that would not act in a training of so many epochs, or not as each is meant to.
 
     Raises:
-        ValueError: no epoch is left for the weights of one; two set the radius; the split that one learns from has
-            rows, and none of some class.
+        ValueError: no epoch is left for the weights of one, or two set the radius.
     """
     for name, adaptation in named.items():
         if (begins := adaptation.acts_from(epochs)) >= epochs:
@@ -87,12 +105,17 @@ def require_acting(named: Mapping[str, Adaptation], dataset: Dataset, epochs: in
                 f"regularizer={name} would not act: its weights are known after epoch {begins}, and trainer.epochs="
                 f"{epochs} leaves none in which they would be used; raise trainer.epochs{lower}"
             )
-        _require_classes(dataset, "train" if adaptation.listens else "valid", name)
     margins = [name for name, adaptation in named.items() if adaptation.sets_margins]
     if len(margins) > 1:
         raise ValueError(
             f"regularizer={margins[0]} and {margins[1]} both set the radius of every class; choose one of them"
         )
+
+
+def require_classes(named: Mapping[str, Adaptation], dataset: Dataset) -> None:
+    """Raises ValueError where the split that an adaptation, by name, learns from has rows, and none of some class."""
+    for name, adaptation in named.items():
+        _require_classes(dataset, "train" if adaptation.listens else "valid", name)
 
 
 def _require_classes(dataset: Dataset, split: str, name: str) -> None:

@@ -22,7 +22,7 @@ from utils.runs.loadable import require_loadable
 from utils.runs.records import loadable_part
 from utils.system.console import count, format_error, warn_once
 from utils.threats import NothingToMoveError, find_freed
-from utils.training.one_model import NO_VALID
+from utils.training.one_model import require_judged
 from utils.types import Batch, Context, StoredDecide
 from utils.views.modes import in_double
 from utils.views.row_parts import parts
@@ -163,8 +163,7 @@ def _rehearse_training(run: Run, model: nn.Module, few: Batch, probe: Context) -
     except NothingToMoveError:
         raise _unmoved(run, model, few, probe) from None
     _check_observed(run, heard)
-    if run.recipe.judges and not len(run.dataset.valid.y):
-        raise ValueError(NO_VALID)
+    require_judged(run.recipe, run.dataset.train, run.dataset.valid)
     for adaptation in run.adaptations:
         adaptation.epoch_ended(model, run.dataset.valid, probe)
 

@@ -73,6 +73,7 @@ class Composed:
             ValueError: one that cannot be meant.
         """
         from utils.command_line.checks import (  # import torch, which mistakes of words need not
+            check_adaptations,
             validate,
             validate_numbers,
             validate_settings,
@@ -82,6 +83,7 @@ class Composed:
         kinds = tuple((type(number), number < 0) for number in numbers.values())
         if kinds in self._checked and self._places is not None:
             validate_numbers(params, _part_of(params, chain.from_iterable(self._places.values())))
+            check_adaptations(params)  # of which a number of epochs may leave none
             return params
         validate(params)
         if kinds not in self._checked:  # settings are checked by their kinds

@@ -31,6 +31,9 @@ NO_VALID = (
     "trainer.keep=best and trainer.ema_floor judge validation rows, and there are none; set some aside by "
     "dataset.valid or dataset.split"
 )
+WORST = (
+    "{} compares the classes of the validation rows, and of class {} there are none; set more aside by dataset.valid"
+)
 LOOK = 50  # steps between two looks at losses on a device that computes ahead
 
 Augment = Callable[[Tensor, seeding.Rows], Tensor]  # images (n, c, h, w) and the random numbers of their rows
@@ -216,8 +219,7 @@ def fit(
         ValueError: a checkpoint that is damaged or of another training, or no validation rows where the recipe needs
             some.
     """
-    if recipe.judges and not len(valid.y):
-        raise ValueError(NO_VALID)
+    require_judged(recipe, train, valid)
     if batch_size < processes.world():
         raise ValueError(f"trainer.batch_size={batch_size} is less than the {processes.world()} processes; raise it")
     device = train.y.device
@@ -272,6 +274,18 @@ def fit(
     for adaptation, own in zip(adapted, state.in_force, strict=bool(state.in_force)):
         adaptation.load_state_dict(own)
     model.eval()
+
+
+def require_judged(recipe: Recipe, train: Batch, valid: Batch) -> None:
+    """Raises ValueError where the recipe judges validation rows, and there are none, or none of a class of these."""
+    if not recipe.judges:
+        return
+    if not len(valid.y):
+        raise ValueError(NO_VALID)
+    setting = "trainer.ema_floor" * (recipe.ema_floor > 0) or "trainer.keep=best_worst_class"
+    absent = sorted({*train.y.unique().tolist()} - {*valid.y.unique().tolist()})
+    if absent and (recipe.ema_floor or recipe.keep == "best_worst_class"):
+        raise ValueError(WORST.format(setting, ", ".join(map(str, absent))))
 
 
 # --- steps -----------------------------------------------------------------------------------------------------
