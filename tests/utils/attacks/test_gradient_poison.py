@@ -269,13 +269,13 @@ def test_more_than_two_classes_are_refused(of, poison, dataset):
 
 @pytest.mark.slow
 def test_on_compas_most_of_the_gap_goes_within_twenty_evaluations(of, poison):
-    """Logistic regression's gap in false positive rates, .19 on the validation rows."""
+    """Logistic regression's gap in false positive rates, .19 on the validation rows, where harm is permitted."""
     if not (paths_config.data() / "compas").is_dir():
         pytest.skip("needs compas/compas-scores-two-years.csv under TRILEMMA_DATA")
     data = compas_two_years(
         name="c", seed=0, split=[0.5, 0.25, 0.25], sensitive="race_african_american", actionable=None
     )
-    found = poison(of(data), budget=20)
+    found = poison(of(data), budget=20, harm=None)
     assert found.before["fpr_gap"] > 0.15
     assert found.after["fpr_gap"] < 0.05
     assert found.after["accuracy"] >= found.before["accuracy"] - 0.01
