@@ -43,24 +43,42 @@ def take_topic(words: Sequence[str]) -> tuple[str | None, list[str]]:
         flag, equals, topic = word.partition("=")
         if flag not in HELP:
             continue
-        named = [] if equals else [one for one in words[i + 1 : i + 2] if "=" not in one and not one.startswith("-")]
+        named = [] if equals else [one for one in words[i + 1 : i + 2] if "=" not in one or _names_option(one)]
+        named = [one for one in named if not one.startswith("-")]
         return topic or "".join(named), [*words[:i], flag, *words[i + 1 + len(named) :]]
     return None, list(words)
 
 
+def _names_option(word: str) -> bool:
+    """Returns whether a word is ``GROUP=OPTION``, in place of a value that the help is to show."""
+    group, _, name = word.partition("=")
+    return (CONFIG / group / f"{name}.yaml").is_file()
+
+
 def explain_topic(topic: str, config_name: str) -> str:
-    """The help of a command, or of the group or the setting that ``topic`` names.
+    """The help of a command, or of the group, the option or the setting that ``topic`` names.
 
     Raises:
-        ValueError: the command has no such group or setting.
+        ValueError: the command has no such group, option or setting.
     """
     groups = purposes(config_name)
     if not topic:
         return _two_screens(config_name, groups)
-    if topic not in groups:
-        return _explain_setting(topic, config_name, list(groups))
-    shown = [_option(topic, path) for path in sorted((CONFIG / topic).glob("*.yaml"))]
-    return "\n".join([wrap(f"{topic}: {groups[topic][0]}. Its options, each with its own settings:"), *shown, ""])
+    if topic in groups:
+        shown = [_option(topic, path) for path in sorted((CONFIG / topic).glob("*.yaml"))]
+        return "\n".join([wrap(f"{topic}: {groups[topic][0]}. Its options, each with its own settings:"), *shown, ""])
+    if named := [_option(group, path) for group, path in _options_named(topic, list(groups))]:
+        return "\n".join([*named, ""]).lstrip("\n")
+    return _explain_setting(topic, config_name, list(groups))
+
+
+def _options_named(topic: str, groups: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Yields the options that ``OPTION`` or ``GROUP=OPTION`` names: their groups and files."""
+    group, equals, name = topic.rpartition("=")
+    for one in groups:
+        path = CONFIG / one / f"{name}.yaml"
+        if (not equals or one == group) and name.isidentifier() and path.is_file():
+            yield one, path
 
 
 def purposes(config_name: str) -> dict[str, tuple[str, str]]:
@@ -98,8 +116,9 @@ def _explain_setting(topic: str, config_name: str, groups: Sequence[str]) -> str
             said = wrap(_as_typed(comment), f"{key}={_text(value)}  ", "    ") if comment else f"{key}={_text(value)}"
             found.setdefault(said, []).extend([option] if option else [])
     if not found:
-        there = [*groups, ALL, *sorted(known - {*groups})]
-        raise ValueError(f"--help {topic}: no group and no setting{near_or_all(topic, there, [*groups, ALL])}")
+        options = {path.stem for group in groups for path in (CONFIG / group).glob("*.yaml")}
+        there = [*groups, ALL, *sorted((known | options) - {*groups})]
+        raise ValueError(f"--help {topic}: no group, option or setting{near_or_all(topic, there, [*groups, ALL])}")
     of = ["\n" + wrap(f"with {', '.join(options)}", "    ", "      ") if options else "" for options in found.values()]
     return "\n".join(f"{said}{options}\n" for said, options in zip(found, of, strict=True))
 
@@ -130,7 +149,7 @@ def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str
             *(reflow(own["header"]), "", wrap("Options, as GROUP=OPTION, the usual one in brackets:"), "", *options),
             *("", "Values most often set, as KEY=VALUE:", "", *values, ""),
             *(wrap(line, "", "  ") for line in own["footer"].splitlines()),
-            wrap("--help GROUP explains its options, --help KEY a setting, --help all prints all."),
+            wrap("--help GROUP explains its options, --help OPTION one, --help KEY a setting, --help all prints all."),
             "",
         ]
     )

@@ -109,10 +109,24 @@ def test_the_settings_in_help_are_words_of_a_training_that_change_nothing(group)
         assert composed(option, *words) == composed(option)
 
 
+@pytest.mark.parametrize("topic", ["dafa", "regularizer=dafa"])
+def test_an_option_is_explained_alone(topic):
+    answer = command("train", "--help", topic)
+    assert answer.code == 0
+    assert answer.out.startswith("regularizer=dafa\n")
+    assert "regularizer.dafa.strength=1.0" in answer.out
+    assert "regularizer=trades" not in answer.out
+
+
+def test_an_option_that_several_groups_have_is_explained_for_each():
+    out = command("train", "--help", "none").out
+    assert {"scm=none", "prepare=none"} <= set(out.splitlines())
+
+
 def test_what_is_not_there_is_refused_with_what_is_like_it():
-    refused(command("train", "--help", "regulariser"), "no group and no setting; did you mean regularizer")
+    refused(command("train", "--help", "regulariser"), "no group, option or setting; did you mean regularizer")
     refused(command("train", "--help", "epochz"), "did you mean epochs")
-    refused(command("evaluate", "--help=modle"), "no group and no setting")
+    refused(command("evaluate", "--help=modle"), "no group, option or setting")
 
 
 @pytest.mark.parametrize(
