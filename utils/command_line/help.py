@@ -149,7 +149,7 @@ def _two_screens(config_name: str, groups: Mapping[str, tuple[str, str]]) -> str
             *(reflow(own["header"]), "", wrap("Options, as GROUP=OPTION, the usual one in brackets:"), "", *options),
             *("", "Values most often set, as KEY=VALUE:", "", *values, ""),
             *(wrap(line, "", "  ") for line in own["footer"].splitlines()),
-            wrap("--help GROUP explains its options, --help OPTION one, --help KEY a setting, --help all prints all."),
+            wrap("--help NAME explains a group, an option or a setting, --help all prints all."),
             "",
         ]
     )

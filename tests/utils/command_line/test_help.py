@@ -155,7 +155,8 @@ def test_help_of_a_setting_has_its_sentence_its_default_and_the_options_that_hav
     [
         (["seed=1"], None, ["seed=1"]),
         (["--help"], "", ["--help"]),
-        (["-h", "attack=square"], "", ["-h", "attack=square"]),
+        (["-h", "attack=square"], "attack=square", ["-h"]),
+        (["-h", "epsilon=0.1"], "", ["-h", "epsilon=0.1"]),
         (["a=1", "--help", "all", "b=2"], "all", ["a=1", "--help", "b=2"]),
         (["--help=attack", "-m"], "attack", ["--help", "-m"]),
         (["--help", "-m"], "", ["--help", "-m"]),
