@@ -111,6 +111,7 @@ def to_text(of: Compared, wide: int | None = None) -> str:
     parts = [
         "\n".join(heads),
         _sentence(of, first, second),
+        *(f"Left out: {said}." for said in of.other_rows),
         draw(header, rows, wide, PLAIN, first=header[3:5]).rstrip(),
     ]
     if of.both and len(of.names) > 1:

@@ -4,13 +4,11 @@
 defaults stand in ``config/table.yaml``.
 """
 
-import csv
-import io
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,69 +17,35 @@ import pandas as pd
 from omegaconf import DictConfig
 
 import paths_config
-from evals.records import advice, query, who_pays
-from evals.records.rho import BASE, GAIN, NEAR_0, RHO, beside_base, columns, is_derived, parts, unclear, with_rho
+from evals.records import advice, query, table_notes, who_pays
+from evals.records.judged_rows import ROWS, with_rows
+from evals.records.rho import (
+    BASE,
+    GAIN,
+    beside_base,
+    columns,
+    is_derived,
+    parts,
+    tell_other_rows,
+    unclear,
+    with_rho,
+)
+from evals.records.table_text import Cell, Row, Table, latex, markdown, to_csv
 from utils.records.typed import Record
 from utils.runs import causal_figures
 from utils.runs.data_sources import sources
 from utils.system import atomic
-from utils.system.console import count, escape_formulas, say_of, write
-from utils.system.tables import DASH, escape_latex, markdown_table
+from utils.system.console import count, say_of, write
 from utils.words.near import near
 from utils.words.quoting import copyable
-from utils.words.wrapping import fit, room
+from utils.words.wrapping import room
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
 MOST_WARNINGS = 3
 FIGURE = re.compile(r"\d+(\.\d+)?")
+FORMATS = {"markdown": markdown, "csv": to_csv, "latex": latex}
 ANY = advice.Asked("")  # each data set's own database, all runs
-Row = tuple[str, str]  # data set, regularizer (and setting, where one regularizer has several)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One metric of one row; NaN where there is no figure."""
-
-    mean: float = math.nan
-    sd: float = math.nan
-    n: int = 0
-    published: float = math.nan
-    published_sd: float = math.nan
-    published_n: int = 0
-
-    @property
-    def deviation(self) -> float:
-        """Our mean less the published one, in published standard deviations; NaN without both or at sd 0."""
-        return (self.mean - self.published) / self.published_sd if self.published_sd > 0 else math.nan
-
-
-@dataclass(frozen=True)
-class Table:
-    """The figures of a table and how they came about."""
-
-    rows: dict[Row, list[Cell]]  # one cell per metric
-    metrics: list[str]
-    source: str  # of the published figures, or nothing
-    ran: frozenset[str]  # data sets that have runs of ours
-    published: frozenset[str]  # data sets that have published rows
-    unclear: Sequence[str] = ()  # bases that ran with several settings
-    warnings: Sequence[str] = ()  # of the records, each kind once
-    causal: Sequence[str] = ()  # what the causal models of the figures make of them
-    pays: Sequence[Sequence[str]] = ()  # below who_pays.HEADER: the classes that win and lose against the base
-
-    @property
-    def expected(self) -> list[Cell]:
-        """The cells of data sets that ran, less those that compare a row with its base, which not every row has."""
-        measured = [i for i, key in enumerate(self.metrics) if not is_derived(key)]
-        return [cells[i] for (dataset, _), cells in self.rows.items() if dataset in self.ran for i in measured]
-
-    @property
-    def missing(self) -> int:
-        """Expected cells without a mean of ours."""
-        return sum(not cell.n for cell in self.expected)
-
-
 # --- figures ---------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +115,10 @@ def build(
     under, remarks = _causal_models(found, shown, asked)
     of_source = _sources(found)
     theirs = {(row["dataset"], row["regularizer"]): row for row in _against(wanted, shown, base).to_dict("records")}
-    ours = _means(frame, shown, base)
+    compared = _select_compared(shown)
+    counted = with_rows(frame, found, [key for key in dict.fromkeys([*shown, *compared]) if key in frame.columns])
+    beside = beside_base(counted, compared, base)
+    ours = _means(beside, shown)
     ours["regularizer"] = ours["regularizer"].fillna("none")
     ours["kind"] = ours["dataset"] + " " + ours["regularizer"]
     cells: dict[Row, list[Cell]] = {}
@@ -172,6 +139,8 @@ def build(
     ran = set(zip(ours["dataset"], ours["regularizer"], strict=True))
     cells |= {row: [_cell(key, {}, figures) for key in shown] for row, figures in theirs.items() if row not in ran}
     datasets = frozenset(frame["dataset"])
+    paid = who_pays.tell(frame, found, shown, base, named)
+    notes = [*table_notes.notes(found, shown), *tell_other_rows(beside, compared), *paid.open, *remarks]
     ordered = dict(sorted(cells.items(), key=lambda item: (item[0][0] not in datasets, _natural(item[0]))))
     made = Table(
         ordered,
@@ -181,8 +150,8 @@ def build(
         frozenset(wanted["dataset"]),
         unclear(frame, base),
         list_warnings(found),
-        remarks,
-        who_pays.tell(frame, found, shown, base, named),
+        notes,
+        paid.rows,
     )
     return made if metrics else _without_empty(made)
 
@@ -264,13 +233,14 @@ def _select_metrics(
     return columns(shown, every_pair=every_pair)
 
 
-def _means(frame: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
+def _means(runs: pd.DataFrame, shown: Sequence[str]) -> pd.DataFrame:
     """Returns our rows: one a setting, with mean, standard deviation and number of seeds of every column we have."""
-    compared = _select_compared(shown)
-    runs = beside_base(frame, compared, base)
-    measured = [key for key in shown if key in frame.columns]
-    means = query.aggregate(runs, [*measured, *(f"{side}{key}" for side in (GAIN, BASE) for key in compared)])
-    return with_rho(means, shown)
+    measured = [key for key in shown if not is_derived(key) and key in runs.columns]
+    beside = [f"{side}{key}" for side in (GAIN, BASE) for key in _select_compared(shown)]
+    means = query.aggregate(runs, [*measured, *beside])
+    rows = [f"{ROWS}{key}" for key in measured]
+    fewest = runs.groupby(["dataset", "group_id"], sort=False, dropna=False)[rows].min().reset_index(drop=True)
+    return with_rho(pd.concat([means, fewest], axis=1), shown)
 
 
 def _against(reference: pd.DataFrame, shown: Sequence[str], base: Sequence[str]) -> pd.DataFrame:
@@ -300,132 +270,11 @@ def _cell(key: str, ours: dict[Any, Any], theirs: dict[Any, Any]) -> Cell:
         mean=ours.get(key, math.nan),
         sd=ours.get(f"{key}_sd", math.nan),
         n=int(ours.get(f"{key}_n", 0)),
+        rows=ours.get(f"{ROWS}{key}", math.inf),
         published=theirs.get(key, math.nan),
         published_sd=theirs.get(f"{key}_sd", math.nan),
         published_n=int(theirs.get("n", 0)) if key in theirs else 0,
     )
-
-
-# --- text ------------------------------------------------------------------------------------------------------
-
-
-def markdown(table: Table, wide: int | None = None) -> str:
-    """One Markdown table, a row per data set and regularizer; for a terminal of ``wide`` columns fitted to it."""
-    header = ["data set", "regularizer", "seeds", *table.metrics]
-    compared = table.published if table.source else frozenset()
-    rows = [
-        [*row, _seeds(cells), *map(_text, cells, table.metrics, [row[0] in compared] * len(cells))]
-        for row, cells in table.rows.items()
-    ]
-    legend = _legend(table, "In brackets the published mean and our deviation from it in published sd.")
-    text = f"{markdown_table([header, *rows], wide)}\n{legend if wide is None else fit(legend, wide)}\n"
-    return text + _pays(table, wide) if table.pays else text
-
-
-def _pays(table: Table, wide: int | None) -> str:
-    """The classes that the rows gain and lose against their base, as a table of their own."""
-    legend = (
-        "Classes whose accuracy is higher or lower than the base's, in points, those that change most; in brackets "
-        "95 % over seeds (Student)."
-    )
-    below = legend if wide is None else fit(legend, wide)
-    return f"\n{markdown_table([list(who_pays.HEADER), *table.pays], wide)}\n{below}\n"
-
-
-def latex(table: Table) -> str:
-    """A ``tabular`` for the booktabs package: for every metric our mean ± sd, and the published where compared."""
-    compared = bool(table.source)
-    facts, names = ["data set", "regularizer", "seeds"], [escape_latex(key) for key in table.metrics]
-    head = [_line([*facts, *names])]
-    if compared:
-        above = ["", "", "", *(rf"\multicolumn{{2}}{{c}}{{{name}}}" for name in names)]
-        rules = "".join(rf"\cmidrule(lr){{{first}-{first + 1}}}" for first in range(4, 4 + 2 * len(names), 2))
-        head = [_line(above), rules, _line([*facts, *["ours", "published"] * len(names)])]
-    columns = "llr" + "c" * len(names) * (2 if compared else 1)
-    legend = _legend(table, "Published figures are mean ± standard deviation too.")
-    opening = [f"% {legend}", r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *head]
-    lines = [*opening, r"\midrule", *_latex_rows(table, compared), r"\bottomrule", r"\end{tabular}"]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _latex_rows(table: Table, compared: bool) -> Iterator[str]:
-    """The rows, the name of a data set in its first one, a little space between data sets."""
-    previous = ""
-    for (dataset, regularizer), cells in table.rows.items():
-        if previous and dataset != previous:
-            yield r"\addlinespace"
-        figures = [
-            _math(key, *pair)
-            for key, cell in zip(table.metrics, cells, strict=True)
-            for pair in [(cell.mean, cell.sd), (cell.published, cell.published_sd)][: 2 if compared else 1]
-        ]
-        name = "" if dataset == previous else escape_latex(dataset)
-        yield _line([name, escape_latex(regularizer), escape_latex(_seeds(cells)), *figures])
-        previous = dataset
-
-
-def _line(fields: Sequence[str]) -> str:
-    return " & ".join(fields) + r" \\"
-
-
-def _math(key: str, mean: float, sd: float) -> str:
-    if math.isnan(mean):
-        return "--"
-    return f"${_digits(key, mean)}$" if math.isnan(sd) else rf"${_digits(key, mean)} \pm {sd:.3f}$"
-
-
-def to_csv(table: Table) -> str:
-    """One line per cell, with all digits; an empty field where there is no figure."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    fields = ("mean", "sd", "n", "published", "published_sd", "published_n", "deviation")
-    writer.writerow(["dataset", "regularizer", "metric", *fields])
-    for row, cells in table.rows.items():
-        for key, cell in zip(table.metrics, cells, strict=True):
-            figures = [getattr(cell, field) for field in fields]
-            writer.writerow(
-                [*map(escape_formulas, (*row, key)), *("" if math.isnan(figure) else figure for figure in figures)]
-            )
-    return text.getvalue()
-
-
-FORMATS = {"markdown": markdown, "csv": to_csv, "latex": latex}
-
-
-def _seeds(cells: Sequence[Cell]) -> str:
-    """Returns the number of seeds of a row: one, a range where metrics are undefined for some seeds, or a dash."""
-    counts = sorted({cell.n for cell in cells if cell.n})
-    return f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else str(counts[0]) if counts else DASH
-
-
-def _text(cell: Cell, key: str, compared: bool) -> str:
-    """``0.695 ± 0.027 (0.695, +0.0)``: mean, sd, published mean, deviation."""
-    ours = _digits(key, cell.mean) + ("" if math.isnan(cell.sd) else f" ± {cell.sd:.3f}")
-    if not compared:
-        return ours
-    theirs = _digits(key, cell.published)
-    return f"{ours} ({theirs}" + (")" if math.isnan(cell.deviation) else f", {cell.deviation:+.1f})")
-
-
-def _digits(key: str, value: float) -> str:
-    """Three decimals, of a gain or rho with its sign; a dash for nan."""
-    return DASH if math.isnan(value) else f"{value:{'+' if is_derived(key) else ''}.3f}"
-
-
-def _legend(table: Table, comparison: str) -> str:
-    words = ["Mean ± standard deviation over seeds."]
-    if any(map(is_derived, table.metrics)):
-        words.append(
-            f"{GAIN}: less the base's, seed by seed; {RHO}: relative change of average plus worst class, left out "
-            f"where the base's is below {NEAR_0:g}."
-        )
-        words += [f"{name} ran with several settings: choose one of them with where=." for name in table.unclear]
-    if table.source:
-        words += [comparison, table.source]
-    if table.missing:
-        words.append(f"{DASH}: {table.missing} of {len(table.expected)} figures are missing.")
-    words += [f"{sentence}." for sentence in (*table.causal, *table.warnings)]
-    return " ".join(words)
 
 
 def nearest(found: Sequence[query.Record], experiment: str | None) -> str:

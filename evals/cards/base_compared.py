@@ -25,6 +25,8 @@ def section(record: Record, stored: Sequence[Record]) -> list[Block]:
     if base is None or not keys:
         return []
     of = Compared((base, record), [], keys, levels_of(record)[0])
+    if not of.rows:
+        return []
     rows = [[words(found.key, record), *_figures(found)] for found, _ in of.rows]
     paired = all(kind == PAIRED for _, kind in of.rows)
     caption = "Intervals are paired by test rows." if paired else f"Intervals are as of different rows, since {of.why}."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.cards import added_rows_facts, base_compared, card_sections, fitness
+from evals.cards import added_rows_facts, base_compared, card_sections, fitness, technical_identity
 from evals.cards import tradeoff as drawing
 from evals.cards.card_sections import number, span, words
 from evals.cards.document import (
@@ -38,7 +38,7 @@ TEXTS = (".md", ".txt")
 AFTER = "Sections after Mitchell et al. 2019, arXiv 1810.03993."
 DEFAULTS = {
     "intended_use": "Research on what accuracy, fairness and robustness cost each other. It is a research model: it "
-    "was trained and judged by a program for comparing methods, and by nobody for use on persons.",
+    "was judged by a program for comparing methods, and by nobody for use on persons.",
     "out_of_scope": "Decisions on persons, alone or as advice; rows from another population, time or way of measuring "
     "than those of the data set below; attacks stronger than or unlike those it was judged against.",
 }
@@ -127,7 +127,7 @@ def build(
         *added_rows_facts.section(record),
         Heading("Use"),
         Code("\n".join(commands.values())),
-        *card_sections.details(record, seeds),
+        *technical_identity.details(record, seeds),
     ]
     front = front_matter(record, str(row["label"]), found.question.keys)
     return Document(f"Model card: {row['label']}", lead, [list_contents(blocks), *blocks], front)

@@ -13,9 +13,10 @@ import paths_config
 from evals.cards.document import Block, Bullets, Heading, Paragraph, Table
 from evals.cards.levels_compared import against_reference, by_level
 from evals.cards.schema_facts import schema_section
-from evals.records import causal_ranges
+from evals.records import causal_ranges, judged_rows
 from evals.records.points import describe_fits, describe_limit, fits, gap_of, small_groups, with_points
 from evals.records.query import Record
+from evals.records.rho import is_at_training_radius
 from evals.records.row_intervals import Interval, levels_of, name_intervals, of_share, over_rows, whole
 from utils.decides.thresholds_text import describe_small, in_words
 from utils.metrics.directions import describe, split_some
@@ -23,9 +24,7 @@ from utils.metrics.references import compares_alone, is_of_intersections
 from utils.records.settings import TERM_KEYS, flat, metrics_of, own_settings
 from utils.runs import causal_figures
 from utils.scms import facts
-from utils.system.atomic import digest
 from utils.system.console import count
-from utils.words.added_rows import DONE
 from utils.words.levels import name_class, write_text
 from utils.words.numbers import SPELLED
 
@@ -43,7 +42,6 @@ OVERALL = ("accuracy", "balanced_accuracy", "worst_class_accuracy", "mcc", "auc"
 MOST_COLUMNS = 4  # groups up to which each is a column: a telephone shows no more
 GIVEN = "utils.decides.fixed."  # thresholds that no data decide
 SURE = 7.6  # of a threshold's logit: beyond, the probability is 0.000 or 1.000
-AT_ONCE = ".skops"  # files of models that no gradients trained
 GAPS = ("demographic_parity_difference", "equalized_odds_difference")
 UNITS = {"noise": "noise units", "noise_sd": "standard deviations of each noise"}
 SIGNED = "_signed_gap"
@@ -57,8 +55,12 @@ DETAIL = re.compile(r"(_low|_high|_null)$")
 
 
 def words(key: str, record: Record) -> str:
-    """A metric in words, with the names of the record's groups and classes."""
-    return causal_figures.label([record], key, groups(record), classes(record))
+    """A metric in words, with the names of the record's groups and classes, its radius, and its rows where few."""
+    said = causal_figures.label([record], key, groups(record), classes(record))
+    radius = (record["params"].get("epsilon") or {}).get("radius") if is_at_training_radius(key) else None
+    trained = "" if radius is None else f" at the training radius {radius}"
+    rows = judged_rows.count_fewer(record, key)
+    return said + trained + (f", of {count(rows, 'row')}" if rows else "")
 
 
 def groups(record: Record) -> list[str]:
@@ -114,7 +116,7 @@ def _plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) and len(str(value)) > 8 else str(value)
 
 
-def _unit(record: Record) -> str:
+def unit_of(record: Record) -> str:
     """The unit of a causal radius."""
     unit = str((record.get("units") or {}).get("radius") or "")
     return UNITS.get(unit, unit)
@@ -124,108 +126,6 @@ def part(node: Mapping[str, Any]) -> str:
     """A part of a configuration in words: what it is, and its settings in brackets."""
     said = "; ".join(settings(node))
     return describe_target(str(node.get("_target_"))) + (f" ({said})" if said else "")
-
-
-# --- model -----------------------------------------------------------------------------------------------------
-
-
-def details(record: Record, others: Sequence[Record], commit: str = "commit") -> list[Block]:
-    """Returns what the model is, how it was trained, and what identifies it. ``others``: all seeds of its setting."""
-    params, environment = record["params"], record.get("environment") or {}
-    versions = ", ".join(f"{key} {environment[key]}" for key in environment if key not in ("device", commit))
-    seeds = sorted(other["seed"] for other in others if other.get("seed") is not None)
-    known = (
-        f"; trained with seeds {', '.join(map(str, seeds))} in all"
-        if len(seeds) > 1
-        else "; the only one that finished"
-    )
-    rows = [
-        ["Name", str(record["name"])],
-        ["Record", f"{record['doc_id']} of the database, run {record.get('run_id')}"],
-        ["Architecture", part(params["model"]) if params.get("model") else "not recorded"],
-        *_weights(record),
-        *_training(record),
-        ["Seed", "not recorded" if record.get("seed") is None else f"{record['seed']}{known}"],
-        [
-            "Trained",
-            f"{record.get('created') or 'date not recorded'}, on {environment.get('device', 'unknown device')}",
-        ],
-        ["Versions", versions or "not recorded"],
-        ["Code", f"commit {environment[commit]}" if environment.get(commit) else "commit not recorded"],
-    ]
-    return [Heading("Technical identity"), Table((), rows)]
-
-
-def _training(record: Record) -> Iterator[list[str]]:
-    params = record["params"]
-    weights: Any = record.get("weights") or {}
-    at_once = str(weights.get("path")).endswith(AT_ONCE)
-    terms: Any = {} if at_once else params.get("regularizer") or {}
-    for name, node in terms.items():
-        if isinstance(node, Mapping) and "_target_" in node:
-            weight = f"weight {node.get('weight', 1):g}"
-            yield ["Objective", f"{name}: {part(node)}, {weight}"]
-    epsilon = params.get("epsilon") or {}
-    if epsilon and any(isinstance(node, Mapping) and node.get("perturbs") for node in terms.values()):
-        unit = _unit(record) or "unit of the threat"
-        schedule = describe_target(str((epsilon.get("schedule") or {}).get("_target_")))
-        yield ["Radius in training", f"{epsilon.get('radius')} ({unit}). {schedule}"]
-    evasion = (params.get("attack") or {}).get("evasion")
-    if evasion:
-        use = "" if at_once else "; terms that take an attack train against it"
-        yield ["Attack configured", part(evasion) + use]
-    prepare = params.get("prepare") or {}
-    weighted = part(prepare) if prepare.get("_target_") else "as they are, all of weight 1"
-    yield ["Training rows", f"{weighted}{''.join(_changed_rows(record))}"]
-    trainer = params.get("trainer") or {}
-    if at_once:
-        yield ["Trainer", "scikit-learn, at once, by what the architecture minimises itself"]
-    elif trainer:
-        optimizer = str((trainer.get("optimizer") or {}).get("_target_", "")).rpartition(".")[2]
-        plain = {k: v for k, v in trainer.items() if k != "optimizer"}
-        yield ["Trainer", f"{optimizer}: {'; '.join(settings(plain))}"]
-
-
-def _changed_rows(record: Record) -> Iterator[str]:
-    """Yields what else was done to the training rows."""
-    params, poison = record["params"], record.get("poison") or {}
-    if record.get("added") or poison.get("rows"):
-        yield "; and the added rows above"
-    elif params.get("added"):
-        yield f"; and the rows of {params['added']}, uncounted"
-    if any(poison.get(key) for key in DONE if key != "rows"):
-        yield "; but for those removed or changed above"
-    if params.get("changed"):
-        told = record.get("changed") or {}
-        counted = [f"{told[key]} {word}" for key, word in DONE.items() if told.get(key)]
-        yield f"; but for those that {params['changed']} removes or changes: {', '.join(counted) or 'uncounted'}"
-
-
-def _weights(record: Record) -> Iterator[list[str]]:
-    """The weights: how many numbers, their SHA-256, and whether the file here has it."""
-    stored = record.get("weights")
-    if not stored:
-        yield ["Weights", "none: the record was imported without them"]
-        return
-    path = paths_config.weights_file(str(stored["path"]))
-    if not path.is_file():
-        yield ["SHA-256 of the weights", f"{stored['sha256']} (file {stored['path']} is not on this machine)"]
-        return
-    intact = digest(path) == stored["sha256"]
-    if intact and path.suffix == ".safetensors":
-        yield ["Parameters", f"{_parameters(path):,}"]
-    state = "verified when this card was written" if intact else "NOT that of the file here, which was altered"
-    yield ["SHA-256 of the weights", f"{stored['sha256']} ({state})"]
-
-
-def _parameters(path: Any) -> int:
-    """Returns the number of trained parameters: all numbers of the file but running statistics."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    kept = [shape for name, shape in shapes.items() if not re.search(r"running_|num_batches|\.mean$|\.std$", name)]
-    return sum(math.prod(shape) for shape in kept)
 
 
 # --- data ------------------------------------------------------------------------------------------------------
@@ -405,7 +305,8 @@ def robustness(record: Record) -> list[Block]:
     """Robust accuracies at every radius, of the training's evaluation and of later ones, and who attacked."""
     rows = [_format_judged(record, key, "") for key in _list_robust(record["metrics"])]
     for name, later in (record.get("evaluations") or {}).items():
-        found: Record = {"metrics": later.get("metrics") or {}, "rows": record.get("rows")}
+        rows_of: Mapping[str, Any] = later.get("judged") or record.get("rows") or {}
+        found: Any = {"metrics": later.get("metrics") or {}, "shares": later.get("shares") or {}, "rows": rows_of}
         rows += [_format_judged({**record, **found}, key, f" [{name}]") for key in _list_robust(found["metrics"])]
     heading = Heading("Robustness")
     if not rows:
@@ -472,7 +373,7 @@ def individual(record: Record) -> list[Block]:
     keys = [key for key in keys if not re.search(r"_(random|gradient)_", key)]
     if not keys:
         return [Heading("Individual fairness"), Paragraph("Individual fairness was not measured" + _at_point(record))]
-    unit = _unit(record)
+    unit = unit_of(record)
     causal = part(record["params"].get("scm") or {})
     note = f"Relative to a causal model: {causal}. " + (f"Radii in {unit}. " if unit else "")
     note += "A search finds what it finds: the true share of unfairly treated individuals is at least what is shown."

@@ -7,16 +7,20 @@ from evals.cards.card_sections import classes, describe_data, figure, groups, wi
 from evals.cards.document import Block, Bullets, Heading, Table
 from evals.choosing import choice, choice_text
 from evals.choosing.choice import Choice
+from evals.records import judged_rows
 from evals.records.points import Fit, fits
 from evals.records.query import Record
 from evals.records.row_intervals import name_intervals
 from utils.metrics.directions import POISONING
+from utils.records import given_weights
 from utils.system.console import count
 from utils.words.levels import name_class
 
 TITLE = "Fitness for use"
 FEW_SEEDS = 5
 FEW_ROWS = 50
+UNSEEN = ", which neither training nor thresholds have seen"  # of test rows
+NOT_KNOWN = "; whether the training of these weights saw them is not known"
 MOST_COLUMNS = 15  # of the data, that are listed
 
 
@@ -75,7 +79,9 @@ def _figures(found: Choice, record: Record) -> Table:
         rows.append([words(key, record), with_span(own[key], (own[f"{key}_low"], own[f"{key}_high"])), said])
     if "accuracy" in record["metrics"] and "accuracy" not in question.keys:
         rows.append(["accuracy", figure(record, "accuracy"), ""])
-    caption = f"On {count(test, 'test row')}, which neither training nor thresholds have seen." if test else ""
+    seen = NOT_KNOWN if given_weights.name_file(record["params"]) else UNSEEN
+    fewer = "; figures of fewer say so" if any(judged_rows.count_fewer(record, key) for key in question.keys) else ""
+    caption = f"On {count(test, 'test row')}{seen}{fewer}." if test else ""
     constant = choice_text.constant_figures(record)
     caption += f" {constant[0].upper()}{constant[1:]}." if constant else ""
     header = ["metric", f"value, {name_intervals(record)}", "limit"][: 3 if question.constraints else 2]
@@ -88,6 +94,8 @@ def _figures(found: Choice, record: Record) -> Table:
 def _limits(found: Choice, record: Record) -> Iterator[str]:
     """Yields what a reader must know before believing the figures."""
     yield from filter(None, [card_sections.sheet_of(record).get("caution")])
+    if given := given_weights.describe(record["params"]):
+        yield f"These are {given}: {given_weights.UNSEEN}."
     yield from (str(warning) for warning in record.get("warnings") or [])
     said = any("fitted to" in str(warning) for warning in record.get("warnings") or ())
     if "point" in record or not said:  # the warnings of a record say so of its own thresholds
@@ -95,7 +103,9 @@ def _limits(found: Choice, record: Record) -> Iterator[str]:
     yield from _list_undefined(record)
     yield from _few_rows(record)
     row = found.pool.table.iloc[found.ranked[0]]
-    if not found.pool.runs:
+    if given:
+        yield "Other seeds train nothing, they draw rows and attacks anew: another training may differ by more."
+    elif not found.pool.runs:
         yield from _seeds(int(row["seeds"]))
     yield (
         "Intervals over test rows say how far other rows of the same population could change a figure; not what "

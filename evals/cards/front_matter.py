@@ -9,6 +9,7 @@ from typing import Any
 
 from evals.cards.card_sections import OVERALL, words
 from evals.records.query import Record
+from utils.records.given_weights import without_training
 
 TASKS = {False: "tabular-classification", True: "image-classification"}
 DIGITS = 6
@@ -19,7 +20,8 @@ def front_matter(record: Record, label: str, keys: Sequence[str]) -> dict[str, A
 
     The figures are those of the metrics ``keys`` of the question, then of OVERALL, on test rows, six digits each.
     """
-    choices, task = record["params"].get("choices") or {}, TASKS[bool((record.get("preprocessing") or {}).get("shape"))]
+    choices = without_training(record["params"]).get("choices") or {}
+    task = TASKS[bool((record.get("preprocessing") or {}).get("shape"))]
     own = {key: record["metrics"].get(key) for key in dict.fromkeys([*keys, *OVERALL])}
     known = {key: round(value, DIGITS) for key, value in own.items() if value is not None and math.isfinite(value)}
     kinds = [str(choices[group]) for group in ("model", "regularizer") if choices.get(group)]

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from evals.choosing.constraint import DIGITS, ENDS, SURE_ENDS, Constraint, Floats, Mask, of_test_rows
 from evals.choosing.handing import CLOSE, Handed, hand_out
-from evals.records import advice, query
+from evals.records import advice, judged_rows, query
 from evals.records.points import at_own_thresholds, describe_limit, with_points
 from evals.records.row_intervals import at_level, over_rows
 from utils.metrics.directions import direction
-from utils.records import later
-from utils.records.settings import flat, varying
+from utils.records import given_weights, later
+from utils.records.settings import varying
 from utils.system.console import count
 from utils.words.numbers import read_number
 
@@ -72,7 +72,8 @@ class Pool:
 
     ``table`` has one row per candidate: ``name``, ``label``, ``doc_ids``, ``seeds``, ``point`` (-1: the record's own
     thresholds), ``policy``, ``members`` (places in ``records``), and of every metric ``<key>``, ``<key>_low``,
-    ``<key>_high`` and ``<key>_over``: the interval is over seeds, over rows, or not known.
+    ``<key>_high``, ``<key>_over``: the interval is over seeds, over rows, or not known, and ``<key>_rows``, the number
+    of test rows where these are fewer than all, else inf.
     """
 
     table: pd.DataFrame
@@ -150,11 +151,14 @@ def compete(
             raise ValueError(f"{key} was judged at operating points, which points=false leaves out; take points=true")
         intervals = [over_rows(made, key) for made, _ in everyone]
         table[f"{key}_low"], table[f"{key}_high"] = zip(*intervals, strict=True)
+        table[f"{key}_rows"] = [judged_rows.count_fewer(made, key) or math.inf for made, _ in everyone]
     chosen = query.where(table, asked.where)
     if chosen.empty:
         raise ValueError(f"where={asked.where!r} leaves none of the {count(len(records), 'run')}; relax it")
     complete = chosen.dropna(subset=question.keys)
     left_out = _describe_left_out(chosen, [made for made, _ in everyone], question.keys)
+    fewer = judged_rows.find_fewer([everyone[i][0] for i in complete.index], question.keys)
+    complete, left_out = complete[~fewer.which], [*left_out, *fewer.why]
     if complete.empty:
         raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
     advice.require_one([everyone[i][0] for i in complete.index], question.keys, asked)
@@ -208,7 +212,8 @@ def _alone(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     for key in keys:
         known = table[f"{key}_low"].notna()
         rows[key], rows[f"{key}_over"] = table[key], ["rows" if k else "" for k in known]
-        rows[[f"{key}_low", f"{key}_high"]] = table[[f"{key}_low", f"{key}_high"]]
+        of_key = [f"{key}{end}" for end in ("_low", "_high", "_rows")]
+        rows[of_key] = table[of_key]
     return rows.reset_index(drop=True)
 
 
@@ -225,6 +230,7 @@ def _settings(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         several = rows["seeds"].to_numpy() > 1
         for end, alone in zip(("_low", "_high"), of_rows.T, strict=True):
             rows[key + end] = np.where(several, rows[key + end], alone)
+        rows[f"{key}_rows"] = table.loc[[places[0] for places in rows["members"]], f"{key}_rows"].to_numpy()
         known = rows[f"{key}_low"].notna()
         rows[f"{key}_over"] = np.where(~known, "", np.where(several, "seeds", "rows"))
     return rows
@@ -369,10 +375,10 @@ def count_uncounted(pool: Pool, question: Question) -> int:
 def settings_apart(choice: Choice, candidate: int) -> dict[str, str]:
     """Returns by dotted key the options and, among equal options, the settings in which a candidate differs."""
     params = [choice.pool.records[members[0]]["params"] for members in choice.pool.table["members"]]
-    options = [dict(own.get("choices") or {}) for own in params]
+    options = [dict(given_weights.without_training(own).get("choices") or {}) for own in params]
     alike = [own for own, chosen in zip(params, options, strict=True) if chosen == options[candidate]]
-    settings = [flat(own, "label") for own in alike]
-    own = options[candidate] | flat(params[candidate], "label")
+    settings = [given_weights.tell_settings(own) for own in alike]
+    own = options[candidate] | given_weights.tell_settings(params[candidate])
     return {key: _join(own[key]) for key in (*varying(options), *varying(settings)) if key in own}
 
 

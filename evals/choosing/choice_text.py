@@ -9,7 +9,9 @@ import pandas as pd
 from evals.choosing import choice
 from evals.choosing.choice import Choice, Price
 from evals.choosing.constraint import ENDS, SURE_ENDS, Constraint
+from evals.records import judged_rows
 from evals.records.seed_intervals import METHOD
+from utils.records import given_weights
 from utils.records.typed import Record
 from utils.runs.best import nearly_constant
 from utils.system.console import count
@@ -33,6 +35,12 @@ def describe_competition(found: Choice, facts: str) -> str:
     among = f"{' and '.join(parts)} {'compete' if len(table) > 1 else 'competes'}{f' ({facts})' if facts else ''}"
     alone = "; with one candidate there is no choice" if len(table) == 1 else ""
     return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every limit{alone}"
+
+
+def describe_given(record: Record) -> str:
+    """States that a model is one of others' weights, and what is not known of it; nothing of one trained here."""
+    given = given_weights.describe(record["params"])
+    return f"{given}; {given_weights.UNSEEN}" if given else ""
 
 
 def describe_constant(record: Record) -> str:
@@ -232,11 +240,15 @@ def estimate(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
 
 def estimate_over(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
     """``0.746 [0.724, 0.768] over 3 seeds (Student)``, or without an interval where it is not known."""
-    return estimate(row, key) + ("" if math.isnan(row[f"{key}_low"]) else f" over {over(row, key)}")
+    said = estimate(row, key) + ("" if math.isnan(row[f"{key}_low"]) else f" over {over(row, key)}")
+    fewer = math.isfinite(row[f"{key}_rows"]) and row[f"{key}_over"] != "rows"
+    return said + (f", of {judged_rows.describe(row[f'{key}_rows'])}" if fewer else "")
 
 
 def over(row: Mapping[Any, Any] | pd.Series, key: str) -> str:
-    """``3 seeds (Student)``, or ``rows``: what an interval is over; nothing where it is not known."""
+    """``3 seeds (Student)``, ``rows`` or ``10 rows``: what an interval is over; nothing where it is not known."""
+    if row[f"{key}_over"] == "rows" and math.isfinite(row[f"{key}_rows"]):
+        return judged_rows.describe(row[f"{key}_rows"])
     return f"{row['seeds']} seeds ({METHOD})" if row[f"{key}_over"] == "seeds" else str(row[f"{key}_over"])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from evals.choosing import comparison
 from evals.choosing.comparison import Difference, Otherwise
-from evals.records import levelling, query, row_intervals
+from evals.records import judged_rows, levelling, query, row_intervals
 from utils.metrics import directions
 from utils.records import decisions
 from utils.records.decisions import Decisions
@@ -25,6 +25,7 @@ class Compared:
         records: the two.
         both: their decisions, where both keep them and the rows are the same.
         why: the reason why there are none, else empty.
+        other_rows: a sentence for each metric that is left out, as the figures of the two are of other rows.
         rows: metric by metric, with how its interval was made.
         seeds: the same of the means over the seeds that both settings have, where there are two or more.
     """
@@ -32,6 +33,8 @@ class Compared:
     def __init__(self, records: tuple[Record, Record], stored: Sequence[Record], keys: Sequence[str], level: float):
         self.records, self.level = records, level
         self.names, self.classes = query.group_names(records), query.class_names(records)
+        self.other_rows = judged_rows.tell_differing(records, keys)
+        keys = [key for key in keys if not judged_rows.differ(records, [key])]
         self.both, self.why = _decisions(records)
         paired = comparison.compare(*self.both, self.names, self._of_interest(keys), level) if self.both else []
         self.by_key = {of.key: of for of in paired}

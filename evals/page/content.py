@@ -13,17 +13,18 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from evals.cards import added_rows_facts
+from evals.choosing import choice_text
 from evals.page import row_decisions
 from evals.page.columns import COARSE, DIGITS, PLAIN, Column, numbers, texts
 from evals.page.examples import Example, explain_examples
 from evals.plots import axis
-from evals.records import advice, causal_ranges, query, reproduce
+from evals.records import advice, causal_ranges, judged_rows, query, reproduce
 from evals.records.points import at_own_thresholds, fitted_to, with_points
 from evals.records.row_intervals import OF_ROWS, over_rows
 from evals.records.seed_intervals import factors
 from utils.metrics import intervals
 from utils.metrics.directions import bounds, direction, headlines
-from utils.records import later
+from utils.records import given_weights, later
 from utils.records.settings import flat, varying
 from utils.runs import causal_figures, data_sources
 from utils.system.console import count
@@ -186,7 +187,7 @@ def _runs(
         "name": texts(_text(record.get("name")) for record in records),
         "seed": texts(_text(record.get("seed")) for record in records),
         "created": texts(_text(record.get("created")) for record in records),
-        "warnings": texts("\n".join(map(str, record.get("warnings") or ())) or None for record in records),
+        "warnings": texts("\n".join(_remarks(record)) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
         "fit": _fits(records),
         "ranges": texts(_ranges(record) for record in records),
@@ -195,6 +196,16 @@ def _runs(
         "setting": numbers(settings),
         "metrics": {key: numbers(table[key], _digits(key)) for key in measured} | _ends_of_shares(table, records),
     }
+
+
+def _remarks(record: query.Record) -> list[str]:
+    """Returns what stands beside the figures of a run: its warnings, and that it was not trained here."""
+    fewer: dict[int, list[str]] = {}
+    for key in headlines([key for key in record["metrics"] if not key.endswith(ENDS)]):
+        if rows := judged_rows.count_fewer(record, key):
+            fewer.setdefault(rows, []).append(key)
+    few = [f"Of {count(rows, 'test row')} alone: {', '.join(keys)}" for rows, keys in fewer.items()]
+    return [*filter(None, [choice_text.describe_given(record)]), *few, *map(str, record.get("warnings") or ())]
 
 
 def _digits(key: str) -> int:
@@ -343,7 +354,7 @@ def _command(record: query.Record) -> dict[str, str]:
 
 def _parameters(record: query.Record) -> dict[str, str]:
     """Settings by dotted key as text, without what differs between the seeds or names code."""
-    own = flat(record["params"], "page").items()
+    own = flat(given_weights.without_training(record["params"]), "page").items()
     return {key: _write_text(value) if isinstance(value, Hashable) else json.dumps(value) for key, value in own}
 
 

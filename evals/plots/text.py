@@ -9,8 +9,9 @@ import pandas as pd
 from evals.choosing import choice_text
 from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
+from evals.plots import axis
 from evals.plots.chart import Chart, hypervolume, reference
-from evals.records import query
+from evals.records import judged_rows, query
 from evals.records.points import describe_fits, fits
 from utils.system.console import count
 from utils.system.tables import align
@@ -34,7 +35,7 @@ def extent(shown: Chart) -> str:
 
 def summary(shown: Chart, given: str | None) -> str:
     """Describes left-out runs, the efficient settings, their number, and the hypervolume."""
-    listed = f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}"
+    listed = f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}{describe_rows(shown)}"
     return f"{listed}{describe_constant(shown)}{describe_crossed(shown)}"
 
 
@@ -43,6 +44,13 @@ def describe_constant(shown: Chart) -> str:
     names = [full_label(row) for row in shown.groups[shown.constant].to_dict("records")]
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
     return f"{CONSTANT} predictions, whose small gaps mean little: {'; '.join(names[:3])}{more}\n" if names else ""
+
+
+def describe_rows(shown: Chart) -> str:
+    """Warns of figures that some runs have of fewer test rows than others; nothing where all are of as many."""
+    runs = [shown.records[int(i)] for i in shown.runs.index]
+    metrics = [axis.source(key, shown.runs.columns)[0] for key in shown.keys]
+    return "".join(f"beware: {said}\n" for said in judged_rows.tell_differing(runs, metrics))
 
 
 def describe_crossed(shown: Chart) -> str:

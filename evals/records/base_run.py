@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evals.records.query import Record
+from utils.records.given_weights import name_file
 from utils.records.settings import at, flat, left_out
 from utils.runs.data_sources import source_of
 from utils.scms.identity import part_of
@@ -57,7 +58,8 @@ def _chosen(record: Record, name: str) -> Any:
 def _is_plain(record: Record) -> bool:
     """Returns whether a run that finished has the rows as they are, and no term beside the plain loss."""
     altered = record.get("poison") or record.get("added") or any(_part(record, key) for key in METHODS[:4])
-    return record.get("status") == "finished" and not altered and not set(_part(record, "regularizer")) - {PLAIN}
+    plain = name_file(record["params"]) or not set(_part(record, "regularizer")) - {PLAIN}
+    return record.get("status") == "finished" and not altered and bool(plain)
 
 
 def _is_alike(record: Record, other: Record) -> bool:

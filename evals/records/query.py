@@ -21,6 +21,7 @@ import paths_config
 from evals.records.seed_intervals import by_setting
 from utils.command_line.evals_help import answer
 from utils.metrics.directions import bounds
+from utils.records import given_weights
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
 from utils.run_store import RunStore
@@ -121,13 +122,13 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    params = record["params"]
+    params = given_weights.without_training(record["params"])
     choices = params.get("choices", {})
     radius = (params.get("epsilon") or {}).get("radius")
     taken = {key: record.get(key) for key in FACTS}
     taken |= {key: _joined(choices.get(key, ABSENT.get(key))) for key in CHOICES}
-    if isinstance(model := params.get("model"), Mapping) and (weights := model.get("weights")):
-        taken["regularizer"] = Path(weights).stem  # a file, trained by whatever its name says
+    if named := given_weights.name_file(params):
+        taken["regularizer"] = Path(named).stem  # a file, trained by whatever its name says
     taken |= {f"poison_{key}": (record.get("poison") or {}).get(key) for key in ("metric", "objective")}
     taken |= {"params": params, "source": source_of(record), "sensitive": sensitive_of(record)}
     return taken | {
@@ -303,7 +304,7 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
     labels = pd.Series("", index=groups.index)
     for kind, rows in groups.groupby(within, dropna=False):
         keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
-        own = _alike({i: flat(settings[dataset, group], "label") for i, dataset, group in keys})
+        own = _alike({i: given_weights.tell_settings(settings[dataset, group]) for i, dataset, group in keys})
         options = [option for option in CHOICES if rows[option].nunique() > 1]
         # what an option brings along, as a model its sizes, says no more than its name
         common = [k for k in varying(list(own.values()), everywhere=True) if k.partition(".")[0] not in options]

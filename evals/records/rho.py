@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from evals.records import judged_rows
+from evals.records.judged_rows import ROWS, name_records
+
 NEAR_0 = 0.1  # accuracy of a base; a ratio to less says little: a point more of .02 is a rho of .5
 RHO, GAIN, BASE = "rho_", "gain_", "base_"
 # of a clean or robust average: what stands before it (the name of a later evaluation, with its slash) and its radius
 AVERAGE = re.compile(r"(?P<before>(?:.*/)?)(?:accuracy|robust_accuracy(?P<radius>(?:_[\d.][^_]*)?))")
+AT_TRAINING = ("robust_accuracy", "robust_accuracy_worst_class")  # that name no radius
 ALIKE = ("dataset", "model", "radius", "seed")  # in a run and in the run of its base
 
 
@@ -31,6 +35,11 @@ def worst_of(average: str) -> str | None:
         return None
     robust = found["radius"] is not None
     return found["before"] + (f"robust_accuracy_worst_class{found['radius']}" if robust else "worst_class_accuracy")
+
+
+def is_at_training_radius(key: str) -> bool:
+    """Returns whether a metric is a robust accuracy, of all or of the worst class, that names no radius."""
+    return key.rpartition("/")[2] in AT_TRAINING
 
 
 def columns(keys: Sequence[str], *, every_pair: bool) -> list[str]:
@@ -72,13 +81,42 @@ def beside_base(runs: pd.DataFrame, metrics: Sequence[str], base: Sequence[str])
     regularizer is the base. That is the first term of the run's own (``trades`` of ``trades+dafa``) or, of several
     names in ``base``, the longest that the run's own begins with; a single name is the base of all. What has no base,
     several (see ``unclear``), or is one itself, has nan.
+
+    With ``rows_of_<metric>`` (``judged_rows.with_rows``), a figure of other rows than its base's has nan too, and
+    ``base_rows_of_<metric>`` is the number of the base's rows there.
     """
     alike, of, known = _pair_with_base(runs, base)
     known = known.assign(**{key: math.nan for key in metrics if key not in runs.columns})
-    there = known.drop_duplicates([*alike, BASE], keep=False)[[*alike, BASE, *metrics]]
+    counted = {key: f"{ROWS}{key}" for key in metrics if f"{ROWS}{key}" in runs.columns}
+    there = known.drop_duplicates([*alike, BASE], keep=False)[[*alike, BASE, *metrics, *counted.values()]]
     found = known.assign(**{BASE: of})[[*alike, BASE]].merge(there, "left", [*alike, BASE]).set_index(runs.index)
     beside = {f"{BASE}{key}": found[key] for key in metrics}
-    return runs.assign(**beside, **{f"{GAIN}{key}": known[key] - found[key] for key in metrics})
+    for key, rows in counted.items():
+        alike_rows = found[rows] == runs[rows]
+        beside[f"{BASE}{key}"] = found[key].where(alike_rows)
+        beside[f"{BASE}{rows}"] = found[rows].mask(alike_rows | known[key].isna() | found[key].isna())
+    gains = {f"{GAIN}{key}": known[key] - beside[f"{BASE}{key}"] for key in metrics}
+    return pd.concat([runs, pd.DataFrame({**beside, **gains}, index=runs.index)], axis=1)
+
+
+def tell_other_rows(runs: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """``no gain of robust_accuracy in records 3, 4: of 10 rows, the base's of all test rows``, a line for each rows.
+
+    Args:
+        runs: with what ``beside_base`` adds.
+        metrics: the metrics that were compared.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for key in (key for key in metrics if f"{BASE}{ROWS}{key}" in runs.columns):
+        own, theirs = runs[f"{ROWS}{key}"], runs[f"{BASE}{ROWS}{key}"]
+        pairs = pd.DataFrame({"own": own, "theirs": theirs, "id": runs["doc_id"]}).dropna(subset="theirs")
+        for (rows, of_base), of in pairs.groupby(["own", "theirs"])["id"]:
+            where = (name_records(list(of)), judged_rows.describe(rows), judged_rows.describe(of_base))
+            found.setdefault(where, []).append(key)
+    return [
+        f"no gain of {', '.join(keys)} in {records}: of {rows}, the base's of {of_base}"
+        for (records, rows, of_base), keys in found.items()
+    ]
 
 
 def unclear(runs: pd.DataFrame, base: Sequence[str]) -> list[str]:

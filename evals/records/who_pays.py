@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from evals.records.judged_rows import ROWS, with_rows
 from evals.records.query import Record
-from evals.records.rho import AVERAGE, GAIN, beside_base, worst_of
+from evals.records.rho import ALIKE, AVERAGE, GAIN, beside_base, is_at_training_radius, worst_of
 from evals.records.seed_intervals import by_setting
 from utils.words.levels import name_class
-from utils.words.numbers import read_number
+from utils.words.numbers import SPELLED, read_number
 
 SHOWN = 3  # classes of either kind in a line
 LEAST = 0.005  # accuracy that a class wins or loses at the least to be named
+ROBUST = "robust_"
+RUN = (*ALIKE, "regularizer", "group_id", "doc_id")  # columns that runs are paired by
+SPELLED_CLASS = re.compile(rf"(\d+)_({SPELLED})")  # class and radius
 HEADER = ("data set", "regularizer", "accuracy", "gains, in points", "pays, in points")
 
 
@@ -43,23 +47,30 @@ def find_changes(
         base: as in ``evals.records.rho.beside_base``.
     """
     found: dict[str, list[Change]] = {}
-    keys = _class_keys(frame, average)
-    if not keys:
-        return found
-    runs = beside_base(frame, list(keys), base)
+    shares = read_classes(records, average)
+    keys = [str(of_class) for of_class in shares.columns]
+    known = with_rows(frame[[key for key in RUN if key in frame.columns]], records, [average])
+    counted = {f"{ROWS}{key}": known[f"{ROWS}{average}"] for key in keys}  # of a class, those of all classes
+    runs = known.assign(**dict(zip(keys, shares.to_numpy(float).T, strict=True)), **counted)
+    runs = beside_base(runs, keys, base)
     groups = runs["group_id"].astype("category")
-    for key, of_class in keys.items():
+    codes = groups.cat.codes.to_numpy(np.int64)
+    for key in keys:
         gains = runs[f"{GAIN}{key}"].to_numpy(float)
-        codes = groups.cat.codes.to_numpy(np.int64)
         low, high = by_setting(gains, codes, len(groups.cat.categories))
         means = pd.Series(gains).groupby(codes).mean()
         for code, mean in means.dropna().items():
-            group = groups.cat.categories[code]
-            names = (records[int(np.flatnonzero(codes == code)[0])].get("preprocessing") or {}).get("class_names") or ()
-            found.setdefault(str(group), []).append(
-                Change(_name(of_class, names), float(mean), float(low[code]), float(high[code]))
-            )
+            first = records[int(np.flatnonzero(codes == code)[0])]
+            change = Change(_name(int(key), first), float(mean), float(low[code]), float(high[code]))
+            found.setdefault(str(groups.cat.categories[code]), []).append(change)
     return {group: sorted(of, key=lambda change: change.mean) for group, of in found.items()}
+
+
+class Told(NamedTuple):
+    """Who pays, as a table and what it leaves open."""
+
+    rows: list[list[str]]  # below ``HEADER``
+    open: list[str]  # sentences
 
 
 def tell(
@@ -68,8 +79,8 @@ def tell(
     shown: Sequence[str],
     base: Sequence[str],
     named: Mapping[str, tuple[str, str]],
-) -> list[list[str]]:
-    """Returns rows below ``HEADER`` for every average that stands beside its worst class, of rows that have a base.
+) -> Told:
+    """Returns rows for every average that stands beside its worst class, of the runs that have a base.
 
     Args:
         frame: the runs.
@@ -78,15 +89,39 @@ def tell(
         base: as in ``evals.records.rho.beside_base``.
         named: data set and name of the row of each ``group_id``.
     """
-    rows = []
+    rows, unknown = [], []
     for average in (key for key in shown if worst_of(key) in shown):
         changes = find_changes(frame, records, average, base)
         rows += [
-            [*named[group], average, _listed(of[::-1], 1), _listed(of, -1)]
+            [*named[group], name_radius(average, records, group), _listed(of[::-1], 1), _listed(of, -1)]
             for group, of in changes.items()
             if group in named
         ]
-    return sorted(rows)
+        unknown += [average] if not changes and _has_base(frame, average, base) else []
+    return Told(sorted(rows), [_tell_unknown(average, records) for average in unknown])
+
+
+def _has_base(frame: pd.DataFrame, average: str, base: Sequence[str]) -> bool:
+    """Returns whether some run is compared with its base in an average."""
+    return average in frame.columns and bool(beside_base(frame, [average], base)[f"{GAIN}{average}"].notna().any())
+
+
+def _tell_unknown(average: str, records: Sequence[Record]) -> str:
+    """Says why it is not known who pays in an average, and which metrics tell."""
+    keys = dict.fromkeys(key for record in records for key in record["metrics"])
+    others = [key for key in keys if worst_of(key) in keys and key != average]
+    pair = next((key for key in others if key.startswith(ROBUST) and not read_classes(records, key).empty), None)
+    remedy = f"; metrics={pair},{worst_of(pair)} tells of that radius" if pair else ""
+    return f"who gains and who pays in {average} is not known: no accuracy of each class is filed with it{remedy}"
+
+
+def name_radius(average: str, records: Sequence[Record], group: str) -> str:
+    """``robust_accuracy at 0.1``: an average, where it names no radius with that of the training of a setting."""
+    if not is_at_training_radius(average):
+        return average
+    own = next(record for record in records if record.get("group_id") == group)
+    radius = (own["params"].get("epsilon") or {}).get("radius")
+    return average if radius is None else f"{average} at {radius}"
 
 
 def _listed(changes: Sequence[Change], sign: int) -> str:
@@ -96,20 +131,43 @@ def _listed(changes: Sequence[Change], sign: int) -> str:
     return ", ".join(map(str, moved[:SHOWN])) + more or "none"
 
 
-def _name(of_class: int, names: Sequence[str]) -> str:
+def _name(of_class: int, record: Record) -> str:
+    names = (record.get("preprocessing") or {}).get("class_names") or ()
     return str(names[of_class]) if of_class < len(names) else name_class(of_class, ())
 
 
-def _class_keys(frame: pd.DataFrame, average: str) -> dict[str, int]:
-    """The keys of the classes in an accuracy, and the class of each."""
+def read_classes(records: Sequence[Record], average: str) -> pd.DataFrame:
+    """Returns the accuracy of each class that an average is of, (records, classes), nan where there is none.
+
+    As filed among the metrics, else by the counts: those at the training radius are filed as counts alone.
+    """
     parts = AVERAGE.fullmatch(average)
     if parts is None:
+        return pd.DataFrame()
+    start = f"{'' if parts['radius'] is None else ROBUST}accuracy_class_"
+    return pd.DataFrame([_of_classes(_holder(r, parts["before"]), start, parts["radius"] or "", r) for r in records])
+
+
+def _holder(record: Record, before: str) -> Mapping[str, Any]:
+    """The record, or its later evaluation of this name."""
+    return (record.get("evaluations") or {}).get(before.removesuffix("/"), {}) if before else record
+
+
+def _of_classes(held: Mapping[str, Any], start: str, end: str, record: Record) -> dict[int, float]:
+    """The accuracy of each class, by its number."""
+    shares = {key: part / whole for key, (part, whole) in (held.get("shares") or {}).items() if key.startswith(start)}
+    figures = {key: value for key, value in (held.get("metrics") or {}).items() if key.startswith(start)}
+    every = {key.removeprefix(start): value for key, value in (shares | figures).items() if value is not None}
+    ended = {key.removesuffix(end): value for key, value in every.items() if key.endswith(end)}
+    found = {int(key): value for key, value in ended.items() if key.isdigit()}
+    return found if found or end or not start.startswith(ROBUST) else _at_training(every, record)
+
+
+def _at_training(every: Mapping[str, float], record: Record) -> dict[int, float]:
+    """Returns of accuracies by class and radius, ``3_8/255``, those at the radius of the training."""
+    radius = (record["params"].get("epsilon") or {}).get("radius")
+    spelled = {key: SPELLED_CLASS.fullmatch(key) for key in every}
+    if radius is None:
         return {}
-    kind, radius = ("", "") if parts["radius"] is None else ("robust_", parts["radius"].removeprefix("_"))
-    key = re.compile(rf"{re.escape(parts['before'])}{kind}accuracy_class_(\d+)(?:_([\d.]+(?:/\d+)?))?")
-    found = {column: match for column in frame.columns if (match := key.fullmatch(str(column)))}
-    if kind and not radius:  # at the radius of the training
-        trained = {float(of) for of in frame["radius"].dropna()}
-        at = {column: read_number(match[2]) for column, match in found.items() if match[2]}
-        return {column: int(found[column][1]) for column, own in at.items() if trained == {own}}
-    return {column: int(match[1]) for column, match in found.items() if (match[2] or "") == radius}
+    own = read_number(radius)
+    return {int(of[1]): every[key] for key, of in spelled.items() if of and read_number(of[2]) == own}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evals import report
-from evals.cards import added_rows_facts, card_sections, fitness
+from evals.cards import added_rows_facts, fitness, technical_identity
 from evals.page.content import content
 from evals.records import query
 from evals.records.points import with_points
@@ -138,12 +138,12 @@ def test_both_groups_rates_stand_there_before_and_after_and_who_paid():
 
 
 def test_the_training_rows_of_the_card_are_not_as_they_are():
-    told = dict(card_sections.details(changed(removed=3), [])[1].rows)
+    told = dict(technical_identity.details(changed(removed=3), [])[1].rows)
     assert told["Training rows"].endswith("but for those removed or changed above")
     listed = record(2, params={**record(2)["params"], "changed": "list.csv"})
     assert (
         "but for those that list.csv removes or changes"
-        in dict(card_sections.details(listed, [])[1].rows)["Training rows"]
+        in dict(technical_identity.details(listed, [])[1].rows)["Training rows"]
     )
 
 
@@ -164,7 +164,7 @@ def test_the_rows_of_a_file_stand_on_the_card():
     assert found["Rows of a file"] == "31 (5 distinct) of rows.csv"
     assert found["SHA-256 of the file"] == "ab"
     assert "31 rows of a file beside those of the data set" in blocks[1].text
-    assert ["Training rows", "as they are, all of weight 1; and the added rows above"] in card_sections.details(
+    assert ["Training rows", "as they are, all of weight 1; and the added rows above"] in technical_identity.details(
         record_, []
     )[1].rows
 

@@ -72,7 +72,7 @@ def test_the_table_says_who_pays(runs):
         [
             "fashion_mnist",
             "trades+dafa",
-            "robust_accuracy",
+            "robust_accuracy at 8/255",
             "shirt +12.0",
             "coat -9.7 [-13.5, -5.9]",
         ]
@@ -82,9 +82,43 @@ def test_the_table_says_who_pays(runs):
     assert "coat -9.7 [-13.5, -5.9]" in text
 
 
-def test_without_classes_nothing_is_said(runs):
+def test_without_classes_it_is_said_to_be_unknown(runs):
     averages = ("robust_accuracy", "robust_accuracy_worst_class")
     bare = [{**run, "metrics": {key: run["metrics"][key] for key in averages}} for run in runs]
     built = table.build(bare, averages, table.read_published("dafa")[0].head(0), "")
     assert built.pays == []
-    assert "pays" not in table.markdown(built)
+    assert "who pays in robust_accuracy is not known: no accuracy of each class is filed with it." in table.markdown(
+        built
+    )
+
+
+# --- at the radius of the training -----------------------------------------------------------------------------
+
+
+def at_training(regularizer: str, seed: int, right: tuple[int, int], radius: str = "0.1") -> dict:
+    """Of 100 rows of each of two classes so many are right at the training radius: filed as counts alone."""
+    made = record(regularizer, seed, (0.0,))
+    averages = {"robust_accuracy": sum(right) / 200, "robust_accuracy_worst_class": min(right) / 100}
+    shares = {f"robust_accuracy_class_{c}": [part, 100] for c, part in enumerate(right)}
+    params = made["params"] | {"epsilon": {"radius": radius}}
+    return made | {"metrics": averages, "shares": shares, "params": params}
+
+
+def test_classes_at_the_training_radius_are_known_by_their_counts_and_the_radius_is_named():
+    runs = [at_training("trades", 0, (60, 10)), at_training("trades+dafa", 0, (50, 30))]
+    runs += [at_training("trades", 1, (60, 10), "0.2"), at_training("trades+cfa", 1, (40, 10), "0.2")]
+    built = table.build(runs, None, table.read_published("dafa")[0].head(0), "")
+    assert [row[1:] for row in built.pays] == [
+        ["trades+cfa", "robust_accuracy at 0.2", "none", "coat -20.0"],
+        ["trades+dafa", "robust_accuracy at 0.1", "shirt +20.0", "coat -10.0"],
+    ]
+
+
+def test_where_no_class_is_known_a_line_says_so_and_which_metrics_tell():
+    runs = [record(name, 0, RUNS[name][0]) for name in RUNS]
+    for run in runs:
+        run["params"]["epsilon"]["radius"] = "1/255"
+        run["metrics"] |= {"robust_accuracy_8/255": 0.5, "robust_accuracy_worst_class_8/255": 0.1}
+    built = table.build(runs, None, table.read_published("dafa")[0].head(0), "")
+    assert built.pays == []
+    assert "metrics=robust_accuracy_8/255,robust_accuracy_worst_class_8/255 tells" in table.markdown(built)

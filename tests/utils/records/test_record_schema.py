@@ -10,7 +10,7 @@ import pytest
 
 import paths_config
 from evals import select, table
-from evals.cards import added_rows_facts, card, card_sections
+from evals.cards import added_rows_facts, card, card_sections, technical_identity
 from evals.choosing import choice
 from evals.records import query
 from evals.records.advice import Asked
@@ -232,7 +232,7 @@ def read_by_commands(several):
     if not frame["group_id"].isna().any():
         query.differences(several, query.aggregate(frame, []), "name")
     for record in several[:1]:
-        card_sections.details(record, several)
+        technical_identity.details(record, several)
         list(added_rows_facts.facts(record))
         for section in ("data", "performance", "robustness", "individual", "thresholds"):
             getattr(card_sections, section)(record)
