@@ -18,9 +18,9 @@ import paths_config
 from evals.plots import class_drawings
 from evals.plots.class_drawings import Confusion, Gallery, Kind
 from evals.plots.style import COLOURS, MARKERS, save, targets
-from evals.records import query
+from evals.records import judged_rows, query
 from evals.records.radius_text import NORMS, in_bytes, radius_words
-from utils.records import later
+from utils.records import given_weights, later
 from utils.system.console import count, write
 from utils.system.tables import align
 from utils.words.near import near
@@ -135,7 +135,8 @@ def radius_of(options: DictConfig, records: Sequence[query.Record], there: Mappi
         if not close:
             raise ValueError(f"epsilon={options.epsilon}: these runs were judged at {texts}; choose one of them")
         return close[0]
-    trained = {read_number(r["params"]["epsilon"]["radius"]) for r in records if "epsilon" in r["params"]}
+    epsilons = [given_weights.without_training(r["params"]).get("epsilon") or {} for r in records]
+    trained = {read_number(epsilon["radius"]) for epsilon in epsilons if "radius" in epsilon}
     if len(there) == 1:
         return next(iter(there.values()))
     if len(trained) == 1 and (value := next(iter(trained))) in there:
@@ -171,7 +172,9 @@ def classes(records: Sequence[query.Record], options: DictConfig) -> Picture:
     every = sorted(int(match[1]) for key in present if (match := CLASS.fullmatch(key)))
     names = class_names(records[0], max(every) + 1)
     kept = _least(shown, every, radius)
-    words = f"{_norm(records[0])} radius {radius_words(radius, in_bytes(records))}".strip()
+    words = (
+        f"{_norm(records[0])} radius {radius_words(radius, in_bytes(records))}{_rows(records, options, radius)}".strip()
+    )
     heading = f"{options.dataset}: accuracy of each class"
     if len(kept) < len(every):
         heading = f"{options.dataset}: {MOST} of {len(every)} classes, the least robust"
@@ -179,6 +182,14 @@ def classes(records: Sequence[query.Record], options: DictConfig) -> Picture:
         shown, {i: names[i] for i in kept}, radius=radius, words=words, title=str(options.title or heading)
     )
     return Picture(figure, _worst_classes(shown, radius, names, every))
+
+
+def _rows(records: Sequence[query.Record], options: DictConfig, radius: str) -> str:
+    """``, 10 rows``, or ``, 10+ rows``, where figures under attack are of fewer rows than all, and some of more."""
+    before = "" if options.evaluation is None else f"{options.evaluation}/"
+    counts = {judged_rows.count_fewer(record, f"{before}robust_accuracy_{radius}") for record in records}
+    few = sorted(rows for rows in counts if rows is not None)
+    return f", {few[0]}{'+' if len(counts) > 1 else ''} rows" if few else ""
 
 
 def _least(shown: Sequence[Kind], every: Sequence[int], radius: str) -> list[int]:
@@ -191,7 +202,11 @@ def _least(shown: Sequence[Kind], every: Sequence[int], radius: str) -> list[int
 
 
 def _worst_classes(shown: Sequence[Kind], radius: str, names: Sequence[str], every: Sequence[int]) -> str:
-    """A line for each kind: accuracy and worst class, clean and under attack."""
+    """A line for each kind: accuracy and worst class, clean and under attack.
+
+    The worst class is that of ``evals.table``: the mean over the seeds of the lowest in each. Beside it stands the
+    class of the lowest mean, with that mean where it is another.
+    """
     rows = []
     for kind in shown:
         row = [kind.name, _few(kind.runs["doc_id"])]
@@ -199,11 +214,21 @@ def _worst_classes(shown: Sequence[Kind], radius: str, names: Sequence[str], eve
             ("accuracy", "accuracy_class_{}"),
             (f"robust_accuracy_{radius}", f"robust_accuracy_class_{{}}_{radius}"),
         ):
-            each = {i: value for i in every if not np.isnan(value := kind.mean(of.format(i)))}
-            worst = min(each, key=lambda i: each[i], default=None)
-            row += [_figure(kind.mean(average)), "-" if worst is None else f"{each[worst]:.4f} {names[worst]}"]
+            keys = {of.format(i): names[i] for i in every if of.format(i) in kind.runs.columns}
+            row += [_figure(kind.mean(average)), _worst(kind.runs[list(keys)].rename(columns=keys))]
         rows.append(row)
     return align(["model", "records", "clean", "worst class", f"robust at {radius}", "worst class"], rows)
+
+
+def _worst(runs: pd.DataFrame) -> str:
+    """``0.4000 cat``, or ``0.3500 (lowest mean 0.4000, cat)``, from the accuracies of runs (rows) in the classes."""
+    means = runs.mean()
+    if means.isna().all():
+        return "-"
+    lowest, named = runs.min(axis=1).mean(), means.idxmin()
+    if np.isclose(lowest, means.min(), rtol=0, atol=1e-9):
+        return f"{lowest:.4f} {named}"
+    return f"{lowest:.4f} (lowest mean {means.min():.4f}, {named})"
 
 
 def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
@@ -223,12 +248,13 @@ def curve(records: Sequence[query.Record], options: DictConfig) -> Picture:
     steps = in_bytes(records)
     ticks = {0.0: "0"} | {r: radius_words(text, steps) for r, text in (line or marks).items()}
     norm = _norm(records[0])
+    worst = "lowest class of each seed" if any(len(kind.runs) > 1 for kind in shown) else "worst class"
     figure = class_drawings.curve(
         shown,
         keys,
         ticks=ticks,
         axis=f"radius ({norm}, pixels in [0, 1])" if norm else "radius of the attack",
-        names={"line": "PGD" if line else "all attacks", "marks": "all attacks", "worst": "worst class, all attacks"},
+        names={"line": "PGD" if line else "all attacks", "marks": "all attacks", "worst": f"{worst}, all attacks"},
         title=str(options.title or f"{options.dataset}: accuracy by radius"),
     )
     rows = [[k.name, _few(k.runs["doc_id"]), *(_figure(k.mean(key)) for key in keys["line"].values())] for k in shown]

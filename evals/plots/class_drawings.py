@@ -26,6 +26,8 @@ SMALL: Any = STYLE | {
 BARE: Any = SMALL | {"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}
 DPI = 300
 COLUMN, PAGE = 4.6, 7.2  # widths in inches
+NARROW = 0.6  # share of its room that a bar under attack takes
+UNJUDGED: Any = {"linestyle": "", "marker": "x", "markersize": 4, "markeredgewidth": 1.1, "zorder": 4}
 PALE = 0.27  # share of its colour in what is clean, beside what is attacked
 NUMBERED, NAMED = 12, 40  # classes up to which a confusion matrix shows numbers, and names
 
@@ -46,6 +48,17 @@ class Kind:
     def sd(self, key: str) -> float:
         """Standard deviation over the runs (n - 1), nan for fewer than two."""
         return float(self.runs[key].std()) if key in self.runs.columns else math.nan
+
+    def ends(self, key: str) -> tuple[float, float]:
+        """Ends of a whisker: mean -+ standard deviation, of one run the interval over its test rows; nan for none."""
+        if len(self.runs) > 1:
+            return self.mean(key) - self.sd(key), self.mean(key) + self.sd(key)
+        return self.mean(f"{key}_low"), self.mean(f"{key}_high")
+
+    @property
+    def has_interval(self) -> bool:
+        """Returns whether this is one run that holds intervals over test rows."""
+        return len(self.runs) == 1 and "accuracy_class_0_low" in self.runs.columns
 
     def curve(self, keys: Mapping[float, str]) -> tuple[NDArray[np.float64], ...]:
         """Radius, mean and standard deviation (0 for one run) of the metrics that there are, by radius."""
@@ -86,15 +99,16 @@ class Gallery:
 
 
 def classes(kinds: Sequence[Kind], names: Mapping[int, str], *, radius: str, words: str, title: str) -> "Figure":
-    """Bars of each class: robust accuracy in full colour within clean, pale; the worst class of each kind marked.
+    """Bars of each class: robust accuracy in full colour within clean, wider and pale; the lowest of a kind marked.
 
     ``names`` are those of the classes to show, by index, in their order; ``radius`` is written as the metrics have it,
-    ``words`` is the same for a reader. Bars are means over the runs of a kind, whiskers one standard deviation.
+    ``words`` is the same for a reader. Bars are means over the runs of a kind, whiskers one standard deviation, of a
+    single run the interval over test rows; a class of which no row was attacked has a cross.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    bar, several = 0.84 / len(kinds), any(len(kind.runs) > 1 for kind in kinds)
+    bar, unjudged = 0.84 / len(kinds), False
     width = float(np.clip(0.9 + len(names) * (0.13 * len(kinds) + 0.12), COLUMN, PAGE))
     with mpl.rc_context(SMALL):
         figure = Figure(figsize=(width, 2.6), dpi=DPI, layout="constrained")
@@ -104,7 +118,10 @@ def classes(kinds: Sequence[Kind], names: Mapping[int, str], *, radius: str, wor
             hatch = HATCHES[j % len(HATCHES)]
             clean = _bars(axes, kind, at, [f"accuracy_class_{i}" for i in names], bar, PALE, hatch)
             robust = _bars(axes, kind, at, [f"robust_accuracy_class_{i}_{radius}" for i in names], bar, 1, hatch)
-            _mark_worst(axes, kind, at, clean, robust)
+            _mark_lowest(axes, kind, at, clean, robust)
+            none = np.isnan(robust[0]) & ~np.isnan(clean[0])
+            axes.plot(at[none], np.full(none.sum(), 0.03), color=kind.colour, **UNJUDGED)
+            unjudged |= bool(none.any())
         axes.set_xticks(range(len(names)), list(names.values()), **_rotate_names(names.values()))
         axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
@@ -114,22 +131,26 @@ def classes(kinds: Sequence[Kind], names: Mapping[int, str], *, radius: str, wor
         axes.set_yticks(np.linspace(0, 1, 6))
         axes.set_ylabel("accuracy")
         _head(figure, title)
-        _legend(figure, _swatches(kinds), _bar_signs(words, several))
+        _legend(figure, _swatches(kinds), _bar_signs(words, kinds, unjudged=unjudged))
     return figure
 
 
 def _bars(
     axes: "Axes", kind: Kind, at: Any, keys: Sequence[str], width: float, share: float, hatch: str
 ) -> NDArray[np.float64]:
-    """Bars of one kind in a share of its colour, with their whiskers; means and standard deviations (2, k)."""
-    means, sds = np.array([[of(key) for key in keys] for of in (kind.mean, kind.sd)])
+    """Bars of one kind in a share of its colour, with their whiskers; means and how far these reach up, (2, k).
+
+    Those under attack are narrower: a clean one that is lower than they are shows beside them.
+    """
+    means = np.array([kind.mean(key) for key in keys])
+    down, up = (np.abs(end - means) for end in np.array([kind.ends(key) for key in keys]).T)
     look: dict[str, Any] = {"color": _tint(kind.colour, share), "hatch": hatch, "edgecolor": "white", "linewidth": 0}
-    axes.bar(at, means, width * 0.92, **look, zorder=2)
-    if len(kind.runs) > 1:
+    axes.bar(at, means, width * (0.92 if share < 1 else NARROW), **look, zorder=2)
+    if not np.isnan(up).all():
         aside = (share - 0.5) * 0.3 * width  # whiskers of clean and attacked beside each other
         colour = _tint(INK, 0.4 + 0.6 * share)
-        axes.errorbar(at + aside, means, yerr=sds, fmt="none", ecolor=colour, elinewidth=0.8, zorder=3)
-    return np.stack([means, np.nan_to_num(sds)])
+        axes.errorbar(at + aside, means, yerr=np.stack([down, up]), fmt="none", ecolor=colour, elinewidth=0.8, zorder=3)
+    return np.stack([means, np.nan_to_num(up)])
 
 
 def _tint(colour: str, share: float) -> tuple[float, float, float]:
@@ -140,8 +161,8 @@ def _tint(colour: str, share: float) -> tuple[float, float, float]:
     return r, g, b
 
 
-def _mark_worst(axes: "Axes", kind: Kind, at: Any, clean: NDArray[np.float64], robust: NDArray[np.float64]) -> None:
-    """A triangle over the worst class under attack, an open one over the worst clean class."""
+def _mark_lowest(axes: "Axes", kind: Kind, at: Any, clean: NDArray[np.float64], robust: NDArray[np.float64]) -> None:
+    """A triangle over the class of the lowest mean under attack, an open one over that of the lowest clean mean."""
     tops = np.fmax(clean.sum(0), robust.sum(0))
     taken: set[int] = set()
     for (means, _), face in ((robust, kind.colour), (clean, "white")):
@@ -178,18 +199,22 @@ def _swatches(kinds: Sequence[Kind]) -> list[Any]:
     return [Patch(facecolor=kind.colour, hatch=hatch, **look, label=kind.name) for kind, hatch in pairs]
 
 
-def _bar_signs(words: str, several: bool) -> list[Any]:
+def _bar_signs(words: str, kinds: Sequence[Kind], *, unjudged: bool) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     shapes: dict[str, Any] = {"linestyle": "", "marker": "v", "markersize": 5, "markeredgecolor": GREY}
+    several = any(len(kind.runs) > 1 for kind in kinds)
+    lowest = "lowest mean" if several else "worst class"
     signs: list[Any] = [
         Patch(facecolor=_tint(GREY, PALE), label="clean"),
         Patch(facecolor=GREY, label=f"under attack, {words}"),
-        Line2D([], [], color="white", label="worst class, clean", **shapes),
-        Line2D([], [], color=GREY, label="worst class, under attack", **shapes),
+        Line2D([], [], color="white", label=f"{lowest}, clean", **shapes),
+        Line2D([], [], color=GREY, label=f"{lowest}, under attack", **shapes),
     ]
-    return [*signs, Line2D([], [], color=INK, linewidth=0.8, label="mean ± sd")] if several else signs
+    signs += [Line2D([], [], color=GREY, label="no row attacked", **UNJUDGED)] if unjudged else []
+    whiskers = {"mean ± sd": several, "one run: interval over test rows": any(kind.has_interval for kind in kinds)}
+    return [*signs, *(Line2D([], [], color=INK, linewidth=0.8, label=of) for of, there in whiskers.items() if there)]
 
 
 def _head(figure: "Figure", title: str) -> None:

@@ -104,6 +104,59 @@ def drawings_colours():
     ]
 
 
+def single(**changes):
+    made = model(1, clean=(0.9, 0.2, 0.7), robust=(0.6, 0.4, 0.5))
+    ends = {f"accuracy_class_{i}_{end}": 0.1 * i + at for i in range(3) for end, at in (("low", 0.0), ("high", 0.95))}
+    return made | {"metrics": made["metrics"] | ends | changes}
+
+
+def test_a_single_run_has_the_intervals_that_its_record_holds():
+    figure = picture("classes", records=[single()]).figure
+    (axes,) = figure.axes
+    (whiskers,) = [c for c in axes.containers if hasattr(c, "has_yerr")]
+    ends = np.array([segment[:, 1] for segment in whiskers[2][0].get_segments()])
+    assert ends == pytest.approx(np.array([[0.0, 0.95], [0.1, 1.05], [0.2, 1.15]]))
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "one run: interval over test rows" in words
+    assert "mean ± sd" not in words
+
+
+def test_a_class_without_attacked_rows_has_a_cross_and_no_bar():
+    figure = picture("classes", records=[single(**{"robust_accuracy_class_1_8/255": None})]).figure
+    (axes,) = figure.axes
+    crosses = [line.get_xdata() for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [x.tolist() for x in crosses] == [[1.0]]
+    assert np.isnan(bars(figure)[0, 1, 1])
+    assert "no row attacked" in [text.get_text() for text in figure.legends[0].get_texts()]
+    every = picture("classes", records=[single()]).figure
+    assert "no row attacked" not in [text.get_text() for text in every.legends[0].get_texts()]
+
+
+def test_a_clean_bar_shows_beside_a_higher_one_under_attack():
+    (axes,) = picture("classes", records=[single()]).figure.axes
+    clean, robust = axes.patches[1], axes.patches[4]  # of dog, .2 and .4
+    assert (clean.get_height(), robust.get_height()) == (0.2, 0.4)
+    assert clean.get_x() < robust.get_x()
+    assert clean.get_x() + clean.get_width() > robust.get_x() + robust.get_width()
+
+
+def test_the_worst_class_of_several_seeds_is_the_mean_of_each_seed_s_lowest():
+    """Dog .2 and cat .1 are the lowest of a seed, .15 in the mean; the lowest class in the mean is dog with .35."""
+    pair = [model(1, seed=0, robust=(0.9, 0.2, 0.9)), model(2, seed=1, robust=(0.1, 0.5, 0.9))]
+    assert "0.1500 (lowest mean 0.3500, dog)" in picture("classes", records=pair).text
+    words = {text.get_text() for text in picture("classes", records=pair).figure.legends[0].get_texts()}
+    assert {"lowest mean, clean", "lowest mean, under attack"} <= words
+    of_curve = {text.get_text() for text in picture("curve", records=pair).figure.legends[0].get_texts()}
+    assert "lowest class of each seed, all attacks" in of_curve
+
+
+def test_fewer_rows_are_named():
+    shares = {"robust_accuracy_8/255": [4, 10]}
+    few = single() | {"rows": {"test": 359}, "shares": shares}
+    said = [text.get_text() for text in picture("classes", records=[few]).figure.legends[0].get_texts()]
+    assert "under attack, ℓ∞ radius 8/255, 10 rows" in said
+
+
 def test_classes_have_the_names_of_the_record():
     (axes,) = picture("classes").figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == NAMES
