@@ -181,13 +181,14 @@ def _runs(
 ) -> dict[str, Any]:
     """Returns the columns of all runs: their facts, and every metric with the ends of its interval."""
     measured = [key for key in query.metrics(table) if table[key].notna().any()]
+    headed = [key for key in headlines(measured) if not key.endswith(ENDS)]
     return {
         "n": len(table),
         "doc_id": numbers(table["doc_id"]),
         "name": texts(_text(record.get("name")) for record in records),
         "seed": texts(_text(record.get("seed")) for record in records),
         "created": texts(_text(record.get("created")) for record in records),
-        "warnings": texts("\n".join(_remarks(record)) or None for record in records),
+        "warnings": texts("\n".join(_remarks(record, headed)) or None for record in records),
         "loads": texts(bool(record.get("weights")) for record in records),
         "fit": _fits(records),
         "ranges": texts(_ranges(record) for record in records),
@@ -198,10 +199,10 @@ def _runs(
     }
 
 
-def _remarks(record: query.Record) -> list[str]:
-    """Returns what stands beside the figures of a run: its warnings, and that it was not trained here."""
+def _remarks(record: query.Record, headed: Sequence[str]) -> list[str]:
+    """Returns what stands beside the figures of a run: its warnings, headlines of fewer rows, whose weights it has."""
     fewer: dict[int, list[str]] = {}
-    for key in headlines([key for key in record["metrics"] if not key.endswith(ENDS)]):
+    for key in (key for key in headed if key in record["metrics"]):
         if rows := judged_rows.count_fewer(record, key):
             fewer.setdefault(rows, []).append(key)
     few = [f"Of {count(rows, 'test row')} alone: {', '.join(keys)}" for rows, keys in fewer.items()]

@@ -127,5 +127,6 @@ def test_two_models_are_not_compared_by_figures_of_other_rows():
 
 
 def test_the_page_says_of_how_few_rows_a_headline_is():
-    assert contents._remarks(ROWS[1]) == [f"Of 30 test rows alone: {AVERAGE}, {WORST}"]
-    assert contents._remarks(ROWS[0]) == []
+    headed = [AVERAGE, WORST, "accuracy", "uai_0.05"]
+    assert contents._remarks(ROWS[1], headed) == [f"Of 30 test rows alone: {AVERAGE}, {WORST}"]
+    assert contents._remarks(ROWS[0], headed) == []
