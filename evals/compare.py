@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 import paths_config
+from evals.choosing.choice_text import describe_given
 from evals.choosing.comparison import Difference
 from evals.choosing.two_models import OF_GROUPS, Compared
 from evals.records import query
@@ -100,6 +101,7 @@ def read_metrics(option: Any, first: Record, second: Record) -> list[str]:
 def to_text(of: Compared, wide: int | None = None) -> str:
     """The differences, the rows decided otherwise, the groups and the seeds; for a terminal fitted to its width."""
     heads = [f"{record['doc_id']}: {record['name']}, seed {record.get('seed', '-')}" for record in of.records]
+    heads += [f"Record {r['doc_id']}: {said}." for r in of.records if (said := describe_given(r))]
     base, own = of.records
     if find_base(own, of.records) is base:
         heads.append(

@@ -126,7 +126,7 @@ def _chosen_lines(found: Choice, asked: Asked) -> list[str]:
     record, _ = choice.pick_run(found, best)
     apart = "  ".join(f"{key}={value}" for key, value in choice.settings_apart(found, best).items())
     lines = [f"chosen    {row['label']}  ({choice_text.seeds(row)})", *([f"          {apart}"] if apart else [])]
-    told = (choice_text.describe_given(record), choice_text.describe_constant(record))
+    told = (choice_text.describe_given(record, row["seeds"]), choice_text.describe_constant(record))
     lines += [f"          {said}" for said in told if said]
     lines += align([""] * 3, _metric_rows(found, best), indent="  ").splitlines()
     lines += ["", f"use       record {record['doc_id']}, seed {record.get('seed')}{choice_text.why(found, best)}"]

@@ -20,8 +20,10 @@ import paths_config
 from evals.records import advice, query, table_notes, who_pays
 from evals.records.judged_rows import ROWS, with_rows
 from evals.records.rho import (
+    AT_TRAINING,
     BASE,
     GAIN,
+    RHO,
     beside_base,
     columns,
     is_derived,
@@ -111,6 +113,7 @@ def build(
     _check_names("base", base, [*frame["regularizer"].dropna(), *reference["regularizer"]])
     _check_names("others", others, reference["dataset"])
     wanted = reference[reference["dataset"].isin([*frame["dataset"], *others])]
+    reference = _name_radius(reference, found) if wanted.empty else reference
     shown = _select_metrics(metrics, frame, reference, compared=len(wanted) > 0, every_pair=bool(base))
     under, remarks = _causal_models(found, shown, asked)
     of_source = _sources(found)
@@ -233,6 +236,16 @@ def _select_metrics(
     return columns(shown, every_pair=every_pair)
 
 
+def _name_radius(reference: pd.DataFrame, found: Sequence[query.Record]) -> pd.DataFrame:
+    """The columns to show, where all of the runs were trained at no radius with one that they were judged at."""
+    pair = table_notes.find_pair(found)
+    trained = any(causal_figures.has(record, key) for record in found for key in AT_TRAINING)
+    if pair is None or trained:
+        return reference
+    named = dict(zip(AT_TRAINING, pair, strict=True))
+    return reference.rename(columns={f"{side}{key}": f"{side}{of}" for key, of in named.items() for side in ("", RHO)})
+
+
 def _means(runs: pd.DataFrame, shown: Sequence[str]) -> pd.DataFrame:
     """Returns our rows: one a setting, with mean, standard deviation and number of seeds of every column we have."""
     measured = [key for key in shown if not is_derived(key) and key in runs.columns]
@@ -285,6 +298,7 @@ def nearest(found: Sequence[query.Record], experiment: str | None) -> str:
     """
     frame = query.frame(found)
     measured = {key for key in query.metrics(frame) if frame[key].notna().any()}
+    measured |= set(AT_TRAINING) if table_notes.find_pair(found) else set()
 
     def fit(name: str) -> tuple[bool, int, int]:
         figures, _ = read_published(name)

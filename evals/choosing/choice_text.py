@@ -37,10 +37,11 @@ def describe_competition(found: Choice, facts: str) -> str:
     return f"{among}, {len(found.ranked)} {'meets' if len(found.ranked) == 1 else 'meet'} every limit{alone}"
 
 
-def describe_given(record: Record) -> str:
+def describe_given(record: Record, seeds: int = 1) -> str:
     """States that a model is one of others' weights, and what is not known of it; nothing of one trained here."""
     given = given_weights.describe(record["params"])
-    return f"{given}; {given_weights.UNSEEN}" if given else ""
+    anew = "; seeds draw rows and attacks anew and train nothing" if seeds > 1 else ""
+    return f"{given}; {given_weights.UNSEEN}{anew}" if given else ""
 
 
 def describe_constant(record: Record) -> str:

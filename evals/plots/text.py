@@ -11,7 +11,7 @@ from evals.choosing.constraint import ENDS, Constraint
 from evals.choosing.handing import Handed, hand_out
 from evals.plots import axis
 from evals.plots.chart import Chart, hypervolume, reference
-from evals.records import judged_rows, query
+from evals.records import judged_rows, query, table_notes
 from evals.records.points import describe_fits, fits
 from utils.system.console import count
 from utils.system.tables import align
@@ -36,7 +36,8 @@ def extent(shown: Chart) -> str:
 def summary(shown: Chart, given: str | None) -> str:
     """Describes left-out runs, the efficient settings, their number, and the hypervolume."""
     listed = f"{describe_missing(shown)}{list_efficient(shown)}{measure(shown, given)}{describe_rows(shown)}"
-    return f"{listed}{describe_constant(shown)}{describe_crossed(shown)}"
+    given = "".join(f"{said}\n" for said in table_notes.tell_given([shown.records[int(i)] for i in shown.runs.index]))
+    return f"{listed}{describe_constant(shown)}{describe_crossed(shown)}{given}"
 
 
 def describe_constant(shown: Chart) -> str:

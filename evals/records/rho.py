@@ -100,7 +100,7 @@ def beside_base(runs: pd.DataFrame, metrics: Sequence[str], base: Sequence[str])
 
 
 def tell_other_rows(runs: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """``no gain of robust_accuracy in records 3, 4: of 10 rows, the base's of all test rows``, a line for each rows.
+    """``No gain of robust_accuracy in records 3, 4: of 10 rows, the base's of all test rows``, a line for each rows.
 
     Args:
         runs: with what ``beside_base`` adds.
@@ -114,7 +114,7 @@ def tell_other_rows(runs: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
             where = (name_records(list(of)), judged_rows.describe(rows), judged_rows.describe(of_base))
             found.setdefault(where, []).append(key)
     return [
-        f"no gain of {', '.join(keys)} in {records}: of {rows}, the base's of {of_base}"
+        f"No gain of {', '.join(keys)} in {records}: of {rows}, the base's of {of_base}"
         for (records, rows, of_base), keys in found.items()
     ]
 

@@ -185,5 +185,5 @@ def _legend(table: Table, comparison: str) -> str:
         words += [comparison, table.source]
     if table.missing:
         words.append(f"{DASH}: {table.missing} of {len(table.expected)} figures are missing.")
-    words += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in (*table.notes, *table.warnings)]
+    words += [f"{sentence}." for sentence in (*table.notes, *table.warnings)]
     return " ".join(words)

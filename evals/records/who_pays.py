@@ -112,7 +112,7 @@ def _tell_unknown(average: str, records: Sequence[Record]) -> str:
     others = [key for key in keys if worst_of(key) in keys and key != average]
     pair = next((key for key in others if key.startswith(ROBUST) and not read_classes(records, key).empty), None)
     remedy = f"; metrics={pair},{worst_of(pair)} tells of that radius" if pair else ""
-    return f"who gains and who pays in {average} is not known: no accuracy of each class is filed with it{remedy}"
+    return f"Who gains and who pays in {average} is not known: no accuracy of each class is filed with it{remedy}"
 
 
 def name_radius(average: str, records: Sequence[Record], group: str) -> str:

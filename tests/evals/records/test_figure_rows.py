@@ -78,7 +78,7 @@ def test_a_gain_is_of_figures_of_the_same_rows():
     assert np.isnan(found[f"gain_{AVERAGE}"][2])
     assert np.isnan(found[f"base_{AVERAGE}"][2])
     assert rho.tell_other_rows(found, [AVERAGE]) == [
-        f"no gain of {AVERAGE} in record 4: of 10 rows, the base's of all test rows"
+        f"No gain of {AVERAGE} in record 4: of 10 rows, the base's of all test rows"
     ]
 
 

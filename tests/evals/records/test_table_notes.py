@@ -51,3 +51,26 @@ def test_settings_of_a_training_select_no_weights_of_a_file():
     records = [given(1), record(2, radius=0.06)]
     assert query.where(query.frame(records), "radius==0.06")["doc_id"].tolist() == [2]
     assert query.frame(records)["regularizer"].tolist() == ["r18", "erm"]
+
+
+def at_radius(made, value=0.5):
+    return made | {
+        "metrics": made["metrics"] | {"robust_accuracy_8/255": value, "robust_accuracy_worst_class_8/255": 0.1}
+    }
+
+
+def test_where_some_rows_have_no_radius_of_a_training_a_line_says_which_metrics_all_have():
+    records = [at_radius(given(1)), at_radius(run(2, "8/255"))]
+    said = table_notes.notes(records, PAIR)[0]
+    assert said.endswith("by metrics=robust_accuracy_8/255,robust_accuracy_worst_class_8/255")
+    assert "metrics=" not in table_notes.notes(records[1:], PAIR)[0]
+
+
+def test_the_default_table_of_weights_of_files_has_the_radius_that_they_were_judged_at():
+    made = at_radius(given(1), 0.75) | {"dataset": "pets"}
+    figures, source = table.read_published(table.nearest([made], None))
+    built = table.build([made], None, figures.head(0), source)
+    cells = dict(zip(built.metrics, built.rows["pets", "r18"], strict=True))
+    assert cells["robust_accuracy_8/255"].mean == 0.75
+    assert cells["robust_accuracy_worst_class_8/255"].mean == 0.1
+    assert "robust_accuracy" not in cells
