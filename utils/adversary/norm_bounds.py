@@ -89,7 +89,7 @@ def spectral_norm(matrix: Tensor) -> Tensor:
     """
     matrix = matrix if matrix.shape[-2] >= matrix.shape[-1] else matrix.mT
     power, tiny = matrix.mT @ matrix, torch.finfo(matrix.dtype).tiny
-    size = torch.ones_like(power[..., 0, 0])
+    size = power.new_ones(power.shape[:-2])  # also of matrices without a column, where nothing moves
     for step in range(SQUARINGS + 1):
         power = power @ power if step else power
         trace = power.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(tiny)

@@ -112,7 +112,7 @@ def group(
     for table, figures in zip(tables, map(drop_rests, measured), strict=True):
         found.append(Measured({f"support_group{i}": float(rows) for i, rows in enumerate(table.sum((1, 2)))}))
         found[-1].add(figures)
-    size = max(1, DRAWN // (intervals * tables[0].size))
+    size = max(1, DRAWN // max(1, intervals * tables[0].size))
     for start in range(0, len(tables), size):
         some = slice(start, start + size)
         _add_chance(found[some], models[some], tables[some], intervals, sizes)

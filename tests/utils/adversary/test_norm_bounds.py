@@ -142,3 +142,10 @@ def test_columns_that_are_read_several_times_move_the_model_as_often():
 )
 def test_without_a_rule_there_are_no_bounds(model):
     assert bounds_near(model, made("ball", 0.1, 0)[0]) is None
+
+
+def test_where_nothing_moves_the_norm_is_that_of_no_column():
+    found = spectral_norm(torch.ones(4, 3, 0))
+    assert found.shape == (4,)
+    assert (found >= 0).all()
+    assert (found < 1e-15).all()

@@ -248,3 +248,9 @@ def test_a_gap_needs_enough_of_the_rows_that_its_rate_is_of():
     assert found["fnr_group1"] == 0
     found = evaluate(y, labels, s, groups=2, groups_min=4)
     assert None not in [found[key] for key in ALL_GAPS]
+
+
+def test_without_permutations_no_chance_is_said():
+    found = evaluate(*biased(), groups=2, intervals=0)
+    assert found["fnr_gap"] is not None
+    assert found["fnr_gap_null"] is None
