@@ -66,7 +66,7 @@ def test_help_fits_two_screens_and_names_every_option_of_every_group(name):
 
 def test_the_help_of_a_training_names_what_else_there_is():
     text = "\n".join(shown("train", "--help"))
-    phrases = ("hydra/launcher", "trainer/schedule", "experiment", "-m ", "--help all", "--help GROUP")
+    phrases = ("hydra/launcher", "trainer/schedule", "experiment", "-m ", "--help all", "--help NAME")
     assert all(phrase in text for phrase in phrases)
 
 
