@@ -275,7 +275,7 @@ def _counts(records: Sequence[query.Record], offered: Sequence[Mapping[str, Any]
             before = "" if name is None else f"{name}/"
             for of, kind in ((shares, "shares"), (deviations, "deviations")):
                 for key, value in (held.get(kind) or {}).items():
-                    if (column := of.get(before + key)) is not None:
+                    if value is not None and (column := of.get(before + key)) is not None:  # null: not known
                         column[i] = value
     return {
         "part": {key: numbers([part for part, _ in column]) for key, column in shares.items()},
