@@ -18,10 +18,9 @@ from typing import Any
 import torch
 
 from tests.benchmarks.bench_causal import built
-from utils import seeding
 from utils.build import Run
+from utils.runs.fitting import fit_plainly
 from utils.system.environment import keep_memory
-from utils.training.one_model import fit
 
 # by the term that each is compared with
 OBJECTIVES = {
@@ -63,27 +62,12 @@ class Clock:
 
 def trained(words: list[str], objective: str, epochs: int) -> Clock:
     """Train one objective from the weights of seed 0; what its epochs took."""
-    run = built(*words, f"regularizer={objective}", f"trainer.epochs={epochs}")
+    run = built(*words, f"regularizer={objective}", f"trainer.epochs={epochs}", "trainer.checkpoint_every=0")
     for adaptation in run.adaptations:
         if hasattr(adaptation, "warmup"):
             adaptation.warmup = 0.0  # from the second epoch on
-    trainer, data, clock = run.params["trainer"], run.dataset, Clock(run)
-    fit(
-        run.model,
-        run.objective,
-        data.train,
-        data.valid,
-        run.ctx,
-        make_optimizer=run.make_optimizer,
-        epochs=epochs,
-        batch_size=trainer["batch_size"],
-        lr=trainer["lr"],
-        weight_decay=trainer["weight_decay"],
-        order=seeding.generator(run.seed, "order"),
-        watch=clock.watch,
-        recipe=run.recipe,
-        adaptations=run.adaptations,
-    )
+    clock = Clock(run)
+    fit_plainly(run, watch=clock.watch)
     return clock
 
 

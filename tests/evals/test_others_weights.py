@@ -1,7 +1,5 @@
 """What select, card and page say of weights that others trained, and of figures of fewer rows than others'."""
 
-import pytest
-
 from evals import select
 from evals.cards import card_sections, technical_identity
 from evals.choosing.two_models import Compared
@@ -17,14 +15,6 @@ from tests.evals.test_report import content, decoded
 
 AVERAGE, WORST = "robust_accuracy_8/255", "robust_accuracy_worst_class_8/255"
 ROWS = [robust(1, "trades", 359, worst=0.75), robust(2, "llr", 30, worst=1.0), robust(3, "erm", 359, worst=0.5)]
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
-    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def run(*words):

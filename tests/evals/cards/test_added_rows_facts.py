@@ -18,14 +18,6 @@ GAP = ((0.20, 0.10), (0.22, 0.18))
 RUN = poisoned(1, gap=GAP)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
-    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_the_facts_are_those_of_the_record():
     found = dict(added_rows_facts.facts(RUN))
     assert found["Added rows"] == "31 (5 distinct)"

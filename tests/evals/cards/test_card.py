@@ -22,14 +22,6 @@ from tests.evals.records.test_query import record, write
 EXAMPLE = paths_config.ROOT / "tests" / "evals" / "older_runs.json"
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRILEMMA_EVALS", str(tmp_path))
-    monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run(*words):
     return query.command(select.select, select.OPTIONS, words)
 
