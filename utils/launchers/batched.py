@@ -54,7 +54,7 @@ class Batched(Launcher):
         """Trains the jobs, stack by stack; each leaves word of how it ended."""
         assert self.planner is not None
         sweep = Path(self.config.hydra.sweep.dir).absolute()
-        jobs = [job for job in self.planner.plan(job_overrides, initial_job_idx) if not _finished(job, sweep)]
+        jobs = [job for job in self.planner.plan(job_overrides, initial_job_idx) if not finished(job, sweep)]
         if not jobs:
             return []
         import torch  # which help, mistakes and finished runs need not wait for
@@ -79,7 +79,7 @@ class Batched(Launcher):
         return []
 
 
-def _finished(job: Job, sweep: Path) -> bool:
+def finished(job: Job, sweep: Path) -> bool:
     """Returns whether the run of a job is known to be finished, which then leaves word of it."""
     if (record := find_finished(job.params)) is None:
         return False

@@ -356,6 +356,8 @@ def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -
         launcher.planner = planner  # ours: it need not compose them again
     try:
         launcher.launch(jobs, initial_job_idx=first)
-    except Exception as error:  # noqa: BLE001  whatever an engine of others raises must not lose what has ended
+    except Exception as error:  # whatever an engine of others raises must not lose what has ended
         stop_if_interrupted()
+        if isinstance(error, ValueError) and hasattr(launcher, "planner"):  # ours refuses jobs before any is run
+            raise
         complain(f"the launcher stopped: {type(error).__name__}: {format_error(error).splitlines()[0]}")

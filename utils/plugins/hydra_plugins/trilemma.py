@@ -1,6 +1,6 @@
 """Our sweepers and launchers where Hydra looks for plugins: in the package ``hydra_plugins`` alone."""
 
-from utils.launchers import batched
+from utils.launchers import batched, ray_tasks
 from utils.runs import sweep
 from utils.search import sweeper
 
@@ -15,3 +15,7 @@ class Optuna(sweeper.Search):
 
 class Batched(batched.Batched):
     """``hydra/launcher=batched``."""
+
+
+class Ray(ray_tasks.Ray):
+    """``hydra/launcher=ray``."""
