@@ -3,6 +3,9 @@
 Each folder has an environment variable that overrides its default inside the project:
 ``TRILEMMA_DATA`` (``data/``), ``TRILEMMA_EVALS`` (``evals/``), ``TRILEMMA_WEIGHTS`` (``weights/``). Tests that
 read tables which once went wrong look for them in ``TRILEMMA_CASES``, which has no default.
+
+``TRILEMMA_DELIVER=1``, which launchers set for jobs on other machines, says that locks in these folders may not hold
+between all that write to them: records are then delivered beside the database, and filed by a process without it.
 """
 
 import os
@@ -73,6 +76,26 @@ def inside(folder: Path, relative: str, what: str) -> Path:
     return folder / path
 
 
+def delivers() -> bool:
+    """Whether this process delivers its records for others to file. Raises ValueError: neither 1 nor 0, nor unset."""
+    given = os.environ.get("TRILEMMA_DELIVER", "")
+    if given not in ("", "0", "1"):
+        raise ValueError(f"TRILEMMA_DELIVER={given}: expected 1, so that records are delivered, or 0")
+    return given == "1"
+
+
 def database(dataset: str) -> Path:
     """The TinyDB file of one data set."""
     return evals() / f"{dataset}.json"
+
+
+def is_database(path: Path) -> bool:
+    """Whether there is the file of a database, or a journal or deliveries that will become one."""
+    beside = (path, path.with_name(f"{path.name}.journal"), path.with_name(f"{path.name}.inbox"))
+    return any(part.exists() for part in beside)
+
+
+def databases() -> list[str]:
+    """Names of the data sets that have a database, in alphabetical order."""
+    parts = ("*.json", "*.json.journal", "*.json.inbox")
+    return sorted({path.name.partition(".json")[0] for part in parts for path in evals().glob(part)})

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydb import Query, TinyDB, where
 
-from utils import run_store
+from utils.records import storage
 from utils.run_store import RunStore, StoreError
 from utils.system import console
 
@@ -632,8 +632,8 @@ def test_an_open_store_follows_the_writes_and_folds_of_another(path):
 
 def test_the_file_is_taken_apart_once_however_often_it_is_asked(path, monkeypatch):
     store = with_room(path)
-    opened, times = run_store._open, []
-    monkeypatch.setattr(run_store, "_open", lambda *given: times.append(1) or opened(*given))
+    opened, times = storage._open, []
+    monkeypatch.setattr(storage, "_open", lambda *given: times.append(1) or opened(*given))
     for i in range(3):
         store.find_many(FIRST)
         store.add(record(f"a{i}"))
@@ -644,7 +644,7 @@ def test_the_file_is_taken_apart_once_however_often_it_is_asked(path, monkeypatc
 def test_a_read_during_a_fold_mixes_no_old_journal_with_the_new_file(path, monkeypatch):
     """Readers take no lock. The other process strikes when the reader has read the journal but not yet the file."""
     with_room(path).replace(1, record("old"))
-    content, struck = run_store._content, []
+    content, struck = storage._content, []
 
     def interleaved(file, *known, **peek):
         found = content(file, *known, **peek)
@@ -655,7 +655,7 @@ def test_a_read_during_a_fold_mixes_no_old_journal_with_the_new_file(path, monke
             other.fold()
         return found
 
-    monkeypatch.setattr(run_store, "_content", interleaved)
+    monkeypatch.setattr(storage, "_content", interleaved)
     assert RunStore(path).get(1)["run_id"] == "new"
 
 

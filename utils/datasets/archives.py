@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 import paths_config
@@ -40,8 +39,7 @@ def unpack(folder: str, files: Sequence[str], *, url: str, sha256: str) -> Path:
     if not path.is_dir():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_name(f".{folder}.lock"))
-            with hold(lock, f"another process downloads {path}"):
+            with hold(path.with_name(f".{folder}.lock"), f"another process downloads {path}"):
                 if not path.is_dir():
                     _make(path, files, url, sha256)
         except OSError as error:

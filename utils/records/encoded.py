@@ -97,6 +97,18 @@ class Fields(Mapping[str, Any]):
         return len(read_json(self._record, self._path))
 
 
+def same_record(record: Record, line: bytes, path: Path) -> bool:
+    """Returns whether a line holds a record, and maybe evaluations that were added to it later."""
+    try:
+        [there] = decode([line], path)
+    except StoreError:
+        return False
+    later = there.get("evaluations") or {}
+    added = all(name in later and later[name] == of for name, of in (record.get("evaluations") or {}).items())
+    own, stored = ({k: v for k, v in of.items() if k not in (checksum.KEY, "evaluations")} for of in (record, there))
+    return added and own == stored
+
+
 def run_of(record: bytes, path: Path) -> tuple[Any, Any]:
     """``run_id`` and ``status`` of an encoded record."""
     if match := RUN.match(record):

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, TypeGuard
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 import paths_config
 from utils.build import Run, build_run
@@ -39,7 +39,7 @@ from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn
 from utils.runs.sweep import Job
 from utils.system import atomic, processes
 from utils.system.console import complain_once, format_error, say
-from utils.system.locks import hold
+from utils.system.locks import hold, holding, make_lock
 from utils.training.many_models import DivergenceError
 from utils.types import Context, Dataset
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts
@@ -172,17 +172,17 @@ def _refused(job: Job, error: Exception) -> Ended:
 # --- one stack -------------------------------------------------------------------------------------------------
 
 
-def _lock_of(run: Run) -> FileLock:
-    """Returns the lock of who trains the run; a process that had to wait for it finds the run finished."""
+def _lock_of(run: Run) -> Path:
+    """Returns the file that who trains the run locks; a process that had to wait for it finds the run finished."""
     folder = paths_config.weights() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{run.run_id}.lock")
+    return folder / f"{run.run_id}.lock"
 
 
 def _lock(run: Run, locks: ExitStack) -> bool:
     """Locks a run until the ``locks`` are released; returns False where another process holds its lock."""
     try:
-        locks.enter_context(_lock_of(run).acquire(timeout=0))
+        locks.enter_context(holding(make_lock(_lock_of(run)), timeout=0))
     except Timeout:
         return False
     return True

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from filelock import FileLock
-
 import paths_config
 from utils.search.question import Question, definition
 from utils.search.search_words import Line
@@ -40,7 +38,7 @@ def one_at_a_time(name: str) -> Iterator[Path]:
     """Lets one process at a time conduct a study; yields the folder of the studies."""
     folder = paths_config.evals() / "studies"
     folder.mkdir(parents=True, exist_ok=True)
-    with hold(FileLock(folder / f"{name}.lock"), f"another process conducts the study {name}"):
+    with hold(folder / f"{name}.lock", f"another process conducts the study {name}"):
         yield folder
 
 
