@@ -77,7 +77,7 @@ def inside(folder: Path, relative: str, what: str) -> Path:
 
 
 def delivers() -> bool:
-    """Whether this process delivers its records for others to file. Raises ValueError: neither 1 nor 0, nor unset."""
+    """Returns whether this process delivers its records for others to file. Raises ValueError: neither 1 nor 0."""
     given = os.environ.get("TRILEMMA_DELIVER", "")
     if given not in ("", "0", "1"):
         raise ValueError(f"TRILEMMA_DELIVER={given}: expected 1, so that records are delivered, or 0")
@@ -90,7 +90,7 @@ def database(dataset: str) -> Path:
 
 
 def is_database(path: Path) -> bool:
-    """Whether there is the file of a database, or a journal or deliveries that will become one."""
+    """Returns whether there is the file of a database, or a journal or deliveries that will become one."""
     beside = (path, path.with_name(f"{path.name}.journal"), path.with_name(f"{path.name}.inbox"))
     return any(part.exists() for part in beside)
 

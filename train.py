@@ -30,7 +30,8 @@ def train(cfg: "DictConfig") -> "Outcome":
 
     job = HydraConfig.get()
     params = resolve(cfg, job.runtime.choices)
-    if (record := finished_before.find_finished(params)) is not None:
+    [record] = finished_before.find_finished([params])
+    if record is not None:
         if not cli.in_sweep():
             finished_before.say_skipped(record["name"], record["seed"], record["doc_id"])
         return finished_before.skip(params, record)

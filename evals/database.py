@@ -7,7 +7,8 @@
     python -m evals.database remove dataset=NAME id=3,7 [weights=true]
         take records out, and with weights=true remove their files
     python -m evals.database fold dataset=NAME
-        write the journal beside a large database into it, so that any TinyDB sees every run
+        file what was delivered beside a database, and write the journal of a large one into it, so that any TinyDB
+        sees every run
     python -m evals.database export dataset=NAME out=FILE [failed=true] [replace=true]
         one row per run as runs.csv, runs.parquet or, for MLflow, runs.db
     python -m evals.database merge dataset=NAME from=FILE,FILE [weights=FOLDER,FOLDER] [prefer=theirs]

@@ -69,7 +69,7 @@ def records(experiment: str | None, dataset: str | None) -> list[Record]:
     if dataset is not None:
         found = query.read(dataset)
     else:  # a file that holds another data set's records, such as the example, is a copy
-        found = [r for name in query.databases() for r in query.stored(name) if r["dataset"] == name]
+        found = [r for name in paths_config.databases() for r in query.stored(name) if r["dataset"] == name]
     chosen = [record for record in found if experiment in (None, record["params"].get("experiment"))]
     if not chosen:
         names = sorted({str(record["params"].get("experiment") or "") for record in found} - {""})

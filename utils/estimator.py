@@ -35,6 +35,7 @@ from utils.model_zoo import StoredModel, assemble, content, from_database
 from utils.predictor import Predictor, predictor_of
 from utils.records.typed import Params
 from utils.run_store import to_plain
+from utils.runs.filing import number_records
 from utils.runs.fitting import checkpoint_of, train_once
 from utils.runs.lifecycle import carry_out
 from utils.runs.records import loadable_part
@@ -281,9 +282,9 @@ class TrilemmaClassifier(ClassifierMixin, BaseEstimator):
         if self.name is not None:
             _require_groups(dataset)
             folder = Path("outputs") / f"{datetime.now():%Y-%m-%d/%H-%M-%S}-{secrets.token_hex(3)}"
-            outcome = carry_out(params, folder, lambda _: None, dataset=dataset)
+            [outcome] = number_records([carry_out(params, folder, lambda _: None, dataset=dataset)])
             if outcome.record is None or outcome.status == "failed":
-                raise ValueError(outcome.detail)
+                raise ValueError(outcome.with_record)
             return from_database(outcome.record, self.name, params["device"]), outcome.record
         check(params)
         params = params | {"operating_points": None, "evaluation": params["evaluation"] | {"metrics": {}}}

@@ -168,7 +168,7 @@ def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | N
             that names code outside ``utils.models`` and ``utils.decides``.
     """
     path = paths_config.database(dataset)
-    if not path.is_file():
+    if not paths_config.is_database(path):
         raise ValueError(f"no database for dataset={dataset}: {path} does not exist; train a model first")
     return from_record(RunStore(path).get(doc_id), device, point)
 

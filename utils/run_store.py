@@ -17,6 +17,7 @@ filed what was delivered and before it removed the deliveries leaves them to be 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ NAMED = 3  # records in a warning
 
 
 class _Overlay(NamedTuple):
-    """What was read last of file and inbox, and both together."""
+    """The file and the inbox as they were read last, and both together."""
 
     seen: Seen
     delivered: Mapping[str, Delivery]
@@ -238,7 +239,7 @@ class RunStore:
                 if not (sure or by_marker):
                     raise NoLockError(None, "no file can be locked there", str(self.path.parent))
                 if not sure or self._inbox.exists():  # which other machines write to, whose locks may be their own
-                    locks.enter_context(self._marker.held(timeout and timeout + SILENCE))
+                    locks.enter_context(self._marker.hold(timeout and timeout + SILENCE))
             except Timeout as error:
                 raise TimeoutError(
                     f"{self.path} is in use: another process has held {error.lock_file} for {timeout:g} s. Try again, "
@@ -358,6 +359,16 @@ class RunStore:
     def _hand_out(self, seen: Seen, ids: Sequence[int]) -> list[Record]:
         records = self._records(seen, ids)
         return [{**records[i], "doc_id": i} for i in ids if i in records]
+
+
+@cache
+def _store(path: Path) -> RunStore:
+    return RunStore(path)
+
+
+def store_of(dataset: str) -> RunStore:
+    """Returns the store of a data set, the same for all of a process, which reads what is new alone."""
+    return _store(paths_config.database(dataset))
 
 
 def _warn(path: Path, flaws: Mapping[int, str]) -> None:

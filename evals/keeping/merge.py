@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import paths_config
-from evals.keeping.upkeep import SHOWN, is_database, say_some
+from evals.keeping.upkeep import SHOWN, say_some
 from evals.poisoning import csv_files
 from evals.records.advice import Asked, tell_sources
 from utils.records import decisions
@@ -106,7 +106,7 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
 
 def read(source: Path, dataset: str) -> list[Record]:
     """The records of a database to merge. Raises ValueError naming the file and what is wrong with it."""
-    if not is_database(source):
+    if not paths_config.is_database(source):
         raise ValueError(f"from={source}: there is no such file; name databases such as machine_a/{dataset}.json")
     try:
         records, flaws = RunStore(source).examined()

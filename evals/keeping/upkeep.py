@@ -5,13 +5,15 @@
         its decisions on the test rows, and the rows that were added to its training with their trace, with their
         checksums. Commands leave out the
         records that it names: rebuild restores them, remove takes them out. One that was changed on purpose is
-        accepted once its entry `checksum` is gone
+        accepted once its entry `checksum` is gone. A delivery that it names holds records that were altered or cut off
+        on their way: rebuild restores them, and the file can be removed then
     python -m evals.database rebuild dataset=NAME [runs=FOLDER | runs=[FOLDER,FOLDER]]
         moves a damaged database aside and stores the runs whose record.json lies below the folders
         (default: outputs and multirun of the project); what a readable database holds stays as it is,
         and so do weights, added rows and traces. Records that were altered are restored
     python -m evals.database fold dataset=NAME
-        writes the journal beside a large database into it, so that any TinyDB sees every run
+        files what jobs on other machines delivered beside a database (TRILEMMA_DELIVER=1), and writes the journal
+        beside a large one into it, so that any TinyDB sees every run
 
     python -m evals.database remove dataset=NAME id=3,7 [weights=true]
         takes records out, whatever is wrong with them; their weights, added rows and traces stay unless weights=true
@@ -62,6 +64,7 @@ def check(dataset: str) -> int:
         f"record {r['doc_id']}: {what}" for r in trained for what in (_wrong(r), *decisions.wrong(r), *wrong(r)) if what
     ]
     problems += _find_repeated(finished)
+    problems += [f"{path} is a delivery that was altered or cut off" for path in store.list_damaged()]
     imported = f" ({len(finished) - len(trained)} of them imported, without weights)" if trained != finished else ""
     say(f"{store.path}: {len(finished)} finished{imported}, {len(records) - len(finished)} failed")
     say_some(problems)
@@ -138,7 +141,7 @@ def list_files(record: Record) -> list[tuple[Path, str]]:
 
 
 def fold(dataset: str) -> int:
-    """Writes the journal of a database into its file."""
+    """Files what was delivered to a database, and writes its journal into its file."""
     store = RunStore(require_database(dataset))
     folded = store.fold()
     say(f"{store.path}: {count(folded, 'line')} folded, {count(len(store), 'record')}")
@@ -148,18 +151,13 @@ def fold(dataset: str) -> int:
 def require_database(dataset: str) -> Path:
     """Returns the database of a data set. Raises ValueError, naming those that exist, if it does not."""
     path = paths_config.database(dataset)
-    if is_database(path):
+    if paths_config.is_database(path):
         return path
-    present = sorted(other.stem for other in path.parent.glob("*.json"))
+    present = paths_config.databases()
     raise ValueError(
         f"no database {path}{near(dataset, present)} Databases there: {', '.join(present) or 'none'}; train a model, "
         f"or build it from the runs by `{copyable('python -m evals.database rebuild', option('dataset', dataset))}`"
     )
-
-
-def is_database(path: Path) -> bool:
-    """Returns whether there is the file of a database, or a journal that will become one."""
-    return path.is_file() or path.with_name(path.name + ".journal").is_file()
 
 
 def say_some(lines: Sequence[str]) -> None:

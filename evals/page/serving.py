@@ -59,9 +59,9 @@ class Followed:
             return self.text, self.tag, self.trouble
 
     def _read_stamp(self) -> Stamp:
-        """The time and size of the database and of its journal, where they are there."""
-        paths = (self._database, self._database.with_name(f"{self._database.name}.journal"))
-        held = [(str(path), path.stat()) for path in paths if path.is_file()]
+        """The time and size of the database, its journal and its deliveries, where they are there."""
+        paths = [self._database.with_name(f"{self._database.name}{part}") for part in ("", ".journal", ".inbox")]
+        held = [(str(path), path.stat()) for path in paths if path.exists()]
         return tuple((name, own.st_mtime_ns, own.st_size) for name, own in held)
 
 

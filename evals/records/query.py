@@ -63,18 +63,14 @@ NAME = re.compile(r"[\w+-][\w.+-]*")  # of a data set, as it names files
 # --- records ---------------------------------------------------------------------------------------------------
 
 
-def databases() -> list[str]:
-    """Names of the data sets that have a database, in alphabetical order."""
-    return sorted(path.stem for path in paths_config.evals().glob("*.json"))
-
-
 def read(dataset: str) -> list[Record]:
     """The finished records of one data set. Raises ValueError where there is no database or no finished record."""
     if not dataset or "/" in dataset or "\\" in dataset:
-        raise ValueError(f"dataset={dataset!r} is no name of a data set; databases there are: {', '.join(databases())}")
+        there = ", ".join(paths_config.databases())
+        raise ValueError(f"dataset={dataset!r} is no name of a data set; databases there are: {there}")
     path = paths_config.database(dataset)
-    if not path.is_file():
-        present = databases()
+    if not paths_config.is_database(path):
+        present = paths_config.databases()
         raise ValueError(
             f"no database for dataset={dataset}: {path} does not exist{near(dataset, present)} {training(dataset)}; "
             f"databases in that folder: {', '.join(present) or 'none'}"

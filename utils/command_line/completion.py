@@ -157,7 +157,7 @@ def _values(name: str, groups: Sequence[str], word: str) -> Iterator[str]:
     begun = word[: len(word) - len(re.split(r"[,\[]", value)[-1])]
     key = key.lstrip("+")
     if key == "dataset":
-        found = [*(_databases() if name == "evaluate" else _options("dataset")), *_files((".yaml",))]
+        found = [*(paths_config.databases() if name == "evaluate" else _options("dataset")), *_files((".yaml",))]
     elif key in groups:
         found = _options(key)
     else:
@@ -181,11 +181,6 @@ def find_values(default: object, comment: str) -> list[str]:
 
 def _options(group: str) -> list[str]:
     return [path.stem for path in (CONFIG / group).glob("*.yaml")]
-
-
-def _databases() -> list[str]:
-    """Names of the data sets that have records."""
-    return [path.stem for path in paths_config.evals().glob("*.json")]
 
 
 def _files(endings: Sequence[str]) -> list[str]:
@@ -221,7 +216,7 @@ def _values_of_evals(name: str, key: str, word: str) -> Iterator[str]:
     if name == "scm" and (key in purposes("train") or key not in find_keys(name)):
         yield from _of_program("train", (), word)
     elif key == "dataset":
-        yield from (f"dataset={one}" for one in (*_databases(), *_files((".yaml",))))
+        yield from (f"dataset={one}" for one in (*paths_config.databases(), *_files((".yaml",))))
     elif key == "existing":
         yield from ("existing=keep", "existing=replace")
     elif key in (known := options_of(name)):

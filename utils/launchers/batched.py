@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from utils.runs.finished_before import find_finished, skip
+from utils.runs.finished_before import skip_finished
 from utils.runs.outcomes import at_work, defect, read_outcome, write_outcome
 from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
@@ -54,7 +54,7 @@ class Batched(Launcher):
         """Trains the jobs, stack by stack; each leaves word of how it ended."""
         assert self.planner is not None
         sweep = Path(self.config.hydra.sweep.dir).absolute()
-        jobs = [job for job in self.planner.plan(job_overrides, initial_job_idx) if not finished(job, sweep)]
+        jobs = skip_finished(self.planner.plan(job_overrides, initial_job_idx), sweep)
         if not jobs:
             return []
         import torch  # which help, mistakes and finished runs need not wait for
@@ -77,14 +77,6 @@ class Batched(Launcher):
         for _ in range(TRIES):
             stacks = _in_processes(stacks, workers, sweep, budget)
         return []
-
-
-def finished(job: Job, sweep: Path) -> bool:
-    """Returns whether the run of a job is known to be finished, which then leaves word of it."""
-    if (record := find_finished(job.params)) is None:
-        return False
-    write_outcome(sweep, job.number, skip(job.params, record))
-    return True
 
 
 def in_bytes(text: str | int) -> int:

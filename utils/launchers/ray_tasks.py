@@ -9,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from utils.launchers.batched import cut, finished, in_bytes, work
+from utils.launchers.batched import cut, in_bytes, work
 from utils.launchers.ray_cluster import Cluster, connect, import_ray
 from utils.runs.outcomes import Outcome, at_work, ended_jobs, write_outcome
 from utils.runs.sweep import Job, Planner
@@ -53,7 +53,7 @@ class Ray(Launcher):
         """
         assert self.planner is not None
         sweep = Path(self.config.hydra.sweep.dir).absolute()
-        jobs = [job for job in self.planner.plan(job_overrides, initial_job_idx) if not finished(job, sweep)]
+        jobs = skip_finished(self.planner.plan(job_overrides, initial_job_idx), sweep)
         if not jobs:
             return []
         wants = {"CPU": self.remote.get("num_cpus", 1), "GPU": self.remote.get("num_gpus", 0)}

@@ -9,23 +9,28 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import paths_config
 from utils.configuration.traits import run_name
 from utils.records.typed import Params, Record
-from utils.run_store import RunStore
-from utils.runs.outcomes import Outcome
+from utils.run_store import store_of
+from utils.runs.outcomes import Outcome, write_outcome
 from utils.runs.printed import outcome_of
 from utils.system.console import say
 from utils.system.sources import describe_read, look
 
+if TYPE_CHECKING:
+    from utils.runs.sweep import Job
+
 LARGEST = 1 << 23  # bytes of the file, beyond which it is begun anew
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pandas", "scipy")  # that rows and equations are made by
+AT_ONCE = 256  # records of finished runs that are decoded at a time
 SAYS_NOTHING = ("existing", "choices")  # of which run it is
 
 
@@ -47,21 +52,38 @@ def remember(params: Params, record: Record) -> None:
         _lines(path)[digest] = note
 
 
-def find_finished(params: Params) -> Record | None:
-    """Returns the record of a finished run of these settings, with its number; None where only building it tells."""
-    if params["existing"] != "skip" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return None
-    known = _lines(_path()).get(_digest(params))
-    if known is None or not all(list(look(file[0])) == file for file in known[2]):
-        return None
-    dataset, run_id = known[0], known[1]
-    if not paths_config.database(dataset).is_file():
-        return None
-    try:
-        record = RunStore(paths_config.database(dataset)).find(run_id)
-    except (ValueError, OSError):  # a damaged database, which whoever builds the run tells with its remedy
-        return None
-    return record if record is not None and stands(record) else None
+def find_finished(jobs: Sequence[Params]) -> list[Record | None]:
+    """Returns the records of finished runs of these settings, with their numbers; None where only building one tells.
+
+    Every database and file of data is looked at once.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return [None] * len(jobs)
+    unchanged = cache(lambda file: list(look(file[0])) == list(file))
+    noted = [_lines(_path()).get(_digest(params)) if params["existing"] == "skip" else None for params in jobs]
+    known = [note if note and all(unchanged(tuple(file)) for file in note[2]) else None for note in noted]
+    runs: dict[str, list[str]] = {}
+    for dataset, run_id, _ in filter(None, known):
+        runs.setdefault(dataset, []).append(run_id)
+    found: dict[tuple[str, str], Record] = {}
+    for dataset, own in runs.items():
+        with suppress(ValueError, OSError):  # a damaged database, which whoever builds the run tells with its remedy
+            records = store_of(dataset).find_many(own)
+            found |= {(dataset, run_id): record for run_id, record in records.items() if stands(record)}
+    return [found.get(note[:2]) if note else None for note in known]
+
+
+def skip_finished(jobs: Sequence["Job"], sweep: Path) -> list["Job"]:
+    """Returns the jobs of a sweep whose runs are not known to be finished; the others leave word of how they ended."""
+    left: list[Job] = []
+    for start in range(0, len(jobs), AT_ONCE):
+        some = jobs[start : start + AT_ONCE]
+        for job, record in zip(some, find_finished([job.params for job in some]), strict=True):
+            if record is None:
+                left.append(job)
+            else:
+                write_outcome(sweep, job.number, skip(job.params, record))
+    return left
 
 
 def stands(record: Record) -> bool:

@@ -24,7 +24,7 @@ from utils.metrics.intervals import Measured
 from utils.model_zoo import save_weights
 from utils.records.plain import to_plain
 from utils.records.typed import Params, Record
-from utils.run_store import RunStore
+from utils.run_store import RunStore, store_of
 from utils.runs.answers import Answers, Fitted, answer, fit_decisions
 from utils.runs.finished_before import remember, say_skipped, skip, stands
 from utils.runs.fitting import checkpoint_of, fit_alone, fit_plainly, fit_together
@@ -75,14 +75,14 @@ def carry_out(params: Params, folder: Path, say_now: SayNow | None = None, datas
         if processes.rank():
             return _assist(run)
         check_folders(run)
-        store = RunStore(paths_config.database(run.dataset.name))
+        store = store_of(run.dataset.name)
         with hold(_lock_of(run), f"{run.name}, seed {run.seed}: another process is training this very run"):
             [(_, outcome)] = _skip_or_train([(Job(0, (), params, folder), run)], store, say_now)
-    if outcome.record is not None and say_now is None:
+    if say_now is None and (record := store.find(run.run_id)):
         if outcome.status == "skipped":
-            say_skipped(run.name, run.seed, outcome.record)
+            say_skipped(run.name, run.seed, record["doc_id"])
         elif outcome.status == "finished":
-            report(store.get(outcome.record), outcome.record, store.path)
+            report(record, record["doc_id"], store.path)
     return outcome
 
 
@@ -125,7 +125,7 @@ def _in_stacks(built: Sequence[Pair], budget: int, say_now: SayNow, sizes: dict[
     if not built:
         return
     check_folders(built[0][1])
-    store = RunStore(paths_config.database(built[0][1].dataset.name))
+    store = store_of(built[0][1].dataset.name)
     first = {pair[1].run_id: pair for pair in reversed(built)}
     pairs = [pair for pair in built if first[pair[1].run_id] is pair]
     later = [job for job, run in built if first[run.run_id][0] is not job]  # the same run twice in a sweep
@@ -336,7 +336,8 @@ def train_stack(runs: Sequence[Run], *, steps: Steps) -> Iterator[list[Record]]:
         yield failed
     trained = [end for end in ends if not isinstance(end, dict)]
     written = [paths_config.weights_file(weights["path"]) for *_, weights in trained]
-    for left in atomic.leftovers(*written):  # by a process that was killed; nobody else writes these runs now
+    # by a process that was killed: nobody else writes these runs now, as far as their locks hold
+    for left in () if paths_config.delivers() else atomic.leftovers(*written):
         left.unlink(missing_ok=True)
     spent = (perf_counter() - started) / len(runs)
     alike = Alike()

@@ -31,7 +31,8 @@ class Outcome:
     """The end of one job.
 
     A ``finished`` and a ``failed`` run have a record, a ``skipped`` one had it before; a ``refused`` one has none: a
-    mistake in the command, or a folder that cannot be written to.
+    mistake in the command, or a folder that cannot be written to. The number of a record that was delivered is 0 until
+    ``utils.runs.filing.number_records`` finds it by its run.
     """
 
     name: str
@@ -46,6 +47,19 @@ class Outcome:
     setting: str | None = None  # its configuration but for the seed
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # low and high, of metrics that have one
     constant: bool = False  # its model predicts one class for nearly every row
+    run_id: str | None = None  # of its record
+    kept: bool = False  # the run failed, and its record is that of an earlier training, which finished
+
+    @property
+    def with_record(self) -> str:
+        """The detail beside the record that it is about."""
+        if self.record is None:
+            return self.detail
+        number = f"record {self.record}" if self.record else "its record was delivered"
+        if self.status != "failed":
+            return f"{number}, {self.detail}"
+        end = "stays as it was" if self.kept else "says so"
+        return f"{self.detail} ({number}{f' {end}' if self.record else ''})"
 
 
 def outcome_file(sweep: Path, number: int) -> Path:

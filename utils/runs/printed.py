@@ -9,7 +9,7 @@ from utils.decides.thresholds_text import describe_fit, describe_small, in_words
 from utils.metrics.directions import REST, headlines, split_some
 from utils.metrics.references import compares_alone, differences, is_of_intersections
 from utils.records.typed import Record
-from utils.run_store import RunStore
+from utils.run_store import store_of
 from utils.runs.best import nearly_constant
 from utils.runs.causal_figures import model_of, sentences
 from utils.runs.data_sources import sensitive_of, source_of
@@ -28,15 +28,16 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
 
     Args:
         record: of the run.
-        doc_id: its number in the database.
+        doc_id: its number in the database; a process that delivers its records says 0.
         status: finished, failed or skipped.
         kept: a failed run leaves the finished record of an earlier training as it was.
     """
-    name, detail = record["name"], f"record {doc_id}, seed {record['seed']}"
+    name, detail = record["name"], f"seed {record['seed']}"
+    doc_id = 0 if paths_config.delivers() else doc_id
+    dataset, run_id, setting = record["dataset"], record["run_id"], record["group_id"]
     if status == "failed":
-        end = "stays as it was" if kept else "says so"
-        reason = f"seed {record['seed']}: {record['reason']} (record {doc_id} {end})"
-        return Outcome(name, status, reason, doc_id, setting=record["group_id"])
+        detail += f": {record['reason']}"
+        return Outcome(name, status, detail, doc_id, dataset=dataset, run_id=run_id, setting=setting, kept=kept)
     if status == "finished":
         detail += f", {sum(record['seconds'].values()):.1f} s"
     watched = record["params"]["watch"]
@@ -53,12 +54,13 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
         doc_id,
         figures,
         models,
-        dataset=record["dataset"],
+        dataset=dataset,
         source=source_of(record),
         sensitive=sensitive_of(record),
-        setting=record["group_id"],
+        setting=setting,
         intervals=dict(_intervals(record, watched)),
         constant=nearly_constant(record["metrics"]),
+        run_id=run_id,
     )
 
 
@@ -92,10 +94,14 @@ def report(record: Record, doc_id: int, database: Path) -> None:
     seconds = record["seconds"]
     search = f"search {seconds['search']:.1f} s, " if "search" in seconds else ""
     say(f"  {search}fit {seconds['fit']:.1f} s, evaluation {seconds['evaluate']:.1f} s")
+    if paths_config.delivers():
+        say(f"delivered beside {database}, where a process without TRILEMMA_DELIVER=1 files it")
+        return
     say(f"filed as record {doc_id} of {database}")
     load = load_call(doc_id, record["dataset"], schema=record["preprocessing"].get("schema"))
     say(f"load it in Python: {with_import(load)}")
-    say(f"compare what is there with {copyable('python -m evals.plot', *comparable(record, RunStore(database).all()))}")
+    beside = comparable(record, store_of(record["dataset"]).all())
+    say(f"compare what is there with {copyable('python -m evals.plot', *beside)}")
 
 
 def comparable(record: Record, others: Iterable[Record]) -> list[str]:

@@ -178,7 +178,7 @@ class Tally:
         """Returns a job that has ended in one line."""
         outcome = self.ended[number]
         apart = [word for word in self.words(number) if not outcome.name or word.partition("=")[0] not in SAID]
-        detail = outcome.detail
+        detail = outcome.with_record
         if outcome.status in WRONG and (first := self._told.setdefault(detail, number)) != number:
             detail = f"as #{first}"
         return f"#{number:<4} {outcome.status:<9} {' '.join([outcome.name, *apart]).strip():<32} {detail}"

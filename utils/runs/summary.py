@@ -8,9 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-import paths_config
 from utils.metrics.directions import direction
-from utils.run_store import RunStore
+from utils.run_store import store_of
 from utils.runs.best import best_of
 from utils.runs.outcomes import EXIT, WRONG, Outcome
 from utils.runs.printed import comparable
@@ -191,7 +190,7 @@ def _wrong(ended: Mapping[int, Outcome], words: Words, typed: Words) -> Iterator
     """Yields why jobs failed, each reason once, and the command that runs the first of them alone."""
     reasons: dict[tuple[str, str], list[int]] = {}
     for number, of in sorted(ended.items()):
-        reasons.setdefault((of.status, of.detail), []).append(number)
+        reasons.setdefault((of.status, of.with_record), []).append(number)
     for (status, detail), (number, *others) in [*reasons.items()][:MOST_FAILED]:
         of = ended[number]
         apart = [word for word in words(number) if not of.name or word.partition("=")[0].lstrip("+") not in SAID]
@@ -217,7 +216,7 @@ def go_on(ended: Mapping[int, Outcome], watch: Sequence[str]) -> Iterator[str]:
         if of.dataset is not None and of.status not in WRONG:
             ids.setdefault(of.dataset, set()).add(of.record)
     for dataset, own in ids.items():
-        held = RunStore(paths_config.database(dataset)).all()
+        held = store_of(dataset).all()
         for record in [one for one in held if one["doc_id"] in own][:1]:
             options = comparable(record, held)
             yield f"Compare: {copyable('python -m evals.report', *options)}"

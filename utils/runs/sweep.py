@@ -19,11 +19,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-import paths_config
 from utils.command_line.overrides import explain, groups, resolve
 from utils.records.typed import Params
-from utils.run_store import RunStore
-from utils.runs.outcomes import Outcome, at_work, ended, explanations, outcome_file
+from utils.run_store import store_of
+from utils.runs.filing import file_delivered, number_records
+from utils.runs.outcomes import WRONG, Outcome, at_work, ended, explanations, outcome_file
 from utils.runs.progress import Tally, show_sweep
 from utils.runs.summary import count_statuses, go_on, summarise
 from utils.system.console import complain, count, format_error, say
@@ -319,8 +319,8 @@ def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Itera
             tally.ended = {number: tally.ended.get(number, DIED) for number in tally.numbers}
         for number in tally.numbers:
             at_work(folder, number, None)
-        for journal in paths_config.evals().glob("*.json.journal"):
-            RunStore(journal.with_suffix("")).fold()  # so that any TinyDB sees what the sweep has filed
+        file_delivered()
+        tally.ended = dict(zip(tally.ended, number_records(list(tally.ended.values())), strict=True))
         _sum_up(tally, planner)
 
 
@@ -343,9 +343,9 @@ def _apart(tally: Tally) -> list[str]:
         return []
     ids: dict[str, set[int | None]] = {}
     for outcome in tally.ended.values():
-        if outcome.dataset is not None:
+        if outcome.dataset is not None and outcome.status not in WRONG:
             ids.setdefault(outcome.dataset, set()).add(outcome.record)
-    stores = {dataset: RunStore(paths_config.database(dataset)).all() for dataset in ids}
+    stores = {dataset: store_of(dataset).all() for dataset in ids}
     own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
     return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-import paths_config
 from utils.metrics.directions import direction
 from utils.records.typed import Record
-from utils.run_store import RunStore
+from utils.run_store import store_of
 from utils.search.question import Question
 from utils.search.study import count_unfinished
 from utils.words.near import near
@@ -91,7 +90,7 @@ def _doc_ids(trial: "FrozenTrial") -> str:
     runs: list[list[str]] = trial.user_attrs["runs"]
     ids = []
     for dataset in dict.fromkeys(name for name, _ in runs):
-        there = RunStore(paths_config.database(dataset)).find_many(run for name, run in runs if name == dataset)
+        there = store_of(dataset).find_many(run for name, run in runs if name == dataset)
         ids += [str(record["doc_id"]) for record in there.values()]
     return ",".join(ids) or "gone"
 

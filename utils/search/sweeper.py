@@ -10,10 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import paths_config
 from utils.metrics.directions import require_metric
 from utils.records.typed import Record
-from utils.run_store import RunStore
+from utils.run_store import store_of
 from utils.runs.outcomes import Outcome, ended, read_outcome
 from utils.runs.sweep import Job, Planned, launch, swept
 from utils.search.question import (
@@ -68,7 +67,6 @@ class Search(Planned):
         self.objectives, self.constraints = objectives, constraints
         self.sampler, self.sampler_seed = sampler, sampler_seed
         self.study, self.storage = study, storage
-        self.stores: dict[Path, RunStore] = {}
 
     def sweep(self, arguments: list[str]) -> None:
         """Checks the space, searches it, shows what was found."""
@@ -133,7 +131,7 @@ class Search(Planned):
                     jobs = [job for own in planned for job in own]
                     first += len(jobs)
                     launch(self.launcher, self.planner, [job.words for job in jobs], jobs[0].number)
-                    ended = [self._collect(tally.folder, own) for own in planned]
+                    ended = self._collect(tally.folder, planned)
                     for (trial, _), ends in zip(batch, ended, strict=True):
                         if ends:
                             _tell(study, question, trial, ends)
@@ -157,16 +155,21 @@ class Search(Planned):
             first += question.repetitions
         return planned
 
-    def _collect(self, folder: Path, jobs: Sequence[Job]) -> list[tuple[Outcome, Record]] | None:
-        """Returns how the jobs of a trial ended, with records; None where one left none: the trial stays open."""
-        ends = []
-        for job in jobs:
-            outcome = read_outcome(folder, job.number)
-            if not outcome or outcome.record is None:
-                return None
-            path = paths_config.database(job.params["dataset"]["name"])
-            ends.append((outcome, self.stores.setdefault(path, RunStore(path)).get(outcome.record)))
-        return ends
+    def _collect(self, folder: Path, planned: Sequence[Sequence[Job]]) -> list[list[tuple[Outcome, Record]] | None]:
+        """Returns how the jobs of each trial ended, with records; None where one left none: the trial stays open."""
+        jobs = [job for own in planned for job in own]
+        left = {job.number: end for job in jobs if (end := read_outcome(folder, job.number)) and end.run_id}
+        runs: dict[str, list[str]] = {}
+        for end in left.values():
+            runs.setdefault(str(end.dataset), []).append(str(end.run_id))
+        found = {dataset: store_of(dataset).find_many(own, status=None) for dataset, own in runs.items()}
+        records = {number: found[str(end.dataset)].get(str(end.run_id)) for number, end in left.items()}
+        return [
+            [(left[job.number], record) for job in own if (record := records[job.number])]
+            if all(records.get(job.number) for job in own)
+            else None
+            for own in planned
+        ]
 
 
 def _require_result(study: "Study") -> None:
@@ -190,7 +193,7 @@ def _tell(study: "Study", question: Question, trial: "Trial", ends: Sequence[tup
     try:
         for outcome, _ in ends:
             if outcome.status == "failed":
-                raise NoResultError(outcome.detail)
+                raise NoResultError(outcome.with_record)
         judge(study, trial, question, [record for _, record in ends])
     except NoResultError as error:
         if isinstance(error, UnreportedError) and not study.get_trials(states=(TrialState.COMPLETE,)):

@@ -43,7 +43,7 @@ class Marker:
         self.token = ""  # while it is held here
 
     @contextmanager
-    def held(self, timeout: float) -> Iterator[None]:
+    def hold(self, timeout: float) -> Iterator[None]:
         """Holds the lock, waiting for others up to ``timeout`` seconds. Raises Timeout."""
         ends, pause = monotonic() + timeout, 0.01
         while not self._take():

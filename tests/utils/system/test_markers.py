@@ -38,13 +38,13 @@ def ended_pid():
 
 
 def test_a_lock_is_a_file_that_is_gone_when_it_is_released(path):
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert list(path.parent.iterdir()) == []
 
 
 def test_a_lock_is_held_once(path):
-    with Marker(path).held(0), pytest.raises(Timeout), Marker(path).held(0):
+    with Marker(path).hold(0), pytest.raises(Timeout), Marker(path).hold(0):
         pass
 
 
@@ -52,10 +52,10 @@ def test_who_waits_gets_it_when_it_is_released(path):
     order = []
 
     def wait():
-        with Marker(path).held(10):
+        with Marker(path).hold(10):
             order.append("other")
 
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         other = threading.Thread(target=wait)
         other.start()
         time.sleep(0.05)
@@ -66,26 +66,26 @@ def test_who_waits_gets_it_when_it_is_released(path):
 
 def test_it_is_taken_over_from_a_process_of_this_machine_that_has_ended(path):
     leave(path, machine=markers.machine(), pid=ended_pid())
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
 def test_it_is_not_taken_over_from_a_process_that_runs(path):
     leave(path, machine=markers.machine(), pid=os.getppid())
-    with pytest.raises(Timeout), Marker(path).held(0):
+    with pytest.raises(Timeout), Marker(path).hold(0):
         pass
 
 
 def test_a_process_of_another_machine_is_not_looked_for_in_this_one(path):
     leave(path, pid=ended_pid())
-    with pytest.raises(Timeout), Marker(path).held(0):
+    with pytest.raises(Timeout), Marker(path).hold(0):
         pass
 
 
 @pytest.mark.parametrize("age", [SILENCE + 1, -SILENCE - 1])
 def test_it_is_taken_over_from_another_machine_that_gives_no_sign_of_life(path, age):
     leave(path, age=age)
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert list(path.parent.iterdir()) == []
 
@@ -95,26 +95,26 @@ def test_the_clock_of_this_machine_has_no_say(path, monkeypatch, apart):
     """The folder's clock alone says how long ago the owner gave a sign."""
     monkeypatch.setattr(time, "time", lambda: time.monotonic() + apart)
     leave(path, age=SILENCE - 5)
-    with pytest.raises(Timeout), Marker(path).held(0):
+    with pytest.raises(Timeout), Marker(path).hold(0):
         pass
     leave(path, age=SILENCE + 5)
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         pass
 
 
 def test_an_owner_that_did_not_come_to_say_who_it_is_counts_as_one_of_elsewhere(path):
     path.write_bytes(b"")
-    with pytest.raises(Timeout), Marker(path).held(0):
+    with pytest.raises(Timeout), Marker(path).hold(0):
         pass
     old = path.stat().st_mtime - SILENCE - 1
     os.utime(path, (old, old))
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         pass
 
 
 def test_an_owner_gives_signs_of_life(path, monkeypatch):
     monkeypatch.setattr(markers, "BEAT", 0.01)
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         old = path.stat().st_mtime - 60
         os.utime(path, (old, old))
         ends = time.monotonic() + 10
@@ -125,19 +125,19 @@ def test_an_owner_gives_signs_of_life(path, monkeypatch):
 
 def test_an_owner_that_was_asleep_learns_that_it_has_lost_the_lock(path):
     asleep = Marker(path)
-    with asleep.held(0):
+    with asleep.hold(0):
         asleep.require()
         leave(path, machine=json.loads(path.read_text())["machine"], pid=ended_pid())
-        with Marker(path).held(0), pytest.raises(NoLockError, match="took it over"):
+        with Marker(path).hold(0), pytest.raises(NoLockError, match="took it over"):
             asleep.require()
     assert not path.exists()
 
 
 def test_who_has_lost_the_lock_leaves_the_new_owners(path):
     lost, new = Marker(path), Marker(path)
-    with lost.held(0):
+    with lost.hold(0):
         leave(path, age=SILENCE + 1)
-        taken = new.held(0)
+        taken = new.hold(0)
         taken.__enter__()
     new.require()
     taken.__exit__(None, None, None)
@@ -146,7 +146,7 @@ def test_who_has_lost_the_lock_leaves_the_new_owners(path):
 def test_a_taker_that_was_killed_while_it_took_over_is_taken_over_from(path):
     leave(path, age=SILENCE + 1)
     leave(path.with_name(f"{path.name}.theirs"), machine=markers.machine(), pid=ended_pid())
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         pass
     assert list(path.parent.iterdir()) == []
 
@@ -157,7 +157,7 @@ def test_a_taker_that_judged_too_early_does_not_take_the_next_owners_lock(path):
     gone = markers._look(path)
     slow, own_file = Marker(path), path.with_name("own")
     own_file.write_text("{}")
-    with Marker(path).held(0):
+    with Marker(path).hold(0):
         assert not slow._replace(gone, own_file)
     own_file.unlink()
     assert list(path.parent.iterdir()) == []
@@ -168,7 +168,7 @@ def test_a_folder_whose_files_have_one_name_each_will_do(path, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    with Marker(path).held(0), pytest.raises(Timeout), Marker(path).held(0):
+    with Marker(path).hold(0), pytest.raises(Timeout), Marker(path).hold(0):
         pass
     assert list(path.parent.iterdir()) == []
 
@@ -179,10 +179,10 @@ from pathlib import Path
 from utils.system.markers import Marker
 path, counter = Path(sys.argv[1]), Path(sys.argv[2])
 for _ in range(100):
-    with Marker(path).held(60):
+    with Marker(path).hold(60):
         counter.write_text(str(int(counter.read_text()) + 1))
 if sys.argv[3] == "dies":
-    with Marker(path).held(60):
+    with Marker(path).hold(60):
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
