@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from utils.launchers.batched import cut, in_bytes, work
 from utils.launchers.ray_cluster import Cluster, connect, import_ray
+from utils.runs.finished_before import skip_finished
 from utils.runs.outcomes import Outcome, at_work, ended_jobs, write_outcome
 from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
