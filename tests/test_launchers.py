@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from tests.commands import SMALL, Answer, command, environment, house, line, process, refused
 from utils import cli
@@ -221,6 +223,18 @@ def test_a_launcher_that_is_not_installed_says_what_to_install(launcher, tmp_pat
 @pytest.mark.parametrize("extra", sorted(set(EXTRAS.values())))
 def test_every_extra_has_its_requirements(extra):
     assert (cli.paths_config.ROOT / "requirements" / f"{extra}.txt").is_file()
+
+
+def test_the_ranges_of_all_requirements_can_be_met_at_once():
+    """What two files ask of one package; the lowest version of one of the ranges is in all of them."""
+    root = cli.paths_config.ROOT
+    files = [root / "requirements.txt", root / "tests/requirements.txt", *(root / "requirements").glob("*.txt")]
+    asked: dict[str, SpecifierSet] = {}
+    for line in [line for path in files for line in path.read_text().splitlines() if line and line[0] not in "#-"]:
+        needed = Requirement(line)
+        asked[needed.name.lower()] = asked.get(needed.name.lower(), SpecifierSet()) & needed.specifier
+    lowest = {name: [each.version for each in ranges if each.operator != "<"] for name, ranges in asked.items()}
+    assert [name for name, ranges in asked.items() if not any(version in ranges for version in lowest[name])] == []
 
 
 @pytest.mark.parametrize(("word", "meant"), [("jobli", "joblib"), ("bsic", "basic"), ("submitit", "submitit_slurm")])
