@@ -230,8 +230,7 @@ def test_the_ranges_of_all_requirements_can_be_met_at_once():
     root = cli.paths_config.ROOT
     files = [root / "requirements.txt", root / "tests/requirements.txt", *(root / "requirements").glob("*.txt")]
     asked: dict[str, SpecifierSet] = {}
-    for line in [line for path in files for line in path.read_text().splitlines() if line and line[0] not in "#-"]:
-        needed = Requirement(line)
+    for needed in [Requirement(row) for path in files for row in path.read_text().splitlines() if row[:1] not in "#-"]:
         asked[needed.name.lower()] = asked.get(needed.name.lower(), SpecifierSet()) & needed.specifier
     lowest = {name: [each.version for each in ranges if each.operator != "<"] for name, ranges in asked.items()}
     assert [name for name, ranges in asked.items() if not any(version in ranges for version in lowest[name])] == []

@@ -5,6 +5,7 @@ Only the functions import Optuna, which need not be installed for anything else.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from utils.system.locks import hold
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.study import Study
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "nsga2": "NSGAIISampler", "random": "RandomSampler"}
 
@@ -43,22 +44,23 @@ def one_at_a_time(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Turns an error of a study's storage into one sentence. Raises ValueError."""
+def storage_errors(storage: str | None, study: str) -> Iterator[None]:
+    """Turns an error of the storage of a study into one sentence. Raises ValueError."""
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (OptunaError, SQLAlchemyError, ImportError) as error:
+    except (OptunaError, SQLAlchemyError, ImportError, JSONDecodeError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
+        storage = storage or f"sqlite:///{paths_config.evals() / 'studies' / study}.db"
         raise ValueError(
             f"Optuna's storage {storage} cannot be used: {reason}. The runs so far are in the database; repair the "
             "storage, or give another (hydra.sweeper.storage=...), and relaunch the same line"
         ) from error
 
 
-def open_study(question: Question, storage: str) -> "Study":
+def open_study(question: Question, storage: Any) -> "Study":
     """The study of a question, made where there is none.
 
     Raises:
@@ -96,17 +98,25 @@ def points(study: "Study", line: Line, trials: int, sampler: str, seed: int) -> 
     Every trial is drawn by a sampler of its own, seeded by the trial's number, so that a search that is killed and
     resumed goes on with the random numbers that it would have had.
     """
-    from optuna.trial import Trial, TrialState
-
-    def drawn(trial: "Trial") -> Point:
-        return Point(trial, {key: parameter.suggest(trial, key) for key, parameter in line.space.items()})
+    from optuna.trial import TrialState
 
     for left in study.get_trials(states=(TrialState.RUNNING,)):
-        study.sampler = _sampler(sampler, seed, left.number)
-        yield drawn(Trial(study, left._trial_id))
+        yield draw(study, left, line, sampler, seed)
     for number in range(count_begun(study), trials):
         study.sampler = _sampler(sampler, seed, number)
-        yield drawn(study.ask())
+        yield _draw(study.ask(), line)
+
+
+def draw(study: "Study", asked: "FrozenTrial", line: Line, sampler: str, seed: int) -> Point:
+    """Draws what a trial tries that was asked before; what was drawn of it then stays."""
+    from optuna.trial import Trial
+
+    study.sampler = _sampler(sampler, seed, asked.number)
+    return _draw(Trial(study, asked._trial_id), line)
+
+
+def _draw(trial: "Trial", line: Line) -> Point:
+    return Point(trial, {key: parameter.suggest(trial, key) for key, parameter in line.space.items()})
 
 
 def count_begun(study: "Study") -> int:

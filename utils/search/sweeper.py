@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from utils.records.typed import Record
 from utils.run_store import store_of
 from utils.runs.outcomes import Outcome, ended, read_outcome
 from utils.runs.sweep import Job, Planned, launch, swept
+from utils.search.conductors import Alone, conducted
 from utils.search.question import (
     Question,
     check_radii,
@@ -32,9 +32,6 @@ from utils.search.study import (
     count_begun,
     count_unfinished,
     import_optuna,
-    one_at_a_time,
-    open_study,
-    points,
     storage_errors,
 )
 from utils.system.console import complain, say
@@ -77,19 +74,17 @@ class Search(Planned):
         check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))
         require_one_model(question.metrics, [job.params for job in probes])
         require_one_source(question.metrics, [job.params for job in probes])
-        with one_at_a_time(question.name) as folder, warnings.catch_warnings():
+        with warnings.catch_warnings(), storage_errors(self.storage, question.name):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = self.storage or f"sqlite:///{folder / question.name}.db"
-            with storage_errors(storage):
-                study = open_study(question, storage)
+            with conducted(question, self.storage) as conductor:
                 try:
-                    self._search(study, question)
+                    self._search(conductor, question)
                 except UnreportedError:
-                    optuna.delete_study(study_name=question.name, storage=storage)  # which leaves its name free
+                    conductor.forget()
                     raise
-                for line in describe(study, question):
+                for line in describe(conductor.study, question):
                     say(line)
-                _require_result(study)
+                _require_result(conductor.study)
 
     def _check(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -109,37 +104,47 @@ class Search(Planned):
         name = self.study or f"search_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         return Question(name, line, goals, bounds)
 
-    def _search(self, study: "Study", question: Question) -> None:
+    def _search(self, conductor: Alone, question: Question) -> None:
         """Asks, launches and tells batches, until the study has its trials or none of a batch could be trained.
 
         Raises:
             UnreportedError: no run so far reports a metric that is asked for.
         """
-        left = count_unfinished(study) + max(0, self.trials - count_begun(study))
-        if not left:
+        study = conductor.study
+        if not (left := self._count_left(study)):
             return
         config = deepcopy(self.config)
         if "watch" not in question.line.fixed:
             config.watch = list(question.objectives)
-        asked = points(study, question.line, self.trials, self.sampler, self.sampler_seed)
-        first = 0
+        first, asking = 0, (question.line, self.trials, self.sampler, self.sampler_seed)
         with swept(config, range(left * question.repetitions), self.planner) as tally:
             try:
                 # a single trial before all batches: what is wrong with every trial shows there
-                while batch := list(islice(asked, self.batch if count_begun(study) > count_unfinished(study) else 1)):
+                while batch := conductor.ask(
+                    self.batch if count_begun(study) > count_unfinished(study) else 1, *asking
+                ):
+                    tally.numbers = range(first + self._count_left(study) * question.repetitions)
                     planned = self._plan(study, question, batch, first)
                     jobs = [job for own in planned for job in own]
                     first += len(jobs)
                     launch(self.launcher, self.planner, [job.words for job in jobs], jobs[0].number)
                     ended = self._collect(tally.folder, planned)
                     for (trial, _), ends in zip(batch, ended, strict=True):
-                        if ends:
-                            _tell(study, question, trial, ends)
+                        if not ends:
+                            conductor.leave(trial)
+                            continue
+                        with conductor.telling(trial) as mine:
+                            if mine:
+                                _tell(study, question, trial, ends)
                     if not any(ended):
                         complain("no trial of this batch has its records, so the search stops; relaunch it to go on")
                         break
             finally:
                 tally.numbers = range(first)  # of a search that stops, only those that were begun
+
+    def _count_left(self, study: "Study") -> int:
+        """Counts the trials that are not begun, or begun and without a result."""
+        return count_unfinished(study) + max(0, self.trials - count_begun(study))
 
     def _plan(self, study: "Study", question: Question, batch: Sequence[Point], first: int) -> list[list[Job]]:
         """The jobs of each trial. Raises ValueError where one cannot be run, whose trial is not tried again."""
