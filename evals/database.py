@@ -1,4 +1,4 @@
-"""Keep the run databases: check, rebuild, remove, fold, export, merge, import.
+"""Keep the run databases: check, rebuild, remove, fold, export, merge, import; watch and cancel what a cluster runs.
 
     python -m evals.database check dataset=NAME
         compare records, the weights of every finished run, and the rows added to its training, with their checksums
@@ -15,15 +15,20 @@
         add the runs of databases from other machines, with their weights and added rows
     python -m evals.database import dataset=NAME from=FILE [metrics=OLD:NEW,...] [replace=true]
         take over the records of an older or foreign TinyDB file, without weights
+    python -m evals.database watch dataset=NAME [every=SECONDS]
+        how the jobs are that hydra/launcher=submitit_slurm submitted: done, failed, running, queued
+    python -m evals.database cancel dataset=NAME [array=7,8]
+        cancel them
 
 dataset names the database, evals/<dataset>.json (TRILEMMA_EVALS is another folder than evals). Several files or
 folders are separated by commas, or are a list: from=[a.json,b.json]. `COMMAND --help` explains one in detail.
 
-Exit code: 0, 1 if check found something wrong, 2 for a mistake on the command line; nothing is changed then.
+Exit code: 0, 1 if check or watch found something wrong, 2 for a mistake on the command line; nothing is changed then.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +37,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from evals.keeping import export, foreign, merge, upkeep
+from evals.keeping import export, foreign, merge, upkeep, watching
 from evals.records.query import NAME, database, read_words
 from utils.command_line.evals_help import answer
 from utils.system.console import begin, complain, format_error, show_everything, unread
 from utils.words.near import near
+from utils.words.numbers import read_number
 from utils.words.quoting import HELP, without_dashes
+
+LONGEST = 86_400  # seconds between two looks
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,16 @@ def _import(dataset: str, options: Options) -> int:
     )
 
 
+def _watch(dataset: str, options: Options) -> int:
+    given, every = options.given.get("every"), None
+    if given is not None:
+        with suppress(ValueError):
+            every = read_number(given)
+        if every is None or not 1 <= every <= LONGEST:
+            raise ValueError(f"every={given}: expected seconds between two looks, a number in [1, {LONGEST}]")
+    return watching.watch(dataset, every)
+
+
 # command: what it does, its options beside dataset
 COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...]]] = {
     "check": (lambda dataset, _: upkeep.check(dataset), ()),
@@ -104,6 +122,8 @@ COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...]]] = {
     "fold": (lambda dataset, _: upkeep.fold(dataset), ()),
     "export": (_export, ("out", "failed", "replace")),
     "merge": (_merge, ("from", "weights", "prefer")),
+    "watch": (_watch, ("every",)),
+    "cancel": (lambda dataset, options: watching.cancel(dataset, options.several("array")), ("array",)),
     "import": (_import, ("from", "metrics", "replace")),
 }
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from tests.commands import SMALL, Answer, command, environment, house, line, process, refused
+from tests.slurm_cluster import cluster, require_slurm
 from utils import cli
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
@@ -32,23 +34,6 @@ LAUNCHERS = [
     "joblib",
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("submitit_local", "submitit_slurm", "ray")),
 ]
-# SLURM's commands, as far as submitit uses them: jobs start in another folder and know none of our variables
-SLURM = {
-    "sbatch": r"""#!/bin/bash
-script=$(realpath "$1"); last=$(grep -oE '^#SBATCH --array=0-[0-9]+' "$1" | grep -oE '[0-9]+$'); cd /
-for task in $(seq 0 "$last"); do
-  env -u TRILEMMA_EVALS -u TRILEMMA_WEIGHTS -u TRILEMMA_DATA SLURM_JOB_ID=$((8 + task)) SLURM_ARRAY_JOB_ID=7 \
-    SLURM_ARRAY_TASK_ID="$task" SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_JOB_NODELIST=here \
-    bash "$script" >/dev/null 2>&1 </dev/null &
-done
-echo "Submitted batch job 7"
-""",
-    "srun": r"""#!/bin/bash
-while [[ $1 == --* ]]; do [[ $1 == --output || $1 == --error ]] && shift; shift; done
-SLURM_PROCID=0 SLURM_LOCALID=0 exec "$@"
-""",
-    "sacct": "#!/bin/bash\necho 'JobID|State|NodeList'; echo '7|RUNNING|here'\n",
-}
 
 
 class Sweep(NamedTuple):
@@ -84,12 +69,16 @@ def sweep_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
     @cache
     def run(launcher: str) -> Sweep:
-        with house(tmp_path_factory.mktemp(launcher)) as folder, pytest.MonkeyPatch.context() as patch:
+        with ExitStack() as stack:
+            folder = stack.enter_context(house(tmp_path_factory.mktemp(launcher)))
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
             for variable in ("EVALS", "WEIGHTS"):
                 patch.setenv(f"TRILEMMA_{variable}", variable.lower())
             if launcher == "submitit_slurm":
-                _stand_in_for_slurm(folder / "bin")
-                patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+                require_slurm()
+                slurm = stack.enter_context(cluster(folder / "slurm"))
+                patch.setenv("SLURM_CONF", str(slurm.configuration))
+                patch.setenv("SBATCH_EXPORT", "NONE")  # as where jobs know none of our variables
             start = command if launcher == "basic" else process
             answer = start("train", f"hydra/launcher={launcher}", *WORDS)
             if launcher == "ray" and "Ray did not start" in answer.err:
@@ -97,13 +86,6 @@ def sweep_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
             return Sweep(answer, folder, filed(folder))
 
     return run
-
-
-def _stand_in_for_slurm(folder: Path) -> None:
-    folder.mkdir()
-    for name, text in SLURM.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
 
 
 @pytest.fixture(params=LAUNCHERS)

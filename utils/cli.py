@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra import main as hydra_main
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -120,11 +122,14 @@ def _of_folder(error: Exception) -> str:
 
 
 def _let_plugins_be_found() -> None:
-    """Lets Python find our plugins and the project, here and in the processes that launchers start."""
+    """Lets Hydra find our plugins, and Python the project, here and in the processes that launchers start."""
     own = [str(paths_config.ROOT), str(paths_config.ROOT / "utils" / "plugins")]
     sys.path += [folder for folder in own if folder not in sys.path]
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in own]
     os.environ["PYTHONPATH"] = os.pathsep.join([*own, *others])
+    Plugins.instance()
+    launchers: Any = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    launchers.pop("submitit_slurm.yaml", None)  # the schema of a plugin of others, which would refuse our settings
 
 
 def _processes(threads: Any) -> int:

@@ -21,7 +21,7 @@ from utils.words.wrapping import paragraphs, reflow, wrap
 EVALS = paths_config.ROOT / "evals"
 # verbs of evals.database and the modules whose docstrings explain them
 VERBS = dict.fromkeys(("check", "rebuild", "remove", "fold"), "upkeep")
-VERBS |= {"export": "export", "merge": "merge", "import": "foreign"}
+VERBS |= {"export": "export", "merge": "merge", "import": "foreign", "watch": "watching", "cancel": "watching"}
 OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))?")
 
 

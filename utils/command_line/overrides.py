@@ -45,7 +45,8 @@ SCHEMAS, TABLES = (".yaml", ".yml"), (".csv", ".tsv", ".csv.gz", ".parquet", ".t
 INFO = ("--info", "-i")
 CONFIGURATIONS = ("job", "hydra", "all")
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-NAMED_BY_DATA = ("scm.nodes",)  # mappings that are empty by default, whose keys Hydra cannot know
+# mappings that are empty by default, whose keys Hydra cannot know
+NAMED_BY_DATA = ("scm.nodes", "hydra.launcher.additional_parameters")
 OPEN = ("hydra.", "trainer.optimizer.", "evaluation.metrics.")  # below these, + may add keys of its own
 
 

@@ -3,28 +3,22 @@
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import paths_config
+from utils.launchers.shared_folders import SHARED, tokens_in
 from utils.system.console import count, notice
 
 PATIENCE = 30  # seconds until a cluster, or a free process of a node, has answered
 STORE = 100_000_000  # bytes of the objects of a Ray started here, which holds little more than configurations
 PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-SHARED = (
-    "Project, Python environment, data, databases, weights and the folder of the sweep must be on a file system that "
-    "the nodes share: start there, or name folders there by TRILEMMA_DATA, TRILEMMA_EVALS, TRILEMMA_WEIGHTS and "
-    "hydra.sweep.dir"
-)
 # run in a process of its own: where nobody answers, Ray writes pages and ends the process
 PROBE = """
 import json, logging, sys
@@ -193,7 +187,7 @@ class Cluster:
             Path.cwd(),
             *(folder for folder in [paths_config.data()] if folder.is_dir()),
         ]
-        with _tokens([sweep, paths_config.evals(), paths_config.weights()]) as tokens:
+        with tokens_in([sweep, paths_config.evals(), paths_config.weights()]) as tokens:
             for node, missing in self._ask([*own, *tokens]):
                 folders = [str(Path(path).parent) if Path(path) in tokens else path for path in missing]
                 if folders:
@@ -222,21 +216,3 @@ class Cluster:
 
 def _find_missing(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
-
-
-@contextmanager
-def _tokens(folders: Sequence[Path]) -> Iterator[list[Path]]:
-    """Files in these folders that are there for a moment."""
-    made = [folder / f".seen-{secrets.token_hex(4)}" for folder in dict.fromkeys(folders)]
-    try:
-        try:
-            for path in made:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
-        except OSError as error:
-            raise ValueError(f"cannot write to {path.parent} ({error.strerror}), where the jobs would") from None
-        yield made
-    finally:
-        for path in made:
-            with suppress(OSError):  # of a folder that could not be made
-                path.unlink()

@@ -3,7 +3,7 @@
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,12 +101,13 @@ def at_work(sweep: Path, number: int, what: str | None) -> None:
             path.write_text(what)
 
 
-def now(sweep: Path) -> list[str]:
-    """Returns what is being done at the moment."""
+def now(sweep: Path, numbers: Collection[int] | None = None) -> list[str]:
+    """Returns what is being done at the moment, under the numbers of some jobs where they are given."""
     found = []
     for path in sorted((sweep / FOLDER).glob("*.now")):
-        with suppress(FileNotFoundError):
-            found.append(path.read_text())
+        if numbers is None or int(path.stem) in numbers:
+            with suppress(FileNotFoundError):
+                found.append(path.read_text())
     return [what for what in found if what]
 
 

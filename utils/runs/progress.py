@@ -13,7 +13,7 @@ from utils.metrics.directions import direction
 from utils.runs.best import best_of, is_apart
 from utils.runs.outcomes import WRONG, Outcome, ended_jobs, now, read_outcome
 from utils.system.console import can_redraw, harmless, say
-from utils.system.interrupts import stop_if_interrupted
+from utils.system.interrupts import end_if_asked, stop_if_interrupted
 from utils.words.wrapping import columns
 
 if TYPE_CHECKING:
@@ -47,18 +47,25 @@ def tell_steps(title: str, steps: int, say_now: SayNow, unit: str = "epoch") -> 
     """Tells the steps of a training or a search to a sweep, which has a bar of its own."""
 
     def tell(step: float, figures: dict[str, float]) -> None:
-        stop_if_interrupted()
+        _heed_signals(step)
         best = f"  {_figures(figures)}" if unit != "epoch" else ""
         say_now(f"{title}: {unit} {step:.3g}/{steps}{best}" if step < steps else f"{title}: judging")
 
     def judge(name: str, place: int, total: int) -> None:
-        stop_if_interrupted()
+        _heed_signals()
         say_now(f"{title}: judging, {name} {place + 1}/{total}")
 
     try:
         yield Steps(tell, judge)
     finally:
         say_now(None)
+
+
+def _heed_signals(step: float = 0) -> None:
+    """Ends what a signal asked to end: at once, or as a step is over, whose checkpoint is written by then."""
+    stop_if_interrupted()
+    if step == int(step):
+        end_if_asked()
 
 
 @contextmanager
@@ -75,11 +82,11 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Steps]:
             beside = cell_len(harmless(title)) + 2 * len(f"{steps}") + LEAST_BAR
 
             def update(step: float, figures: dict[str, float]) -> None:
-                stop_if_interrupted()
+                _heed_signals(step)
                 bar.update(job, completed=step, said=_as_fits(_figures(figures).split("  "), beside))
 
             def judge(name: str, place: int, total: int) -> None:
-                stop_if_interrupted()
+                _heed_signals()
                 bar.update(job, completed=place, total=total, said=harmless(f"judging, {name}"))
 
             yield Steps(update, judge)
@@ -88,12 +95,12 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Steps]:
 
         def line(step: float, figures: dict[str, float]) -> None:
             nonlocal tenths, said
-            stop_if_interrupted()
+            _heed_signals(step)
             if step // every > tenths or step == steps or time.monotonic() - said > PAUSE:
                 tenths, said = int(step // every), time.monotonic()
                 say(f"{title}  {unit} {step:.4g}/{steps}  {_figures(figures)}")
 
-        yield Steps(line, lambda *_: stop_if_interrupted())
+        yield Steps(line, lambda *_: _heed_signals())
 
 
 @contextmanager
@@ -164,6 +171,7 @@ class Tally:
         self.watch = watch
         self.words = words
         self.ended: dict[int, Outcome] = {}
+        self.queued: set[int] = set()  # left to a cluster by a command that does not wait
         self.started = time.monotonic()
         self._told: dict[str, int] = {}  # what kept jobs from being trained, and of which it was said
 

@@ -274,8 +274,8 @@ class Grid(Planned):
         batches = BasicSweeper.split_arguments(self.words(arguments), self.max_batch_size)
         jobs = [job for batch in batches for job in batch]
         self.planner.plan(jobs, 0)
-        with swept(self.config, range(len(jobs)), self.planner):
-            first = 0
+        with swept(self.config, range(len(jobs)), self.planner) as tally:
+            first, tally.queued = 0, getattr(self.launcher, "queued", set())
             for batch in batches:
                 launch(self.launcher, self.planner, batch, first)
                 first += len(batch)
@@ -315,8 +315,8 @@ def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Itera
             yield tally
         complete = True
     finally:
-        if complete:  # a job without a word has died
-            tally.ended = {number: tally.ended.get(number, DIED) for number in tally.numbers}
+        if complete:  # a job without a word has died, unless it was left to a cluster
+            tally.ended = {n: DIED for n in tally.numbers if n not in tally.queued} | tally.ended
         for number in tally.numbers:
             at_work(folder, number, None)
         file_delivered()
@@ -327,9 +327,10 @@ def swept(config: DictConfig, numbers: Sequence[int], planner: Planner) -> Itera
 def _sum_up(tally: Tally, planner: Planner) -> None:
     """Prints what became of the jobs: their number, settings, the best, what failed, and the commands that go on."""
     ended[:] = tally.ended.values()
-    left = len(tally.numbers) - len(ended)
-    counted = count_statuses([of.status for of in ended])
-    say(f"\n{count(len(tally.numbers), 'job')}: {counted}{f', {left} not run' if left else ''}")
+    queued = len(tally.queued - tally.ended.keys())
+    left = len(tally.numbers) - len(ended) - queued
+    counted = [count_statuses([of.status for of in ended]), *([f"{queued} queued or running"] if queued else [])]
+    say(f"\n{count(len(tally.numbers), 'job')}: {', '.join(counted)}{f', {left} not run' if left else ''}")
     for line in (*summarise(tally.ended, tally.watch, planner.words, planner.list_words), *_apart(tally)):
         say(line)
     for line in () if left else go_on(tally.ended, tally.watch):

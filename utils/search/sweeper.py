@@ -69,6 +69,11 @@ class Search(Planned):
         """Checks the space, searches it, shows what was found."""
         optuna = import_optuna()
         self._check()
+        if getattr(self.launcher, "wait", True) is False:
+            raise ValueError(
+                "hydra.launcher.wait=false leaves before its jobs have ended, and a search asks by how they did: leave "
+                "it out, and let the search run in tmux or screen"
+            )
         question = self._question(read(self.words(arguments)))
         probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
         check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))

@@ -12,6 +12,7 @@ from utils.losses.objective import Objective, likeliest
 from utils.scms.layers import in_layers
 from utils.scms.once import Known
 from utils.system.environment import keep_memory
+from utils.system.interrupts import asked_to_end
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
 from utils.training.stack_optimizer import StackOptimizer, optimizer_of
 from utils.types import Batch, Context, Predict
@@ -96,7 +97,7 @@ def fit_many(
         if all(errors):
             break
         since = started if epoch + 1 == epochs else written  # judging may take long too
-        if checkpoints and time.monotonic() - since > PAUSE:
+        if checkpoints and (asked_to_end() or time.monotonic() - since > PAUSE):
             _save_all(checkpoints, optimizer, streams, errors, states, epoch + 1)
             written = time.monotonic()
         sound = torch.tensor([error is None for error in errors], device=values.device)

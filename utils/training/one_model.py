@@ -17,6 +17,7 @@ from utils.augment import none
 from utils.losses.objective import Objective
 from utils.schedules import Schedule, constant
 from utils.system import processes
+from utils.system.interrupts import asked_to_end
 from utils.system.optimizers import without_compiler
 from utils.training.checkpoints import read_checkpoint, write_checkpoint
 from utils.training.many_models import Watch, describe_divergence, summary
@@ -266,7 +267,7 @@ def fit(
         state.epoch = epoch + 1
         figures = _end_of_epoch(state, recipe, valid, ctx, in_force, counts=epoch >= warm)
         last = state.epoch == epochs or state.stopped(recipe)
-        due = recipe.checkpoint_every and (last or state.epoch % recipe.checkpoint_every == 0)
+        due = recipe.checkpoint_every and (last or asked_to_end() or state.epoch % recipe.checkpoint_every == 0)
         if checkpoint is not None and due and processes.rank() == 0:
             write_checkpoint(checkpoint, state.to_dict())
         watch(state.epoch, summary(state.result, every, valid) | figures)

@@ -1,6 +1,6 @@
 """Our sweepers and launchers where Hydra looks for plugins: in the package ``hydra_plugins`` alone."""
 
-from utils.launchers import batched, ray_tasks
+from utils.launchers import batched, ray_tasks, slurm
 from utils.runs import sweep
 from utils.search import sweeper
 
@@ -19,3 +19,7 @@ class Batched(batched.Batched):
 
 class Ray(ray_tasks.Ray):
     """``hydra/launcher=ray``."""
+
+
+class Slurm(slurm.Slurm):
+    """``hydra/launcher=submitit_slurm``."""
