@@ -67,7 +67,7 @@ class Submission:
 
 
 class Place(NamedTuple):
-    """Where a job waits or runs."""
+    """The place where a job waits or runs."""
 
     submission: Submission
     task: int
