@@ -12,7 +12,7 @@ from utils.launchers.shared_folders import SHARED, tokens_in
 from utils.launchers.slurm_queue import explain_refusal, outside
 from utils.system.console import notice
 
-PATIENCE = 60  # seconds until a node is free to look
+PATIENCE = 20  # seconds until a node is free to look
 LOOK = 'echo "${SLURMD_NODENAME:-$(hostname)}"; for f; do [ -e "$f" ] || echo "$f"; done'  # run by a shell on the node
 BUSY = ("Immediate execution impossible", "Requested nodes are busy", "Job held", "Unable to confirm allocation")
 
@@ -20,7 +20,7 @@ BUSY = ("Immediate execution impossible", "Requested nodes are busy", "Job held"
 def require_shared(sweep: Path, options: Mapping[str, Any]) -> None:
     """Lets a node look for what is there here: this program and its Python, the data, and tokens in the others.
 
-    Where no node is free for a minute, the jobs are left to find it out.
+    Where no node is free for some seconds, the jobs are left to find it out.
 
     Args:
         sweep: the folder of the sweep.

@@ -20,15 +20,16 @@ OVER = (
 TURN = ("None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime", "Prolog", "Cleaning")
 # a word of SLURM's refusals: the settings that it is about, and the command that shows what there is
 REMEDIES = {
+    "accounting/qos policy": ("hydra.launcher.max_tasks, timeout_min, qos or stack=true", "sacctmgr show qos"),
+    "account": ("hydra.launcher.account", "sacctmgr show assoc user=$USER format=account,partition,qos"),
     "partition": ("hydra.launcher.partition", "sinfo"),
     "memory": ("hydra.launcher.mem_gb", "sinfo -o '%P %m'"),
     "node configuration": ("hydra.launcher.mem_gb, cpus_per_task or gpus_per_node", "sinfo -o '%P %c %m %G'"),
     "cpu count": ("hydra.launcher.cpus_per_task", "sinfo -o '%P %c'"),
     "generic resource": ("hydra.launcher.gpus_per_node", "sinfo -o '%P %G'"),
-    "account": ("hydra.launcher.account", "sacctmgr show assoc user=$USER format=account,partition,qos"),
-    "qos": ("hydra.launcher.qos", "sacctmgr show assoc user=$USER format=account,partition,qos"),
-    "limit": ("hydra.launcher.max_tasks or stack=true", "squeue -u $USER"),
+    "qos": ("hydra.launcher.qos or max_tasks", "sacctmgr show assoc user=$USER format=account,partition,qos"),
     "time": ("hydra.launcher.timeout_min", "sinfo -o '%P %l'"),
+    "limit": ("hydra.launcher.max_tasks or stack=true", "squeue -u $USER"),
     "feature": ("hydra.launcher.constraint", "sinfo -o '%P %f'"),
     "array": ("hydra.launcher.max_tasks", "scontrol show config | grep MaxArraySize"),
 }
@@ -115,8 +116,10 @@ def ask(command: Sequence[str], timeout: float = ASK) -> "subprocess.CompletedPr
         return subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=outside(os.environ), check=False
         )
-    except (subprocess.TimeoutExpired, FileNotFoundError) as error:
-        raise QueueError(f"{command[0]} gives no answer: {type(error).__name__}") from None
+    except FileNotFoundError:
+        raise QueueError(f"{command[0]} is not on this machine") from None
+    except subprocess.TimeoutExpired:
+        raise QueueError(f"{command[0]} gives no answer within {timeout:g} s") from None
 
 
 def outside(environment: Mapping[str, str]) -> dict[str, str]:

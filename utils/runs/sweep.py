@@ -329,7 +329,7 @@ def _sum_up(tally: Tally, planner: Planner) -> None:
     ended[:] = tally.ended.values()
     queued = len(tally.queued - tally.ended.keys())
     left = len(tally.numbers) - len(ended) - queued
-    counted = [count_statuses([of.status for of in ended]), *([f"{queued} queued or running"] if queued else [])]
+    counted = [count_statuses([of.status for of in ended]), *([f"{queued:,} queued or running"] if queued else [])]
     say(f"\n{count(len(tally.numbers), 'job')}: {', '.join(counted)}{f', {left} not run' if left else ''}")
     for line in (*summarise(tally.ended, tally.watch, planner.words, planner.list_words), *_apart(tally)):
         say(line)
