@@ -247,7 +247,7 @@ class Planned(Sweeper):
             own: Any = OmegaConf.to_container(config.hydra[part], resolve=True)
             # joblib's launcher declares batch_size as text, and makes one of a number
             numbers = {k: int(v) if isinstance(v, str) and v.isdigit() else v for k, v in own.items()}
-            require_ranges(numbers, prefix=f"hydra.{part}.")
+            require_ranges(numbers, prefix=f"hydra.{part}.", option=config.hydra.runtime.choices[f"hydra/{part}"])
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
         self.launcher = launcher_of(hydra_context, task_function, config)
         self.planner = Planner(hydra_context, config)

@@ -164,13 +164,16 @@ def _options(main: Path) -> Iterator[tuple[str, str, Path]]:
             yield f"{inside}.", path.stem, path
 
 
-def require_ranges(params: Mapping[str, Any], config: str | Path = "train", prefix: str = "") -> None:
+def require_ranges(
+    params: Mapping[str, Any], config: str | Path = "train", prefix: str = "", option: str | None = None
+) -> None:
     """Refuses a number that is not in its range, or something else in its place; one without a range must be finite.
 
     Args:
         params: plain values, with the names of the options of groups under ``choices`` where several state a range.
         config: whose ranges: train, evaluate, or a command of evals; or its yaml.
         prefix: keys of ``params`` begin with it.
+        option: whose settings they are, if all are one's: what it does not state is free.
 
     Raises:
         ValueError: the first such setting, with its range.
@@ -180,8 +183,8 @@ def require_ranges(params: Mapping[str, Any], config: str | Path = "train", pref
     def check(node: Mapping[str, Any], prefix: str) -> None:
         for name, value in node.items():
             key = f"{prefix}{name}"
-            if key in known:
-                expected = _of_option(known[key], chosen.get(key.partition(".")[0]))
+            if key in known and option in (None, *known[key]):
+                expected = _of_option(known[key], option or chosen.get(key.partition(".")[0]))
                 if not expected.accepts(value):
                     raise ValueError(f"{key}={value!r}: expected {expected}")
             elif isinstance(value, Mapping):
