@@ -8,7 +8,7 @@ at a time and half 32 (``TRILEMMA_DELIVER=1``). Each of these is a process:
 
 1. the sweep itself, its jobs shared among the writers in stacks: planned, delivered, numbered and summed up, nothing
    filed; the CPU-seconds of the writers are those of the sweep;
-2. a fold of what was delivered; 3. looks at the records; 4. the same line launched again, which finds all finished.
+2. the same line launched again, which finds all delivered; 3. a fold; 4. looks at the records; 5. the same line again.
 """
 
 import argparse
@@ -112,6 +112,7 @@ def main() -> None:
         print(f"| {args.jobs:,} jobs of {args.writers} writers | CPU-s | s | said |\n|---|---|---|---|")
         stub = [sys.executable, "-c", STUB, *words]
         spend("sweep without trainings", stub, env | {"TRILEMMA_DELIVER": "1"}, counted)
+        spend("relaunch by a job, nothing filed", line("train", *words), env | {"TRILEMMA_DELIVER": "1"}, counted)
         spend("fold", [*database, "fold", "dataset=loan"], env, find_line("folded"))
         spend("`evaluate.py dataset=loan`", line("evaluate", "dataset=loan"), env, find_line("loan"))
         chosen = ["dataset=loan", "maximize=accuracy"]

@@ -3,7 +3,10 @@
 A delivery is a file of its own in the folder ``<database>.inbox``: written under another name, renamed when it is
 whole, and never changed, so that a reader sees all of it or nothing, and whoever has filed its records may remove it.
 Its first line says how many records it holds; each other line is one, sealed, under the number 1 where it takes the
-place of a finished record of its run, else 0. Deliveries count by the order of their names: no clock has a part in it.
+place of a finished record of its run, else 0.
+
+Deliveries count by the order of their names, which begin with a number above those that their writer has seen: what
+takes the place of a record counts after it, on whichever machine, and no clock has a part in it (Lamport 1978).
 """
 
 import errno
@@ -13,7 +16,6 @@ import platform
 import re
 import secrets
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +25,10 @@ from utils.records.typed import Record
 from utils.system import atomic
 from utils.system.console import warn_once
 
-ENDING, DAMAGED = ".jsonl", ".damaged"
+DAMAGED = ".damaged"  # behind the name of a delivery that was set aside
+NAME = re.compile(r"(\d{9})-.+\.jsonl")
 LINE = re.compile(rb'"([01])": (\{\t.*\})')
-_numbers = count(1)  # of the deliveries of this process
+_latest = [0]  # number of the deliveries that this process has made or seen
 
 
 class Entry(NamedTuple):
@@ -47,7 +50,7 @@ class Inbox:
 
     def __init__(self, database: Path):
         self.folder = database.with_name(f"{database.name}.inbox")
-        self._read: dict[str, Delivery] = {}
+        self._read: dict[str, Delivery] | None = None
 
     def exists(self) -> bool:
         """Returns whether anything was ever delivered."""
@@ -58,19 +61,18 @@ class Inbox:
         if not self.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic.sync_folder(self.folder.parent)
+        if self._read is None:
+            self._list()
+        _latest[0] += 1
         host = re.sub(r"[^A-Za-z0-9.]", "_", platform.node())[:64]
-        name = f"{host}-{os.getpid():08}-{next(_numbers):06}-{secrets.token_hex(4)}{ENDING}"
+        name = f"{_latest[0]:09}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         lines = [b'"%d": %s\n' % (replace, seal(int(replace), record)) for record in records]
         atomic.write_chunks(self.folder / name, [json.dumps({"records": len(lines)}).encode() + b"\n", *lines])
 
     def read(self) -> dict[str, Delivery]:
         """Returns the deliveries that are there by name, in order; the same object while they are the same."""
-        try:
-            names = sorted(name for name in os.listdir(self.folder) if name.endswith(ENDING) and name[0] != ".")  # noqa: PTH208 - names alone
-        except FileNotFoundError:
-            names = []
-        if names != list(self._read):
-            known = self._read
+        names, known = self._list(), self._read or {}
+        if self._read is None or names != list(known):
             found = {name: known.get(name) or self._open(name) for name in names}
             self._read = {name: delivery for name, delivery in found.items() if delivery is not None}
         return self._read
@@ -93,7 +95,17 @@ class Inbox:
 
     def list_damaged(self) -> list[Path]:
         """Returns the deliveries that were set aside."""
-        return sorted(self.folder.glob(f"*{ENDING}{DAMAGED}"))
+        return sorted(self.folder.glob(f"*.jsonl{DAMAGED}"))
+
+    def _list(self) -> list[str]:
+        """Returns the names of the deliveries, in order."""
+        try:
+            names = sorted(name for name in os.listdir(self.folder) if NAME.fullmatch(name))  # noqa: PTH208 - names alone
+        except FileNotFoundError:
+            return []
+        if names:
+            _latest[0] = max(_latest[0], int(names[-1].partition("-")[0]))
+        return names
 
     def _open(self, name: str) -> Delivery | None:
         """Reads a delivery; None where it was filed meanwhile, or cannot be read, with a warning."""

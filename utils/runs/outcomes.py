@@ -55,7 +55,7 @@ class Outcome:
         """The detail beside the record that it is about."""
         if self.record is None:
             return self.detail
-        number = f"record {self.record}" if self.record else "its record was delivered"
+        number = f"record {self.record}" if self.record else "delivered"
         if self.status != "failed":
             return f"{number}, {self.detail}"
         end = "stays as it was" if self.kept else "says so"

@@ -12,6 +12,7 @@ import pytest
 from tinydb import TinyDB, where
 
 import paths_config
+from utils.records import deliveries
 from utils.run_store import RunStore
 from utils.system import console
 
@@ -228,6 +229,30 @@ def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(path, deliver):
     out, _ = ended(start(code, path))
     assert out == "[('x', 1), ('a', 2)]\n"
     assert len(inbox(path)) == 1
+
+
+def test_who_has_seen_a_delivery_delivers_after_it_on_whichever_machine(path, monkeypatch):
+    """By their names alone the machines would count the other way round."""
+    monkeypatch.setenv("TRILEMMA_DELIVER", "1")
+    for seed, host in enumerate(["c", "b", "a"]):
+        monkeypatch.setattr("platform.node", lambda host=host: host)
+        monkeypatch.setattr(deliveries, "_latest", [0])  # another process
+        RunStore(path).add(record("a", seed=seed), replace=True)
+    assert [of["seed"] for of in RunStore(path).all()] == [2]
+
+
+def test_deliveries_are_numbered_in_the_order_in_which_a_process_made_them(path, monkeypatch):
+    monkeypatch.setenv("TRILEMMA_DELIVER", "1")
+    for i in range(12):
+        RunStore(path).add(record(f"run {i}"))
+    assert [of["run_id"] for of in RunStore(path).all()] == [f"run {i}" for i in range(12)]
+
+
+def test_files_that_are_no_deliveries_are_left_alone(path, deliver):
+    deliver(record("a"))
+    (path.parent / "loan.json.inbox" / "notes.jsonl").write_text("mine")
+    assert runs(path) == {"a": 1}
+    assert [file.name for file in inbox(path)] == ["notes.jsonl"]
 
 
 # --- damaged deliveries ----------------------------------------------------------------------------------------
