@@ -233,7 +233,6 @@ class RunStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         timeout = self._timeout if timeout is None else timeout
         with ExitStack() as locks:
-            sure = False
             try:
                 sure = locks.enter_context(holding(self._lock, timeout))
                 if not (sure or by_marker):
@@ -241,9 +240,10 @@ class RunStore:
                 if not sure or self._inbox.exists():  # which other machines write to, whose locks may be their own
                     locks.enter_context(self._marker.hold(timeout and timeout + SILENCE))
             except Timeout as error:
+                tool = "cat" if error.lock_file == str(self._marker.path) else "fuser"
                 raise TimeoutError(
                     f"{self.path} is in use: another process has held {error.lock_file} for {timeout:g} s. Try again, "
-                    f"or end that process (`{'cat' if sure else 'fuser'} {error.lock_file}` names it)"
+                    f"or end that process (`{tool} {error.lock_file}` names it)"
                 ) from error
             yield
 

@@ -19,6 +19,7 @@ from evals.records import query
 from tests.benchmarks import bench_report
 from tests.commands import command, refused
 from tests.evals.chromium import browser, executable
+from utils.run_store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,16 @@ def test_new_records_come_with_a_new_tag(folder, jobs):
     with served() as server:
         first, _ = ask(server)
         write(folder, jobs)
+        answer, body = ask(server, **{"If-None-Match": first.headers["ETag"]})
+        assert (answer.status, json.loads(body)["runs"]["n"]) == (200, 12)
+
+
+def test_records_that_jobs_delivered_come_with_a_new_tag(folder, jobs, monkeypatch):
+    with served() as server:
+        first, _ = ask(server)
+        with monkeypatch.context() as there:
+            there.setenv("TRILEMMA_DELIVER", "1")
+            RunStore(folder / "celeba_jobs.json").add_many(jobs[6:])
         answer, body = ask(server, **{"If-None-Match": first.headers["ETag"]})
         assert (answer.status, json.loads(body)["runs"]["n"]) == (200, 12)
 
