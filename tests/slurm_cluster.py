@@ -141,7 +141,7 @@ def cluster(folder: Path, nodes: int = 2) -> Iterator[Cluster]:
     host, names = socket.gethostname().partition(".")[0], [f"n{i}" for i in range(1, nodes + 1)]
     control, *ports = _free_ports(nodes + 1)
     lines = [
-        f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=4000 State=UNKNOWN"
+        f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=8000 State=UNKNOWN"
         for name, port in zip(names, ports, strict=True)
     ]
     for own in ("state", *(f"spool.{name}" for name in names)):

@@ -101,7 +101,7 @@ def test_the_end_of_a_task_is_told_with_its_reason_and_log(state, says, sweep):
     assert f"no log below {sweep}/.submitit: does the node see that folder?" in told
     log = sweep / ".submitit" / "7_1" / "7_1_0_log.err"
     log.parent.mkdir(parents=True)
-    log.write_text("first\nslurmstepd: error: Exceeded memory limit\n")
+    log.write_text("first\nslurmstepd: error: Exceeded memory limit\nsrun: error: task 0 exited\n\n")
     assert describe_end(made, 1, FAILED).endswith(f"see {log}: slurmstepd: error: Exceeded memory limit")
 
 

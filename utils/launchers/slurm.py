@@ -112,17 +112,17 @@ class Slurm(Launcher):
             if fresh := [job for job in jobs if job.number not in there]:
                 require_shared(sweep, self.asked)
                 there |= self._submit(fresh, sweep)
-        old = len(jobs) - len(fresh)
+        old, datasets = len(jobs) - len(fresh), list(dict.fromkeys(job.params["dataset"]["name"] for job in jobs))
         if old:
             say(
                 f"{count(old, 'job')} queued or running since an earlier command, as that one asked for; "
-                "`python -m evals.database cancel dataset=...` takes them back"
+                f"`{copyable('python -m evals.database cancel', option('dataset', datasets[0]))}` takes them back"
             )
         self.queued.update(there)  # if this command ends before them
         if self.wait:
             follow(there, sweep)
         else:
-            for dataset in dict.fromkeys(job.params["dataset"]["name"] for job in jobs):
+            for dataset in datasets:
                 for verb, what in (("watch", "how they are"), ("cancel", "cancels them")):
                     say(f"  {copyable(f'python -m evals.database {verb}', option('dataset', dataset))}  # {what}")
         return []
@@ -207,7 +207,8 @@ def deal(stacks: Sequence[list[Job]], most: int) -> list[Stacks]:
 def _environment() -> list[str]:
     """Returns lines of the script by which the nodes find this program and its folders, whatever the site passes on."""
     names = [key for key in os.environ if key.startswith("TRILEMMA_") or key in ("PYTHONPATH", "OMP_NUM_THREADS")]
-    return [f"export {name}={shlex.quote(os.environ[name])}" for name in sorted(names)]
+    passed = [f"export {name}={shlex.quote(os.environ[name])}" for name in sorted(names)]
+    return ["export SLURM_EXPORT_ENV=ALL", *passed]  # to the step, where a site passes nothing on to jobs
 
 
 # --- waiting ---------------------------------------------------------------------------------------------------

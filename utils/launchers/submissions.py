@@ -160,8 +160,9 @@ def _log(submission: Submission, task: Seen | None, index: int) -> str:
     if not found:
         return f"no log below {logs}: does the node see that folder?"
     with suppress(OSError):
-        lines = found[0].read_text(errors="replace").strip().splitlines()
-        return f"see {found[0]}" + (f": {lines[-1]}" if lines else "")
+        lines = [line for line in found[0].read_text(errors="replace").splitlines() if line.strip()]
+        telling = [line for line in lines if not line.startswith("srun: ")] or lines  # srun says that a step ended
+        return f"see {found[0]}" + (f": {telling[-1].strip()}" if lines else "")
     return f"see {found[0]}"
 
 
