@@ -7,7 +7,7 @@ import pytest
 
 from evals import database
 from tests.commands import house
-from utils.launchers import slurm_queue
+from utils.launchers import array_task, slurm_queue
 from utils.launchers.array_task import pack, unpack
 from utils.launchers.slurm import deal
 from utils.launchers.slurm_queue import QueueError, Seen
@@ -124,6 +124,22 @@ def test_stacks_are_packed_small_and_unpacked_as_they_were():
     packed = pack([jobs[:20], jobs[20:]])
     assert unpack(packed) == [jobs[:20], jobs[20:]]
     assert len(packed) < 4000
+
+
+@pytest.mark.parametrize(
+    ("devices", "index", "expected"), [(0, 5, ["auto"] * 3), (1, 5, ["auto"] * 3), (2, 5, [1, 0, 1])]
+)
+def test_tasks_and_their_stacks_take_turns_on_the_devices_that_they_see(devices, index, expected, sweep, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: devices)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(index))
+    used = []
+    monkeypatch.setattr(array_task, "work", lambda stack, *_: used.append(stack[0].params["device"]))
+    monkeypatch.delenv("TRILEMMA_DELIVER", raising=False)
+    stacks = [[Job(i, (), {"device": "auto"}, sweep)] for i in range(4)]
+    write_outcome(sweep, 2, Outcome("", "finished", ""))  # before the task was queued again
+    array_task.ArrayTask(pack(stacks), sweep, sweep, 1, 0)()
+    assert used == [of if of == "auto" else f"cuda:{of}" for of in expected]
+    assert os.environ.pop("TRILEMMA_DELIVER") == "1"
 
 
 # --- SLURM's commands ------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ class ArrayTask:
         os.environ[DELIVER] = "1"
         ended = ended_jobs(self.sweep)
         stacks = [[job for job in stack if job.number not in ended] for stack in unpack(self.packed)]
-        stacks = spread(list(filter(None, stacks)), torch.cuda.device_count())
+        own = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))  # tasks of a node take turns if SLURM deals no devices
+        stacks = spread(list(filter(None, stacks)), torch.cuda.device_count(), own)
         sizes: dict[str, int] = {}
         try:
             with gently():

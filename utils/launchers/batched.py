@@ -121,8 +121,8 @@ def alone(jobs: Sequence[Job]) -> Counter[str]:
     return Counter(reason for job in jobs if (reason := why_alone(job.params)))
 
 
-def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
-    """The same stacks, in turns on the CUDA devices where there are several and none is asked for."""
+def spread(stacks: Sequence[list[Job]], devices: int, first: int = 0) -> list[list[Job]]:
+    """The same stacks, in turns on the CUDA devices, where there are several and none is asked for, from one on."""
     if devices < 2:
         return list(stacks)
 
@@ -130,7 +130,7 @@ def spread(stacks: Sequence[list[Job]], devices: int) -> list[list[Job]]:
         asked = job.params["device"]
         return job._replace(params=job.params | {"device": f"cuda:{device}" if asked == "auto" else asked})
 
-    return [[on(job, i % devices) for job in stack] for i, stack in enumerate(stacks)]
+    return [[on(job, i % devices) for job in stack] for i, stack in enumerate(stacks, first)]
 
 
 def _optimizer(job: Job) -> tuple[float, float]:

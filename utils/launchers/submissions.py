@@ -21,7 +21,7 @@ from utils.records.typed import Params
 from utils.runs.outcomes import FOLDER, ended_jobs
 from utils.system import atomic
 
-SAYS_NOTHING = ("existing", "choices", "watch")  # of which run it is
+SAYS_NOTHING = ("existing", "choices", "watch", "device")  # of which run it is
 
 
 class Waiting(NamedTuple):

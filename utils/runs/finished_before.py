@@ -8,8 +8,9 @@ from. Where settings, these files, the program and its libraries are the same, s
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -32,6 +33,7 @@ LARGEST = 1 << 23  # bytes of the file, beyond which it is begun anew
 LIBRARIES = ("torch", "numpy", "scikit-learn", "pandas", "scipy")  # that rows and equations are made by
 AT_ONCE = 256  # records of finished runs that are decoded at a time
 SAYS_NOTHING = ("existing", "choices")  # of which run it is
+TURN = re.compile(r"cuda:\d+")
 
 
 def remember(params: Params, record: Record) -> None:
@@ -106,7 +108,9 @@ def _path() -> Path:
 
 
 def _digest(params: Params) -> str:
-    own: Mapping[str, Any] = {key: value for key, value in params.items() if key not in SAYS_NOTHING}
+    own: dict[str, Any] = {key: value for key, value in params.items() if key not in SAYS_NOTHING}
+    if TURN.fullmatch(str(own.get("device"))):  # where launchers let jobs take turns
+        own["device"] = "auto"
     text = json.dumps([own, _program(), str(Path.cwd()), str(paths_config.data())], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 

@@ -210,3 +210,8 @@ def test_the_note_is_one_line_a_run_and_begun_anew_when_it_is_long(folder, monke
     monkeypatch.setattr(finished_before, "LARGEST", 10)
     train(*LOAN, "seed=2")
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_whichever_gpu_a_launcher_dealt_the_run_is_the_one_of_the_settings():
+    dealt = [finished_before._digest({"device": device, "seed": 0}) for device in ("auto", "cuda:0", "cuda:3", "cpu")]
+    assert dealt[0] == dealt[1] == dealt[2] != dealt[3]
