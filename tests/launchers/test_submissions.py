@@ -20,6 +20,7 @@ from utils.launchers.submissions import (
     forget_ended,
     new_submission,
     note,
+    require_own,
     submissions,
 )
 from utils.runs.outcomes import Outcome, write_outcome
@@ -83,6 +84,16 @@ def test_a_submission_whose_folder_is_gone_is_forgotten(sweep):
     (sweep / ".jobs").rmdir()
     forget_ended({}, set())
     assert submissions() == []
+
+
+def test_a_folder_in_which_other_jobs_run_is_refused(sweep):
+    made = submitted(sweep)
+    alive, mine = {made.name: {0: RUNNING}}, {i: f"digest{i}" for i in range(4)}
+    require_own(sweep, mine, alive)
+    require_own(sweep, mine | {3: "another"}, {})
+    require_own(sweep.parent, mine | {3: "another"}, alive)
+    with pytest.raises(ValueError, match=r"is that of array 7, whose job #3 is another one"):
+        require_own(sweep, mine | {3: "another"}, alive)
 
 
 @pytest.mark.parametrize(

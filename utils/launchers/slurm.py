@@ -33,9 +33,10 @@ from utils.launchers.submissions import (
     forget_ended,
     new_submission,
     note,
+    require_own,
 )
 from utils.runs.finished_before import skip_finished
-from utils.runs.outcomes import Outcome, ended_jobs, read_outcome, write_outcome
+from utils.runs.outcomes import FOLDER, Outcome, ended_jobs, read_outcome, write_outcome
 from utils.runs.sweep import Job, Planner
 from utils.system.console import complain_once, count, say
 from utils.system.locks import hold
@@ -90,6 +91,12 @@ class Slurm(Launcher):
         queue.require_slurm()
         self.config = config
         self.planner = self.planner or Planner(hydra_context, config)
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Refuses the folder of another sweep that still runs, before anything is written there. Raises ValueError."""
+        sweep = Path(self.config.hydra.sweep.dir).absolute()
+        if (sweep / FOLDER).is_dir():
+            require_own(sweep, {job.number: digest(job.params) for job in jobs}, queue.look())
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
         """Submits the jobs that are neither finished nor queued, and waits for all of them or for none.

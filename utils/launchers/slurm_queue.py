@@ -1,6 +1,5 @@
 """SLURM's own commands: what it holds of this user, what it refuses, what is cancelled. No accounting is needed."""
 
-import getpass
 import os
 import re
 import shutil
@@ -72,7 +71,7 @@ def look() -> dict[str, Tasks]:
     Raises:
         QueueError: SLURM does not answer.
     """
-    mine = f"--user={getpass.getuser()}"
+    mine = f"--user={os.getuid()}"
     ended = ask(["squeue", "--noheader", "--array", "--states=all", mine, f"--format={FIELDS}"])
     if ended.returncode:
         raise QueueError(f"squeue: {_last_line(ended.stderr)}")

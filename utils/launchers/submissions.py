@@ -128,6 +128,29 @@ def find_queued(digests: Iterable[str], queue: Mapping[str, Tasks]) -> dict[str,
     return found
 
 
+def require_own(sweep: Path, digests: Mapping[int, str], queue: Mapping[str, Tasks]) -> None:
+    """Refuses the folder of a sweep in which other jobs of these numbers still wait or run.
+
+    Args:
+        sweep: the folder.
+        digests: of the jobs that are to be launched, by number.
+        queue: what the cluster knows.
+
+    Raises:
+        ValueError: there are such jobs, whose word would be taken for that of these.
+    """
+    for own in submissions():
+        tasks = queue.get(own.name, {})
+        if Path(own.sweep) != sweep or not any(task.alive for task in tasks.values()):
+            continue
+        if other := [job for job in own.jobs if digests.get(job.number, job.digest) != job.digest]:
+            array = next(iter(tasks.values())).array
+            raise ValueError(
+                f"the folder {sweep} is that of array {array}, whose job #{other[0].number} is another one; wait for "
+                "it, or give this sweep a folder of its own (hydra.sweep.dir, or none)"
+            )
+
+
 def digest(params: Params) -> str:
     """Returns what is equal for equal settings."""
     own = {key: value for key, value in params.items() if key not in SAYS_NOTHING}
