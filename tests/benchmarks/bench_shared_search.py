@@ -4,8 +4,9 @@
 
 The function is Branin's (1972), of two numbers, whose least value is 0.397887. Each search asks its trials of random
 draws, TPE or GP: by one process one at a time, by one in batches, and by three, whose turns are mixed as those of
-processes of one pace: a batch is told only after each of the others has asked. Shown are the mean and the standard
-deviation over the repeats, each with a seed of its own, of the least value found; and its median distance to the minimum.
+processes of one pace: a batch is told only after each of the others has been asked. Shown are the mean and the
+standard deviation over the repeats, each with a seed of its own, of the least value found; and its median above the
+minimum.
 """
 
 import argparse
