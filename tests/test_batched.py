@@ -347,6 +347,7 @@ def test_two_sweeps_of_the_same_jobs_at_once_file_no_run_twice(own):
     assert (out + answer.out).count(" finished  loan") >= 4
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_is_finished_by_the_same_line(own):
     words = ("train", "-m", "regularizer=erm,llr", "seed=0,1", *FEW, *BATCHED, "hydra.launcher.max_models=1")
     killed = subprocess.Popen(line(*words), stdout=subprocess.PIPE, text=True, env=environment())

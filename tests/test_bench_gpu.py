@@ -12,6 +12,7 @@ SCRIPT = str(paths_config.ROOT / "tests" / "benchmarks" / "gpu.sh")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.slow
 def test_without_a_gpu_it_says_so_in_one_line_and_exits_with_3():
     done = subprocess.run([SCRIPT], capture_output=True, text=True)
     assert done.returncode == 3

@@ -135,7 +135,12 @@ def test_the_device_is_no_part_of_what_a_run_is():
     ("launcher", "words", "expected"),
     [
         ("basic", (), [(0, "cuda:0", None), (1, "cuda:1", None), (2, "cuda:0", None)]),
-        ("joblib", ("hydra.launcher.n_jobs=2",), [(0, "cuda:0", None), (1, "cuda:1", None), (2, "cuda:0", None)]),
+        pytest.param(
+            "joblib",
+            ("hydra.launcher.n_jobs=2",),
+            [(0, "cuda:0", None), (1, "cuda:1", None), (2, "cuda:0", None)],
+            marks=pytest.mark.slow,
+        ),
         ("batched", ("hydra.launcher.max_models=1",), [(0, "cuda:0", None), (0, "cuda:0", None), (0, "cuda:1", None)]),
         pytest.param(
             "submitit_local",
@@ -170,6 +175,7 @@ def test_a_task_of_ray_sees_the_devices_that_it_was_given_alone(on_devices, gpus
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(("visible", "device"), [("1", "cuda:0"), ("", "cpu"), ("0,1", "cuda:1")])
+@pytest.mark.slow
 def test_jobs_take_turns_on_the_devices_that_are_visible(on_devices, monkeypatch, visible, device):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     answer, noted = on_devices(8, "seed=0,1")
@@ -178,6 +184,7 @@ def test_jobs_take_turns_on_the_devices_that_are_visible(on_devices, monkeypatch
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_refused_by_every_job(on_devices, tmp_path):
     answer, _ = on_devices(2, "seed=0,1", "device=cuda:2")
     refused(answer, "torch sees 2 CUDA devices, numbered from 0")

@@ -55,6 +55,7 @@ def test_a_run_on_generated_data_imports_neither_compiler_nor_table_libraries(fi
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_a_run_on_images_imports_no_compiler(tmp_path):
     with house(tmp_path):
         found = modules(

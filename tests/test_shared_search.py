@@ -81,6 +81,7 @@ def states():
 # --- several processes -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_processes_share_the_trials_and_meet_their_number(own):
     told = in_processes(*[(30, 4, 0.02)] * 3)
     found, times = states()
@@ -200,6 +201,7 @@ def test_an_interrupt_while_waiting_leaves_the_lock_to_its_holder(tmp_path, monk
     assert (tmp_path / "a.log.lock").read_text() == ELSEWHERE
 
 
+@pytest.mark.slow
 def test_a_line_that_a_kill_cut_off_costs_nothing_but_itself(own):
     in_processes((3, 1, 0.0))
     path = own / "evals/studies/mine.log"

@@ -59,7 +59,7 @@ def filed(folder: Path, dataset: str) -> list[tuple[str, dict]]:
     ("dataset", "words", "module", "function"),
     [
         ("loan", ("-m", "hydra/launcher=batched", "seed=0,1", *SMALL, "trainer.epochs=5"), many_models, "find_losses"),
-        ("digits", IMAGES, one_model, "_step"),
+        pytest.param("digits", IMAGES, one_model, "_step", marks=pytest.mark.slow),
     ],
     ids=["stack", "images"],
 )

@@ -362,7 +362,9 @@ READING = """
 """
 
 
-@pytest.mark.parametrize("locks", [True, False], ids=["locks of a machine", "no locks"])
+@pytest.mark.parametrize(
+    "locks", [pytest.param(True, marks=pytest.mark.slow), False], ids=["locks of a machine", "no locks"]
+)
 def test_nothing_is_lost_or_doubled_by_many_that_deliver_fold_and_read(path, locks):
     """The folding processes hold no lock of the kernel's in common, as on two machines whose locks are their own."""
     own = OF_ANOTHER_MACHINE if locks else WITHOUT_LOCKS.format("ENOLCK")
