@@ -40,7 +40,9 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise ValueError("hydra/launcher=ray is not installed: pip install -r requirements/ray.txt") from None
+        ray = None
+    if not hasattr(ray, "init"):  # as of a folder of that name, which Python takes for a package
+        raise ValueError("hydra/launcher=ray is not installed: pip install -r requirements/ray.txt")
     return ray
 
 
