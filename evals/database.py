@@ -114,6 +114,13 @@ def _watch(dataset: str, options: Options) -> int:
     return watching.watch(dataset, every)
 
 
+def _cancel(dataset: str, options: Options) -> int:
+    arrays = options.several("array")
+    if "array" in options.given and not arrays:
+        raise ValueError("array= names none; write for example array=7,8, or leave it out to cancel all there are")
+    return watching.cancel(dataset, arrays)
+
+
 # command: what it does, its options beside dataset
 COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...]]] = {
     "check": (lambda dataset, _: upkeep.check(dataset), ()),
@@ -123,7 +130,7 @@ COMMANDS: dict[str, tuple[Callable[[str, Options], int], tuple[str, ...]]] = {
     "export": (_export, ("out", "failed", "replace")),
     "merge": (_merge, ("from", "weights", "prefer")),
     "watch": (_watch, ("every",)),
-    "cancel": (lambda dataset, options: watching.cancel(dataset, options.several("array")), ("array",)),
+    "cancel": (_cancel, ("array",)),
     "import": (_import, ("from", "metrics", "replace")),
 }
 

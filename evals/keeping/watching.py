@@ -15,12 +15,14 @@ job failed.
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import paths_config
 from utils.launchers import slurm_queue as queue
 from utils.launchers.slurm_queue import QueueError, Tasks
-from utils.launchers.submissions import Submission, describe_end, submissions
+from utils.launchers.submissions import Submission, describe_end, note, submissions
 from utils.run_store import store_of
 from utils.runs.outcomes import WRONG, Outcome, ended_jobs, now, read_outcome
 from utils.system.console import complain, count, say
@@ -40,7 +42,8 @@ def watch(dataset: str, every: float | None) -> int:
         own = _require(dataset)
         known, trouble = _look()
         if any(paths_config.evals().glob(f"{dataset}.json*")):
-            store_of(dataset).fold()
+            with suppress(OSError, ValueError):  # of a folder that cannot be written to; other commands say so
+                store_of(dataset).fold()
         states = [_states(submission, known.get(submission.name, {}), sure=not trouble) for submission in own]
         for submission, state in zip(own, states, strict=True):
             for line in _describe(submission, known.get(submission.name, {}), state):
@@ -48,7 +51,7 @@ def watch(dataset: str, every: float | None) -> int:
         if trouble:
             complain(trouble)
         counts = sum((Counter(state.values()) for state in states), Counter[str]())
-        if every is None or not counts["queued"] + counts["running"]:
+        if every is None or not counts["queued"] + counts["running"] + counts["unknown"]:
             return 1 if counts["failed"] + counts["died"] else 0
         time.sleep(every)
         say()
@@ -62,7 +65,8 @@ def cancel(dataset: str, arrays: Sequence[str]) -> int:
     """
     queue.require_slurm()
     own, known = _require(dataset), queue.look()
-    there = {_array(known.get(s.name, {})): s for s in own if any(t.alive for t in known.get(s.name, {}).values())}
+    alive_tasks = {s.name: [task for task in known.get(s.name, {}).values() if task.alive] for s in own}
+    there = {alive_tasks[s.name][0].array: s for s in own if alive_tasks[s.name]}
     if missing := [array for array in arrays if array not in there]:
         raise ValueError(
             f"array={missing[0]} holds nothing of dataset={dataset} that is queued or runs; these do: "
@@ -72,13 +76,16 @@ def cancel(dataset: str, arrays: Sequence[str]) -> int:
     for array, submission in there.items():
         if arrays and array not in arrays:
             continue
-        alive = sum(task.alive for task in known[submission.name].values())
+        alive = len(alive_tasks[submission.name])
         why = queue.cancel(array)
         refused += bool(why)
         if why:
             complain(f"array {array}: {why}")
         else:
-            say(f"cancelled array {array}, of which {count(alive, 'task')} waited or ran")
+            note(replace(submission, cancelled=True))
+            others = sorted({job.dataset for job in submission.jobs} - {dataset})
+            more = f", jobs on {', '.join(others)} among them" if others else ""
+            say(f"cancelled array {array}, of which {count(alive, 'task')} waited or ran{more}")
     if not there:
         say(f"nothing on dataset={dataset} is queued or runs")
     return 1 if refused else 0
@@ -117,7 +124,7 @@ def _states(submission: Submission, tasks: Tasks, *, sure: bool) -> dict[int, st
                 states[job.number] = "failed" if outcome.status in WRONG else "finished"
             elif task is not None and task.alive:
                 states[job.number] = "running" if task.state in ("RUNNING", "COMPLETING") else "queued"
-            elif task is not None and task.state == "CANCELLED":
+            elif submission.cancelled or (task is not None and task.state == "CANCELLED"):
                 states[job.number] = "cancelled"
             else:
                 states[job.number] = "died" if sure else "unknown"
@@ -128,8 +135,8 @@ def _describe(submission: Submission, tasks: Tasks, states: Mapping[int, str]) -
     """Yields the lines on one sweep."""
     counts = Counter(states.values())
     words = ("finished", "failed", "died", "cancelled", "running", "queued", "unknown")
-    counted = ", ".join(f"{counts[word]} {word}" for word in words if counts[word] or word == "finished")
-    array = f"array {_array(tasks)}, " if tasks else ""
+    counted = ", ".join(f"{counts[word]:,} {word}" for word in words if counts[word] or word == "finished")
+    array = f"array {submission.array}, " if submission.array else ""
     yield f"{array}{submission.sweep}, submitted {submission.submitted} on {submission.host}"
     yield f"  {count(len(states), 'job')}: {counted}"
     at_work = [number for number, state in states.items() if state == "running"]
@@ -158,7 +165,3 @@ def _failures(submission: Submission, tasks: Tasks, states: Mapping[int, str]) -
         yield f"  {', '.join(f'#{n}' for n in numbers[:SHOWN])}{more}: {reason}"
     if any(state in ("died", "cancelled") for state in states.values()):
         yield "  launch the line of that sweep again to train what is missing"
-
-
-def _array(tasks: Tasks) -> str:
-    return next((task.array for task in tasks.values()), "")

@@ -97,12 +97,32 @@ def test_a_sweep_is_left_to_slurm_looked_at_and_waited_for(slurm, folder):
         ("hydra.launcher.gpus_per_node=1", ("SLURM refused 2 jobs", "hydra.launcher.gpus_per_node")),
         ("hydra.launcher.additional_parameters={foo: 1}", ("unrecognized option '--foo=1'",)),
         ("hydra.launcher.setup=3", ("expected lines of a shell",)),
+        ("hydra.launcher.wait=no", ("hydra.launcher.wait=no: expected true or false",)),
+        ("hydra.launcher.name=a/b", ("hydra.launcher.name=a/b",)),
+        ("hydra.launcher.timeout_min=1", ("signal_delay_s=120 leaves nothing of timeout_min=1",)),
     ],
 )
 def test_a_refusal_is_one_error_before_anything_runs(word, phrases, slurm, folder):
     refused(command("train", *SLURM, "seed=0,1", word, *SMALL), *phrases)
     assert not count_arrays(folder)
     assert not (folder / "evals" / "loan.json").exists()
+
+
+def test_a_queue_that_does_not_answer_is_one_error_and_nothing_is_submitted(slurm, folder, monkeypatch):
+    silent = folder / "slurm.conf"
+    silent.write_text(re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=9", slurm.configuration.read_text()))
+    monkeypatch.setenv("SLURM_CONF", str(silent))
+    refused(command("train", *SLURM, "seed=0,1", *SMALL), "squeue", "nothing was submitted")
+
+
+def test_the_folder_of_a_sweep_that_runs_is_refused_and_its_words_stay(slurm, folder):
+    words = (*SLURM, "trainer.epochs=4000", "hydra.launcher.wait=false", "hydra.sweep.dir=same", *LONG)
+    assert command("train", *words, "seed=0").code == 0
+    (folder / "same" / ".jobs").mkdir(exist_ok=True)
+    (folder / "same" / ".jobs" / "0.json").write_text("{}")
+    refused(command("train", *words, "seed=1"), "which waits or runs", "hydra.sweep.dir")
+    assert (folder / "same" / ".jobs" / "0.json").exists()
+    assert count_arrays(folder) == 1
 
 
 def test_without_slurm_one_error_says_so(folder, monkeypatch, tmp_path):
@@ -182,23 +202,28 @@ def test_a_command_that_is_interrupted_leaves_its_jobs_which_the_next_one_waits_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["USR1", "TERM", "node"])
-def test_jobs_that_are_cut_off_are_queued_again_and_end_with_the_bits_of_an_uninterrupted_training(how, slurm, folder):
+@pytest.mark.parametrize(("how", "stack"), [("USR1", "false"), ("TERM", "true"), ("node", "true")])
+def test_jobs_that_are_cut_off_are_queued_again_and_end_with_the_bits_of_an_uninterrupted_training(
+    how, stack, slurm, folder
+):
     kind = ("regularizer=causal_adv", "seed=0,1", "trainer.epochs=150", *LONG)
-    words = (*SLURM, "hydra.launcher.stack=true", "hydra.launcher.wait=false", *kind, "hydra.sweep.dir=first")
-    assert "1 task" in command("train", *words).out
-    wait_until(lambda: any("epoch" in path.read_text() for path in Path("first/.jobs").glob("*.now")))
+    words = (*SLURM, f"hydra.launcher.stack={stack}", *kind)
+    tasks = 1 if stack == "true" else 2
+    left = command("train", *words, "hydra.launcher.wait=false", "hydra.sweep.dir=first")
+    assert f"{tasks} task" in left.out
+    jobs = Path("first/.jobs")
+    wait_until(lambda: sum("epoch" in path.read_text() for path in jobs.glob("*.now")) == tasks)
     time.sleep(2)
     if how == "node":
         node = slurm.ask("squeue", "--noheader", "--format=%N").strip()
         slurm.kill_node(node)
     else:
-        slurm.ask("scancel", f"--signal={how}", slurm.ask("squeue", "--noheader", "--format=%A").strip())
-    wait_until(lambda: slurm.states() == ["PENDING"])
+        slurm.ask("scancel", f"--signal={how}", slurm.ask("squeue", "--noheader", "--format=%F").split()[0])
+    wait_until(lambda: slurm.states() == ["PENDING"] * tasks)
     if how != "node":
         assert len(list((folder / "weights" / ".checkpoints").iterdir())) == 2
     slurm.start_now()  # on the other node, where one was killed
-    answer = command("train", *SLURM, "hydra.launcher.stack=true", *kind, "hydra.sweep.dir=second")
+    answer = command("train", *words, "hydra.sweep.dir=second")
     assert "2 jobs: 2 finished" in answer.out, answer.out
     if how == "node":
         slurm.revive_node(node)

@@ -1,6 +1,8 @@
 """What is known of sweeps that were handed to a cluster, from their files and what the queue says."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from utils.launchers.submissions import (
 )
 from utils.runs.outcomes import Outcome, write_outcome
 from utils.runs.sweep import Job
+from utils.system import console
 
 RUNNING, PENDING = Seen("7", "RUNNING", "n1", "0:10", "None"), Seen("7", "PENDING", "", "0:00", "Priority")
 FAILED = Seen("7", "FAILED", "n2", "0:01", "NonZeroExitCode")
@@ -40,7 +43,8 @@ def sweep(tmp_path, monkeypatch):
 def submitted(sweep: Path, tasks: int = 2) -> Submission:
     """Tasks of two jobs each, numbered through."""
     jobs = [[Waiting(2 * i + k, f"digest{2 * i + k}", "loan", "") for k in range(2)] for i in range(tasks)]
-    made = new_submission("trilemma", sweep, {"mem_gb": 4, "timeout_min": 60}, jobs)
+    made = new_submission("trilemma", sweep, {"mem_gb": 4, "timeout_min": 60}, jobs, sweep / "logs")
+    made = replace(made, array="7")
     note(made)
     return made
 
@@ -52,10 +56,22 @@ def test_a_submission_is_read_as_it_was_noted(sweep):
     assert submissions("adult") == []
 
 
-def test_a_damaged_file_is_passed(sweep):
+@pytest.mark.parametrize("text", ['{"name": ', "[]", '{"name": null, "tasks": []}', "\x00"])
+def test_a_damaged_file_is_passed_with_a_warning(text, sweep, capsys):
     made = submitted(sweep)
-    (sweep.parent / "evals" / ".submitted" / "trilemma-0.json").write_text('{"name": ')
+    damaged = sweep.parent / "evals" / ".submitted" / "trilemma-0.json"
+    damaged.write_text(text)
+    console.begin()
     assert submissions() == [made]
+    assert f"warning: {damaged} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["submitted", "sweep", "asked"])
+def test_a_file_with_a_value_of_another_kind_is_damaged(key, sweep):
+    made = submitted(sweep)
+    path = sweep.parent / "evals" / ".submitted" / f"{made.name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: None}))
+    assert submissions() == []
 
 
 def test_a_job_is_queued_while_its_task_lives_and_it_has_not_ended(sweep):
@@ -79,21 +95,34 @@ def test_a_submission_is_forgotten_once_nobody_need_look_at_it(sweep):
     assert submissions() == []
 
 
-def test_a_submission_whose_folder_is_gone_is_forgotten(sweep):
-    submitted(sweep)
+def test_a_submission_is_forgotten_once_its_folder_is_gone_and_not_for_want_of_words(sweep):
+    made = submitted(sweep)
     (sweep / ".jobs").rmdir()
+    forget_ended({}, set())
+    assert submissions() == [made]
+    sweep.rmdir()
     forget_ended({}, set())
     assert submissions() == []
 
 
-def test_a_folder_in_which_other_jobs_run_is_refused(sweep):
+def test_a_run_to_be_replaced_is_queued_for_whoever_wants_it(sweep):
+    made = new_submission("trilemma", sweep, {}, [[Waiting(0, "digest!", "loan", "")]], sweep)
+    made = replace(made, asked={"mem_gb": 4, "timeout_min": 60})
+    note(made)
+    queue = {made.name: {0: PENDING}}
+    assert find_queued(["digest"], queue).keys() == {"digest"}
+    assert find_queued(["digest!"], queue).keys() == {"digest!"}
+    note(replace(made, tasks=[[Waiting(0, "digest", "loan", "")]]))
+    assert find_queued(["digest!"], queue) == {}
+
+
+def test_the_folder_of_a_sweep_that_still_runs_is_refused(sweep):
     made = submitted(sweep)
-    alive, mine = {made.name: {0: RUNNING}}, {i: f"digest{i}" for i in range(4)}
-    require_own(sweep, mine, alive)
-    require_own(sweep, mine | {3: "another"}, {})
-    require_own(sweep.parent, mine | {3: "another"}, alive)
-    with pytest.raises(ValueError, match=r"is that of array 7, whose job #3 is another one"):
-        require_own(sweep, mine | {3: "another"}, alive)
+    require_own(sweep, {})
+    require_own(sweep, {made.name: {0: FAILED}})
+    require_own(sweep.parent, {made.name: {0: RUNNING}})
+    with pytest.raises(ValueError, match=r"is that of array 7, which waits or runs"):
+        require_own(sweep, {made.name: {0: RUNNING}})
 
 
 @pytest.mark.parametrize(
@@ -109,16 +138,21 @@ def test_the_end_of_a_task_is_told_with_its_reason_and_log(state, says, sweep):
     made = submitted(sweep)
     told = describe_end(made, 1, FAILED._replace(state=state))
     assert told.startswith(f"SLURM: {state} on n2: {says}")
-    assert f"no log below {sweep}/.submitit: does the node see that folder?" in told
-    log = sweep / ".submitit" / "7_1" / "7_1_0_log.err"
+    assert f"no log in {sweep}/logs: it never started" in told
+    log = sweep / "logs" / "7_1" / "7_1_0_log.err"
     log.parent.mkdir(parents=True)
     log.write_text("first\nslurmstepd: error: Exceeded memory limit\nsrun: error: task 0 exited\n\n")
+    (sweep / "logs" / "7_0").mkdir()
+    (sweep / "logs" / "7_0" / "7_0_0_log.err").write_text("of another task")
     assert describe_end(made, 1, FAILED).endswith(f"see {log}: slurmstepd: error: Exceeded memory limit")
+    log.write_text("srun: error: n1: task 0: Killed\nsrun: Force Terminated StepId=24.0\n")
+    assert describe_end(made, 1, None).endswith(f"see {log}: srun: error: n1: task 0: Killed")
 
 
 def test_settings_have_one_digest_whatever_says_nothing_of_the_run():
     params = {"seed": 0, "existing": "skip", "choices": {"model": "mlp"}, "watch": ["accuracy"]}
-    assert digest(params) == digest(params | {"existing": "replace", "watch": []})
+    assert digest(params) == digest(params | {"choices": {}, "watch": [], "device": "cuda:1"})
+    assert digest(params) != digest(params | {"existing": "replace"})
     assert digest(params) != digest(params | {"seed": 1})
 
 
@@ -211,6 +245,25 @@ def test_a_refusal_names_the_setting_that_it_is_about(said, setting):
     assert setting in told
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"SLURM_JOB_ID": "148", "SLURM_ARRAY_JOB_ID": "148", "SLURM_ARRAY_TASK_ID": "1"}, "148_1"),
+        ({"SLURM_JOB_ID": "9"}, "9"),
+    ],
+)
+def test_a_task_queues_itself_again_and_not_its_array(given, asked, sweep, monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    spoken = []
+    monkeypatch.setattr(array_task, "state_of", lambda job: spoken.append(job) or "RUNNING")
+    monkeypatch.setattr(array_task, "requeue", lambda job: spoken.append(job) or "")
+    assert array_task.ArrayTask(pack([]), sweep, sweep, 1, 1)._queue_again() == ""
+    assert spoken == [asked, asked]
+
+
 # --- the command that looks ------------------------------------------------------------------------------------
 
 
@@ -219,6 +272,7 @@ def test_watch_tells_from_the_jobs_alone_where_there_is_no_slurm(sweep, monkeypa
     write_outcome(sweep, 0, Outcome("loan_mlp_erm", "finished", ""))
     write_outcome(sweep, 1, Outcome("loan_mlp_erm", "failed", "the loss became nan"))
     monkeypatch.setenv("PATH", "/nowhere")
+    (sweep.parent / "evals" / "loan.json").write_text("{")  # which other commands speak of
     assert database.main(["watch", "dataset=loan"]) == 1
     looked = capsys.readouterr()
     assert "4 jobs: 1 finished, 1 failed, 2 unknown" in looked.out
@@ -233,6 +287,7 @@ def test_watch_tells_from_the_jobs_alone_where_there_is_no_slurm(sweep, monkeypa
         (("watch", "dataset=loan", "every=0"), "expected seconds between two looks, a number in [1, 86400]"),
         (("watch", "dataset=loan", "every=soon"), "expected seconds"),
         (("cancel", "dataset=loan", "aray=7"), "did you mean array"),
+        (("cancel", "dataset=loan", "array="), "array= names none"),
     ],
 )
 def test_what_cannot_be_watched_is_one_error(words, says, sweep, capsys):

@@ -66,7 +66,9 @@ class ArrayTask:
 
     def _queue_again(self) -> str:
         """Returns why this task is not queued again; empty where it is, or is being ended by whoever knows why."""
-        job, before = os.environ.get("SLURM_JOB_ID", ""), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        before, array = int(os.environ.get("SLURM_RESTART_COUNT", "0")), os.environ.get("SLURM_ARRAY_JOB_ID")
+        # the number of the last task is that of the whole array
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID", "")
         try:
             if state_of(job) not in ("RUNNING", ""):  # cancelled, or queued again by SLURM itself
                 return ""

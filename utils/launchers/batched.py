@@ -96,6 +96,13 @@ def in_bytes(text: str | int) -> int:
     return size
 
 
+def require_flags(**settings: Any) -> None:
+    """Raises ValueError for one of the launcher's settings that is neither true nor false."""
+    for key, value in settings.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"hydra.launcher.{key}={value}: expected true or false")
+
+
 def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
     """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together."""
     from utils.configuration.run_identity import identity  # imports torch

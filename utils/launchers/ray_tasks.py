@@ -9,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from utils.launchers.batched import cut, in_bytes, work
+from utils.launchers.batched import cut, in_bytes, require_flags, work
 from utils.launchers.ray_cluster import Cluster, connect, import_ray
 from utils.runs.finished_before import skip_finished
 from utils.runs.outcomes import Outcome, at_work, ended_jobs, write_outcome
@@ -34,6 +34,7 @@ class Ray(Launcher):
     """
 
     def __init__(self, stack: bool, max_models: int, max_memory: str, ray: Mapping[str, Any]):
+        require_flags(stack=stack)
         self.stack, self.max_models, self.budget = stack, max_models, in_bytes(max_memory)
         plain: Any = OmegaConf.to_container(ray, resolve=True) if isinstance(ray, DictConfig) else ray
         self.init, self.remote = dict(plain["init"]), dict(plain["remote"])

@@ -5,11 +5,13 @@ Launched again, the same line submits what is neither finished nor queued, and w
 
 import io
 import os
+import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import paths_config
 from utils.launchers import slurm_queue as queue
-from utils.launchers.batched import UNITS, cut
+from utils.launchers.batched import UNITS, cut, require_flags
 from utils.launchers.slurm_folders import require_shared
 from utils.launchers.slurm_queue import QueueError, Tasks
 from utils.launchers.submissions import (
@@ -36,9 +38,9 @@ from utils.launchers.submissions import (
     require_own,
 )
 from utils.runs.finished_before import skip_finished
-from utils.runs.outcomes import FOLDER, Outcome, ended_jobs, read_outcome, write_outcome
+from utils.runs.outcomes import Outcome, ended_jobs, read_outcome, write_outcome
 from utils.runs.sweep import Job, Planner
-from utils.system.console import complain_once, count, say
+from utils.system.console import complain_once, count, format_error, say
 from utils.system.locks import hold
 from utils.words.quoting import copyable, option
 
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.75  # of a task's memory that a stack may take; the rest is for the program and what it reads
 POLL = 2.0, 15.0  # seconds between two looks at the queue: at first, and at the most
+STARTS = 30  # seconds that a task needs at the least before it can be asked to end
+NAME = re.compile(r"[\w.-]+")  # in the queue
 LATE = 60.0  # seconds after which a file that a node wrote is seen here too
 
 Stacks = list[list[Job]]
@@ -80,8 +84,16 @@ class Slurm(Launcher):
         self.folder, self.requeues = submitit_folder, max_num_timeout
         plain: Any = OmegaConf.to_container(OmegaConf.create(asked), resolve=True)
         self.asked = {key: value for key, value in plain.items() if value is not None}
+        require_flags(wait=wait, stack=stack, stderr_to_stdout=plain["stderr_to_stdout"])
         if not isinstance(self.asked.get("setup", []), list):
             raise ValueError(f"hydra.launcher.setup={asked['setup']}: expected lines of a shell, as [module load cuda]")
+        if not NAME.fullmatch(str(plain["name"])):
+            raise ValueError(f"hydra.launcher.name={plain['name']}: expected letters, digits, _, - and .")
+        if 60 * plain["timeout_min"] < plain["signal_delay_s"] + STARTS:
+            raise ValueError(
+                f"hydra.launcher.signal_delay_s={plain['signal_delay_s']} leaves nothing of timeout_min="
+                f"{plain['timeout_min']}: a task would be asked to end before it began; lower one or raise the other"
+            )
         self.planner: Planner | None = None
         self.queued: set[int] = set()  # jobs that are left to the cluster
 
@@ -92,11 +104,12 @@ class Slurm(Launcher):
         self.config = config
         self.planner = self.planner or Planner(hydra_context, config)
 
-    def check(self, jobs: Sequence[Job]) -> None:
+    def check(self, jobs: Sequence[Job]) -> None:  # noqa: ARG002
         """Refuses the folder of another sweep that still runs, before anything is written there. Raises ValueError."""
         sweep = Path(self.config.hydra.sweep.dir).absolute()
-        if (sweep / FOLDER).is_dir():
-            require_own(sweep, {job.number: digest(job.params) for job in jobs}, queue.look())
+        if sweep.is_dir():
+            with _nothing_submitted():
+                require_own(sweep, queue.look())
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
         """Submits the jobs that are neither finished nor queued, and waits for all of them or for none.
@@ -111,8 +124,9 @@ class Slurm(Launcher):
         if not jobs:
             return []
         registry = paths_config.evals() / ".submitted"
-        registry.mkdir(parents=True, exist_ok=True)
-        with hold(registry / ".lock", "another command submits jobs"):
+        with _nothing_submitted():
+            registry.mkdir(parents=True, exist_ok=True)
+        with _nothing_submitted(), hold(registry / ".lock", "another command submits jobs"):
             known = queue.look()
             forget_ended(known, {digest(job.params) for job in planned})
             there = self._places(jobs, known)
@@ -135,8 +149,8 @@ class Slurm(Launcher):
         return []
 
     def _places(self, jobs: Sequence[Job], known: Mapping[str, Tasks]) -> dict[int, Place]:
-        """Returns where those of the jobs are that wait or run already; whoever wants a run replaced submits anew."""
-        digests = {job.number: digest(job.params) for job in jobs if job.params["existing"] == "skip"}
+        """Returns where those of the jobs are that wait or run already."""
+        digests = {job.number: digest(job.params) for job in jobs}
         found = find_queued(digests.values(), known)
         return {number: found[own] for number, own in digests.items() if own in found}
 
@@ -151,7 +165,8 @@ class Slurm(Launcher):
         stacks = cut(jobs, self.max_models) if self.stack else [[job] for job in jobs]
         tasks = deal(stacks, min(self.max_tasks or queue.largest_array(), queue.largest_array()))
         waiting = [[self._describe(job) for stack in task for job in stack] for task in tasks]
-        submission = new_submission(str(self.asked["name"]), sweep, self._limits(), waiting)
+        logs = Path(self.folder.partition("%")[0]).absolute()
+        submission = new_submission(str(self.asked["name"]), sweep, self._limits(), waiting, logs)
         budget = int(SHARE * self.asked["mem_gb"] * UNITS["GB"])
         works = [ArrayTask(pack(task), sweep, Path.cwd(), budget, self.requeues) for task in tasks]
         executor = self._executor(submission)
@@ -167,6 +182,8 @@ class Slurm(Launcher):
                 raise ValueError(f"SLURM refused {count(len(jobs), 'job')}: {why}") from None
             raise
         array = handles[0].job_id.partition("_")[0]
+        submission = replace(submission, array=array)
+        note(submission)
         say(f"{count(len(jobs), 'job')} submitted as array {array} of SLURM, {count(len(tasks), 'task')}")
         return {job.number: Place(submission, i, job.number) for i, task in enumerate(waiting) for job in task}
 
@@ -192,6 +209,15 @@ class Slurm(Launcher):
         except (ValueError, TypeError) as error:
             raise ValueError(f"hydra.launcher: {str(error).splitlines()[0]}") from None
         return executor
+
+
+@contextmanager
+def _nothing_submitted() -> Iterator[None]:
+    """Turns an error of the system's or the queue's into one of the command. Raises ValueError."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{format_error(error)}; nothing was submitted") from None
 
 
 def import_submitit() -> Any:

@@ -18,10 +18,13 @@ from typing import NamedTuple
 import paths_config
 from utils.launchers.slurm_queue import Seen, Tasks
 from utils.records.typed import Params
-from utils.runs.outcomes import FOLDER, ended_jobs
+from utils.runs.outcomes import ended_jobs
 from utils.system import atomic
+from utils.system.console import warn_once
 
 SAYS_NOTHING = ("existing", "choices", "watch", "device")  # of which run it is
+REPLACING = "!"
+NOISE = ("srun: ", "submitit ")  # of lines that say little of why a task ended
 
 
 class Waiting(NamedTuple):
@@ -44,6 +47,9 @@ class Submission:
         submitted: when, in UTC.
         asked: what each task may take, for who explains why it ended: mem_gb and timeout_min.
         tasks: the jobs of each task of the array.
+        logs: the folder of what tasks write.
+        array: the number that SLURM gave it; empty before it did.
+        cancelled: by our own command.
     """
 
     name: str
@@ -52,6 +58,9 @@ class Submission:
     submitted: str
     asked: Mapping[str, float]
     tasks: Sequence[Sequence[Waiting]]
+    logs: str
+    array: str = ""
+    cancelled: bool = False
 
     @property
     def jobs(self) -> list[Waiting]:
@@ -75,11 +84,11 @@ class Place(NamedTuple):
 
 
 def new_submission(
-    name: str, sweep: Path, asked: Mapping[str, float], tasks: Sequence[Sequence[Waiting]]
+    name: str, sweep: Path, asked: Mapping[str, float], tasks: Sequence[Sequence[Waiting]], logs: Path
 ) -> Submission:
     """Returns a submission under a name of its own."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Submission(f"{name}-{secrets.token_hex(4)}", str(sweep), socket.gethostname(), now, asked, tasks)
+    now, host = datetime.now(UTC).isoformat(timespec="seconds"), socket.gethostname()
+    return Submission(f"{name}-{secrets.token_hex(4)}", str(sweep), host, now, asked, tasks, str(logs))
 
 
 def note(submission: Submission) -> None:
@@ -112,55 +121,50 @@ def forget_ended(queue: Mapping[str, Tasks], again: Set[str]) -> None:
         if any(task.alive for task in queue.get(own.name, {}).values()):
             continue
         left = [job for _, jobs in own.left() for job in jobs]
-        if not (Path(own.sweep) / FOLDER).is_dir() or all(job.digest in again for job in left):
+        if not Path(own.sweep).is_dir() or all(job.digest in again for job in left):
             forget(own)
 
 
 def find_queued(digests: Iterable[str], queue: Mapping[str, Tasks]) -> dict[str, Place]:
-    """Returns where the jobs of some settings wait or run, by the digest of the settings."""
-    wanted = set(digests)
+    """Returns where the jobs of some settings wait or run, by their digest; one that replaces a run serves all."""
     found: dict[str, Place] = {}
     for own in submissions():
         tasks = queue.get(own.name, {})
         for index, jobs in own.left():
             if index in tasks and tasks[index].alive:
-                found |= {job.digest: Place(own, index, job.number) for job in jobs if job.digest in wanted}
-    return found
+                found |= {job.digest: Place(own, index, job.number) for job in jobs}
+    return {key: place for key in digests if (place := found.get(key) or found.get(key + REPLACING))}
 
 
-def require_own(sweep: Path, digests: Mapping[int, str], queue: Mapping[str, Tasks]) -> None:
-    """Refuses the folder of a sweep in which other jobs of these numbers still wait or run.
+def require_own(sweep: Path, queue: Mapping[str, Tasks]) -> None:
+    """Refuses the folder of a sweep whose jobs still wait or run, since their words are kept there.
 
     Args:
         sweep: the folder.
-        digests: of the jobs that are to be launched, by number.
         queue: what the cluster knows.
 
     Raises:
-        ValueError: there are such jobs, whose word would be taken for that of these.
+        ValueError: there are such jobs.
     """
     for own in submissions():
-        tasks = queue.get(own.name, {})
-        if Path(own.sweep) != sweep or not any(task.alive for task in tasks.values()):
-            continue
-        if other := [job for job in own.jobs if digests.get(job.number, job.digest) != job.digest]:
-            array = next(iter(tasks.values())).array
+        if Path(own.sweep) == sweep and any(task.alive for task in queue.get(own.name, {}).values()):
             raise ValueError(
-                f"the folder {sweep} is that of array {array}, whose job #{other[0].number} is another one; wait for "
-                "it, or give this sweep a folder of its own (hydra.sweep.dir, or none)"
+                f"the folder {sweep} is that of array {own.array}, which waits or runs: leave hydra.sweep.dir out, or "
+                "name another; the same line waits for the jobs that are there, wherever its own folder is"
             )
 
 
 def digest(params: Params) -> str:
-    """Returns what is equal for equal settings."""
+    """Returns what is equal for equal settings; of a run that is to replace another one it ends in ``REPLACING``."""
     own = {key: value for key, value in params.items() if key not in SAYS_NOTHING}
-    return hashlib.sha256(json.dumps([own, str(paths_config.data())], sort_keys=True).encode()).hexdigest()[:24]
+    text = json.dumps([own, str(paths_config.data())], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24] + REPLACING * (params["existing"] == "replace")
 
 
 def describe_end(submission: Submission, index: int, task: Seen | None) -> str:
     """Returns why a task ended whose jobs left no word."""
     if task is None:
-        return f"SLURM no longer knows task {index} of {submission.name}; {_log(submission, None, index)}"
+        return f"SLURM no longer knows task {index} of {submission.name}; {_log(submission, index)}"
     asked = submission.asked
     why = {
         "OUT_OF_MEMORY": f"it took more than hydra.launcher.mem_gb={asked['mem_gb']:g}",
@@ -171,21 +175,23 @@ def describe_end(submission: Submission, index: int, task: Seen | None) -> str:
         "COMPLETED": "its jobs left no word",
     }.get(task.state, task.reason)
     on = f" on {task.node}" if task.node else ""
-    log = "" if task.state == "CANCELLED" else f"; {_log(submission, task, index)}"
+    log = "" if task.state == "CANCELLED" else f"; {_log(submission, index)}"
     return f"SLURM: {task.state}{on}: {why}{log}"
 
 
-def _log(submission: Submission, task: Seen | None, index: int) -> str:
-    """Returns where the output of a task is, and the end of it."""
-    logs = Path(submission.sweep) / ".submitit"
-    number = "*" if task is None else task.array
-    found = [*logs.glob(f"{number}_{index}/*.err"), *logs.glob(f"{number}/*.err")]
+def _log(submission: Submission, index: int) -> str:
+    """Returns where the output of a task is, and what tells most of its end."""
+    logs = Path(submission.logs)
+    names = (f"{submission.array}_{index}", *((submission.array,) if len(submission.tasks) == 1 else ()))
+    found = [path for name in names for path in (logs / name).glob("*.err")]
     if not found:
-        return f"no log below {logs}: does the node see that folder?"
+        return f"no log in {logs}: it never started, or the node does not see that folder"
     with suppress(OSError):
-        lines = [line for line in found[0].read_text(errors="replace").splitlines() if line.strip()]
-        telling = [line for line in lines if not line.startswith("srun: ")] or lines  # srun says that a step ended
-        return f"see {found[0]}" + (f": {telling[-1].strip()}" if lines else "")
+        lines = [line.strip() for line in found[0].read_text(errors="replace").splitlines() if line.strip()]
+        own = [line for line in lines if not line.startswith(NOISE)]
+        srun = [line for line in lines if line.startswith("srun: error: ")]
+        telling = own or srun or lines
+        return f"see {found[0]}" + (f": {telling[-1]}" if telling else "")
     return f"see {found[0]}"
 
 
@@ -194,10 +200,21 @@ def _folder() -> Path:
 
 
 def _read(path: Path) -> Submission | None:
-    """The submission that a file holds; None where it is damaged."""
+    """The submission that a file holds; None of a damaged one, with a warning."""
     try:
         stored = json.loads(path.read_text())
         tasks = [[Waiting(*job) for job in task] for task in stored["tasks"]]
-        return Submission(**stored | {"tasks": tasks})
-    except (ValueError, TypeError, KeyError, OSError):
+        made = Submission(**stored | {"tasks": tasks})
+        texts = (made.name, made.sweep, made.host, made.submitted, made.logs, made.array)
+        jobs = (job for task in tasks for job in task)
+        sound = all(isinstance(text, str) for text in texts) and all(
+            isinstance(job.number, int) and isinstance(job.digest, str) and isinstance(job.dataset, str) for job in jobs
+        )
+        if sound and all(isinstance(made.asked[key], int | float) for key in ("mem_gb", "timeout_min")):
+            return made
+    except FileNotFoundError:  # another command has just removed it
         return None
+    except (ValueError, TypeError, KeyError, OSError):
+        pass
+    warn_once(f"{path} is damaged, and passed over; what it submitted is not known here (squeue shows it)")
+    return None

@@ -21,7 +21,8 @@ def file_delivered() -> None:
             try:
                 RunStore(path).fold()
             except OSError as error:
-                warn(f"{format_error(error)}; the records are there, `python -m evals.database fold` files them later")
+                later = f"python -m evals.database fold dataset={dataset}"
+                warn(f"{format_error(error)}; the records are there, `{later}` files them later")
 
 
 def number_records(ended: Sequence[Outcome]) -> list[Outcome]:

@@ -54,7 +54,7 @@ def interruptible() -> Iterator[None]:
 @contextmanager
 def gently() -> Iterator[None]:
     """A signal ends the work where nothing is lost: once an epoch is over and its checkpoint is written."""
-    with _handled(_numbers(("SIGTERM", *NOTICE), _note)):
+    with _handled(_numbers(("SIGTERM", *NOTICE), _note), always=True):
         yield
 
 
@@ -67,11 +67,11 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _handled(handlers: Mapping[int, Handler]) -> Iterator[None]:
-    """Handles signals so, but for those that are ignored, as in a job in the background or under nohup."""
+def _handled(handlers: Mapping[int, Handler], *, always: bool = False) -> Iterator[None]:
+    """Handles signals so, unless they are ignored, as in a job in the background or under nohup, or else ``always``."""
     previous = {number: signal.getsignal(number) for number in handlers}
     for number, handler in previous.items():
-        if handler is not signal.SIG_IGN:
+        if always or handler is not signal.SIG_IGN:
             signal.signal(number, handlers[number])
     try:
         yield
