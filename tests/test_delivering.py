@@ -11,6 +11,7 @@ from evals.database import main as keep
 from tests.commands import SMALL, command, house
 from utils.run_store import RunStore
 from utils.runs import finished_before
+from utils.system import sources
 
 WORDS = (*SMALL, "dataset=loan", "dataset.rows=60")
 BATCHED = ("-m", "hydra/launcher=batched", "hydra.launcher.workers=1", "seed=range(3)")
@@ -42,6 +43,8 @@ def built(monkeypatch):
 def train(*words):
     """A training as a new process would do it."""
     finished_before._lines.cache_clear()
+    sources._read.clear()
+    sources._untold.clear()
     ended = command("train", *words)
     assert ended.code == 0, ended
     return ended
