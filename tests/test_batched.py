@@ -380,6 +380,7 @@ def test_folders_named_after_values_hold_every_record(own):
     assert sorted(path.parent.name for path in own.glob("named/*/record.json")) == ["s_0", "s_1"]
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_stacks_of_a_sweep_and_a_killed_one_costs_no_job(own):
     """Its stack is begun again in another process."""
     words = ("regularizer=erm", "seed=range(4)", *FEW, "trainer.epochs=8", "hydra/launcher=batched")

@@ -135,22 +135,17 @@ def test_the_device_is_no_part_of_what_a_run_is():
     ("launcher", "words", "expected"),
     [
         ("basic", (), [(0, "cuda:0", None), (1, "cuda:1", None), (2, "cuda:0", None)]),
-        pytest.param(
-            "joblib",
-            ("hydra.launcher.n_jobs=2",),
-            [(0, "cuda:0", None), (1, "cuda:1", None), (2, "cuda:0", None)],
-            marks=pytest.mark.slow,
-        ),
+        ("joblib", ("hydra.launcher.n_jobs=2",), [(0, "cuda:0", None), (1, "cuda:1", None), (2, "cuda:0", None)]),
         ("batched", ("hydra.launcher.max_models=1",), [(0, "cuda:0", None), (0, "cuda:0", None), (0, "cuda:1", None)]),
-        pytest.param(
+        (
             "submitit_local",
             ("hydra.launcher.gpus_per_node=2",),
             [(0, "cuda:0", "0,1"), (1, "cuda:1", "0,1"), (2, "cuda:0", "0,1")],
-            marks=pytest.mark.slow,
         ),
-        pytest.param("submitit_local", (), [(0, "cpu", ""), (1, "cpu", ""), (2, "cpu", "")], marks=pytest.mark.slow),
+        ("submitit_local", (), [(0, "cpu", ""), (1, "cpu", ""), (2, "cpu", "")]),
     ],
 )
+@pytest.mark.slow
 def test_jobs_take_turns_under_every_launcher(on_devices, launcher, words, expected):
     need(launcher)
     answer, noted = on_devices(2, f"hydra/launcher={launcher}", "seed=0,1,2", *words)

@@ -38,6 +38,7 @@ def records():
     return RunStore(paths_config.database("loan")).all()
 
 
+@pytest.mark.slow
 def test_a_search_for_unfair_rows_stays_below_the_bound_of_the_model_without_them(home):
     clean, attacked, _ = records()
     m = attacked["poison"]["rows"]

@@ -91,6 +91,7 @@ def test_processes_share_the_trials_and_meet_their_number(own):
     assert min(told) > 0
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_killed_process_are_taken_over_each_once(own):
     told = in_processes((24, 3, 0.03, 2), *[(24, 3, 0.1)] * 2)
     found, times = states()

@@ -265,6 +265,7 @@ def test_another_graph_is_judged_with_the_evaluation(capsys, record):
     assert not any(key.startswith("scm_refuted") for key in found["scm"])
 
 
+@pytest.mark.slow
 def test_a_flow_is_judged_trained_against_and_filed(capsys):
     pytest.importorskip("zuko", reason="needs requirements/causal.txt")
     words = ["dataset=people.yaml", "scm=learned", "scm.nodes={income: flow}", "scm.steps=60", "scm.hidden=10"]

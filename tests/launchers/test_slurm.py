@@ -108,6 +108,7 @@ def test_a_refusal_is_one_error_before_anything_runs(word, phrases, slurm, folde
     assert not (folder / "evals" / "loan.json").exists()
 
 
+@pytest.mark.slow
 def test_a_queue_that_does_not_answer_is_one_error_and_nothing_is_submitted(slurm, folder, monkeypatch):
     silent = folder / "slurm.conf"
     silent.write_text(re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=9", slurm.configuration.read_text()))

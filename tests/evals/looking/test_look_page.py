@@ -59,6 +59,7 @@ def test_what_is_drawn_is_said_and_tables_have_headers(page, running):
     ]
 
 
+@pytest.mark.slow
 def test_missing_values_by_group_unfold_by_keyboard(page, running):
     shown = opened(running, page)
     shown.locator("summary", has_text="missing in 30 rows").focus()

@@ -270,6 +270,7 @@ def test_rows_in_short_are_those_of_wide_tables_written_out(load, monkeypatch):
     assert load(other_job).fingerprint != short.fingerprint
 
 
+@pytest.mark.slow
 def test_a_run_on_rows_in_short_has_the_figures_of_one_on_rows_written_out(tmp_path, monkeypatch):
     words = (*FAST, "regularizer=erm,causal_adv", "trainer.epochs=1", "scm=linear", "scm.draws=2")
     few = ("evaluation.metrics.unfair_area.samples=20", "evaluation.metrics.unfair_area.steps=2")

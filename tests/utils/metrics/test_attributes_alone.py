@@ -112,6 +112,7 @@ def test_the_gap_of_the_rest_is_that_of_the_groups_which_are_large_enough():
         assert found[f"{key}_rest_low"] <= expected[key] <= found[f"{key}_rest_high"]
 
 
+@pytest.mark.slow
 def test_what_chance_gives_the_rest_is_that_of_permutations_of_its_rows():
     table = people(n=500, rare=0.004, seed=3)
     found = judge(table, intervals=3000)
@@ -122,6 +123,7 @@ def test_what_chance_gives_the_rest_is_that_of_permutations_of_its_rows():
     assert found["demographic_parity_difference_rest_null"] == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.slow
 def test_what_chance_gives_an_attribute_is_that_of_permutations_of_it():
     table = people(n=500)
     found = judge(table, intervals=3000)

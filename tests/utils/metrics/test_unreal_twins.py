@@ -95,6 +95,7 @@ def people(rows, seed):
     return pd.DataFrame({"sex": sex, "job": job, "income": income, "hired": hired})
 
 
+@pytest.mark.slow
 def test_twins_with_two_jobs_or_none_are_counted_and_table_card_and_page_say_so(tmp_path):
     graph = "dataset.graph={job:[sex],income:[sex,job]}"
     with house(tmp_path):
@@ -153,6 +154,7 @@ def filed_and_true(folder, reading):
     return record["metrics"]["uai_cf"], float((decide(own)["decision"] != decide(twins)["decision"]).mean())
 
 
+@pytest.mark.slow
 def test_a_model_learns_to_tell_additive_twins_from_people_and_what_it_files_is_then_false(tmp_path):
     """With drawn noise it gets fairer to the twins that there really are, and its figure is theirs."""
     (additive, truth), (drawn, true) = (filed_and_true(tmp_path / word, word) for word in ("anm", "posterior"))

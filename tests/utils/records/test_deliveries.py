@@ -386,7 +386,8 @@ def test_nothing_is_lost_or_doubled_by_many_that_deliver_fold_and_read(path, loc
 # --- folds that are killed -------------------------------------------------------------------------------------
 
 
-KILLS = [*((1000, n) for n in range(1, 11)), *((0, n) for n in range(1, 13))]  # without a journal, and with one
+EVERY = [*((1000, n) for n in range(1, 11)), *((0, n) for n in range(1, 13))]  # without a journal, and with one
+KILLS = [pytest.param(*each, marks=[pytest.mark.slow] * (i % 3 > 0)) for i, each in enumerate(EVERY)]
 
 
 @pytest.mark.parametrize(("journal_after", "calls"), KILLS)

@@ -123,6 +123,7 @@ def test_the_first_inner_seed_is_the_run_s_own_and_the_others_differ(run):
     assert not torch.equal(three.logits[2], three.logits[1])
 
 
+@pytest.mark.slow
 def test_processes_give_the_bits_of_one(forest):
     sets = [rows(forest, i) for i in range(4)]
     alone, beside = answers(forest, sets), answers(forest, sets, processes=2)

@@ -107,6 +107,7 @@ def test_without_training_the_noise_is_the_child():
 # --- fitted ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_twins_keep_their_place_in_another_spread_where_additive_noise_does_not(fitted):
     data, others, u = spread()
     additive, flows = fitted["additive"], fitted["flow"]

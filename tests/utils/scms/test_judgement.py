@@ -41,6 +41,7 @@ def test_a_line_in_place_of_a_curve_is_told_and_the_graph_is_not_blamed():
     assert about(found.warnings, "refuted") == []
 
 
+@pytest.mark.slow
 def test_networks_mend_the_line(tmp_path, monkeypatch):
     monkeypatch.setenv("TRILEMMA_WEIGHTS", str(tmp_path))
     networks = {"hidden": 30, "steps": 1500, "batch_size": 100, "lr": 0.01, "keep": "best", "noise": "additive"}

@@ -102,6 +102,7 @@ def test_the_equations_carry_no_gradient(dataset):
     assert not learned(dataset("toy"), **SETTINGS).to_noise(dataset("toy").train.x).requires_grad
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_no_worse_than_the_last_and_near_a_line_where_lines_are_true(dataset):
     """Of lin, whose equations are lines: 1,280 rows in 200 epochs fit their noise, if nobody stops."""
     data = dataset("lin", 2000)

@@ -20,6 +20,7 @@ print(given, faults())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
+@pytest.mark.slow
 def test_kept_memory_is_not_fetched_from_the_system_again_and_again():
     done = subprocess.run(
         [sys.executable, "-c", FAULTS], cwd=paths_config.ROOT, capture_output=True, text=True, check=True
