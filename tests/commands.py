@@ -94,6 +94,15 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
+def note_builds(patch: pytest.MonkeyPatch) -> list[int]:
+    """Notes whether runs are built from now on, for which their data are read; returns what grows with each."""
+    lifecycle: Any = importlib.import_module("utils.runs.lifecycle")
+    made: list[int] = []
+    build = lifecycle.build_run
+    patch.setattr(lifecycle, "build_run", lambda *given, **named: made.append(1) or build(*given, **named))
+    return made
+
+
 def refused(answer: Answer, *phrases: str) -> None:
     """Exit code 2 and one error, last on stderr, that says all the phrases; no traceback."""
     lines = answer.err.strip().splitlines()

@@ -8,7 +8,7 @@ import pytest
 
 import paths_config
 from evals.database import main as keep
-from tests.commands import SMALL, command, house
+from tests.commands import SMALL, command, house, note_builds
 from utils.run_store import RunStore
 from utils.runs import finished_before
 from utils.system import sources
@@ -31,13 +31,7 @@ def delivering(monkeypatch):
 
 @pytest.fixture
 def built(monkeypatch):
-    """Notes whether runs are built, for which their data are read."""
-    from utils.runs import lifecycle
-
-    made = []
-    build = lifecycle.build_run
-    monkeypatch.setattr(lifecycle, "build_run", lambda *given, **named: made.append(1) or build(*given, **named))
-    return made
+    return note_builds(monkeypatch)
 
 
 def train(*words):

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import paths_config
-from utils.launchers.shared_folders import SHARED, tokens_in
+from utils.launchers.shared_folders import SHARED, list_variables, tokens_in
 from utils.system.console import count, notice
 
 PATIENCE = 30  # seconds until a cluster, or a free process of a node, has answered
 STORE = 100_000_000  # bytes of the objects of a Ray started here, which holds little more than configurations
-PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # run in a process of its own: where nobody answers, Ray writes pages and ends the process
 PROBE = """
 import json, logging, sys
@@ -67,7 +66,7 @@ def connect(settings: Mapping[str, Any]) -> Any:
         _require_answer(str(given["address"]))
     else:
         given = {"address": "local", "object_store_memory": STORE} | given
-    variables = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith("TRILEMMA_")}
+    variables = list_variables()
     if "address" in settings and settings["address"] is not None:
         variables["TRILEMMA_DELIVER"] = "1"  # to the database, since locks of a shared folder may not hold among nodes
     before = signal.getsignal(signal.SIGTERM)

@@ -1,5 +1,6 @@
-"""The folders of a sweep, which every node of a cluster has to see: what is looked for there, and the remedy."""
+"""The folders of a sweep, which every node of a cluster has to see, and the variables by which it finds them."""
 
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,6 +11,12 @@ SHARED = (
     "the nodes share: start there, or name folders there by TRILEMMA_DATA, TRILEMMA_EVALS, TRILEMMA_WEIGHTS and "
     "hydra.sweep.dir"
 )
+PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def list_variables() -> dict[str, str]:
+    """Returns the variables of the environment by which jobs on nodes find the program, its folders and its threads."""
+    return {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith("TRILEMMA_")}
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Launched again, the same line submits what is neither finished nor queued, and w
 """
 
 import io
-import os
 import re
 import shlex
 import time
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 import paths_config
 from utils.launchers import slurm_queue as queue
 from utils.launchers.batched import UNITS, cut, require_flags
+from utils.launchers.shared_folders import list_variables
 from utils.launchers.slurm_folders import require_shared
 from utils.launchers.slurm_queue import QueueError, Tasks
 from utils.launchers.submissions import (
@@ -96,17 +96,19 @@ class Slurm(Launcher):
             )
         self.planner: Planner | None = None
         self.queued: set[int] = set()  # jobs that are left to the cluster
+        self.digests: dict[int, str] = {}  # of the jobs' settings, by number
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
-        """Takes what Hydra hands over; the task is train.py's."""
+        """Takes what Hydra hands over; the task is train.py's.
+
+        Raises:
+            ValueError: SLURM or submitit is not there, or the folder is that of a sweep which still runs.
+        """
         import_submitit()
         queue.require_slurm()
         self.config = config
         self.planner = self.planner or Planner(hydra_context, config)
-
-    def check(self, jobs: Sequence[Job]) -> None:  # noqa: ARG002
-        """Refuses the folder of another sweep that still runs, before anything is written there. Raises ValueError."""
-        sweep = Path(self.config.hydra.sweep.dir).absolute()
+        sweep = Path(config.hydra.sweep.dir).absolute()
         if sweep.is_dir():
             with _nothing_submitted():
                 require_own(sweep, queue.look())
@@ -128,7 +130,8 @@ class Slurm(Launcher):
             registry.mkdir(parents=True, exist_ok=True)
         with _nothing_submitted(), hold(registry / ".lock", "another command submits jobs"):
             known = queue.look()
-            forget_ended(known, {digest(job.params) for job in planned})
+            self.digests = {job.number: digest(job.params) for job in planned}
+            forget_ended(known, set(self.digests.values()))
             there = self._places(jobs, known)
             if fresh := [job for job in jobs if job.number not in there]:
                 require_shared(sweep, self.asked)
@@ -150,7 +153,7 @@ class Slurm(Launcher):
 
     def _places(self, jobs: Sequence[Job], known: Mapping[str, Tasks]) -> dict[int, Place]:
         """Returns where those of the jobs are that wait or run already."""
-        digests = {job.number: digest(job.params) for job in jobs}
+        digests = {job.number: self.digests[job.number] for job in jobs}
         found = find_queued(digests.values(), known)
         return {number: found[own] for number, own in digests.items() if own in found}
 
@@ -190,7 +193,7 @@ class Slurm(Launcher):
     def _describe(self, job: Job) -> Waiting:
         assert self.planner is not None
         words = " ".join(self.planner.words(job.number))
-        return Waiting(job.number, digest(job.params), job.params["dataset"]["name"], words)
+        return Waiting(job.number, self.digests[job.number], job.params["dataset"]["name"], words)
 
     def _limits(self) -> dict[str, float]:
         return {key: self.asked[key] for key in ("mem_gb", "timeout_min")}
@@ -239,8 +242,7 @@ def deal(stacks: Sequence[list[Job]], most: int) -> list[Stacks]:
 
 def _environment() -> list[str]:
     """Returns lines of the script by which the nodes find this program and its folders, whatever the site passes on."""
-    names = [key for key in os.environ if key.startswith("TRILEMMA_") or key in ("PYTHONPATH", "OMP_NUM_THREADS")]
-    passed = [f"export {name}={shlex.quote(os.environ[name])}" for name in sorted(names)]
+    passed = [f"export {name}={shlex.quote(value)}" for name, value in sorted(list_variables().items())]
     return ["export SLURM_EXPORT_ENV=ALL", *passed]  # to the step, where a site passes nothing on to jobs
 
 

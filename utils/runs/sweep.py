@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -273,9 +273,7 @@ class Grid(Planned):
         """Checks all jobs, launches them, shows how they end."""
         batches = BasicSweeper.split_arguments(self.words(arguments), self.max_batch_size)
         jobs = [job for batch in batches for job in batch]
-        planned = self.planner.plan(jobs, 0)
-        check: Callable[[Sequence[Job]], None] = getattr(self.launcher, "check", lambda _: None)
-        check(planned)
+        self.planner.plan(jobs, 0)
         with swept(self.config, range(len(jobs)), self.planner) as tally:
             first, tally.queued = 0, getattr(self.launcher, "queued", set())
             for batch in batches:

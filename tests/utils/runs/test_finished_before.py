@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import paths_config
-from tests.commands import SMALL, command, house, refused
+from tests.commands import SMALL, command, house, note_builds, refused
 from utils.command_line.composing import compose_params
 from utils.run_store import RunStore
 from utils.runs import finished_before
@@ -32,13 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def built(monkeypatch):
-    """Notes whether runs are built, for which their data are read."""
-    from utils.runs import lifecycle
-
-    made = []
-    build = lifecycle.build_run
-    monkeypatch.setattr(lifecycle, "build_run", lambda *given, **named: made.append(1) or build(*given, **named))
-    return made
+    return note_builds(monkeypatch)
 
 
 def train(*words):
