@@ -19,6 +19,7 @@ from utils import seeding
 from utils.scms.counterfactual import abduct, chances, interventions, latent_slopes, least_shift, noise_of
 from utils.seeding import Source
 from utils.types import SCM, Column, Context, Epsilon, Predict, Scalar
+from utils.views.written_out import of_inputs_alone
 
 Reach = Callable[[Tensor], Tensor]  # delta (c, n, *) -> x' (c, n, *)
 Damage = Callable[[Tensor], Tensor]  # delta (c, n, *) -> (c, n), larger is worse for the model
@@ -353,7 +354,8 @@ def slope(damage: Damage, delta: Tensor) -> tuple[Tensor, Tensor]:
     """
     with torch.enable_grad():
         point = delta.detach().requires_grad_()
-        value = damage(point)
+        with of_inputs_alone():
+            value = damage(point)
         if not value.requires_grad:  # the damage does not depend on delta
             return torch.zeros_like(point), value
         (gradient,) = torch.autograd.grad(value.sum(), point, allow_unused=True, materialize_grads=True)

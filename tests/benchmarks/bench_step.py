@@ -26,9 +26,11 @@ from utils.losses.objective import make_objective
 from utils.runs.fitting import stack_terms
 from utils.scms.layers import in_layers
 from utils.scms.once import Known
+from utils.system.environment import keep_memory
 from utils.training.many_models import find_losses
 from utils.training.stack_optimizer import optimizer_of
 from utils.views.stack import Stack, stack_batches, stack_contexts
+from utils.views.written_out import write_out
 
 PRODUCTS = ("aten.bmm", "aten.baddbmm", "aten.mm", "aten.addmm")
 REPEATS = 40
@@ -46,7 +48,8 @@ class Heard(TorchDispatchMode):
         self.operations += 1
         if str(function).startswith(PRODUCTS):
             like = [torch.randn_like(a) if isinstance(a, Tensor) else a for a in args]
-            self.products.append(lambda: function(*like, **(kwargs or {})))
+            named = {k: torch.empty_like(a) if isinstance(a, Tensor) else a for k, a in (kwargs or {}).items()}
+            self.products.append(lambda: function(*like, **named))
         return function(*args, **(kwargs or {}))
 
 
@@ -60,7 +63,7 @@ def built(words: Sequence[str]) -> build.Run:
 
 def stepping(runs: Sequence[build.Run]) -> Callable[[], None]:
     """A step of the training of a stack of runs, on other rows each time."""
-    stack, ctx = Stack([run.model for run in runs]), stack_contexts([run.ctx for run in runs])
+    stack, ctx = write_out(Stack([run.model for run in runs])), stack_contexts([run.ctx for run in runs])
     ctx = replace(ctx, scm=in_layers(ctx.scm), progress=0.0, epoch=0, epochs=10)
     train = stack_batches([run.dataset.train for run in runs])
     objective, known, weights = make_objective(*stack_terms(runs)), Known(train), list(stack.parameters())
@@ -98,6 +101,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, nargs="*", default=(1, 16, 64))
     args = parser.parse_args()
     torch.set_num_threads(1)
+    keep_memory()
     print(f"`{' '.join(args.words)}`\n\n| models | ms a step and model | its products | ratio | operations |")
     print("|---|---|---|---|---|")
     for models in args.models:

@@ -8,6 +8,7 @@ from torch import Tensor
 from utils.threats import Threat, ascend, pull_back
 from utils.types import Context, Predict, Scalar
 from utils.views.one_pass import answers_at
+from utils.views.written_out import of_inputs_alone
 
 
 def local_linearity(
@@ -50,7 +51,8 @@ def local_linearity(
     point, logits = answers_at(predict, x)
     with torch.enable_grad():
         base = value(logits)
-        (gradient,) = torch.autograd.grad(base.sum(), point, create_graph=True, materialize_grads=True)
+        with of_inputs_alone():
+            (gradient,) = torch.autograd.grad(base.sum(), point, create_graph=True, materialize_grads=True)
     slope = pull_back(gradient, threat, reach, x)
 
     def gamma(delta: Tensor, base: Tensor, slope: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from utils.losses.objective import cross_entropy, log_odds_against
 from utils.threats import TINY, causal
 from utils.types import Batch, Context, Predict
+from utils.views.written_out import of_inputs_alone
 
 
 def causal_dro(predict: Predict, batch: Batch, ctx: Context, *, order: Literal[1, 2]) -> Tensor:
@@ -35,7 +36,8 @@ def causal_dro(predict: Predict, batch: Batch, ctx: Context, *, order: Literal[1
     logits = predict(reach(delta))
     loss = cross_entropy(logits, batch.y).max(0).values
     value = loss if order == 2 else log_odds_against(logits, batch.y)
-    (slope,) = torch.autograd.grad(value.sum(), delta, create_graph=True)
+    with of_inputs_alone():
+        (slope,) = torch.autograd.grad(value.sum(), delta, create_graph=True)
     square = (slope * threat.mask).square().sum(-1)  # (L, n); of order 2 other than 0 at the worst twin alone
     if order == 1:
         steepness = square.amax(0).amax(-1, keepdim=True)

@@ -23,6 +23,7 @@ from utils.types import Batch, Context, Scalar, StoredDecide
 from utils.views.modes import in_double
 from utils.views.row_parts import parts
 from utils.views.stack import Stack, UnstackableError, stack_batches, stack_contexts, together
+from utils.views.written_out import write_out
 
 FEW = 4  # rows of a rehearsal
 
@@ -68,7 +69,7 @@ def fit_together(runs: Sequence[Run], *, watch: Watch) -> list[DivergenceError |
         raise UnstackableError(reason)
     if not treats_each_parameter_alone(runs[0].make_optimizer):
         raise UnstackableError(f"{first['optimizer']['_target_']} looks at more than one number at a time")
-    stack = Stack([run.model for run in runs])
+    stack = write_out(Stack([run.model for run in runs]))
     nominal, terms = stack_terms(runs)
     objective = make_objective(nominal, terms)
     train, ctx = stack_batches([run.dataset.train for run in runs]), stack_contexts([run.ctx for run in runs])

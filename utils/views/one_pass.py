@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from utils.types import Predict
+from utils.views.written_out import of_inputs_alone
 
 
 class OnePass:
@@ -41,6 +42,7 @@ def answers_at(predict: Predict, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.enable_grad()
+@of_inputs_alone(False)  # whoever asks first
 def _answers(predict: Predict, x: Tensor) -> tuple[Tensor, Tensor]:
     point = x.detach().requires_grad_()
     return point, predict(point)
