@@ -22,25 +22,23 @@ class Weighted(NamedTuple):
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Negative log-likelihood (..., ) of logits (..., k); y (...) broadcasts from the right. k = 1 is two classes."""
-    y = y.expand(logits.shape[:-1])
-    if logits.shape[-1] == 1:
-        return F.binary_cross_entropy_with_logits(logits.squeeze(-1), y.to(logits.dtype), reduction="none")
-    return -logits.log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    """Negative log-likelihood (...) of logits (..., k); y (...) broadcasts from the right. k = 1 is two classes."""
+    return surprise_at(y)(logits)
 
 
 def surprise_at(y: Tensor) -> Callable[[Tensor], Tensor]:
     """Returns the cross-entropy (...) of logits (..., k) with labels y (...), as a function to be asked many times.
 
-    Of two classes it is -log sigmoid((2y - 1) z), whose last bits are not those of ``cross_entropy``, but no more than
-    there depend on the number of rows and models.
+    Of two classes it is -log sigmoid((2y - 1) z), whose bits and those of its gradient do not depend on the number of
+    rows and models.
     """
     towards = 2.0 * y - 1.0
 
     def surprise(logits: Tensor) -> Tensor:
-        if logits.shape[-1] > 1:
-            return cross_entropy(logits, y)
-        return -F.logsigmoid(logits.squeeze(-1) * towards)
+        if logits.shape[-1] == 1:
+            return -F.logsigmoid(logits.squeeze(-1) * towards)
+        classes = y.expand(logits.shape[:-1]).unsqueeze(-1)
+        return -logits.log_softmax(-1).gather(-1, classes).squeeze(-1)
 
     return surprise
 

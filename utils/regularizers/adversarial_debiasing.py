@@ -5,6 +5,7 @@ from torch import Tensor
 
 from utils.losses.objective import binary_logit
 from utils.regularizers.by_group import Rate, members, weights_among
+from utils.system.elementwise import sigmoid
 from utils.types import Batch, Context, Predict
 
 TINY = 1e-12
@@ -64,7 +65,7 @@ def adversarial_debiasing(
 
 def _basis(z: Tensor) -> Tensor:
     """Returns the adversary's inputs from a logit (..., n), (..., 1, n, 3)."""
-    return torch.stack([torch.ones_like(z), z, z.sigmoid()], -1).unsqueeze(-3)
+    return torch.stack([torch.ones_like(z), z, sigmoid(z)], -1).unsqueeze(-3)
 
 
 def _newton(v: Tensor, basis: Tensor, share: Tensor, group: Tensor, guess: Tensor, ridge: float) -> Tensor:

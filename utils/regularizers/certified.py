@@ -10,6 +10,7 @@ from torch import Tensor
 from utils.adversary.bounds import around, through
 from utils.losses.objective import binary_logit, cross_entropy
 from utils.scms.counterfactual import abduct, chances, interventions
+from utils.system.elementwise import sigmoid
 from utils.types import Batch, Context, Predict, Scalar
 
 
@@ -43,7 +44,7 @@ def certified(predict: Predict, batch: Batch, ctx: Context, *, spread: Scalar, w
     low, high = (_rows_as_twins(binary_logit(end, "certified"), len(noise)) for end in logits.bounds())
     low, high = low.amin(0), high.amax(0)
     worst = torch.where(batch.y > 0, low, high)
-    return cross_entropy(worst.unsqueeze(-1), batch.y) + spread * (high.sigmoid() - low.sigmoid())
+    return cross_entropy(worst.unsqueeze(-1), batch.y) + spread * (sigmoid(high) - sigmoid(low))
 
 
 def _twins_as_rows(of: Tensor, trailing: int = 0) -> Tensor:

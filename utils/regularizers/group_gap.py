@@ -5,6 +5,7 @@ from torch import Tensor
 
 from utils.losses.objective import binary_logit
 from utils.regularizers.by_group import Rate, members, weights_among
+from utils.system.elementwise import sigmoid
 from utils.types import Batch, Context, Predict
 
 TINY = 1e-12
@@ -33,7 +34,7 @@ def group_gap(predict: Predict, batch: Batch, ctx: Context, *, rate: Rate, tempe
     if not temperature > 0:
         raise ValueError(f"regularizer.group_gap.temperature={temperature}: expected a number above 0")
     member, w = members(batch, ctx, "group_gap"), weights_among(batch, rate)
-    soft = torch.sigmoid(binary_logit(predict(batch.x), "group_gap") / temperature)
+    soft = sigmoid(binary_logit(predict(batch.x), "group_gap") / temperature)
     mass = torch.einsum("...an,...gn->...ag", w, member)
     accepted = torch.einsum("...an,...gn->...ag", w * soft.unsqueeze(-2), member)
     whole = mass.sum(-1, keepdim=True).clamp_min(TINY)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, pad
 
 from utils.scms.structure import Equation
+from utils.system.elementwise import sigmoid
 
 LEAST_CHANCE = 1e-6  # of a level, so that a noise agrees with every row
 ROUNDING = 4  # how far noise stays from where another level begins, units in the last place
@@ -35,7 +36,7 @@ Head = Callable[..., Tensor]  # what a regression gives (..., q) -> chances (...
 
 def of_binary(score: Tensor) -> Tensor:
     """Chances (..., 2) from the log-odds (...) of the second level."""
-    chance = score.sigmoid()
+    chance = sigmoid(score)
     return torch.stack([1 - chance, chance], -1)
 
 
@@ -46,7 +47,7 @@ def of_categories(scores: Tensor) -> Tensor:
 
 def of_ordered(cuts: Tensor) -> Tensor:
     """Chances (..., k) from the log-odds (..., k - 1) of not being above each level but the last."""
-    below = cuts.sigmoid().cummax(-1).values
+    below = sigmoid(cuts).cummax(-1).values
     return pad(below, (0, 1), value=1.0) - pad(below, (1, 0), value=0.0)
 
 

@@ -81,8 +81,7 @@ class StackedLinear(nn.Module):
 
     A single input or output gets a second one of zeros. With one alone, libraries take another kernel for m = 1 than
     for more models; without, the bits of a model do not depend on the stack that it is part of. Layers of fewer inputs
-    than others take the first ones; the others have to be 0, so that their weights, which are 0, are not trained. The
-    weights (m, i, o) of a single output lie in memory as (m, 2, i), by which products are several times as fast.
+    than others take the first ones; the others have to be 0, so that their weights, which are 0, are not trained.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]):
@@ -91,26 +90,22 @@ class StackedLinear(nn.Module):
         self.inputs, self.outputs = max(layer.in_features for layer in layers), layers[0].out_features
         self.spare = (0, int(self.outputs == 1), 0, int(self.inputs == 1))  # of the last dimension, of the one before
         weights = [F.pad(of.weight.detach().T, (0, 0, 0, self.inputs - of.in_features)) for of in layers]
-        weight = F.pad(torch.stack(weights), self.spare)
-        self.weight = nn.Parameter((weight.mT if self.outputs == 1 else weight).contiguous(), trained)
+        self.weight = nn.Parameter(F.pad(torch.stack(weights), self.spare).contiguous(), trained)
         biases = [layer.bias.detach().unsqueeze(0) for layer in layers if layer.bias is not None]
         learned = layers[0].bias is not None and layers[0].bias.requires_grad
-        self.bias = nn.Parameter(torch.stack(biases), learned) if biases else None
+        self.bias = nn.Parameter(F.pad(torch.stack(biases), self.spare[:2]), learned) if biases else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(m, n, i) -> (m, n, o)."""
         if self.inputs == 1:
             x = F.pad(x, (0, 1))
-        if self.outputs == 1:
-            y = torch.bmm(x, self.weight.mT)[..., :1]
-            return y if self.bias is None else y + self.bias
-        return torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
+        y = torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
+        return y[..., : self.outputs] if self.outputs == 1 else y
 
     def by_name(self, prefix: str) -> dict[str, Tensor]:
         """Parameters as those of the m layers, (m, *)."""
-        bias = {} if self.bias is None else {f"{prefix}bias": self.bias[:, 0]}
-        weight = self.weight if self.outputs == 1 else self.weight.mT
-        return {f"{prefix}weight": weight[:, : self.outputs, : self.inputs]} | bias
+        bias = {} if self.bias is None else {f"{prefix}bias": self.bias[:, 0, : self.outputs]}
+        return {f"{prefix}weight": self.weight[:, : self.inputs, : self.outputs].mT} | bias
 
 
 class Vmapped(nn.Module):
@@ -148,8 +143,8 @@ def _stack_module(models: Sequence[nn.Module]) -> nn.Module:
 
 def _by_name(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     """Returns every parameter of the stacked models by its name in one of them, (m, *)."""
-    if isinstance(module, StackedLinear | Vmapped):
-        return module.by_name(prefix)
+    if hasattr(module, "by_name"):  # a layer
+        return module.by_name(prefix)  # type: ignore[operator]
     found: dict[str, Tensor] = {}
     for name, child in module.named_children():
         found |= _by_name(child, f"{prefix}{name}.")

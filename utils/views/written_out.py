@@ -2,7 +2,7 @@
 
 The same functions as layer by layer, for two thirds of the time: nothing is kept that no gradient needs, what can be is
 done in place, a few models go through all layers before the next, so that their numbers stay in the processor's cache,
-tanh z is 2 sigmoid(2 z) - 1, and a layer of one output is a product by rows. The bits of a model do not depend on the
+tanh is computed by exp, and a layer of one output is a product by rows. The bits of a model do not depend on the
 others.
 """
 
@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from utils.views.stack import Stack, StackedLinear
 
 MOST = 1 << 17  # numbers of a hidden layer of the models that go through at a time
-MINUS_ONE = torch.tensor(-1.0)
+ONE = torch.tensor(1.0)
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _inputs_alone = False
@@ -43,11 +43,13 @@ def write_out(stack: Stack) -> Stack:
 
 
 def _replaced(module: nn.Module) -> nn.Module:
-    children = OrderedDict((name, _replaced(child)) for name, child in module.named_children())
-    if type(module) is nn.Sequential and _is_perceptron(list(children.values())):
-        return Perceptron(children).train(module.training)
+    children: OrderedDict[str, Any] = OrderedDict((name, _replaced(child)) for name, child in module.named_children())
     module._modules.update(children)
-    return module
+    if type(module) is not nn.Sequential or not _is_perceptron(list(module)):
+        return module
+    name, last = children.popitem()
+    children[name] = ByRows(last.weight, last.bias) if last.outputs == 1 else last
+    return Perceptron(children).train(module.training)
 
 
 def _is_perceptron(layers: Sequence[nn.Module]) -> bool:
@@ -60,6 +62,27 @@ def _is_perceptron(layers: Sequence[nn.Module]) -> bool:
     )
 
 
+class ByRows(nn.Module):
+    """m linear layers of one output, x (m, n, i) -> (m, n, 1), in place of a ``StackedLinear``.
+
+    Their weights lie in memory as (m, 2, i), the second row 0: products by them take a quarter of the time.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor):
+        super().__init__()
+        self.outputs = 1
+        self.weight = nn.Parameter(weight.detach().mT.contiguous(), weight.requires_grad)
+        self.bias = nn.Parameter(bias.detach()[..., :1].contiguous(), bias.requires_grad)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(m, n, i) -> (m, n, 1)."""
+        return torch.bmm(x, self.weight.mT)[..., :1] + self.bias
+
+    def by_name(self, prefix: str) -> dict[str, Tensor]:
+        """Parameters as those of the m layers, (m, *)."""
+        return {f"{prefix}weight": self.weight[:, :1], f"{prefix}bias": self.bias[:, 0]}
+
+
 class Perceptron(nn.Sequential):
     """Stacked linear layers with tanh between them."""
 
@@ -67,7 +90,7 @@ class Perceptron(nn.Sequential):
         """(m, n, i) -> (m, n, o)."""
         if not self.training or type(x) is not Tensor or x.device.type != "cpu":
             return super().forward(x)
-        linear = [of for of in self._modules.values() if type(of) is StackedLinear]
+        linear: list[Any] = [*self._modules.values()][0::2]
         parameters = [*(of.weight for of in linear), *(of.bias for of in linear)]
         layers = Layers(len(linear) - 1, max(of.outputs for of in linear), linear[-1].outputs == 1, super().forward)
         if _inputs_alone:
@@ -78,7 +101,7 @@ class Perceptron(nn.Sequential):
 
 
 class Layers(NamedTuple):
-    """What is known of the layers of m models. Their weights are (m, i, o), the last of one output (m, 2, i)."""
+    """The sizes of the layers of m models; weights are (m, i, o), the last of one output (m, 2, i)."""
 
     hidden: int
     widest: int
@@ -93,7 +116,7 @@ class Layers(NamedTuple):
         return list(zip(*(tensor.split(size) for tensor in (rows, *tensors)), strict=True))
 
     def last(self, h: Tensor, weight: Tensor) -> Tensor:
-        """What goes into the last layer (p, n, i) by its weight, (p, n, k)."""
+        """The last weight times its input: (p, n, i) -> (p, n, k)."""
         return torch.bmm(weight, h.mT)[:, :1].mT if self.thin else torch.bmm(h, weight)
 
     def before_last(self, slope: Tensor, weight: Tensor) -> Tensor:
@@ -109,13 +132,9 @@ class Layers(NamedTuple):
 
 
 def _hidden(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """tanh(x weight + bias), off by 2e-7 at most."""
-    z = (
-        torch.baddbmm(bias, x, weight, beta=2, alpha=2)
-        if out is None
-        else torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out)
-    )
-    return torch.add(MINUS_ONE, z.sigmoid_(), alpha=2, out=z)
+    """tanh z of z = x weight + bias as 1 - 2 / (1 + exp(2 z)), off by 2e-7 at most; 2 z is exact."""
+    z = torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out)
+    return torch.add(ONE, z.exp_().add_(1).reciprocal_(), alpha=-2, out=z)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -201,15 +220,15 @@ class _Through(torch.autograd.Function):
 def _of_higher_order(
     layers: Layers, slope: Tensor, x: Tensor, hidden: Sequence[Tensor], parameters: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
-    """What ``_Through.backward`` returns, with a graph of its own."""
+    """The same as ``_Through.backward`` returns, with a graph of its own."""
     if _inputs_alone:
         of_x: Tensor = _Slope.apply(slope, layers, *hidden, *parameters[: layers.hidden + 1])
         return of_x, None, *[None] * len(parameters)
     tensors = (x, *parameters)
     wanted = [of for of in tensors if of.requires_grad]
     found = iter(torch.autograd.grad(layers.plain(x), wanted, slope, create_graph=True))
-    of_x, *others = (next(found) if of.requires_grad else None for of in tensors)
-    return of_x, None, *others
+    inputs, *others = (next(found) if of.requires_grad else None for of in tensors)
+    return inputs, None, *others
 
 
 class _Slope(torch.autograd.Function):

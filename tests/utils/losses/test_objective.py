@@ -121,7 +121,7 @@ def test_log_odds_against_have_a_gradient_where_the_cross_entropy_saturates(k):
     y = torch.tensor([1])
     (vanished,) = torch.autograd.grad(cross_entropy(logits, y).sum(), logits)
     (kept,) = torch.autograd.grad(log_odds_against(logits, y).sum(), logits)
-    assert vanished.abs().max() == 0
+    assert vanished.abs().max() <= 1e-26
     assert kept[0, min(1, k - 1)] == -1
 
 

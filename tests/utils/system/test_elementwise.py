@@ -1,0 +1,36 @@
+"""Functions of single numbers whose bits do not depend on how many are computed at once."""
+
+import torch
+
+from utils.losses.objective import cross_entropy
+from utils.system.elementwise import sigmoid
+
+
+def parts_of(function, *numbers):
+    """The function of all numbers, and of the first ones alone, gradients with them."""
+
+    def both(count):
+        own = [of[:count].clone().requires_grad_() for of in numbers]
+        values = function(*own)
+        return [values.detach(), *torch.autograd.grad(values.sum(), own)]
+
+    whole = both(1000)
+    return [(of[:count], part) for count in range(1, 40) for of, part in zip(whole, both(count), strict=True)]
+
+
+def test_bits_of_sigmoid_do_not_depend_on_the_numbers_beside():
+    x = 5 * torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert all(torch.equal(of, part) for of, part in parts_of(sigmoid, x))
+
+
+def test_sigmoid_is_that_of_torch():
+    x = torch.linspace(-80, 80, 10_001, dtype=torch.float64).requires_grad_()
+    assert torch.allclose(sigmoid(x), torch.sigmoid(x), rtol=1e-14, atol=0)
+    [slope] = torch.autograd.grad(sigmoid(x).sum(), x)
+    assert torch.allclose(slope, (-x.abs()).exp() / (1 + (-x.abs()).exp()).square(), rtol=1e-12, atol=0)
+    assert sigmoid(torch.tensor([-torch.inf, torch.inf])).tolist() == [0, 1]
+
+
+def test_bits_of_the_loss_and_its_gradient_do_not_depend_on_the_rows_beside():
+    logits, y = torch.randn(1000, 1), torch.arange(1000) % 2
+    assert all(torch.equal(of, part) for of, part in parts_of(lambda z: cross_entropy(z, y[: len(z)]), logits))
