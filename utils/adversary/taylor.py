@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from utils.system.elementwise import atanh
+
 ROUNDINGS = 8
 BISECTIONS = 12
 NARROW = 0.05  # an interval whose chord is known to fewer digits than its tangent
@@ -570,7 +572,7 @@ def _tanh_chord(v: Tensor, low: Tensor, high: Tensor) -> _Bent:
     width = high - low
     chord = (high.tanh() - low.tanh()) / width.clamp_min(NARROW)
     slope = torch.where(width < NARROW, 1 - v.tanh().square(), chord)
-    turn = torch.atanh((1 - slope.detach()).clamp(0, 1).sqrt())  # where a slope is 0, so that it needs no gradient
+    turn = atanh((1 - slope.detach()).clamp(0, 1).sqrt())  # where a slope is 0, so that it needs no gradient
     return _between_parallels(torch.tanh, v, low, high, slope, [turn, -turn])
 
 

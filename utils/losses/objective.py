@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from utils.system.elementwise import log_sigmoid
 from utils.types import Adaptation, Batch, Context, Predict, Scalar, Term
 
 Objective = Callable[[Predict, Batch, Context], tuple[Tensor, dict[str, Tensor]]]
@@ -29,14 +30,14 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def surprise_at(y: Tensor) -> Callable[[Tensor], Tensor]:
     """Returns the cross-entropy (...) of logits (..., k) with labels y (...), as a function to be asked many times.
 
-    Of two classes it is -log sigmoid((2y - 1) z), whose bits and those of its gradient do not depend on the number of
+    Of two classes it is -log sigmoid((2y - 1) z), whose bits and those of its gradients do not depend on the number of
     rows and models.
     """
     towards = 2.0 * y - 1.0
 
     def surprise(logits: Tensor) -> Tensor:
         if logits.shape[-1] == 1:
-            return -F.logsigmoid(logits.squeeze(-1) * towards)
+            return -log_sigmoid(logits.squeeze(-1) * towards)
         classes = y.expand(logits.shape[:-1]).unsqueeze(-1)
         return -logits.log_softmax(-1).gather(-1, classes).squeeze(-1)
 

@@ -1,26 +1,30 @@
 """Functions of single numbers whose bits do not depend on how many are computed at once."""
 
+import pytest
 import torch
 
 from utils.losses.objective import cross_entropy
-from utils.system.elementwise import sigmoid
+from utils.system.elementwise import atanh, log_sigmoid, sigmoid
 
 
 def parts_of(function, *numbers):
-    """The function of all numbers, and of the first ones alone, gradients with them."""
+    """The function of all numbers, and of the first ones alone, with its gradients and gradients of these."""
 
     def both(count):
         own = [of[:count].clone().requires_grad_() for of in numbers]
         values = function(*own)
-        return [values.detach(), *torch.autograd.grad(values.sum(), own)]
+        slopes = torch.autograd.grad(values.sum(), own, create_graph=True)
+        curvatures = torch.autograd.grad(sum(slope.square().sum() for slope in slopes), own)
+        return [of.detach() for of in (values, *slopes, *curvatures)]
 
     whole = both(1000)
     return [(of[:count], part) for count in range(1, 40) for of, part in zip(whole, both(count), strict=True)]
 
 
-def test_bits_of_sigmoid_do_not_depend_on_the_numbers_beside():
-    x = 5 * torch.randn(1000, generator=torch.Generator().manual_seed(0))
-    assert all(torch.equal(of, part) for of, part in parts_of(sigmoid, x))
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, atanh])
+def test_bits_do_not_depend_on_the_numbers_beside(function):
+    x = 2 * torch.rand(1000, generator=torch.Generator().manual_seed(0)) - 1
+    assert all(torch.equal(of, part) for of, part in parts_of(function, x))
 
 
 def test_sigmoid_is_that_of_torch():
@@ -34,3 +38,8 @@ def test_sigmoid_is_that_of_torch():
 def test_bits_of_the_loss_and_its_gradient_do_not_depend_on_the_rows_beside():
     logits, y = torch.randn(1000, 1), torch.arange(1000) % 2
     assert all(torch.equal(of, part) for of, part in parts_of(lambda z: cross_entropy(z, y[: len(z)]), logits))
+
+
+def test_atanh_is_that_of_torch():
+    x = torch.linspace(-1, 1, 10_001, dtype=torch.float64)
+    assert torch.allclose(atanh(x), torch.atanh(x), rtol=1e-14, atol=0)
