@@ -18,7 +18,7 @@ import paths_config
 from tests.commands import SMALL, command, environment, for_tables, house, line, refused
 from utils.command_line import checks
 from utils.configuration.stacking import structure_of
-from utils.launchers.batched import cut, in_bytes
+from utils.launchers.batched import cut, cut_for, in_bytes
 from utils.run_store import RunStore
 from utils.runs import lifecycle
 from utils.runs import sweep as runs_sweep
@@ -258,6 +258,15 @@ def test_an_optimizer_that_couples_parameters_runs_one_by_one_and_says_so(own):
 )
 def test_sizes_are_read_as_people_write_them(text, size):
     assert in_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    ("jobs", "workers", "sizes"),
+    [(20, 1, [20]), (20, 2, [10, 10]), (64, 2, [32, 32]), (100, 2, [50, 50]), (20, 8, [7, 7, 6]), (8, 2, [8])],
+)
+def test_stacks_are_smaller_where_a_process_would_have_none(planned, own, jobs, workers, sizes):
+    alike = [Job(i, (), params, own) for i, params in enumerate(planned(f"seed=range({jobs})"))]
+    assert [len(stack) for stack in cut_for(workers, alike, 64)] == sizes
 
 
 def test_a_small_budget_cuts_stacks_and_changes_nothing(tmp_path):

@@ -23,6 +23,7 @@ from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
 from utils.system.pool import pool
 
+FEWEST = 8  # models of a stack, for which another process would not be worth its start
 TRIES = 3  # times that stacks are begun whose process died
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
@@ -31,7 +32,7 @@ class Batched(Launcher):
     """Stacks of at most ``max_models`` models and ``max_memory`` bytes, on ``workers`` processes.
 
     Args:
-        max_models: of a stack; more gain nothing once a batch fills the processor's cache.
+        max_models: of a stack; more gain little. Stacks are smaller where some process would have none.
         max_memory: of all workers, as text such as "2GB"; larger stacks are cut.
         workers: processes that train a stack each; null for one per CUDA device, or one per core where there is none.
 
@@ -59,8 +60,9 @@ class Batched(Launcher):
             return []
         import torch  # which help, mistakes and finished runs need not wait for
 
-        stacks = spread(cut(jobs, self.max_models), torch.cuda.device_count())
-        workers = min(self.workers or torch.cuda.device_count() or os.cpu_count() or 1, len(stacks))
+        wanted = self.workers or torch.cuda.device_count() or os.cpu_count() or 1
+        stacks = spread(cut_for(wanted, jobs, self.max_models), torch.cuda.device_count())
+        workers = min(wanted, len(stacks))
         budget = self.max_memory // workers
         singles = sum(len(stack) == 1 for stack in stacks)
         say(
@@ -101,6 +103,14 @@ def require_flags(**settings: Any) -> None:
     for key, value in settings.items():
         if not isinstance(value, bool):
             raise ValueError(f"hydra.launcher.{key}={value}: expected true or false")
+
+
+def cut_for(workers: int, jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
+    """Stacks as by ``cut``, smaller ones where there would be none for some of the processes."""
+    stacks = cut(jobs, max_models)
+    if len(stacks) >= workers:
+        return stacks
+    return cut(jobs, min(max_models, max(FEWEST, -(-len(jobs) // workers))))
 
 
 def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:

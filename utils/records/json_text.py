@@ -10,6 +10,7 @@ import orjson
 SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 IN_ORDER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 SAME_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+ODD = re.compile(r"(?:^|[\[:,])-?(?:[0-9]+(?:\.[0-9]+)?e|0\.0000)")  # the beginning of a number, or of a text like it
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?')
 
 
@@ -30,7 +31,7 @@ def write_json(value: Any, *, sort: bool) -> str:
     text = found.decode()
     # only floats with an exponent here or there are written otherwise; searching for them by an expression is slow
     odd = b"0.0000" in found or b"0e" in found.translate(SAME_DIGITS)
-    return TOKEN.sub(_as_python, text) if odd else text
+    return TOKEN.sub(_as_python, text) if odd and ODD.search(text) else text
 
 
 def _as_python(token: re.Match[str]) -> str:
