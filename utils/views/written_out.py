@@ -7,9 +7,9 @@ others.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,7 +19,8 @@ from torch.autograd.function import once_differentiable
 from utils.views.stack import Stack, StackedLinear
 
 MOST = 1 << 17  # numbers of a hidden layer of the models that go through at a time
-ONE = torch.tensor(1.0)
+MINUS_ONE = torch.tensor(-1.0)
+LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 32  # numbers that torch takes at a time
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _inputs_alone = False
@@ -84,29 +85,28 @@ class ByRows(nn.Module):
 
 
 class Perceptron(nn.Sequential):
-    """Stacked linear layers with tanh between them."""
+    """Linear layers of m models with tanh between them; weights are (m, i, o), the last of one output (m, 2, i)."""
+
+    def __init__(self, layers: "OrderedDict[str, Any]"):
+        super().__init__(layers)
+        outputs = [layer.outputs for layer in [*layers.values()][0::2]]
+        self.hidden, self.widest, self.thin = len(outputs) - 1, max(outputs), outputs[-1] == 1
 
     def forward(self, x: Tensor) -> Tensor:
         """(m, n, i) -> (m, n, o)."""
         if not self.training or type(x) is not Tensor or x.device.type != "cpu":
-            return super().forward(x)
+            return self.plain(x)
         linear: list[Any] = [*self._modules.values()][0::2]
-        parameters = [*(of.weight for of in linear), *(of.bias for of in linear)]
-        layers = Layers(len(linear) - 1, max(of.outputs for of in linear), linear[-1].outputs == 1, super().forward)
+        parameters = [of._parameters[key] for key in ("weight", "bias") for of in linear]
         if _inputs_alone:
-            y: Tensor = _Constant.apply(x, layers, parameters)
+            y: Tensor = _Constant.apply(x, self, parameters)
         else:
-            y, *_ = _Through.apply(x, layers, *parameters)
+            y, *_ = _Through.apply(x, self, *parameters)
         return y
 
-
-class Layers(NamedTuple):
-    """The sizes of the layers of m models; weights are (m, i, o), the last of one output (m, 2, i)."""
-
-    hidden: int
-    widest: int
-    thin: bool  # whether the last has one output
-    plain: Callable[[Tensor], Tensor]  # computes the logits by operations that have gradients of any order
+    def plain(self, x: Tensor) -> Tensor:
+        """The same by operations that have gradients of any order."""
+        return super().forward(x)
 
     def split(self, rows: Tensor, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
         """Rows (m, n, *) and other tensors (m, *), of some models at a time."""
@@ -132,9 +132,15 @@ class Layers(NamedTuple):
 
 
 def _hidden(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """tanh z of z = x weight + bias as 1 - 2 / (1 + exp(2 z)), off by 2e-7 at most; 2 z is exact."""
-    z = torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out)
-    return torch.add(ONE, z.exp_().add_(1).reciprocal_(), alpha=-2, out=z)
+    """tanh z of z = x weight + bias as 1 - 2 / (1 + exp(2 z)), off by 2e-7 at most; 2 z is exact.
+
+    torch's sigmoid is sooner there than its parts, but only where a model's numbers fill its registers are their bits
+    those of the model alone.
+    """
+    sign = 2 if x.shape[-2] * weight.shape[-1] % LANES == 0 else -2
+    z = torch.baddbmm(bias, x, weight, beta=sign, alpha=sign, out=out)
+    share = z.sigmoid_() if sign > 0 else z.exp_().add_(1).reciprocal_()
+    return torch.add(MINUS_ONE, share, alpha=2, out=z)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -145,7 +151,7 @@ class _Constant(torch.autograd.Function):
     """The logits, with a gradient by the inputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layers: Layers, parameters: Sequence[Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layers: Perceptron, parameters: Sequence[Tensor]) -> Tensor:
         """(m, n, i) -> (m, n, k)."""
         k = layers.hidden
         ctx.layers, ctx.kept, logits = layers, [], []
@@ -175,7 +181,7 @@ class _Through(torch.autograd.Function):
     """The logits, and what comes out of the hidden layers, which gradients of gradients go by."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layers: Layers, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Tensor, layers: Perceptron, *parameters: Tensor) -> tuple[Tensor, ...]:
         """(m, n, i) -> (m, n, k), and each (m, n, o)."""
         k, logits = layers.hidden, []
         hidden = [x.new_empty(*x.shape[:-1], bias.shape[-1]) for bias in parameters[k + 1 : -1]]
@@ -218,7 +224,7 @@ class _Through(torch.autograd.Function):
 
 
 def _of_higher_order(
-    layers: Layers, slope: Tensor, x: Tensor, hidden: Sequence[Tensor], parameters: Sequence[Tensor]
+    layers: Perceptron, slope: Tensor, x: Tensor, hidden: Sequence[Tensor], parameters: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
     """The same as ``_Through.backward`` returns, with a graph of its own."""
     if _inputs_alone:
@@ -235,7 +241,7 @@ class _Slope(torch.autograd.Function):
     """The slope by the inputs, of that by the logits, with gradients by all that it depends on."""
 
     @staticmethod
-    def forward(ctx: Any, slope: Tensor, layers: Layers, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, slope: Tensor, layers: Perceptron, *tensors: Tensor) -> Tensor:
         """(m, n, k) -> (m, n, i)."""
         k, found = layers.hidden, []
         ctx.layers, ctx.kept = layers, []
