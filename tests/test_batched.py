@@ -18,7 +18,7 @@ import paths_config
 from tests.commands import SMALL, command, environment, for_tables, house, line, refused
 from utils.command_line import checks
 from utils.configuration.stacking import structure_of
-from utils.launchers.batched import cut, cut_for, in_bytes
+from utils.launchers.batched import cut, in_bytes
 from utils.run_store import RunStore
 from utils.runs import lifecycle
 from utils.runs import sweep as runs_sweep
@@ -262,11 +262,11 @@ def test_sizes_are_read_as_people_write_them(text, size):
 
 @pytest.mark.parametrize(
     ("jobs", "workers", "sizes"),
-    [(20, 1, [20]), (20, 2, [10, 10]), (64, 2, [32, 32]), (100, 2, [50, 50]), (20, 8, [7, 7, 6]), (8, 2, [8])],
+    [(20, 1, [20]), (64, 1, [64]), (20, 2, [10, 10]), (100, 2, [25] * 4), (20, 8, [7, 7, 6]), (8, 2, [8])],
 )
-def test_stacks_are_smaller_where_a_process_would_have_none(planned, own, jobs, workers, sizes):
-    alike = [Job(i, (), params, own) for i, params in enumerate(planned(f"seed=range({jobs})"))]
-    assert [len(stack) for stack in cut_for(workers, alike, 64)] == sizes
+def test_stacks_are_smaller_where_processes_share_them(planned, own, jobs, workers, sizes):
+    alike = [Job(i, (), params, own) for i, params in enumerate(2 * planned(f"seed=range({jobs})"))]
+    assert [len(stack) for stack in cut(alike, 64, workers)] == [2 * size for size in sizes]  # every run twice
 
 
 def test_a_small_budget_cuts_stacks_and_changes_nothing(tmp_path):

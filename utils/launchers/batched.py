@@ -23,7 +23,7 @@ from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
 from utils.system.pool import pool
 
-FEWEST = 8  # models of a stack, for which another process would not be worth its start
+FEWEST, SHARED = 8, 32  # models of a stack where there are several processes: at the least, and at the most
 TRIES = 3  # times that stacks are begun whose process died
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
@@ -32,7 +32,7 @@ class Batched(Launcher):
     """Stacks of at most ``max_models`` models and ``max_memory`` bytes, on ``workers`` processes.
 
     Args:
-        max_models: of a stack; more gain little. Stacks are smaller where some process would have none.
+        max_models: of a stack; more gain little. With several processes at most ``SHARED``.
         max_memory: of all workers, as text such as "2GB"; larger stacks are cut.
         workers: processes that train a stack each; null for one per CUDA device, or one per core where there is none.
 
@@ -61,7 +61,7 @@ class Batched(Launcher):
         import torch  # which help, mistakes and finished runs need not wait for
 
         wanted = self.workers or torch.cuda.device_count() or os.cpu_count() or 1
-        stacks = spread(cut_for(wanted, jobs, self.max_models), torch.cuda.device_count())
+        stacks = spread(cut(jobs, self.max_models, wanted), torch.cuda.device_count())
         workers = min(wanted, len(stacks))
         budget = self.max_memory // workers
         singles = sum(len(stack) == 1 for stack in stacks)
@@ -105,16 +105,11 @@ def require_flags(**settings: Any) -> None:
             raise ValueError(f"hydra.launcher.{key}={value}: expected true or false")
 
 
-def cut_for(workers: int, jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
-    """Stacks as by ``cut``, smaller ones where there would be none for some of the processes."""
-    stacks = cut(jobs, max_models)
-    if len(stacks) >= workers:
-        return stacks
-    return cut(jobs, min(max_models, max(FEWEST, -(-len(jobs) // workers))))
+def cut(jobs: Sequence[Job], max_models: int, workers: int = 1) -> list[list[Job]]:
+    """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together.
 
-
-def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
-    """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together."""
+    Where several processes share them they are smaller, so that each has some and none is done long before the others.
+    """
     from utils.configuration.run_identity import identity  # imports torch
     from utils.configuration.stacking import stackable, structure_of  # imports torch
 
@@ -122,6 +117,9 @@ def cut(jobs: Sequence[Job], max_models: int) -> list[list[Job]]:
     for job in jobs:
         same_run = by_structure.setdefault(structure_of(job.params), {})
         same_run.setdefault(json.dumps(identity(job.params, ""), sort_keys=True), []).append(job)
+    if workers > 1:
+        share = -(-sum(map(len, by_structure.values())) // workers)
+        max_models = min(max_models, max(FEWEST, min(share, SHARED)))
     stacks = []
     for runs in by_structure.values():
         alike = sorted(runs.values(), key=lambda same: same[0].params["seed"])  # runs of a seed share their data

@@ -37,7 +37,7 @@ def surprise_at(y: Tensor) -> Callable[[Tensor], Tensor]:
 
     def surprise(logits: Tensor) -> Tensor:
         if logits.shape[-1] == 1:
-            return -log_sigmoid(logits.squeeze(-1) * towards)
+            return -log_sigmoid(logits.squeeze(-1) * towards.to(logits.dtype))
         classes = y.expand(logits.shape[:-1]).unsqueeze(-1)
         return -logits.log_softmax(-1).gather(-1, classes).squeeze(-1)
 

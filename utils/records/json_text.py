@@ -26,7 +26,7 @@ def write_json(value: Any, *, sort: bool) -> str:
         found = orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort else None)
     except orjson.JSONEncodeError:  # integers of more than 64 bits, keys that are no text
         return own.encode(value)
-    if not found.isascii():
+    if not found.isascii() or b"\x7f" in found:
         return own.encode(value)
     text = found.decode()
     # only floats with an exponent here or there are written otherwise; searching for them by an expression is slow

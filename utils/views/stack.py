@@ -133,7 +133,10 @@ def _stack_module(models: Sequence[nn.Module]) -> nn.Module:
     first = models[0]
     if isinstance(first, nn.Linear):
         return StackedLinear(models)  # type: ignore[arg-type]
-    children = dict(first.named_children())
+    children = {name: child for name, child in first._modules.items() if child is not None}
+    own = [id(child) for child in children.values() if next(child.parameters(), None) is not None]
+    if len(set(own)) < len(own):  # one layer twice, which would become two
+        raise _NotLinearError
     if next(first.parameters(recurse=False), None) is not None or not (children or isinstance(first, ELEMENTWISE)):
         raise _NotLinearError
     same = copy.copy(first)

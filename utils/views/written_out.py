@@ -46,11 +46,19 @@ def write_out(stack: Stack) -> Stack:
 def _replaced(module: nn.Module) -> nn.Module:
     children: OrderedDict[str, Any] = OrderedDict((name, _replaced(child)) for name, child in module.named_children())
     module._modules.update(children)
-    if type(module) is not nn.Sequential or not _is_perceptron(list(module)):
+    hooked = any(
+        of._forward_hooks or of._forward_pre_hooks or of._backward_hooks for of in (module, *module.children())
+    )
+    if type(module) is not nn.Sequential or hooked or not _is_perceptron(list(module)):
         return module
     name, last = children.popitem()
     children[name] = ByRows(last.weight, last.bias) if last.outputs == 1 else last
     return Perceptron(children).train(module.training)
+
+
+def _is_transformed() -> bool:
+    """Returns whether a transform of ``torch.func`` is at work, which goes through plain operations alone."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _is_perceptron(layers: Sequence[nn.Module]) -> bool:
@@ -94,8 +102,8 @@ class Perceptron(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(m, n, i) -> (m, n, o)."""
-        if not self.training or type(x) is not Tensor or x.device.type != "cpu":
-            return self.plain(x)
+        if not self.training or type(x) is not Tensor or x.device.type != "cpu" or _is_transformed():
+            return super().forward(x)
         linear: list[Any] = [*self._modules.values()][0::2]
         parameters = [of._parameters[key] for key in ("weight", "bias") for of in linear]
         if _inputs_alone:
@@ -104,9 +112,20 @@ class Perceptron(nn.Sequential):
             y, *_ = _Through.apply(x, self, *parameters)
         return y
 
-    def plain(self, x: Tensor) -> Tensor:
-        """The same by operations that have gradients of any order."""
-        return super().forward(x)
+    def __getitem__(self, which: Any) -> Any:
+        """A layer, or some of them, which are no perceptron."""
+        if not isinstance(which, slice):
+            return super().__getitem__(which)
+        return nn.Sequential(OrderedDict([*self._modules.items()][which]))
+
+    def plain(self, x: Tensor) -> list[Tensor]:
+        """The logits and what comes out of the hidden layers, by operations that have gradients of any order."""
+        found = list[Tensor]()
+        for layer in self:
+            x = layer(x)
+            if isinstance(layer, nn.Tanh):
+                found.append(x)
+        return [x, *found]
 
     def split(self, rows: Tensor, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
         """Rows (m, n, *) and other tensors (m, *), of some models at a time."""
@@ -155,6 +174,7 @@ class _Constant(torch.autograd.Function):
         """(m, n, i) -> (m, n, k)."""
         k = layers.hidden
         ctx.layers, ctx.kept, logits = layers, [], []
+        ctx.save_for_backward(x)
         for h, *own in layers.split(x, *parameters):
             hidden = []
             for weight, bias in zip(own[:k], own[k + 1 : -1], strict=True):
@@ -165,9 +185,12 @@ class _Constant(torch.autograd.Function):
         return _joined(logits)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         """(m, n, k) -> (m, n, i)."""
+        if torch.is_grad_enabled():
+            [x] = ctx.saved_tensors
+            [own] = torch.autograd.grad(ctx.layers.plain(x)[0], x, slope, create_graph=True)
+            return own, None, None
         found = []
         for (s,), (hidden, (*inner, last)) in zip(ctx.layers.split(slope), ctx.kept, strict=True):
             s = ctx.layers.before_last(s, last)
@@ -200,8 +223,7 @@ class _Through(torch.autograd.Function):
         layers, (x, *kept) = ctx.layers, ctx.saved_tensors
         k = layers.hidden
         if torch.is_grad_enabled():
-            assert slope is not None
-            return _of_higher_order(layers, slope, x, kept[:k], kept[k:])
+            return _of_higher_order(layers, [slope, *more], x, kept[:k], kept[k:])
         slopes, inputs = [torch.empty_like(of) for of in kept[k:]], []
         if slope is None:
             slope = x.new_zeros(*x.shape[:-1], 1 if layers.thin else kept[-1].shape[-1])
@@ -224,15 +246,22 @@ class _Through(torch.autograd.Function):
 
 
 def _of_higher_order(
-    layers: Perceptron, slope: Tensor, x: Tensor, hidden: Sequence[Tensor], parameters: Sequence[Tensor]
+    layers: Perceptron,
+    slopes: Sequence[Tensor | None],
+    x: Tensor,
+    hidden: Sequence[Tensor],
+    parameters: Sequence[Tensor],
 ) -> tuple[Tensor | None, ...]:
     """The same as ``_Through.backward`` returns, with a graph of its own."""
-    if _inputs_alone:
+    [slope, *more] = slopes
+    if _inputs_alone and slope is not None and all(of is None for of in more):
         of_x: Tensor = _Slope.apply(slope, layers, *hidden, *parameters[: layers.hidden + 1])
         return of_x, None, *[None] * len(parameters)
     tensors = (x, *parameters)
+    given = [(of, slope) for of, slope in zip(layers.plain(x), slopes, strict=True) if slope is not None]
     wanted = [of for of in tensors if of.requires_grad]
-    found = iter(torch.autograd.grad(layers.plain(x), wanted, slope, create_graph=True))
+    outputs, along = zip(*given, strict=True)
+    found = iter(torch.autograd.grad(outputs, wanted, along, create_graph=True, allow_unused=True))
     inputs, *others = (next(found) if of.requires_grad else None for of in tensors)
     return inputs, None, *others
 

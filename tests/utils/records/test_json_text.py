@@ -17,6 +17,7 @@ SMALL = st.floats(-1e-3, 1e-3) | st.floats(1e14, 1e18)
 @example([1e-05, 1.5e-05, 0.0001, 1e15, 1e16, -0.0, 5e-324, 1e22], True)
 @example({"1e-5": "0.00001", "b": 0.00001, "a": ['\\"2e7', 3e-7]}, True)
 @example(2**70, False)
+@example("\x7f", False)
 def test_the_text_is_that_of_the_standard_library(value, sort):
     assert write_json(value, sort=sort) == json.dumps(value, sort_keys=sort, separators=(",", ":"))
 

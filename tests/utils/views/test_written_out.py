@@ -91,6 +91,80 @@ def test_bits_of_a_model_do_not_depend_on_its_stack(hidden, count):
         assert all(torch.equal(own, of[a:b]) for own, of in zip(apart, together, strict=True))
 
 
+class Sliced(nn.Module):
+    """A user's own model, which takes a part of its layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+
+    def forward(self, x):
+        """(..., 5) -> (..., 1)."""
+        return self.layers[-1](self.layers[:-1](x))
+
+
+class Hooked(Sliced):
+    """Another, whose layers have a hook."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers.register_forward_hook(lambda module, x, y: 2 * y)
+
+    def forward(self, x):
+        """(..., 5) -> (..., 1)."""
+        return self.layers(x)
+
+
+class Twice(Sliced):
+    """Another, with one tanh at two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers[3] = self.layers[1]
+
+    def forward(self, x):
+        """(..., 5) -> (..., 1)."""
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("kind", [Sliced, Hooked, Twice])
+def test_own_models_answer_as_they_do_alone(kind):
+    models, x = [kind() for _ in range(2)], rows(2, 6, 5)
+    expected = torch.stack([model(own) for model, own in zip(models, x, strict=True)])
+    assert torch.allclose(write_out(Stack(models))(x), expected, atol=1e-6)
+
+
+def test_a_search_may_itself_go_by_gradients():
+    plain, stack, x = (s.double() for s in (Stack(perceptrons()), write_out(Stack(perceptrons())), rows(7, 12, 5)))
+
+    def steepness(model, at):
+        [found] = torch.autograd.grad(model(at).square().sum(), at, create_graph=True)
+        return found.square().sum(-1)
+
+    [own], [expected] = (slope(lambda at, m=m: steepness(m, at), x)[:1] for m in (stack, plain))
+    assert torch.allclose(own, expected, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("bend", [torch.tanh, lambda logits: logits])
+def test_gradients_of_a_gradient_by_inputs_alone_keep_a_graph(bend):
+    found = []
+    for stack in (Stack(perceptrons()), write_out(Stack(perceptrons()))):
+        point = rows(7, 12, 5).double().requires_grad_()
+        bent = bend(stack.double()(point)).sum()
+        with of_inputs_alone():
+            [first] = torch.autograd.grad(bent, point, create_graph=True)
+        wanted = [point, *stack.parameters()]
+        found.append(torch.autograd.grad(first.sin().sum(), wanted, create_graph=True, materialize_grads=True))
+    for own, expected in zip(found[1], found[0], strict=True):
+        assert torch.allclose(own.reshape(-1)[: expected.numel()].sum(), expected.sum(), rtol=0, atol=1e-10)
+
+
+def test_transforms_of_torch_go_through():
+    stack, x = write_out(Stack(perceptrons())), rows(7, 12, 5)
+    own = torch.func.grad(lambda at: stack(at).sum())(x)
+    assert torch.allclose(own, torch.func.grad(lambda at: Stack(perceptrons())(at).sum())(x), atol=1e-6)
+
+
 def test_tanh_is_off_by_two_ten_millionths_at_most():
     z = torch.linspace(-20, 20, 100_001).reshape(1, -1, 1)
     found = module._hidden(z, torch.ones(1, 1, 1), torch.zeros(1, 1, 1)).double()
