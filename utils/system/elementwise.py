@@ -19,8 +19,15 @@ def sigmoid(x: Tensor) -> Tensor:
 
 def log_sigmoid(x: Tensor) -> Tensor:
     """-log(1 + exp(-x)), as torch computes it but for the gradient of its gradient."""
+    if is_transformed():
+        return F.logsigmoid(x)
     value: Tensor = _LogSigmoid.apply(x)
     return value
+
+
+def is_transformed() -> bool:
+    """Returns whether a transform of ``torch.func`` is at work, which goes through operations of torch alone."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def atanh(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from utils.system.elementwise import is_transformed
 from utils.views.stack import Stack, StackedLinear
 
 MOST = 1 << 17  # numbers of a hidden layer of the models that go through at a time
@@ -54,11 +55,6 @@ def _replaced(module: nn.Module) -> nn.Module:
     name, last = children.popitem()
     children[name] = ByRows(last.weight, last.bias) if last.outputs == 1 else last
     return Perceptron(children).train(module.training)
-
-
-def _is_transformed() -> bool:
-    """Returns whether a transform of ``torch.func`` is at work, which goes through plain operations alone."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _is_perceptron(layers: Sequence[nn.Module]) -> bool:
@@ -102,7 +98,7 @@ class Perceptron(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(m, n, i) -> (m, n, o)."""
-        if not self.training or type(x) is not Tensor or x.device.type != "cpu" or _is_transformed():
+        if not self.training or type(x) is not Tensor or x.device.type != "cpu" or is_transformed():
             return super().forward(x)
         linear: list[Any] = [*self._modules.values()][0::2]
         parameters = [of._parameters[key] for key in ("weight", "bias") for of in linear]

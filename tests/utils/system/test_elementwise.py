@@ -43,3 +43,9 @@ def test_bits_of_the_loss_and_its_gradient_do_not_depend_on_the_rows_beside():
 def test_atanh_is_that_of_torch():
     x = torch.linspace(-1, 1, 10_001, dtype=torch.float64)
     assert torch.allclose(atanh(x), torch.atanh(x), rtol=1e-14, atol=0)
+
+
+def test_transforms_of_torch_go_through():
+    x = torch.randn(9)
+    slopes = torch.func.vmap(torch.func.grad(log_sigmoid))(x)
+    assert torch.allclose(slopes, sigmoid(-x), rtol=1e-6, atol=0)
