@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from utils.system.elementwise import for_curvature
 from utils.threats import Threat, ascend, pull_back
 from utils.types import Context, Predict, Scalar
 from utils.views.one_pass import answers_at
@@ -49,7 +50,7 @@ def local_linearity(
         raise ValueError("local linearity is judged around the row itself; set twins=false in the threat of the term")
     reach = threat.at(x)
     point, logits = answers_at(predict, x)
-    with torch.enable_grad():
+    with torch.enable_grad(), for_curvature():
         base = value(logits)
         with of_inputs_alone():
             (gradient,) = torch.autograd.grad(base.sum(), point, create_graph=True, materialize_grads=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from utils.losses.objective import cross_entropy, log_odds_against
+from utils.system.elementwise import for_curvature
 from utils.threats import TINY, causal
 from utils.types import Batch, Context, Predict
 from utils.views.written_out import of_inputs_alone
@@ -34,7 +35,8 @@ def causal_dro(predict: Predict, batch: Batch, ctx: Context, *, order: Literal[1
     reach = threat.at(batch.x)
     delta = threat.zero(batch.x).requires_grad_()
     logits = predict(reach(delta))
-    loss = cross_entropy(logits, batch.y).max(0).values
+    with for_curvature():
+        loss = cross_entropy(logits, batch.y).max(0).values
     value = loss if order == 2 else log_odds_against(logits, batch.y)
     with of_inputs_alone():
         (slope,) = torch.autograd.grad(value.sum(), delta, create_graph=True)

@@ -5,24 +5,39 @@ torch takes numbers by the handful, and the last ones, which fill no hand, one b
 gradients that torch makes of a sigmoid: a model in a stack would not be the one that is trained alone.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+_curved = False
+
 
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + exp(-x)), with its relative precision and its gradient for large numbers of either sign."""
-    return log_sigmoid(x).exp()
+    return F.logsigmoid(x).exp()
 
 
 def log_sigmoid(x: Tensor) -> Tensor:
-    """-log(1 + exp(-x)), as torch computes it but for the gradient of its gradient."""
-    if is_transformed():
+    """-log(1 + exp(-x)), as torch computes it but, within ``for_curvature``, for the gradient of its gradient."""
+    if not _curved or is_transformed():
         return F.logsigmoid(x)
     value: Tensor = _LogSigmoid.apply(x)
     return value
+
+
+@contextmanager
+def for_curvature() -> Iterator[None]:
+    """Gradients of gradients of what is computed here have bits that depend on no other number either."""
+    global _curved
+    before, _curved = _curved, True
+    try:
+        yield
+    finally:
+        _curved = before
 
 
 def is_transformed() -> bool:
