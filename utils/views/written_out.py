@@ -2,8 +2,8 @@
 
 The same functions as layer by layer, for two thirds of the time: nothing is kept that no gradient needs, what can be is
 done in place, a few models go through all layers before the next, so that their numbers stay in the processor's cache,
-tanh is computed by exp, and a layer of one output is a product by rows. The bits of a model do not depend on the
-others.
+tanh is computed by the sigmoid, and a layer of one output is a product by rows. The bits of a model do not depend on
+the others.
 """
 
 from collections import OrderedDict
@@ -147,10 +147,10 @@ class Perceptron(nn.Sequential):
 
 
 def _hidden(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """tanh z of z = x weight + bias as 1 - 2 / (1 + exp(2 z)), off by 2e-7 at most; 2 z is exact.
+    """tanh z of z = x weight + bias as 2 / (1 + exp(-2 z)) - 1, off by 2e-7 at most; 2 z is exact.
 
-    torch's sigmoid is sooner there than its parts, but only where a model's numbers fill its registers are their bits
-    those of the model alone.
+    torch's sigmoid takes less time than its parts, but its bits are those of a model alone only where the model's
+    numbers are a multiple of those that torch takes at a time.
     """
     sign = 2 if x.shape[-2] * weight.shape[-1] % LANES == 0 else -2
     z = torch.baddbmm(bias, x, weight, beta=sign, alpha=sign, out=out)
@@ -158,8 +158,8 @@ def _hidden(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) 
     return torch.add(MINUS_ONE, share, alpha=2, out=z)
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 class _Constant(torch.autograd.Function):
