@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from utils.system.console import count, say, warn, write
+from utils.system.garbage import collect_seldom
 from utils.system.interrupts import end_quietly
 
 if TYPE_CHECKING:
@@ -463,4 +464,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     end_quietly()
+    collect_seldom()
     sys.exit(main())

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.system.garbage import collect_seldom
 from utils.system.interrupts import end_quietly
 
 if TYPE_CHECKING:
@@ -59,4 +60,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     end_quietly()
+    collect_seldom()
     sys.exit(main())

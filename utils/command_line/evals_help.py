@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import paths_config
 from utils.command_line.help import ALL, explain_topic, take_topic
 from utils.system.console import complain, show_everything, write
+from utils.system.garbage import collect_seldom
 from utils.system.interrupts import end_quietly
 from utils.words.near import near_or_all
 from utils.words.quoting import HELP
@@ -28,6 +29,7 @@ OPTION = re.compile(r"(?P<key>\w+):\s*(?P<default>[^#]*?)\s*(?:#\s*(?P<text>.*))
 def begin(started: Sequence[str], words: Sequence[str]) -> None:
     """Answers a request for help of ``python -m evals.NAME``, the line that was ``started``, and ends; else goes on."""
     end_quietly()
+    collect_seldom()
     name = started[started.index("-m") + 1].partition(".")[2] if "-m" in started else ""
     if name and set(HELP) & set(words):
         sys.exit(answer(name, words))

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -242,7 +241,9 @@ def read_faces(name: str, paths: Sequence[Path], wanted: Rows, size: int | None)
 
 def _follow(read: Callable[[range], bytes], blocks: Sequence[range], name: str, files: int) -> Iterator[bytes]:
     """Yields what threads read, in order; from time to time a line says how far they are."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    from joblib import cpu_count  # of those that this process may use
+
+    pool = ThreadPoolExecutor(cpu_count())
     told = time.monotonic()
     try:
         for block, content in zip(blocks, pool.map(read, blocks), strict=True):

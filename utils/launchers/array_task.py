@@ -12,6 +12,7 @@ from utils.launchers.slurm_queue import QueueError, requeue, state_of
 from utils.runs.outcomes import Outcome, ended_jobs, write_outcome
 from utils.runs.sweep import Job
 from utils.system.console import complain, say
+from utils.system.garbage import collect_seldom
 from utils.system.interrupts import Stopped, gently
 
 DELIVER = "TRILEMMA_DELIVER"  # to the database, since locks of a shared folder may not be seen by other nodes
@@ -37,6 +38,7 @@ class ArrayTask:
 
     def __call__(self) -> None:
         """Trains what is left; called by submitit."""
+        collect_seldom()
         import torch
 
         os.chdir(self.here)

@@ -4,7 +4,6 @@ An engine, never a different experiment: every job files the record that it woul
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import wait
@@ -34,7 +33,8 @@ class Batched(Launcher):
     Args:
         max_models: of a stack; more gain little. With several processes at most ``SHARED``.
         max_memory: of all workers, as text such as "2GB"; larger stacks are cut.
-        workers: processes that train a stack each; null for one per CUDA device, or one per core where there is none.
+        workers: processes that train a stack each; null for one per CUDA device, or where there is none one per core
+            that this process may use.
 
     Raises:
         ValueError: a size that cannot be read.
@@ -59,8 +59,9 @@ class Batched(Launcher):
         if not jobs:
             return []
         import torch  # which help, mistakes and finished runs need not wait for
+        from joblib import cpu_count
 
-        wanted = self.workers or torch.cuda.device_count() or os.cpu_count() or 1
+        wanted = self.workers or torch.cuda.device_count() or int(cpu_count())
         stacks = spread(cut(jobs, self.max_models, wanted), torch.cuda.device_count())
         workers = min(wanted, len(stacks))
         budget = self.max_memory // workers

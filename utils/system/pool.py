@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from utils.system.console import show_everything
+from utils.system.garbage import collect_seldom
 
 GRACE = 1.0  # seconds that a process has to clean up
 
@@ -51,6 +52,7 @@ def _as_child(begin: Callable[..., None] | None, *given: Any) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     show_everything()
+    collect_seldom()
     Thread(target=_end_with_the_parent, daemon=True).start()
     if begin is not None:
         begin(*given)
