@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import paths_config
 from utils.datasets.tabular import Floats, unknown_name
@@ -118,11 +119,11 @@ def read_fields(path: Path, header: Sequence[str], *, separator: str | None, com
     Blank lines and lines that begin with ``comment`` are skipped. Raises ValueError, naming file and line, for a
     line whose number of fields is not that of ``header``.
     """
-    rows = []
+    rows, stripped = [], _Stripped()
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.startswith(comment):
             continue
-        fields = [field.strip() for field in line.split(separator)]
+        fields = list(map(stripped.__getitem__, line.split(separator)))
         if len(fields) != len(header):
             raise ValueError(f"{path}, line {number}: {count(len(fields), 'field')}, but {len(header)} are expected.")
         rows.append(fields)
@@ -131,9 +132,18 @@ def read_fields(path: Path, header: Sequence[str], *, separator: str | None, com
     return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
 
 
+class _Stripped(dict[str, str]):
+    """Texts without the blanks around them, each stripped once."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = text.strip()
+        return self[text]
+
+
 def parse_numbers(raw: "DataFrame", column: str, source: str | Path) -> Floats:
     """A text column as numbers (n,). Raises ValueError naming source, column, row and value."""
-    return np.array([_number(value, column, row, source) for row, value in enumerate(_present(raw, column, source))])
+    codes, values = _present(raw, column, source)
+    return np.array([_number(value, column, codes, i, source) for i, value in enumerate(values)])[codes]
 
 
 def indicator(
@@ -150,23 +160,34 @@ def one_of(
     raw: "DataFrame", column: str, source: str | Path, known: Sequence[str], test: Callable[[str], bool]
 ) -> Floats:
     """1. where ``test`` holds of a text column (n,), 0. elsewhere; every value must be one of ``known``."""
-    values = _present(raw, column, source)
-    for row, value in enumerate(values):
+    codes, values = _present(raw, column, source)
+    for i, value in enumerate(values):
         if value not in known:
             raise ValueError(
-                f"{source}: column {column!r} holds {value!r} in row {row}; known are {', '.join(map(repr, known))}."
+                f"{source}: column {column!r} holds {value!r} in row {_first(codes, i)}; "
+                f"known are {', '.join(map(repr, known))}."
             )
-    return np.array([test(value) for value in values], dtype=np.float64)
+    return np.array([test(value) for value in values], dtype=np.float64)[codes]
 
 
-def _present(raw: "DataFrame", column: str, source: str | Path) -> list[str]:
+def _present(raw: "DataFrame", column: str, source: str | Path) -> tuple[NDArray[np.intp], list[str]]:
+    """Returns the number (n,) of each row's text, and the texts in the order of the rows that hold them first."""
+    import pandas as pd  # which who only locates files need not wait for
+
     if column not in raw:
         raise unknown_name(str(source), column, [str(c) for c in raw.columns])
-    return [str(value) for value in raw[column]]
+    codes, values = pd.factorize(raw[column], use_na_sentinel=False)
+    return codes, [str(value) for value in values]
 
 
-def _number(value: str, column: str, row: int, source: str | Path) -> float:
+def _number(value: str, column: str, codes: NDArray[np.intp], i: int, source: str | Path) -> float:
     try:
         return float(value)
     except ValueError:
-        raise ValueError(f"{source}: column {column!r} holds {value!r} in row {row}, not a number.") from None
+        raise ValueError(
+            f"{source}: column {column!r} holds {value!r} in row {_first(codes, i)}, not a number."
+        ) from None
+
+
+def _first(codes: NDArray[np.intp], i: int) -> int:
+    return int((codes == i).argmax())

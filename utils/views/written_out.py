@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from utils.system.elementwise import is_transformed
 from utils.views.stack import Stack, StackedLinear
 
-MOST = 1 << 17  # numbers of a hidden layer of the models that go through at a time
+MOST = 3 << 18  # numbers of a hidden layer of the models that go through at a time
 MINUS_ONE = torch.tensor(-1.0)
 LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 32  # numbers that torch takes at a time
 

@@ -112,13 +112,13 @@ def compare(model, digits, *, rows=1000, norm, radius, loss, steps, targets=9):
 @pytest.mark.parametrize(
     ("norm", "radius", "loss", "steps", "rows"),
     [
-        ("linf", 0.12, "ce", 20, 500),
         ("linf", 0.12, "dlr", 20, 500),
-        ("linf", 0.12, "targeted", 20, 200),
-        ("l2", 0.5, "ce", 20, 500),
         ("l2", 0.5, "targeted", 20, 200),
         ("l1", 1.5, "ce", 40, 400),
-        ("l1", 1.5, "targeted", 40, 150),
+        pytest.param("linf", 0.12, "ce", 20, 500, marks=pytest.mark.slow),
+        pytest.param("linf", 0.12, "targeted", 20, 200, marks=pytest.mark.slow),
+        pytest.param("l2", 0.5, "ce", 20, 500, marks=pytest.mark.slow),
+        pytest.param("l1", 1.5, "targeted", 40, 150, marks=pytest.mark.slow),
     ],
 )
 def test_it_is_as_strong_as_the_published_code(net, digits, norm, radius, loss, steps, rows):
@@ -209,7 +209,7 @@ def test_on_a_linear_model_it_reaches_the_optimum_within_ball_and_box(norm, radi
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("k", [3, 4, 10])
+@pytest.mark.parametrize("k", [4, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 10))])
 def test_on_a_linear_model_the_targeted_loss_finds_exactly_what_the_dual_norm_allows(dataset, context, norm, k):
     """Row x of class y is lost where z_y - z_j <= radius ||w_y - w_j||, the dual norm, for some class j."""
     generator = torch.Generator().manual_seed(k)
@@ -359,7 +359,7 @@ def test_the_causal_ball_around_the_row_itself_is_climbed_as_well_as_by_pgd(data
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("loss", ["ce", "targeted"])
+@pytest.mark.parametrize("loss", ["targeted", pytest.param("ce", marks=pytest.mark.slow)])
 def test_a_row_is_attacked_the_same_in_any_company(net, digits, norm, loss):
     """In double precision, so that sums in another order decide nothing."""
     batch = digits.rows(slice(0, 60))

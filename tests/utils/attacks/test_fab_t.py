@@ -167,7 +167,7 @@ def test_two_classes_are_told_apart_by_the_threshold_of_the_decision(label):
 # The published code
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ["l2", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("linf", "l1"))])
 def test_it_is_as_strong_as_the_published_code(norm):
     rows = images().rows(slice(0, 100))
     moved = attack(robust_net(), rows, image_context(RADIUS[norm]), threat=PIXELS[norm], steps=15)

@@ -45,7 +45,7 @@ def share(context, option):
     return of
 
 
-@pytest.mark.parametrize("radius", [0.1, 0.5])
+@pytest.mark.parametrize("radius", [0.5, pytest.param(0.1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("columns", [1, 2, 4, 8, 12])
 def test_both_together_lose_nine_of_ten_rows_that_can_be_lost(share, columns, radius):
     assert share(columns, radius, ["random", "square"]) > 0.9
