@@ -261,12 +261,21 @@ def test_sizes_are_read_as_people_write_them(text, size):
 
 
 @pytest.mark.parametrize(
-    ("jobs", "workers", "sizes"),
-    [(20, 1, [20]), (64, 1, [64]), (20, 2, [10, 10]), (100, 2, [25] * 4), (20, 8, [7, 7, 6]), (8, 2, [8])],
+    ("jobs", "asked", "workers", "sizes"),
+    [
+        *((20, None, 1, [20]), (64, None, 1, [64]), (20, None, 2, [10, 10]), (100, None, 2, [25] * 4)),
+        *(
+            (20, None, 8, [7, 7, 6]),
+            (8, None, 2, [8]),
+            (100, 64, 2, [50, 50]),
+            (20, 64, 2, [10, 10]),
+            (20, 5, 2, [5] * 4),
+        ),
+    ],
 )
-def test_stacks_are_smaller_where_processes_share_them(planned, own, jobs, workers, sizes):
+def test_stacks_are_smaller_where_processes_share_them(planned, own, jobs, asked, workers, sizes):
     alike = [Job(i, (), params, own) for i, params in enumerate(2 * planned(f"seed=range({jobs})"))]
-    assert [len(stack) for stack in cut(alike, 64, workers)] == [2 * size for size in sizes]  # every run twice
+    assert [len(stack) for stack in cut(alike, asked, workers)] == [2 * size for size in sizes]  # every run twice
 
 
 def test_a_small_budget_cuts_stacks_and_changes_nothing(tmp_path):

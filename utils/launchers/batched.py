@@ -22,7 +22,8 @@ from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
 from utils.system.pool import pool
 
-FEWEST, SHARED = 8, 32  # models of a stack where there are several processes: at the least, and at the most
+MOST = 64  # models of a stack where there is one process; more gain little
+FEWEST, SHARED = 8, 32  # where there are several: at the least, and at the most
 TRIES = 3  # times that stacks are begun whose process died
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
@@ -31,7 +32,8 @@ class Batched(Launcher):
     """Stacks of at most ``max_models`` models and ``max_memory`` bytes, on ``workers`` processes.
 
     Args:
-        max_models: of a stack; more gain little. With several processes at most ``SHARED``.
+        max_models: of a stack; null for ``MOST``, or ``SHARED`` where several processes share the jobs. Where these are
+            few a stack is smaller still, so that no process is idle.
         max_memory: of all workers, as text such as "2GB"; larger stacks are cut.
         workers: processes that train a stack each; null for one per CUDA device, or where there is none one per core
             that this process may use.
@@ -40,7 +42,7 @@ class Batched(Launcher):
         ValueError: a size that cannot be read.
     """
 
-    def __init__(self, max_models: int, max_memory: str, workers: int | None):
+    def __init__(self, max_models: int | None, max_memory: str, workers: int | None):
         self.max_models = max_models
         self.max_memory = in_bytes(max_memory)
         self.workers = workers
@@ -106,10 +108,11 @@ def require_flags(**settings: Any) -> None:
             raise ValueError(f"hydra.launcher.{key}={value}: expected true or false")
 
 
-def cut(jobs: Sequence[Job], max_models: int, workers: int = 1) -> list[list[Job]]:
+def cut(jobs: Sequence[Job], max_models: int | None, workers: int = 1) -> list[list[Job]]:
     """Stacks of at most ``max_models`` runs of one structure, largest first; jobs that are one run stay together.
 
-    Where several processes share them they are smaller, so that each has some and none is done long before the others.
+    None: as many as pay. Where several processes share them they are smaller, so that each has some and none is done
+    long before the others.
     """
     from utils.configuration.run_identity import identity  # imports torch
     from utils.configuration.stacking import stackable, structure_of  # imports torch
@@ -120,7 +123,8 @@ def cut(jobs: Sequence[Job], max_models: int, workers: int = 1) -> list[list[Job
         same_run.setdefault(json.dumps(identity(job.params, ""), sort_keys=True), []).append(job)
     if workers > 1:
         share = -(-sum(map(len, by_structure.values())) // workers)
-        max_models = min(max_models, max(FEWEST, min(share, SHARED)))
+        max_models = min(max_models or SHARED, max(FEWEST, share))
+    max_models = max_models or MOST
     stacks = []
     for runs in by_structure.values():
         alike = sorted(runs.values(), key=lambda same: same[0].params["seed"])  # runs of a seed share their data
