@@ -8,12 +8,14 @@ to be, v <- v + tanh(v W + b) O, where W and O are 0 at columns that are no pare
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from utils.scms.structure import add_noise
+from utils.system.elementwise import is_transformed, tanh_backward, tanh_of_half_
 from utils.types import SCM, Mechanism
 from utils.views.stack import Stack, by_model
 
@@ -45,10 +47,41 @@ class Layer(NamedTuple):
     bias: Tensor  # (m, 1, q)
     outer: Tensor  # (m, q, d)
     shift: Tensor  # (m, 1, d), outer biases, which no level before reads: they are added to the noise
+    doubled: Tensor  # (m, d + 1, q), twice the inner weights, below them twice the biases
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Features (m, n, d) in which the columns of the level are their noise -> with their values."""
+        """Features (m, n, d) in which the columns of the level are their noise -> with their values, to 2e-7."""
+        if v.device.type != "cpu" or is_transformed():
+            return self.plain(v)
+        filled: Tensor = _Filled.apply(v, self)
+        return filled
+
+    def plain(self, v: Tensor) -> Tensor:
+        """The same, by operations that have gradients of any order."""
         return torch.baddbmm(v, torch.tanh(torch.baddbmm(self.bias, v, self.inner)), self.outer)
+
+
+class _Filled(torch.autograd.Function):
+    """A level of features, its gradient written out."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, layer: Layer) -> Tensor:
+        """(m, n, d) -> (m, n, d)."""
+        hidden = tanh_of_half_(torch.bmm(F.pad(v, (0, 1), value=1.0), layer.doubled))
+        ctx.layer = layer
+        ctx.save_for_backward(v, hidden)
+        return torch.baddbmm(v, hidden, layer.outer)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        """(m, n, d) -> (m, n, d)."""
+        layer, (v, hidden) = ctx.layer, ctx.saved_tensors
+        if torch.is_grad_enabled():
+            along = (layer.plain(v) * slope).sum()  # torch imports sympy for gradients of more than one number
+            [own] = torch.autograd.grad(along, v, create_graph=True)
+            return own, None
+        s = torch.bmm(slope, layer.outer.mT)
+        return torch.baddbmm(slope, tanh_backward(s, hidden, grad_input=s), layer.inner.mT), None
 
 
 @dataclass(frozen=True)
@@ -111,4 +144,5 @@ def _layer(equations: Sequence[tuple[Mechanism, EquationNet]], d: int) -> Layer:
         outer[-1][..., m.columns[0]] = net.outer.weight[..., 0]
         shift[..., m.columns[0]] = net.outer.bias[..., 0]
     by_column = torch.cat(outer, 1).mT.contiguous().mT  # products by few columns are faster so
-    return Layer(torch.cat(inner, -1), torch.cat(bias, -1), by_column, shift)
+    weights, biases = torch.cat(inner, -1), torch.cat(bias, -1)
+    return Layer(weights, biases, by_column, shift, 2 * torch.cat([weights, biases], 1))

@@ -13,6 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+MINUS_ONE = torch.tensor(-1.0)
+LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 32  # numbers that torch takes at a time
+
+tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _curved = False
 
 
@@ -48,6 +52,17 @@ def is_transformed() -> bool:
 def atanh(x: Tensor) -> Tensor:
     """The inverse of tanh."""
     return (torch.log1p(x) - torch.log1p(-x)) / 2
+
+
+def tanh_of_half_(z: Tensor) -> Tensor:
+    """tanh(z / 2) of m models (m, n, q) on the CPU, in the place of z, as 2 / (1 + exp(-z)) - 1: off by 2e-7 at most.
+
+    torch's sigmoid takes a quarter of the time of its tanh, and less than its parts, but its bits are those of a model
+    alone only where the model's numbers are a multiple of those that torch takes at a time.
+    """
+    whole = z.shape[-2] * z.shape[-1] % LANES == 0
+    share = z.sigmoid_() if whole else z.neg_().exp_().add_(1).reciprocal_()
+    return torch.add(MINUS_ONE, share, alpha=2, out=z)
 
 
 class _LogSigmoid(torch.autograd.Function):

@@ -16,14 +16,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from utils.system.elementwise import is_transformed
+from utils.system.elementwise import is_transformed, tanh_backward, tanh_of_half_
 from utils.views.stack import Stack, StackedLinear
 
 MOST = 3 << 18  # numbers of a hidden layer of the models that go through at a time
-MINUS_ONE = torch.tensor(-1.0)
-LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 32  # numbers that torch takes at a time
 
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
 _inputs_alone = False
 
 
@@ -147,15 +144,8 @@ class Perceptron(nn.Sequential):
 
 
 def _hidden(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """tanh z of z = x weight + bias as 2 / (1 + exp(-2 z)) - 1, off by 2e-7 at most; 2 z is exact.
-
-    torch's sigmoid takes less time than its parts, but its bits are those of a model alone only where the model's
-    numbers are a multiple of those that torch takes at a time.
-    """
-    sign = 2 if x.shape[-2] * weight.shape[-1] % LANES == 0 else -2
-    z = torch.baddbmm(bias, x, weight, beta=sign, alpha=sign, out=out)
-    share = z.sigmoid_() if sign > 0 else z.exp_().add_(1).reciprocal_()
-    return torch.add(MINUS_ONE, share, alpha=2, out=z)
+    """tanh (x weight + bias), off by 2e-7 at most."""
+    return tanh_of_half_(torch.baddbmm(bias, x, weight, beta=2, alpha=2, out=out))
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -191,7 +181,7 @@ class _Constant(torch.autograd.Function):
         for (s,), (hidden, (*inner, last)) in zip(ctx.layers.split(slope), ctx.kept, strict=True):
             s = ctx.layers.before_last(s, last)
             for h, weight in zip(reversed(hidden), reversed(inner), strict=True):
-                s = torch.bmm(_tanh_backward(s, h, grad_input=s), weight.mT)
+                s = torch.bmm(tanh_backward(s, h, grad_input=s), weight.mT)
             found.append(s)
         return _joined(found), None, None
 
@@ -232,7 +222,7 @@ class _Through(torch.autograd.Function):
             for i in reversed(range(k)):
                 if added:
                     s += added[i]
-                _tanh_backward(s, hidden[i], grad_input=s)
+                tanh_backward(s, hidden[i], grad_input=s)
                 torch.bmm((hidden[i - 1] if i else h).mT, s, out=out[i])
                 torch.sum(s, -2, keepdim=True, out=out[k + 1 + i])
                 if i or ctx.needs_input_grad[0]:
@@ -276,7 +266,7 @@ class _Slope(torch.autograd.Function):
             s = layers.before_last(s, last)
             for h, weight in zip(reversed(hidden), reversed(inner), strict=True):
                 behind.append(s)
-                before.append(_tanh_backward(s, h, grad_input=torch.empty_like(s)))
+                before.append(tanh_backward(s, h, grad_input=torch.empty_like(s)))
                 s = torch.bmm(before[-1], weight.mT)
             found.append(s)
             ctx.kept.append((behind[::-1], before[::-1]))
@@ -296,7 +286,7 @@ class _Slope(torch.autograd.Function):
                 torch.bmm(p.mT, before[i], out=out[k + i])
                 p = torch.bmm(p, weights[i])
                 torch.mul(torch.mul(p, hidden[i], out=out[i]), behind[i], out=out[i]).mul_(-2)  # of 1 - tanh^2
-                _tanh_backward(p, hidden[i], grad_input=p)
+                tanh_backward(p, hidden[i], grad_input=p)
             layers.of_last(p, slope, out[-1])
             of_slope.append(layers.last(p, weights[-1]))
         return _joined(of_slope), None, *found

@@ -26,16 +26,16 @@ def causal(seed, equation=regression_equation, graph=GRAPH):
     return structural(COLUMNS, equations, resample(torch.zeros(1, 7), COLUMNS))
 
 
-def rows(models):
-    x = torch.randn(models, 20, 7, generator=torch.Generator().manual_seed(0))
+def rows(models, number=20):
+    x = torch.randn(models, number, 7, generator=torch.Generator().manual_seed(0))
     x[..., 2] = (x[..., 2] > 0).float()
     return x
 
 
 @pytest.mark.parametrize("twins", [False, True])
-@pytest.mark.parametrize("models", [1, 3])
-def test_moved_rows_and_slopes_are_those_of_the_equations_one_at_a_time(models, twins):
-    scm, x, found = stack_scms([causal(seed) for seed in range(models)]), rows(models), []
+@pytest.mark.parametrize(("models", "number"), [(1, 20), (3, 20), (2, 13)])
+def test_moved_rows_and_slopes_are_those_of_the_equations_one_at_a_time(models, number, twins):
+    scm, x, found = stack_scms([causal(seed) for seed in range(models)]), rows(models, number), []
     delta = torch.randn(2 if twins else 1, *x.shape, generator=torch.Generator().manual_seed(1))
     for own in (scm, in_layers(scm)):
         point = delta.clone().requires_grad_()
@@ -45,6 +45,19 @@ def test_moved_rows_and_slopes_are_those_of_the_equations_one_at_a_time(models, 
     assert [len(of.outer[0]) for of in in_layers(scm).layers] == [16, 16]
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_gradients_and_those_of_transforms_are_those_of_plain_operations():
+    level, v = in_layers(stack_scms([causal(0), causal(1)])).layers[1], rows(2)
+    found = []
+    for of in (level, level.plain):
+        point, along = v.clone().requires_grad_(), torch.ones_like(v).requires_grad_()
+        (slope,) = torch.autograd.grad((of(point) * along).sum(), point, create_graph=True)
+        found.append([slope, *torch.autograd.grad(slope.square().sum(), [point, along])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    transformed = torch.func.jvp(level, (v,), (v,))[1]
+    torch.testing.assert_close(transformed, torch.func.jvp(level.plain, (v,), (v,))[1])
 
 
 def test_the_noise_of_other_interventions_goes_through_the_equations():
