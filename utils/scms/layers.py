@@ -76,12 +76,12 @@ class _Filled(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         """(m, n, d) -> (m, n, d)."""
         layer, (v, hidden) = ctx.layer, ctx.saved_tensors
-        if torch.is_grad_enabled():
-            along = (layer.plain(v) * slope).sum()  # torch imports sympy for gradients of more than one number
-            [own] = torch.autograd.grad(along, v, create_graph=True)
-            return own, None
         s = torch.bmm(slope, layer.outer.mT)
-        return torch.baddbmm(slope, tanh_backward(s, hidden, grad_input=s), layer.inner.mT), None
+        if torch.is_grad_enabled():  # by operations that have gradients of their own
+            s = s * (1 - torch.tanh(torch.baddbmm(layer.bias, v, layer.inner)).square())
+        else:
+            tanh_backward(s, hidden, grad_input=s)
+        return torch.baddbmm(slope, s, layer.inner.mT), None
 
 
 @dataclass(frozen=True)
