@@ -4,7 +4,7 @@ Taylor models go from the exogenous noise through the structural equations, then
 have no slope: their levels are enumerated, all that the noise leaves open.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -127,8 +127,10 @@ def counterfactuals(
     touched = find_touched(scm, twins, domain)
     noise = _moved_noise(scm, twins, domain)
     row = torch.arange(len(twins.level), device=twins.level.device)
-    columns, levels = dict[int, Taylor](), dict[int, Tensor]()
+    columns, levels, apart = dict[int, Taylor](), dict[int, Tensor](), _find_apart(scm, do)
     for mechanism in scm.mechanisms:
+        if mechanism.columns[0] in apart:
+            continue
         place, parents = mechanism.columns, [columns[p] for p in mechanism.parents]
         if place[0] in do:
             columns |= {i: constant(do[i][row], domain) for i in place}
@@ -140,15 +142,40 @@ def counterfactuals(
             row, domain = row[box_of], domain.rows(box_of)
             columns = {i: of.rows(box_of) for i, of in columns.items()}
             levels = {i: of[box_of] for i, of in levels.items()} | {place[0]: level}
-            noise = {i: of.rows(box_of) for i, of in noise.items()}
+            noise = noise.rows(box_of)
             columns |= {i: between(low[:, j], high[:, j], domain) for j, i in enumerate(place)}
         else:
-            own = [noise[i] for i in place]
+            own = [noise[..., i] for i in place]
             node = own if not parents else _push(scm, mechanism, own, parents)
             columns |= {i: _unless(touched[row, i], of, twins.own[row, i]) for i, of in zip(place, node, strict=True)}
         _set_missing(scm, place[0], columns, domain)
-    v = join([columns[i] for i in range(len(columns))], domain)
+    v = _put_together(columns, _unless(touched[row][:, apart], noise[..., apart], twins.own[row][:, apart]), apart)
     return Counterfactuals(row, scm.model(v), levels)  # type: ignore[arg-type]
+
+
+def _find_apart(scm: SCM, do: Mapping[int, Tensor]) -> list[int]:
+    """The columns without parents and children that no intervention sets, as most of a wide table: they go together."""
+    tied = {p for m in scm.mechanisms for p in m.parents}
+    tied |= {*scm.missing, *(flag for flag, _ in scm.missing.values())}
+    return [
+        i
+        for m in scm.mechanisms
+        if not m.parents and m.columns[0] not in do and tied.isdisjoint(m.columns)
+        for i in m.columns
+    ]
+
+
+def _put_together(columns: Mapping[int, Taylor], others: Taylor, places: Sequence[int]) -> Taylor:
+    """Features (p, d) of single columns (p,) and of others (p, c) that have their places."""
+    if not columns:
+        order = torch.tensor(places).argsort()
+        return others[..., order]
+    single = join(list(columns.values()), others.domain)
+    order = torch.tensor([*columns, *places], device=others.value.device).argsort()
+    value, slope, rest = (
+        torch.cat([getattr(single, name), getattr(others, name)], -1)[..., order] for name in ("value", "slope", "rest")
+    )
+    return Taylor(value, slope, rest, others.domain)
 
 
 def around(scm: SCM, noise: Tensor, do: Mapping[int, Tensor], radius: Tensor) -> Taylor:
@@ -202,27 +229,23 @@ def find_touched(scm: SCM, twins: Twins, domain: Domain) -> Tensor:
     for mechanism in scm.mechanisms:
         for i in mechanism.columns:
             if i not in found:
+                own_noise = moved[place[i]] if i in place else nobody
                 by_parents = [found[p] for p in mechanism.parents]
-                found[i] = torch.stack([nobody, *by_parents, *([moved[place[i]]] if i in place else [])]).any(0)
+                found[i] = torch.stack([own_noise, *by_parents]).any(0) if by_parents else own_noise
         if (i := mechanism.columns[0]) in scm.missing:
             found[i] = found[i] | found[scm.missing[i][0]]
     return torch.stack([found[i] for i in range(len(scm.names))], -1)
 
 
-def _moved_noise(scm: SCM, twins: Twins, domain: Domain) -> dict[int, Taylor]:
-    """The noise of each column, moved within domains."""
-    place, found = _moved(scm), {}
-    for i in range(len(scm.names)):
-        own = constant(twins.noise[:, i], domain)
-        rounding = discrete.ROUNDING * twins.own[:, i].abs()  # of its abduction
-        if i in place:
-            slope = own.slope.clone()
-            slope[place[i]] = scm.unit[i]
-            shift = scm.unit[i] * domain.centre[place[i]]
-            rounding = rounding + CENTRED * shift.abs()
-            own = Taylor(own.value + shift, slope, own.rest, domain)
-        found[i] = Taylor(own.value, own.slope, torch.finfo(own.dtype).eps * rounding, domain) + 0.0
-    return found
+def _moved_noise(scm: SCM, twins: Twins, domain: Domain) -> Taylor:
+    """The noise (p, d) of all columns, moved within domains."""
+    own, moved = constant(twins.noise, domain), _moved(scm)
+    i, j = (torch.tensor(list(of), dtype=torch.long, device=own.value.device) for of in (moved, moved.values()))
+    slope, shift = own.slope.clone(), torch.zeros_like(own.value)
+    slope[j, :, i] = scm.unit[i].unsqueeze(-1)
+    shift[:, i] = scm.unit[i] * domain.centre[j].T
+    rounding = discrete.ROUNDING * twins.own.abs() + CENTRED * shift.abs()  # of its abduction
+    return Taylor(own.value + shift, slope, torch.finfo(own.dtype).eps * rounding, domain) + 0.0
 
 
 @contextmanager
@@ -257,7 +280,7 @@ def _unless(touched: Tensor, moved: Taylor, own: Tensor) -> Taylor:
 
 
 def _find_levels(
-    scm: SCM, mechanism: Mechanism, parents: list[Taylor], noise: Mapping[int, Taylor], row: Tensor, possible: Possible
+    scm: SCM, mechanism: Mechanism, parents: list[Taylor], noise: Taylor, row: Tensor, possible: Possible
 ) -> Tensor | None:
     """A mask (q, k) of the levels of a node; None where it is not discrete."""
     if not (mechanism.posterior or _is_threshold(mechanism)):
@@ -267,7 +290,7 @@ def _find_levels(
         if mechanism.posterior:
             return possible(mechanism, given, row)
         low, high = through(mechanism.push.args[0], given).bounds()  # type: ignore[attr-defined]
-    least, most = noise[mechanism.columns[0]].bounds()
+    least, most = noise[..., mechanism.columns[0]].bounds()
     # x = 1 where the noise is below the chance
     return torch.stack([~(most < from_data.as_chance(low)), ~(least >= from_data.as_chance(high))], -1)
 
