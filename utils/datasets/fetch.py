@@ -176,8 +176,8 @@ def _present(raw: "DataFrame", column: str, source: str | Path) -> tuple[NDArray
 
     if column not in raw:
         raise unknown_name(str(source), column, [str(c) for c in raw.columns])
-    codes, values = pd.factorize(raw[column], use_na_sentinel=False)
-    return codes, [str(value) for value in values]
+    codes, values = pd.factorize(np.array(list(map(str, raw[column])), dtype=object))
+    return codes, list(values)
 
 
 def _number(value: str, column: str, codes: NDArray[np.intp], i: int, source: str | Path) -> float:

@@ -25,7 +25,7 @@ class Ray(Launcher):
 
     Args:
         stack: jobs that differ in seed and numbers alone train together within a task, at most ``max_models`` of them.
-        max_models: of a stack.
+        max_models: of a stack; null for 64.
         max_memory: of a task, as text such as "2GB"; larger stacks are cut.
         ray: ``init``, the arguments of ``ray.init``, and ``remote``, those of a task.
 
@@ -33,7 +33,7 @@ class Ray(Launcher):
         ValueError: a size that cannot be read.
     """
 
-    def __init__(self, stack: bool, max_models: int, max_memory: str, ray: Mapping[str, Any]):
+    def __init__(self, stack: bool, max_models: int | None, max_memory: str, ray: Mapping[str, Any]):
         require_flags(stack=stack)
         self.stack, self.max_models, self.budget = stack, max_models, in_bytes(max_memory)
         plain: Any = OmegaConf.to_container(ray, resolve=True) if isinstance(ray, DictConfig) else ray

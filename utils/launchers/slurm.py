@@ -62,7 +62,7 @@ class Slurm(Launcher):
     Args:
         wait: for the jobs to end; else the command ends once they are submitted.
         stack: jobs that differ in seed and numbers alone train together within a task, at most ``max_models`` of them.
-        max_models: of a stack.
+        max_models: of a stack; null for 64.
         max_tasks: of the array, each of which takes several jobs where there are more; null: what the cluster permits.
         submitit_folder: of the tasks' output.
         max_num_timeout: times that a task which runs out of time, or is preempted, is queued again.
@@ -74,7 +74,7 @@ class Slurm(Launcher):
         *,
         wait: bool,
         stack: bool,
-        max_models: int,
+        max_models: int | None,
         max_tasks: int | None,
         submitit_folder: str,
         max_num_timeout: int,
