@@ -594,3 +594,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(untouched):
     started.stdout.close()
     assert started.stderr.read() == b""
     assert started.wait() == 141
+
+
+def test_the_name_of_a_table_that_is_there_leads_to_its_schema(own, monkeypatch):
+    monkeypatch.chdir(own)
+    (own / "people.yaml").touch()
+    refused(command("train", "dataset=people"), "there is no such option, but a file of this name: dataset=people.yaml")
+    refused(command("train", "dataset=peeple"), "dataset=peeple: there is no such option; did you mean")

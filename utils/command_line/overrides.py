@@ -341,6 +341,8 @@ def explain(error: Exception, config_name: str = "train") -> str:
     if missing:
         group, option = missing.groups()
         known = getattr(error, "options", None) or options(group)  # Hydra knows those of its own and of plugins too
+        if group == "dataset" and Path(f"{option}.yaml").is_file():  # the schema of a table
+            return f"dataset={option}: there is no such option, but a file of this name: dataset={option}.yaml"
         return f"{group}={option}: there is no such option{near_or_all(option, known)}"
     extra = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_([a-z]+)_", text)
     if extra:
