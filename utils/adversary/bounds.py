@@ -127,9 +127,11 @@ def counterfactuals(
     touched = find_touched(scm, twins, domain)
     noise = _moved_noise(scm, twins, domain)
     row = torch.arange(len(twins.level), device=twins.level.device)
-    columns, levels, apart = dict[int, Taylor](), dict[int, Tensor](), _find_apart(scm, do)
+    columns, levels = dict[int, Taylor](), dict[int, Tensor]()
+    apart = _find_apart(scm, do)
+    together = set(apart)
     for mechanism in scm.mechanisms:
-        if mechanism.columns[0] in apart:
+        if mechanism.columns[0] in together:
             continue
         place, parents = mechanism.columns, [columns[p] for p in mechanism.parents]
         if place[0] in do:
