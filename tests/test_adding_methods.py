@@ -93,7 +93,7 @@ def test_every_file_of_the_four_methods_is_told():
     ]
 
 
-@pytest.mark.slow  # the tutorial of an own method goes the same way
+@pytest.mark.slow
 def test_a_new_term_and_a_new_metric_are_trained_printed_filed_and_plotted(copy, answers):
     assert re.search(r"^  brier_score +0\.\d{4}$", answers[0], re.MULTILINE)
     records = [json.loads(path.read_text()) for path in (copy / "outputs").rglob("record.json")]

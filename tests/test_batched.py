@@ -32,7 +32,7 @@ TWO_ROWS = 2 / (0.2 * ROWS)  # of the test split
 FEW = ("dataset.rows=400", "trainer.epochs=2", *SMALL[:1], *SMALL[2:])
 BATCHED = ("hydra/launcher=batched", "hydra.launcher.workers=1")
 # those that are compared with runs one by one in every run of the tests; a stack itself asks two of its own
-OFTEN = ("erm", "causal_adv", "group_gap", "adversarial_debiasing", "sensei_causal")
+OFTEN = ("causal_adv", "group_gap", "adversarial_debiasing")
 # numbers of each regularizer that a stack may hold in different values
 KNOBS = {
     "adversarial": "epsilon=0.05,0.2",

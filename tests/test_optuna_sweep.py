@@ -234,7 +234,7 @@ def test_the_same_seed_asks_the_same_trials(sampler):
 
 
 @needs_optuna
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("random", marks=pytest.mark.slow)])
 def test_a_search_that_is_cut_off_goes_on_as_if_it_had_not_been(tmp_path, sampler):
     """The trials of an uninterrupted study are the oracle; the cut leaves a whole batch asked and not told."""
     optuna = studies.import_optuna()

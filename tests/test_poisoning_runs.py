@@ -273,7 +273,9 @@ def search(*words):
     return RunStore(paths_config.database("loan")).all()[-1], answer
 
 
-@pytest.mark.parametrize("action", ["remove", "relabel", "reweigh"])
+@pytest.mark.parametrize(
+    "action", ["relabel", *(pytest.param(action, marks=pytest.mark.slow) for action in ("remove", "reweigh"))]
+)
 def test_the_list_of_a_search_makes_the_model_that_it_judged(home, action):
     worse = ("attack.poison.objective=unfair", "attack.poison.trivial=false")
     record, answer = search(f"attack.poison.action={action}", *worse)

@@ -98,7 +98,8 @@ def carried_out(page, folder):
     return found, json.loads((folder / "said.json").read_text())
 
 
-@pytest.mark.parametrize("page", [pytest.param("first_decision.md", marks=pytest.mark.slow), "own_method.md"])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["first_decision.md", "own_method.md"])
 def test_a_tutorial_does_what_it_says(page, tmp_path):
     found, answers = carried_out(page, tmp_path)
     said, before = iter(answers), ""

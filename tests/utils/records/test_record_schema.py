@@ -239,7 +239,7 @@ def read_by_commands(several):
 
 
 @pytest.mark.parametrize("part", [*PARTS, "rest"])
-@pytest.mark.parametrize("made", [with_everything, as_formerly])
+@pytest.mark.parametrize("made", [with_everything, pytest.param(as_formerly, marks=pytest.mark.slow)])
 def test_a_mutated_record_is_refused_or_readable(part, made):
     """Seeded at random; whatever passes the schema ends no command with a traceback."""
     chance = random.Random(f"{part} {made.__name__}")
