@@ -263,14 +263,15 @@ def test_sizes_are_read_as_people_write_them(text, size):
 @pytest.mark.parametrize(
     ("jobs", "asked", "workers", "sizes"),
     [
-        *((20, None, 1, [20]), (64, None, 1, [64]), (20, None, 2, [10, 10]), (100, None, 2, [25] * 4)),
-        *(
-            (20, None, 8, [7, 7, 6]),
-            (8, None, 2, [8]),
-            (100, 64, 2, [50, 50]),
-            (20, 64, 2, [10, 10]),
-            (20, 5, 2, [5] * 4),
-        ),
+        (20, None, 1, [20]),
+        (64, None, 1, [64]),
+        (20, None, 2, [10, 10]),
+        (100, None, 2, [25] * 4),
+        (20, None, 8, [7, 7, 6]),
+        (8, None, 2, [8]),
+        (100, 64, 2, [50, 50]),
+        (20, 64, 2, [10, 10]),
+        (20, 5, 2, [5] * 4),
     ],
 )
 def test_stacks_are_smaller_where_processes_share_them(planned, own, jobs, asked, workers, sizes):

@@ -169,13 +169,10 @@ def _find_apart(scm: SCM, do: Mapping[int, Tensor]) -> list[int]:
 
 def _put_together(columns: Mapping[int, Taylor], others: Taylor, places: Sequence[int]) -> Taylor:
     """Features (p, d) of single columns (p,) and of others (p, c) that have their places."""
-    if not columns:
-        order = torch.tensor(places).argsort()
-        return others[..., order]
-    single = join(list(columns.values()), others.domain)
+    parts = [join(list(columns.values()), others.domain), others] if columns else [others]
     order = torch.tensor([*columns, *places], device=others.value.device).argsort()
     value, slope, rest = (
-        torch.cat([getattr(single, name), getattr(others, name)], -1)[..., order] for name in ("value", "slope", "rest")
+        torch.cat([getattr(part, name) for part in parts], -1)[..., order] for name in ("value", "slope", "rest")
     )
     return Taylor(value, slope, rest, others.domain)
 

@@ -95,7 +95,7 @@ def test_every_point_is_valid_rows(name, kind):
     of = kind(name)
 
     @given(st.lists(points(of), max_size=3))
-    @settings(max_examples=20)
+    @settings(max_examples=40)
     def check(some):
         assert of.complaints(of.rows(some).natural) == []
 
