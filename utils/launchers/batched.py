@@ -159,17 +159,17 @@ def _optimizer(job: Job) -> tuple[float, float]:
     return trainer["lr"], trainer["weight_decay"]
 
 
-def work(stack: Sequence[Job], sweep: Path, budget: int, sizes: dict[str, int]) -> None:
+def work(stack: Sequence[Job], sweep: Path, budget: int, sizes: dict[str, int], first: int = 0) -> None:
     """Trains one stack; every job leaves word of how it ended, whatever happens to the others.
 
-    ``sizes`` are as ``carry_out_together`` takes and leaves them.
+    ``sizes`` and ``first`` are as ``carry_out_together`` takes, and leaves, them.
     """
     from utils.runs.lifecycle import carry_out_together
 
     left = {job.number: job for job in stack}
     say_now = partial(at_work, sweep, stack[0].number)
     try:
-        for job, outcome in carry_out_together(stack, budget=budget, say_now=say_now, sizes=sizes):
+        for job, outcome in carry_out_together(stack, budget=budget, say_now=say_now, sizes=sizes, first=first):
             write_outcome(sweep, job.number, outcome)
             del left[job.number]
     except Exception as error:  # noqa: BLE001  a defect of ours in one stack must not cost the others
@@ -182,7 +182,11 @@ def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, bu
     if not stacks:
         return []
     with pool(workers) as processes:
-        wait([processes.submit(work, stack, sweep, budget, {}) for stack in stacks])
+        tasks = [
+            processes.submit(work, stack, sweep, budget, {}, len(stack) * (i % workers) // workers)
+            for i, stack in enumerate(stacks)
+        ]
+        wait(tasks)
     left = [[job for job in stack if read_outcome(sweep, job.number) is None] for stack in stacks]
     left = [stack for stack in left if stack]
     if left:

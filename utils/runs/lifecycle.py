@@ -95,22 +95,31 @@ def _assist(run: Run) -> Outcome:
     return Outcome(run.name, "finished", "")
 
 
-def carry_out_together(jobs: Sequence[Job], *, budget: int, say_now: SayNow, sizes: dict[str, int]) -> Iterator[Ended]:
+def carry_out_together(
+    jobs: Sequence[Job], *, budget: int, say_now: SayNow, sizes: dict[str, int], first: int = 0
+) -> Iterator[Ended]:
     """Carries out jobs of one structure as stacks that fit the ``budget`` of bytes.
 
-    ``say_now`` hears what is being done, and None when it is done. ``sizes`` are of the structures that were rehearsed
-    before, how many models of each are trained at a time; that of another is left there.
+    Args:
+        jobs: those of equal learning rate and weight decay side by side.
+        budget: of a stack.
+        say_now: hears what is being done, and None when it is done.
+        sizes: of the structures that were rehearsed before, how many models of each are trained at a time; that of
+            another is left there.
+        first: the place of the job that is built first, for processes that do not fit the same causal model at once.
 
     Yields:
         how each job ended, as soon as it has.
     """
-    pairs: list[Pair] = []
+    built: dict[int, Pair] = {}
     made: dict[str, Any] = {}
-    for job in jobs:
+    for place in (*range(first, len(jobs)), *range(first)):
+        job = jobs[place]
         try:
-            pairs.append((job, build_run(job.params, made)))
+            built[place] = job, build_run(job.params, made)
         except (ValueError, OSError) as error:
             yield _refused(job, error)
+    pairs = [built[place] for place in sorted(built)]
     left = {job.number: job for job, _ in pairs}
     try:
         for job, outcome in _in_stacks(pairs, budget, say_now, sizes):

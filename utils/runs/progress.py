@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch with its share, and figures
 Judged = Callable[[str, int, int], None]  # the metric that is computed, its place from 0, and of how many
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
-PAUSE = 30.0  # seconds between two lines within an epoch
+PAUSE = 30.0  # seconds between two lines within an epoch, or where no job of a sweep ends
 SAID = ("dataset", "model", "regularizer", "seed")  # by the name and the end of a run's own line
 LEAST_BAR = 24  # columns of a bar, the blanks beside it, and the time that is left
 POLL = 0.5  # seconds between two looks at what jobs have told
@@ -228,7 +228,10 @@ class Tally:
 
 @contextmanager
 def show_sweep(tally: Tally) -> Iterator[None]:
-    """Shows the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere."""
+    """Shows the jobs of a sweep as they end, wherever they run: one bar on a terminal, a line each elsewhere.
+
+    Elsewhere a line says what is being done, too, where none has ended for half a minute.
+    """
     stop = Event()
     with _showing(tally) as show:
 
@@ -261,9 +264,16 @@ def _showing(tally: Tally) -> Iterator[Callable[[list[int]], None]]:
             yield update
         return
 
+    said = time.monotonic()
+
     def lines(news: list[int]) -> None:
-        line = tally.line() if news else ""
-        for number in news:
-            say(f"{tally.row(number)}  [{line}]")
+        nonlocal said
+        rows = [tally.row(number) for number in news]
+        if not news and time.monotonic() - said > PAUSE and (doing := tally.now()):
+            rows = [doing]
+        if rows:
+            line, said = tally.line(), time.monotonic()
+            for row in rows:
+                say(f"{row}  [{line}]")
 
     yield lines

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from omegaconf import open_dict
 
 from utils.command_line.overrides import CONFIG, resolve
-from utils.runs.outcomes import Outcome, exit_code, read_outcome, write_outcome
+from utils.runs import progress
+from utils.runs.outcomes import Outcome, at_work, exit_code, read_outcome, write_outcome
 from utils.runs.progress import Tally
 from utils.runs.sweep import Composed, Planner
 
@@ -113,6 +114,17 @@ def test_the_line_of_a_sweep_has_what_is_done_what_is_left_and_the_best(tmp_path
     assert tally.look() == [0, 2, 3]
     assert tally.look() == []
     assert tally.line() == "3/4, 1 failed, ETA 0:00:10, best accuracy 0.8000, best uai_0.05 0.1000"
+
+
+def test_a_sweep_that_is_not_on_a_terminal_says_what_is_being_done_where_no_job_ends(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "POLL", 0.01)
+    tally = Tally(tmp_path, range(2), [], lambda number: [str(number)])
+    at_work(tmp_path, 0, "2 lin_mlp_erm: epoch 1/3")
+    for pause, said in ((60.0, set()), (0.1, {"2 lin_mlp_erm: epoch 1/3  [0/2]"})):
+        monkeypatch.setattr(progress, "PAUSE", pause)
+        with progress.show_sweep(tally):
+            time.sleep(0.15)
+        assert set(capsys.readouterr().out.splitlines()) == said
 
 
 def test_the_row_of_a_job_says_what_varied_beside_its_name_and_seed(tmp_path):
