@@ -278,6 +278,8 @@ def thresholds_judged(record: "Record") -> "Iterator[str]":
 
 def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: "dict[str, Any] | None") -> list[str]:
     """Returns a line for each figure that the record does not have, or has under another causal model, beside that."""
+    from utils.metrics.directions import name_numbers
+
     before, anew = record["metrics"], anew_under(causal, record)
     shown = [
         (key, with_interval(found, key), f"filed: {with_interval(before, key)}" if key in before else "")
@@ -285,7 +287,12 @@ def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: 
         if value is not None and (key not in before or anew(key)) and not key.endswith(("_low", "_high", "_null"))
     ]
     wide = max((len(figure) for _, figure, _ in shown), default=0)
-    return [f"  {key:<36} {figure:<{wide}}  {filed}".rstrip() for key, figure, filed in shown]
+    of_rows = record["preprocessing"]
+    named = name_numbers([key for key, *_ in shown], of_rows["groups"], of_rows.get("class_names", ()))
+    return [
+        *(f"  {key:<36} {figure:<{wide}}  {filed}".rstrip() for key, figure, filed in shown),
+        *([f"  {', '.join(named)}"] if named else []),
+    ]
 
 
 def with_interval(figures: "Mapping[str, float | None]", key: str) -> str:

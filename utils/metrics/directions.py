@@ -78,6 +78,7 @@ STATED = re.compile(r"^KEYS\b[^=\n]*=(.*(?:\n(?:[ \t].*|[\])}].*|$))*)", re.MULT
 END = re.compile(r"(?P<rest>.+)_(?P<end>low|high|null)")
 GROUP = re.compile(r"(?P<rest>.+)_group(?P<group>\d+)")
 CLASS = re.compile(r"(?P<rest>.+)_class_(?P<label>\d+)")
+NUMBERED = {"group": "group", "class": "class "}  # before its number
 FIELD = re.compile(r"\{(\w+)\}")
 UNDER_NORM = re.compile(r"robust_accuracy_(worst_group_)?(l1|l2|linf)_[^_]+")
 NORM = re.compile(r"(?P<rest>.+)_(?P<norm>l1|l2|linf)")
@@ -157,6 +158,18 @@ def describe(key: str, groups: Sequence[str] = (), classes: Sequence[str] = ()) 
         parts = parts._replace(state=LOST)
     words = " ".join([found.words, *parts.details(found.at)]) + (f" ({found.unit})" if found.unit else "")
     return f"{words}, {ENDS[parts.end]}" if parts.end else words
+
+
+def name_numbers(keys: Iterable[str], groups: Sequence[str], classes: Sequence[str] = ()) -> list[str]:
+    """Returns ``group1 is sex=Male`` for each group in these keys, and ``class 0 is no`` for each class with a name."""
+    of_whom = [re.fullmatch(r"of (group|class) (\d+)", _split(key, ()).of) for key in keys]
+    numbers = {kind: sorted({int(found[2]) for found in of_whom if found and found[1] == kind}) for kind in NUMBERED}
+    return [
+        f"{prefix}{number} is {names[number]}"
+        for (kind, prefix), names in zip(NUMBERED.items(), (groups, classes), strict=True)
+        for number in numbers[kind]
+        if number < len(names)
+    ]
 
 
 def headlines(keys: Iterable[str]) -> list[str]:

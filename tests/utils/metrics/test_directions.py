@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from utils.metrics import directions
-from utils.metrics.directions import Key, bounds, describe, direction, headlines, is_causal, keys_of, meaning
+from utils.metrics.directions import (
+    Key,
+    bounds,
+    describe,
+    direction,
+    headlines,
+    is_causal,
+    keys_of,
+    meaning,
+    name_numbers,
+)
 
 ROOM = Path(directions.__file__).parent
 
@@ -110,6 +120,13 @@ def test_a_key_is_described_in_words(key, words):
 )
 def test_groups_are_called_by_their_names(key, words):
     assert describe(key, ("women", "men")) == words
+
+
+def test_numbers_of_groups_and_classes_are_named_once_where_there_is_a_name():
+    keys = ["fpr_group1", "robust_accuracy_group0_0.05", "fnr_group1", "fpr_group7", "robust_accuracy_class_1_0.1"]
+    found = name_numbers([*keys, "robust_accuracy_worst_class_1", "accuracy"], ["sex=F", "sex=M"], ["no", "yes"])
+    assert found == ["group0 is sex=F", "group1 is sex=M", "class 1 is yes"]
+    assert name_numbers(keys, [], []) == []
 
 
 def test_names_of_groups_may_be_any_text():
