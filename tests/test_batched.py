@@ -279,6 +279,22 @@ def test_stacks_are_smaller_where_processes_share_them(planned, own, jobs, asked
     assert [len(stack) for stack in cut(alike, asked, workers)] == [2 * size for size in sizes]  # every run twice
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_processes_build_the_jobs_of_a_seed_at_different_times(planned, own, monkeypatch, first):
+    jobs = [Job(i, (), params, own / f"{i}") for i, params in enumerate(planned("seed=range(3)", "dataset=lin"))]
+    built = note_built_seeds(monkeypatch)
+    ended = lifecycle.carry_out_together(jobs, budget=2**30, say_now=lambda _: None, sizes={}, first=first)
+    assert [(job.number, outcome.record) for job, outcome in ended] == [(0, 1), (1, 2), (2, 3)]
+    assert built == [*range(first, 3), *range(first)]
+
+
+def note_built_seeds(patch):
+    """Notes the seeds of the runs that are built from now on."""
+    seeds, build = [], lifecycle.build_run
+    patch.setattr(lifecycle, "build_run", lambda params, *made: seeds.append(params["seed"]) or build(params, *made))
+    return seeds
+
+
 def test_a_small_budget_cuts_stacks_and_changes_nothing(tmp_path):
     words = ("regularizer=llr", "seed=0,1,2", *FEW, *BATCHED)
     large, _ = sweep(tmp_path / "large", *words)
