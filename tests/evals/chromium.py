@@ -33,10 +33,23 @@ def browser() -> Iterator[Any]:
             running.close()
 
 
-def opened(running: Any, path: Path, hash: str = "", **settings: Any) -> Any:
-    """A page from disk; its ``complaints`` are all that its console and its requests say."""
-    context = running.new_context(**{"viewport": {"width": 1280, "height": 800}, "accept_downloads": True} | settings)
+def window(running: Any) -> Any:
+    """A window of a browser, which takes a second where another tab takes a third of one."""
+    return running.new_context(accept_downloads=True)
+
+
+def opened(running: Any, path: Path, hash: str = "") -> Any:
+    """A page from disk in a window of its own."""
+    return tab(window(running), path, hash)
+
+
+def tab(
+    context: Any, path: Path, hash: str = "", *, width: int = 1280, height: int = 800, scheme: str = "light"
+) -> Any:
+    """A page from disk in a window; its ``complaints`` are all that its console and its requests say."""
     page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
     page.complaints = []
     page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -14,7 +14,7 @@ from evals import report
 from evals.records.row_intervals import at_level, over_rows
 from tests.benchmarks import bench_report
 from tests.commands import command
-from tests.evals.chromium import browser, executable, opened
+from tests.evals.chromium import browser, executable, opened, tab, window
 from tests.evals.records.test_query import record
 from tests.evals.test_report_page import shown, written
 
@@ -38,23 +38,33 @@ def jobs():
 
 
 @pytest.fixture(scope="module")
-def page(chromium, jobs, tmp_path_factory):
-    return opened(chromium, written(jobs, tmp_path_factory.mktemp("answer") / "page.html"))
+def file(jobs, tmp_path_factory):
+    return written(jobs, tmp_path_factory.mktemp("answer") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def page(chromium, file):
+    return opened(chromium, file)
+
+
+@pytest.fixture(scope="module")
+def beside(chromium, file):
+    """A window for the pages that tests visit, with a page that stays, by which others open sooner."""
+    return tab(window(chromium), file).context
 
 
 @pytest.fixture
-def visit(chromium, tmp_path):
+def visit(beside, tmp_path):
     """Open a page about other records, closed again after the test."""
-    contexts = []
+    pages = []
 
-    def make(records, hash="", **settings):
-        made = opened(chromium, written(records, tmp_path / f"{len(contexts)}.html"), hash, **settings)
-        contexts.append(made.context)
-        return made
+    def make(records, hash=""):
+        pages.append(tab(beside, written(records, tmp_path / f"{len(pages)}.html"), hash))
+        return pages[-1]
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture
@@ -83,9 +93,9 @@ def selected(needs, *words):
 
 QUESTIONS = [
     (["fnr_gap<=0.1"], "accuracy", {}, "card.md"),
-    (["fnr_gap<=0.1"], "accuracy", {"seeds": "runs"}, "null"),
+    pytest.param(["fnr_gap<=0.1"], "accuracy", {"seeds": "runs"}, "null", marks=pytest.mark.slow),
     (["fnr_gap<=0.1"], "accuracy", {"points": "none"}, "null"),
-    (["fnr_gap<=0.15"], "accuracy", {"sure": 1}, "card.md"),
+    pytest.param(["fnr_gap<=0.15"], "accuracy", {"sure": 1}, "card.md", marks=pytest.mark.slow),
     (["fnr_gap<=0.15", "accuracy>=0.6"], "robust_accuracy_l2_1.0", {"sure": 1, "seeds": "runs"}, "null"),
     (["fnr_gap<=0.12", "robust_accuracy_l2_1.0>=0.4"], "accuracy", {}, "null"),
 ]

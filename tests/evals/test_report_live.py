@@ -194,6 +194,9 @@ def test_new_runs_come_into_the_view_that_there_is(folder, jobs):
     pytest.importorskip("playwright", reason="Playwright is not installed: pip install -r tests/requirements.txt")
     with browser() as running:
         page = running.new_page()
+        page.add_init_script(
+            "{ const later = setTimeout; window.setTimeout = (work, wait) => later(work, wait / 20); }"
+        )
         complaints = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         with served() as server:

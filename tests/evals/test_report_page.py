@@ -18,7 +18,7 @@ from evals.cards import added_rows_facts
 from evals.records import pareto, query, reproduce
 from evals.records.points import with_points
 from tests.benchmarks import bench_report
-from tests.evals.chromium import browser, executable, opened
+from tests.evals.chromium import browser, executable, opened, tab, window
 from tests.evals.poisoned_records import poisoned
 from tests.evals.records.test_points import fitted_record
 from tests.evals.records.test_query import record
@@ -69,19 +69,26 @@ def page(shared):
     return shared
 
 
+@pytest.fixture(scope="module")
+def beside(chromium, file):
+    """A window for the pages that tests visit, with a page that stays, by which others open sooner."""
+    return tab(window(chromium), file).context
+
+
 @pytest.fixture
-def visit(chromium, tmp_path):
-    """Open a page about other records, closed again after the test."""
-    contexts = []
+def visit(beside, tmp_path, jobs, file):
+    """Open a page about these or other records, closed again after the test."""
+    pages = []
 
     def make(records, *words, hash="", **settings):
-        made = opened(chromium, written(records, tmp_path / f"{len(contexts)}.html", *words), hash, **settings)
-        contexts.append(made.context)
-        return made
+        same = records is jobs and not words
+        held = file if same else written(records, tmp_path / f"{len(pages)}.html", *words)
+        pages.append(tab(beside, held, hash, **settings))
+        return pages[-1]
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 def shown(tab, /, **changes):
@@ -507,10 +514,10 @@ def test_an_address_that_means_nothing_gives_the_first_view(visit, jobs):
     assert len(page.evaluate("trilemma.shown()")) == page.evaluate("trilemma.order().length") > 0
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+@pytest.mark.parametrize("width", [360, 768, *(pytest.param(width, marks=pytest.mark.slow) for width in (390, 1280))])
 def test_nothing_overflows_sideways(visit, jobs, width):
     hash = "#seeds=runs&pick=3&need=fnr_gap<=0.1"
-    page = visit(jobs, hash=hash, viewport={"width": width, "height": 844})
+    page = visit(jobs, hash=hash, width=width, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -534,7 +541,7 @@ def test_dark_and_light_are_legible_and_differ(visit, jobs):
     """Contrast of at least 4.5 to 1, as WCAG 2.2 asks of text."""
     papers = set()
     for scheme in ("light", "dark"):
-        page = visit(jobs, color_scheme=scheme)
+        page = visit(jobs, scheme=scheme)
         papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert contrast(page, "h1") > 10
         assert contrast(page, "#meta") > 4.5
@@ -720,7 +727,7 @@ def test_of_a_signed_gap_zero_is_said_to_be_best(visit):
 
 def test_paper_shows_the_plot_in_dark_ink(visit, jobs):
     """On white: the picture that stands for the plot, and the colours of the text, also where the theme is dark."""
-    page = visit(jobs, color_scheme="dark")
+    page = visit(jobs, scheme="dark")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#paper").get_attribute("src").startswith("data:image/png")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(31, 30, 27)"
@@ -748,9 +755,9 @@ def test_the_example_opens(visit):
     )
 
 
-def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(chromium, tmp_path):
+def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(visit):
     run = poisoned(1, gap=((0.20, 0.10), (0.22, 0.18)))
-    page = opened(chromium, written([run, poisoned(2, seed=1, gap=((0.2, 0.1), (0.2, 0.2)))], tmp_path / "p.html"))
+    page = visit([run, poisoned(2, seed=1, gap=((0.2, 0.1), (0.2, 0.2)))])
     page.locator("tbody tr").first.click()
     summaries = page.locator("#record summary", has_text="Added rows")
     assert summaries.all_inner_texts() == ["Added rows, seed 0", "Added rows, seed 1"]
@@ -760,14 +767,14 @@ def test_a_click_on_a_run_shows_the_rows_that_were_added_to_its_training(chromiu
     assert page.complaints == []
 
 
-def test_a_click_on_a_run_shows_its_unfair_area_under_every_causal_model(chromium, tmp_path):
+def test_a_click_on_a_run_shows_its_unfair_area_under_every_causal_model(visit):
     models = [("as trained (linear)", 0.12), ("no graph", 0.06), ("without <b>age</b> -> pay", 0.39)]
     held = [
         {"name": name, "fingerprint": name, "metrics": {"uai_0.05": value, "uai_0.05_low": 0.0, "uai_0.05_high": 0.5}}
         for name, value in models
     ]
     run = record(1) | {"evaluations": {"sensitivity@0.05": {"metrics": {}, "sensitivity": {"models": held}}}}
-    page = opened(chromium, written([run, record(2)], tmp_path / "p.html"))
+    page = visit([run, record(2)])
     page.locator("tbody tr").first.click()
     said = "Unfair area at radius 0.05: 0.060 (no graph) to 0.390 (without <b>age</b> -> pay), depending on the causal"
     assert said in page.locator("#record").inner_text()

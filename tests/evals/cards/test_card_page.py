@@ -8,7 +8,7 @@ import re
 import pytest
 
 from evals.cards.document import CSS, Bullets, Document, Heading, Paragraph, Table, list_contents, page
-from tests.evals.chromium import browser, executable, opened
+from tests.evals.chromium import browser, executable, tab, window
 
 pytest.importorskip("playwright", reason="Playwright is not installed: pip install -r tests/requirements.txt")
 
@@ -40,8 +40,9 @@ SCROLLING = """[...document.querySelectorAll('*')].filter(e => e.scrollWidth > e
 @pytest.mark.skipif(executable() is None, reason="no Chromium found; TRILEMMA_CHROMIUM names its executable")
 def test_it_fits_any_screen_and_is_read_by_keyboard(file):
     with browser() as running:
+        context = window(running)
         for width in (1440, 390):
-            shown = opened(running, file, viewport={"width": width, "height": 800})
+            shown = tab(context, file, width=width)
             assert shown.complaints == []
             assert not shown.evaluate("document.documentElement.scrollWidth > innerWidth")
             scrolling = shown.evaluate(SCROLLING)

@@ -16,7 +16,7 @@ from evals.records import query
 from evals.records.advice import Asked
 from tests.commands import command
 from tests.evals.choosing.test_choice import QUESTION
-from tests.evals.chromium import browser, executable, opened
+from tests.evals.chromium import browser, executable, opened, tab
 from tests.evals.records.test_query import record, write
 
 KEYS = ("accuracy", "fnr_gap", "robust_accuracy_0.1")
@@ -300,7 +300,7 @@ def test_the_page_names_the_seed_that_meets_both_limits_and_where_none_does_that
         assert "Record 53, seed 2" in said
         assert "crosses" in said
         assert "2 were compared on the same test rows" in said
-        page = opened(running, written(APART, tmp_path / "b.html", "dataset=loan"), f"{hash}1")
+        page = tab(page.context, written(APART, tmp_path / "b.html", "dataset=loan"), f"{hash}1")
         said = page.locator("#verdict").inner_text()
         assert re.search("No single run of this setting meets .* together. Record [12], seed [01] is the nearest", said)
         assert page.locator("#record .handed").inner_text() in said

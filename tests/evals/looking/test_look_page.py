@@ -6,7 +6,7 @@ import pytest
 
 from evals.look import main
 from tests.commands import house
-from tests.evals.chromium import browser, executable, opened
+from tests.evals.chromium import browser, executable, tab, window
 from tests.evals.test_look import rows, spoil, write
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium")
@@ -35,13 +35,20 @@ def page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def running():
     with browser() as started:
-        yield started
+        yield window(started)
 
 
-@pytest.mark.parametrize("width", [375, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (375, "dark"),
+        (1400, "light"),
+        pytest.param(375, "light", marks=pytest.mark.slow),
+        pytest.param(1400, "dark", marks=pytest.mark.slow),
+    ],
+)
 def test_it_is_readable_without_scrolling_sideways(page, running, width, scheme):
-    shown = opened(running, page, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    shown = tab(running, page, width=width, scheme=scheme)
     assert shown.complaints == []
     assert shown.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     ratio, text = shown.evaluate(CONTRAST)
@@ -49,7 +56,7 @@ def test_it_is_readable_without_scrolling_sideways(page, running, width, scheme)
 
 
 def test_what_is_drawn_is_said_and_tables_have_headers(page, running):
-    shown = opened(running, page)
+    shown = tab(running, page)
     assert shown.locator("h1").count() == 1
     assert shown.locator("svg:not([aria-label])").count() == 0
     assert shown.locator("table:not(:has(thead th[scope=col]))").count() == 0
@@ -61,7 +68,7 @@ def test_what_is_drawn_is_said_and_tables_have_headers(page, running):
 
 @pytest.mark.slow
 def test_missing_values_by_group_unfold_by_keyboard(page, running):
-    shown = opened(running, page)
+    shown = tab(running, page)
     shown.locator("summary", has_text="missing in 30 rows").focus()
     shown.keyboard.press("Enter")
     assert shown.get_by_role("row", name="sex=f").last.is_visible()
