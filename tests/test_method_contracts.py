@@ -132,7 +132,13 @@ def test_a_decide_comes_back_from_its_record(name, toy):
     contracts.check_decide(fit(logits, data.valid, data.groups), models[0](data.test.x).detach(), data.test.s)
 
 
-@pytest.mark.parametrize("name", options(ROOT, "evaluation"))
+@pytest.mark.parametrize(
+    "name",
+    [  # its metrics are those of black_box and of certified
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "black_box_certified"))
+        for name in options(ROOT, "evaluation")
+    ],
+)
 def test_a_metric_states_its_keys_and_is_the_same_in_a_stack(name, toy):
     """Every metric of the option, with few repetitions."""
     images = "pixels" in OmegaConf.to_yaml(base("digits", f"evaluation={name}").evaluation)

@@ -5,6 +5,7 @@ Every line is cut from the program's own output as a reader would, split by the 
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,7 @@ def test_a_name_that_no_table_can_have_is_in_no_line(tables, name):
 # --- help and README -------------------------------------------------------------------------------------------
 
 
+@cache
 def documented() -> dict[str, str]:
     """The lines of the help, the comments of the configuration, the README and docs, by where they stand."""
     found = {}

@@ -32,7 +32,10 @@ def cpu_seconds(work, repeats=3):
 # --- stopped writers -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [50, 1200], ids=["file", "journal"])
+@pytest.mark.parametrize(
+    "n",
+    [pytest.param(50, id="file", marks=pytest.mark.slow), pytest.param(1200, id="journal")],  # file: test_run_store.py
+)
 def test_killed_writers_lose_nothing_acknowledged(tmp_path, n):
     kept = kill_loop(tmp_path, rounds=3, n=n)
     assert kept.acknowledged > 10

@@ -178,7 +178,17 @@ WRAPPERS = {
 }
 
 
-@pytest.mark.parametrize("name", WRAPPERS)
+ALIKE = {  # others, here or above, are seen or not in the same way
+    "a quantiser without gradient",
+    "one-hot logits",
+    "noise on the input",
+    "logits x 1e8",
+    "rounded logits with a slope of 1",
+    "logits through a saturated tanh",
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in WRAPPERS])
 def test_what_each_check_sees_and_what_it_does_not(honest, name):
     """Of what is not seen the black box breaks hardly a row that the gradient attack leaves: nothing is inflated."""
     model, batch, ctx = honest

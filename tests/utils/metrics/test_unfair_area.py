@@ -289,7 +289,12 @@ def searched(model, rows, ctx, predict=None, **changes):
 
 @pytest.mark.parametrize(
     ("probability", "estimators"),
-    [(0.0, "separate"), (0.3, "union"), (0.5, "separate"), (0.5, "union"), (0.8, "separate"), (1.0, "union")],
+    [
+        (0.3, "union"),
+        (0.5, "separate"),
+        (1.0, "union"),
+        *(pytest.param(*of, marks=pytest.mark.slow) for of in ((0.0, "separate"), (0.5, "union"), (0.8, "separate"))),
+    ],
 )
 @pytest.mark.parametrize("kind", ["mlp", pytest.param("logistic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_label_is_that_of_the_majority_and_class_1_where_votes_are_equal(par
 
 
 @pytest.mark.parametrize("probability", [0.5, 0.3, 2 / 3, 1.0])
-@pytest.mark.parametrize("parts", range(1, 7))
+@pytest.mark.parametrize("parts", [*range(1, 6), pytest.param(6, marks=pytest.mark.slow)])
 def test_a_label_is_certain_exactly_where_no_set_of_votes_turns_it(parts, probability):
     """All sets of at most m parts whose votes are turned; the ends of the range are reached."""
     decide, x, s = Threshold(probability), torch.zeros(1, 1), torch.zeros(1, dtype=torch.long)

@@ -93,7 +93,9 @@ def by_name(found, key="uai_cf"):
 # --- truths ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["non_root", "three_levels", "two_attributes"])
+@pytest.mark.parametrize(
+    "name", ["two_attributes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("non_root", "three_levels"))]
+)
 def test_under_its_own_graph_the_figure_is_the_truth_which_lies_in_the_range(name, context):
     data, twins = table(TRUTHS[name])
     model = classifier(data)
