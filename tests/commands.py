@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,17 @@ def line(program: str, *words: str, checkout: Path = ROOT) -> list[str]:
 def environment() -> dict[str, str]:
     """This environment, with the project's modules found from any folder."""
     return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def note_builds(patch: pytest.MonkeyPatch) -> list[int]:

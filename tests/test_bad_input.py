@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 import paths_config
-from tests.commands import SMALL, command, environment, house, line, process, refused
+from tests.commands import SMALL, command, environment, full_disk, house, line, process, refused
 from utils import build
 from utils.model_zoo import from_database
 from utils.run_store import RunStore
@@ -383,10 +382,8 @@ def test_a_damaged_database_is_refused_by_its_readers(own, program):
 def test_a_full_disk_leaves_the_database_as_it_was(own):
     """The limit of a file's size is below that of the weights, which are written first."""
     before, files = database().read_bytes(), sorted((own / "weights" / "loan").iterdir())
-    limit = 20_000
-    answer = process(
-        "train", *SMALL, "seed=1", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    )
+    with full_disk(20_000):
+        answer = command("train", *SMALL, "seed=1")
     refused(answer, ".safetensors", "File too large")
     assert database().read_bytes() == before
     assert sorted((own / "weights" / "loan").iterdir()) == files

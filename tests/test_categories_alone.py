@@ -20,6 +20,7 @@ LEARNERS = {
     "logistic_sklearn": (),
     "partition_vote": ("model.parts=3",),
 }
+OFTEN = ("adversarial", "adversarial_debiasing", "causal_adv", "sensr")  # of the terms, each of another kind
 REASON = "undefined: the attack has no column to move"
 
 
@@ -108,7 +109,13 @@ def test_stacks_are_refused_with_the_words_that_train(train):
     assert "attack.evasion.threat.movable_columns=non_sensitive attack.evasion.threat.relax=true" in answer.err
 
 
-@pytest.mark.parametrize("name", sorted({*for_tables("regularizer")} - {"erm"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in OFTEN))
+        for name in sorted({*for_tables("regularizer")} - {"erm"})
+    ],
+)
 def test_a_term_trains_or_is_refused_with_words_that_train(train, name):
     answer = train(f"regularizer={name}")
     if answer.code:

@@ -45,6 +45,7 @@ SMALL = (
     "~evaluation.metrics.curve",
 )
 FAST = ("regularizer.trades.steps=2", "regularizer.trades.rel_step=0.5")
+NARROW = "model.widths=[4,8,8]"
 
 
 def records(dataset: str = "digits") -> list[dict]:
@@ -136,17 +137,21 @@ def test_the_same_run_in_another_process_has_the_same_bits(shop, tmp_path):
 
 
 TERMS, ADAPTATIONS = ("trades", "pgd_at", "mart"), ("dafa", "frl", "cfa", "wat", "fair_tat")
-PAIRS = [
-    pytest.param([(TERMS[(i + 2) % 3], own) for i, own in enumerate(ADAPTATIONS)], id="each once"),
-    pytest.param(list(product(TERMS, ADAPTATIONS)), id="all", marks=pytest.mark.slow),  # seconds each
+COMBINED = [  # seconds each; trades and erm train alone below
+    pytest.param(
+        ("adversarial", "pgd_at", "mart"),
+        [(TERMS[(i + 2) % 3], own) for i, own in enumerate(ADAPTATIONS)],
+        id="each once",
+    ),
+    pytest.param(("erm", "adversarial", *TERMS), list(product(TERMS, ADAPTATIONS)), id="all", marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize("pairs", PAIRS)
-def test_every_method_trains_alone_and_with_every_adaptation(own, pairs):
+@pytest.mark.parametrize(("alone", "pairs"), COMBINED)
+def test_every_method_trains_alone_and_with_every_adaptation(own, alone, pairs):
     """Each is told of margins and classes by the same two calls; trades with dafa is that of the shop."""
-    words = (*SMALL, "dataset.split=[0.1,0.1,0.8]", "trainer.epochs=2", "~evaluation.metrics.attacked")
-    combined = [f"[{term}]" for term in ("erm", "adversarial", *TERMS)] + [f"[{','.join(pair)}]" for pair in pairs]
+    words = (*SMALL, NARROW, "dataset.split=[0.1,0.1,0.8]", "~evaluation.metrics.attacked")
+    combined = [f"[{term}]" for term in alone] + [f"[{','.join(pair)}]" for pair in pairs]
     answer = command("train", "-m", *words, f"regularizer={','.join(combined)}")
     assert answer.code == 0, answer.err
     assert len(records()) == len(combined)
@@ -154,6 +159,7 @@ def test_every_method_trains_alone_and_with_every_adaptation(own, pairs):
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bits(own, tmp_path):
     words = (*SMALL, *FAST, "regularizer=[trades,dafa]", "trainer.epochs=4", "trainer.checkpoint_every=1")
+    words = (*words, NARROW, "~evaluation.metrics.attacked")
     with subprocess.Popen(line("train", *words), env=environment(), stdout=subprocess.PIPE, text=True) as running:
         for said in running.stdout:
             if "epoch 2/4" in said:
@@ -236,7 +242,7 @@ def test_what_does_not_fit_images_is_refused_in_a_sentence(own, words, phrase):
     assert not paths_config.database("digits").exists()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l1"])
+@pytest.mark.parametrize("norm", [pytest.param("linf", marks=pytest.mark.slow), "l1"])
 def test_a_share_of_each_batch_is_attacked(own, norm):
     words = ("regularizer=[half_adversarial,dafa]", f"regularizer.half_adversarial.attack.threat.norm={norm}")
     assert command("train", *SMALL, *words, "regularizer.half_adversarial.attack.steps=3").code == 0

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.e2e
 EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
 PACKAGES = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher", "ray": "ray"}  # of each extra
 # two jobs that finish, two whose loss is not finite
-WORDS = ("-m", "seed=0,1", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e6", *SMALL)
+WORDS = ("-m", "seed=0,1", "dataset.rows=1000", "trainer=sgd", "model.activation=relu", "trainer.lr=0.01,1e6", *SMALL)
 LAUNCHERS = [
     "joblib",
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("submitit_local", "submitit_slurm", "ray")),

@@ -38,19 +38,19 @@ def jobs():
 
 
 @pytest.fixture(scope="module")
-def file(jobs, tmp_path_factory):
+def about_jobs(jobs, tmp_path_factory):
     return written(jobs, tmp_path_factory.mktemp("answer") / "page.html")
 
 
 @pytest.fixture(scope="module")
-def page(chromium, file):
-    return opened(chromium, file)
+def page(chromium, about_jobs):
+    return opened(chromium, about_jobs)
 
 
 @pytest.fixture(scope="module")
-def beside(chromium, file):
+def beside(chromium, about_jobs):
     """A window for the pages that tests visit, with a page that stays, by which others open sooner."""
-    return tab(window(chromium), file).context
+    return tab(window(chromium), about_jobs).context
 
 
 @pytest.fixture

@@ -46,6 +46,20 @@ def _mixed(folder, name="mixed", middle="z2"):
     _train(name, "scm=linear", f"dataset.graph={GRAPHS[name]}", "seed=1")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Where the two runs of ``mixed`` were trained."""
+    with house(tmp_path_factory.mktemp("mixed")) as folder:
+        _mixed(folder)
+    return folder
+
+
+@pytest.fixture
+def mixed(trained, folder):
+    """A folder with the table, the records and the models of these two."""
+    return shutil.copytree(trained, folder, dirs_exist_ok=True)
+
+
 def _printed(answer):
     """The words of the command between backticks."""
     words = shlex.split(answer.err.partition("`")[2].partition("`")[0])
@@ -53,8 +67,7 @@ def _printed(answer):
     return words[2:]
 
 
-def test_the_command_says_the_graph_and_the_key_is_that_which_it_files(folder):
-    _mixed(folder)
+def test_the_command_says_the_graph_and_the_key_is_that_which_it_files(mixed):
     before = command("evals.select", "dataset=mixed", *ASKED)
     refused(before, f"take {OWN}/uai_0.05;", 'where="uai_0.05<=1, scm==linear"')
     words = _printed(before)
@@ -89,15 +102,13 @@ def test_names_that_hydra_cannot_spell_are_said_too(folder):
     ],
     ids=lambda words: words[0],
 )
-def test_a_copy_of_a_database_is_named_as_it_was_asked_for(folder, words):
-    _mixed(folder)
+def test_a_copy_of_a_database_is_named_as_it_was_asked_for(mixed, words):
     shutil.move(query.paths_config.database("mixed"), query.paths_config.database("renamed"))
     program, *rest = words
     refused(command(program, "dataset=renamed", *rest), "`python evaluate.py dataset=renamed id=all scm=linear ")
 
 
-def test_a_table_says_once_for_all_keys_why_they_do_not_compare(folder):
-    _mixed(folder)
+def test_a_table_says_once_for_all_keys_why_they_do_not_compare(mixed):
     out = command("evals.table", "dataset=mixed", "metrics=accuracy,uai_0.05,uai_cf,uai_ar_0.05").out
     assert "uai_0.05, uai_cf and uai_ar_0.05 belong to their causal model, and here are 2:" in out
     assert out.count("python evaluate.py") == 1
