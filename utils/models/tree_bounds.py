@@ -37,7 +37,7 @@ class Trees(NamedTuple):
     value: Doubles  # (classes or 1, nodes)
     rise: Doubles  # (nodes,) by how much the right child is above the left one
     root: Places  # (trees,)
-    cuts: tuple[NDArray[Any], ...]  # thresholds of each column, ascending
+    cuts: tuple[NDArray[Any], ...]  # the largest features of each column that are not above a threshold, ascending
     dtype: type  # in which scikit-learn compares features
     start: Doubles  # (classes or 1,) from which the sum starts
     rounding: float  # by which scikit-learn's sum may differ, as a share of the sum of magnitudes
@@ -101,7 +101,7 @@ def _join(parts: list[tuple[Any, ...]], columns: int, dtype: type, start: Double
     left, right = (np.where(leaf, -1, np.concatenate([part[i] for part in parts]) + offset) for i in (2, 3))
     value = np.concatenate([part[4] for part in parts], 1)
     rise = np.where(leaf, 0.0, value[-1, right] - value[-1, left])
-    cuts = tuple(np.unique(threshold[~leaf & (feature == j)]) for j in range(columns))
+    cuts = tuple(np.unique(_last(threshold[~leaf & (feature == j)], dtype)) for j in range(columns))
     return Trees(
         feature, threshold, left.astype(np.intp), right.astype(np.intp), value, rise, root, cuts, dtype, start, rounding
     )
@@ -188,17 +188,12 @@ def _cells(
         part, number = number % each[box, j], number // each[box, j]
         at = first[box, j] + part
         above, below = part > 0, part < each[box, j] - 1
-        cell_low[above, j] = _next(cuts[at[above] - 1], trees.dtype)
-        cell_high[below, j] = _last(cuts[at[below]], trees.dtype)
+        cell_low[above, j] = np.nextafter(cuts[at[above] - 1], trees.dtype(np.inf))
+        cell_high[below, j] = cuts[at[below]]
     return box, cell_low, cell_high
 
 
-def _last(cut: Doubles, dtype: type) -> NDArray[Any]:
-    """The largest numbers of a type that are not above cuts."""
-    near: NDArray[Any] = cut.astype(dtype)
-    return np.where(near > cut, np.nextafter(near, dtype(-np.inf)), near)
-
-
-def _next(cut: Doubles, dtype: type) -> NDArray[Any]:
-    """The smallest numbers of a type that are above cuts."""
-    return np.nextafter(_last(cut, dtype), dtype(np.inf))
+def _last(threshold: Doubles, dtype: type) -> NDArray[Any]:
+    """The largest numbers of a type that are not above thresholds; of several between the same two it is one."""
+    near: NDArray[Any] = threshold.astype(dtype)
+    return np.where(near > threshold, np.nextafter(near, dtype(-np.inf)), near)

@@ -116,6 +116,25 @@ def test_a_box_with_an_undefined_end_reaches_both_sides(dataset, name):
     assert least[0] == least[1] < largest[0] == largest[1]
 
 
+@pytest.mark.parametrize("name", ["random_forest", "gradient_boosting"])
+def test_thresholds_between_the_same_two_numbers_leave_no_cell_empty(dataset, name, monkeypatch):
+    """scikit-learn's are doubles, and the features that it compares with them are not."""
+    monkeypatch.setattr(tree_bounds, "CELLS", 10**6)
+    train = dataset("nlm").train.rows(slice(60))
+    steps = torch.from_numpy(np.random.default_rng(0).integers(0, 9, train.x.shape))
+    model = MODELS[name](20)
+    model.fit(train._replace(x=8 * (1 + steps * torch.finfo(torch.float32).eps)), seed=3)
+    trees = read_trees(model.require_trained())
+    inner = trees.left >= 0
+    thresholds = {*zip(trees.feature[inner], trees.threshold[inner], strict=True)}
+    assert len(thresholds) > sum(map(len, trees.cuts)) > 9
+    low, high = np.full((1, 3), 7, np.float32), np.full((1, 3), 9, np.float32)
+    with np.errstate(all="raise"):
+        found = enclose(model, low, high)
+    for own, exact in zip(found, ranges(model, trees, low, high), strict=True):
+        torch.testing.assert_close(own, exact, **fused(name))
+
+
 def test_more_classes_have_no_bounds():
     model = RandomForest(3, 4, trees=3, max_depth=2, min_samples_leaf=1, max_features=None)
     with pytest.raises(NotImplementedError, match="4 classes"):
