@@ -176,7 +176,7 @@ def _present(raw: "DataFrame", column: str, source: str | Path) -> tuple[NDArray
 
     if column not in raw:
         raise unknown_name(str(source), column, [str(c) for c in raw.columns])
-    codes, values = pd.factorize(np.array(list(map(str, raw[column])), dtype=object))
+    codes, values = pd.factorize(np.array(list(map(str, raw[column].to_numpy(object))), dtype=object))
     return codes, list(values)
 
 
