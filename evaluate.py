@@ -279,6 +279,7 @@ def thresholds_judged(record: "Record") -> "Iterator[str]":
 def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: "dict[str, Any] | None") -> list[str]:
     """Returns a line for each figure that the record does not have, or has under another causal model, beside that."""
     from utils.metrics.directions import name_numbers
+    from utils.words.wrapping import wrap
 
     before, anew = record["metrics"], anew_under(causal, record)
     shown = [
@@ -291,7 +292,7 @@ def figures_anew(record: "Record", found: "Mapping[str, float | None]", causal: 
     named = name_numbers([key for key, *_ in shown], of_rows["groups"], of_rows.get("class_names", ()))
     return [
         *(f"  {key:<36} {figure:<{wide}}  {filed}".rstrip() for key, figure, filed in shown),
-        *([f"  {', '.join(named)}"] if named else []),
+        *([wrap("; ".join(named), "  ", "  ")] if named else []),
     ]
 
 

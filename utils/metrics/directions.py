@@ -31,7 +31,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.words.levels import levels_of, name_class
+from utils.words.levels import levels_of, name_class, write_text
 from utils.words.near import near
 from utils.words.numbers import SPELLED
 
@@ -161,14 +161,17 @@ def describe(key: str, groups: Sequence[str] = (), classes: Sequence[str] = ()) 
 
 
 def name_numbers(keys: Iterable[str], groups: Sequence[str], classes: Sequence[str] = ()) -> list[str]:
-    """Returns ``group1 is sex=Male`` for each group in these keys, and ``class 0 is no`` for each class with a name."""
+    """Returns ``group1 is sex=Male`` for each group in these keys, and ``class 0 is no`` for each class with a name.
+
+    Names of groups are in quotes already where they need them.
+    """
     of_whom = [re.fullmatch(r"of (group|class) (\d+)", _split(key, ()).of) for key in keys]
     numbers = {kind: sorted({int(found[2]) for found in of_whom if found and found[1] == kind}) for kind in NUMBERED}
     return [
-        f"{prefix}{number} is {names[number]}"
+        f"{prefix}{number} is {names[number] if kind == 'group' else write_text(names[number])}"
         for (kind, prefix), names in zip(NUMBERED.items(), (groups, classes), strict=True)
         for number in numbers[kind]
-        if number < len(names)
+        if number < len(names) and names[number] != str(number)
     ]
 
 

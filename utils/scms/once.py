@@ -10,7 +10,7 @@ from torch import Tensor
 from utils.types import SCM, Batch
 
 MOST = 1 << 24  # numbers of a table; what is larger is computed for each batch
-PART = 1 << 12  # rows of all models that are computed at a time
+PART = 1 << 9  # rows of each model that are computed at a time: as many in any stack, since last bits follow it
 OfRows = Callable[[SCM, Tensor], Tensor]  # an SCM and rows (n, d) -> (..., n, d)
 
 
@@ -49,8 +49,7 @@ class Known:
         places = torch.arange(rows, device=self.train.y.device).expand(models, -1)
         if of(scm, self.train.of_each(places[:, :1]).x).numel() * rows > MOST:
             return None
-        parts = places.split(max(1, PART // models), 1)
-        return torch.cat([of(scm, self.train.of_each(part).x) for part in parts], -2)
+        return torch.cat([of(scm, self.train.of_each(part).x) for part in places.split(PART, 1)], -2)
 
 
 def once(of: OfRows) -> OfRows:

@@ -127,6 +127,7 @@ def test_numbers_of_groups_and_classes_are_named_once_where_there_is_a_name():
     found = name_numbers([*keys, "robust_accuracy_worst_class_1", "accuracy"], ["sex=F", "sex=M"], ["no", "yes"])
     assert found == ["group0 is sex=F", "group1 is sex=M", "class 1 is yes"]
     assert name_numbers(keys, [], []) == []
+    assert name_numbers(["fpr_class_0", "fnr_class_1"], [], ["0", "yes, sure"]) == ['class 1 is "yes, sure"']
 
 
 def test_names_of_groups_may_be_any_text():

@@ -75,3 +75,22 @@ def test_with_the_row_itself_the_other_twins_are_all(scm, dataset, name):
     assert len(found) == len(every)
     nearest = (found.unsqueeze(1) - every).abs().amax(-1).amin(0)
     assert nearest.max() < 1e-4
+
+
+def test_it_is_computed_by_as_many_rows_in_any_stack(scm, dataset, monkeypatch):
+    """The last bits of products follow the number of rows."""
+    monkeypatch.setattr(tables, "PART", 64)
+    found = []
+    for models in (1, 20):
+        train, keep = stack_batches([dataset("loan").train] * models), torch.zeros(models, 1, dtype=torch.long)
+        rows, sizes = train.of_each(keep).x, []
+
+        @once
+        def counted(_, x, sizes=sizes):
+            sizes.append(x.shape[-2])
+            return x
+
+        counted(replace(stack_scms([scm("loan")] * models), known=Known(train).at(rows, keep)), rows)
+        found.append(sizes)
+    assert found[0] == found[1]
+    assert len(found[0]) > 2
