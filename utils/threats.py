@@ -315,10 +315,27 @@ def ascend(
     rel_step: Scalar,
     keep: Literal["best", "last"] = "best",
 ) -> Tensor:
+    """The perturbations (c, n, *) that ``climb`` finds."""
+    return climb(damage, start, radius, threat, x, steps=steps, rel_step=rel_step, keep=keep)[0]
+
+
+def climb(
+    damage: Damage,
+    start: Tensor,
+    radius: Tensor,
+    threat: Threat,
+    x: Tensor,
+    *,
+    steps: int,
+    rel_step: Scalar,
+    keep: Literal["best", "last"] = "best",
+) -> tuple[Tensor, Tensor]:
     """Projected steepest ascent of the damage; the best perturbation that was visited, or the last, (c, n, *).
 
     delta <- project(delta + rel_step * radius * steepest(gradient)), from the projected start, on the
-    coordinates of the threat's mask. Nothing here is part of the outer gradient.
+    coordinates of the threat's mask. Nothing here is part of the outer gradient. A step of 100 radii ends where the
+    ball is farthest along the gradient, whatever delta was: the generalized power method (Journee et al. 2010, arXiv
+    0811.4724), which never descends where the damage is convex.
 
     Args:
         damage: delta (c, n, *) -> (c, n).
@@ -329,6 +346,9 @@ def ascend(
         steps: gradient evaluations.
         rel_step: length of a step, as a share of the radius.
         keep: the best perturbation needs the damage of the last once more; the last, as in adversarial training, not.
+
+    Returns:
+        The perturbations and the best damage (c, n) among those that were judged; of the last one itself none was.
     """
     ball, mask = threat.ball, threat.mask
     step = ball.spread(rel_step * radius)
@@ -344,7 +364,7 @@ def ascend(
             if keep == "best":
                 best, best_value = _better(delta, value, best, best_value, ball)
             delta = inside(delta + step * ball.steepest(gradient * mask))
-        return delta if keep == "last" else _better(delta, damage(delta), best, best_value, ball)[0]
+        return (delta, best_value) if keep == "last" else _better(delta, damage(delta), best, best_value, ball)
 
 
 def slope(damage: Damage, delta: Tensor) -> tuple[Tensor, Tensor]:
