@@ -283,7 +283,7 @@ def test_stacks_are_smaller_where_processes_share_them(planned, own, jobs, asked
 def test_processes_build_the_jobs_of_a_seed_at_different_times(planned, own, monkeypatch, first):
     jobs = [Job(i, (), params, own / f"{i}") for i, params in enumerate(planned("seed=range(3)", "dataset=lin"))]
     built = note_built_seeds(monkeypatch)
-    ended = lifecycle.carry_out_together(jobs, budget=2**30, say_now=lambda _: None, sizes={}, first=first)
+    ended = lifecycle.carry_out_together(jobs, budget=2**30, say_now=lambda _: None, kept=lifecycle.Kept(), first=first)
     assert [(job.number, outcome.record) for job, outcome in ended] == [(0, 1), (1, 2), (2, 3)]
     assert built == [*range(first, 3), *range(first)]
 

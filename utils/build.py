@@ -118,6 +118,34 @@ def _on_device(dataset: Dataset, device: torch.device) -> Dataset:
     return replace(dataset, train=train, valid=valid, test=test)
 
 
+class Parts:
+    """Parts of runs that are never changed: those of a stack, and of the one that the process trained before it."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
+
+    def share(self, part: str, make: Callable[[], Any], *settings: Any) -> Any:
+        """The part of an earlier run with these settings, or else what is made.
+
+        Where one has rows of its own, those that the stack before has left are let go first.
+        """
+        key = json.dumps([part, *settings])
+        if key not in self._now:
+            if part == "dataset" and key not in self._before:
+                self._before.clear()
+            self._now[key] = self._before.pop(key) if key in self._before else make()
+        return self._now[key]
+
+    def turn(self) -> None:
+        """Begins another stack, whose runs may share the parts of this one."""
+        self._before, self._now = self._now, {}
+
+    def settle(self) -> None:
+        """Lets parts of the stack before go that no run of this one has."""
+        self._before.clear()
+
+
 def _anew(part: str, make: Callable[[], Any], *settings: Any) -> Any:
     """A part made for this run alone."""
     return make()
@@ -350,25 +378,17 @@ def _covers(headline: Mapping[str, Any], evasion: Mapping[str, Any]) -> bool:
 
 
 @in_memory()
-def build_run(params: Params, made: dict[str, Any] | None = None, dataset: Dataset | None = None) -> Run:
+def build_run(params: Params, parts: Parts | None = None, dataset: Dataset | None = None) -> Run:
     """Builds everything that one training needs; the ``dataset`` too, unless it is given.
 
-    Parts that are never changed are taken from ``made`` where an earlier run of a stack had the same, and left there.
+    Parts that are never changed are those of earlier runs with the same, where they are among these ``parts``.
 
     Raises:
         ValueError: parts that do not fit each other, or settings out of range.
     """
     device = choose_device(params["device"])
     make_repeatable(params["threads"], device)
-
-    def shared(part: str, make: Callable[[], Any], *settings: Any) -> Any:
-        if made is None:
-            return make()
-        key = json.dumps([part, *settings])
-        if key not in made:
-            made[key] = make()
-        return made[key]
-
+    shared = _anew if parts is None else parts.share
     if dataset is None:
         dataset = shared("dataset", lambda: build_dataset(params, device), *_of_data(params))
     else:

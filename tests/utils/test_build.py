@@ -1,5 +1,6 @@
 """From a configuration to objects: identity, names, weights of the objective, devices, seeded parts."""
 
+import weakref
 from copy import deepcopy
 
 import pytest
@@ -9,7 +10,7 @@ from omegaconf import OmegaConf
 
 from tests.commands import composed
 from utils import build
-from utils.build import bind, build_dataset, build_metrics, build_model, build_run
+from utils.build import Parts, bind, build_dataset, build_metrics, build_model, build_run
 from utils.cli import CONFIG
 from utils.configuration.run_identity import identity_of, run_id
 from utils.system.devices import choose_device
@@ -145,10 +146,34 @@ def test_a_prepare_weighs_the_training_rows_alone():
 
 
 def test_a_prepare_of_one_run_leaves_the_rows_of_another_that_shares_its_data():
-    made: dict = {}
-    weighed, plain = (build_run(composed(word), made).dataset for word in ("prepare=reweigh", "prepare=none"))
+    parts = Parts()
+    weighed, plain = (build_run(composed(word), parts).dataset for word in ("prepare=reweigh", "prepare=none"))
     assert weighed.train.x is plain.train.x
     assert plain.train.w.unique().tolist() == [1]
+
+
+def test_runs_of_the_next_stack_share_what_runs_of_this_one_have():
+    parts, runs = Parts(), []
+    for word in ("regularizer=erm", "regularizer=llr"):
+        parts.turn()
+        own = [composed(word, f"seed={seed}") for seed in (0, 1)]
+        runs.append([build_run(params, parts) for params in own])
+        parts.settle()
+        assert [run.run_id for run in runs[-1]] == [build_run(params).run_id for params in own]
+    for one, other in zip(*runs, strict=True):
+        assert one.dataset.train.x is other.dataset.train.x
+        assert one.ctx.scm is other.ctx.scm
+
+
+@pytest.mark.parametrize("apart", ["seed=1", "dataset=lin"])
+def test_rows_that_no_run_of_the_next_stack_has_are_let_go_before_others_are_read(apart, monkeypatch):
+    parts = Parts()
+    before = weakref.ref(build_run(composed("seed=0"), parts).dataset)
+    parts.turn()
+    read, gone = build.build_dataset, []
+    monkeypatch.setattr(build, "build_dataset", lambda *given: gone.append(before() is None) or read(*given))
+    build_run(composed(apart), parts)
+    assert gone == [True]
 
 
 # --- bind ------------------------------------------------------------------------------------------------------

@@ -47,11 +47,13 @@ class ArrayTask:
         stacks = [[job for job in stack if job.number not in ended] for stack in unpack(self.packed)]
         own = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))  # tasks of a node take turns if SLURM deals no devices
         stacks = spread(list(filter(None, stacks)), torch.cuda.device_count(), own)
-        sizes: dict[str, int] = {}
+        from utils.runs.lifecycle import Kept
+
+        kept = Kept()
         try:
             with gently():
                 for stack in stacks:
-                    work(stack, self.sweep, self.budget, sizes)
+                    work(stack, self.sweep, self.budget, kept)
         except Stopped as stopped:
             self._go_on_later(stopped, stacks)
 

@@ -10,7 +10,7 @@ from concurrent.futures import wait
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -22,10 +22,15 @@ from utils.runs.sweep import Job, Planner
 from utils.system.console import complain, count, say
 from utils.system.pool import pool
 
+if TYPE_CHECKING:
+    from utils.runs.lifecycle import Kept
+
 MOST = 64  # models of a stack where there is one process; more gain little
 FEWEST, SHARED = 8, 32  # where there are several: at the least, and at the most
 TRIES = 3  # times that stacks are begun whose process died
 UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
+
+_kept: "Kept | None" = None  # of a process of a pool
 
 
 class Batched(Launcher):
@@ -63,6 +68,8 @@ class Batched(Launcher):
         import torch  # which help, mistakes and finished runs need not wait for
         from joblib import cpu_count
 
+        from utils.runs.lifecycle import Kept
+
         wanted = self.workers or torch.cuda.device_count() or int(cpu_count())
         stacks = spread(cut(jobs, self.max_models, wanted), torch.cuda.device_count())
         workers = min(wanted, len(stacks))
@@ -75,9 +82,9 @@ class Batched(Launcher):
         for reason, number in alone(jobs).items():
             say(f"{count(number, 'job')} one by one, since {reason}")
         if workers == 1:
-            sizes: dict[str, int] = {}
+            kept = Kept()
             for stack in stacks:
-                work(stack, sweep, budget, sizes)
+                work(stack, sweep, budget, kept)
             return []
         for _ in range(TRIES):
             stacks = _in_processes(stacks, workers, sweep, budget)
@@ -159,17 +166,17 @@ def _optimizer(job: Job) -> tuple[float, float]:
     return trainer["lr"], trainer["weight_decay"]
 
 
-def work(stack: Sequence[Job], sweep: Path, budget: int, sizes: dict[str, int], first: int = 0) -> None:
+def work(stack: Sequence[Job], sweep: Path, budget: int, kept: "Kept", first: int = 0) -> None:
     """Trains one stack; every job leaves word of how it ended, whatever happens to the others.
 
-    ``sizes`` and ``first`` are as ``carry_out_together`` takes, and leaves, them.
+    ``kept`` and ``first`` are as ``carry_out_together`` takes them.
     """
     from utils.runs.lifecycle import carry_out_together
 
     left = {job.number: job for job in stack}
     say_now = partial(at_work, sweep, stack[0].number)
     try:
-        for job, outcome in carry_out_together(stack, budget=budget, say_now=say_now, sizes=sizes, first=first):
+        for job, outcome in carry_out_together(stack, budget=budget, say_now=say_now, kept=kept, first=first):
             write_outcome(sweep, job.number, outcome)
             del left[job.number]
     except Exception as error:  # noqa: BLE001  a defect of ours in one stack must not cost the others
@@ -177,13 +184,27 @@ def work(stack: Sequence[Job], sweep: Path, budget: int, sizes: dict[str, int], 
             write_outcome(sweep, job.number, defect(error, job.folder))
 
 
+def _begin() -> None:
+    """Lets a process of a pool, which works for one sweep alone, keep what its stacks may share."""
+    global _kept
+    from utils.runs.lifecycle import Kept
+
+    _kept = Kept()
+
+
+def _work(stack: Sequence[Job], sweep: Path, budget: int, first: int) -> None:
+    """Trains one stack in a process of a pool."""
+    assert _kept is not None
+    work(stack, sweep, budget, _kept, first)
+
+
 def _in_processes(stacks: Sequence[Sequence[Job]], workers: int, sweep: Path, budget: int) -> list[list[Job]]:
     """Trains the stacks; returns those of jobs that left no word, since a process died, which ends the others too."""
     if not stacks:
         return []
-    with pool(workers) as processes:
+    with pool(workers, _begin) as processes:
         tasks = [
-            processes.submit(work, stack, sweep, budget, {}, len(stack) * (i % workers) // workers)
+            processes.submit(_work, stack, sweep, budget, len(stack) * (i % workers) // workers)
             for i, stack in enumerate(stacks)
         ]
         wait(tasks)

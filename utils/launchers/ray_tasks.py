@@ -120,4 +120,6 @@ def _explain_death(ray: Any, task: Any) -> str | None:
 def _train(stack: Sequence[Job], sweep: Path, here: Path, budget: int) -> None:
     """Trains a stack on the node that Ray has chosen."""
     os.chdir(here)
-    work(stack, sweep, budget, {})
+    from utils.runs.lifecycle import Kept
+
+    work(stack, sweep, budget, Kept())

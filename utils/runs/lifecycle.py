@@ -6,16 +6,16 @@ and filed. A single run is a stack of one.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import torch
 from filelock import Timeout
 
 import paths_config
-from utils.build import Run, build_run
+from utils.build import Parts, Run, build_run
 from utils.command_line.checks import check
 from utils.configuration.stacking import stackable, structure_of
 from utils.configuration.traits import is_learner
@@ -53,6 +53,14 @@ FAILURES = (ValueError, AssertionError, torch.OutOfMemoryError, MemoryError)  # 
 Ended = tuple[Job, Outcome]
 Pair = tuple[Job, Run]
 Trained = tuple[Run, Fitted, dict[str, str]]  # with its thresholds, and where its weights are
+
+
+@dataclass
+class Kept:
+    """What a process keeps of the stacks that it has carried out, for those of the same sweep that follow."""
+
+    sizes: dict[str, int] = field(default_factory=dict)  # of structures that were rehearsed: models trained at a time
+    parts: Parts = field(default_factory=Parts)  # of the last stack
 
 
 def carry_out(params: Params, folder: Path, say_now: SayNow | None = None, dataset: Dataset | None = None) -> Outcome:
@@ -96,7 +104,7 @@ def _assist(run: Run) -> Outcome:
 
 
 def carry_out_together(
-    jobs: Sequence[Job], *, budget: int, say_now: SayNow, sizes: dict[str, int], first: int = 0
+    jobs: Sequence[Job], *, budget: int, say_now: SayNow, kept: Kept, first: int = 0
 ) -> Iterator[Ended]:
     """Carries out jobs of one structure as stacks that fit the ``budget`` of bytes.
 
@@ -104,25 +112,25 @@ def carry_out_together(
         jobs: those of equal learning rate and weight decay side by side.
         budget: of a stack.
         say_now: hears what is being done, and None when it is done.
-        sizes: of the structures that were rehearsed before, how many models of each are trained at a time; that of
-            another is left there.
+        kept: of the stacks before, and for those after it.
         first: the place of the job that is built first, for processes that do not fit the same causal model at once.
 
     Yields:
         how each job ended, as soon as it has.
     """
     built: dict[int, Pair] = {}
-    made: dict[str, Any] = {}
+    kept.parts.turn()
     for place in (*range(first, len(jobs)), *range(first)):
         job = jobs[place]
         try:
-            built[place] = job, build_run(job.params, made)
+            built[place] = job, build_run(job.params, kept.parts)
         except (ValueError, OSError) as error:
             yield _refused(job, error)
+    kept.parts.settle()
     pairs = [built[place] for place in sorted(built)]
     left = {job.number: job for job, _ in pairs}
     try:
-        for job, outcome in _in_stacks(pairs, budget, say_now, sizes):
+        for job, outcome in _in_stacks(pairs, budget, say_now, kept.sizes):
             del left[job.number]
             yield job, outcome
     except (ValueError, OSError) as error:
