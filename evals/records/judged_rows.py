@@ -18,7 +18,8 @@ from utils.system.console import count
 
 PART = re.compile(r"(robust_accuracy|accuracy)_(?:worst_(?:class|group)|class_\d+|group\d+)(?=_|$)")  # of an average
 WORST = re.compile(r"worst_(?:class|group)_accuracy")
-SHARES = ("accuracy", "robust_accuracy", "uai", "counterfactual")  # first words of shares of all rows that were judged
+PEOPLE = ("uai", "counterfactual")  # first words of shares of individuals
+SHARES = ("accuracy", "robust_accuracy", *PEOPLE)  # and of all rows that were judged
 ROWS = "rows_of_"  # before a metric, in the columns of ``with_rows``
 SHOWN = 3  # records in a sentence
 
@@ -26,7 +27,8 @@ SHOWN = 3  # records in a sentence
 def count_fewer(record: Record, key: str) -> int | None:
     """Returns the number of rows that a figure is of; None where these are all test rows, or it is not known.
 
-    Of a figure of a class or a group, the rows of which those of that class or group were taken.
+    Of a figure of a class or a group, the rows of which those of that class or group were taken. Individuals that are
+    drawn from a causal model are no rows.
 
     Args:
         record: a record.
@@ -37,12 +39,20 @@ def count_fewer(record: Record, key: str) -> int | None:
     rows: Mapping[str, Any] = held.get("rows") or {}
     rows = {"test": rows["judged"]} if name is not None and rows else held.get("judged") or record.get("rows") or {}
     average = WORST.sub("accuracy", PART.sub(r"\1", plain))
+    if average.startswith(PEOPLE) and _are_drawn(record.get("params") if name is None else held.get("settings")):
+        return None
     share = (held.get("shares") or {}).get(average) if average.startswith(SHARES) else None
     judged = share[1] if share else rows.get("test")
     if share is None and average.startswith("robust"):
         judged = (held.get("metrics") or {}).get("robust_rows") or judged
     everyone = rows.get("test", 0) + rows.get("unjudged", 0)
     return int(judged) if isinstance(judged, int | float) and judged < everyone else None
+
+
+def _are_drawn(settings: Mapping[str, Any] | None) -> bool:
+    """Returns whether the individuals of a run, or of an evaluation, with these settings come from a causal model."""
+    metrics = ((settings or {}).get("evaluation") or {}).get("metrics") or {}
+    return any((node or {}).get("individuals") == "scm" for node in metrics.values())
 
 
 def with_rows(frame: pd.DataFrame, records: Sequence[Record], keys: Sequence[str]) -> pd.DataFrame:

@@ -44,6 +44,15 @@ def test_a_later_evaluation_has_counts_of_its_own():
     assert judged_rows.count_fewer(held, WORST) is None
 
 
+def test_individuals_of_a_causal_model_are_no_rows():
+    drawn = {"evaluation": {"metrics": {"unfair_area": {"individuals": "scm"}, "group": {}}}}
+    shares = {"shares": {"uai_0.05": [1, 20], "robust_accuracy": [1, 20]}}
+    held = ALL | shares | {"params": drawn, "evaluations": {"again": {"metrics": {}, **shares, "settings": drawn}}}
+    assert judged_rows.count_fewer(held, "uai_0.05") is judged_rows.count_fewer(held, "again/uai_0.05") is None
+    assert judged_rows.count_fewer(held, "robust_accuracy") == 20
+    assert judged_rows.count_fewer(ALL | shares, "uai_0.05") == 20
+
+
 def test_records_without_counts_are_taken_to_be_of_all_rows():
     bare = {key: value for key, value in ALL.items() if key not in ("shares", "rows")}
     assert judged_rows.count_fewer(bare, AVERAGE) is None
