@@ -57,7 +57,7 @@ Trained = tuple[Run, Fitted, dict[str, str]]  # with its thresholds, and where i
 
 @dataclass
 class Kept:
-    """What a process keeps of the stacks that it has carried out, for those of the same sweep that follow."""
+    """Memory of a process, of the stacks that it has carried out, for those of the same sweep that follow."""
 
     sizes: dict[str, int] = field(default_factory=dict)  # of structures that were rehearsed: models trained at a time
     parts: Parts = field(default_factory=Parts)  # of the last stack
