@@ -333,9 +333,9 @@ def climb(
     """Projected steepest ascent of the damage; the best perturbation that was visited, or the last, (c, n, *).
 
     delta <- project(delta + rel_step * radius * steepest(gradient)), from the projected start, on the
-    coordinates of the threat's mask. Nothing here is part of the outer gradient. A step of 100 radii ends where the
-    ball is farthest along the gradient, whatever delta was: the generalized power method (Journee et al. 2010, arXiv
-    0811.4724), which never descends where the damage is convex.
+    coordinates of the threat's mask. Nothing here is part of the outer gradient. A step of 100 radii ends nearly where
+    the ball is farthest along the gradient, whatever delta was: the generalized power method (Journee et al. 2010,
+    arXiv 0811.4724), which never descends where the damage is convex.
 
     Args:
         damage: delta (c, n, *) -> (c, n).
@@ -348,7 +348,8 @@ def climb(
         keep: the best perturbation needs the damage of the last once more; the last, as in adversarial training, not.
 
     Returns:
-        The perturbations and the best damage (c, n) among those that were judged; of the last one itself none was.
+        The perturbations and the best damage (c, n) among those that were judged, nan where none of these was a
+        number; of the last one itself none was.
     """
     ball, mask = threat.ball, threat.mask
     step = ball.spread(rel_step * radius)
@@ -364,7 +365,9 @@ def climb(
             if keep == "best":
                 best, best_value = _better(delta, value, best, best_value, ball)
             delta = inside(delta + step * ball.steepest(gradient * mask))
-        return (delta, best_value) if keep == "last" else _better(delta, damage(delta), best, best_value, ball)
+        if keep == "best":
+            delta, best_value = _better(delta, damage(delta), best, best_value, ball)
+        return delta, best_value.masked_fill(best_value == -torch.inf, torch.nan)
 
 
 def slope(damage: Damage, delta: Tensor) -> tuple[Tensor, Tensor]:

@@ -151,7 +151,7 @@ def compete(
             raise ValueError(f"{key} was judged at operating points, which points=false leaves out; take points=true")
         intervals = [over_rows(made, key) for made, _ in everyone]
         table[f"{key}_low"], table[f"{key}_high"] = zip(*intervals, strict=True)
-        table[f"{key}_rows"] = [judged_rows.count_fewer(made, key) or math.inf for made, _ in everyone]
+        table[f"{key}_rows"] = [judged_rows.count_rows(made, key) for made, _ in everyone]
     chosen = query.where(table, asked.where)
     if chosen.empty:
         raise ValueError(f"where={asked.where!r} leaves none of the {count(len(records), 'run')}; relax it")

@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +14,18 @@ from numpy.typing import NDArray
 
 from evals.records.query import Record
 from utils.records import later
+from utils.records.settings import metrics_of
 from utils.runs.causal_figures import has
 from utils.system.console import count
 
 PART = re.compile(r"(robust_accuracy|accuracy)_(?:worst_(?:class|group)|class_\d+|group\d+)(?=_|$)")  # of an average
 WORST = re.compile(r"worst_(?:class|group)_accuracy")
-PEOPLE = ("uai", "counterfactual")  # first words of shares of individuals
-SHARES = ("accuracy", "robust_accuracy", *PEOPLE)  # and of all rows that were judged
+PEOPLE = {  # first words of what is of individuals, by the function that judges them
+    "unfair_area": ("uai", "counterfactual"),
+    "proofs": ("fair_certified", "unfair_certified", "open", "proven_radius"),
+}
+SHARES = ("accuracy", "robust_accuracy", *chain.from_iterable(PEOPLE.values()))  # and of all rows that were judged
+DRAWN = -np.inf  # in place of a number of rows, of individuals that were drawn from a causal model
 ROWS = "rows_of_"  # before a metric, in the columns of ``with_rows``
 SHOWN = 3  # records in a sentence
 
@@ -28,7 +34,7 @@ def count_fewer(record: Record, key: str) -> int | None:
     """Returns the number of rows that a figure is of; None where these are all test rows, or it is not known.
 
     Of a figure of a class or a group, the rows of which those of that class or group were taken. Individuals that are
-    drawn from a causal model are no rows.
+    drawn from a causal model are no rows, see ``count_rows``.
 
     Args:
         record: a record.
@@ -39,7 +45,7 @@ def count_fewer(record: Record, key: str) -> int | None:
     rows: Mapping[str, Any] = held.get("rows") or {}
     rows = {"test": rows["judged"]} if name is not None and rows else held.get("judged") or record.get("rows") or {}
     average = WORST.sub("accuracy", PART.sub(r"\1", plain))
-    if average.startswith(PEOPLE) and _are_drawn(record.get("params") if name is None else held.get("settings")):
+    if _are_drawn(plain, metrics_of(record) if name is None else metrics_of({"params": held.get("settings")})):
         return None
     share = (held.get("shares") or {}).get(average) if average.startswith(SHARES) else None
     judged = share[1] if share else rows.get("test")
@@ -49,20 +55,29 @@ def count_fewer(record: Record, key: str) -> int | None:
     return int(judged) if isinstance(judged, int | float) and judged < everyone else None
 
 
-def _are_drawn(settings: Mapping[str, Any] | None) -> bool:
-    """Returns whether the individuals of a run, or of an evaluation, with these settings come from a causal model."""
-    metrics = ((settings or {}).get("evaluation") or {}).get("metrics") or {}
-    return any((node or {}).get("individuals") == "scm" for node in metrics.values())
+def _are_drawn(key: str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Returns whether a figure is of individuals from a causal model, by the settings of the metrics of its record."""
+    judging = (node for node in metrics.values() if node and node.get("individuals") == "scm")
+    return any(key.startswith(PEOPLE.get(node["_target_"].rpartition(".")[2], ())) for node in judging)
+
+
+def count_rows(record: Record, key: str) -> float:
+    """Returns the number of rows that a figure is of where these are fewer, DRAWN of drawn individuals, else inf."""
+    name, plain = later.of_evaluation(key, record.get("evaluations") or ())
+    settings = record if name is None else {"params": record["evaluations"][name].get("settings")}
+    return DRAWN if _are_drawn(plain, metrics_of(settings)) else count_fewer(record, key) or np.inf
 
 
 def with_rows(frame: pd.DataFrame, records: Sequence[Record], keys: Sequence[str]) -> pd.DataFrame:
-    """Returns a frame of records with ``rows_of_<metric>``, the number of rows where these are fewer, else inf."""
-    counted = {f"{ROWS}{key}": [count_fewer(record, key) or np.inf for record in records] for key in keys}
+    """Returns a frame of records with ``rows_of_<metric>``, as ``count_rows`` counts them."""
+    counted = {f"{ROWS}{key}": [count_rows(record, key) for record in records] for key in keys}
     return pd.concat([frame, pd.DataFrame(counted, index=frame.index, dtype=float)], axis=1)
 
 
 def describe(rows: float) -> str:
-    """``10 rows``, or ``all test rows``."""
+    """``10 rows``, ``all test rows`` or, of DRAWN, ``individuals of the causal model``."""
+    if rows == DRAWN:
+        return "individuals of the causal model"
     return count(int(rows), "row") if np.isfinite(rows) else "all test rows"
 
 
@@ -72,7 +87,7 @@ def differ(records: Sequence[Record], keys: Sequence[str]) -> dict[str, dict[flo
     for key in dict.fromkeys(keys):
         by_rows: dict[float, list[Record]] = {}
         for record in (record for record in records if has(record, key)):
-            by_rows.setdefault(count_fewer(record, key) or np.inf, []).append(record)
+            by_rows.setdefault(count_rows(record, key), []).append(record)
         if len(by_rows) > 1:
             found[key] = dict(sorted(by_rows.items(), reverse=True))
     return found
@@ -98,14 +113,14 @@ def find_fewer(records: Sequence[Record], keys: Sequence[str]) -> Fewer:
     """Returns which records have a figure of fewer rows than others, so that those of most rows stay."""
     out, why = np.zeros(len(records), dtype=bool), []
     for key in dict.fromkeys(keys):
-        rows = np.array([count_fewer(record, key) or np.inf for record in records])
-        most = rows[~out].max(initial=0)
+        rows = np.array([count_rows(record, key) for record in records], dtype=float)
+        most = rows[~out].max(initial=DRAWN)
         lost = ~out & (rows < most)
         if lost.any():
-            few = " or ".join(f"{of:.0f}" for of in np.unique(rows[lost]))
+            few = " or ".join(map(describe, np.unique(rows[lost])))
             left = [record for record, is_lost in zip(records, lost, strict=True) if is_lost]
             why.append(
-                f"{count(len(left), 'run')} whose {key} is of {few} rows, not of {describe(most)} as of the others "
+                f"{count(len(left), 'run')} whose {key} is of {few}, not of {describe(most)} as of the others "
                 f"({name_records(_ids(left))}); judge on as many rows, or choose these by where="
             )
         out |= lost

@@ -6,8 +6,8 @@ Run by hand:
 
 A model is trained, and at some of its batches every ball is searched again: from the same start by steps of other
 numbers and lengths, and at length, by 60 steps of a quarter and of a tenth of the radius from there and from five
-random points. Shown is the mean over rows of what is found, of losses beyond that of the twins as they are, as a share
-of the mean of the most that any of these searches finds. The least of the data sets stands in brackets.
+random points. Shown is the mean over rows of what is found, of log-odds beyond those of the twins as they are, as a
+share of the mean of the most that any of these searches finds. The least of the data sets stands in brackets.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from tests import oracles
 from utils import seeding
 from utils.scms.counterfactual import factual_level, twins
 from utils.scms.once import Known
-from utils.threats import Ball, ascend, causal, check_budget, everywhere, features, movable, pull_back, worst
+from utils.threats import Ball, ascend, causal, check_budget, climb, everywhere, features, movable, pull_back, worst
 from utils.views.stack import stack_batches, stack_scms
 
 NORMS = ["l2", "linf"]
@@ -253,6 +253,28 @@ def test_a_damage_that_is_not_a_number_leaves_the_start(context):
     zero = torch.zeros(1, 2, 3)
     delta = ascend(lambda d: d.sum(-1) * torch.nan, zero, torch.ones(2), threat, zero[0], steps=2, rel_step=1.0)
     assert torch.equal(delta, torch.zeros(1, 2, 3))
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_a_climb_tells_the_damage_of_what_it_found(context, norm, steps):
+    threat = on_features(context("lin"), norm=norm)
+    start = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    wave = lambda d: (7 * d).sin().sum(-1)  # noqa: E731
+    found, value = climb(wave, start, torch.ones(5), threat, start[0], steps=steps, rel_step=1.0)
+    assert torch.equal(value, wave(found))
+    nothing = climb(lambda d: wave(d) * torch.nan, start, torch.ones(5), threat, start[0], steps=steps, rel_step=1.0)
+    assert nothing[1].isnan().all()
+
+
+def test_whole_steps_find_the_largest_axis_of_a_quadratic_form(context):
+    """As the power method finds the eigenvector of the largest eigenvalue."""
+    q, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))
+    form = q @ torch.diag(torch.tensor([4.0, 1.0, -2.0])) @ q.T
+    threat = on_features(context("lin"), which="all")
+    start = torch.randn(1, 20, 3, generator=torch.Generator().manual_seed(2))
+    climbed = climb(lambda d: (d @ form * d).sum(-1), start, torch.ones(20), threat, start[0], steps=30, rel_step=100.0)
+    torch.testing.assert_close(climbed[1], torch.full((1, 20), 4.0), atol=1e-3, rtol=0)
 
 
 def test_the_worst_candidate_is_the_one_of_largest_value():

@@ -44,13 +44,40 @@ def test_a_later_evaluation_has_counts_of_its_own():
     assert judged_rows.count_fewer(held, WORST) is None
 
 
+def judged_by(individuals, of_proofs="rows"):
+    metrics = {
+        "unfair_area": {"_target_": "utils.metrics.unfair_area.unfair_area", "individuals": individuals},
+        "mine": {"_target_": "utils.metrics.proofs.proofs", "individuals": of_proofs},
+        "group": {"_target_": "utils.metrics.group.group"},
+    }
+    return {"evaluation": {"metrics": metrics}}
+
+
 def test_individuals_of_a_causal_model_are_no_rows():
-    drawn = {"evaluation": {"metrics": {"unfair_area": {"individuals": "scm"}, "group": {}}}}
-    shares = {"shares": {"uai_0.05": [1, 20], "robust_accuracy": [1, 20]}}
+    shares = {"shares": {"uai_0.05": [1, 20], "robust_accuracy": [1, 20], "fair_certified_0.05": [1, 20]}}
+    drawn = judged_by("scm")
     held = ALL | shares | {"params": drawn, "evaluations": {"again": {"metrics": {}, **shares, "settings": drawn}}}
-    assert judged_rows.count_fewer(held, "uai_0.05") is judged_rows.count_fewer(held, "again/uai_0.05") is None
-    assert judged_rows.count_fewer(held, "robust_accuracy") == 20
-    assert judged_rows.count_fewer(ALL | shares, "uai_0.05") == 20
+    for key in ("uai_0.05", "again/uai_0.05", "counterfactual_flip_rate"):
+        assert judged_rows.count_fewer(held, key) is None
+        assert judged_rows.count_rows(held, key) == judged_rows.DRAWN
+    assert [judged_rows.count_rows(held, key) for key in ("robust_accuracy", "fair_certified_0.05")] == [20, 20]
+    assert judged_rows.count_rows(ALL | shares, "uai_0.05") == 20
+    assert judged_rows.count_fewer(ALL | shares | {"params": judged_by("rows", "scm")}, "uai_0.05") == 20
+    assert judged_rows.count_fewer(ALL | shares | {"params": judged_by("rows", "scm")}, "open_0.05") is None
+
+
+def test_figures_of_rows_do_not_compare_with_those_of_drawn_individuals():
+    shares = {"shares": {"uai_0.05": [1, 359]}, "metrics": {"uai_0.05": 0.1}}
+    drawn, of_rows = ({**ALL, **shares, "params": judged_by(word)} for word in ("scm", "rows"))
+    (said,) = judged_rows.tell_differing([drawn, of_rows | {"doc_id": 9}], ["uai_0.05"])
+    assert "individuals of the causal model in record 2; of all test rows in record 9" in said
+    assert judged_rows.find_fewer([drawn, of_rows], ["uai_0.05"]).which.tolist() == [True, False]
+    assert judged_rows.find_fewer([drawn, drawn], ["uai_0.05"]).which.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("params", [{"evaluation": "full"}, {"evaluation": {"metrics": ["acc"]}}])
+def test_settings_of_imported_records_are_theirs(params):
+    assert judged_rows.count_rows(ALL | {"imported": "f.json", "params": params}, "uai_0.05") == math.inf
 
 
 def test_records_without_counts_are_taken_to_be_of_all_rows():
@@ -68,7 +95,7 @@ def test_a_line_names_the_records_of_other_rows():
 def test_those_of_most_rows_stay():
     found = judged_rows.find_fewer([FEW, ALL, robust(3, "llr", 30)], [AVERAGE])
     assert found.which.tolist() == [True, False, True]
-    assert "2 runs whose robust_accuracy_8/255 is of 10 or 30 rows" in found.why[0]
+    assert "2 runs whose robust_accuracy_8/255 is of 10 rows or 30 rows" in found.why[0]
     assert "records 1, 3" in found.why[0]
     assert judged_rows.find_fewer([FEW, FEW], [AVERAGE, WORST]).why == []
 
