@@ -135,12 +135,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("regularizers", nargs="*", default=REGULARIZERS)
     parser.add_argument("--jobs", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="of the first; 0: the second alone")
     args = parser.parse_args()
     parts_of(SEEDS)  # imports
     costs_of = parts_of(args.jobs)
     print(f"| {args.jobs} jobs, CPU-ms a job: | {' | '.join(costs_of)} |\n|---{'|---' * len(costs_of)}|")
     print(f"| erm, one epoch | {' | '.join(f'{1000 * of:.1f}' for of in costs_of.values())} |\n")
+    if not args.rounds:
+        return
     print(f"| {args.jobs} jobs on loan | batched, CPU-s a model | one by one | ratio |\n|---|---|---|---|")
     costs = []
     for regularizer in args.regularizers:
