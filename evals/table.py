@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 import paths_config
 from evals.records import advice, query, table_notes, who_pays
-from evals.records.judged_rows import ROWS, with_rows
+from evals.records.judged_rows import ROWS, tell_drawn, with_rows
 from evals.records.rho import (
     AT_TRAINING,
     BASE,
@@ -143,7 +143,13 @@ def build(
     cells |= {row: [_cell(key, {}, figures) for key in shown] for row, figures in theirs.items() if row not in ran}
     datasets = frozenset(frame["dataset"])
     paid = who_pays.tell(frame, found, shown, base, named)
-    notes = [*table_notes.notes(found, shown), *tell_other_rows(beside, compared), *paid.open, *remarks]
+    notes = [
+        *table_notes.notes(found, shown),
+        *tell_other_rows(beside, compared),
+        *tell_drawn(found, shown),
+        *paid.open,
+        *remarks,
+    ]
     ordered = dict(sorted(cells.items(), key=lambda item: (item[0][0] not in datasets, _natural(item[0]))))
     made = Table(
         ordered,

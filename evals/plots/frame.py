@@ -68,13 +68,13 @@ def better(sign: int) -> str:
 
 
 def axis_label(axis: Axis, *, room: int) -> str:
-    """The metric and its better end, broken before the unit where the line is longer than ``room`` characters."""
+    """The metric and its better end, in lines of ``room`` characters, the unit on one of its own if it is not whole."""
     end = better(axis.sign)
     if len(f"{axis.words} {end}") <= room:
         return f"{axis.words} {end}".rstrip()
     name, unit = axis.words.partition(" (")[::2]
     if unit:
-        return f"{fold(name, room)}\n({unit} {end}"
+        return f"{fold(name, room)}\n{fold(f'({unit} {end}'.rstrip(), room)}"
     ways = (f"{fold(name, room)}\n{end}".rstrip(), fold(f"{name} {end}".rstrip(), room))
     return min(ways, key=lambda way: way.count("\n"))
 

@@ -102,6 +102,15 @@ def tell_differing(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
     return [f"{', '.join(of)}: {listed}. Figures of other rows do not compare" for listed, of in alike.items()]
 
 
+def tell_drawn(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
+    """Returns the lines of ``tell_differing``, by data set, for figures some of which are of drawn individuals."""
+    by_data: dict[str, list[Record]] = {}
+    for record in records:
+        by_data.setdefault(record["dataset"], []).append(record)
+    told = [(data, line) for data, of in by_data.items() for line in tell_differing(of, keys)]
+    return [f"{data}: {line}" for data, line in told if describe(DRAWN) in line]
+
+
 class Fewer(NamedTuple):
     """The records that are left out of a comparison, as figures of theirs are of fewer rows than those of others."""
 

@@ -26,11 +26,10 @@ def describe(words: str, names: Sequence[str], before: Sequence[float], after: S
     if len(old) < 2 or np.isnan(old).any() or np.isnan(new).any():
         return ""
     moves = ", ".join(f"{name} {a:.3f} → {b:.3f}" for name, a, b in zip(names, old, new, strict=True))
-    best, closing = int(old.argmin()), np.ptp(old) - np.ptp(new)
-    share = (new[best] - old[best]) / closing if closing > 0 else 0.0
-    verdict = (
-        f"; levelled down: {min(share, 1):.0%} of the closing is the rise of {names[best]}" if share >= MOSTLY else ""
-    )
+    best, worst, closes = int(old.argmin()), int(old.argmax()), np.ptp(old) > np.ptp(new)
+    rise, fall = new[best] - old[best], max(0.0, old[worst] - new[worst])  # more than closes, where they change places
+    share = rise / (rise + fall) if closes and rise > 0 else 0.0
+    verdict = f"; levelled down: {share:.0%} of the closing is the rise of {names[best]}" if share >= MOSTLY else ""
     return f"{words}: {moves}{verdict}"
 
 

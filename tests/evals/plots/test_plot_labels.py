@@ -10,8 +10,8 @@ from matplotlib.text import Annotation, Text
 from evals import plot
 from evals.plots import chart as charts
 from evals.plots import labels
-from evals.plots.axis import parse_sides, sides
-from evals.plots.frame import short
+from evals.plots.axis import Axis, parse_sides, sides
+from evals.plots.frame import axis_label, short
 from evals.records import query
 from tests.evals.records.test_query import record
 
@@ -120,3 +120,11 @@ def test_the_names_at_the_ends_of_lines_are_those_of_the_lines():
     assert named
     for name, height in named:
         assert height == pytest.approx(heights[name.partition(", ")[2]])
+
+
+@pytest.mark.parametrize("unit", ["share of individuals", "share of individuals; coupling gumbel", "x" * 30])
+def test_no_line_of_an_axis_is_longer_than_the_axis(unit):
+    metric = Axis("uai_0.05", f"unfair area at radius 0.05 noise units ({unit})", -1, (0.0, 1.0))
+    lines = axis_label(metric, room=42).split("\n")
+    assert max(map(len, lines)) <= 42
+    assert lines[1].startswith("(")

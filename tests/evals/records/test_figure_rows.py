@@ -75,6 +75,18 @@ def test_figures_of_rows_do_not_compare_with_those_of_drawn_individuals():
     assert judged_rows.find_fewer([drawn, drawn], ["uai_0.05"]).which.tolist() == [False, False]
 
 
+def test_a_table_tells_rows_from_drawn_individuals():
+    shares = {"shares": {"uai_0.05": [1, 359]}, "metrics": {"uai_0.05": 0.1}}
+    drawn, of_rows = ({**ALL, **shares, "params": judged_by(word)} for word in ("scm", "rows"))
+    few = {**of_rows, "shares": {"uai_0.05": [1, 20]}}
+    (said,) = judged_rows.tell_drawn([drawn, of_rows], ["uai_0.05"])
+    assert said.startswith(f"{ALL['dataset']}: uai_0.05: of ")
+    assert "of individuals of the causal model in record 2" in said
+    assert judged_rows.tell_drawn([drawn, drawn], ["uai_0.05"]) == []
+    assert judged_rows.tell_drawn([few, of_rows], ["uai_0.05"]) == []  # which the cells say
+    assert judged_rows.tell_drawn([drawn, {**of_rows, "dataset": "other"}], ["uai_0.05"]) == []
+
+
 @pytest.mark.parametrize("params", [{"evaluation": "full"}, {"evaluation": {"metrics": ["acc"]}}])
 def test_settings_of_imported_records_are_theirs(params):
     assert judged_rows.count_rows(ALL | {"imported": "f.json", "params": params}, "uai_0.05") == math.inf

@@ -26,6 +26,7 @@ def test_a_gap_that_closes_by_the_rise_of_the_better_off_is_levelled_down():
         (0.20, 0.18),  # mostly so
         (0.45, 0.30),  # both rise, and the gap closes by less than the rise: said below
         (0.40, 0.10),  # it grows
+        (0.15, 0.24),  # they change places, and the worse off gain more than the others lose
     ],
 )
 def test_other_gaps_are_not(after):
