@@ -207,9 +207,10 @@ def list_warnings(found: Sequence[query.Record]) -> list[str]:
         for sentence in map(str, record.get("warnings") or ()):
             kinds.setdefault(FIGURE.sub("#", sentence), []).append(sentence.partition("; ")[0])
     often = sorted(kinds.values(), key=len, reverse=True)
-    less = [f"and {len(often) - MOST_WARNINGS} kinds of warnings more"] if len(often) > MOST_WARNINGS else []
+    less = [f"and {count(len(often) - MOST_WARNINGS, 'kind')} of warnings more"] if len(often) > MOST_WARNINGS else []
     return [
-        f"{len(kind)} of {count(len(found), 'run')} {'warns' if len(kind) == 1 else 'warn'}: {kind[0]}"
+        f"{len(kind)} of {count(len(found), 'run')} {'warns' if len(kind) == 1 else 'warn'}"
+        f"{', such as' if len(set(kind)) > 1 else ''}: {kind[0]}"
         for kind in often[:MOST_WARNINGS]
     ] + less
 
