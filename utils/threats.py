@@ -314,21 +314,6 @@ def ascend(
     steps: int,
     rel_step: Scalar,
     keep: Literal["best", "last"] = "best",
-) -> Tensor:
-    """The perturbations (c, n, *) that ``climb`` finds."""
-    return climb(damage, start, radius, threat, x, steps=steps, rel_step=rel_step, keep=keep)[0]
-
-
-def climb(
-    damage: Damage,
-    start: Tensor,
-    radius: Tensor,
-    threat: Threat,
-    x: Tensor,
-    *,
-    steps: int,
-    rel_step: Scalar,
-    keep: Literal["best", "last"] = "best",
 ) -> tuple[Tensor, Tensor]:
     """Projected steepest ascent of the damage; the best perturbation that was visited, or the last, (c, n, *).
 
@@ -348,8 +333,8 @@ def climb(
         keep: the best perturbation needs the damage of the last once more; the last, as in adversarial training, not.
 
     Returns:
-        The perturbations and the best damage (c, n) among those that were judged, nan where none of these was a
-        number; of the last one itself none was.
+        The perturbations, and of the best the damage (c, n): nan where none that was visited is a number, and of the
+        last, whose damage is not computed.
     """
     ball, mask = threat.ball, threat.mask
     step = ball.spread(rel_step * radius)

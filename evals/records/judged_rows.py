@@ -40,13 +40,24 @@ def count_fewer(record: Record, key: str) -> int | None:
         record: a record.
         key: a metric, or ``<evaluation>/<metric>`` of a later evaluation.
     """
+    found = _count(record, key)
+    return None if found is None or found == DRAWN else int(found)
+
+
+def count_rows(record: Record, key: str) -> float:
+    """Returns the number of rows that a figure is of where these are fewer, DRAWN of drawn individuals, else inf."""
+    return _count(record, key) or np.inf
+
+
+def _count(record: Record, key: str) -> float | None:
+    """Returns the number of rows that a figure is of where these are fewer, DRAWN of drawn individuals, else None."""
     name, plain = later.of_evaluation(key, record.get("evaluations") or ())
     held: Mapping[str, Any] = record if name is None else record["evaluations"][name]
+    if _are_drawn(plain, metrics_of(record if name is None else {"params": held.get("settings")})):
+        return DRAWN
     rows: Mapping[str, Any] = held.get("rows") or {}
     rows = {"test": rows["judged"]} if name is not None and rows else held.get("judged") or record.get("rows") or {}
     average = WORST.sub("accuracy", PART.sub(r"\1", plain))
-    if _are_drawn(plain, metrics_of(record) if name is None else metrics_of({"params": held.get("settings")})):
-        return None
     share = (held.get("shares") or {}).get(average) if average.startswith(SHARES) else None
     judged = share[1] if share else rows.get("test")
     if share is None and average.startswith("robust"):
@@ -59,13 +70,6 @@ def _are_drawn(key: str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     """Returns whether a figure is of individuals from a causal model, by the settings of the metrics of its record."""
     judging = (node for node in metrics.values() if node and node.get("individuals") == "scm")
     return any(key.startswith(PEOPLE.get(node["_target_"].rpartition(".")[2], ())) for node in judging)
-
-
-def count_rows(record: Record, key: str) -> float:
-    """Returns the number of rows that a figure is of where these are fewer, DRAWN of drawn individuals, else inf."""
-    name, plain = later.of_evaluation(key, record.get("evaluations") or ())
-    settings = record if name is None else {"params": record["evaluations"][name].get("settings")}
-    return DRAWN if _are_drawn(plain, metrics_of(settings)) else count_fewer(record, key) or np.inf
 
 
 def with_rows(frame: pd.DataFrame, records: Sequence[Record], keys: Sequence[str]) -> pd.DataFrame:

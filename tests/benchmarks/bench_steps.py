@@ -43,28 +43,23 @@ Found = dict[Way, list[float]]
 
 
 class Looking:
-    """Takes the place of ``threats.climb``, and compares ways at every EVERY-th ascent that has gradients."""
+    """Takes the place of ``threats.ascend``, and compares ways at every EVERY-th ascent that has gradients."""
 
     def __init__(self, ways: Sequence[Way], candidates: bool):
         self.ways, self.candidates = ways, candidates
         self.found: Found = defaultdict(list)
         self.calls = 0
 
-    def climb(self, damage: Any, start: Tensor, radius: Tensor, threat: Any, x: Tensor, **how: Any) -> Any:
-        """As ``threats.climb``."""
+    def ascend(self, damage: Any, start: Tensor, radius: Tensor, threat: Any, x: Tensor, **how: Any) -> Any:
+        """As ``threats.ascend``."""
         self.calls += 1
         if self.calls % EVERY == 0:
             self._look(damage, start, radius, threat, x)
-        return threats.climb(damage, start, radius, threat, x, **how)
-
-    def ascend(self, *given: Any, **how: Any) -> Tensor:
-        """As ``threats.ascend``."""
-        found: Tensor = self.climb(*given, **how)[0]
-        return found
+        return threats.ascend(damage, start, radius, threat, x, **how)
 
     def _look(self, damage: Any, start: Tensor, radius: Tensor, threat: Any, x: Tensor) -> None:
         def value(begin: Tensor, way: Way) -> Tensor:
-            return threats.climb(damage, begin, radius, threat, x, steps=way.steps, rel_step=way.rel_step)[1]
+            return threats.ascend(damage, begin, radius, threat, x, steps=way.steps, rel_step=way.rel_step)[1]
 
         source = seeding.generator(self.calls, "starts")
         balls = [threat.ball.uniform(start, threat.mask, source) * threat.ball.spread(radius) for _ in range(STARTS)]
@@ -84,12 +79,12 @@ class Looking:
 @contextmanager
 def in_place(looking: Looking) -> Iterator[None]:
     """Lets the methods ascend by ``looking``."""
-    before = linearity.ascend, pgd.climb
-    linearity.ascend, pgd.climb = looking.ascend, looking.climb
+    before = linearity.ascend, pgd.ascend
+    linearity.ascend = pgd.ascend = looking.ascend
     try:
         yield
     finally:
-        linearity.ascend, pgd.climb = before
+        linearity.ascend, pgd.ascend = before
 
 
 def look(name: str, data: str, radius: float) -> Found:

@@ -123,7 +123,7 @@ class Search:
             moved = scm.model(scm.to_features(noise + delta * scm.unit, do))
             return self.ctx.decide.margin(self.predict(moved), balls.level)
 
-        delta = ascend(
+        delta, _ = ascend(
             lambda d: margin(d) * towards_flip,
             torch.zeros_like(noise) + radius * starts,
             noise.new_full(favourable.shape, radius),

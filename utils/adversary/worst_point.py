@@ -61,7 +61,7 @@ def find_worst(
     reach, level, sign = threat.around(every), every_level(scm, every[0]), towards.repeat(starts)
     first = threat.ball.uniform(every, threat.mask, seeding.generator(seed, "restarts")) * radius
     first[:, : noise.shape[1]] = 0.0
-    climbed = ascend(
+    climbed, _ = ascend(
         lambda delta: decision.slope_of(reach(delta), level) * sign,
         first,
         noise.new_full((every.shape[1],), radius),

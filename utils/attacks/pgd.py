@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from utils.losses.objective import log_odds_against
-from utils.threats import MakeThreat, climb, of_candidates, worst
+from utils.threats import MakeThreat, ascend, of_candidates, worst
 from utils.types import Batch, Context, Predict
 
 
@@ -56,7 +56,7 @@ def pgd(
     if not random_start:
         plain = torch.arange(len(zero), device=zero.device) < len(zero) // restarts
         start = torch.where(plain.reshape(-1, *(1,) * batch.x.ndim), zero, start)
-    delta, found = climb(damage, start, radius, reachable, batch.x, steps=steps, rel_step=rel_step)
+    delta, found = ascend(damage, start, radius, reachable, batch.x, steps=steps, rel_step=rel_step)
     with torch.no_grad():
         moved = at(delta)
         return moved[0] if len(moved) == 1 else worst(moved, found)

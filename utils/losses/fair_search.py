@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from utils.losses.fair_metrics import FairMetric, FreeMoves
 from utils.system.optimizers import without_compiler
 from utils.system.processes import sum_over_processes
-from utils.threats import Damage, climb, slope, worst
+from utils.threats import Damage, ascend, slope, worst
 from utils.types import Batch, Context
 
 LARGEST = 1e6  # multiplier; beyond, its products leave single precision
@@ -125,7 +125,7 @@ def _wander(damage: Damage, delta: Tensor, moves: FreeMoves, batch: Batch, steps
         return damage(delta + moves.lift(u))
 
     radius = torch.ones_like(batch.w)
-    found, value = climb(moved, moves.ends(batch.x), radius, moves, batch.x, steps=steps, rel_step=rel_step)
+    found, value = ascend(moved, moves.ends(batch.x), radius, moves, batch.x, steps=steps, rel_step=rel_step)
     return moves.lift(worst(found, value).unsqueeze(0))
 
 

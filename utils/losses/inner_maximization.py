@@ -68,7 +68,7 @@ def perturb(
         raise ValueError(f"start={start!r} is not known; choose {', '.join(starts)}")
     reach = reachable.at(batch.x)
     worse = damage(view, batch) if ctx.towards is None else lead(ctx.towards)
-    delta = ascend(
+    delta, _ = ascend(
         lambda d: worse(view(reach(d).squeeze(0))).unsqueeze(0),
         starts[start](),
         radius,

@@ -60,7 +60,7 @@ def local_linearity(
         return (value(predict(reach(delta))) - base - (delta * slope).sum(-1)).abs()
 
     fixed_base, fixed_slope = base.detach(), slope.detach()
-    delta = ascend(
+    delta, _ = ascend(
         lambda d: gamma(d, fixed_base, fixed_slope),
         ctx.normal(zero).squeeze(0),  # no dimension of candidates, which would be a view more of every tensor
         radius,

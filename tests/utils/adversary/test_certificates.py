@@ -284,7 +284,7 @@ def strong_attack(judge, x, radius, *, restarts, steps, samples, seed=0):
 
     reach = threat.around(noise_of(many))
     start = radius * threat.ball.uniform(threat.zero(many), threat.mask, source)
-    delta = ascend(
+    delta, _ = ascend(
         lambda d: margins(reach(d)) * sign, start, many.new_full((len(many),), radius), threat, many,
         steps=steps, rel_step=0.1,
     )  # fmt: skip
