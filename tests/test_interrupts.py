@@ -102,6 +102,16 @@ def test_an_interrupted_stack_goes_on_where_it_was_to_the_same_bits(home, monkey
     assert leftovers(home) == []
 
 
+def test_an_interrupted_replacement_leaves_the_file_of_the_record_as_it_was(home, monkeypatch):
+    """From which ``evals.database rebuild`` makes a database anew."""
+    words = (*SMALL, EPOCHS, "hydra.run.dir=here")
+    assert command("train", *words).code == 0
+    before = Path("here/record.json").read_bytes()
+    interrupting(monkeypatch, many_models, "summary", calls=2)
+    assert command("train", *words, "existing=replace").code == 130
+    assert Path("here/record.json").read_bytes() == before
+
+
 def test_what_a_stack_has_judged_is_filed_whatever_ends_it(home, monkeypatch):
     monkeypatch.setattr(lifecycle, "JUDGED", (1, 1))
     with monkeypatch.context() as patch:

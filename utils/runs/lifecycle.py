@@ -34,7 +34,7 @@ from utils.runs.memory import largest_stack
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
-from utils.runs.records import Alike, blank_record, failed_record, finished_record, write_record
+from utils.runs.records import Alike, failed_record, finished_record, write_record
 from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_rounding, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import atomic, processes
@@ -247,8 +247,6 @@ def _train_and_file(pairs: Sequence[Pair], store: RunStore, say_now: SayNow | No
     run = pairs[0][1]
     if run.dataset.shape and say_now is None:
         say(describe(run.dataset))
-    for job, own in pairs:
-        write_record(blank_record(own) | {"status": "running"}, job.folder)
     left = {own.run_id: (job, own) for job, own in pairs}
     try:
         with _steps_of(pairs, say_now) as steps:

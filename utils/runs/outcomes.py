@@ -48,6 +48,7 @@ class Outcome:
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # low and high, of metrics that have one
     constant: bool = False  # its model predicts one class for nearly every row
     run_id: str | None = None  # of its record
+    seconds: float | None = None  # of the fit and the evaluation of a finished run
     kept: bool = False  # the run failed, and its record is that of an earlier training, which finished
 
     @property

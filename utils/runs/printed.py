@@ -38,8 +38,10 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
     if status == "failed":
         detail += f": {record['reason']}"
         return Outcome(name, status, detail, doc_id, dataset=dataset, run_id=run_id, setting=setting, kept=kept)
+    seconds = None
     if status == "finished":
-        detail += f", {sum(record['seconds'].values()):.1f} s"
+        seconds = sum(record["seconds"].values())
+        detail += f", {seconds:.1f} s"
     watched = record["params"]["watch"]
     causal = {key: model for key in watched if (model := model_of(record, key))}
     models = {
@@ -61,6 +63,7 @@ def outcome_of(record: Record, doc_id: int, status: str, *, kept: bool = False) 
         intervals=dict(_intervals(record, watched)),
         constant=nearly_constant(record["metrics"]),
         run_id=run_id,
+        seconds=seconds,
     )
 
 

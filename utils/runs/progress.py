@@ -1,6 +1,7 @@
 """Progress of long work: epochs of a training, evaluations of a search, metrics of a judging, jobs of a sweep."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 from utils.metrics.directions import direction
 from utils.runs.best import best_of, is_apart
 from utils.runs.outcomes import WRONG, Outcome, ended_jobs, now, read_outcome
+from utils.runs.time_left import Kind, estimate_left, kind_of, untimed
 from utils.system.console import can_redraw, harmless, say
 from utils.system.interrupts import end_if_asked, stop_if_interrupted
 from utils.words.wrapping import columns
@@ -173,6 +175,7 @@ class Tally:
         self.ended: dict[int, Outcome] = {}
         self.queued: set[int] = set()  # left to a cluster by a command that does not wait
         self.started = time.monotonic()
+        self._kinds: dict[int, Kind] = {}  # of jobs that are planned
         self._told: dict[str, int] = {}  # what kept jobs from being trained, and of which it was said
 
     def look(self) -> list[int]:
@@ -206,13 +209,21 @@ class Tally:
         return "; ".join(now(self.folder))
 
     def _eta(self) -> list[str]:
-        """Returns the time left by the pace so far of jobs that had to be trained."""
-        trained = sum(o.status != "skipped" for o in self.ended.values())
-        left = len(self.numbers) - len(self.ended)
-        if not trained or not left:
+        """Returns the time left by the pace so far of jobs that had to be trained, and the first choice without any."""
+        spent = [(self._kind(n), o.seconds) for n, o in self.ended.items() if o.status != "skipped"]
+        left = Counter(self._kind(n) for n in self.numbers if n not in self.ended)
+        if not spent or not left:
             return []
-        seconds = round((time.monotonic() - self.started) / trained * left)
-        return [f"ETA {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"]
+        seconds = round((time.monotonic() - self.started) * estimate_left(spent, left))
+        eta = f"ETA {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        unknown = untimed((kind for kind, _ in spent), left)
+        return [eta, *(f"{word} not timed yet" for word in unknown[:1])]
+
+    def _kind(self, number: int) -> Kind:
+        """Returns the kind of a job; that of all where it is not planned yet."""
+        if number not in self._kinds and (words := self.words(number)):
+            self._kinds[number] = kind_of(words)
+        return self._kinds.get(number, kind_of(()))
 
     def _best(self) -> list[str]:
         """Returns the best value so far of each metric, of each part of the jobs whose values compare."""

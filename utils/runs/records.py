@@ -16,7 +16,7 @@ from utils.model_zoo import describe_preprocessing
 from utils.records import checksum, decisions
 from utils.records.json_text import write_key
 from utils.records.plain import to_plain
-from utils.records.schema import SCHEMA, STATUS
+from utils.records.schema import SCHEMA
 from utils.records.typed import Record, Weights
 from utils.runs.answers import Answers
 from utils.runs.judging import warnings_of
@@ -159,14 +159,10 @@ def failed_record(run: Run, error: Exception) -> Record:
 
 
 def write_record(record: Record, folder: Path) -> Record:
-    """Writes the job's own ``record.json``, the source of truth; returns the record as plain values.
-
-    Of a run that has not ended the disk is not waited for: a relaunch says the same.
-    """
+    """Writes the job's own ``record.json``, the source of truth; returns the record as plain values."""
     plain: Any = to_plain(record)
     texts = {**plain.texts, checksum.KEY: f'"{checksum.checksum(plain)}"'}
     lines = (f"{write_key(key)}: {text}" for key, text in texts.items())
-    write = atomic.write_text if plain["status"] in STATUS else atomic.write_soon
-    write(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
+    atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
     written: Record = plain
     return written

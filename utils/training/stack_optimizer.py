@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from utils.system.optimizers import Flat, without_compiler
+from utils.system.optimizers import without_compiler
 
 # optimizers whose update of a number depends on that number, its gradient and its own past alone
 PER_PARAMETER = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
@@ -39,12 +39,10 @@ def optimizer_of(
 ) -> StackOptimizer:
     """The optimizer of a stack of m models with m learning rates, equal ones side by side, and m penalties.
 
-    All have the same bits. The many small tensors of one model cost more calls than numbers: they become one.
+    All have the same bits.
     """
-    types = {p.dtype for p in stack.parameters() if p.requires_grad}
-    if len(lr) == 1 and len(types) == 1:
-        return _FlatOptimizer(stack, make_optimizer, lr[0], weight_decay[0])
-    return _SlicedOptimizer(stack, make_optimizer, lr, weight_decay)
+    made = _Adam if _is_plain_adam(make_optimizer) else _SlicedOptimizer
+    return made(stack, make_optimizer, lr, weight_decay)
 
 
 def treats_each_parameter_alone(make_optimizer: Make) -> bool:
@@ -53,63 +51,95 @@ def treats_each_parameter_alone(make_optimizer: Make) -> bool:
     return maker.__module__.startswith("torch.optim") and maker.__name__ in PER_PARAMETER
 
 
-class _FlatOptimizer:
-    """That of a single model, (1, *), whose parameters lie in one buffer as long as each has a gradient in every step.
+def _is_plain_adam(make_optimizer: Make) -> bool:
+    """Returns whether the optimizer is torch's Adam with no other settings than its constants."""
+    settings = getattr(make_optimizer, "keywords", {})
+    return getattr(make_optimizer, "func", make_optimizer) is torch.optim.Adam and settings.keys() <= {"betas", "eps"}
 
-    A parameter without one is left as it is, which no step on the whole buffer does: from there on each is by itself.
+
+class _Adam:
+    """torch's Adam of models with learning rates and penalties of their own, in operations on all of them.
+
+    Kingma & Ba 2015, algorithm 1, in the order of operations of ``torch.optim.Adam`` on many tensors, so with its bits.
+    A parameter without a gradient is left as it is, which no step on all does: from there on each is by itself.
     """
 
-    def __init__(self, stack: nn.Module, make_optimizer: Make, lr: float, weight_decay: float):
+    def __init__(self, stack: nn.Module, make_optimizer: Make, lr: Sequence[float], weight_decay: Sequence[float]):
         self.parameters = [p for p in stack.parameters() if p.requires_grad]
-        self.flat = Flat(self.parameters)
-        self.optimizer = without_compiler(make_optimizer)([self.flat.whole], lr=lr, weight_decay=weight_decay)
         self.apart: _SlicedOptimizer | None = None
-        self.make_apart = partial(_SlicedOptimizer, stack, make_optimizer, [lr], [weight_decay])
+        self.make_apart = partial(_SlicedOptimizer, stack, make_optimizer, lr, weight_decay)
+        settings = getattr(make_optimizer, "keywords", {})
+        self.betas = settings.get("betas", (0.9, 0.999))
+        self.eps = settings.get("eps", 1e-8)
+        self.count = 0
+        values = [p.data for p in self.parameters]
+        self.averages, self.squares, self.scales = ([torch.zeros_like(p) for p in values] for _ in range(3))
+        rates = _runs(lr)
+        self.rates = [rate for rate, *_ in rates for _ in values]
+        self.moved = [_slices(of, rates) for of in (values, self.averages, self.scales)]
+        self.decays = [(decay, a, b, _slices(values, [(decay, a, b)])) for decay, a, b in _runs(weight_decay) if decay]
 
+    @torch.no_grad()
     def step(self) -> None:
-        if self.apart is None and any(p.grad is None for p in self.parameters):
-            before = self.of_model(0)
-            self.apart = self.make_apart()
-            if before["optimizer"][0]:
-                self.apart.take([before])
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.apart is None and len(gradients) < len(self.parameters):
+            self._part([self.of_model(i) for i in range(len(self.parameters[0]))])
         if self.apart is not None:
             self.apart.step()
             return
-        self.flat.collect()
-        self.optimizer.step()
+        for decay, a, b, own in self.decays:
+            torch._foreach_add_([grad[a:b] for grad in gradients], own, alpha=decay)
+        self.count += 1
+        first, second = self.betas
+        torch._foreach_lerp_(self.averages, gradients, 1 - first)
+        torch._foreach_mul_(self.squares, second)
+        torch._foreach_addcmul_(self.squares, gradients, gradients, 1 - second)
+        torch._foreach_copy_(self.scales, self.squares)
+        torch._foreach_sqrt_(self.scales)
+        torch._foreach_div_(self.scales, (1 - second**self.count) ** 0.5)
+        torch._foreach_add_(self.scales, self.eps)
+        values, averages, scales = self.moved
+        torch._foreach_addcdiv_(values, averages, scales, [-(rate / (1 - first**self.count)) for rate in self.rates])
+        for p in self.parameters:
+            p.grad = None
 
     def of_model(self, i: int) -> dict[str, Any]:
         if self.apart is not None:
             return self.apart.of_model(i)
-        state = self.optimizer.state[self.flat.whole]
-        by_key = {key: self._parts(value) for key, value in state.items()}
-        return {
-            "parameters": [p.data[i].clone() for p in self.parameters],
-            "optimizer": [{key: of[k] for key, of in by_key.items()} for k in range(len(self.parameters))],
-        }
-
-    def _parts(self, value: Any) -> list[Any]:
-        """The part of each parameter in an entry of the optimizer's state."""
-        if not _per_number(value, self.flat.whole):
-            return [_copied(value) for _ in self.parameters]
-        return [part[0].clone() for part in self.flat.parts(value)]
+        found: dict[str, Any] = {"parameters": [p.data[i].clone() for p in self.parameters], "optimizer": []}
+        for average, square in zip(self.averages, self.squares, strict=True):
+            own = {"exp_avg": average[i].clone(), "exp_avg_sq": square[i].clone()}
+            found["optimizer"].append({"step": torch.tensor(float(self.count)), **own} if self.count else {})
+        return found
 
     @torch.no_grad()
     def take(self, stored: Sequence[dict[str, Any]]) -> None:
-        [of] = stored
-        if len({frozenset(state) for state in of["optimizer"]}) > 1:  # a parameter that had no gradient yet
-            self.apart = self.make_apart()
-            self.apart.take(stored)
+        steps = {float(state.get("step", 0)) for of in stored for state in of["optimizer"]}
+        if len(steps) > 1:  # a parameter had no gradient in some of them
+            self._part(stored)
             return
-        for p, value in zip(self.parameters, of["parameters"], strict=True):
-            p[0].copy_(value)
-        state = self.optimizer.state[self.flat.whole]
-        for key, value in of["optimizer"][0].items():
-            state[key] = value
-            if _per_number(value, self.parameters[0][0]):
-                state[key] = torch.zeros_like(self.flat.whole)
-                for part, own in zip(self.flat.parts(state[key]), of["optimizer"], strict=True):
-                    part[0].copy_(own[key])
+        self.count = int(steps.pop())
+        for k, p in enumerate(self.parameters):
+            p.copy_(torch.stack([of["parameters"][k] for of in stored]))
+            for name, values in (("exp_avg", self.averages), ("exp_avg_sq", self.squares)):
+                if self.count:
+                    values[k].copy_(torch.stack([of["optimizer"][k][name] for of in stored]))
+
+    def _part(self, stored: Sequence[dict[str, Any]]) -> None:
+        """Goes on with each parameter by itself."""
+        self.apart = self.make_apart()
+        self.apart.take(stored)
+
+
+def _runs(values: Sequence[Any]) -> list[tuple[Any, int, int]]:
+    """Runs of equal values: the value, the first place, and the one behind the last."""
+    starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
+    return [(values[a], a, b) for a, b in zip(starts, [*starts[1:], len(values)], strict=True)]
+
+
+def _slices(tensors: Sequence[Tensor], runs: Sequence[tuple[Any, int, int]]) -> list[Tensor]:
+    """The part of each tensor (m, *) that belongs to each run, run by run."""
+    return [tensor[a:b] for _, a, b in runs for tensor in tensors]
 
 
 class _SlicedOptimizer:
@@ -117,13 +147,12 @@ class _SlicedOptimizer:
 
     def __init__(self, stack: nn.Module, make_optimizer: Make, lr: Sequence[float], weight_decay: Sequence[float]):
         self.parameters = [p for p in stack.parameters() if p.requires_grad]
-        kinds = list(zip(lr, weight_decay, strict=True))
-        starts = [i for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1]]
-        self.bounds = list(zip(starts, [*starts[1:], len(kinds)], strict=True))
+        runs = _runs(list(zip(lr, weight_decay, strict=True)))
+        self.bounds = [(a, b) for _, a, b in runs]
         self.slices = [[nn.Parameter(p.data[a:b]) for p in self.parameters] for a, b in self.bounds]
         groups = [
-            {"params": part, "lr": kinds[a][0], "weight_decay": kinds[a][1]}
-            for part, (a, _) in zip(self.slices, self.bounds, strict=True)
+            {"params": part, "lr": rate, "weight_decay": decay}
+            for part, ((rate, decay), *_) in zip(self.slices, runs, strict=True)
         ]
         maker = getattr(make_optimizer, "func", make_optimizer)
         chosen = {"foreach", "fused"} & getattr(make_optimizer, "keywords", {}).keys()

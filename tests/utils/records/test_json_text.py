@@ -13,7 +13,12 @@ VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st
 SMALL = st.floats(-1e-3, 1e-3) | st.floats(1e14, 1e18)
 
 
-@given(VALUES | st.lists(SMALL), st.booleans())
+LIKE_NUMBERS = st.text(',:[]{}-e0.1"\\')
+MIXED = st.lists(SMALL | LIKE_NUMBERS | st.dictionaries(LIKE_NUMBERS, SMALL | LIKE_NUMBERS))
+
+
+@given(VALUES | MIXED, st.booleans())
+@example({"a": [":1e5,0.00001]", 1e-5, "0.00001"], ",1e-5": -1e-05}, False)
 @example([1e-05, 1.5e-05, 0.0001, 1e15, 1e16, -0.0, 5e-324, 1e22], True)
 @example({"1e-5": "0.00001", "b": 0.00001, "a": ['\\"2e7', 3e-7]}, True)
 @example(2**70, False)

@@ -70,6 +70,27 @@ def test_what_is_kept_of_a_model_does_not_move_with_it():
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
+def test_a_sweep_of_rates_has_the_bits_of_adam_with_its_constants():
+    rates, made = [0.3, 0.1, 0.01], partial(torch.optim.Adam, betas=(0.8, 0.9), eps=1e-3)
+    model = MLP(3, 1, hidden=[5], activation="tanh")
+    whole, apart = Stack([model] * 3), [Stack([model]) for _ in rates]
+    for i, (stack, lr) in enumerate(((whole, rates), *((one, [rate]) for one, rate in zip(apart, rates, strict=True)))):
+        optimizer = optimizer_of(stack, made if i == 0 else partial(made, foreach=True), lr, [0.0] * len(lr))
+        assert (type(optimizer).__name__ == "_Adam") == (i == 0)
+        walk(stack, optimizer, seed=1) if i == 0 else walk_one(stack, optimizer, i - 1)
+    for p, *others in zip(*(stack.parameters() for stack in (whole, *apart)), strict=True):
+        assert torch.equal(p, torch.cat(others))
+
+
+def walk_one(stack, optimizer, i):
+    """Steps of model i by the gradients that ``walk`` draws for three."""
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(4):
+        for p in stack.parameters():
+            p.grad = torch.randn(len(RATES), *p.shape[1:], generator=generator)[i : i + 1]
+        optimizer.step()
+
+
 def test_the_caller_may_choose_how_torch_steps():
     stack = started("Adam", RATES)[0]
     for chosen in (True, False):
