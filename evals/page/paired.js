@@ -94,20 +94,20 @@ function boundsOf(parts, sizes, contrasts) {
   const z = normalQuantile((1 + (contrasts.length === 1 ? LEVEL : LEVEL ** (1 / parts.length))) / 2);
   const squares = contrasts.map((terms) => spread.map((of) => terms.reduce((sum, [i, f]) => sum + f * f * of[i], 0)));
   const values = contrasts.map((terms) => rates.map((of) => along(terms, of)));
-  let [low, high] = [-Infinity, -Infinity];
+  const lows = contrasts.map(() => -Infinity);
+  let high = -Infinity;
   contrasts.forEach((one, p) => {
-    let [lowest, least] = [Infinity, Infinity];
+    let least = Infinity;
     contrasts.forEach((other, q) => {
       const common = one.reduce((sum, [i, f]) => sum + f * (other.find(([j]) => j === i)?.[1] ?? 0) * shared[i], 0);
       const half = z * Math.sqrt(Math.max(squares[p][1] + squares[q][0] - 2 * common, 0));
       const change = values[p][1] - values[q][0];
-      lowest = Math.min(lowest, change - half);
+      lows[q] = Math.max(lows[q], change - half);
       least = Math.min(least, change + half);
     });
-    low = Math.max(low, lowest);
     high = Math.max(high, least);
   });
-  return [Math.max(low, -1), Math.min(high, 1)];
+  return [Math.max(Math.min(...lows), -1), Math.min(high, 1)];
 }
 
 /** The contrasts of a gap in as many rates: of each one group's less another's, every way round. */

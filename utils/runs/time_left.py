@@ -1,5 +1,6 @@
 """The time that the jobs of a sweep still take, by what jobs like them took."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import mean
 
@@ -44,10 +45,18 @@ def _of_nearest(kind: Kind, means: Mapping[Kind, float]) -> float:
     return mean(means[other] for other, number in shared.items() if number == most)
 
 
-def untimed(ended: Iterable[Kind], left: Iterable[Kind]) -> list[str]:
-    """Returns the choices, such as ``dataset=adult``, of jobs left that no job that has ended has."""
+def untimed(ended: Iterable[Kind], left: Mapping[Kind, int]) -> list[str]:
+    """Returns the choices, such as ``dataset=adult``, of jobs left that no job that has ended has, of most jobs first.
+
+    Args:
+        ended: the kinds of the jobs that have ended.
+        left: how many jobs of each kind have not.
+    """
     known = frozenset[str]().union(*ended)
-    return [word for word in dict.fromkeys(w for kind in left for w in sorted(kind - known)) if _is_choice(word)]
+    jobs: Counter[str] = Counter()
+    for kind, number in left.items():
+        jobs.update(dict.fromkeys(sorted(kind - known), number))
+    return [word for word, _ in jobs.most_common() if _is_choice(word)]
 
 
 def _is_choice(word: str) -> bool:

@@ -76,6 +76,18 @@ def test_a_model_differs_by_nothing_from_itself(two):
         assert of.low < 0 < of.high
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_of_a_gap_of_several_rates_too_each_side_is_the_other_of_the_models_swapped(seed):
+    rng = np.random.default_rng(seed)
+    y, s = rng.integers(0, 2, 100), rng.integers(0, 3, 100)
+    one, other = (decided(rng.integers(0, 2, 100), y, s, groups=3) for _ in "ab")
+    keys = ["equalized_odds_difference", "accuracy_gap", "worst_class_accuracy"]
+    for models in ((one, other), (one, one)):
+        found, swapped = (comparison.compare(*of, NAMES, keys, 0.95) for of in (models, models[::-1]))
+        for a, b in zip(found, swapped, strict=True):
+            assert (a.low, a.high) == pytest.approx((-b.high, -b.low))
+
+
 def test_other_rows_are_refused(two):
     with pytest.raises(ValueError, match="different test rows"):
         comparison.compare(two[0], replace(two[1], rows="others"), NAMES, [], 0.95)
