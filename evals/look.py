@@ -36,6 +36,7 @@ from utils.command_line.evals_help import answer
 from utils.command_line.overrides import SCHEMAS, name_of_file
 from utils.system import atomic
 from utils.system.console import begin, complain, format_error, say, show_everything, unread, write
+from utils.system.missing import describe_missing
 from utils.tables.drafting import Draft, draft
 from utils.tables.graph_text import read_graph
 from utils.tables.reading import find_table, read_table
@@ -121,7 +122,7 @@ def _out(options: Mapping[str, str], by_schema: bool) -> Path:
 def _of_schema(options: Mapping[str, str], path: Path) -> tuple[Draft, int]:
     """The draft by a schema of the owner's, and the rows of its file."""
     if not path.is_file():
-        raise ValueError(f"there is no file {options['file']}")
+        raise ValueError(describe_missing(options["file"]))
     schema = read_schema(path)
     raw = read_schema_table(schema, path.parent)
     rows = len(raw.cells)

@@ -124,7 +124,7 @@ def test_rows_that_the_schema_does_not_admit_are_refused_left_out_or_mended(at_h
 @pytest.mark.parametrize(
     ("words", "phrase"),
     [
-        (("rows=none.csv",), "there is no file 'none.csv'"),
+        (("rows=none.csv",), "none.csv; nor is there"),
         (("rows=label.csv",), "the rows lack ['hired']"),
         (("rows=empty.csv",), "no row is left of 3"),
         (("rows=people.csv", "unseen=guess"), "unseen='guess': expected refuse, nearest or abstain"),
@@ -252,5 +252,6 @@ def test_a_schema_names_its_database_in_every_command(at_home, pointed):
         assert answer.code == 0, answer
     (at_home / "named.yaml").write_text(f"name: people\n{SCHEMA}")
     assert command("evaluate", "dataset=named.yaml").code == 0
-    refused(command("evaluate", "dataset=peopel.yaml"), "there is no such schema", "dataset=peopel")
+    refused(command("evaluate", "dataset=peopel.yaml"), "did you mean people.yaml?")
+    refused(command("evaluate", "dataset=none.yaml"), "there is no file none.yaml", "dataset=none")
     assert main(["check", "dataset=people.yaml"]) == 0

@@ -160,7 +160,9 @@ def compete(
     fewer = judged_rows.find_fewer([everyone[i][0] for i in complete.index], question.keys)
     complete, left_out = complete[~fewer.which], [*left_out, *fewer.why]
     if complete.empty:
-        raise ValueError(f"no run has all of {', '.join(question.keys)}: {'; '.join(left_out)}")
+        lost = [key for key in question.keys if chosen[key].isna().all()]
+        why = f"{'; '.join(left_out)}{query.of_the_rest(lost, chosen)}"
+        raise ValueError(f"no run has all of {', '.join(question.keys)}: {why}")
     advice.require_one([everyone[i][0] for i in complete.index], question.keys, asked)
     level = sure_level(len(complete), len(question.constraints))
     if question.sure:

@@ -42,6 +42,7 @@ from utils.metrics.directions import direction
 from utils.records.schema import SCHEMA, STATUS, flaw
 from utils.run_store import RunStore
 from utils.system.console import count, say
+from utils.system.missing import describe_missing
 from utils.words.numbers import read_number
 
 METRICS = ("metrics", "results", "scores")
@@ -104,7 +105,7 @@ def adopt(dataset: str, source: Path, names: Mapping[str, str], *, replace: bool
 def read(source: Path) -> dict[str, dict[str, Record]]:
     """Returns the tables of a TinyDB file, records by id. Raises ValueError for another file."""
     if not source.is_file():
-        raise ValueError(f"from={source}: there is no such file")
+        raise ValueError(f"from={source}: {describe_missing(source)}")
     try:
         tables = json.loads(source.read_bytes(), parse_constant=lambda _: None)  # NaN: no value
     except (ValueError, RecursionError) as error:

@@ -37,6 +37,7 @@ from utils.runs.data_sources import source_of, sources
 from utils.system import atomic
 from utils.system.atomic import digest
 from utils.system.console import count, say, warn
+from utils.system.missing import describe_missing
 from utils.system.tables import align
 from utils.words.quoting import option, quoted
 
@@ -107,7 +108,8 @@ def merge(dataset: str, sources: Sequence[Path], folders: Sequence[Path], *, pre
 def read(source: Path, dataset: str) -> list[Record]:
     """The records of a database to merge. Raises ValueError naming the file and what is wrong with it."""
     if not paths_config.is_database(source):
-        raise ValueError(f"from={source}: there is no such file; name databases such as machine_a/{dataset}.json")
+        otherwise = f"name databases such as machine_a/{dataset}.json"
+        raise ValueError(f"from={source}: {describe_missing(source, otherwise)}")
     try:
         records, flaws = RunStore(source).examined()
     except StoreError as error:

@@ -19,6 +19,7 @@ from utils.poisoning.features import to_batch
 from utils.poisoning.origins import Codes
 from utils.system.console import count
 from utils.system.devices import choose_device
+from utils.system.missing import describe_missing
 from utils.tables.drafting import draft
 from utils.tables.encoding import blocks, numbers
 from utils.tables.new_rows import Encoded, Unseen, encode_labelled, read_like, rows_meant
@@ -81,7 +82,7 @@ def _of_schema(schema: str, reference: str | None = None) -> tuple[Settled, Path
     """The trusted table by a schema, and its file."""
     path = Path(schema).expanduser()
     if not path.is_file():
-        raise ValueError(f"there is no file {schema}")
+        raise ValueError(describe_missing(schema))
     read, folder = read_schema(path), path.parent
     if reference is not None:
         own = read.file.model_copy(update={"path": str(find_table(reference))})

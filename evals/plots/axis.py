@@ -163,6 +163,7 @@ def find_column(key: str, table: pd.DataFrame) -> str:
     if metric in table.columns and metric not in some.columns:
         raise ValueError(
             f"{metric} is undefined in all {count(len(table), 'run')}; the warnings of their records say why"
+            f"{query.of_the_rest([metric], some)}"
         )
     query.find_column(metric, some)
     return key

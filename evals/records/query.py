@@ -20,7 +20,7 @@ from pandas.api.types import is_numeric_dtype
 import paths_config
 from evals.records.seed_intervals import by_setting
 from utils.command_line.evals_help import answer
-from utils.metrics.directions import bounds
+from utils.metrics.directions import REST, bounds
 from utils.records import given_weights
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
@@ -352,11 +352,19 @@ def find_column(key: str, table: pd.DataFrame) -> str:
         return key
     settings, part = _settings(table), key.partition(".")[0]
     ends = [setting for setting in settings if setting.endswith(f".{key}")]
-    meant = ask(ends) or near(key, [*table.columns.drop("params", "ignore"), *settings])
+    named = [c for c in table.columns.drop("params", "ignore") if key.endswith(DETAILS) or not c.endswith(DETAILS)]
+    meant = ask(ends) or near(key, [*named, *settings])
     alike = [setting for setting in settings if "." in key and setting.startswith(f"{part}.")]
     plain = [m for m in metrics(table) if not m.endswith(DETAILS) and not DETAIL.search(m)]
     there = f"Settings of {part}: {', '.join(alike)}" if alike else f"Metrics here: {', '.join(plain) or 'none'}"
     raise ValueError(f"no column {key!r}{meant} {there}")
+
+
+def of_the_rest(keys: Iterable[str], table: pd.DataFrame) -> str:
+    """Names the gaps of the groups that have rows enough, which are known where some of these gaps are not; or ""."""
+    rests = [f"{key}{REST}" for key in keys]
+    known = [rest for rest in rests if rest in table and table[rest].notna().any()]
+    return f"; {' and '.join(known)}, of the groups that have rows enough, can be asked for" if known else ""
 
 
 def _settings(table: pd.DataFrame) -> list[str]:

@@ -139,7 +139,7 @@ OTHER = "a delivery with other columns: it lacks 'income' and it has 'incomes', 
     [
         ([*LOOK, "new=incomes.csv"], [OTHER, "did you mean incomes", "ask for the rows again"]),
         ([*LOOK, "new=semicolons.csv"], ["other columns", "separated by another sign than the reference"]),
-        ([*LOOK, "new=nowhere.csv"], ["there is no file 'nowhere.csv'"]),
+        ([*LOOK, "new=nowhere.csv"], ["nowhere.csv; nor is there"]),
         ([*LOOK], ["new"]),
         (["new=new.csv"], ["rows that one trusts are required: reference=old.csv"]),
         (["reference=old.csv", "new=new.csv"], ["label is required", "the columns of old.csv are: sex, age"]),

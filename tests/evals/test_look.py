@@ -333,7 +333,7 @@ def test_names_and_texts_with_signs_are_said(capsys):
     ("words", "phrase"),
     [
         ((), "a table is required"),
-        (("none.csv", "label=a", "sensitive=b"), "there is no file 'none.csv'"),
+        (("none.csv", "label=a", "sensitive=b"), "none.csv; nor is there"),
         (("people.csv",), "label is required: give label=COLUMN; the columns of people.csv are: sex, age"),
         (("people.csv", "label=hired"), "sensitive is required"),
         (("people.csv", "label=hird", "sensitive=sex"), "did you mean hired"),

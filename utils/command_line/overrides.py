@@ -18,6 +18,7 @@ from utils.command_line.swept_options import leave_to_jobs
 from utils.records.settings import PARTS, walk
 from utils.records.typed import Params
 from utils.scms.identity import settle
+from utils.system.missing import describe_missing
 from utils.words.near import near_keys, near_or_all
 from utils.words.numbers import is_written
 from utils.words.quoting import mapping, quoted, without_dashes, write_word
@@ -98,7 +99,8 @@ def _of_tables(words: Sequence[str], config_name: str) -> list[str]:
         from utils.tables.table_schema import read_schema  # imports pydantic, which other commands need not wait for
 
         if not Path(path).is_file():
-            raise ValueError(f"{word}: there is no file {path}; a schema is written by python -m evals.look TABLE.csv")
+            otherwise = "a schema is written by python -m evals.look TABLE.csv"
+            raise ValueError(f"{word}: {describe_missing(path, otherwise)}")
         found += ["dataset=table", write_override("dataset.path", path)]
         if read_schema(path).graph and not any(other.startswith("scm=") for other in words):
             found.append("scm=learned")
@@ -298,7 +300,7 @@ def _read_table_schema(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
     path = Path(str(dataset["path"]))
     if not path.is_file():
-        raise ValueError(f"dataset.path={dataset['path']}: there is no such file; python -m evals.look writes a schema")
+        raise ValueError(f"dataset.path: {describe_missing(path, 'python -m evals.look writes a schema')}")
     schema = read_schema(path)
     return {"schema": to_plain(schema), "name": dataset["name"] or schema.name or name_of_file(path)}
 
@@ -318,9 +320,8 @@ def database_of(word: str) -> str:
 
     path = Path(word.strip("'\""))
     if not path.is_file():
-        raise ValueError(
-            f"dataset={path}: there is no such schema; a database is named without ending, dataset={name_of_file(path)}"
-        )
+        otherwise = f"a database is named without ending, dataset={name_of_file(path)}"
+        raise ValueError(f"dataset: {describe_missing(path, otherwise)}")
     return read_schema(path).name or name_of_file(path)
 
 

@@ -18,6 +18,7 @@ from utils.datasets.fetch import read_lines
 from utils.datasets.tabular import natural
 from utils.poisoning.features import exact
 from utils.system.console import count, escape_formulas
+from utils.system.missing import describe_missing
 from utils.types import Batch, Dataset
 from utils.words.near import near
 
@@ -117,7 +118,7 @@ def with_changes(dataset: Dataset, path: Path) -> Batch:
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields each line's place in words, and its fields by name. Raises ValueError for a file that lacks some."""
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(describe_missing(path))
     header, *lines = [fields for fields in csv.reader(read_lines(path)) if fields] or [[]]
     needed = FIELDS[:-1]
     if lacking := [name for name in needed if name not in header]:

@@ -20,6 +20,7 @@ from utils.datasets.tabular import unknown_name
 from utils.poisoning.features import Rows, to_batch
 from utils.system.atomic import digest
 from utils.system.console import count, escape_formulas
+from utils.system.missing import describe_missing
 from utils.tables.new_rows import encode_labelled, read_like, rows_meant
 from utils.tables.table_schema import TableSchema, from_plain
 from utils.types import Batch, Column, Dataset
@@ -114,7 +115,7 @@ def read(path: Path, columns: Sequence[Column], classes: int) -> Rows:
 
 def _fields(path: Path) -> list[list[str]]:
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(describe_missing(path))
     return [fields for fields in csv.reader(read_lines(path)) if fields]
 
 
@@ -202,5 +203,5 @@ def _read_by_schema(schema: TableSchema, path: Path) -> Rows:
 def checksum(path: Path) -> str:
     """SHA-256 of a file, hex. Raises ValueError where there is none."""
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(describe_missing(path))
     return digest(path)

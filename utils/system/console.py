@@ -6,6 +6,7 @@ spreadsheet passes ``escape_formulas``, so that none of them is calculated, nor 
 """
 
 import codecs
+import hashlib
 import io
 import os
 import re
@@ -30,6 +31,7 @@ FORMULA = re.compile("((?:^|[;\t\r\n])\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
 
 _warned: set[str] = set()  # since the start of the command
+_shared: list[Path] = []  # a folder of what the processes of a pool have said
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
@@ -116,9 +118,34 @@ def warn(text: str) -> None:
 
 def warn_once(text: str) -> None:
     """The same, unless this command has said it."""
-    if text not in _warned:
-        _warned.add(text)
+    if _is_news(text):
         warn(text)
+
+
+def _is_news(text: str) -> bool:
+    """Returns whether this command, whichever of its processes, has not said a text, which it says now."""
+    if text in _warned:
+        return False
+    _warned.add(text)
+    if _shared:
+        try:
+            (_shared[0] / hashlib.sha256(text.encode()).hexdigest()).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        except OSError:  # rather twice than never
+            pass
+    return True
+
+
+def list_said() -> set[str]:
+    """Returns what has been said once."""
+    return set(_warned)
+
+
+def share_said(said: set[str], folder: Path) -> None:
+    """Begins in a process of a command that has ``said`` this; its others note in ``folder`` what they say."""
+    _warned.update(said)
+    _shared[:] = [folder]
 
 
 def count(n: float, noun: str, several: str | None = None) -> str:
@@ -138,8 +165,7 @@ def complain(text: str) -> None:
 
 def complain_once(text: str) -> None:
     """The same, unless this command has said it, as of jobs that share a mistake."""
-    if text not in _warned:
-        _warned.add(text)
+    if _is_news(text):
         complain(text)
 
 
@@ -150,8 +176,7 @@ def notice(text: str) -> None:
 
 def notice_once(text: str) -> None:
     """The same, unless this command has said it."""
-    if text not in _warned:
-        _warned.add(text)
+    if _is_news(text):
         notice(text)
 
 

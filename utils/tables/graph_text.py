@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from utils.system.missing import describe_missing
+
 FILES = (".dot", ".gv", ".gml", ".yaml", ".yml")
 ATTRIBUTES = re.compile(r'\[[^\]"]*(?:"[^"]*"[^\]"]*)*\]')
 SET = re.compile(r'"(?:[^"\\]|\\.)*"|(?:subgraph\b\s*\w*\s*)?\{(?P<inside>(?:"(?:[^"\\]|\\.)*"|[^{}"])*)\}')
@@ -53,7 +55,7 @@ def parse_lines(lines: Sequence[str]) -> Graph:
 
 def _read_file(path: Path) -> Graph:
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(describe_missing(path))
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() in (".yaml", ".yml"):
         content = yaml.load(text, Loader=yaml.BaseLoader)

@@ -13,6 +13,7 @@ import pandas as pd
 
 import paths_config
 from utils.system.console import count
+from utils.system.missing import describe_missing
 from utils.system.sources import note
 from utils.tables.remarks import Remark, some
 from utils.tables.sniffing import BLANKS, Sniffed, number_pattern, open_bytes, sniff, without_comments
@@ -42,7 +43,7 @@ def find_table(path: str, folder: Path | None = None) -> Path:
     for file in tried:
         if note(file).is_file():
             return file
-    raise ValueError(f"there is no file {path!r}: neither {tried[0]} nor {tried[1]}.")
+    raise ValueError(f"{describe_missing(path if folder is None else tried[0], f'nor is there {tried[1]}')}")
 
 
 def read_table(path: Path, given: FileFormat | None = None, texts: Collection[str] = ()) -> RawTable:

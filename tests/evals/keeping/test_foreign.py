@@ -223,7 +223,7 @@ def test_nan_of_other_programs_is_no_value():
         ('{"_default": {}}', [], "nothing to import. It holds no records"),
         ('{"runs": {"1": {"note": "x"}}}', [], "nothing to import. record 1 of table runs of old.json: no metrics"),
         ('{"runs": {"1": {"acc": 1}}}', ["metrics=acc:"], "write NAME or OLD:NEW"),
-        ('{"runs": {"1": {"acc": 1}}}', ["from=nowhere.json"], "from=nowhere.json: there is no such file"),
+        ('{"runs": {"1": {"acc": 1}}}', ["from=nowhere.json"], "from=nowhere.json: there is no file nowhere.json"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_refused_and_nothing_stored(capsys, content, words, said):

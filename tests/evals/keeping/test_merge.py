@@ -246,7 +246,7 @@ def test_one_bad_file_stops_the_merge_of_all(here, capsys, content, said):
     ("words", "said"),
     [
         ([], "from is required"),
-        (["from=nowhere.json"], "from=nowhere.json: there is no such file"),
+        (["from=nowhere.json"], "from=nowhere.json: there is no file nowhere.json; name databases"),
         (["from=b.json", "weights=nowhere"], "weights=nowhere is no folder"),
         (["from=b.json", "prefer=mine"], "expected ours (the default) or theirs"),
     ],

@@ -4,11 +4,26 @@ import os
 
 from joblib import Parallel, delayed
 
+from utils.system.console import begin, warn_once
 from utils.system.pool import pool
 
 
 def whose():
     return os.getppid()
+
+
+def told(text):
+    warn_once(text)
+    warn_once(f"{text} in {os.getpid()}")
+
+
+def test_what_all_processes_would_say_is_said_once(capfd):
+    begin()
+    warn_once("before")
+    with pool(3) as processes:
+        list(processes.map(told, ["before", "news", "news", "news", "before", "other"]))
+    said = [line for line in capfd.readouterr().err.splitlines() if " in " not in line]
+    assert sorted(said) == ["warning: before", "warning: news", "warning: other"]
 
 
 def asked():

@@ -1,0 +1,33 @@
+"""What is said of a file that is not there. Standard library only."""
+
+from contextlib import suppress
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from utils.words.near import MOST, ask
+
+ALIKE = 0.8  # least likeness of names, in [0, 1]: those of one folder are often of one form
+MOST_FILES = 2000  # of a folder, beyond which the others are not looked at
+
+
+def describe_missing(path: str | Path, otherwise: str = "") -> str:
+    """Returns ``there is no file a.yml; did you mean a.yaml?`` by the names of files beside it.
+
+    Args:
+        path: as the user wrote it.
+        otherwise: follows behind a semicolon where no name is close.
+    """
+    own = Path(path)
+    names: list[str] = []
+    with suppress(OSError):
+        names = [other.name for other in own.expanduser().parent.iterdir() if not other.name.startswith(".")]
+    likeness = {name: _likeness(own.name, name) for name in names[:MOST_FILES] if name != own.name}
+    close = sorted((name for name, of in likeness.items() if of >= ALIKE), key=lambda name: -likeness[name])
+    asked = ask([str(own.with_name(name)) for name in close[:MOST]])
+    return f"there is no file {path}{asked or (otherwise and f'; {otherwise}')}"
+
+
+def _likeness(name: str, other: str) -> float:
+    """In [0, 1]: of the names and of what is before their endings, whichever is less alike."""
+    a, b = (Path(one.casefold()) for one in (name, other))
+    return min(SequenceMatcher(None, *pair).ratio() for pair in ((a.name, b.name), (a.stem, b.stem)))
