@@ -477,3 +477,30 @@ def test_a_full_disk_costs_no_finished_run_and_the_same_line_goes_on(own):
     answer = command("train", "-m", *words)
     assert answer.code == 0
     assert "2 finished, 2 skipped" in answer.out
+
+
+def test_a_job_whose_folder_cannot_hold_its_record_is_refused_before_the_others_train(own):
+    (own / "sweep/1").mkdir(parents=True)
+    (own / "sweep/1/record.json").mkdir()
+    answer = command("train", "-m", *BATCHED, *FEW, "seed=0,1,2", "hydra.sweep.dir=sweep")
+    assert answer.code == 2
+    assert "error: " in answer.err
+    assert "sweep/1/record.json: Is a directory" in answer.err
+    assert [record["seed"] for record in RunStore(paths_config.database("loan")).all()] == [0, 2]
+    assert len(list(paths_config.weights().rglob("*.safetensors"))) == 2
+    refused(command("train", *FEW, "seed=1", "hydra.run.dir=sweep/1"), "sweep/1/record.json: Is a directory")
+
+
+def test_a_record_that_cannot_be_written_costs_no_other(own, monkeypatch):
+    real = lifecycle.write_record
+
+    def full(record, folder):
+        if record["seed"] == 1:
+            raise OSError(28, "No space left on device", str(folder))
+        return real(record, folder)
+
+    monkeypatch.setattr(lifecycle, "write_record", full)
+    answer = command("train", "-m", *BATCHED, *FEW, "seed=0,1,2")
+    assert answer.code == 2
+    assert "No space left on device" in answer.err
+    assert [record["seed"] for record in RunStore(paths_config.database("loan")).all()] == [0, 2]

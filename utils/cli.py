@@ -26,6 +26,7 @@ from utils.command_line.help import ALL, explain_topic, take_topic
 from utils.command_line.libyaml import use_libyaml
 from utils.command_line.overrides import CONFIG, explain, normalise
 from utils.command_line.run_mode import compose_once
+from utils.command_line.swept_options import leave_to_jobs
 from utils.runs.outcomes import ExplainApart, Outcome, defect, ended, exit_code, explanations, forget, write_outcome
 from utils.system.console import begin, complain, complain_once, format_error, show_everything, unread, write
 from utils.system.interrupts import Stopped, interruptible, stop_if_interrupted
@@ -69,6 +70,7 @@ def run(task: Callable[[DictConfig], Outcome], config_name: str, *explain_apart:
         sys.argv[1:] = normalise(words, config_name)
         _let_plugins_be_found()
         compose_once()
+        leave_to_jobs()
         with interruptible():
             hydra_main(config_path=str(CONFIG), config_name=config_name, version_base="1.3")(_guard(task))()
     except (HydraException, OmegaConfBaseException) as error:

@@ -8,7 +8,8 @@
   e_p a - e_q b bound it; the first of the upper ends and the second of the lower ones are closer. Each is of
   level^(1/k) (Sidak, 1967), or of the level itself where there is one alone, as of a signed gap; their covariances are
   those of the same cells. By simulation it covers in 95 % or more (``tests/evals/choosing/test_comparison.py``), also
-  where gaps are 0 or change sides.
+  where gaps are 0 or change sides; in 94 % where one group has 30 rows beside thousands and a rate near 0 or 1, and in
+  89 % where it has 12.
 - Over seeds: Student's, of the differences of runs of one seed.
 
 What a difference of means or shares would be if other models were trained is known from seeds alone; an interval over

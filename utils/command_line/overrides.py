@@ -14,7 +14,6 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from utils.command_line.swept_options import leave_to_jobs
 from utils.records.settings import PARTS, walk
 from utils.records.typed import Params
 from utils.scms.identity import settle
@@ -71,8 +70,6 @@ def normalise(words: Sequence[str], config_name: str = "train") -> list[str]:
     _refuse_twice(normal)
     if config_name == "evaluate":
         normal = [*_companions(normal), *_of_the_scm(normal)]
-    if {"-m", "--multirun"} & set(flags):
-        normal = leave_to_jobs(normal, groups())
     return flags + normal
 
 

@@ -1,32 +1,59 @@
 """Settings of options that a sweep goes through, ``-m attack=bo_poison,cell_poison attack.poison.budget=60``."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+_in_common: list[list[str]] = []  # while what jobs have in common is composed: what the command line sweeps
 
 
-def leave_to_jobs(words: Sequence[str], groups: Collection[str]) -> list[str]:
-    """The words, with the settings of options that are swept as choices of one value, which each job has of its own.
+@cache
+def leave_to_jobs() -> None:
+    """Lets Hydra leave settings of swept options to the jobs where what these have in common lacks the key.
 
-    Before the jobs Hydra composes what they have in common, in which a swept group has its default option, whose keys
-    may be others.
+    Before the jobs Hydra composes what they have in common, in which a swept group has its default option. The keys of
+    the others may be different ones, and a job that lacks one is refused by itself.
     """
-    read = {word: _read(word) for word in words}
-    swept = {of.key_or_group for of in read.values() if of and of.is_sweep_override()} & set(groups)
-    found = []
-    for word, of in read.items():
-        key, equals, value = word.partition("=")
-        left = of and not of.is_sweep_override() and equals and value and key.partition(".")[0] in swept and "." in key
-        choice = f"{key}=choice({value})"
-        found.append(choice if left and _read(choice) else word)
-    return found
+    load: Any = ConfigLoaderImpl.load_configuration
+    apply = ConfigLoaderImpl._apply_overrides_to_config
+
+    def load_configuration(self: Any, config_name: Any, overrides: list[str], run_mode: RunMode, **other: Any) -> Any:
+        _in_common[:] = [find_swept(overrides)] if run_mode is RunMode.MULTIRUN else []
+        try:
+            return load(self, config_name, overrides, run_mode, **other)
+        finally:
+            _in_common.clear()
+
+    def apply_one_by_one(overrides: list[Override], cfg: DictConfig) -> None:
+        by_preset = OmegaConf.select(cfg, "hydra.sweeper.params") or ()
+        swept = [*_in_common[0], *map(str, by_preset)] if _in_common else []
+        for override in overrides:
+            try:
+                apply([override], cfg)
+            except ConfigCompositionException:
+                if override.is_add() or override.is_delete() or not _is_of(override.key_or_group, swept):
+                    raise
+
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[assignment, method-assign]
+    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply_one_by_one)  # type: ignore[method-assign]
 
 
-def _read(word: str) -> Override | None:
-    """What Hydra reads; None where it is no word of its grammar, which Hydra says."""
+def find_swept(words: Sequence[str]) -> list[str]:
+    """Returns the groups and keys that words sweep; none where Hydra cannot read them, which it says itself."""
     try:
-        return OverridesParser.create().parse_override(word)
+        read = OverridesParser.create().parse_overrides(list(words))
     except HydraException:
-        return None
+        return []
+    return [of.key_or_group for of in read if of.is_sweep_override()]
+
+
+def _is_of(key: str, groups: Sequence[str]) -> bool:
+    """Returns whether a key is a setting of one of the groups' options."""
+    return key.startswith(tuple(f"{group.replace('/', '.')}." for group in groups))

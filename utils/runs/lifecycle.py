@@ -34,7 +34,7 @@ from utils.runs.memory import largest_stack
 from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
-from utils.runs.records import Alike, failed_record, finished_record, write_record
+from utils.runs.records import Alike, failed_record, finished_record, make_folder, write_record
 from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_rounding, warn_of_wide_radii
 from utils.runs.sweep import Job
 from utils.system import atomic, processes
@@ -224,6 +224,11 @@ def _skip_or_train(
         if _stands(before, run.params):
             remember(job.params, before)
             yield job, skip(run.params, before)
+            continue
+        try:
+            make_folder(job.folder)
+        except OSError as error:
+            yield _refused(job, error)
         else:
             left.append((job, run))
     warn_of_wide_radii([run for _, run in left])
@@ -280,8 +285,14 @@ def _file(pairs: Sequence[Pair], records: Sequence[Record], store: RunStore) -> 
 
     The checkpoint of a finished run is removed; where judging failed, a relaunch goes on from the trained model.
     """
-    plain = [write_record(record, job.folder) for (job, _), record in zip(pairs, records, strict=True)]
-    for (job, run), record, doc_id in zip(pairs, plain, store.add_many(plain, replace=True), strict=True):
+    written, plain = [], []
+    for (job, run), record in zip(pairs, records, strict=True):
+        try:
+            plain.append(write_record(record, job.folder))
+            written.append((job, run))
+        except OSError as error:
+            yield _refused(job, error)
+    for (job, run), record, doc_id in zip(written, plain, store.add_many(plain, replace=True), strict=True):
         if record["status"] == "finished":
             checkpoint_of(run).unlink(missing_ok=True)
             remember(job.params, record)

@@ -1,5 +1,7 @@
 """The record of a run: before its training, finished, failed; and the file that the job itself keeps of it."""
 
+import errno
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ from utils.system.console import complain, format_error
 from utils.system.environment import environment
 from utils.types import Dataset, StoredDecide
 
+RECORD = "record.json"
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
 
@@ -158,11 +161,21 @@ def failed_record(run: Run, error: Exception) -> Record:
     return blank_record(run) | {"status": "failed", "reason": reason}
 
 
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a job's own files before its training. Raises OSError where no record could be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RECORD
+    if path.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def write_record(record: Record, folder: Path) -> Record:
     """Writes the job's own ``record.json``, the source of truth; returns the record as plain values."""
     plain: Any = to_plain(record)
     texts = {**plain.texts, checksum.KEY: f'"{checksum.checksum(plain)}"'}
     lines = (f"{write_key(key)}: {text}" for key, text in texts.items())
-    atomic.write_text(folder / "record.json", "{\n" + ",\n".join(lines) + "\n}\n")
+    atomic.write_text(folder / RECORD, "{\n" + ",\n".join(lines) + "\n}\n")
     written: Record = plain
     return written

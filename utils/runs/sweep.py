@@ -154,8 +154,13 @@ class Planner:
         own = OmegaConf.to_container(config.hydra.sweep, resolve=False)
         self._by_number = isinstance(own, dict) and own["subdir"] == "${hydra.job.num}"
 
-    def plan(self, jobs: Sequence[Words], first: int) -> list[Job]:
+    def plan(self, jobs: Sequence[Words], first: int, *, probing: bool = False) -> list[Job]:
         """Returns the jobs, numbered from ``first``, their configurations checked.
+
+        Args:
+            jobs: the words of each.
+            first: the number of the first.
+            probing: they are none that will be run, so that their words tell no job from others.
 
         Raises:
             ValueError: naming the jobs whose configurations cannot be meant.
@@ -166,6 +171,8 @@ class Planner:
             try:
                 if (number, words) not in self._planned:
                     self._planned[number, words] = Job(number, words, self._params(words), self._folder(number, words))
+                if not probing and self._words.get(number) != words:
+                    self._times.subtract(self._words.get(number, ()))
                     self._times.update(words)
                     self._words[number] = words
                 planned.append(self._planned[number, words])

@@ -35,7 +35,8 @@ def estimate_left(spent: Iterable[tuple[Kind, float | None]], left: Mapping[Kind
     means = {kind: mean(own) for kind, own in by_kind.items()}
     few = len(means.keys() | left.keys()) <= MOST_KINDS
     costs = {kind: means.get(kind) or (_of_nearest(kind, means) if few else usual) for kind in left}
-    return sum(costs[kind] * number for kind, number in left.items()) / sum(map(sum, by_kind.values()))
+    taken = sum(map(sum, by_kind.values()))
+    return sum(costs[kind] * number for kind, number in left.items()) / taken if taken else 0.0
 
 
 def _of_nearest(kind: Kind, means: Mapping[Kind, float]) -> float:

@@ -75,7 +75,8 @@ class Search(Planned):
                 "it out, and let the search run in tmux or screen"
             )
         question = self._question(read(self.words(arguments)))
-        probes = self.planner.plan([words for at in question.line.probes() for words in question.jobs(at)], 0)
+        at_ends = [words for at in question.line.probes() for words in question.jobs(at)]
+        probes = self.planner.plan(at_ends, 0, probing=True)
         check_radii(question.metrics, (job.params["epsilon"]["evaluate"] for job in probes))
         require_one_model(question.metrics, [job.params for job in probes])
         require_one_source(question.metrics, [job.params for job in probes])

@@ -5,14 +5,17 @@ them moves the cursor, retitles or recolours a terminal, or turns the direction 
 spreadsheet passes ``escape_formulas``, so that none of them is calculated, nor reaches a terminal that shows the file.
 """
 
+import atexit
 import codecs
 import hashlib
 import io
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, TextIO
 from unicodedata import combining, normalize
 
@@ -31,7 +34,7 @@ FORMULA = re.compile("((?:^|[;\t\r\n])\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE | re.ASCII)
 
 _warned: set[str] = set()  # since the start of the command
-_shared: list[Path] = []  # a folder of what the processes of a pool have said
+_shared: list[Path] = []  # the folder of what the processes of this command have said
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
@@ -129,7 +132,7 @@ def _is_news(text: str) -> bool:
     _warned.add(text)
     if _shared:
         try:
-            (_shared[0] / hashlib.sha256(text.encode()).hexdigest()).touch(exist_ok=False)
+            _note_said(text)
         except FileExistsError:
             return False
         except OSError:  # rather twice than never
@@ -137,15 +140,24 @@ def _is_news(text: str) -> bool:
     return True
 
 
-def list_said() -> set[str]:
-    """Returns what has been said once."""
-    return set(_warned)
+def share_said() -> Path:
+    """Returns a folder in which this process and those that work for it note what they have said once."""
+    if not _shared:
+        _shared.append(Path(mkdtemp(prefix="trilemma-")))
+        atexit.register(shutil.rmtree, _shared[0], ignore_errors=True)
+        for text in _warned:
+            _note_said(text)
+    return _shared[0]
 
 
-def share_said(said: set[str], folder: Path) -> None:
-    """Begins in a process of a command that has ``said`` this; its others note in ``folder`` what they say."""
-    _warned.update(said)
+def join_said(folder: Path) -> None:
+    """Begins in a process that works for the one whose folder this is."""
     _shared[:] = [folder]
+
+
+def _note_said(text: str) -> None:
+    """Raises FileExistsError where a text is noted already."""
+    (_shared[0] / hashlib.sha256(text.encode()).hexdigest()).touch(exist_ok=False)
 
 
 def count(n: float, noun: str, several: str | None = None) -> str:
@@ -156,6 +168,7 @@ def count(n: float, noun: str, several: str | None = None) -> str:
 def begin() -> None:
     """A command begins: nothing was said yet."""
     _warned.clear()
+    _shared.clear()
 
 
 def complain(text: str) -> None:

@@ -20,9 +20,10 @@ def describe_missing(path: str | Path, otherwise: str = "") -> str:
     own = Path(path)
     names: list[str] = []
     with suppress(OSError):
-        names = [other.name for other in own.expanduser().parent.iterdir() if not other.name.startswith(".")]
+        names = [other.name for other in own.parent.iterdir() if not other.name.startswith(".")]
     likeness = {name: _likeness(own.name, name) for name in names[:MOST_FILES] if name != own.name}
-    close = sorted((name for name, of in likeness.items() if of >= ALIKE), key=lambda name: -likeness[name])
+    alike = [name for name, of in likeness.items() if of >= ALIKE and own.with_name(name).is_file()]
+    close = sorted(alike, key=lambda name: -likeness[name])
     asked = ask([str(own.with_name(name)) for name in close[:MOST]])
     return f"there is no file {path}{asked or (otherwise and f'; {otherwise}')}"
 

@@ -15,12 +15,11 @@ from multiprocessing import (
     set_start_method,
 )
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from types import FrameType
 from typing import Any
 
-from utils.system.console import list_said, share_said, show_everything
+from utils.system.console import join_said, share_said, show_everything
 from utils.system.garbage import collect_seldom
 
 GRACE = 1.0  # seconds that a process has to clean up
@@ -31,34 +30,30 @@ def pool(workers: int, begin: Callable[..., None] | None = None, *given: Any) ->
     """Processes that leave interrupts to this one, and say together once what each would; each begins by ``begin``."""
     if get_start_method() not in get_all_start_methods():  # in a job of joblib, whose own a new process does not know
         set_start_method("spawn", force=True)
-    with TemporaryDirectory(prefix="trilemma-") as said:
-        processes = ProcessPoolExecutor(
-            workers,
-            mp_context=get_context("spawn"),
-            initializer=_as_child,
-            initargs=(list_said(), Path(said), begin, *given),
-        )
-        try:
-            yield processes
-        except BaseException:
-            processes.shutdown(wait=False, cancel_futures=True)
-            ending = active_children()
-            for child in ending:
-                child.terminate()
-            for child in ending:  # so that nothing is written once this process has tidied up
-                child.join(2 * GRACE)
-            raise
-        processes.shutdown()
+    processes = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_as_child, initargs=(share_said(), begin, *given)
+    )
+    try:
+        yield processes
+    except BaseException:
+        processes.shutdown(wait=False, cancel_futures=True)
+        ending = active_children()
+        for child in ending:
+            child.terminate()
+        for child in ending:  # so that nothing is written once this process has tidied up
+            child.join(2 * GRACE)
+        raise
+    processes.shutdown()
 
 
-def _as_child(said: set[str], folder: Path, begin: Callable[..., None] | None, *given: Any) -> None:
+def _as_child(said: Path, begin: Callable[..., None] | None, *given: Any) -> None:
     """Leaves interrupts to the parent, and ends with it, however it ends."""
     for name in ("SIGINT", "SIGHUP"):  # a terminal tells all processes of a command
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     show_everything()
-    share_said(said, folder)
+    join_said(said)
     collect_seldom()
     Thread(target=_end_with_the_parent, daemon=True).start()
     if begin is not None:

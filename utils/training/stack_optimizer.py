@@ -11,6 +11,7 @@ from utils.system.optimizers import without_compiler
 
 # optimizers whose update of a number depends on that number, its gradient and its own past alone
 PER_PARAMETER = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+OF_ALL = ("step", "mu_product", "eta", "mu")  # parts of their states that all numbers of a parameter share
 # those of which torch's step on many tensors at a time gives the bits of steps on one after another
 BY_FOREACH = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "RMSprop", "Rprop", "SGD")
 Make = Callable[..., torch.optim.Optimizer]
@@ -68,9 +69,8 @@ class _Adam:
         self.parameters = [p for p in stack.parameters() if p.requires_grad]
         self.apart: _SlicedOptimizer | None = None
         self.make_apart = partial(_SlicedOptimizer, stack, make_optimizer, lr, weight_decay)
-        settings = getattr(make_optimizer, "keywords", {})
-        self.betas = settings.get("betas", (0.9, 0.999))
-        self.eps = settings.get("eps", 1e-8)
+        made = without_compiler(make_optimizer)([torch.zeros(1)], lr=lr[0], weight_decay=weight_decay[0])
+        self.betas, self.eps = made.defaults["betas"], made.defaults["eps"]  # which torch has checked
         self.count = 0
         values = [p.data for p in self.parameters]
         self.averages, self.squares, self.scales = ([torch.zeros_like(p) for p in values] for _ in range(3))
@@ -172,7 +172,7 @@ class _SlicedOptimizer:
         return {
             "parameters": [own.data[i - a].clone() for own in part],
             "optimizer": [
-                {key: _copied(value[i - a] if _per_number(value, own) else value) for key, value in state.items()}
+                {key: _copied(value[i - a] if _per_number(key, value) else value) for key, value in state.items()}
                 for own in part
                 for state in (self.optimizer.state[own],)
             ],
@@ -186,7 +186,7 @@ class _SlicedOptimizer:
                 states = [of["optimizer"][k] for of in stored[a:b]]
                 self.optimizer.state[own] = {
                     key: torch.stack([state[key] for state in states]).to(own.device)
-                    if _per_number(value, own[0])
+                    if _per_number(key, value)
                     else value
                     for key, value in states[0].items()
                 }
@@ -196,6 +196,6 @@ def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _per_number(value: Any, like: Tensor) -> bool:
+def _per_number(key: str, value: Any) -> bool:
     """Returns whether a part of an optimizer's state has an entry for every number of a parameter, not one for all."""
-    return isinstance(value, Tensor) and value.shape == like.shape and value.ndim > 0
+    return isinstance(value, Tensor) and key not in OF_ALL

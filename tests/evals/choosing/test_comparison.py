@@ -119,11 +119,11 @@ def test_three_classes_have_accuracies_and_their_worst(two):
     assert (found["worst_class_accuracy"].first, found["worst_class_accuracy"].second) == pytest.approx(worst)
 
 
-def cells_of(rng, n, first, second, draws):
-    """Cells (draws, k, 4) of rows on which rates of two models agree as normal numbers of correlation .8 do."""
+def cells_of(rng, n, first, second, draws, alike=0.8):
+    """Cells (draws, k, 4) of rows on which rates of two models agree as normal numbers so much ``alike`` do."""
     found = []
     for rows, a, b in zip(n, first, second, strict=True):
-        both = multivariate_normal.cdf(norm.ppf([a, b]), cov=[[1, 0.8], [0.8, 1]])
+        both = multivariate_normal.cdf(norm.ppf([a, b]), cov=[[1, alike], [alike, 1]])
         chances = np.clip([both, a - both, b - both, 1 - a - b + both], 0, 1)
         found.append(rng.multinomial(rows, chances / chances.sum(), size=draws))
     return np.stack(found, 1)
@@ -147,6 +147,14 @@ def test_intervals_of_gaps_hold_the_true_difference(n, first, second):
     found = [comparison.of_largest("fnr_gap", counts, contrasts, 0.95) for counts in draws]
     held = np.mean([of.low <= true <= of.high for of in found])
     assert held > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 1000)
+
+
+@pytest.mark.parametrize(("small", "least"), [(12, 0.89), (30, 0.94)])
+def test_of_a_few_rows_beside_thousands_intervals_of_gaps_are_too_short_by_as_much_as_is_said(small, least):
+    first, second = [0.97, 0.3], [0.3, 0.3]
+    draws = cells_of(np.random.default_rng(4), [small, 3000], first, second, 4000, alike=0.0)
+    found = [comparison.of_largest("fnr_gap", counts, comparison.pairs(2), 0.95) for counts in draws]
+    assert least - 0.01 < np.mean([of.low <= -0.67 <= of.high for of in found]) < 0.95
 
 
 @pytest.mark.parametrize(("n", "a", "b"), [(30, 0.5, 0.4), (200, 0.1, 0.05), (1000, 0.8, 0.78), (200, 0.02, 0.02)])

@@ -1,55 +1,91 @@
 """A sweep over options takes settings that all of them have, though the default option has none of that name."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+import paths_config
 from tests.commands import SMALL, command, house
-from utils.command_line.overrides import normalise
-from utils.command_line.swept_options import leave_to_jobs
+from utils.command_line.swept_options import find_swept
+from utils.run_store import RunStore
 
-GROUPS = ("attack", "model", "epsilon")
+TREES = ("evaluation=black_box", "evaluation.metrics.unfair_area.samples=10")
+BOTH = "model=random_forest,gradient_boosting"
+
+
+@pytest.fixture
+def home(tmp_path):
+    with house(tmp_path) as folder:
+        yield folder
+
+
+def filed():
+    return RunStore(paths_config.database("loan")).all()
 
 
 @pytest.mark.parametrize(
-    ("words", "left"),
+    ("words", "swept"),
     [
-        (["attack=a,b", "attack.poison.budget=12"], {"attack.poison.budget=choice(12)"}),
-        (["model.hidden=[5,6]", "model=mlp,wide"], {"model.hidden=choice([5,6])"}),
-        (["attack=a,b", "attack.poison.budget=12,13", "seed=1"], set()),  # a sweep already
-        (["attack=a", "attack.poison.budget=12"], set()),  # of one option, which Hydra composes
-        (["model=a,b", "attack.poison.budget=12", "modelling.x=1"], set()),
-        (["seed=1,2", "seed.x=1"], set()),  # no group
-        (["model=a,b", "model.path='a, b.csv'"], {"model.path=choice('a, b.csv')"}),
-        (["model=a,b", "model.x="], set()),
-        (["model=a,b", "~model.x", "model.y"], set()),
+        (["attack=a,b", "attack.poison.budget=12"], ["attack"]),
+        (["model=a", "seed=range(3)", "trainer/schedule=choice(x,y)"], ["seed", "trainer/schedule"]),
+        (["model=a,b", "x=${"], []),  # which Hydra refuses
     ],
 )
-def test_settings_of_swept_options_are_left_to_the_jobs(words, left):
-    found = leave_to_jobs(words, GROUPS)
-    assert set(found) - set(words) == left
-    assert [word.partition("=")[0] for word in found] == [word.partition("=")[0] for word in words]
-
-
-@given(st.text(st.characters(codec="ascii"), max_size=9))
-def test_what_is_no_word_stays_for_hydra_to_refuse(text):
-    word = f"model.x={text}"
-    assert leave_to_jobs(["model=a,b", word], GROUPS)[1] in (word, f"model.x=choice({text})")
-
-
-def test_without_a_sweep_words_stay_as_they_are():
-    words = ["model=mlp,logistic", "model.hidden=[5]"]
-    assert normalise(words) == words
-    assert normalise(["-m", *words])[1:] == ["model=mlp,logistic", "model.hidden=choice([5])"]
+def test_what_is_swept_is_read_from_the_words(words, swept):
+    assert find_swept(words) == swept
 
 
 @pytest.mark.e2e
-def test_every_job_has_the_setting(tmp_path):
-    with house(tmp_path):
-        words = ("model=random_forest,gradient_boosting", "model.trees=3", *SMALL)
-        answer = command("train", "-m", *words, "evaluation=black_box", "evaluation.metrics.unfair_area.samples=10")
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [("model.trees=3", "trees", 3), ("model.max_depth=null", "max_depth", None), ("model.trees=${seed}", "trees", 1)],
+)
+def test_every_job_has_the_setting(home, word, key, value):
+    words = (BOTH, word, "seed=1", *SMALL, *TREES)
+    answer = command("train", "-m", *words, *(() if "trees" in word else ("model.trees=2",)))
+    assert answer.code == 0, answer.err
+    assert [record["params"]["model"][key] for record in filed()] == [value, value]
+
+
+@pytest.mark.e2e
+def test_a_setting_that_all_have_reaches_the_sweep_itself(home):
+    """Which prints the metrics that ``evaluation.watch`` names; quotes are those that were typed."""
+    words = ("evaluation=tabular,black_box", "evaluation.watch=[mcc]", "model=logistic", *SMALL)
+    answer = command("train", "-m", *words, "dataset=loan,lin", "dataset.name='12'")
+    assert answer.code == 0, answer.err
+    assert "Best by mcc" in answer.out
+    assert "uai" not in answer.out
+    assert len(RunStore(paths_config.database("12")).all()) == 4
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "words", [("-m", "model=mlp,logistic"), ("-m", "model=logistic,mlp"), ("-m", "model=choice(logistic,mlp)")]
+)
+def test_a_job_without_the_setting_is_refused_before_any_is_run(home, words):
+    refused = command("train", *words, "model.hidden=[5]", *SMALL)
+    assert refused.code == 2
+    assert "1 of 2 jobs cannot be run, so none was: model.hidden: there is no such key here" in refused.err
+    assert "model=logistic model.hidden=[5]" in refused.err
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("words", [("-m",), ("-m", "seed=0,1", "model=logistic"), ("model=logistic",)])
+def test_without_a_sweep_over_options_a_missing_key_is_told_at_once(home, words):
+    refused = command("train", *words, "model=logistic", "model.hidden=[5]", *SMALL)
+    assert refused.code == 2
+    assert refused.err.startswith("error: model.hidden: there is no such key here; it belongs to model=mlp")
+
+
+@pytest.mark.e2e
+def test_a_preset_that_sweeps_takes_them_too(home):
+    words = ("+experiment=capify_small", "regularizer=erm", "dataset=loan", "seed=0", "epsilon=0.05", *SMALL, *TREES)
+    answer = command("train", *words, BOTH, "model.trees=3")
     assert answer.code == 0, answer.err
     assert "2 finished" in answer.out
-    refused = command("train", "-m", "model=mlp,logistic", "model.hidden=[5]", *SMALL)
-    assert refused.code == 2
-    assert "model.hidden: there is no such key here; it belongs to model=mlp (#1 model=logistic" in refused.err
+
+
+@pytest.mark.e2e
+def test_a_search_keeps_them_as_fixed_words(home):
+    words = ("-m", BOTH, "model.trees=3", *SMALL, *TREES, "hydra/sweeper=optuna", "hydra.sweeper.trials=2")
+    answer = command("train", *words, "hydra.sweeper.objectives=[accuracy]")
+    assert answer.code == 0, answer.err
+    assert {record["params"]["model"]["trees"] for record in filed()} == {3}

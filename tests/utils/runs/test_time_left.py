@@ -30,6 +30,10 @@ def test_a_job_takes_the_mean_of_those_most_like_it(spent, left, share):
     assert estimate_left(spent, left) == pytest.approx(share)
 
 
+def test_of_no_time_there_is_none_left():
+    assert estimate_left([(ERM, 0.0)], {ERM: 2}) == 0.0
+
+
 def test_of_many_kinds_a_job_takes_the_mean():
     kinds = [kind_of([f"lr={i}", "by=erm"]) for i in range(MOST_KINDS + 1)]
     assert estimate_left([(kinds[0], 2.0)], dict.fromkeys(kinds[1:], 1)) == MOST_KINDS

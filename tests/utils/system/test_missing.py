@@ -11,6 +11,7 @@ from utils.system.missing import describe_missing
 def folder(tmp_path, monkeypatch):
     for name in ("course.yaml", "courses.csv", "people.csv", ".course.yml"):
         (tmp_path / name).touch()
+    (tmp_path / "models.csv").mkdir()
     monkeypatch.chdir(tmp_path)
 
 
@@ -21,6 +22,8 @@ def folder(tmp_path, monkeypatch):
         ("Courses.CSV", "there is no file Courses.CSV; did you mean courses.csv?"),
         ("../x/nobody.csv", "there is no file ../x/nobody.csv; look elsewhere"),
         ("mouse.csv", "there is no file mouse.csv; look elsewhere"),  # the ending alone is alike
+        ("model.csv", "there is no file model.csv; look elsewhere"),  # a folder is none
+        ("~nobody/course.yml", "there is no file ~nobody/course.yml; look elsewhere"),
         ("nobody.csv", "there is no file nobody.csv; look elsewhere"),
     ],
 )

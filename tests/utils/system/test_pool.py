@@ -20,8 +20,10 @@ def told(text):
 def test_what_all_processes_would_say_is_said_once(capfd):
     begin()
     warn_once("before")
-    with pool(3) as processes:
-        list(processes.map(told, ["before", "news", "news", "news", "before", "other"]))
+    for texts in (["before", "news", "news", "news", "before"], ["news", "other"]):
+        with pool(3) as processes:
+            list(processes.map(told, texts))
+        warn_once("other")
     said = [line for line in capfd.readouterr().err.splitlines() if " in " not in line]
     assert sorted(said) == ["warning: before", "warning: news", "warning: other"]
 

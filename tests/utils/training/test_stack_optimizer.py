@@ -91,6 +91,41 @@ def walk_one(stack, optimizer, i):
         optimizer.step()
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [({"betas": [1.5, 0.9]}, "index 0: 1.5"), ({"betas": [0.9, 1.0]}, "index 1: 1.0"), ({"eps": -1.0}, "epsilon")],
+)
+def test_constants_that_torch_refuses_are_refused(settings, why):
+    with pytest.raises(ValueError, match=why):
+        optimizer_of(started("Adam", RATES)[0], partial(torch.optim.Adam, **settings), RATES, [0.0] * 3)
+
+
+class Scaled(nn.Module):
+    """A parameter that is one number, and others."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.weight = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.ones(3, 2))
+
+
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "ASGD"])
+def test_a_parameter_of_one_number_goes_on_where_another_has_no_gradient(name):
+    ends = []
+    for rates in (RATES, RATES[-1:]):
+        stack = Stack([Scaled() for _ in rates])
+        optimizer = optimizer_of(stack, getattr(torch.optim, name), rates, [0.0] * len(rates))
+        for step in range(4):
+            for p in list(stack.parameters())[: 1 if step == 2 else 2]:
+                p.grad = torch.full_like(p, 1.0 + step)
+            optimizer.step()
+            if step == 2:
+                stored = [optimizer.of_model(i) for i in range(len(rates))]
+                optimizer = optimizer_of(stack, getattr(torch.optim, name), rates, [0.0] * len(rates))
+                optimizer.take(stored)
+        ends.append([p[-1].detach().clone() for p in stack.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
+
+
 def test_the_caller_may_choose_how_torch_steps():
     stack = started("Adam", RATES)[0]
     for chosen in (True, False):
