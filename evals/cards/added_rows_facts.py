@@ -117,7 +117,7 @@ def _of_effects(record: Record, poison: Mapping[str, Any]) -> Iterator[tuple[str
         before, after = (_own(record).get(end) for end in ends(key, "test"))
         return (float("nan") if before is None else before, float("nan") if after is None else after)
 
-    if sides := levelling.sides(directions.ERRORS, groups(record), moved):
+    if sides := levelling.sides(directions.ERRORS, groups(record), moved, [record]):
         yield f"By group, on test rows{plain}", "; ".join(sides)
     if beside := list(plain_methods.facts(record)):
         yield BESIDE, "; ".join(beside)

@@ -77,7 +77,7 @@ def _advise(setting: Setting, methods: list[Method]) -> str:
         start = "On validation rows no plain method within the limits is better"
         return f"{start}: {named} has {valid}; {test}. {more}"
     moves = {key: (of.before, of.after) for key, of in best.rates.items()}
-    sides = levelling.sides(error_rates(metric), setting.groups, moves.__getitem__)
+    sides = levelling.sides(error_rates(metric), setting.groups, moves.__getitem__, setting.records)
     both = "".join(f" With it, {text}." for text in sides)
     return f"A plain method is better on validation rows: {named}, {valid}; {test}.{both} {more}"
 

@@ -26,6 +26,7 @@ from evals.records.row_intervals import at_level, over_rows
 from utils.metrics.directions import direction
 from utils.records import given_weights, later
 from utils.records.settings import varying
+from utils.runs.causal_figures import tell_trained_against
 from utils.system.console import count
 from utils.words.numbers import read_number
 
@@ -466,7 +467,7 @@ def cautions(question: Question, records: Sequence[query.Record]) -> list[str]:
         elif c.side and direction(key) == c.side:
             better = "higher" if c.side > 0 else "lower"
             found.append(f"{c.text} keeps {c.key} from being better: {better} is better there")
-    return found
+    return [*found, *tell_trained_against(records, question.keys)]
 
 
 def _drop_sign(key: str) -> str:

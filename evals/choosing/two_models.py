@@ -54,7 +54,7 @@ class Compared:
             first, second = (_number(record["metrics"].get(key)) for record in self.records)
             return first, second
 
-        return levelling.sides(directions.ERRORS, self.names, moved)
+        return levelling.sides(directions.ERRORS, self.names, moved, self.records)
 
     def otherwise(self, group: int | None = None) -> Otherwise:
         """Returns how many rows, of one group or of all, the two decide otherwise. For those that have decisions."""

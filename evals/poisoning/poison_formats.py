@@ -73,6 +73,6 @@ def _compared(settings: Sequence[Setting]) -> Iterator[tuple[str, Lines, list[st
         said = [beside.verdict(setting, methods)] if fair else []
         if fair and (best := beside.best_of(setting, methods)):
             moves = {key: (of.before, of.after) for key, of in best.rates.items()}
-            sides = levelling.sides(error_rates(setting.metric), setting.groups, moves.__getitem__)
+            sides = levelling.sides(error_rates(setting.metric), setting.groups, moves.__getitem__, setting.records)
             said += [f"{best.name}: {text}" for text in sides]
         yield setting.label, of_methods(setting, methods), said

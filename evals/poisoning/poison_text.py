@@ -52,7 +52,7 @@ def describe_sides(setting: Setting) -> str:
     rates = tuple(
         dict.fromkeys((*error_rates(setting.metric), *directions.ERRORS))
     )  # what one gap gains the other may pay
-    texts = levelling.sides(rates, setting.groups, moved) if setting.done else []
+    texts = levelling.sides(rates, setting.groups, moved, setting.records) if setting.done else []
     return "".join(f" {text[0].upper()}{text[1:]}." for text in texts)
 
 

@@ -124,7 +124,10 @@ def sentence(own: Range) -> str:
         f"{begun} {first.value:.3f}"
     )
     over = own.refits
-    return said if over is None else f"{said}, over {over.number} refits of it {over.low:.3f} to {over.high:.3f}"
+    if over is None:
+        return said
+    said += f", over {over.number} refits of it {over.low:.3f} to {over.high:.3f}"
+    return said if first.value >= over.low else f"{said}, all above it: other equations fitted to such rows find more"
 
 
 def remark(own: Range) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from utils.metrics import directions
+from utils.metrics.references import settings_of
+from utils.records.later import Record
 
 MOSTLY = 0.5  # share of the closing that makes it levelled down
 
@@ -33,16 +35,31 @@ def describe(words: str, names: Sequence[str], before: Sequence[float], after: S
     return f"{words}: {moves}{verdict}"
 
 
-def sides(rates: Sequence[str], names: Sequence[str], moved: Callable[[str], tuple[float, float]]) -> list[str]:
-    """Returns what ``describe`` says of each error rate that is known of all groups.
+def sides(
+    rates: Sequence[str],
+    names: Sequence[str],
+    moved: Callable[[str], tuple[float, float]],
+    records: Sequence[Record],
+) -> list[str]:
+    """Returns what ``describe`` says of each error rate that is known of all groups with rows enough for gaps.
 
     Args:
         rates: some of ``utils.metrics.directions.ERRORS``.
         names: those of the groups.
         moved: key, such as ``fpr_group0`` -> its value before and after, NaN where it is not known.
+        records: whose rates these are; a group with fewer rows than their ``groups_min`` is left out.
     """
     found = []
-    for rate in rates if names else ():
-        before, after = zip(*(moved(f"{rate}_group{i}") for i in range(len(names))), strict=True)
-        found.append(describe(directions.describe(rate), names, before, after))
+    for rate in rates:
+        keys = {f"{rate}_group{i}": name for i, name in enumerate(names)}
+        enough = [key for key in keys if not any(_is_of_few(record, key) for record in records)]
+        if len(enough) > 1:
+            before, after = zip(*map(moved, enough), strict=True)
+            found.append(describe(directions.describe(rate), [keys[key] for key in enough], before, after))
     return [text for text in found if text]
+
+
+def _is_of_few(record: Record, key: str) -> bool:
+    """Returns whether a record says that a rate of a group is of fewer rows than its gaps are reported from."""
+    counted = (record.get("shares") or {}).get(key)
+    return counted is not None and counted[1] < settings_of(record).get("groups_min", 0)

@@ -13,13 +13,19 @@ from typing import Any
 from utils.metrics.directions import describe, is_causal
 from utils.records.later import Record, evaluations, of_evaluation
 from utils.records.settings import walk
-from utils.scms.identity import POSTERIOR, THRESHOLDED, causal_of
+from utils.scms.identity import FITTED, POSTERIOR, THRESHOLDED, causal_of
 
 DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
 AREA = re.compile(r"uai_(cf|\d[^_]*)")  # figures that are told for several causal models
 WITHOUT_TWINS = "uai_ar"  # moves no sensitive column
 THREAT = "utils.threats.causal"
+# parts of regularizers that move individuals by the equations of the causal model
+BY_TWINS = (THREAT, "utils.losses.fair_metrics.causal_twins", "utils.regularizers.causal_dro.causal_dro")
+TRAINED_AGAINST = (
+    "trained against the very equations that judge here, fitted to the same rows, so that others may find more "
+    "(evaluate.py id=... sensitivity=true judges by refits)"
+)
 UNKNOWN = "not recorded"
 Causal = Mapping[str, Any]
 Models = Mapping[str, tuple[Causal | None, list[Record]]]  # by fingerprint, and the records under each
@@ -155,4 +161,28 @@ def sentences(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
         for record in records:
             if has(record, key) and (said := _remark(record, key)):
                 found.setdefault(f"under scm={(model_of(record, key) or {})['option']}: {said}", []).append(key)
-    return [f"{', '.join(dict.fromkeys(of))} {said}" for said, of in found.items()]
+    told = [f"{', '.join(dict.fromkeys(of))} {said}" for said, of in found.items()]
+    return [*told, *tell_trained_against(records, keys)]
+
+
+def tell_trained_against(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
+    """Returns a sentence for each fitted causal model that judges models which were trained against it."""
+    areas = [key for key in dict.fromkeys(keys) if AREA.fullmatch(key)]
+    found: dict[str, list[str]] = {}
+    for record in records:
+        causal = causal_of(record) if is_trained_against(record) else None
+        if causal and any(has(record, key) for key in areas):
+            found.setdefault(causal["option"], []).append(record["params"]["choices"]["regularizer"])
+    return [
+        f"{', '.join(areas)} under scm={option}: {' and '.join(dict.fromkeys(names))} {TRAINED_AGAINST}"
+        for option, names in found.items()
+    ]
+
+
+def is_trained_against(record: Record) -> bool:
+    """Returns whether a model was trained by the twins of the equations that judge it, fitted to its training rows."""
+    params: Mapping[str, Any] = record.get("params") or {}
+    if ((params.get("scm") or {}).get("_target_") or "").rpartition(".")[2] not in (*FITTED, "discovered"):
+        return False
+    terms = [node for node in (params.get("regularizer") or {}).values() if node.get("weight")]
+    return any(isinstance(of, Mapping) and of.get("_target_") in BY_TWINS for node in terms for _, of in walk(node))

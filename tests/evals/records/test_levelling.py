@@ -46,6 +46,19 @@ def test_what_is_not_known_is_not_said():
 def test_both_sides_of_each_error_rate_that_is_known():
     fine, unknown = (0.1, 0.1), (0.2, math.nan)
     rates = {"fnr_group0": (0.3, 0.2), "fnr_group1": fine, "fpr_group0": unknown, "fpr_group1": fine}
-    found = sides(ERRORS, ["women", "men"], rates.__getitem__)
+    found = sides(ERRORS, ["women", "men"], rates.__getitem__, [])
     assert found == ["false negative rate: women 0.300 → 0.200, men 0.100 → 0.100"]
-    assert sides(ERRORS, [], rates.__getitem__) == []
+    assert sides(ERRORS, [], rates.__getitem__, []) == []
+
+
+@pytest.mark.parametrize(("rows", "told"), [([50, 50, 5], False), ([50, 50, 10], True), ([50, 5, 5], None)])
+def test_a_group_of_fewer_rows_than_gaps_take_is_left_out(rows, told):
+    """One of five islanders more or less is 20 points."""
+    rates = {"fpr_group0": (0.3, 0.25), "fpr_group1": (0.2, 0.2), "fpr_group2": (0.0, 0.2)}
+    group = {"groups_min": 10, "level": 0.95}
+    shares = {key: [1, n] for key, n in zip(rates, rows, strict=True)}
+    record = {"params": {"evaluation": {"metrics": {"group": group}}}, "shares": shares}
+    found = sides(["fpr"], ["men", "women", "islanders"], rates.__getitem__, [record])
+    assert len(found) == (told is not None)
+    assert ("islanders" in "".join(found)) == bool(told)
+    assert ("levelled down" in "".join(found)) == bool(told)
