@@ -66,6 +66,9 @@ class Batch(NamedTuple):
         return Batch(*(column.to(device) for column in self))
 
 
+MISSING_LEVEL = "missing"  # the text of the level that missing cells are
+
+
 @dataclass(frozen=True)
 class Column:
     """One feature, as the schema of a data set states it."""

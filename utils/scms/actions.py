@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from utils.scms.structure import attributes
-from utils.types import SCM, Column, Mechanism
+from utils.types import MISSING_LEVEL, SCM, Column, Mechanism
 
 
 class Action(NamedTuple):
@@ -48,7 +48,8 @@ class Permitted(NamedTuple):
 def permitted(columns: Sequence[Column], loc: Tensor, scale: Tensor, scm: SCM) -> Permitted:
     """The changes of the columns that are ``actionable`` and not sensitive, within their bounds.
 
-    What another column implies, what implies another (``Column.cut``) and flags of missing numbers cannot be chosen.
+    What another column implies, what implies another (``Column.cut``), flags of missing numbers and the level of
+    missing cells cannot be chosen: who hides a value has not changed it.
 
     Args:
         columns: the schema.
@@ -68,13 +69,22 @@ def permitted(columns: Sequence[Column], loc: Tensor, scale: Tensor, scm: SCM) -
         numbers,
         (*blocks.values(), *((i,) for i in single)),
         (
-            *(torch.eye(len(places)).to(scm.loc) for places in blocks.values()),
-            *(scm.loc.new_tensor(columns[i].levels).unsqueeze(1) for i in single),
+            *(
+                torch.eye(len(places)).to(scm.loc)[[columns[i].texts[1:] != (MISSING_LEVEL,) for i in places]]
+                for places in blocks.values()
+            ),
+            *(scm.loc.new_tensor(_levels(columns[i])).unsqueeze(1) for i in single),
         ),
         low,
         high,
         scm.loc.new_tensor(whole),
     )
+
+
+def _levels(column: Column) -> list[float]:
+    """The levels of a column but for that of missing cells."""
+    named = dict(zip(column.levels, column.texts, strict=False))
+    return [level for level in column.levels if named.get(level) != MISSING_LEVEL]
 
 
 def perform(scm: SCM, noise: Tensor, do: Mapping[int, Tensor], action: Action, low: Tensor, high: Tensor) -> Reached:

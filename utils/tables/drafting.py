@@ -13,7 +13,7 @@ import yaml
 
 from utils.system.console import count
 from utils.tables.column_types import Proposal, propose
-from utils.tables.encoding import MISSING_LEVEL, blocks, is_feature, is_levelled
+from utils.tables.encoding import blocks, is_feature, is_levelled
 from utils.tables.reading import RawTable, read_table, tidy
 from utils.tables.remarks import Remark, changed_rule, column_line, completed, flow, label_line, rule_line, some
 from utils.tables.settling import (
@@ -27,6 +27,7 @@ from utils.tables.settling import (
     written_as_missing,
 )
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
+from utils.types import MISSING_LEVEL
 
 MOST_CLASSES = 10  # values of a label that its owner may want to merge
 TEXT_LEVEL = f"{MISSING_LEVEL} (text)"  # a level of that text, where cells are missing too

@@ -16,12 +16,11 @@ from utils.system.console import count
 from utils.tables.remarks import rule_line, some
 from utils.tables.sniffing import match_number, number_pattern
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema
-from utils.types import Column
+from utils.types import MISSING_LEVEL, Column
 from utils.words.near import near
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-MISSING_LEVEL = "missing"
 MOST_NAMED = 12  # columns in one line
 ABSENT, UNKNOWN = -1, -2  # codes of a missing cell and of a text that is no level
 

@@ -15,7 +15,6 @@ from utils.system.environment import memory
 from utils.tables.column_types import propose
 from utils.tables.encoding import (
     ABSENT,
-    MISSING_LEVEL,
     UNKNOWN,
     codes,
     date_format,
@@ -30,6 +29,7 @@ from utils.tables.graph_text import split, unquoted
 from utils.tables.reading import RawTable, find_table, read_table, tidy
 from utils.tables.remarks import Remark, column_line, flow, label_line, rule_line, some
 from utils.tables.table_schema import LEVELLED, FileFormat, Rule, TableSchema, mentioned
+from utils.types import MISSING_LEVEL
 from utils.words.near import near
 
 MANY = 1000  # levels, from which on it is said what memory they take

@@ -4,10 +4,11 @@ import torch
 
 from utils import seeding
 from utils.datasets.tabular import binary, continuous, indicators, mark
-from utils.scms.actions import Action, perform
+from utils.scms.actions import Action, perform, permitted
 from utils.scms.counterfactual import chances
 from utils.scms.discrete import by_gumbel, of_categories
 from utils.scms.structure import additive, structural
+from utils.types import Column
 
 COLUMNS = mark((*binary("a"), *indicators("job", ["x", "y", "z"]), *continuous("b")), ["a"], ["job", "b"])
 JOBS = ("job=x", "job=y", "job=z")
@@ -60,3 +61,18 @@ def test_many_actions_of_many_persons_are_one_operation():
     for i, share in enumerate(torch.linspace(0, 1, 7)):
         alone = perform(own, noise, do, action(shift=[0.0, 0.0, 0.0, 0.0, float(share)]), -FAR, FAR).x
         assert torch.equal(found[i], alone)
+
+
+def test_nobody_is_advised_to_hide_a_value():
+    """The level of missing cells is none to choose; who has it may choose another."""
+    made = [
+        Column(f"job={text}", "binary", actionable=True, levels=(0.0, 1.0), attribute="job", texts=("", text))
+        for text in ("clerk", "cook", "missing")
+    ]
+    made += [Column("degree", "binary", actionable=True, levels=(0.0, 1.0), texts=("yes", "missing"))]
+    made += [Column("car", "binary", actionable=True, levels=(0.0, 1.0), texts=("no", "yes"))]
+    own, *_ = one()
+    jobs, degree, car = permitted(made, torch.zeros(5), torch.ones(5), own).options
+    assert jobs.tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    assert degree.tolist() == [[0.0]]
+    assert car.tolist() == [[0.0], [1.0]]
