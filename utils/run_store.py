@@ -186,6 +186,11 @@ class RunStore:
         """The record of a run, or None; ``status=None`` for any status."""
         return self.find_many([run_id], status).get(run_id)
 
+    def newest(self) -> Record | None:
+        """The sound record of the highest number; None where there is none."""
+        seen = self._view()
+        return next(iter(self._hand_out(seen, sorted(seen.records)[-1:])), None)
+
     def find_many(self, run_ids: Iterable[str], status: str | None = "finished") -> dict[str, Record]:
         """The records of those runs that have one, by ``run_id``; ``status=None`` for any status."""
         seen = self._view()

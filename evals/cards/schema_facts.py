@@ -14,9 +14,9 @@ def schema_section(schema: Mapping[str, Any]) -> list[Block]:
     lines = [
         [str(name), str(rule.get("type")), _levels(rule), _missing(rule)]
         for name, rule in rules.items()
-        if rule.get("type") != "ignore"
+        if not _is_left_out(rule)
     ]
-    out = ", ".join(str(name) for name, rule in rules.items() if rule.get("type") == "ignore")
+    out = ", ".join(str(name) for name, rule in rules.items() if _is_left_out(rule))
     beside = [
         *([f"Left out: {out}."] if out else []),
         *([f"Rows: {' and '.join(schema['rows'])}."] if schema.get("rows") else []),
@@ -26,6 +26,10 @@ def schema_section(schema: Mapping[str, Any]) -> list[Block]:
         Heading("Columns as read", 3),
         Table(["column", "type", "levels", "missing values"], lines, " ".join(beside)),
     ]
+
+
+def _is_left_out(rule: Mapping[str, Any]) -> bool:
+    return rule.get("type") == "ignore" or (rule.get("type") == "date" and rule.get("as_number", "drop") == "drop")
 
 
 def _levels(rule: Mapping[str, Any]) -> str:

@@ -159,7 +159,7 @@ def _join(keys: Sequence[str]) -> str:
 
 
 def _records(of: Sequence[Record]) -> str:
-    ids = [str(record.get("doc_id")) for record in of]
+    ids = list(dict.fromkeys(str(record.get("doc_id")) for record in of))  # a record once, of its operating points too
     shown = f"{', '.join(ids[:3])}, ..." if len(ids) > 3 else ", ".join(ids)
     return f"record{'s' * (len(ids) > 1)} {shown}"
 

@@ -20,7 +20,7 @@ from pandas.api.types import is_numeric_dtype
 import paths_config
 from evals.records.seed_intervals import by_setting
 from utils.command_line.evals_help import answer
-from utils.metrics.directions import REST, bounds
+from utils.metrics.directions import bounds, split_some
 from utils.records import given_weights
 from utils.records.later import Record
 from utils.records.settings import at, flat, varying
@@ -360,11 +360,16 @@ def find_column(key: str, table: pd.DataFrame) -> str:
     raise ValueError(f"no column {key!r}{meant} {there}")
 
 
-def of_the_rest(keys: Iterable[str], table: pd.DataFrame) -> str:
-    """Names the gaps of the groups that have rows enough, which are known where some of these gaps are not; or ""."""
-    rests = [f"{key}{REST}" for key in keys]
-    known = [rest for rest in rests if rest in table and table[rest].notna().any()]
-    return f"; {' and '.join(known)}, of the groups that have rows enough, can be asked for" if known else ""
+def of_the_rest(keys: Sequence[str], table: pd.DataFrame) -> str:
+    """Names the gaps by an attribute, and those of the groups with rows enough, that are known where these are not."""
+    defined = [column for column in table.columns if column not in FACTS and table[column].notna().any()]
+    parts = [(column, *split_some(column)) for column in defined if not column.endswith(DETAILS)]
+    ways = {
+        "by an attribute": [column for column, gap, by, rest in parts if gap in keys and by and not rest],
+        "of the groups that have rows enough": [column for column, gap, by, rest in parts if gap in keys and not by],
+    }
+    told = [f"{', '.join(columns)}, {what}" for what, columns in ways.items() if columns]
+    return f"; {' and '.join(told)}, can be asked for" if told else ""
 
 
 def _settings(table: pd.DataFrame) -> list[str]:

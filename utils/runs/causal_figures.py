@@ -172,7 +172,7 @@ def tell_trained_against(records: Sequence[Record], keys: Sequence[str]) -> list
     for record in records:
         causal = causal_of(record) if is_trained_against(record) else None
         if causal and any(has(record, key) for key in areas):
-            found.setdefault(causal["option"], []).append(record["params"]["choices"]["regularizer"])
+            found.setdefault(causal["option"], []).append("+".join(record["params"]["regularizer"]))
     return [
         f"{', '.join(areas)} under scm={option}: {' and '.join(dict.fromkeys(names))} {TRAINED_AGAINST}"
         for option, names in found.items()

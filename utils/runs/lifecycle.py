@@ -35,7 +35,14 @@ from utils.runs.outcomes import Outcome
 from utils.runs.printed import outcome_of, report
 from utils.runs.progress import UNHEARD, SayNow, Steps, show_steps, tell_steps
 from utils.runs.records import Alike, failed_record, finished_record, make_folder, write_record
-from utils.runs.rehearsal import check_folders, rehearse, tell_of_unjudged, warn_of_rounding, warn_of_wide_radii
+from utils.runs.rehearsal import (
+    check_folders,
+    rehearse,
+    tell_of_other_data,
+    tell_of_unjudged,
+    warn_of_rounding,
+    warn_of_wide_radii,
+)
 from utils.runs.sweep import Job
 from utils.system import atomic, processes
 from utils.system.console import complain_once, format_error, say
@@ -231,6 +238,8 @@ def _skip_or_train(
             yield _refused(job, error)
         else:
             left.append((job, run))
+    if left:
+        tell_of_other_data(left[0][1], store)
     warn_of_wide_radii([run for _, run in left])
     for _, run in left:
         warn_of_rounding(run)

@@ -16,11 +16,13 @@ from utils.configuration.traits import is_given, perturbs
 from utils.model_zoo import content
 from utils.models.learner import Learner
 from utils.records.plain import to_plain
+from utils.run_store import RunStore
 from utils.runs import judging
+from utils.runs.data_sources import file_of, source_of
 from utils.runs.fitting import probing, trial_of
 from utils.runs.loadable import require_loadable
 from utils.runs.records import loadable_part
-from utils.system.console import count, format_error, warn_once
+from utils.system.console import count, format_error, notice_once, warn_once
 from utils.threats import NothingToMoveError, find_freed
 from utils.training.one_model import require_judged
 from utils.types import Batch, Context, StoredDecide
@@ -122,6 +124,20 @@ def tell_of_unjudged(run: Run) -> None:
         warn_once(
             f"{run.dataset.name}: {judged:,} of {count(judged + run.dataset.unjudged, 'test row')} are judged, drawn "
             "by their numbers, the same of a split for every model; evaluation.rows=null judges all"
+        )
+
+
+def tell_of_other_data(run: Run, store: RunStore) -> None:
+    """Says once, before a training on a file, that the newest record of its name is of other rows."""
+    before = store.newest() if run.params["dataset"].get("path") else None
+    if before is None:
+        return
+    own: Any = {"dataset": run.dataset.name, "fingerprint": run.dataset.fingerprint, "params": run.params}
+    there, now = source_of(before), source_of(own)
+    if there is not None and there != now:
+        notice_once(
+            f"{file_of(own)} gives other rows than those of record {before['doc_id']} ({there}, now {now}): the table, "
+            "or how it is read, has changed; figures of the two are told apart"
         )
 
 

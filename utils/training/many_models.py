@@ -23,7 +23,7 @@ Watch = Callable[[float, dict[str, float]], None]  # epochs done, within an epoc
 
 
 Streams = tuple[Generator, Generator]  # of a model: the order of its batches, and what its terms draw
-PAUSE = 30.0  # seconds between two checkpoints of a stack
+PAUSE = 10.0  # seconds between two checkpoints of a stack, which an interrupt costs at most
 
 
 class DivergenceError(ValueError):

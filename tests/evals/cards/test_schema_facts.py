@@ -9,6 +9,8 @@ SCHEMA = {
         "age": {"type": "continuous", "bins": [30.0, 50.0], "missing": "level"},
         "pay": {"type": "continuous", "unit": "$", "missing": "median+flag", "median": 31.25},
         "id": {"type": "ignore"},
+        "hired on": {"type": "date"},
+        "born": {"type": "date", "as_number": "year"},
     },
     "rows": ["age >= 18"],
     "split": {"how": "cluster", "column": "id"},
@@ -23,8 +25,9 @@ def test_every_column_that_is_used_has_its_row_and_the_others_are_named():
         ["sex", "binary", "f, m", "none"],
         ["age", "continuous", "groups that end at 30, 50", "a level of their own"],
         ["pay", "continuous", "$", "median+flag (31.25)"],
+        ["born", "date", "", "none"],
     ]
-    assert table.caption == "Left out: id. Rows: age >= 18. Split: cluster."
+    assert table.caption == "Left out: id, hired on. Rows: age >= 18. Split: cluster."
 
 
 def test_a_record_without_a_schema_has_no_such_section():

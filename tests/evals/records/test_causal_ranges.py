@@ -40,6 +40,9 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
     held = record(FIGURES, refits=refits, individuals=500, left_out=2)
     (own,) = ranges(held)
     assert sentence(own).endswith("; as trained 0.120, over 20 refits of it 0.100 to 0.150")
+    above = {**refits, "metrics": {"uai_0.05_low": 0.13, "uai_0.05_high": 0.15}}
+    (low,) = ranges(record(FIGURES, refits=above, individuals=500, left_out=2))
+    assert sentence(low).endswith("0.130 to 0.150, all above it: other equations fitted to such rows find more")
     assert remark(own) == (
         "judged on 500 individuals; 2 graphs with one arrow changed, far from the sensitive attributes, left out "
         "(alternatives.most)"

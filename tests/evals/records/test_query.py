@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from evals.records import query
@@ -398,3 +399,21 @@ def test_an_option_that_is_a_mapping_holds_the_texts_as_typed(tmp_path):
     for wrong in ("{a:1}", "[1, 2]", "a", "{a: [1]}", "{a"):
         with pytest.raises(ValueError, match="values="):
             query.options(["dataset=lin", f"values={wrong}"], path)
+
+
+def test_gaps_that_are_known_where_one_is_not_are_named():
+    made = {"fnr_gap": [None, None], "fnr_gap_by_sex": [0.1, None], "fnr_gap_rest": [0.2, 0.1], "fpr_gap_rest": [1, 1]}
+    frame = pd.DataFrame({**made, "fnr_gap_by_sex_low": [0.0, 0.0], "fnr_gap_by_race": [None, None]}, dtype=float)
+    said = query.of_the_rest(["fnr_gap"], frame)
+    assert said == (
+        "; fnr_gap_by_sex, by an attribute and fnr_gap_rest, of the groups that have rows enough, can be asked for"
+    )
+    assert query.of_the_rest(["accuracy_gap"], frame) == ""
+
+
+def test_a_near_metric_is_no_end_of_an_interval():
+    frame = pd.DataFrame({"accuracy": [0.1], "accuracy_low": [0.0]})
+    with pytest.raises(ValueError, match="did you mean accuracy[?] "):
+        query.find_column("acuracy", frame)
+    with pytest.raises(ValueError, match="did you mean accuracy_low"):
+        query.find_column("acuracy_low", frame)

@@ -239,6 +239,9 @@ def test_from_the_schema_to_a_predictor_of_the_file(tmp_path):
         assert record["preprocessing"]["class_names"] == ["yes", "no"]
         assert command("train", "dataset=people.yaml", *FAST).out.count("finished before") == 1
         rows = pd.read_csv(tmp_path / "people.csv")
+        rows[1:].to_csv(tmp_path / "people.csv", index=False)
+        told = command("train", "-m", "dataset=people.yaml", "seed=1,2", *FAST).err
+        assert told.count("people.yaml gives other rows than those of record 1 (people-") == 1
         (tmp_path / "people.csv").unlink()
         decided = predictor(1, "people")(rows)
         right = np.where(decided["decision"] == 1, "no", "yes") == people()["hired"]

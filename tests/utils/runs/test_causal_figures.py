@@ -11,7 +11,7 @@ import pytest
 
 from evals.records import advice, query
 from evals.records.advice import Asked
-from tests.commands import SMALL, command, house, refused
+from tests.commands import SMALL, command, composed, house, refused
 from utils.run_store import RunStore
 from utils.runs import causal_figures
 from utils.scms.identity import causal_of, describe
@@ -333,3 +333,25 @@ def test_the_name_of_the_evaluation_tells_the_causal_model(trained, words, name)
 )
 def test_a_causal_model_that_cannot_be_meant_is_refused(trained, words, message):
     refused(command("evaluate", "dataset=lin", "id=1", *words), message)
+
+
+@pytest.mark.parametrize(
+    ("scm", "regularizer", "told"),
+    [
+        ("learned", "causal_adv", True),
+        ("linear", "[adversarial,sensei_causal]", True),
+        ("linear", "causal_dro", True),
+        ("learned", "erm", False),
+        ("learned", "adversarial", False),
+        ("independent", "causal_adv", False),  # no equations were fitted
+    ],
+)
+def test_who_was_trained_against_the_equations_that_judge_is_told(scm, regularizer, told):
+    params = composed("dataset=lin", f"scm={scm}", f"regularizer={regularizer}")
+    causal = {"option": scm, "fingerprint": "f", "settings": {}, "graph": None, "source": None, "sensitive": None}
+    record = {"params": params, "causal": causal, "metrics": {"uai_cf": 0.1, "accuracy": 0.7}}
+    assert causal_figures.is_trained_against(record) is told
+    said = causal_figures.tell_trained_against([record], ["accuracy", "uai_cf"])
+    assert bool(said) is told
+    assert all(text.startswith(f"uai_cf under scm={scm}: ") for text in said)
+    assert causal_figures.tell_trained_against([record], ["accuracy"]) == []
