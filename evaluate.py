@@ -77,7 +77,7 @@ def check(params: dict[str, Any], words: "Sequence[str]") -> None:
     if isinstance(params["graph"], str):  # for names that Hydra cannot spell as keys
         params["graph"] = mapping(params["graph"])
     if isinstance(params["columns"], str):
-        params["columns"] = [params["columns"]]
+        params["columns"] = params["columns"].split(",")
     if not isinstance(params["columns"], list) or not all(isinstance(key, str) for key in params["columns"]):
         raise ValueError(f"columns={params['columns']!r}: expected a list of metrics such as [accuracy,mcc]")
     for key in ("replace", "sensitivity"):

@@ -24,6 +24,7 @@ from utils.system import atomic
 from utils.system.console import count, format_error, warn
 from utils.types import Column, Dataset, Decide
 from utils.views.modes import in_double
+from utils.words.near import near
 
 if TYPE_CHECKING:
     from utils.predictor import Predictor
@@ -169,7 +170,8 @@ def from_database(doc_id: int, dataset: str, device: str = "cpu", point: int | N
     """
     path = paths_config.database(dataset)
     if not paths_config.is_database(path):
-        raise ValueError(f"no database for dataset={dataset}: {path} does not exist; train a model first")
+        close = near(dataset, paths_config.databases(), "; train a model first")
+        raise ValueError(f"no database for dataset={dataset}: {path} does not exist{close}")
     return from_record(RunStore(path).get(doc_id), device, point)
 
 

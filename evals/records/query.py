@@ -197,6 +197,8 @@ def _meets(table: pd.DataFrame, condition: str) -> pd.Series:
             f"{' '.join(COMPARE)}, several separated by commas"
         )
     key, sign, text = match.groups()
+    if key.endswith("="):
+        raise ValueError(f"where: {condition.strip()!r} is no comparison; write {key[:-1]}{sign}={text}")
     column = values(key, table)
     if not is_numeric_dtype(column):
         if sign not in ("==", "!="):

@@ -17,8 +17,8 @@ from omegaconf.errors import MissingMandatoryValue
 from utils.records.settings import PARTS, walk
 from utils.records.typed import Params
 from utils.scms.identity import settle
-from utils.system.missing import describe_missing
-from utils.words.near import near_keys, near_or_all
+from utils.system.missing import describe_missing, find_near
+from utils.words.near import ask, near_keys, near_or_all
 from utils.words.numbers import is_written
 from utils.words.quoting import mapping, quoted, without_dashes, write_word
 from utils.words.quoting import override as write_override
@@ -344,6 +344,12 @@ def explain(error: Exception, config_name: str = "train") -> str:
         known = getattr(error, "options", None) or options(group)  # Hydra knows those of its own and of plugins too
         if group == "dataset" and Path(f"{option}.yaml").is_file():  # the schema of a table
             return f"dataset={option}: there is no such option, but a file of this name: dataset={option}.yaml"
+        if group == "dataset" and (close := find_near(f"{option}.yaml")):
+            return f"dataset={option}: there is no such option{ask([f'dataset={name}' for name in close])}"
+        if group == "epsilon":
+            return (
+                f"epsilon={option}: neither a radius, such as 0.1 or 8/255, nor an option{near_or_all(option, known)}"
+            )
         return f"{group}={option}: there is no such option{near_or_all(option, known)}"
     extra = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_([a-z]+)_", text)
     if extra:

@@ -15,6 +15,7 @@ import torch
 from utils import seeding
 from utils.metrics import masking
 from utils.metrics.intervals import Measured
+from utils.metrics.small_groups import worst_of_few
 from utils.metrics.undefined import explain_undefined
 from utils.seeding import Rows, derive
 from utils.system.interrupts import stop_if_interrupted
@@ -123,7 +124,8 @@ def warnings_of(
     """
     least = nodes.get("group", {}).get("groups_min", 0)
     undefined = explain_undefined(found, found.shares, groups, classes, groups_min=least, row=row)
-    return masking.warnings_of(found) + undefined + found.reasons
+    of_few = worst_of_few(found, found.shares, groups, groups_min=least, row=row)
+    return masking.warnings_of(found) + undefined + of_few + found.reasons
 
 
 def _of_stack(metric: Metric, name: str, stack: Stack, batch: Batch, ctx: Context) -> Sequence[Figures] | None:

@@ -1,4 +1,4 @@
-"""What is said of a file that is not there. Standard library only."""
+"""The words for a file that is not there. Standard library only."""
 
 from contextlib import suppress
 from difflib import SequenceMatcher
@@ -17,15 +17,18 @@ def describe_missing(path: str | Path, otherwise: str = "") -> str:
         path: as the user wrote it.
         otherwise: follows behind a semicolon where no name is close.
     """
+    return f"there is no file {path}{ask(find_near(path)) or (otherwise and f'; {otherwise}')}"
+
+
+def find_near(path: str | Path) -> list[str]:
+    """Returns a few files beside a missing one whose names are much alike, the closest first."""
     own = Path(path)
     names: list[str] = []
     with suppress(OSError):
         names = [other.name for other in own.parent.iterdir() if not other.name.startswith(".")]
     likeness = {name: _likeness(own.name, name) for name in names[:MOST_FILES] if name != own.name}
     alike = [name for name, of in likeness.items() if of >= ALIKE and own.with_name(name).is_file()]
-    close = sorted(alike, key=lambda name: -likeness[name])
-    asked = ask([str(own.with_name(name)) for name in close[:MOST]])
-    return f"there is no file {path}{asked or (otherwise and f'; {otherwise}')}"
+    return [str(own.with_name(name)) for name in sorted(alike, key=lambda name: -likeness[name])[:MOST]]
 
 
 def _likeness(name: str, other: str) -> float:
