@@ -57,6 +57,7 @@ def evaluate(cfg: "DictConfig") -> "Outcome":
             evaluate_one(doc_id, params)
         records = query.read(params["database"])
         table = query.where(query.frame(records), params["where"])
+        table = table[table["doc_id"].isin(chosen)]
     asked = advice.Asked(params["database"], params["where"])
     advice.require_one([records[i] for i in table.index], parse_sort(params["sort"]), asked)
     show(query.sort(table, params["sort"]), params, settings(table, records), records)
