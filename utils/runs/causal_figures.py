@@ -173,9 +173,11 @@ def tell_trained_against(records: Sequence[Record], keys: Sequence[str]) -> list
         causal = causal_of(record) if is_trained_against(record) else None
         if causal and any(has(record, key) for key in areas):
             found.setdefault(causal["option"], []).append("+".join(record["params"]["regularizer"]))
+    told = {option: list(dict.fromkeys(names)) for option, names in found.items()}
     return [
-        f"{', '.join(areas)} under scm={option}: {' and '.join(dict.fromkeys(names))} {TRAINED_AGAINST}"
-        for option, names in found.items()
+        f"{', '.join(areas)} under scm={option}: {' and '.join(names)} {'was' if len(names) == 1 else 'were'} "
+        f"{TRAINED_AGAINST}"
+        for option, names in told.items()
     ]
 
 

@@ -353,5 +353,6 @@ def test_who_was_trained_against_the_equations_that_judge_is_told(scm, regulariz
     assert causal_figures.is_trained_against(record) is told
     said = causal_figures.tell_trained_against([record], ["accuracy", "uai_cf"])
     assert bool(said) is told
-    assert all(text.startswith(f"uai_cf under scm={scm}: ") for text in said)
+    named = "+".join(params["regularizer"])
+    assert all(text.startswith(f"uai_cf under scm={scm}: {named} was trained against") for text in said)
     assert causal_figures.tell_trained_against([record], ["accuracy"]) == []
