@@ -22,6 +22,7 @@ WITHOUT_TWINS = "uai_ar"  # moves no sensitive column
 THREAT = "utils.threats.causal"
 # parts of regularizers that move individuals by the equations of the causal model
 BY_TWINS = (THREAT, "utils.losses.fair_metrics.causal_twins", "utils.regularizers.causal_dro.causal_dro")
+BY_ATTACK = "utils.regularizers.adversarial.adversarial"  # that of the attack option
 TRAINED_AGAINST = (
     "trained against the very equations that judge here, fitted to the same rows, so that others may find more "
     "(evaluate.py id=... sensitivity=true judges by refits)"
@@ -187,4 +188,6 @@ def is_trained_against(record: Record) -> bool:
     if ((params.get("scm") or {}).get("_target_") or "").rpartition(".")[2] not in (*FITTED, "discovered"):
         return False
     terms = [node for node in (params.get("regularizer") or {}).values() if node.get("weight")]
-    return any(isinstance(of, Mapping) and of.get("_target_") in BY_TWINS for node in terms for _, of in walk(node))
+    parts = [of.get("_target_") for node in terms for _, of in walk(node) if isinstance(of, Mapping)]
+    by_attack = BY_ATTACK in parts and _moves_noise((params.get("attack") or {}).get("evasion"))
+    return by_attack or any(part in BY_TWINS for part in parts)

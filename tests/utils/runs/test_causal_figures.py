@@ -343,11 +343,13 @@ def test_a_causal_model_that_cannot_be_meant_is_refused(trained, words, message)
         ("linear", "causal_dro", True),
         ("learned", "erm", False),
         ("learned", "adversarial", False),
+        ("learned", "adversarial attack=causal_pgd", True),
+        ("learned", "erm attack=causal_pgd", False),
         ("independent", "causal_adv", False),  # no equations were fitted
     ],
 )
 def test_who_was_trained_against_the_equations_that_judge_is_told(scm, regularizer, told):
-    params = composed("dataset=lin", f"scm={scm}", f"regularizer={regularizer}")
+    params = composed("dataset=lin", f"scm={scm}", *f"regularizer={regularizer}".split())
     causal = {"option": scm, "fingerprint": "f", "settings": {}, "graph": None, "source": None, "sensitive": None}
     record = {"params": params, "causal": causal, "metrics": {"uai_cf": 0.1, "accuracy": 0.7}}
     assert causal_figures.is_trained_against(record) is told
