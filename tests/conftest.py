@@ -14,6 +14,7 @@ from hypothesis import settings
 from omegaconf import OmegaConf
 from torch import nn
 
+from tests.commands import house
 from tests.composing import compose_once
 from utils import build, seeding
 from utils.datasets.imf import imf
@@ -103,6 +104,13 @@ def _no_power_cuts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """An empty house, whose folder is the working directory."""
+    with house(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)

@@ -23,12 +23,6 @@ STACK = (*SMALL, "hydra/launcher=batched", "hydra.launcher.workers=1")
 EPOCHS = "trainer.epochs=5"
 
 
-@pytest.fixture
-def home(tmp_path):
-    with house(tmp_path) as folder:
-        yield folder
-
-
 def metrics():
     """Of every run that is filed, by its seed."""
     return {record["seed"]: record["metrics"] for record in RunStore(paths_config.database("loan")).all()}

@@ -29,12 +29,6 @@ ENDLESS = "attack.poison.accuracy=weight"  # what could always be better
 METRIC = "demographic_parity_difference"
 
 
-@pytest.fixture
-def home(tmp_path):
-    with house(tmp_path) as folder:
-        yield folder
-
-
 def trained(*words):
     answer = command("train", *SEARCH, *words)
     assert answer.code == 0, answer

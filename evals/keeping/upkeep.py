@@ -35,7 +35,7 @@ from typing import Any
 import paths_config
 from evals.poisoning.csv_files import WORDS, wrong
 from utils.records import checksum, decisions
-from utils.records.schema import STATUS, flaw
+from utils.records.schema import RECORD_FILE, STATUS, flaw
 from utils.run_store import RunStore, StoreError
 from utils.system.atomic import digest
 from utils.system.console import count, say
@@ -43,7 +43,6 @@ from utils.words.near import near
 from utils.words.quoting import copyable, option
 
 SHOWN = 20  # lines of a listing that fit one screen
-RECORD = "record.json"  # what a run leaves in its folder
 LARGEST = 2**26  # bytes of one; they have some 20 thousand
 
 Record = Mapping[str, Any]
@@ -204,7 +203,7 @@ def _find_below(folder: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]
             folders.clear()
             continue
         been.add((status.st_dev, status.st_ino))
-        yield from (Path(place) / name for name in (*files, *folders) if name == RECORD)
+        yield from (Path(place) / name for name in (*files, *folders) if name == RECORD_FILE)
 
 
 def read_created(record: Record) -> datetime:
@@ -220,7 +219,7 @@ def _read(path: Path, dataset: str) -> dict[str, Any] | None:
     """The record of a run on the data set; None of another or one that has not ended. ValueError says what is wrong."""
     record = _parse(path)
     if record.get("run_id") and isinstance(record.get("status"), str) and record["status"] not in STATUS:
-        return None  # running
+        return None  # of an older version, whose runs said so before they ended
     if checksum.KEY in record and not checksum.agrees(0, record):
         raise ValueError("it was altered since it was written, as its checksum says")
     named = _datasets(record)

@@ -32,8 +32,10 @@ def leave_to_jobs() -> None:
             _in_common.clear()
 
     def apply_one_by_one(overrides: list[Override], cfg: DictConfig) -> None:
-        by_preset = OmegaConf.select(cfg, "hydra.sweeper.params") or ()
-        swept = [*_in_common[0], *map(str, by_preset)] if _in_common else []
+        if not _in_common:
+            apply(overrides, cfg)
+            return
+        swept = [*_in_common[0], *map(str, OmegaConf.select(cfg, "hydra.sweeper.params") or ())]
         for override in overrides:
             try:
                 apply([override], cfg)

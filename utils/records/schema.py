@@ -14,6 +14,7 @@ from utils.system.console import count
 
 SCHEMA = 1  # of the records; a new number gives every run a new id
 STATUS = ("finished", "failed")
+RECORD_FILE = "record.json"  # what a run leaves in its folder
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 LARGEST = 2**63  # of a whole number; beyond, no table holds it
 MOST_ROWS = 2**53  # that a share is of; up to here a float is exact

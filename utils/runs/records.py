@@ -18,7 +18,7 @@ from utils.model_zoo import describe_preprocessing
 from utils.records import checksum, decisions
 from utils.records.json_text import write_key
 from utils.records.plain import to_plain
-from utils.records.schema import SCHEMA
+from utils.records.schema import RECORD_FILE, SCHEMA
 from utils.records.typed import Record, Weights
 from utils.runs.answers import Answers
 from utils.runs.judging import warnings_of
@@ -27,7 +27,6 @@ from utils.system.console import complain, format_error
 from utils.system.environment import environment
 from utils.types import Dataset, StoredDecide
 
-RECORD = "record.json"
 PIXELS = {"radius": "pixels in [0, 1]", "features": "pixels in [0, 1]"}
 STANDARDISED = {"features": "standard deviations of the training split"}
 
@@ -164,7 +163,7 @@ def failed_record(run: Run, error: Exception) -> Record:
 def make_folder(folder: Path) -> None:
     """Makes the folder of a job's own files before its training. Raises OSError where no record could be written."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / RECORD
+    path = folder / RECORD_FILE
     if path.is_dir():
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -176,6 +175,6 @@ def write_record(record: Record, folder: Path) -> Record:
     plain: Any = to_plain(record)
     texts = {**plain.texts, checksum.KEY: f'"{checksum.checksum(plain)}"'}
     lines = (f"{write_key(key)}: {text}" for key, text in texts.items())
-    atomic.write_text(folder / RECORD, "{\n" + ",\n".join(lines) + "\n}\n")
+    atomic.write_text(folder / RECORD_FILE, "{\n" + ",\n".join(lines) + "\n}\n")
     written: Record = plain
     return written

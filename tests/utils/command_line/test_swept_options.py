@@ -3,18 +3,12 @@
 import pytest
 
 import paths_config
-from tests.commands import SMALL, command, house
+from tests.commands import SMALL, command
 from utils.command_line.swept_options import find_swept
 from utils.run_store import RunStore
 
 TREES = ("evaluation=black_box", "evaluation.metrics.unfair_area.samples=10")
 BOTH = "model=random_forest,gradient_boosting"
-
-
-@pytest.fixture
-def home(tmp_path):
-    with house(tmp_path) as folder:
-        yield folder
 
 
 def filed():
