@@ -16,6 +16,10 @@ from utils.words.numbers import write_estimate
 
 HEAD = "causal model"
 ENDS = ("_low", "_high")
+TOO_FAVOURABLE = (
+    "it is too favourable by the errors of its equations, and the mean over refits is nearer to what the true ones "
+    "would find, if they are of that kind"
+)
 LEGEND = "from the least to the largest under several causal models (sensitivity=true)"
 
 
@@ -33,14 +37,16 @@ class Figure(NamedTuple):
 
 
 class Refits(NamedTuple):
-    """A figure over refits of a causal model: how many, and the interval that holds 95 % of them."""
+    """A figure over refits of a causal model: how many, their mean, and the interval that holds 95 % of them."""
 
     number: int
+    mean: float | None  # None: filed before there were means
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"[{self.low:.3f}, {self.high:.3f}]"
+        ends = f"[{self.low:.3f}, {self.high:.3f}]"
+        return ends if self.mean is None else f"{self.mean:.3f} {ends}"
 
 
 class Range(NamedTuple):
@@ -89,7 +95,8 @@ def ranges(record: Record, evaluation: str | None = None) -> list[Range]:
 def range_of(record: Record, key: str) -> str:
     """``0.060 to 0.390``, of a figure at the record's own thresholds; empty where it was judged under one model."""
     found = {own.key: own for own in ranges(at_own_thresholds(record))} if record.get("evaluations") else {}
-    return str(found.get(key, ""))
+    own = found.get(key)
+    return str(own) if own and len(own.figures) > 1 else ""
 
 
 def _read(held: Mapping[str, Any]) -> Iterator[Range]:
@@ -97,8 +104,8 @@ def _read(held: Mapping[str, Any]) -> Iterator[Range]:
     models, refits = held["models"], held.get("refits") or {"number": 0, "metrics": {}}
     for key in filter(AREA.fullmatch, models[0]["metrics"]):
         figures = [_figure(of, key) for of in models if of["metrics"].get(key) is not None]
-        low, high = (refits["metrics"].get(f"{key}{end}") for end in ENDS)
-        over = None if low is None or high is None else Refits(int(refits["number"]), low, high)
+        mean, low, high = (refits["metrics"].get(f"{key}{end}") for end in ("", *ENDS))
+        over = None if low is None or high is None else Refits(int(refits["number"]), mean, low, high)
         if models[0]["metrics"][key] is not None:
             people, left_out = (int(held.get(of) or 0) for of in ("individuals", "left_out"))
             apart = [of["name"] for of in models if key not in of["metrics"]]
@@ -119,15 +126,14 @@ def sentence(own: Range) -> str:
     first = own.figures[0]
     begun = first.model.partition(" (")[0]  # as trained
     least, most = (f"{of.value:.3f} ({begun if of is first else of.model})" for of in (own.least, own.most))
-    said = (
-        f"{words}: {least} to {most}, depending on the causal model ({len(own.figures)} judged); "
-        f"{begun} {first.value:.3f}"
-    )
+    several = f"{least} to {most}, depending on the causal model ({len(own.figures)} judged); "
+    said = f"{words}: {several if len(own.figures) > 1 else ''}{begun} {first.value:.3f}"
     over = own.refits
     if over is None:
         return said
-    said += f", over {over.number} refits of it {over.low:.3f} to {over.high:.3f}"
-    return said if first.value >= over.low else f"{said}, all above it: other equations fitted to such rows find more"
+    ends = f"{over.low:.3f} to {over.high:.3f}"
+    said += f", over {over.number} refits of it " + (ends if over.mean is None else f"{over.mean:.3f} ({ends})")
+    return said if first.value >= over.low else f"{said}, nearly all above it: {TOO_FAVOURABLE}"
 
 
 def remark(own: Range) -> str:
@@ -160,7 +166,8 @@ def rows(own: Range) -> Iterator[tuple[str, str, str]]:
         value, _, interval = str(of).partition(" ")
         yield of.model, value, interval
     if own.refits:
-        yield f"{own.refits.number} refits of the first", "", str(own.refits)
+        value, ends, interval = str(own.refits).rpartition("[")
+        yield f"{own.refits.number} refits of the first", value.strip(), f"{ends}{interval}"
 
 
 # --- choices ---------------------------------------------------------------------------------------------------
@@ -171,7 +178,7 @@ def choices(records: Sequence[Record], evaluation: str) -> Iterator[str]:
     own = {int(record["doc_id"]): {of.key: of for of in ranges(record, evaluation)} for record in records}
     for key in dict.fromkeys(key for of in own.values() for key in of):
         having = {i: of[key] for i, of in own.items() if key in of}
-        if len(having) > 1:
+        if len(having) > 1 and all(len(of.figures) > 1 for of in having.values()):
             yield _choice(key, having)
 
 

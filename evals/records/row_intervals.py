@@ -16,7 +16,8 @@ Interval = tuple[float, float]  # lower and upper end, NaN where they are not kn
 LEVEL = 0.95
 UNKNOWN: Interval = (math.nan, math.nan)
 OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
-NOT_OF_ROWS = ("_least", "_most", "_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
+OF_MODELS = ("_least", "_most", "_refits")  # of several causal models
+NOT_OF_ROWS = (*OF_MODELS, "_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
 SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search for rows to add has seen
 
 

@@ -35,6 +35,10 @@ KEYS = {
     "uai_cf_most": Key(
         -1, "largest counterfactually unfair area of several causal models", "share of individuals", causal=True
     ),
+    "uai_refits": Key(-1, "mean unfair area over refits of the causal model", "share of individuals", causal=True),
+    "uai_cf_refits": Key(
+        -1, "mean counterfactually unfair area over refits of the causal model", "share of individuals", causal=True
+    ),
     "uai_mcse": Key(0, "Monte Carlo standard error of the unfair area", causal=True),
     "uai_cf_mcse": Key(0, "Monte Carlo standard error of the counterfactually unfair area", causal=True),
     "uai_ar": Key(-1, "non-robust area", "share of individuals", headline=5, causal=True),

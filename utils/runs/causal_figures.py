@@ -14,6 +14,7 @@ from utils.metrics.directions import describe, is_causal
 from utils.records.later import Record, evaluations, of_evaluation
 from utils.records.settings import walk
 from utils.scms.identity import FITTED, POSTERIOR, THRESHOLDED, causal_of
+from utils.system.console import count
 
 DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
@@ -131,7 +132,7 @@ def _remark(record: Record, key: str) -> str:
         return ""
     later = (record.get("evaluations") or {}).get(evaluation) or {}
     if "metrics" in later and later.get("sensitivity"):
-        return f"{len(later['sensitivity']['models'])} causal models"
+        return count(len(later["sensitivity"]["models"]), "causal model")
     if causal["option"] == "independent":
         return DIRECT if is_causal(plain) and not plain.startswith(WITHOUT_TWINS) else ""
     facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}

@@ -25,6 +25,7 @@ Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch
 Judged = Callable[[str, int, int], None]  # the metric that is computed, its place from 0, and of how many
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
 PAUSE = 30.0  # seconds between two lines within an epoch, or where no job of a sweep ends
+PAUSE_JUDGING = 5.0  # and between two of a judging
 SAID = ("dataset", "model", "regularizer", "seed")  # by the name and the end of a run's own line
 LEAST_BAR = 24  # columns of a bar, the blanks beside it, and the time that is left
 POLL = 0.5  # seconds between two looks at what jobs have told
@@ -107,7 +108,7 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Steps]:
 
 @contextmanager
 def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iterator[Callable[[str], None]]:
-    """Shows which metric, or other unit, of how many is computed: a bar on a terminal, a line for each elsewhere."""
+    """Shows which metric, or other unit, of how many is computed: a bar on a terminal, lines now and then elsewhere."""
     total = len(names)
     if can_redraw():
         with _bar() as bar:
@@ -119,10 +120,14 @@ def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iter
 
             yield update
     else:
+        said = float("-inf")
 
         def line(name: str) -> None:
+            nonlocal said
             stop_if_interrupted()
-            say(f"{title}: {unit} {names.index(name) + 1} of {total}, {name}")
+            if time.monotonic() - said >= PAUSE_JUDGING:
+                said = time.monotonic()
+                say(f"{title}: {unit} {names.index(name) + 1} of {total}, {name}")
 
         yield line
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.records.causal_ranges import choices, range_of, ranges, remark, sentence, table
+from evals.records.causal_ranges import choices, range_of, ranges, remark, rows, sentence, table
 
 PARAMS = {"scm": {"_target_": "utils.scms.linear.linear"}, "dataset": {"_target_": "utils.datasets.table.table"}}
 
@@ -42,7 +42,7 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
     assert sentence(own).endswith("; as trained 0.120, over 20 refits of it 0.100 to 0.150")
     above = {**refits, "metrics": {"uai_0.05_low": 0.13, "uai_0.05_high": 0.15}}
     (low,) = ranges(record(FIGURES, refits=above, individuals=500, left_out=2))
-    assert sentence(low).endswith("0.130 to 0.150, all above it: other equations fitted to such rows find more")
+    assert "over 20 refits of it 0.130 to 0.150, nearly all above it: it is too favourable by" in sentence(low)
     assert remark(own) == (
         "judged on 500 individuals; 2 graphs with one arrow changed, far from the sensitive attributes, left out "
         "(alternatives.most)"
@@ -52,8 +52,20 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
         [*([name, f"{value:.4f}"] for name, value in FIGURES.items()), ["20 refits of the first", "[0.100, 0.150]"]],
     )
     assert range_of(held, "uai_0.05") == "0.060 to 0.390"
+    assert list(rows(own))[-1] == ("20 refits of the first", "", "[0.100, 0.150]")  # filed before there were means
     assert range_of(held, "uai_cf") == ""
     assert range_of({"doc_id": 1}, "uai_0.05") == ""
+
+
+def test_refits_alone_are_told_by_their_mean_and_are_no_range():
+    refits = {"number": 20, "metrics": {"uai_0.05": 0.1256, "uai_0.05_low": 0.1, "uai_0.05_high": 0.15}}
+    held = record({"as trained (linear)": 0.12}, refits=refits, individuals=500)
+    (own,) = ranges(held)
+    assert sentence(own) == "unfair area at radius 0.05: as trained 0.120, over 20 refits of it 0.126 (0.100 to 0.150)"
+    assert list(rows(own))[-1] == ("20 refits of the first", "0.126", "[0.100, 0.150]")
+    assert table([own])[1] == [["as trained (linear)", "0.1200"], ["20 refits of the first", "0.126 [0.100, 0.150]"]]
+    assert range_of(held, "uai_0.05") == ""
+    assert list(choices([held, {**held, "doc_id": 4}], "s")) == []
 
 
 def test_a_causal_model_whose_radii_are_in_other_units_is_left_out_of_the_range_and_named():

@@ -80,6 +80,16 @@ def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, kind):
     assert screen.getvalue() == "record 3: metric 2 of 2, robust\n"
 
 
+def test_without_a_terminal_judging_says_where_it_is_now_and_then(monkeypatch):
+    """A line at once, and then one every few seconds: a judging of 40 models says no 840 lines."""
+    clock = iter([10.0, 10.0, 12.0, 15.5, 15.5, 20.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with redirect_stdout(io.StringIO()) as screen, show_judging("record 3", ["a", "b", "c", "d"]) as tell:
+        for name in "abcd":
+            tell(name)
+    assert screen.getvalue() == "record 3: metric 1 of 4, a\nrecord 3: metric 3 of 4, c\n"
+
+
 def test_parts_are_shown_whole_or_not_at_all(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     assert progress._as_fits(["best 0.7", "x" * 30, "y"], 20) == "best 0.7"
