@@ -34,6 +34,7 @@ TEXTS = (
 ESCAPE = re.compile(r"\\([\\()\[\]{}:=,\s])")  # of Hydra's grammar, outside quotes
 ENTRY = re.compile(r"\s*(\S[^:]*?)\s*:\s*\[(.*?)\]\s*(?:,|$)")  # [job]: [a, b], of a graph
 # Hydra's flags: those alone, those with a value, and one that may have a value
+BELONGS = "; it belongs to "  # said of a key that another option has
 SWITCHES = (
     *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
     *("--shell-completion", "-sc"),
@@ -408,7 +409,7 @@ def _near_key(key: str, config_name: str) -> str:
     if key in known:
         group = key.replace(".", "/", 1).split(".")[0] if key.startswith("hydra.") else key.split(".")[0]
         owners = [name for name in options(group) if key in _keys_of(CONFIG / group / f"{name}.yaml")]
-        return f" here; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
+        return f" here{BELONGS}{' or '.join(f'{group}={name}' for name in owners)}" if owners else " here"
     parent = key.rpartition(".")[0]
     inside = [k for k in known if parent and k.startswith(f"{parent}.")]
     if meant := near_keys(key, inside or known):  # where the first part is right, the last one is misspelt

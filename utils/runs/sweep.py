@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from utils.command_line.overrides import explain, groups, resolve
+from utils.command_line.overrides import BELONGS, explain, groups, resolve
 from utils.records.typed import Params
 from utils.run_store import store_of
 from utils.runs.filing import file_delivered, number_records
@@ -232,7 +232,11 @@ def _all_wrong(wrong: Mapping[str, Sequence[str]], total: int) -> str:
         f"{what} ({', '.join(jobs[:SHOWN])}{f' and {len(jobs) - SHOWN} more' if len(jobs) > SHOWN else ''})"
         for what, jobs in wrong.items()
     ]
-    return f"{sum(map(len, wrong.values()))} of {count(total, 'job')} cannot be run, so none was: {'; '.join(kinds)}"
+    number = sum(map(len, wrong.values()))
+    said = f"{number} of {count(total, 'job')} cannot be run, so none was: {'; '.join(kinds)}"
+    if number < total and all(BELONGS in what for what in wrong):
+        said += "; sweep that option in a line of its own, both lines file into one database"
+    return said
 
 
 def _number(text: str) -> int | float:

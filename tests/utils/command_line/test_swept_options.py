@@ -58,6 +58,7 @@ def test_a_job_without_the_setting_is_refused_before_any_is_run(home, words):
     refused = command("train", *words, "model.hidden=[5]", *SMALL)
     assert refused.code == 2
     assert "1 of 2 jobs cannot be run, so none was: model.hidden: there is no such key here" in refused.err
+    assert "; sweep that option in a line of its own, both lines file into one database" in refused.err
     assert "model=logistic model.hidden=[5]" in refused.err
 
 
