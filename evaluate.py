@@ -242,7 +242,7 @@ def judge_sensitivity(records: "Sequence[Record]", params: "Judging") -> None:
             say(line)
         judged = causal_ranges.ranges({**record, "evaluations": {name: result}})
         write(align(*causal_ranges.table(judged)))
-        for line in (*map(causal_ranges.sentence, judged), *dict.fromkeys(map(causal_ranges.remark, judged))):
+        for line in (*map(causal_ranges.sentence, judged), *causal_ranges.remarks(judged)):
             say(f"{line[0].upper()}{line[1:]}.")
     for line in causal_ranges.choices([store.get(record["doc_id"]) for record in records], name):
         say(f"{line[0].upper()}{line[1:]}.")

@@ -388,8 +388,8 @@ def _other_models(record: Record) -> Iterator[Block]:
     if found := causal_ranges.ranges(record):
         yield Heading("Under other causal models", 3)
         yield Bullets([f"{line[0].upper()}{line[1:]}." for line in map(causal_ranges.sentence, found)])
-        remarks = dict.fromkeys(map(causal_ranges.remark, found))
-        yield Table(*causal_ranges.table(found), " ".join(f"{line[0].upper()}{line[1:]}." for line in remarks))
+        remarks = (f"{line[0].upper()}{line[1:]}." for line in causal_ranges.remarks(found))
+        yield Table(*causal_ranges.table(found), " ".join(remarks))
 
 
 def _causal_model(record: Record) -> Iterator[Block]:

@@ -20,6 +20,10 @@ TOO_FAVOURABLE = (
     "it is too favourable by the errors of its equations, and the mean over refits is nearer to what the true ones "
     "would find, if they are of that kind"
 )
+UNKNOWN = "how many individuals were judged is not recorded"
+CHANGED = ("graph with one arrow changed", "graphs with one arrow changed")
+LEFT_OUT = "far from the sensitive attributes, left out (alternatives.most)"
+OTHER_UNITS = "whose radii are in other units: scm.radius_unit=noise_sd has the same ones for all"
 LEGEND = "from the least to the largest under several causal models (sensitivity=true)"
 
 
@@ -136,18 +140,17 @@ def sentence(own: Range) -> str:
     return said if first.value >= over.low else f"{said}, nearly all above it: {TOO_FAVOURABLE}"
 
 
-def remark(own: Range) -> str:
-    """Says how many individuals were judged, and under which causal models they were not."""
-    said = f"judged on {count(own.individuals, 'individual')}" if own.individuals else "individuals not recorded"
-    if own.left_out:
-        graphs = count(own.left_out, "graph with one arrow changed", "graphs with one arrow changed")
-        said += f"; {graphs}, far from the sensitive attributes, left out (alternatives.most)"
-    if own.apart:
-        said += (
-            f"; {own.key} not under {', '.join(own.apart)}, whose radii are in other units: scm.radius_unit=noise_sd "
-            "has the same ones for all"
-        )
-    return said
+def remarks(found: Sequence[Range]) -> list[str]:
+    """Says how many individuals were judged, and under which causal models some figures were not, each once."""
+    said = [f"judged on {count(own.individuals, 'individual')}" if own.individuals else UNKNOWN for own in found]
+    said += [f"{count(own.left_out, *CHANGED)}, {LEFT_OUT}" for own in found if own.left_out]
+    apart: dict[Sequence[str], list[str]] = {}
+    for own in found:
+        apart.setdefault(tuple(own.apart), []).append(own.key)
+    said += [
+        f"{' and '.join(keys)} not under {', '.join(models)}, {OTHER_UNITS}" for models, keys in apart.items() if models
+    ]
+    return list(dict.fromkeys(said))
 
 
 def table(found: Sequence[Range]) -> tuple[list[str], list[list[str]]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.records.causal_ranges import choices, range_of, ranges, remark, rows, sentence, table
+from evals.records.causal_ranges import choices, range_of, ranges, remarks, rows, sentence, table
 
 PARAMS = {"scm": {"_target_": "utils.scms.linear.linear"}, "dataset": {"_target_": "utils.datasets.table.table"}}
 
@@ -43,10 +43,10 @@ def test_the_range_is_told_with_who_gives_its_ends_and_the_figure_as_trained():
     above = {**refits, "metrics": {"uai_0.05_low": 0.13, "uai_0.05_high": 0.15}}
     (low,) = ranges(record(FIGURES, refits=above, individuals=500, left_out=2))
     assert "over 20 refits of it 0.130 to 0.150, nearly all above it: it is too favourable by" in sentence(low)
-    assert remark(own) == (
-        "judged on 500 individuals; 2 graphs with one arrow changed, far from the sensitive attributes, left out "
-        "(alternatives.most)"
-    )
+    assert remarks([own, own._replace(key="uai_cf")]) == [
+        "judged on 500 individuals",
+        "2 graphs with one arrow changed, far from the sensitive attributes, left out (alternatives.most)",
+    ]
     assert table([own]) == (
         ["causal model", "uai_0.05"],
         [*([name, f"{value:.4f}"] for name, value in FIGURES.items()), ["20 refits of the first", "[0.100, 0.150]"]],
@@ -73,7 +73,10 @@ def test_a_causal_model_whose_radii_are_in_other_units_is_left_out_of_the_range_
     del held["evaluations"]["s"]["sensitivity"]["models"][2]["metrics"]["uai_0.05"]
     (own,) = ranges(held)
     assert (str(own), own.apart) == ("0.060 to 0.120", ["without age -> pay"])
-    assert "uai_0.05 not under without age -> pay, whose radii are in other units" in remark(own)
+    both = remarks([own, own._replace(key="uai_cf", apart=()), own._replace(key="uai_0.1")])
+    assert both[0] == "judged on 500 individuals"
+    assert both[1].startswith("uai_0.05 and uai_0.1 not under without age -> pay, whose radii are in other units")
+    assert len(both) == 2
 
 
 def test_the_last_one_is_told_and_before_it_one_that_begins_with_the_causal_model_of_the_record():
