@@ -123,6 +123,8 @@ def select_ids(wanted: Any, table: "pd.DataFrame", dataset: str) -> list[int]:
     present = [int(i) for i in table["doc_id"]]
     if wanted == "all":
         return present
+    if isinstance(wanted, str) and all(part.strip().isdecimal() for part in wanted.split(",")):  # '1,5'
+        wanted = [int(part) for part in wanted.split(",")]
     listed = wanted if isinstance(wanted, list) else [wanted]
     for i in listed:
         if isinstance(i, bool) or not isinstance(i, int):
@@ -325,7 +327,9 @@ def name_of(params: "Judging") -> str:
     from utils.runs.other_rows import name_of_rows
 
     radii = "+".join(map(str, params["epsilon"]["evaluate"]))
-    judged = f"{'sensitivity' if params['sensitivity'] else name_evaluation(params)}@{radii}"
+    by_refits = params["sensitivity"] and params["alternatives"]["most"] == 1
+    judged = "refits" if by_refits else "sensitivity" if params["sensitivity"] else name_evaluation(params)
+    judged = f"{judged}@{radii}"
     words = [str(word).lstrip("+") for word in HydraConfig.get().overrides.task]
     causal = evaluation_under(words, params["graph"])
     attacked = params["sensitivity"] or any(word.startswith(("attack=", "epsilon", "evaluation=")) for word in words)
@@ -422,6 +426,7 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     from evals.records import advice, causal_ranges
     from evals.records.query import values
     from utils.metrics.directions import under_norms
+    from utils.records.warned import list_warnings
     from utils.runs import causal_figures
     from utils.system import atomic
     from utils.system.tables import align
@@ -457,7 +462,7 @@ def show(table: "pd.DataFrame", params: "Judging", told: dict[int, str], records
     drawn = align(list(shown.columns), cells, first=first, how=MORE) if cells else "no record meets the conditions\n"
     write(f"{drawn}\n")
     legend = [f"{', '.join(f'{key}_range' for key in over)}: {causal_ranges.LEGEND}"] if over else []
-    for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *legend, *apart):
+    for sentence in (*causal_figures.sentences(kept, [*metrics, *added]), *legend, *apart, *list_warnings(kept)):
         say(f"{sentence}.")
     if params["csv"]:
         atomic.write_bytes(Path(params["csv"]), to_csv(table.drop(columns="params")))

@@ -20,7 +20,7 @@ from evals.choosing.choice_text import describe_given
 from evals.choosing.comparison import Difference
 from evals.choosing.two_models import OF_GROUPS, Compared
 from evals.records import query
-from evals.records.base_run import find_base, list_methods
+from evals.records.base_run import find_base, is_plain, list_methods
 from evals.records.seed_intervals import METHOD
 from evals.table import format_of, hand_out
 from utils.metrics.directions import headlines
@@ -56,6 +56,8 @@ def read_ids(option: Any) -> list[int]:
 def _with_base(record: Record, stored: Sequence[Record]) -> tuple[Record, Record]:
     """The base of a record, and the record. Raises ValueError where the database has none."""
     base = find_base(record, stored)
+    if base is None and is_plain(record):
+        raise ValueError(f"ids={record['doc_id']}: this record is itself a base that others have; name two records")
     if base is None:
         raise ValueError(
             f"ids={record['doc_id']}: there is no base of this record, a run of the same data, seed and learner "

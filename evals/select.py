@@ -23,6 +23,7 @@ from evals.choosing.choice import Choice, Price
 from evals.records import query, reproduce
 from evals.records.advice import Asked
 from evals.records.points import describe_fits, small_groups
+from utils.records.warned import list_warnings
 from utils.system.console import say, write
 from utils.system.tables import align
 from utils.words.quoting import option, with_import
@@ -48,14 +49,18 @@ def select(options: DictConfig) -> int:
     asked = Asked(dataset, facts or None, ", ".join(c.text for c in question.constraints))
     pool = choice.compete(records, question, asked=asked, runs=options.seeds == "runs", points=options.points)
     found = choice.choose(pool, question, near=options.near)
-    notes = choice.cautions(question, records)
+    ids = {pool.records[i]["doc_id"] for i in pool.each.index}
+    competing = [record for record in records if record["doc_id"] in ids]
+    notes = [*choice.cautions(question, competing), *list_warnings(competing)]
     written: list[Path] = []
     if found.best is not None and files != []:
         record, _ = choice.pick_run(found, found.best)
         paths = files or _default_files(dataset, record)
         lines = commands(found, asked, record)
-        notes = [*notes, *_explain_lost(record)]
-        written = card.write(found, dataset, paths, facts=facts, notes=notes, commands=lines, stored=records, **uses)
+        lost = _explain_lost(record)
+        notes += lost
+        of_card = [*choice.cautions(question, [record]), *lost]
+        written = card.write(found, dataset, paths, facts=facts, notes=of_card, commands=lines, stored=records, **uses)
     if options.format == "json":
         write(as_json(found, asked, notes, written, near=options.near))
     else:

@@ -34,6 +34,7 @@ from evals.records.rho import (
 )
 from evals.records.table_text import Cell, Row, Table, latex, markdown, to_csv
 from utils.records.typed import Record
+from utils.records.warned import list_warnings
 from utils.runs import causal_figures
 from utils.runs.data_sources import sources
 from utils.system import atomic
@@ -44,8 +45,6 @@ from utils.words.wrapping import room
 
 OPTIONS = paths_config.ROOT / "config" / "table.yaml"
 PUBLISHED = paths_config.ROOT / "docs" / "published"
-MOST_WARNINGS = 3
-FIGURE = re.compile(r"\d+(\.\d+)?")
 FORMATS = {"markdown": markdown, "csv": to_csv, "latex": latex}
 ANY = advice.Asked("")  # each data set's own database, all runs
 # --- figures ---------------------------------------------------------------------------------------------------
@@ -198,21 +197,6 @@ def _sources(found: Sequence[query.Record]) -> dict[Row, str]:
         if len(by_source) > 1:
             named |= {(dataset, str(record["group_id"])): name for name, of in by_source.items() for record in of}
     return named
-
-
-def list_warnings(found: Sequence[query.Record]) -> list[str]:
-    """The first clauses of the records' warnings, the most frequent kinds, which differ in more than numbers."""
-    kinds: dict[str, list[str]] = {}
-    for record in found:
-        for sentence in map(str, record.get("warnings") or ()):
-            kinds.setdefault(FIGURE.sub("#", sentence), []).append(sentence.partition("; ")[0])
-    often = sorted(kinds.values(), key=len, reverse=True)
-    less = [f"and {count(len(often) - MOST_WARNINGS, 'kind')} of warnings more"] if len(often) > MOST_WARNINGS else []
-    return [
-        f"{len(kind)} of {count(len(found), 'run')} {'warns' if len(kind) == 1 else 'warn'}"
-        f"{', such as' if len(set(kind)) > 1 else ''}: {kind[0]}"
-        for kind in often[:MOST_WARNINGS]
-    ] + less
 
 
 def _natural(row: Row) -> list[tuple[int, float, str]]:

@@ -284,10 +284,12 @@ def test_an_evaluation_of_a_name_that_is_there_is_kept_unless_replaced(own):
     assert "uai_0.3" in newest()["evaluations"]["again"]["metrics"]
 
 
-def test_an_evaluation_tells_where_it_is_and_shows_what_is_filed_beside_what_another_causal_model_says(own):
+def test_an_evaluation_tells_each_metric_and_shows_what_is_filed_beside_what_another_causal_model_says(own):
     train()
     said = succeeded(command("evaluate", "id=1", "scm=linear", *JUDGED)).out
-    assert said.splitlines()[0] == "record 1: metric 1 of 4, classification"
+    names = ("classification", "group", "robust", "unfair_area")
+    told = [f"record 1: metric {i} of 4, {name}" for i, name in enumerate(names, start=1)]
+    assert said.splitlines()[:4] == told
     filed, found = (of["metrics"] for of in (newest(), newest()["evaluations"]["scm=linear"]))
     for key in ("uai_cf", "uai_0.05"):
         one, other = (write_estimate(*(of[f"{key}{end}"] for end in ("", "_low", "_high"))) for of in (found, filed))

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.records.seed_intervals import student
-from utils.metrics.directions import ERRORS, by_attribute
+from utils.metrics.directions import ERRORS, bounds, by_attribute
 from utils.records.decisions import Decisions
 from utils.words.levels import read_group
 
@@ -230,7 +230,9 @@ def over_seeds(pairs_of: Mapping[int, Mapping[str, tuple[float, float]]], keys: 
     for key in keys:
         both = np.array([of[key] for of in pairs_of.values() if key in of]).reshape(-1, 2)
         if len(both):
-            [low], [high] = student(both[:, 1][None] - both[:, 0])
+            ends = student(both[:, 1][None] - both[:, 0])
+            least, most = bounds(key)
+            [low], [high] = (np.clip(end, least - most, most - least) for end in ends)
             first, second = both.mean(0)
             found.append(Difference(key, first, second, low, high))
     return found

@@ -16,7 +16,7 @@ from evals.records.query import Record
 from utils.records import later
 from utils.records.settings import at
 from utils.runs import data_sources
-from utils.runs.causal_figures import Causal, Models, has, models, name
+from utils.runs.causal_figures import OF_SEVERAL, Causal, Models, has, models, name
 from utils.scms.identity import FITTED, hash_of_graph, is_under
 from utils.words.quoting import copyable, option, override, quoted
 
@@ -200,7 +200,8 @@ def find_judging(found: Models, keys: Sequence[str], asked: Asked) -> Judging | 
     if _unlike([causal for causal, _ in known]):
         return None
     everyone = _everyone(found)
-    ways = (_way(causal, everyone, asked) for causal, _ in known)
+    several = any(map(OF_SEVERAL.search, _plain(found, keys)))  # which no judging under one gives
+    ways = (_way(causal, everyone, asked) for causal, _ in known if not several)
     way = next(filter(None, ways), None)
     named = [way.evaluation] if way else []
     for evaluation in [*named, *sorted(later.evaluations(everyone))]:

@@ -27,13 +27,13 @@ def find_base(record: Record, stored: Sequence[Record]) -> Record | None:
         stored: the records of its database.
     """
     by_group = "point" in record or _option(record, "decide").startswith(BY_GROUP)
-    if _is_plain(record) and not by_group:
+    if is_plain(record) and not by_group:
         return None
     own, numbers = flat(record["params"], "label"), []
     for other in stored:
-        if "point" in other or not (_is_plain(other) and _is_alike(record, other)):
+        if "point" in other or not (is_plain(other) and _is_alike(record, other)):
             continue
-        same = _part(record, "decide") == _part(other, "decide") and not _is_plain(record)
+        same = _part(record, "decide") == _part(other, "decide") and not is_plain(record)
         if same or (by_group and _option(other, "decide") in ONE_THRESHOLD):
             theirs = flat(other["params"], "label")
             differing = sum(own.get(key) != theirs.get(key) for key in own.keys() | theirs.keys())
@@ -55,7 +55,7 @@ def _chosen(record: Record, name: str) -> Any:
     return _option(record, name) if isinstance(value, Mapping) else value
 
 
-def _is_plain(record: Record) -> bool:
+def is_plain(record: Record) -> bool:
     """Returns whether a run that finished has the rows as they are, and no term beside the plain loss."""
     altered = record.get("poison") or record.get("added") or any(_part(record, key) for key in METHODS[:4])
     plain = name_file(record["params"]) or not set(_part(record, "regularizer")) - {PLAIN}

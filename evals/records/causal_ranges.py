@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 from evals.records.points import at_own_thresholds
 from utils.metrics.directions import describe
 from utils.records.typed import Record
-from utils.runs.causal_figures import AREA
+from utils.runs.causal_figures import AREA, is_trained_against
 from utils.scms.identity import causal_of
 from utils.system.console import count
 from utils.words.numbers import write_estimate
 
 HEAD = "causal model"
 ENDS = ("_low", "_high")
-TOO_FAVOURABLE = (
-    "it is too favourable by the errors of its equations, and the mean over refits is nearer to what the true ones "
-    "would find, if they are of that kind"
+LEANS = (
+    "the model was trained against these equations and gains by their errors, so on average the mean over refits is "
+    "nearer to what the true ones would find, if these are of that kind"
 )
 UNKNOWN = "how many individuals were judged is not recorded"
 CHANGED = ("graph with one arrow changed", "graphs with one arrow changed")
-LEFT_OUT = "far from the sensitive attributes, left out (alternatives.most)"
+LEFT_OUT = "left out (alternatives.most), those far from the sensitive attributes first"
 OTHER_UNITS = "whose radii are in other units: scm.radius_unit=noise_sd has the same ones for all"
 LEGEND = "from the least to the largest under several causal models (sensitivity=true)"
 
@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 
 
 class Refits(NamedTuple):
-    """A figure over refits of a causal model: how many, their mean, and the interval that holds 95 % of them."""
+    """A figure over refits of a causal model: how many, their mean, and the middle 95 % of them."""
 
     number: int
     mean: float | None  # None: filed before there were means
@@ -62,6 +62,7 @@ class Range(NamedTuple):
     left_out: int  # graphs that were not judged
     refits: Refits | None  # of the first
     apart: Sequence[str] = ()  # causal models whose radii are in other units
+    against: bool = False  # the model was trained against the equations of the first
 
     @property
     def least(self) -> Figure:
@@ -80,19 +81,25 @@ class Range(NamedTuple):
 def ranges(record: Record, evaluation: str | None = None) -> list[Range]:
     """The ranges of a record's figures, as one later evaluation filed them, or as the last one of each figure did.
 
-    One that begins with the causal model of the record goes before one that begins with another.
+    One that begins with the causal model of the record goes before one that begins with another, and before refits
+    alone one under several causal models, which takes these refits where it has none of its own.
     """
     found: dict[str, Range] = {}
     later: Mapping[str, Any] = record.get("evaluations") or {}
     judged = [of for name, of in later.items() if evaluation in (None, name)]
     made = [of for of in judged if "metrics" in of and of.get("sensitivity")]  # others are bare metrics, of any name
-    first = (causal_of(record) or {}).get("fingerprint") if len(made) > 1 else None
+    first = (causal_of(record) or {}).get("fingerprint") if made else None
+    trained_against = is_trained_against(record)
 
-    def rank(of: Mapping[str, Any]) -> tuple[bool, str]:
-        return (of.get("causal") or {}).get("fingerprint") == first, str(of.get("created"))
+    def of_own(of: Mapping[str, Any]) -> bool:
+        return first is not None and (of.get("causal") or {}).get("fingerprint") == first
 
-    for of in sorted(made, key=rank):
-        found |= {own.key: own for own in _read(of["sensitivity"])}
+    for of in sorted(made, key=lambda of: (of_own(of), len(of["sensitivity"]["models"]) > 1, str(of.get("created")))):
+        for own in _read(of["sensitivity"], trained_against and of_own(of)):
+            before = found.get(own.key)
+            alike = before is not None and before.figures[0].fingerprint == own.figures[0].fingerprint
+            refits = before.refits if before and alike and own.refits is None else own.refits
+            found[own.key] = own._replace(refits=refits)
     return list(found.values())
 
 
@@ -103,8 +110,8 @@ def range_of(record: Record, key: str) -> str:
     return str(own) if own and len(own.figures) > 1 else ""
 
 
-def _read(held: Mapping[str, Any]) -> Iterator[Range]:
-    """Yields the range of every figure of a filed sensitivity."""
+def _read(held: Mapping[str, Any], against: bool) -> Iterator[Range]:
+    """Yields the range of every figure of a filed sensitivity, of a model trained ``against`` its first equations."""
     models, refits = held["models"], held.get("refits") or {"number": 0, "metrics": {}}
     for key in filter(AREA.fullmatch, models[0]["metrics"]):
         figures = [_figure(of, key) for of in models if of["metrics"].get(key) is not None]
@@ -113,7 +120,7 @@ def _read(held: Mapping[str, Any]) -> Iterator[Range]:
         if models[0]["metrics"][key] is not None:
             people, left_out = (int(held.get(of) or 0) for of in ("individuals", "left_out"))
             apart = [of["name"] for of in models if key not in of["metrics"]]
-            yield Range(key, figures, people, left_out, over, apart)
+            yield Range(key, figures, people, left_out, over, apart, against)
 
 
 def _figure(model: Mapping[str, Any], key: str) -> Figure:
@@ -137,13 +144,13 @@ def sentence(own: Range) -> str:
         return said
     ends = f"{over.low:.3f} to {over.high:.3f}"
     said += f", over {over.number} refits of it " + (ends if over.mean is None else f"{over.mean:.3f} ({ends})")
-    return said if first.value >= over.low else f"{said}, nearly all above it: {TOO_FAVOURABLE}"
+    return f"{said}: {LEANS}" if own.against and over.mean is not None and over.mean > first.value else said
 
 
 def remarks(found: Sequence[Range]) -> list[str]:
     """Says how many individuals were judged, and under which causal models some figures were not, each once."""
     said = [f"judged on {count(own.individuals, 'individual')}" if own.individuals else UNKNOWN for own in found]
-    said += [f"{count(own.left_out, *CHANGED)}, {LEFT_OUT}" for own in found if own.left_out]
+    said += [f"{count(own.left_out, *CHANGED)} {LEFT_OUT}" for own in found if own.left_out]
     apart: dict[Sequence[str], list[str]] = {}
     for own in found:
         apart.setdefault(tuple(own.apart), []).append(own.key)

@@ -11,14 +11,19 @@ from utils.records.later import Record
 MOSTLY = 0.5  # share of the closing that makes it levelled down
 
 
-def describe(words: str, names: Sequence[str], before: Sequence[float], after: Sequence[float]) -> str:
+def describe(
+    words: str, names: Sequence[str], before: Sequence[float], after: Sequence[float], *, harms: bool = True
+) -> str:
     """Returns both sides of a difference in an error rate, and ``levelled down`` where the better-off pay for it.
+
+    The difference closes by what the highest rate falls and the lowest rises, whosever these are afterwards.
 
     Args:
         words: the rate, such as "false positive rate".
         names: those of the groups, (g,).
         before: the rate of each group, (g,).
         after: the same afterwards.
+        harms: whether the error is one at the cost of the person; of another nobody says who pays.
 
     Returns:
         ``false positive rate: women .338 → .280, men .160 → .277; levelled down: 67 % of the closing is the rise of
@@ -28,11 +33,13 @@ def describe(words: str, names: Sequence[str], before: Sequence[float], after: S
     if len(old) < 2 or np.isnan(old).any() or np.isnan(new).any():
         return ""
     moves = ", ".join(f"{name} {a:.3f} → {b:.3f}" for name, a, b in zip(names, old, new, strict=True))
-    best, worst, closes = int(old.argmin()), int(old.argmax()), np.ptp(old) > np.ptp(new)
-    rise, fall = new[best] - old[best], max(0.0, old[worst] - new[worst])  # more than closes, where they change places
-    share = rise / (rise + fall) if closes and rise > 0 else 0.0
-    verdict = f"; levelled down: {share:.0%} of the closing is the rise of {names[best]}" if share >= MOSTLY else ""
-    return f"{words}: {moves}{verdict}"
+    rise, fall = new.min() - old.min(), max(0.0, old.max() - new.max())
+    share = rise / (rise + fall) if rise > 0 and np.ptp(old) > np.ptp(new) else 0.0
+    if not harms or share < MOSTLY:
+        return f"{words}: {moves}"
+    best, now = names[int(old.argmin())], names[int(new.argmin())]
+    whose = best if best == now else f"the lowest rate, of {best} before and of {now} now"
+    return f"{words}: {moves}; levelled down: {share:.0%} of the closing is the rise of {whose}"
 
 
 def sides(
@@ -55,8 +62,15 @@ def sides(
         enough = [key for key in keys if not any(_is_of_few(record, key) for record in records)]
         if len(enough) > 1:
             before, after = zip(*map(moved, enough), strict=True)
-            found.append(describe(directions.describe(rate), [keys[key] for key in enough], before, after))
+            named, harms = [keys[key] for key in enough], not any(_is_good(record, rate) for record in records)
+            found.append(describe(directions.describe(rate), named, before, after, harms=harms))
     return [text for text in found if text]
+
+
+def _is_good(record: Record, rate: str) -> bool:
+    """Returns whether an error is good for the person: class 1 for one of class 0, where that is the favourable one."""
+    label = ((record.get("preprocessing") or {}).get("schema") or {}).get("label") or {}
+    return rate == "fpr" and label.get("favourable") is not None
 
 
 def _is_of_few(record: Record, key: str) -> bool:

@@ -10,14 +10,14 @@ from evals.records.query import Record
 from utils.metrics import intervals
 from utils.records import later
 from utils.records.settings import metrics_of
+from utils.runs.causal_figures import OF_SEVERAL
 
 Interval = tuple[float, float]  # lower and upper end, NaN where they are not known
 
 LEVEL = 0.95
 UNKNOWN: Interval = (math.nan, math.nan)
 OF_ROWS = ("accuracy", "acceptance_rate", "prevalence", "robust_accuracy", "uai")  # first words of shares of all rows
-OF_MODELS = ("_least", "_most", "_refits")  # of several causal models
-NOT_OF_ROWS = (*OF_MODELS, "_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
+NOT_OF_ROWS = ("_worst_class", "_worst_group", "_gap", "_difference", "_after_worst", "_class_")
 SEARCHED = ("_valid", "_valid_unpoisoned")  # of validation rows, which a search for rows to add has seen
 
 
@@ -78,7 +78,8 @@ def at_level(record: Record, key: str, level: float) -> Interval:
 
 def _rows(record: Record, key: str) -> float:
     """Returns the number of test rows that a metric is a share of; 0 where it is no share."""
-    if not key.startswith(OF_ROWS) or any(word in key for word in NOT_OF_ROWS) or key.endswith(SEARCHED):
+    no_share = OF_SEVERAL.search(key) or any(word in key for word in NOT_OF_ROWS) or key.endswith(SEARCHED)
+    if no_share or not key.startswith(OF_ROWS):
         return 0
     metrics = record.get("metrics") or {}
     _, group, number = key.rpartition("_group")

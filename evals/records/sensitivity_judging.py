@@ -19,7 +19,7 @@ from utils.runs.sensitivity import (
     build_alternatives,
     judge,
     node_of,
-    require_causal_model,
+    require_judgeable,
     spread,
 )
 from utils.system.console import notice
@@ -43,11 +43,16 @@ def judge_all(records: Sequence[Record], params: Judging) -> Iterator[tuple[Reco
         params: the command line, with ``alternatives``, ``evaluation``, and a causal model to begin with.
 
     Raises:
-        ValueError: before any is judged, for a record without a causal model, or without a graph that could be another.
+        ValueError: before any is fitted, for a record without a causal model, or refits alone where there are none;
+            before any is judged, for one without a graph that could be another.
     """
     settings = Settings(**params["alternatives"])
+    if settings.most == 1 and settings.refits is None:
+        raise ValueError("alternatives.most=1 judges by refits alone, and alternatives.refits=null asks for none")
     for record in records:
-        require_causal_model(record["params"].get("scm") or {}, f"record {record['doc_id']}")
+        own = record["params"].get("scm") or {}
+        given = own if not own else scm_of(record, params.get("scm"))
+        require_judgeable(own, settings, given, f"record {record['doc_id']}")
     node = node_of(params["evaluation"]["metrics"], settings)
     shared: dict[str, Shared] = {}
     prepared = [(record, _share(record, params, settings, shared)) for record in records]

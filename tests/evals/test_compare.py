@@ -103,7 +103,7 @@ def test_damaged_decisions_are_told_by_check_and_by_the_comparison(filed):
 @pytest.mark.parametrize(
     ("words", "phrases"),
     [
-        (("ids=1",), ("ids=1", "two records")),
+        (("ids=1",), ("ids=1: this record is itself a base that others have; name two records",)),
         (("ids=1,1",), ("ids=1,1",)),
         (("ids=1,99",), ("99",)),
         (("ids=1,3", "metrics=acuracy"), ("metrics=acuracy", "accuracy")),

@@ -334,12 +334,3 @@ def test_rows_of_several_sources_of_data_name_theirs():
     rows = [name for _, name in table.build(runs, ["accuracy"], REFERENCE.head(0), "").rows]
     assert rows == ["erm on loan-1f0c9a2b", "erm on loan-5e0d0a1c"]
     assert [name for _, name in table.build(runs[:1], ["accuracy"], REFERENCE.head(0), "").rows] == ["erm"]
-
-
-def test_warnings_that_differ_in_numbers_are_one_kind_with_an_example():
-    def warned(*texts):
-        return {"warnings": [f"a group has {text} rows; more" for text in texts]}
-
-    assert table.list_warnings([warned(9), warned(2), {}]) == ["2 of 3 runs warn, such as: a group has 9 rows"]
-    assert table.list_warnings([warned(9), warned(9)]) == ["2 of 2 runs warn: a group has 9 rows"]
-    assert table.list_warnings([warned(9)]) == ["1 of 1 run warns: a group has 9 rows"]

@@ -20,14 +20,13 @@ DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
 AREA = re.compile(r"uai_(cf|\d[^_]*)")  # figures that are told for several causal models
 WITHOUT_TWINS = "uai_ar"  # moves no sensitive column
+OF_SEVERAL = re.compile(r"_(least|most|refits)(_|$)")  # in figures of several causal models
 THREAT = "utils.threats.causal"
 # parts of regularizers that move individuals by the equations of the causal model
 BY_TWINS = (THREAT, "utils.losses.fair_metrics.causal_twins", "utils.regularizers.causal_dro.causal_dro")
 BY_ATTACK = "utils.regularizers.adversarial.adversarial"  # that of the attack option
-TRAINED_AGAINST = (
-    "trained against the very equations that judge here, fitted to the same rows, so that others may find more "
-    "(evaluate.py id=... sensitivity=true judges by refits)"
-)
+TRAINED_AGAINST = "trained against the very equations that judge here, fitted to the same rows, so others may find more"
+BY_REFITS = "evaluate.py id=... sensitivity=true judges by refits"
 UNKNOWN = "not recorded"
 Causal = Mapping[str, Any]
 Models = Mapping[str, tuple[Causal | None, list[Record]]]  # by fingerprint, and the records under each
@@ -131,8 +130,10 @@ def _remark(record: Record, key: str) -> str:
     if causal is None:
         return ""
     later = (record.get("evaluations") or {}).get(evaluation) or {}
-    if "metrics" in later and later.get("sensitivity"):
-        return count(len(later["sensitivity"]["models"]), "causal model")
+    if "metrics" in later and (judged := later.get("sensitivity")):
+        if "_refits" in plain and judged.get("refits"):
+            return count(judged["refits"]["number"], "refit")
+        return count(len(judged["models"]), "causal model")
     if causal["option"] == "independent":
         return DIRECT if is_causal(plain) and not plain.startswith(WITHOUT_TWINS) else ""
     facts = (record if evaluation is None or "scm" not in later else later).get("scm") or {}
@@ -170,17 +171,38 @@ def sentences(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
 def tell_trained_against(records: Sequence[Record], keys: Sequence[str]) -> list[str]:
     """Returns a sentence for each fitted causal model that judges models which were trained against it."""
     areas = [key for key in dict.fromkeys(keys) if AREA.fullmatch(key)]
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Record]] = {}
     for record in records:
         causal = causal_of(record) if is_trained_against(record) else None
         if causal and any(has(record, key) for key in areas):
-            found.setdefault(causal["option"], []).append("+".join(record["params"]["regularizer"]))
-    told = {option: list(dict.fromkeys(names)) for option, names in found.items()}
-    return [
-        f"{', '.join(areas)} under scm={option}: {' and '.join(names)} {'was' if len(names) == 1 else 'were'} "
-        f"{TRAINED_AGAINST}"
-        for option, names in told.items()
+            found.setdefault(causal["option"], []).append(record)
+    return [_trained_against(areas, option, own) for option, own in found.items()]
+
+
+def _trained_against(areas: Sequence[str], option: str, records: Sequence[Record]) -> str:
+    names = list(dict.fromkeys("+".join(record["params"]["regularizer"]) for record in records))
+    were = f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'}"
+    by_refits = {name_refits(record) for record in records}
+    filed = by_refits.pop() if len(by_refits) == 1 else ""
+    more = f"{filed}/{name_of_many(areas[0], 'refits')} is the mean over refits" if filed else BY_REFITS
+    return f"{', '.join(areas)} under scm={option}: {were} {TRAINED_AGAINST} ({more})"
+
+
+def name_refits(record: Record) -> str:
+    """Returns the last evaluation that judged a record by refits of its own causal model; empty where none did."""
+    own = (causal_of(record) or {}).get("fingerprint")
+    found = [
+        (str(of.get("created")), name)
+        for name, of in (record.get("evaluations") or {}).items()
+        if "metrics" in of and (of.get("sensitivity") or {}).get("refits")
+        if (of.get("causal") or {}).get("fingerprint") == own
     ]
+    return max(found, default=("", ""))[1]
+
+
+def name_of_many(key: str, part: str) -> str:
+    """``uai_least_0.05`` of ``uai_0.05``, and ``uai_cf_least`` of ``uai_cf``: a figure of several causal models."""
+    return f"{key}_{part}" if key == "uai_cf" else f"uai_{part}_{key.removeprefix('uai_')}"
 
 
 def is_trained_against(record: Record) -> bool:

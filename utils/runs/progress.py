@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
@@ -25,7 +25,8 @@ Watch = Callable[[float, dict[str, float]], None]  # steps done, within an epoch
 Judged = Callable[[str, int, int], None]  # the metric that is computed, its place from 0, and of how many
 SayNow = Callable[[str | None], None]  # hears what is being done, and None when it is done
 PAUSE = 30.0  # seconds between two lines within an epoch, or where no job of a sweep ends
-PAUSE_JUDGING = 5.0  # and between two of a judging
+PAUSE_JUDGING = 5.0  # before a metric is told, and between two lines of a judging of more than FEW steps
+FEW = 12
 SAID = ("dataset", "model", "regularizer", "seed")  # by the name and the end of a run's own line
 LEAST_BAR = 24  # columns of a bar, the blanks beside it, and the time that is left
 POLL = 0.5  # seconds between two looks at what jobs have told
@@ -75,7 +76,7 @@ def _heed_signals(step: float = 0) -> None:
 def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Steps]:
     """Shows the steps of a training or a search: a bar with figures and ETA on a terminal, plain lines elsewhere.
 
-    The metrics that judge the model then are shown on a terminal alone.
+    A metric that judges the model then is told elsewhere as soon as it has taken a few seconds.
     """
     if can_redraw():
         from rich.progress import TimeRemainingColumn
@@ -103,12 +104,29 @@ def show_steps(title: str, steps: int, unit: str = "epoch") -> Iterator[Steps]:
                 tenths, said = int(step // every), time.monotonic()
                 say(f"{title}  {unit} {step:.4g}/{steps}  {_figures(figures)}")
 
-        yield Steps(line, lambda *_: _heed_signals())
+        late: list[Timer] = []
+
+        def judge_late(name: str, place: int, total: int) -> None:
+            _heed_signals()
+            for timer in late:
+                timer.cancel()
+            late[:] = [Timer(PAUSE_JUDGING, say, [f"{title}  judging, {name} {place + 1}/{total}"])]
+            late[0].daemon = True
+            late[0].start()
+
+        try:
+            yield Steps(line, judge_late)
+        finally:
+            for timer in late:
+                timer.cancel()
 
 
 @contextmanager
 def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iterator[Callable[[str], None]]:
-    """Shows which metric, or other unit, of how many is computed: a bar on a terminal, lines now and then elsewhere."""
+    """Shows which metric, or other unit, of how many is computed: a bar on a terminal, lines elsewhere.
+
+    Of more than FEW a line is said now and then.
+    """
     total = len(names)
     if can_redraw():
         with _bar() as bar:
@@ -125,7 +143,7 @@ def show_judging(title: str, names: Sequence[str], unit: str = "metric") -> Iter
         def line(name: str) -> None:
             nonlocal said
             stop_if_interrupted()
-            if time.monotonic() - said >= PAUSE_JUDGING:
+            if total <= FEW or time.monotonic() - said >= PAUSE_JUDGING:
                 said = time.monotonic()
                 say(f"{title}: {unit} {names.index(name) + 1} of {total}, {name}")
 

@@ -4,9 +4,10 @@ The chosen one comes first; then no graph, the other kinds of equations, every c
 with each arrow left out or turned around (``utils.scms.alternatives``), fitted as the chosen one is. Where that has no
 fitted equations, as a known one has none, arrows are those of linear equations. Equations that agree are fitted once.
 
-Refits of the chosen one to bootstrap samples of the training rows say how far its equations are known, and by their
-mean what a model gains by the errors of equations that it was trained against: its figure as filed is too favourable
-by about what the mean of refits lies above it (the optimism of Efron and Tibshirani 1993, chapter 17).
+Refits of the chosen one to bootstrap samples of the training rows say how far its equations are known. Of a model that
+was trained against them their mean also says what it gains by the errors of these equations: on average its figure is
+too favourable by about what that mean lies above it (the optimism of Efron and Tibshirani 1993, chapter 17). Of any
+other model it says nothing of the kind.
 """
 
 import re
@@ -23,10 +24,10 @@ from utils import seeding
 from utils.build import build_scm, describe_scm
 from utils.metrics.intervals import Measured
 from utils.records.typed import OfContext
-from utils.runs.causal_figures import AREA
+from utils.runs.causal_figures import AREA, name_of_many
 from utils.runs.judging import evaluate
 from utils.scms.alternatives import Change, changes
-from utils.scms.identity import part_of
+from utils.scms.identity import FITTED, part_of
 from utils.scms.judgement import flows_for
 from utils.scms.scoring import equations_of
 from utils.system.console import count, notice
@@ -73,10 +74,25 @@ class Alternatives(NamedTuple):
 # --- causal models ---------------------------------------------------------------------------------------------
 
 
-def require_causal_model(scm: Mapping[str, Any], named: str) -> None:
-    """Refuses a record without a causal model, as of images. Raises ValueError, which calls the record as ``named``."""
+def require_judgeable(scm: Mapping[str, Any], settings: Settings, chosen: Mapping[str, Any], named: str) -> None:
+    """Refuses a record without a causal model, as of images, and refits alone of one that is not fitted.
+
+    Args:
+        scm: settings of the record's own causal model.
+        settings: what is asked for.
+        chosen: settings of the causal model to begin with.
+        named: the record, for messages.
+
+    Raises:
+        ValueError: as said.
+    """
     if part_of(scm) in ("", "none"):
         raise ValueError(f"{named} has no causal model, as images have none; sensitivity=true judges causal figures")
+    if settings.most == 1 and part_of(chosen) not in (*FITTED, "discovered"):
+        raise ValueError(
+            f"{named}: alternatives.most=1 judges by refits alone, and the equations of scm={part_of(chosen)} are not "
+            "fitted; ask for more causal models, or leave the record out"
+        )
 
 
 def _require_graph(data: Dataset, named: str) -> None:
@@ -99,12 +115,14 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
         named: whose it is, for messages.
 
     Raises:
-        ValueError: the graph of the data set is not known, or nothing is asked for that there is.
+        ValueError: the graph of the data set is not known.
     """
     _require_graph(data, named)
     first = _build(f"{chosen} ({part_of(params['scm'])})", params, data)
     if settings.most == 1:
-        return _refits_alone(first, data, settings, params["seed"], named)
+        notice(f"{named}: fitting {count(settings.refits or 0, 'refit')}")
+        own = _drawn(first, settings.draws)
+        return Alternatives([own], 0, _refits(own.scm, data, params["seed"], settings.refits or 0))
     others = [*_of_other_equations(params, data), *_of_other_noise(params, data, first.scm)]
     base, prefix = first, ""
     if first.scm.refit is None:
@@ -120,16 +138,6 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
     models = [_drawn(_in_units_of(first, one, data), settings.draws) for one in found]
     again = _refits(models[0].scm, data, params["seed"], refits)
     return Alternatives(models, len(graphs) - len(kept), again)
-
-
-def _refits_alone(first: Alternative, data: Dataset, settings: Settings, seed: int, named: str) -> Alternatives:
-    """The chosen causal model with its refits alone. Raises ValueError where there are none."""
-    if not settings.refits or first.scm.refit is None:
-        why = f"{first.name} has none, as its equations are not fitted" if settings.refits else "refits is null"
-        raise ValueError(f"{named}: alternatives.most=1 judges by refits alone, and {why}; ask for more causal models")
-    notice(f"{named}: fitting {count(settings.refits, 'refit')}")
-    own = _drawn(first, settings.draws)
-    return Alternatives([own], 0, _refits(own.scm, data, seed, settings.refits))
 
 
 def _prefixed(one: Alternative, prefix: str) -> Alternative:
@@ -265,7 +273,7 @@ def judge(
     ]
     held: dict[str, Any] = {"models": models, "left_out": given.left_out}
     held["individuals"] = int(first[0].shares["uai_cf"][1])
-    filed = _extremes([of["metrics"] for of in models], keys)
+    filed = _extremes([of["metrics"] for of in models], keys) if len(models) > 1 else {}
     if again:
         means = {key: float(np.mean(_column(again, key))) for key in keys}
         ends = {f"{key}{end}": value for key in keys for end, value in _interval(_column(again, key))}
@@ -286,7 +294,7 @@ def _column(figures: Sequence[Mapping[str, float | None]], key: str) -> list[flo
 
 
 def _interval(values: Sequence[float]) -> Iterator[tuple[str, float]]:
-    """Yields the ends of the interval that holds a share LEVEL of some values in the middle."""
+    """Yields the ends of the middle of some values, as a share LEVEL of very many would be in it."""
     ends = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     yield from zip(("_low", "_high"), ends.tolist(), strict=True)
 
@@ -295,8 +303,3 @@ def _extremes(figures: Sequence[Mapping[str, float | None]], keys: Sequence[str]
     """The least and the largest of every figure."""
     ends = (("least", min), ("most", max))
     return {name_of_many(key, end): of(_column(figures, key)) for key in keys for end, of in ends}
-
-
-def name_of_many(key: str, part: str) -> str:
-    """``uai_least_0.05`` of ``uai_0.05``, and ``uai_cf_least`` of ``uai_cf``."""
-    return f"{key}_{part}" if key == "uai_cf" else f"uai_{part}_{key.removeprefix('uai_')}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from utils.metrics.directions import direction
-from utils.run_store import store_of
+from utils.records.typed import Record
 from utils.runs.best import best_of
 from utils.runs.outcomes import EXIT, WRONG, Outcome
 from utils.runs.printed import comparable
@@ -209,16 +209,13 @@ def count_statuses(statuses: Sequence[str]) -> str:
     return ", ".join(f"{n} {status}" for status, n in counts.items() if n or status == "finished")
 
 
-def go_on(ended: Mapping[int, Outcome], watch: Sequence[str]) -> Iterator[str]:
-    """Yields the commands that go on from the records of a sweep, for each of its databases."""
-    ids: dict[str, set[int | None]] = {}
-    for of in ended.values():
-        if of.dataset is not None and of.status not in WRONG:
-            ids.setdefault(of.dataset, set()).add(of.record)
-    for dataset, own in ids.items():
-        held = store_of(dataset).all()
-        for record in [one for one in held if one["doc_id"] in own][:1]:
-            options = comparable(record, held)
+def go_on(
+    held: Mapping[str, Sequence[Record]], own: Mapping[str, Sequence[Record]], watch: Sequence[str]
+) -> Iterator[str]:
+    """Yields the commands that go on from a sweep's ``own`` records, for each database, of which all are ``held``."""
+    for dataset, records in own.items():
+        for record in records[:1]:
+            options = comparable(record, held[dataset])
             yield f"Compare: {copyable('python -m evals.report', *options)}"
             goals = [key for key in watch if direction(key) and record["metrics"].get(key) is not None]
             for goal in goals[:1]:

@@ -20,8 +20,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.command_line.overrides import BELONGS, explain, groups, resolve
-from utils.records.typed import Params
+from utils.records.typed import Params, Record
+from utils.records.warned import list_warnings
 from utils.run_store import store_of
+from utils.runs.causal_figures import tell_trained_against
 from utils.runs.filing import file_delivered, number_records
 from utils.runs.outcomes import WRONG, Outcome, at_work, ended, explanations, outcome_file
 from utils.runs.progress import Tally, show_sweep
@@ -342,24 +344,37 @@ def _sum_up(tally: Tally, planner: Planner) -> None:
     left = len(tally.numbers) - len(ended) - queued
     counted = [count_statuses([of.status for of in ended]), *([f"{queued:,} queued or running"] if queued else [])]
     say(f"\n{count(len(tally.numbers), 'job')}: {', '.join(counted)}{f', {left} not run' if left else ''}")
-    for line in (*summarise(tally.ended, tally.watch, planner.words, planner.list_words), *_apart(tally)):
+    for line in summarise(tally.ended, tally.watch, planner.words, planner.list_words):
         say(line)
-    for line in () if left else go_on(tally.ended, tally.watch):
+    if left and not tally.apart():
+        return
+    held, own = _filed(tally)
+    for line in (*_apart(tally, own), *([] if left else [*_doubts(tally, own), *go_on(held, own, tally.watch)])):
         say(line)
 
 
-def _apart(tally: Tally) -> list[str]:
-    """Returns why watched figures do not compare, of other data or causal models, and the command that changes it."""
-    keys = tally.apart()
-    if not keys:
-        return []
+def _filed(tally: Tally) -> tuple[dict[str, list[Record]], dict[str, list[Record]]]:
+    """Returns all records of the databases of the jobs that ended well, and those of these jobs."""
     ids: dict[str, set[int | None]] = {}
     for outcome in tally.ended.values():
         if outcome.dataset is not None and outcome.status not in WRONG:
             ids.setdefault(outcome.dataset, set()).add(outcome.record)
-    stores = {dataset: store_of(dataset).all() for dataset in ids}
-    own = {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in stores.items()}
+    held = {dataset: store_of(dataset).all() for dataset in ids}
+    return held, {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in held.items()}
+
+
+def _apart(tally: Tally, own: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Returns why watched figures do not compare, of other data or causal models, and the command that changes it."""
+    keys = tally.apart()
+    if not keys:
+        return []
     return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]
+
+
+def _doubts(tally: Tally, own: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Returns what the records warn of, each kind once, and which models the equations that judge have trained."""
+    records = [record for of in own.values() for record in of]
+    return [f"{said}." for said in (*list_warnings(records), *tell_trained_against(records, tally.watch))]
 
 
 def launch(launcher: Any, planner: Planner, jobs: Sequence[Words], first: int) -> None:

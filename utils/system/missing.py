@@ -11,12 +11,14 @@ MOST_FILES = 2000  # of a folder, beyond which the others are not looked at
 
 
 def describe_missing(path: str | Path, otherwise: str = "") -> str:
-    """Returns ``there is no file a.yml; did you mean a.yaml?`` by the names of files beside it.
+    """Returns ``there is no file a.yml; did you mean a.yaml?`` by the names of files beside it, or what is there.
 
     Args:
         path: as the user wrote it.
         otherwise: follows behind a semicolon where no name is close.
     """
+    if Path(path).is_dir():
+        return f"{path} is a folder, not a file"
     return f"there is no file {path}{ask(find_near(path)) or (otherwise and f'; {otherwise}')}"
 
 

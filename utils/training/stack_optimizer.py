@@ -118,6 +118,7 @@ class _Adam:
         if len(steps) > 1:  # a parameter had no gradient in some of them
             self._part(stored)
             return
+        self.apart = None
         self.count = int(steps.pop())
         for k, p in enumerate(self.parameters):
             p.copy_(torch.stack([of["parameters"][k] for of in stored]))

@@ -179,6 +179,12 @@ def test_over_seeds_the_interval_is_student_of_differences():
     assert (found.value, found.low, found.high) == pytest.approx((0.02, 0.02 - half, 0.02 + half))
 
 
+def test_over_seeds_the_interval_ends_where_differences_do():
+    pairs = {seed: {"fnr_gap": (0.5, after), "fnr_signed_gap": (0.5, after)} for seed, after in enumerate((0.1, 0.6))}
+    found = comparison.over_seeds(pairs, ["fnr_gap", "fnr_signed_gap"])
+    assert [(of.low, of.high) for of in found] == [(-1, 1), (-2, 2)]
+
+
 def test_intervals_of_signed_gaps_hold_the_true_difference():
     draws = cells_of(np.random.default_rng(4), [150, 80], [0.4, 0.2], [0.25, 0.22], 1000)
     found = [comparison.of_largest("fnr_signed_gap", of, comparison.ONE_LESS_OTHER, 0.95) for of in draws]

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from evals.records import query
+from evals.records.advice import Asked, why_apart
 from tests.commands import SMALL, command, house, refused
 
 pytestmark = pytest.mark.e2e
@@ -106,6 +107,22 @@ def test_a_copy_of_a_database_is_named_as_it_was_asked_for(mixed, words):
     shutil.move(query.paths_config.database("mixed"), query.paths_config.database("renamed"))
     program, *rest = words
     refused(command(program, "dataset=renamed", *rest), "`python evaluate.py dataset=renamed id=all scm=linear ")
+
+
+def test_means_over_refits_of_several_causal_models_are_judged_under_one_by_no_command():
+    records = []
+    for i, option in enumerate(("learned", "linear")):
+        causal = {"option": option, "fingerprint": option, "settings": {}, "graph": None, "source": None}
+        own = {
+            "metrics": {"uai_cf_refits": 0.1},
+            "causal": {**causal, "sensitive": ["x1"]},
+            "sensitivity": {"models": [{}]},
+        }
+        params = {"scm": {"_target_": f"utils.scms.{option}.{option}"}, "dataset": {"name": "lin"}}
+        facts = {"doc_id": i + 1, "name": "lin", "dataset": "lin", "seed": 0, "status": "finished", "metrics": {}}
+        records.append({**facts, "params": params, "causal": own["causal"], "evaluations": {"refits@0.1": own}})
+    said = why_apart(records, ["refits@0.1/uai_cf_refits"], Asked("lin"))
+    assert "No command judges all under one: choose those of one" in said
 
 
 def test_a_table_says_once_for_all_keys_why_they_do_not_compare(mixed):

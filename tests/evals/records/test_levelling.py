@@ -38,6 +38,24 @@ def test_a_rise_beyond_the_closing_is_all_of_it():
     assert "levelled down: 100% of" in describe("fnr", NAMES, (0.3, 0.1), (0.35, 0.25))
 
 
+def test_a_group_that_becomes_the_worst_while_another_becomes_the_best_levels_nothing_down():
+    """Six groups, whose difference closes by .011 of .262, all of it at the top."""
+    before, after = (0.077, 0.208, 0.339), (0.292, 0.042, 0.226)
+    assert "levelled down" not in describe("fpr", ("a", "b", "c"), before, after)
+    said = describe("fpr", ("a", "b", "c"), (0.1, 0.2, 0.3), (0.29, 0.18, 0.28))
+    assert said.endswith("; levelled down: 89% of the closing is the rise of the lowest rate, of a before and of b now")
+
+
+@pytest.mark.parametrize(
+    ("rate", "favourable", "told"), [("fpr", "yes", False), ("fpr", None, True), ("fnr", "yes", True)]
+)
+def test_an_error_that_is_good_for_the_person_is_no_cost_of_theirs(rate, favourable, told):
+    rates = {f"{rate}_group0": (0.338, 0.28), f"{rate}_group1": (0.16, 0.277)}
+    record = {"params": {}, "preprocessing": {"schema": {"label": {"column": "hired", "favourable": favourable}}}}
+    (said,) = sides([rate], NAMES, rates.__getitem__, [record])
+    assert ("levelled down" in said) == told
+
+
 def test_what_is_not_known_is_not_said():
     assert describe("fnr", NAMES, (0.3, math.nan), (0.2, 0.2)) == ""
     assert describe("fnr", ("all",), (0.3,), (0.2,)) == ""

@@ -138,6 +138,21 @@ def test_searched_as_by_the_training_the_first_figures_are_those_that_are_filed(
     assert {"uai_cf", "uai_0.05", "uai_0.05_low", "uai_ar_0.01", "counterfactual_flip_rate"} <= first.keys()
 
 
+def test_refits_alone_are_filed_under_a_name_of_their_own_and_leave_the_range_as_it_is(home):
+    answer = command("evaluate", *JUDGE, *QUICK, "alternatives.most=1", "id='1,2'")
+    assert answer.code == 0, answer
+    held = record()["evaluations"]["refits@0.1"]
+    assert [of["name"] for of in held["sensitivity"]["models"]] == ["as trained (linear)"]
+    assert set(held["metrics"]) == {"uai_refits_0.1", "uai_cf_refits"}
+    assert "uai_cf_range" in command("evaluate", "dataset=lin", "columns=[uai_cf]").out
+    listed = command("evaluate", "dataset=lin", "columns=[uai_cf_refits]", "where=refits@0.1/uai_cf_refits<=1").out
+    assert "refits@0.1/uai_cf_refits under scm=linear: 3 refits." in listed
+    told = command("evaluate", "dataset=lin", "columns=[uai_cf]").out
+    assert "others may find more (refits@0.1/uai_cf_refits is the mean over refits)" in told
+    last = record(2)["metrics"]["uai_cf"] < record(2)["evaluations"]["refits@0.1"]["metrics"]["uai_cf_refits"]
+    assert answer.out.count("on average the mean over refits is nearer") >= last  # of the one that twins have trained
+
+
 # --- refusals --------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +165,12 @@ def test_searched_as_by_the_training_the_first_figures_are_those_that_are_filed(
         (["id=1", "sensitivity=true", "alternatives.refits=1"], "alternatives.refits=1: expected null"),
         (["id=1", "sensitivity=true", "alternatives.most=0"], "alternatives.most=0"),
         (["id=1", "sensitivity=true", "evaluation=image"], "judges unfair areas"),
+        (["id=1", "sensitivity=true", "alternatives.most=1", "alternatives.refits=null", "name=x"], "refits=null asks"),
+        (
+            ["id=1", "sensitivity=true", "alternatives.most=1", "scm=independent", "name=x"],
+            "scm=independent are not fitted",
+        ),
+        (["id='1,x'"], "expected the number of a record"),
         (["id=1", "sensitivity=true", "dataset.graph={}", "name=x"], "has no causal graph with an arrow"),
         (["id=1", "sensitivity=true", "dataset.graph={x2:[x9]}", "name=x"], "x9"),
     ],

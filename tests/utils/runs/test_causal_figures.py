@@ -357,4 +357,16 @@ def test_who_was_trained_against_the_equations_that_judge_is_told(scm, regulariz
     assert bool(said) is told
     named = "+".join(params["regularizer"])
     assert all(text.startswith(f"uai_cf under scm={scm}: {named} was trained against") for text in said)
+    assert all(text.endswith(f"({causal_figures.BY_REFITS})") for text in said)
     assert causal_figures.tell_trained_against([record], ["accuracy"]) == []
+    judged = {
+        "metrics": {"uai_cf_refits": 0.2},
+        "causal": causal,
+        "sensitivity": {"models": [{}], "refits": {"number": 20}},
+    }
+    after = {**record, "evaluations": {"refits@0.1": judged}}
+    said = causal_figures.tell_trained_against([after], ["uai_cf"])
+    assert all(text.endswith("(refits@0.1/uai_cf_refits is the mean over refits)") for text in said)
+    assert causal_figures.remark([after], "refits@0.1/uai_cf_refits") == "20 refits"
+    both = causal_figures.tell_trained_against([record, after], ["uai_cf"])
+    assert all(text.endswith(f"({causal_figures.BY_REFITS})") for text in both)

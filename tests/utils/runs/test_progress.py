@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from contextlib import contextmanager, redirect_stdout
 
 import pytest
@@ -80,14 +81,24 @@ def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch, kind):
     assert screen.getvalue() == "record 3: metric 2 of 2, robust\n"
 
 
+def test_without_a_terminal_a_metric_that_takes_long_is_told(monkeypatch):
+    monkeypatch.setattr(progress, "PAUSE_JUDGING", 0.05)
+    with redirect_stdout(io.StringIO()) as screen, show_steps("run", 2) as steps:
+        for name, seconds in (("quick", 0.0), ("slow", 0.3), ("last", 0.0)):
+            steps.judge(name, 1, 4)
+            time.sleep(seconds)
+    time.sleep(0.2)
+    assert screen.getvalue() == "run  judging, slow 2/4\n"
+
+
 def test_without_a_terminal_judging_says_where_it_is_now_and_then(monkeypatch):
     """A line at once, and then one every few seconds: a judging of 40 models says no 840 lines."""
     clock = iter([10.0, 10.0, 12.0, 15.5, 15.5, 20.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with redirect_stdout(io.StringIO()) as screen, show_judging("record 3", ["a", "b", "c", "d"]) as tell:
+    with redirect_stdout(io.StringIO()) as screen, show_judging("record 3", list("abcdefghijklm")) as tell:
         for name in "abcd":
             tell(name)
-    assert screen.getvalue() == "record 3: metric 1 of 4, a\nrecord 3: metric 3 of 4, c\n"
+    assert screen.getvalue() == "record 3: metric 1 of 13, a\nrecord 3: metric 3 of 13, c\n"
 
 
 def test_parts_are_shown_whole_or_not_at_all(monkeypatch):

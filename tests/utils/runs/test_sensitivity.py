@@ -13,9 +13,11 @@ from tests.conftest import GENERATED, SPLIT
 from tests.truths import MIXED, MONOTONE, SPREAD, TRUTHS, VIOLATING, draw
 from utils.datasets.tabular import assemble, model_space
 from utils.decides.threshold import Threshold
+from utils.metrics.directions import describe, direction
 from utils.metrics.unfair_area import unfair_area
 from utils.runs import sensitivity
-from utils.runs.sensitivity import Settings, build_alternatives, judge, name_of_many, node_of, spread
+from utils.runs.causal_figures import name_of_many
+from utils.runs.sensitivity import Settings, build_alternatives, judge, node_of, require_judgeable, spread
 from utils.scms import counterfactual
 from utils.scms.scoring import equations_of
 from utils.types import Batch
@@ -86,8 +88,13 @@ def filed(model, data, given, context, settings=ALL, **areas):
     return judge(model, data.test, ctx, metric, given, lambda name: None)
 
 
+def record_of(found, **facts):
+    causal = {"fingerprint": "of another", "sensitive": None}
+    return {"params": {}, "causal": causal, "evaluations": {"s": found}, **facts}
+
+
 def by_name(found, key="uai_cf"):
-    (own,) = [of for of in ranges({"evaluations": {"s": found}}) if of.key == key]
+    (own,) = [of for of in ranges(record_of(found)) if of.key == key]
     return {figure.model: figure.value for figure in own.figures}
 
 
@@ -169,7 +176,7 @@ def test_two_models_whose_order_flips_under_a_graph_are_said_to(context):
     data = function(name="lin", rows=1500, split=SPLIT, sensitive=sensitive, actionable=actionable, seed=0)
     given = alternatives(data)
     records = [
-        {"doc_id": i, "evaluations": {"s": filed(classifier(data, **{name: 1}), data, given, context)}}
+        record_of(filed(classifier(data, **{name: 1}), data, given, context), doc_id=i)
         for i, name in ((3, "x2"), (7, "x3"))
     ]
     (said,) = choices(records, "s")
@@ -277,21 +284,40 @@ def test_the_mean_over_refits_is_near_the_truth_where_the_model_leans_on_the_err
         model.weight[0, 0] = -(twins[1, 1] - twins[0, 1]) / (twins[1, 0] - twins[0, 0])
         model.bias -= model(x).median()
         found = filed(model, data, given, context)
-        truth = filed(model, data, given._replace(models=[known], refits=[]), context)["metrics"]["uai_cf_most"]
+        (truth,) = by_name(filed(model, data, given._replace(models=[known], refits=[]), context)).values()
         assert len(found["sensitivity"]["models"]) == 1
-        figures.append((found["metrics"]["uai_cf_least"], found["metrics"]["uai_cf_refits"], truth))
+        figures.append((*by_name(found).values(), found["metrics"]["uai_cf_refits"], truth))
     as_filed, by_refits, truth = np.mean(figures, 0)
     assert as_filed < 0.01
     assert truth > 0.05
     assert by_refits == pytest.approx(truth, abs=2 * np.std(figures, 0, ddof=1)[2] / np.sqrt(len(figures)))
 
 
-@pytest.mark.parametrize(
-    ("scm", "settings"), [(KNOWN | {"radius_unit": "noise"}, {"refits": 5}), (LINEAR, {"refits": None})]
-)
-def test_refits_alone_are_refused_where_there_are_none(dataset, scm, settings):
-    with pytest.raises(ValueError, match="alternatives.most=1 judges by refits alone, and"):
-        alternatives(dataset("lin"), scm, replace(FEW, most=1, **settings))
+def test_refits_have_the_draws_that_are_asked_for_and_the_filed_mean_is_theirs(context):
+    data, _ = table(TRUTHS["non_root"], 300)
+    given = alternatives(data, LINEAR | {"discrete": "posterior"}, replace(ALL, most=1, draws=2, refits=3))
+    assert [scm.draws for scm in (given.models[0].scm, *given.refits)] == [2] * 4
+    model = classifier(data)
+    found = filed(model, data, given, context, radii={"0.1": 0.1})
+    each = [
+        filed(model, data, given._replace(models=[given.models[0]._replace(scm=scm)]), context, radii={"0.1": 0.1})
+        for scm in given.refits
+    ]
+    for key, named in (("uai_cf", "uai_cf_refits"), ("uai_0.1", "uai_refits_0.1")):
+        own = [of["sensitivity"]["models"][0]["metrics"][key] for of in each]
+        assert len(set(own)) > 1
+        assert found["metrics"][named] == pytest.approx(np.mean(own), abs=1e-12)
+        assert found["sensitivity"]["refits"]["metrics"][key] == found["metrics"][named]
+        assert (direction(named), describe(named).partition(" (")[0].startswith("mean ")) == (-1, True)
+    assert not any("least" in key or "most" in key for key in found["metrics"])  # of one causal model
+
+
+@pytest.mark.parametrize("scm", [KNOWN, INDEPENDENT])
+def test_refits_alone_are_refused_where_equations_are_not_fitted(scm):
+    with pytest.raises(ValueError, match="record 1: alternatives.most=1 judges by refits alone, and the equations of"):
+        require_judgeable(scm, replace(FEW, most=1), scm, "record 1")
+    require_judgeable(scm, replace(FEW, most=1), LINEAR, "record 1")  # with scm=linear
+    require_judgeable(scm, FEW, scm, "record 1")
 
 
 def test_the_people_of_a_split_by_strata_are_of_all_strata():

@@ -23,6 +23,7 @@ def folder(tmp_path, monkeypatch):
         ("../x/nobody.csv", "there is no file ../x/nobody.csv; look elsewhere"),
         ("mouse.csv", "there is no file mouse.csv; look elsewhere"),  # the ending alone is alike
         ("model.csv", "there is no file model.csv; look elsewhere"),  # a folder is none
+        ("models.csv", "models.csv is a folder, not a file"),
         ("~nobody/course.yml", "there is no file ~nobody/course.yml; look elsewhere"),
         ("nobody.csv", "there is no file nobody.csv; look elsewhere"),
     ],
