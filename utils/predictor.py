@@ -14,13 +14,15 @@ from torch import Tensor
 
 from utils.datasets import column_rules
 from utils.losses.objective import log_probabilities, probabilities
-from utils.system.console import warn
+from utils.system.console import count, warn, warn_once
 from utils.tables.new_rows import Unseen, encode_rows
 from utils.tables.table_schema import TableSchema
 from utils.types import Batch, Column, Decide
 from utils.views.row_parts import parts
 
 Floats = NDArray[np.floating[Any]]
+
+FAR = 20  # standard deviations, beyond which at most one in 400 of the training rows is (Chebyshev), mostly none
 
 
 class Model(Protocol):
@@ -88,9 +90,20 @@ class Predictor:
     def _decide(self, values: Floats, index: pd.Index) -> Answers:
         """The answers about rows of a table (n, d) in natural units."""
         x = self.model.scaled(torch.tensor(values)).to(self.device)
+        self._warn_of_far(x)
         logits = self.model.score(x)
         decision = self.model.decision(logits, self.model.groups(x))
         return Answers(probabilities(logits).cpu().numpy(), decision.cpu().numpy(), index)
+
+    def _warn_of_far(self, x: Tensor) -> None:
+        """Warns of numbers (n, d), standardised, that are FAR from those of the training, as in another unit."""
+        numbers = torch.tensor([c.kind == "continuous" for c in self.model.columns], device=x.device)
+        rows = ((x.abs() > FAR) & numbers).sum(0).tolist()
+        if said := [f"{c.name!r} of {count(n, 'row')}" for c, n in zip(self.model.columns, rows, strict=True) if n]:
+            warn_once(
+                f"{', '.join(said)}: more than {FAR} standard deviations from the mean of the training rows, as one in "
+                f"{FAR**2} of these is at most; the model has seen little or nothing like it (is it in another unit?)"
+            )
 
 
 class EncodedPredictor(Predictor):

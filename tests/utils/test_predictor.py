@@ -112,3 +112,18 @@ def test_models_of_other_data_sets_take_their_own_columns():
     assert predict.classes_.tolist() == [0, 1]
     with pytest.raises(ValueError, match=r"the rows lack \['sex'\]"):
         predict(pd.DataFrame({"age": [30]}))
+
+
+@pytest.mark.parametrize(("numbers", "told"), [([70.0, 30.0], 0), ([1e9, 30.0], 1), ([1e3, -1e3], 2)])
+def test_numbers_far_from_those_of_the_training_are_answered_with_a_warning(capsys, numbers, told):
+    """Of columns with loc 40 and scale 10; a binary one is 0 or 1, however rare."""
+    columns = (Column("sex", "binary", levels=(0.0, 1.0)), Column("years", "continuous"))
+    loc, scale = torch.tensor([0.0, 40.0]), torch.tensor([1.0, 10.0])
+    predict = predictor_of(StoredModel(linear(["sex", "years"]), Threshold(0.5), columns, loc, scale).eval(), "cpu")
+    answer = predict(pd.DataFrame({"sex": [0, 1], "years": numbers}))
+    assert len(answer) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: 'years' of {told} row") == bool(told)
+    assert bool(said) == bool(told)
+    predict(pd.DataFrame({"sex": [0, 1], "years": numbers}))
+    assert capsys.readouterr().err == ""  # once
