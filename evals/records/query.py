@@ -302,14 +302,14 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
     labels = pd.Series("", index=groups.index)
     for kind, rows in groups.groupby(within, dropna=False):
         keys = zip(rows.index, rows["dataset"], rows["group_id"], strict=True)
-        own = _alike({i: given_weights.tell_settings(settings[dataset, group]) for i, dataset, group in keys})
+        own = _alike({i: _tell_settings(settings[dataset, group]) for i, dataset, group in keys})
         options = [option for option in CHOICES if rows[option].nunique() > 1]
         # what an option brings along, as a model its sizes, says no more than its name
-        common = [k for k in varying(list(own.values()), everywhere=True) if k.partition(".")[0] not in options]
+        common = [k for k in _varying(list(own.values())) if k.partition(".")[0] not in options]
         words = {}
         for _, alike in rows.groupby(options, dropna=False) if options else [(kind, rows)]:
             # of an option such as a prepare, settings that other rows of the kind do not have
-            further = [k for k in varying([own[i] for i in alike.index], everywhere=True) if k not in common]
+            further = [k for k in _varying([own[i] for i in alike.index]) if k not in common]
             for i in alike.index:
                 words[i] = [str(rows.at[i, option]) for option in options]
                 words[i] += [f"{key.rpartition('.')[2]} {_short(own[i][key])}" for key in (*common, *further)]
@@ -317,6 +317,18 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
         for i in words:
             labels[i] = ", ".join(words[i][:few]) or str(kind)
     return list(labels)
+
+
+def _tell_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the flat settings of a run, and what of its equations has no setting where there is none: its nodes."""
+    nodes = (params.get("scm") or {}).get("nodes")
+    found = given_weights.tell_settings(params)
+    return found if nodes is None or nodes else {**found, "scm.nodes": "none"}
+
+
+def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the keys that all have and that differ; those of the judging, which tells no training apart, last."""
+    return sorted(varying(settings, everywhere=True), key=lambda key: key.startswith("evaluation."))
 
 
 def _alike(own: Mapping[Any, Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:

@@ -131,6 +131,19 @@ def test_labels_name_a_limit_that_is_a_number_in_some_and_one_of_each_rate_in_ot
     ]
 
 
+def test_labels_name_the_equations_of_single_nodes_before_how_runs_were_judged():
+    def judged(doc_id, rows, nodes):
+        params = {"choices": {"regularizer": "erm"}, "evaluation": {"rows": rows}, "scm": {"draws": 4, "nodes": nodes}}
+        return record(doc_id, group_id=str(doc_id), params=params)
+
+    records = [judged(1, None, {}), judged(2, 300, {"wage, net": "flow"}), judged(3, 300, {})]
+    groups = query.aggregate(query.frame(records), ["accuracy"])
+    labels = query.differences(records, groups, "regularizer")
+    assert labels == ["nodes none, rows None", "nodes wage, net flow, rows 300", "nodes none, rows 300"]
+    groups = query.aggregate(query.frame(records[1:]), ["accuracy"])
+    assert query.differences(records[1:], groups, "regularizer") == ["nodes wage, net flow", "nodes none"]
+
+
 def test_labels_name_as_many_settings_as_tell_all_apart():
     def searched(doc_id, **poison):
         params = {"choices": {"regularizer": "erm"}, "attack": {"poison": poison}}
