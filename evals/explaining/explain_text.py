@@ -8,7 +8,7 @@ from utils.explaining.parts import Carried, Change, Explanation, Moved, Side, Wa
 from utils.explaining.person_words import list_words
 from utils.scms.paths import ANEW
 from utils.system.console import count, harmless
-from utils.words.levels import name_class
+from utils.words.levels import name_class, write_names, write_text
 from utils.words.wrapping import wrap
 
 LEAST = 5e-3  # a change of log-odds that has a line of its own
@@ -124,8 +124,8 @@ def _path(nodes: Sequence[str]) -> str:
     if nodes == (ANEW,):
         return ANEW
     if len(nodes) == 1:
-        return f"{nodes[0]} -> {DECISION}, directly"
-    return " -> ".join([*nodes, DECISION])
+        return f"{write_text(nodes[0])} -> {DECISION}, directly"
+    return " -> ".join([*map(write_text, nodes), DECISION])
 
 
 # --- the worst point, a way out --------------------------------------------------------------------------------
@@ -192,7 +192,9 @@ def _none(way: WayOut, wanted: str) -> str:
     if not way.columns:
         return "no attribute is actionable, so there is none."
     which = "of" if way.all_tried else "that was tried of"
-    return f"no change {which} {', '.join(way.columns)} within bounds and a cost of {way.most:g} turns it to {wanted}."
+    return (
+        f"no change {which} {write_names(way.columns)} within bounds and a cost of {way.most:g} turns it to {wanted}."
+    )
 
 
 def _change(change: Change) -> str:

@@ -8,6 +8,7 @@ from evals.looking.scm_text import indented
 from utils.scms.discovered import Arrow, Proposal
 from utils.system.console import count, harmless
 from utils.system.tables import align
+from utils.words.levels import write_arrow, write_names
 
 COLUMNS = ("arrow", "direction", "tied", "this way")
 DIRECTIONS = {"root": "assumed", "data": "data", "order": "open"}
@@ -50,7 +51,7 @@ def rows_of(proposal: Proposal) -> list[list[str]]:
     """A row of each arrow, like COLUMNS."""
     return [
         [
-            f"{a.cause} -> {a.effect}",
+            write_arrow([a.cause], a.effect),
             "doubtful" if is_doubtful(a) else DIRECTIONS[a.by],
             *("-" if s is None else f"{s:.0%}" for s in shares),
         ]
@@ -61,14 +62,14 @@ def rows_of(proposal: Proposal) -> list[list[str]]:
 
 def roots_of(proposal: Proposal) -> str:
     """The attributes without causes, in a sentence."""
-    return f"causes that nothing here causes: {', '.join(n for n in proposal.names if n not in proposal.graph)}"
+    return f"causes that nothing here causes: {write_names(n for n in proposal.names if n not in proposal.graph)}"
 
 
 def text(proposal: Proposal) -> str:
     """The proposal for the terminal."""
     parts = [
         indented(roots_of(proposal), "Graph: "),
-        *(indented(f"{', '.join(causes)} -> {effect}", "  ") for effect, causes in proposal.graph.items()),
+        *(indented(write_arrow(causes, effect), "  ") for effect, causes in proposal.graph.items()),
         f"\n{indented(method(proposal))}",
         *(["\n" + align(COLUMNS, rows_of(proposal), indent="  ").rstrip("\n")] if proposal.arrows else []),
         *([indented(legend(proposal))] if proposal.arrows else []),

@@ -153,7 +153,7 @@ def _graph(graph: Mapping[str, Sequence[str]] | None, facts: Facts, out: Path) -
     yield "\n"
     if graph is None:
         causes, effects = ([c.name for c in facts.columns if c.role == role][:1] for role in ("sensitive", "feature"))
-        example = write_arrow(effects[0], causes) if causes and effects else "cause -> effect"
+        example = write_graph_line(effects[0], causes) if causes and effects else "cause -> effect"
         yield GRAPH.format(example=example, name=_comment(out.name))
         return
     yield from write_graph(graph)
@@ -166,7 +166,7 @@ def write_graph(
     behind = {child: f"  # {_comment(note)}" for child, note in (notes or {}).items()}
     plain = all(PLAIN.fullmatch(name) for child in graph for name in (child, *graph[child]))
     written = {
-        child: f"  - {flow(write_arrow(child, of))}" if plain else f"  {flow(child)}: {flow(list(of))}"
+        child: f"  - {flow(write_graph_line(child, of))}" if plain else f"  {flow(child)}: {flow(list(of))}"
         for child, of in graph.items()
         if of or not plain
     }
@@ -199,6 +199,6 @@ def _last_line(node: yaml.Node) -> int:
     return node.end_mark.line - (node.end_mark.column == 0 and node.end_mark.line > node.start_mark.line)
 
 
-def write_arrow(child: str, parents: Sequence[str]) -> str:
+def write_graph_line(child: str, parents: Sequence[str]) -> str:
     """``a, b -> c``."""
     return f"{', '.join(parents)} -> {child}"

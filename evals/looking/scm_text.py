@@ -14,6 +14,7 @@ from utils.scms.scoring import equations_of, held_out
 from utils.system.console import count, harmless
 from utils.system.tables import align
 from utils.types import SCM, Dataset, Independence
+from utils.words.levels import write_arrow, write_names
 from utils.words.wrapping import wrap
 
 COLUMNS = ("node", "mechanism", *HEAD)
@@ -96,8 +97,8 @@ def people_of(dataset: Dataset, scm: SCM, number: int) -> Iterator[Person]:
 def text(model: Model) -> str:
     """The whole report but its warnings."""
     parts = [
-        indented(f"causes that nothing here causes: {', '.join(model.roots)}", "Graph: "),
-        *(indented(f"{', '.join(parents)} -> {child}", "  ") for child, parents in model.graph.items()),
+        indented(f"causes that nothing here causes: {write_names(model.roots)}", "Graph: "),
+        *(indented(write_arrow(parents, child), "  ") for child, parents in model.graph.items()),
         f"\nEquations, judged on {model.rows}:",
         align(COLUMNS, model.equations, indent="  ").rstrip("\n"),
         indented(LEGEND),

@@ -15,6 +15,7 @@ from utils.records.later import Record, evaluations, of_evaluation
 from utils.records.settings import walk
 from utils.scms.identity import FITTED, POSTERIOR, THRESHOLDED, causal_of
 from utils.system.console import count
+from utils.words.levels import write_arrow
 
 DIRECT = "the direct effect of the sensitive column alone"
 MIDDLE_NOISE = "one middle noise, not its posterior"
@@ -112,7 +113,7 @@ def name(causal: Causal | None, among: Sequence[Causal]) -> str:
 
 def _facts(causal: Causal) -> dict[str, str]:
     graph = causal.get("graph") or {}
-    arrows = "; ".join(f"{', '.join(of)} -> {child}" for child, of in graph.items()) or "none"
+    arrows = "; ".join(write_arrow(of, child) for child, of in graph.items()) or "none"
     source = {f"data {key}" if key == "fingerprint" else key: str(of) for key, of in (causal["source"] or {}).items()}
     about = {"sensitive": ", ".join(causal.get("sensitive") or ["unknown"])}
     return {**{key: str(of) for key, of in causal["settings"].items()}, "graph": arrows, **source, **about}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from utils.scms.structure import topological
 from utils.types import Column
+from utils.words.levels import write_arrow
 
 Graph = Mapping[str, tuple[str, ...]]  # child -> parents, columns
 
@@ -20,7 +21,7 @@ class Arrow(NamedTuple):
     effect: str
 
     def __str__(self) -> str:
-        return f"{self.cause} -> {self.effect}"
+        return write_arrow([self.cause], self.effect)
 
 
 class Change(NamedTuple):

@@ -5,7 +5,7 @@ A group is ``sex=female,race=asian``. A name or text that holds a mark of this g
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 MARKS = re.compile(r"[,=\[\](){}\"\x00-\x1f\x7f-\x9f\u2028\u2029]|^\s|\s$|^$")
 PART = re.compile(r'("(?:[^"\\]|\\.)*"|[^,="]*)')
@@ -14,6 +14,16 @@ PART = re.compile(r'("(?:[^"\\]|\\.)*"|[^,="]*)')
 def write_text(text: str) -> str:
     """A text as it stands in the name of a group: as it is, or in quotes where it could be misread."""
     return json.dumps(text, ensure_ascii=False) if MARKS.search(text) else text
+
+
+def write_names(names: Iterable[str]) -> str:
+    """``age, "wage, net"``: names between commas, those in quotes that hold one."""
+    return ", ".join(map(write_text, names))
+
+
+def write_arrow(causes: Iterable[str], effect: str) -> str:
+    """``sex, "wage, net" -> card``."""
+    return f"{write_names(causes)} -> {write_text(effect)}"
 
 
 def write_level(attribute: str, text: str) -> str:

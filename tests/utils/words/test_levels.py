@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.words.levels import name_class, read_group, write_level
+from utils.words.levels import name_class, read_group, write_arrow, write_level, write_names
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text(',="[]() \\a', max_size=6)
 
@@ -12,6 +12,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text(
 @given(st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=3))
 def test_what_is_written_is_read_again(levels):
     assert read_group(",".join(write_level(*level) for level in levels.items())) == levels
+
+
+def test_names_in_a_list_are_in_quotes_where_they_hold_a_comma():
+    assert write_names(["age", "wage, net"]) == 'age, "wage, net"'
+    assert write_arrow(["sex", "wage, net"], "card, use") == 'sex, "wage, net" -> "card, use"'
 
 
 def test_words_stay_as_they_are():
