@@ -14,7 +14,7 @@ CLAUSE = re.compile(r"(?:[^;(]|;(?! )|\((?:[^()]|\([^()]*\))*\)|\()*")  # up to 
 def list_warnings(records: Sequence[Record]) -> list[str]:
     """Returns the first clauses of the records' warnings, the most frequent kinds, which differ in more than numbers.
 
-    ``8 of 10 runs warn, such as: a group has 9 rows``.
+    ``warning of 8 of 10 runs, such as: a group has 9 rows``.
     """
     kinds: dict[str, list[str]] = {}
     for record in records:
@@ -24,7 +24,6 @@ def list_warnings(records: Sequence[Record]) -> list[str]:
     often = sorted(kinds.values(), key=len, reverse=True)
     less = [f"and {count(len(often) - MOST, 'kind')} of warnings more"] if len(often) > MOST else []
     return [
-        f"{len(kind)} of {count(len(records), 'run')} {'warns' if len(kind) == 1 else 'warn'}"
-        f"{', such as' if len(set(kind)) > 1 else ''}: {kind[0]}"
+        f"warning of {len(kind)} of {count(len(records), 'run')}{', such as' if len(set(kind)) > 1 else ''}: {kind[0]}"
         for kind in often[:MOST]
     ] + less

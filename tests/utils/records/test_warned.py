@@ -11,9 +11,9 @@ def warned(*texts):
 
 def test_warnings_that_differ_in_numbers_are_one_kind_with_an_example():
     nine, two = (warned(f"a group has {rows} rows; more") for rows in (9, 2))
-    assert list_warnings([nine, two, {}]) == ["2 of 3 runs warn, such as: a group has 9 rows"]
-    assert list_warnings([nine, nine]) == ["2 of 2 runs warn: a group has 9 rows"]
-    assert list_warnings([nine]) == ["1 of 1 run warns: a group has 9 rows"]
+    assert list_warnings([nine, two, {}]) == ["warning of 2 of 3 runs, such as: a group has 9 rows"]
+    assert list_warnings([nine, nine]) == ["warning of 2 of 2 runs: a group has 9 rows"]
+    assert list_warnings([nine]) == ["warning of 1 of 1 run: a group has 9 rows"]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_warnings_that_differ_in_numbers_are_one_kind_with_an_example():
     ],
 )
 def test_a_clause_ends_at_no_semicolon_in_brackets(sentence, clause):
-    assert list_warnings([warned(sentence)]) == [f"1 of 1 run warns: {clause}"]
+    assert list_warnings([warned(sentence)]) == [f"warning of 1 of 1 run: {clause}"]
 
 
 def test_p_values_differ_in_numbers_alone():

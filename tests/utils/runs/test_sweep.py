@@ -170,5 +170,5 @@ def test_a_sweep_says_in_the_end_what_its_records_warn_of_and_who_was_trained_ag
         answer = command("train", "-m", *words, "hydra/launcher=batched", "hydra.launcher.workers=1")
     assert answer.code == 0, answer
     last = answer.out.partition("2 jobs: 2 finished")[2]
-    assert "2 of 2 runs warn: equations explain far less of held-out rows than boosted trees" in last
+    assert "warning of 2 of 2 runs: equations explain far less of held-out rows than boosted trees" in last
     assert "under scm=linear: causal_al was trained against the very equations that judge here" in last
