@@ -23,7 +23,7 @@ from utils.metrics.directions import describe, split_some
 from utils.metrics.references import compares_alone, is_of_intersections
 from utils.records.settings import TERM_KEYS, flat, metrics_of, own_settings
 from utils.runs import causal_figures
-from utils.runs.causal_figures import BY_REFITS, TRAINED_AGAINST, is_trained_against, name_refits
+from utils.runs.causal_figures import BY_REFITS, TRAINED_AGAINST, find_mean, is_trained_against
 from utils.scms import facts
 from utils.system.console import count
 from utils.words.levels import name_class, write_text
@@ -378,7 +378,7 @@ def individual(record: Record) -> list[Block]:
     causal = part(record["params"].get("scm") or {})
     note = f"Relative to a causal model: {causal}. " + (f"Radii in {unit}. " if unit else "")
     note += "A search finds what it finds: the true share of unfairly treated individuals is at least what is shown."
-    if is_trained_against(record) and not name_refits(record):
+    if is_trained_against(record) and not find_mean(record, "uai_cf"):
         note += f" The model was {TRAINED_AGAINST} ({BY_REFITS})."
     return [Heading("Individual fairness"), _table(record, keys, note), *_other_models(record), *_causal_model(record)]
 

@@ -320,7 +320,7 @@ def differences(records: Iterable[Record], groups: pd.DataFrame, within: str) ->
 
 
 def _tell_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the flat settings of a run, and what of its equations has no setting where there is none: its nodes."""
+    """Returns the flat settings of a run; that no node has an equation of its own is one, to compare it with others."""
     nodes = (params.get("scm") or {}).get("nodes")
     found = given_weights.tell_settings(params)
     return found if nodes is None or nodes else {**found, "scm.nodes": "none"}

@@ -183,20 +183,24 @@ def tell_trained_against(records: Sequence[Record], keys: Sequence[str]) -> list
 def _trained_against(areas: Sequence[str], option: str, records: Sequence[Record]) -> str:
     names = list(dict.fromkeys("+".join(record["params"]["regularizer"]) for record in records))
     were = f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'}"
-    by_refits = {name_refits(record) for record in records}
-    filed = by_refits.pop() if len(by_refits) == 1 else ""
-    more = f"{filed}/{name_of_many(areas[0], 'refits')} is the mean over refits" if filed else BY_REFITS
+    filed: list[str] = []
+    for key in areas:
+        means = {find_mean(record, key) for record in records}
+        filed += filter(None, means if len(means) == 1 else ())
+    more = f"{', '.join(filed)}: the mean over refits" if filed else BY_REFITS
     return f"{', '.join(areas)} under scm={option}: {were} {TRAINED_AGAINST} ({more})"
 
 
-def name_refits(record: Record) -> str:
-    """Returns the last evaluation that judged a record by refits of its own causal model; empty where none did."""
-    own = (causal_of(record) or {}).get("fingerprint")
+def find_mean(record: Record, key: str) -> str:
+    """Returns the column with a figure's mean over refits of a record's own causal model, as filed last; else empty.
+
+    ``refits@0.05/uai_cf_refits`` of ``uai_cf``.
+    """
+    own, mean = (causal_of(record) or {}).get("fingerprint"), name_of_many(key, "refits")
     found = [
-        (str(of.get("created")), name)
+        (str(of.get("created")), f"{name}/{mean}")
         for name, of in (record.get("evaluations") or {}).items()
-        if "metrics" in of and (of.get("sensitivity") or {}).get("refits")
-        if (of.get("causal") or {}).get("fingerprint") == own
+        if mean in (of.get("metrics") or {}) and (of.get("causal") or {}).get("fingerprint") == own
     ]
     return max(found, default=("", ""))[1]
 

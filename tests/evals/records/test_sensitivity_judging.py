@@ -148,7 +148,7 @@ def test_refits_alone_are_filed_under_a_name_of_their_own_and_leave_the_range_as
     listed = command("evaluate", "dataset=lin", "columns=[uai_cf_refits]", "where=refits@0.1/uai_cf_refits<=1").out
     assert "refits@0.1/uai_cf_refits under scm=linear: 3 refits." in listed
     told = command("evaluate", "dataset=lin", "columns=[uai_cf]").out
-    assert "others may find more (refits@0.1/uai_cf_refits is the mean over refits)" in told
+    assert "others may find more (refits@0.1/uai_cf_refits: the mean over refits)" in told
     last = record(2)["metrics"]["uai_cf"] < record(2)["evaluations"]["refits@0.1"]["metrics"]["uai_cf_refits"]
     assert answer.out.count("on average the mean over refits is nearer") >= last  # of the one that twins have trained
 

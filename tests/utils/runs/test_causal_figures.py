@@ -366,7 +366,15 @@ def test_who_was_trained_against_the_equations_that_judge_is_told(scm, regulariz
     }
     after = {**record, "evaluations": {"refits@0.1": judged}}
     said = causal_figures.tell_trained_against([after], ["uai_cf"])
-    assert all(text.endswith("(refits@0.1/uai_cf_refits is the mean over refits)") for text in said)
+    assert all(text.endswith("(refits@0.1/uai_cf_refits: the mean over refits)") for text in said)
+    older = {
+        **record,
+        "evaluations": {"s": {**judged, "metrics": {"uai_cf_least": 0.1}}},
+    }  # filed before there were means
+    other = {**record, "evaluations": {"s": {**judged, "causal": {**causal, "fingerprint": "g"}}}}
+    for one in (older, other):
+        assert causal_figures.find_mean(one, "uai_cf") == ""
+    assert causal_figures.find_mean(after, "uai_0.05") == ""
     assert causal_figures.remark([after], "refits@0.1/uai_cf_refits") == "20 refits"
     both = causal_figures.tell_trained_against([record, after], ["uai_cf"])
     assert all(text.endswith(f"({causal_figures.BY_REFITS})") for text in both)
