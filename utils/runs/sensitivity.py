@@ -119,10 +119,11 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
     """
     _require_graph(data, named)
     first = _build(f"{chosen} ({part_of(params['scm'])})", params, data)
+    refits = settings.refits if settings.refits and first.scm.refit else 0
     if settings.most == 1:
-        notice(f"{named}: fitting {count(settings.refits or 0, 'refit')}")
+        notice(f"{named}: fitting {count(refits, 'refit')}")
         own = _drawn(first, settings.draws)
-        return Alternatives([own], 0, _refits(own.scm, data, params["seed"], settings.refits or 0))
+        return Alternatives([own], 0, _refits(own.scm, data, params["seed"], refits))
     others = [*_of_other_equations(params, data), *_of_other_noise(params, data, first.scm)]
     base, prefix = first, ""
     if first.scm.refit is None:
@@ -132,7 +133,6 @@ def build_alternatives(params: OfContext, data: Dataset, settings: Settings, cho
     found = [first, *others]
     graphs = changes(data.columns, data.parents or {})
     kept = graphs[: max(0, settings.most - len(found))]
-    refits = settings.refits if settings.refits and first.scm.refit else 0
     notice(f"{named}: fitting {count(len(kept), 'graph')} with an arrow changed, {count(refits, 'refit')}")
     found += (_prefixed(one, prefix) for one in _of_graphs(params, data, base.scm, kept))
     models = [_drawn(_in_units_of(first, one, data), settings.draws) for one in found]

@@ -346,10 +346,11 @@ def _sum_up(tally: Tally, planner: Planner) -> None:
     say(f"\n{count(len(tally.numbers), 'job')}: {', '.join(counted)}{f', {left} not run' if left else ''}")
     for line in summarise(tally.ended, tally.watch, planner.words, planner.list_words):
         say(line)
-    if left and not tally.apart():
+    keys = tally.apart()
+    if left and not keys:
         return
     held, own = _filed(tally)
-    for line in (*_apart(tally, own), *([] if left else [*_doubts(tally, own), *go_on(held, own, tally.watch)])):
+    for line in (*_apart(keys, own), *([] if left else [*_doubts(tally, own), *go_on(held, own, tally.watch)])):
         say(line)
 
 
@@ -363,9 +364,8 @@ def _filed(tally: Tally) -> tuple[dict[str, list[Record]], dict[str, list[Record
     return held, {dataset: [r for r in records if r["doc_id"] in ids[dataset]] for dataset, records in held.items()}
 
 
-def _apart(tally: Tally, own: Mapping[str, Sequence[Record]]) -> list[str]:
+def _apart(keys: Sequence[str], own: Mapping[str, Sequence[Record]]) -> list[str]:
     """Returns why watched figures do not compare, of other data or causal models, and the command that changes it."""
-    keys = tally.apart()
     if not keys:
         return []
     return [s for explain in explanations for name, records in own.items() for s in explain(records, keys, name)]
