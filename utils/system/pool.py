@@ -51,13 +51,13 @@ def _as_child(said: Path, begin: Callable[..., None] | None, *given: Any) -> Non
     for name in ("SIGINT", "SIGHUP"):  # a terminal tells all processes of a command
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
     show_everything()
     join_said(said)
     collect_seldom()
     Thread(target=_end_with_the_parent, daemon=True).start()
     if begin is not None:
         begin(*given)
+    signal.signal(signal.SIGTERM, _end)  # from here on: before, there is nothing to clean up, and who ends says nothing
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,10 @@
 """Processes that work for another one."""
 
 import os
+import time
+from pathlib import Path
 
+import pytest
 from joblib import Parallel, delayed
 
 from utils.system.console import begin, warn_once
@@ -37,3 +40,23 @@ def test_a_job_of_joblib_has_processes_of_its_own():
     """As a search for rows under hydra/launcher=joblib."""
     for parent, job in Parallel(n_jobs=2)(delayed(asked)() for _ in range(2)):
         assert parent == job != os.getpid()
+
+
+def linger(path):
+    Path(path).touch()
+    time.sleep(60)
+
+
+def interrupt_while_they_begin(path):
+    with pool(1, linger, str(path)) as processes:
+        processes.submit(whose)
+        while not path.exists():
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+
+
+def test_processes_that_are_ended_while_they_begin_say_nothing(capfd, tmp_path):
+    """As by Ctrl-C while they import torch; that would be a traceback of each."""
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_while_they_begin(tmp_path / "begun")
+    assert capfd.readouterr().err == ""
